@@ -1,0 +1,417 @@
+//! The seam between the loop and the layers above: what the owner of a kind of
+//! handle may do. Users of sockets and timers never need it.
+//!
+//! The reactor is the poller, the table and the queues; [`Driver`] lends it.
+#![forbid(unsafe_code)]
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::{Events, Interest, Poll};
+
+use crate::closing::{Buried, ClosingQueue, Graveyard};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::observe::{Event, Moment, Observer};
+use crate::ready::{Bits, ReadyQueue};
+use crate::sys;
+use crate::table::{Key, KeyError, Kind, Table, TableFull};
+use crate::turn::Phase;
+
+/// The poller, the table and the queues of one loop.
+pub(crate) struct Reactor {
+    pub(crate) table: Table,
+    pub(crate) ready: ReadyQueue,
+    pub(crate) pending: VecDeque<Key>,
+    pub(crate) closing: ClosingQueue,
+    pub(crate) graveyard: Graveyard,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    pub(crate) observer: Option<Box<dyn Observer>>,
+    pub(crate) origin: Instant,
+    /// Nanoseconds since `origin`, read once when poll returns.
+    pub(crate) now: u64,
+    pub(crate) busy: u64,
+    pub(crate) batch: usize,
+    pub(crate) turn: u64,
+    pub(crate) phase: Phase,
+    /// Referenced handles.
+    pub(crate) alive: usize,
+    events: Events,
+    poll: Poll,
+}
+
+impl Reactor {
+    pub(crate) fn new(poll: Poll, table: Table, limits: Limits) -> Reactor {
+        Reactor {
+            table,
+            ready: ReadyQueue::default(),
+            pending: VecDeque::new(),
+            closing: ClosingQueue::default(),
+            graveyard: Graveyard::default(),
+            events: Events::with_capacity(limits.events),
+            limits,
+            metrics: Metrics::default(),
+            observer: None,
+            origin: Instant::now(),
+            now: 0,
+            busy: 0,
+            batch: 0,
+            turn: 0,
+            phase: Phase::Outside,
+            alive: 0,
+            poll,
+        }
+    }
+
+    pub(crate) fn clock(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Asks the kernel and turns its events into bits and queue places. Runs no
+    /// callback.
+    pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.emit(|| Event::Poll { timeout });
+        if timeout != Some(Duration::ZERO) {
+            self.metrics.blocking_polls += 1;
+        }
+        self.busy = self.clock().saturating_sub(self.now);
+        let polled = self.poll.poll(&mut self.events, timeout);
+        self.now = self.clock();
+        self.batch = 0;
+        match polled {
+            Ok(()) => {}
+            // A signal: zero events, and the turn goes on.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(e) => return Err(e),
+        }
+        for event in self.events.iter() {
+            self.batch += 1;
+            let Some((key, slot)) = self.table.by_token(event.token()) else { continue };
+            slot.bits |= Bits::of(event);
+            if !slot.bits.has(Bits::QUEUED) {
+                slot.bits |= Bits::QUEUED;
+                self.ready.push(key);
+            }
+        }
+        self.metrics.events += self.batch as u64;
+        let events = self.batch;
+        self.emit(|| Event::Polled { events });
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn emit<'e>(&mut self, event: impl FnOnce() -> Event<'e>) {
+        if self.observer.is_some() {
+            self.tell(&event());
+        }
+    }
+
+    #[cold]
+    fn tell(&mut self, event: &Event<'_>) {
+        let elapsed = self.origin.elapsed();
+        let at = Moment { turn: self.turn, phase: self.phase, elapsed };
+        if let Some(observer) = &mut self.observer {
+            observer.event(&at, event);
+        }
+    }
+}
+
+/// How a listener-like source was registered.
+///
+/// ```
+/// assert_ne!(tidegate_loop::Trigger::Level, tidegate_loop::Trigger::Edge);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trigger {
+    /// The kernel says so at every poll: stopping early loses nothing.
+    Level,
+    /// The kernel says so once: go on to `WouldBlock`, or queue again.
+    Edge,
+}
+
+/// What the owner of a [`Kind`] may do with the loop. Lent by
+/// [`Cx::driver`](crate::Cx::driver); no method runs user code.
+///
+/// Every method takes a key that may be stale: it then does nothing, or says
+/// so.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop};
+/// let mut lp = Loop::new()?;
+/// let mut cx = lp.as_cx();
+/// assert_eq!(cx.driver().limits().accept_budget, 64);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Driver<'a> {
+    pub(crate) r: &'a mut Reactor,
+}
+
+impl Driver<'_> {
+    /// A new handle, referenced: it keeps the loop alive until it is freed.
+    pub fn insert(&mut self, kind: &'static Kind, data: u64) -> Result<Key, TableFull> {
+        let inserted = self.r.table.insert(kind, data);
+        match inserted {
+            Ok(key) => self.set_ref(key, true),
+            Err(_) => self.r.metrics.table_full += 1,
+        }
+        inserted
+    }
+
+    /// Whether the handle keeps the loop alive. A flag, not a count.
+    pub fn set_ref(&mut self, key: Key, keep_alive: bool) {
+        let Some(slot) = self.r.table.get_mut(key) else { return };
+        match (slot.bits.has(Bits::REFERENCED), keep_alive) {
+            (false, true) => {
+                slot.bits |= Bits::REFERENCED;
+                self.r.alive += 1;
+            }
+            (true, false) => {
+                slot.bits.clear(Bits::REFERENCED);
+                self.r.alive -= 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the slot at once. Call it from [`Kind::closed`], or for a handle
+    /// that no user code knows.
+    pub fn free(&mut self, key: Key) {
+        if let Some(bits) = self.r.table.remove(key) {
+            self.r.alive -= usize::from(bits.has(Bits::REFERENCED));
+        }
+    }
+
+    /// Begins the end: the handle gets no more calls but [`Kind::closed`], in
+    /// the closing phase. `false` if that had begun already. Close the
+    /// descriptor before.
+    pub fn close(&mut self, key: Key) -> bool {
+        let Some(slot) = self.r.table.get_mut(key) else { return false };
+        if slot.bits.has(Bits::CLOSING) {
+            return false;
+        }
+        slot.bits |= Bits::CLOSING;
+        self.r.closing.push(key);
+        true
+    }
+
+    /// Whether the key names an open or closing handle of this loop.
+    pub fn check(&self, key: Key) -> Result<(), KeyError> {
+        self.r.table.check(key)
+    }
+
+    /// The data word given to [`insert`](Driver::insert).
+    #[inline]
+    pub fn data(&self, key: Key) -> Option<u64> {
+        self.r.table.get(key).map(|s| s.data)
+    }
+
+    /// What is known of the handle's readiness.
+    #[inline]
+    pub fn bits(&self, key: Key) -> Bits {
+        self.r.table.get(key).map_or(Bits::NONE, |s| s.bits)
+    }
+
+    /// Says that these bits are set before the kernel did: a connection just
+    /// accepted is writable.
+    pub fn assume(&mut self, key: Key, bits: Bits) {
+        if let Some(slot) = self.r.table.get_mut(key) {
+            slot.bits |= bits;
+        }
+    }
+
+    /// Takes back an assumption, or a bit that a level-triggered poller will
+    /// repeat.
+    pub fn forget(&mut self, key: Key, bits: Bits) {
+        if let Some(slot) = self.r.table.get_mut(key) {
+            slot.bits.clear(bits);
+        }
+    }
+
+    /// Queues the handle for the next ready pass, once.
+    #[inline]
+    pub fn queue(&mut self, key: Key) {
+        if self.mark(key, Bits::QUEUED) {
+            self.r.ready.push(key);
+        }
+    }
+
+    /// Queues the handle for the end of the pass that is running: a connection
+    /// accepted in it. In any other phase the same as [`queue`](Driver::queue).
+    pub fn queue_now(&mut self, key: Key) {
+        if self.r.phase != Phase::Ready {
+            self.queue(key);
+        } else if self.mark(key, Bits::QUEUED) {
+            self.r.ready.push_now(key);
+        }
+    }
+
+    /// Queues an effect of an API call: [`Kind::pending`] comes after the ready
+    /// pass, once.
+    pub fn pend(&mut self, key: Key) {
+        if self.mark(key, Bits::PENDING) {
+            self.r.pending.push_back(key);
+        }
+    }
+
+    #[inline]
+    fn mark(&mut self, key: Key, bit: Bits) -> bool {
+        let Some(slot) = self.r.table.get_mut(key) else { return false };
+        let fresh = !slot.bits.has(bit | Bits::CLOSING);
+        if fresh {
+            slot.bits |= bit;
+        }
+        fresh
+    }
+
+    /// Registers a source with the poller, edge-triggered.
+    pub fn register(
+        &mut self,
+        key: Key,
+        source: &mut impl Source,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.r.poll.registry().register(source, key.token(), interest)
+    }
+
+    /// Changes what a registered source is watched for.
+    pub fn reregister(
+        &mut self,
+        key: Key,
+        source: &mut impl Source,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.r.poll.registry().reregister(source, key.token(), interest)
+    }
+
+    /// Registers a source for reading, level-triggered where the system can.
+    pub fn register_level(
+        &mut self,
+        key: Key,
+        source: &mut impl sys::LevelSource,
+    ) -> io::Result<Trigger> {
+        match sys::register_level(&self.r.poll, source, key.token()) {
+            Some(done) => done.map(|()| Trigger::Level),
+            None => self.register(key, source, Interest::READABLE).map(|()| Trigger::Edge),
+        }
+    }
+
+    /// Takes back [`register_level`](Driver::register_level).
+    pub fn deregister_level(
+        &mut self,
+        key: Key,
+        source: &mut impl sys::LevelSource,
+    ) -> io::Result<()> {
+        match sys::deregister_level(&self.r.poll, source, key.token()) {
+            Some(done) => done,
+            None => self.r.poll.registry().deregister(source),
+        }
+    }
+
+    /// Takes a source out of the poller where closing alone does not.
+    pub fn before_close(&mut self, source: &mut impl Source) {
+        if sys::DEREGISTER_BEFORE_CLOSE {
+            // A peer that is gone may have taken the registration with it.
+            let _ = self.r.poll.registry().deregister(source);
+        }
+    }
+
+    /// Runs a read of up to `len` bytes and keeps `READABLE` true to the
+    /// kernel: cleared on `WouldBlock`, and on a short read where that proves
+    /// the same and no end or error was announced. Retries `EINTR`.
+    #[inline]
+    pub fn try_read(
+        &mut self,
+        key: Key,
+        len: usize,
+        op: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let done = self.try_io(key, Bits::READABLE, op);
+        if sys::SHORT_IO_DRAINS && matches!(done, Ok(n) if 0 < n && n < len) {
+            if let Some(slot) = self.r.table.get_mut(key) {
+                if !slot.bits.has(Bits::READ_CLOSED | Bits::ERROR) {
+                    slot.bits.clear(Bits::READABLE);
+                }
+            }
+        }
+        done
+    }
+
+    /// Runs a write of `len` bytes and keeps `WRITABLE` true to the kernel, as
+    /// [`try_read`](Driver::try_read) does for reads.
+    #[inline]
+    pub fn try_write(
+        &mut self,
+        key: Key,
+        len: usize,
+        op: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let done = self.try_io(key, Bits::WRITABLE, op);
+        if sys::SHORT_IO_DRAINS && matches!(done, Ok(n) if n < len) {
+            self.forget(key, Bits::WRITABLE);
+        }
+        done
+    }
+
+    /// Runs any other operation; `bit` is cleared on `WouldBlock`. Retries
+    /// `EINTR`.
+    #[inline]
+    pub fn try_io<T>(
+        &mut self,
+        key: Key,
+        bit: Bits,
+        mut op: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            match op() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.forget(key, bit);
+                    return Err(e);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Keeps a displaced user value until the current callback has returned.
+    pub fn bury(&mut self, value: impl Any) {
+        self.r.graveyard.bury(Buried::Other { _value: Box::new(value) });
+    }
+
+    /// The loop's limits.
+    pub fn limits(&self) -> &Limits {
+        &self.r.limits
+    }
+
+    /// Nanoseconds since the loop was made, read when poll returned.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.r.now)
+    }
+
+    /// Events in this turn's batch.
+    pub fn batch(&self) -> usize {
+        self.r.batch
+    }
+
+    /// How long the turn before this one worked, from its poll's return to this
+    /// one's poll.
+    pub fn busy(&self) -> Duration {
+        Duration::from_nanos(self.r.busy)
+    }
+
+    /// Tells the observer, if there is one.
+    #[inline]
+    pub fn emit<'e>(&mut self, event: impl FnOnce() -> Event<'e>) {
+        self.r.emit(event);
+    }
+
+    /// Whether somebody listens to [`emit`](Driver::emit).
+    #[inline]
+    pub fn observed(&self) -> bool {
+        self.r.observer.is_some()
+    }
+}

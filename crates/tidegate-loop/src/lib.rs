@@ -1,0 +1,48 @@
+//! The event loop of tidegate: readiness turned into callbacks.
+//!
+//! Single-threaded, modelled on libuv, over `mio` (epoll, kqueue, IOCP). It
+//! knows timers, ticks, posts from other threads and *handles*; what a handle
+//! is (a socket, a listener) is up to the crates above, through [`Kind`].
+//!
+//! Read in this order: `turn.rs` (one iteration), `ready.rs` (bits and queue),
+//! `driver.rs` (what the layers above may do), `table.rs` (keys).
+//!
+//! ```
+//! use std::time::Duration;
+//! use tidegate_loop::{AsCx, Loop};
+//!
+//! let mut lp = Loop::new()?;
+//! lp.as_cx().timer(Duration::from_millis(1), |cx, _| {
+//!     println!("turn {}, phase {}", cx.turn(), cx.phase());
+//! });
+//! lp.run()?; // returns when nothing is left that could call back
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![deny(unsafe_code)]
+
+mod closing;
+mod cx;
+mod driver;
+mod limits;
+mod metrics;
+mod observe;
+mod ready;
+mod remote;
+#[allow(unsafe_code)] // one system call that mio has no name for
+mod sys;
+mod table;
+mod tick;
+mod timers;
+mod turn;
+
+pub use cx::{AsCx, Cx};
+pub use driver::{Driver, Trigger};
+pub use limits::{Builder, LimitError, Limits};
+pub use metrics::Metrics;
+pub use observe::{Event, LayerEvent, Moment, Observer};
+pub use ready::Bits;
+pub use remote::{PostError, Remote};
+pub use sys::LevelSource;
+pub use table::{Key, KeyError, Kind, TableFull};
+pub use timers::TimerKey;
+pub use turn::{Dispatch, Loop, Phase};

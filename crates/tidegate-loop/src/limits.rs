@@ -1,0 +1,122 @@
+//! Every limit of a loop: its name, its default, what happens when it is
+//! reached. One table makes the struct, the defaults, the builder's methods and
+//! the check that none is zero.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+
+use crate::turn::Loop;
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident: $t:ty = $default:expr;)*) => {
+        /// The limits of one loop. Read them with
+        /// [`Cx::limits`](crate::Cx::limits), set them with [`Loop::builder`].
+        ///
+        /// ```
+        /// use tidegate_loop::Limits;
+        /// assert_eq!(Limits::default().accept_budget, 64);
+        /// ```
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Limits { $($(#[$doc])* pub $name: $t,)* }
+
+        impl Default for Limits {
+            fn default() -> Limits {
+                Limits { $($name: $default,)* }
+            }
+        }
+
+        impl Limits {
+            fn check(&self) -> Result<(), LimitError> {
+                $(if self.$name == 0 {
+                    return Err(LimitError { name: stringify!($name) });
+                })*
+                Ok(())
+            }
+        }
+
+        impl Builder {
+            $($(#[$doc])*
+            pub fn $name(mut self, value: $t) -> Builder {
+                self.limits.$name = value;
+                self
+            })*
+        }
+    };
+}
+
+limits! {
+    /// Connections that one listener accepts in one turn; default 64. The rest
+    /// stay in the kernel's queue, the listener is queued again, the next poll
+    /// does not block, and the carry-over is counted. 1 is what libuv does
+    /// since 1.45; `u32::MAX` is what it did before.
+    accept_budget: u32 = 64;
+    /// Bytes that one socket reads in one turn; default 1 MiB. Then it is
+    /// queued again behind the others.
+    read_budget: usize = 1 << 20;
+    /// Bytes that one socket flushes from its queue in one turn; default 1 MiB.
+    write_budget: usize = 1 << 20;
+    /// `next_tick` callbacks that run in one turn; default 1,000. The rest keep
+    /// their order and run first in the next turn, which does not block.
+    tick_budget: u32 = 1_000;
+    /// Closures that may wait in the inbox of [`Remote`](crate::Remote);
+    /// default 65,536. `post` gives the closure back when it is full.
+    inbox_limit: usize = 65_536;
+    /// Bytes that one socket may have queued before a write; default 64 MiB. A
+    /// write beyond it destroys that connection.
+    write_limit: usize = 64 << 20;
+    /// Bytes that all sockets of the loop together may have queued before a
+    /// write; default 1 GiB. The writer that meets it is destroyed.
+    buffered_limit: usize = 1 << 30;
+    /// Kernel events taken by one poll; default 1,024. More of them wait for
+    /// the next turn.
+    events: usize = 1_024;
+}
+
+/// A limit that cannot work.
+///
+/// ```
+/// let e = tidegate_loop::Loop::builder().accept_budget(0).build().unwrap_err();
+/// assert_eq!(e.to_string(), "accept_budget is 0: nothing could ever run; use 1 or more");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitError {
+    /// The limit's name.
+    pub name: &'static str,
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is 0: nothing could ever run; use 1 or more", self.name)
+    }
+}
+
+impl std::error::Error for LimitError {}
+
+impl From<LimitError> for io::Error {
+    fn from(e: LimitError) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidInput, e)
+    }
+}
+
+/// Makes a [`Loop`] with other limits than the default ones.
+///
+/// ```
+/// let lp = tidegate_loop::Loop::builder().accept_budget(8).tick_budget(100).build()?;
+/// assert_eq!(lp.limits().accept_budget, 8);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    limits: Limits,
+}
+
+impl Builder {
+    /// Opens the poller. Fails if a limit is 0 ([`LimitError`]) or the system
+    /// has no descriptors left.
+    pub fn build(self) -> io::Result<Loop> {
+        self.limits.check()?;
+        Loop::with_limits(self.limits)
+    }
+}

@@ -1,0 +1,128 @@
+//! The observer: typed events from every layer, as they happen.
+//!
+//! One optional observer per loop. It is called inline, has no `Cx`, and so
+//! cannot change what it sees. Without one, an event costs a branch.
+#![forbid(unsafe_code)]
+
+use std::any::Any;
+use std::fmt;
+use std::time::Duration;
+
+use crate::ready::Bits;
+use crate::table::Key;
+use crate::turn::Phase;
+
+/// When something happened.
+///
+/// ```
+/// # use tidegate_loop::{Event, Loop, Moment, Observer};
+/// struct Print;
+/// impl Observer for Print {
+///     fn event(&mut self, at: &Moment, event: &Event<'_>) {
+///         println!("{:>6} us turn {} {}: {event}", at.elapsed.as_micros(), at.turn, at.phase);
+///     }
+/// }
+/// let mut lp = Loop::new()?;
+/// lp.observe(Print);
+/// lp.run_nowait()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Moment {
+    /// The turn, counted from 1; 0 before the first.
+    pub turn: u64,
+    /// The phase of that turn.
+    pub phase: Phase,
+    /// Since the loop was made.
+    pub elapsed: Duration,
+}
+
+/// What happened. `Display` gives one line for people.
+///
+/// ```
+/// use tidegate_loop::Event;
+/// assert_eq!(Event::Poll { timeout: None }.to_string(), "poll, blocking");
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A turn began.
+    Turn,
+    /// The loop is about to ask the kernel. `None` blocks until something
+    /// happens; zero does not block.
+    Poll {
+        /// The longest wait.
+        timeout: Option<Duration>,
+    },
+    /// The kernel answered.
+    Polled {
+        /// Events in this batch.
+        events: usize,
+    },
+    /// A handle's turn in the ready pass.
+    Ready {
+        /// Which.
+        key: Key,
+        /// Its kind's name.
+        kind: &'static str,
+        /// What is known of it.
+        bits: Bits,
+    },
+    /// An event of a layer above; see its documentation for the type to
+    /// downcast to.
+    Layer(&'a dyn LayerEvent),
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Turn => f.write_str("turn"),
+            Event::Poll { timeout: None } => f.write_str("poll, blocking"),
+            Event::Poll { timeout: Some(t) } if t.is_zero() => f.write_str("poll, not blocking"),
+            Event::Poll { timeout: Some(t) } => write!(f, "poll, at most {t:?}"),
+            Event::Polled { events } => write!(f, "polled {events}"),
+            Event::Ready { key, kind, bits } => write!(f, "ready {kind} {key:?} {bits:?}"),
+            Event::Layer(e) => e.fmt(f),
+        }
+    }
+}
+
+/// An event type of a layer above the loop.
+///
+/// ```
+/// use tidegate_loop::LayerEvent;
+/// #[derive(Debug)]
+/// struct Opened;
+/// impl std::fmt::Display for Opened {
+///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+///         f.write_str("opened")
+///     }
+/// }
+/// impl LayerEvent for Opened {
+///     fn as_any(&self) -> &dyn std::any::Any { self }
+/// }
+/// let e: &dyn LayerEvent = &Opened;
+/// assert!(e.as_any().is::<Opened>());
+/// ```
+pub trait LayerEvent: fmt::Debug + fmt::Display {
+    /// For `downcast_ref`.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Gets every event of a loop, inline. See [`Loop::observe`](crate::Loop::observe).
+///
+/// ```
+/// use tidegate_loop::{Event, Moment, Observer};
+/// #[derive(Default)]
+/// struct Turns(u64);
+/// impl Observer for Turns {
+///     fn event(&mut self, _: &Moment, event: &Event<'_>) {
+///         if let Event::Turn = event { self.0 += 1 }
+///     }
+/// }
+/// ```
+pub trait Observer: 'static {
+    /// Called as it happens. Keep it short; it cannot touch the loop.
+    fn event(&mut self, at: &Moment, event: &Event<'_>);
+}

@@ -1,0 +1,162 @@
+//! Sticky ready bits and the ready queue: what the kernel said, kept until the
+//! kernel takes it back.
+//!
+//! mio announces each thing once (edge-triggered), so the loop remembers it. A
+//! bit is set by a kernel event and cleared only by an operation that met
+//! `WouldBlock`, or by a short read or write where that proves the same thing
+//! ([`Driver::try_read`](crate::Driver::try_read)). Who is queued is a second
+//! question: a handle stopped by a budget is queued again, a handle stopped by
+//! choice is not.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::{BitOr, BitOrAssign};
+
+use crate::table::Key;
+
+/// Readiness of a handle, and the loop's own marks beside it.
+///
+/// Closed bits are final: a half that was closed never opens again.
+///
+/// ```
+/// use tidegate_loop::Bits;
+/// let b = Bits::READABLE | Bits::READ_CLOSED;
+/// assert!(b.has(Bits::READABLE) && !b.has(Bits::WRITABLE));
+/// assert_eq!(format!("{b:?}"), "readable|read_closed");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bits(u16);
+
+impl Bits {
+    /// Nothing known.
+    pub const NONE: Bits = Bits(0);
+    /// A read may find something (bytes, the end, or an error).
+    pub const READABLE: Bits = Bits(1);
+    /// A write may find room.
+    pub const WRITABLE: Bits = Bits(1 << 1);
+    /// The peer sent FIN, or the connection is gone. Final.
+    pub const READ_CLOSED: Bits = Bits(1 << 2);
+    /// Nothing written will arrive any more. Final.
+    pub const WRITE_CLOSED: Bits = Bits(1 << 3);
+    /// The descriptor has an error to fetch. Final.
+    pub const ERROR: Bits = Bits(1 << 4);
+    pub(crate) const QUEUED: Bits = Bits(1 << 5);
+    pub(crate) const PENDING: Bits = Bits(1 << 6);
+    pub(crate) const CLOSING: Bits = Bits(1 << 7);
+    pub(crate) const REFERENCED: Bits = Bits(1 << 8);
+
+    /// Whether any bit of `other` is set.
+    #[inline]
+    pub fn has(self, other: Bits) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self, other: Bits) {
+        self.0 &= !other.0;
+    }
+
+    /// What one event of mio says. A closed or failed half counts as ready: the
+    /// next operation on it returns at once, and says why.
+    pub(crate) fn of(event: &mio::event::Event) -> Bits {
+        let mut bits = Bits::NONE;
+        let error = event.is_error();
+        if error {
+            bits |= Bits::ERROR;
+        }
+        if event.is_read_closed() {
+            bits |= Bits::READ_CLOSED | Bits::READABLE;
+        }
+        if event.is_write_closed() {
+            bits |= Bits::WRITE_CLOSED | Bits::WRITABLE;
+        }
+        if event.is_readable() || error {
+            bits |= Bits::READABLE;
+        }
+        if event.is_writable() || error {
+            bits |= Bits::WRITABLE;
+        }
+        bits
+    }
+}
+
+impl BitOr for Bits {
+    type Output = Bits;
+    #[inline]
+    fn bitor(self, other: Bits) -> Bits {
+        Bits(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Bits {
+    #[inline]
+    fn bitor_assign(&mut self, other: Bits) {
+        self.0 |= other.0;
+    }
+}
+
+impl fmt::Debug for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Bits::READABLE, "readable"),
+            (Bits::WRITABLE, "writable"),
+            (Bits::READ_CLOSED, "read_closed"),
+            (Bits::WRITE_CLOSED, "write_closed"),
+            (Bits::ERROR, "error"),
+            (Bits::QUEUED, "queued"),
+            (Bits::PENDING, "pending"),
+            (Bits::CLOSING, "closing"),
+            (Bits::REFERENCED, "referenced"),
+        ];
+        let mut first = true;
+        for (bit, name) in names {
+            if self.has(bit) {
+                f.write_str(if first { "" } else { "|" })?;
+                f.write_str(name)?;
+                first = false;
+            }
+        }
+        if first { f.write_str("none") } else { Ok(()) }
+    }
+}
+
+/// Who gets a turn in the ready pass. `now` is the pass that is running, or was
+/// interrupted by a panic; `next` is what queues meanwhile.
+#[derive(Default)]
+pub(crate) struct ReadyQueue {
+    now: VecDeque<Key>,
+    next: VecDeque<Key>,
+}
+
+impl ReadyQueue {
+    /// For the next pass. The caller keeps the `QUEUED` bit.
+    #[inline]
+    pub(crate) fn push(&mut self, key: Key) {
+        self.next.push_back(key);
+    }
+
+    /// For the end of the pass that is running: a connection just accepted.
+    #[inline]
+    pub(crate) fn push_now(&mut self, key: Key) {
+        self.now.push_back(key);
+    }
+
+    /// What is queued up to here is the pass.
+    pub(crate) fn open_pass(&mut self) {
+        if self.now.is_empty() {
+            std::mem::swap(&mut self.now, &mut self.next);
+        } else {
+            self.now.append(&mut self.next);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Key> {
+        self.now.pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.now.is_empty() && self.next.is_empty()
+    }
+}

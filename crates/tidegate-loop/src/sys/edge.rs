@@ -1,0 +1,49 @@
+//! Everywhere else: what mio offers, edge-triggered, is all there is.
+//!
+//! kqueue announces again after a short read; poll(2) and Windows' AFD re-arm
+//! only on `WouldBlock`, and keep watching a descriptor that was closed.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use mio::event::Source;
+use mio::{Poll, Token};
+
+const KQUEUE: bool = cfg!(all(
+    any(
+        target_os = "macos",
+        target_os = "ios",
+        target_os = "tvos",
+        target_os = "watchos",
+        target_os = "visionos",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly"
+    ),
+    not(mio_unsupported_force_poll_poll)
+));
+
+pub(crate) const SHORT_IO_DRAINS: bool = KQUEUE;
+pub(crate) const DEREGISTER_BEFORE_CLOSE: bool = !KQUEUE;
+
+/// A source that can be registered level-triggered where the system can: every
+/// mio source.
+pub trait LevelSource: Source {}
+impl<S: Source> LevelSource for S {}
+
+pub(crate) fn register_level(
+    _: &Poll,
+    _: &impl LevelSource,
+    _: Token,
+) -> Option<io::Result<()>> {
+    None
+}
+
+pub(crate) fn deregister_level(
+    _: &Poll,
+    _: &impl LevelSource,
+    _: Token,
+) -> Option<io::Result<()>> {
+    None
+}

@@ -1,0 +1,47 @@
+//! Linux: mio's epoll instance also takes a level-triggered registration.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use mio::event::Source;
+use mio::{Poll, Token};
+
+pub(crate) const SHORT_IO_DRAINS: bool = true;
+pub(crate) const DEREGISTER_BEFORE_CLOSE: bool = false;
+
+/// A source that can be registered level-triggered where the system can. Every
+/// mio source that owns a descriptor is one.
+///
+/// ```
+/// fn any(_: &impl tidegate_loop::LevelSource) {}
+/// let l = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// any(&mio::net::TcpListener::from_std(l));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait LevelSource: Source + AsFd {}
+impl<S: Source + AsFd> LevelSource for S {}
+
+fn ctl(poll: &Poll, op: libc::c_int, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token.0 as u64 };
+    // SAFETY: both descriptors are open for the time of the call (`poll` and
+    // the `BorrowedFd` prove it), and `event` is a valid epoll_event that the
+    // kernel only reads.
+    let done = unsafe { libc::epoll_ctl(poll.as_raw_fd(), op, fd.as_raw_fd(), &mut event) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+pub(crate) fn register_level(
+    poll: &Poll,
+    source: &impl LevelSource,
+    token: Token,
+) -> Option<io::Result<()>> {
+    Some(ctl(poll, libc::EPOLL_CTL_ADD, source.as_fd(), token))
+}
+
+pub(crate) fn deregister_level(
+    poll: &Poll,
+    source: &impl LevelSource,
+    token: Token,
+) -> Option<io::Result<()>> {
+    Some(ctl(poll, libc::EPOLL_CTL_DEL, source.as_fd(), token))
+}

@@ -1,0 +1,344 @@
+//! Timers: a 4-ary indexed heap of deadlines in nanoseconds.
+//!
+//! Ties fire in start order. Due timers are moved aside before any of them
+//! runs, so one that is re-armed with 0 waits for the next turn, and one that
+//! is stopped by an earlier callback of the same batch does not fire.
+//!
+//! | state | start, reset | due | stop | callback returns |
+//! |---|---|---|---|---|
+//! | Armed | Armed (moved) | Due | gone | - |
+//! | Due | Armed | Running, or Armed again if it repeats | gone | - |
+//! | Running | Armed | - | gone | gone |
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+use crate::cx::Cx;
+use crate::table::{Key, Kind};
+use crate::turn::Dispatch;
+
+pub(crate) type TimerFn = Box<dyn FnMut(&mut Cx<'_>, TimerKey)>;
+
+pub(crate) static TIMER: Kind = Kind {
+    name: "timer",
+    ready: |_, _, _| {},
+    pending: |_, _, _| {},
+    closed: |d, key, _| d.driver().free(key),
+    describe: |_| "timer".into(),
+};
+
+/// Names a timer. Made by [`Cx::timer`] and [`Cx::interval`].
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop, TimerKey};
+/// let mut lp = Loop::new()?;
+/// let key: TimerKey = lp.as_cx().timer(std::time::Duration::ZERO, |_, _| {});
+/// assert!(lp.as_cx().is_open(key));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TimerKey(pub(crate) Key);
+
+impl From<TimerKey> for Key {
+    fn from(k: TimerKey) -> Key {
+        k.0
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// In the heap, at this place.
+    Armed(u32),
+    /// Moved aside by the batch with this start number.
+    Due(u64),
+    /// Its callback runs and has not armed it again.
+    Running,
+}
+
+struct Entry {
+    key: Key,
+    callback: Option<TimerFn>,
+    /// Nanoseconds; 0 fires once.
+    repeat: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    deadline: u64,
+    /// Start number: ties fire in this order.
+    start: u64,
+    entry: u32,
+}
+
+impl Node {
+    #[inline]
+    fn before(&self, other: &Node) -> bool {
+        (self.deadline, self.start) < (other.deadline, other.start)
+    }
+}
+
+/// The heap with the places it gives back to the entries.
+#[derive(Default)]
+struct Heap(Vec<Node>);
+
+impl Heap {
+    #[inline]
+    fn set(&mut self, at: usize, node: Node, entries: &mut Slab<Entry>) {
+        self.0[at] = node;
+        entries[node.entry as usize].state = State::Armed(at as u32);
+    }
+
+    fn up(&mut self, mut at: usize, node: Node, entries: &mut Slab<Entry>) {
+        while at > 0 {
+            let parent = (at - 1) / 4;
+            if !node.before(&self.0[parent]) {
+                break;
+            }
+            self.set(at, self.0[parent], entries);
+            at = parent;
+        }
+        self.set(at, node, entries);
+    }
+
+    fn down(&mut self, mut at: usize, node: Node, entries: &mut Slab<Entry>) {
+        loop {
+            let first = 4 * at + 1;
+            let children = first..(first + 4).min(self.0.len());
+            let Some(least) = children.min_by(|a, b| {
+                let (a, b) = (&self.0[*a], &self.0[*b]);
+                (a.deadline, a.start).cmp(&(b.deadline, b.start))
+            }) else {
+                break;
+            };
+            if !self.0[least].before(&node) {
+                break;
+            }
+            self.set(at, self.0[least], entries);
+            at = least;
+        }
+        self.set(at, node, entries);
+    }
+
+    fn push(&mut self, node: Node, entries: &mut Slab<Entry>) {
+        self.0.push(node);
+        self.up(self.0.len() - 1, node, entries);
+    }
+
+    fn replace(&mut self, at: usize, node: Node, entries: &mut Slab<Entry>) {
+        if node.before(&self.0[at]) {
+            self.up(at, node, entries);
+        } else {
+            self.down(at, node, entries);
+        }
+    }
+
+    fn remove(&mut self, at: usize, entries: &mut Slab<Entry>) {
+        let last = self.0.len() - 1;
+        let node = self.0[last];
+        if at != last {
+            // The last one takes the hole, from where it may go either way.
+            self.replace(at, node, entries);
+        }
+        self.0.pop();
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Timers {
+    entries: Slab<Entry>,
+    heap: Heap,
+    /// Due timers of the batch that runs, or was interrupted by a panic.
+    due: VecDeque<(u32, u64)>,
+    starts: u64,
+}
+
+impl Timers {
+    /// The slab index for the next `insert`.
+    pub(crate) fn next_index(&self) -> u64 {
+        self.entries.vacant_key() as u64
+    }
+
+    pub(crate) fn insert(&mut self, key: Key, deadline: u64, repeat: u64, callback: TimerFn) {
+        let entry =
+            self.entries.insert(Entry { key, callback: Some(callback), repeat, state: State::Running })
+                as u32;
+        self.arm(entry, deadline);
+    }
+
+    /// Puts the entry's deadline into the heap, or moves it there.
+    pub(crate) fn arm(&mut self, entry: u32, deadline: u64) {
+        self.starts += 1;
+        let node = Node { deadline, start: self.starts, entry };
+        match self.entries[entry as usize].state {
+            State::Armed(at) => self.heap.replace(at as usize, node, &mut self.entries),
+            State::Due(_) | State::Running => self.heap.push(node, &mut self.entries),
+        }
+    }
+
+    /// Takes the entry out; its closure, unless that is running.
+    pub(crate) fn remove(&mut self, entry: u32) -> Option<TimerFn> {
+        if let State::Armed(at) = self.entries[entry as usize].state {
+            self.heap.remove(at as usize, &mut self.entries);
+        }
+        self.entries.remove(entry as usize).callback
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.heap.0.first().map(|n| n.deadline)
+    }
+
+    pub(crate) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Moves aside what is due by `now`.
+    pub(crate) fn open_batch(&mut self, now: u64) {
+        while let Some(&node) = self.heap.0.first() {
+            if node.deadline > now {
+                break;
+            }
+            self.heap.remove(0, &mut self.entries);
+            self.entries[node.entry as usize].state = State::Due(node.start);
+            self.due.push_back((node.entry, node.start));
+        }
+    }
+
+    /// The next of the batch that was not stopped or re-armed meanwhile; with
+    /// its closure, and already re-armed if it repeats.
+    fn take_due(&mut self, now: u64) -> Option<(u32, Key, TimerFn)> {
+        loop {
+            let (index, start) = self.due.pop_front()?;
+            let Some(entry) = self.entries.get_mut(index as usize) else { continue };
+            if entry.state != State::Due(start) {
+                continue;
+            }
+            entry.state = State::Running;
+            let Some(callback) = entry.callback.take() else { continue };
+            let (key, repeat) = (entry.key, entry.repeat);
+            if repeat > 0 {
+                self.arm(index, now.saturating_add(repeat));
+            }
+            return Some((index, key, callback));
+        }
+    }
+}
+
+/// A timer whose closure is out for its call. Dropping it, also by a panic,
+/// puts the closure back if the timer is armed again, and ends it if not.
+struct Firing<'a, 'b> {
+    d: &'a mut Dispatch<'b>,
+    key: Key,
+    entry: u32,
+    callback: Option<TimerFn>,
+}
+
+impl Drop for Firing<'_, '_> {
+    fn drop(&mut self) {
+        let core = &mut *self.d.core;
+        let Some(callback) = self.callback.take() else { return };
+        if core.reactor.table.get(self.key).is_some() {
+            let entry = &mut core.timers.entries[self.entry as usize];
+            entry.callback = Some(callback);
+            if entry.state == State::Running {
+                core.cancel_timer(self.key, self.entry);
+            }
+        } else {
+            core.reactor.graveyard.bury(crate::closing::Buried::Timer { _callback: callback });
+        }
+    }
+}
+
+/// Runs the batch, including what a panic left of an earlier one.
+pub(crate) fn run_due(d: &mut Dispatch<'_>) {
+    let now = d.core.reactor.now;
+    d.core.timers.open_batch(now);
+    while let Some((entry, key, callback)) = d.core.timers.take_due(now) {
+        let mut firing = Firing { d, key, entry, callback: Some(callback) };
+        if let Some(f) = firing.callback.as_mut() {
+            f(&mut firing.d.cx(), TimerKey(key));
+        }
+        drop(firing);
+        d.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Table;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Start(u64),
+        Reset(usize, u64),
+        Stop(usize),
+        Advance(u64),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            4 => (0u64..1000).prop_map(Op::Start),
+            2 => (any::<usize>(), 0u64..1000).prop_map(|(n, t)| Op::Reset(n, t)),
+            2 => any::<usize>().prop_map(Op::Stop),
+            1 => (0u64..500).prop_map(Op::Advance),
+        ]
+    }
+
+    proptest! {
+        /// Against a sorted map: the same timers fire in the same order.
+        #[test]
+        fn heap_against_a_sorted_map(ops in prop::collection::vec(op(), 0..400)) {
+            let mut table = Table::new(1);
+            let mut timers = Timers::default();
+            let mut model: BTreeMap<(u64, u64), Key> = BTreeMap::new();
+            let mut live: Vec<(Key, u32, (u64, u64))> = Vec::new();
+            let (mut now, mut starts) = (0u64, 0u64);
+            for op in ops {
+                match op {
+                    Op::Start(after) => {
+                        starts += 1;
+                        let index = timers.next_index();
+                        let key = table.insert(&TIMER, index).unwrap();
+                        timers.insert(key, now + after, 0, Box::new(|_, _| {}));
+                        model.insert((now + after, starts), key);
+                        live.push((key, index as u32, (now + after, starts)));
+                    }
+                    Op::Reset(n, after) if !live.is_empty() => {
+                        let n = n % live.len();
+                        starts += 1;
+                        timers.arm(live[n].1, now + after);
+                        model.remove(&live[n].2);
+                        live[n].2 = (now + after, starts);
+                        model.insert(live[n].2, live[n].0);
+                    }
+                    Op::Stop(n) if !live.is_empty() => {
+                        let (key, entry, at) = live.swap_remove(n % live.len());
+                        prop_assert!(timers.remove(entry).is_some());
+                        table.remove(key);
+                        model.remove(&at);
+                    }
+                    Op::Advance(by) => {
+                        now += by;
+                        timers.open_batch(now);
+                        while let Some((entry, key, _)) = timers.take_due(now) {
+                            let (at, expected) = model.pop_first().unwrap();
+                            prop_assert_eq!(key, expected);
+                            prop_assert!(at.0 <= now);
+                            timers.remove(entry);
+                            table.remove(key);
+                            live.retain(|l| l.0 != key);
+                        }
+                        prop_assert!(model.keys().next().is_none_or(|at| at.0 > now));
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(timers.next_deadline(), model.keys().next().map(|at| at.0));
+            }
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! One turn of the loop. Read this file first.
+//!
+//! ```text
+//!   pending -> poll -> ready pass -> pending -> closing -> timers
+//!              |  ^
+//!              |  +-- does not block while anything is queued
+//!              +----- sets bits, queues handles, runs nothing
+//! ```
+//! - **pending**: effects of earlier API calls (`on_finish`, ...), bounded
+//! - **poll**: the kernel's events become bits and places in the ready queue
+//! - **ready**: each queued handle once, in order, then the sockets accepted
+//!   meanwhile; whoever stops early is queued again for the next turn
+//! - **closing**: close callbacks, first-in first-out; then the slot is free
+//! - **timers**: what is due, in order of deadline and start
+//!
+//! After each callback come its ticks, and then the graveyard.
+//! `run()` also runs due timers once up front, as libuv does since 1.45.
+//!
+//! Every batch lives in a field with a cursor, so a panic that unwinds out of
+//! `run` leaves the rest of it for the next run.
+#![forbid(unsafe_code)]
+
+use std::any::{Any, TypeId};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use crate::closing::Buried;
+use crate::cx::{AsCx, Cx};
+use crate::driver::{Driver, Reactor};
+use crate::limits::{Builder, Limits};
+use crate::metrics::Metrics;
+use crate::observe::{Event, Observer};
+use crate::ready::Bits;
+use crate::remote::{INBOX, Post, Remote};
+use crate::table::{Key, Table};
+use crate::tick::Ticks;
+use crate::timers::{self, Timers};
+
+/// Passes over the pending queue in one phase; what is queued after that waits
+/// for the next turn (libuv 1.44.2 chose the same number).
+const PENDING_PASSES: usize = 8;
+
+/// A phase of a turn.
+///
+/// ```
+/// assert_eq!(tidegate_loop::Phase::Ready.to_string(), "ready");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The loop does not run.
+    Outside,
+    /// Effects of earlier API calls.
+    Pending,
+    /// The kernel is asked.
+    Poll,
+    /// Ready handles are called.
+    Ready,
+    /// Close callbacks.
+    Closing,
+    /// Due timers.
+    Timers,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Phase::Outside => "outside",
+            Phase::Pending => "pending",
+            Phase::Poll => "poll",
+            Phase::Ready => "ready",
+            Phase::Closing => "closing",
+            Phase::Timers => "timers",
+        })
+    }
+}
+
+/// Everything a loop owns. The order of the fields is the order of their end:
+/// user values first, the poller last.
+pub(crate) struct Core {
+    pub(crate) layers: Layers,
+    pub(crate) timers: Timers,
+    pub(crate) ticks: Ticks,
+    pub(crate) inbox: VecDeque<Post>,
+    pub(crate) inbox_key: Key,
+    pub(crate) remote: Remote,
+    pub(crate) stop: bool,
+    pub(crate) reactor: Reactor,
+}
+
+impl Core {
+    /// Handles of users: the inbox is the loop's own.
+    pub(crate) fn handles(&self) -> usize {
+        self.reactor.table.len() - 1
+    }
+
+    pub(crate) fn cancel_timer(&mut self, key: Key, entry: u32) {
+        if let Some(callback) = self.timers.remove(entry) {
+            self.reactor.graveyard.bury(Buried::Timer { _callback: callback });
+        }
+        Driver { r: &mut self.reactor }.free(key);
+    }
+
+    fn is_alive(&self) -> bool {
+        self.reactor.alive > 0
+            || !self.ticks.is_empty()
+            || !self.reactor.pending.is_empty()
+            || !self.reactor.closing.is_empty()
+            || self.remote.has_posts()
+            || !self.inbox.is_empty()
+    }
+
+    /// Whether something waits that needs no kernel.
+    fn must_not_block(&self) -> bool {
+        self.stop
+            || !self.reactor.ready.is_empty()
+            || !self.reactor.pending.is_empty()
+            || !self.reactor.closing.is_empty()
+            || !self.ticks.is_empty()
+            || self.timers.has_due()
+            || !self.is_alive()
+    }
+
+    fn timeout(&self, mode: Mode) -> Option<Duration> {
+        if mode == Mode::NoWait || self.must_not_block() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.timers.next_deadline()?;
+        // From the clock, not from `now`: callbacks may have taken their time.
+        Some(Duration::from_nanos(deadline.saturating_sub(self.reactor.clock())))
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.reactor.phase = phase;
+    }
+
+    fn turn(&mut self, mode: Mode) -> io::Result<()> {
+        self.reactor.turn += 1;
+        self.reactor.metrics.turns += 1;
+        self.reactor.metrics.carried_over += u64::from(!self.reactor.ready.is_empty());
+        self.ticks.open_turn(self.reactor.limits.tick_budget);
+        self.reactor.emit(|| Event::Turn);
+
+        self.enter(Phase::Pending);
+        self.settle();
+        self.run_pending();
+
+        self.enter(Phase::Poll);
+        let timeout = self.timeout(mode);
+        self.reactor.poll(timeout)?;
+
+        self.enter(Phase::Ready);
+        self.run_ready();
+
+        self.enter(Phase::Pending);
+        self.run_pending();
+
+        self.enter(Phase::Closing);
+        self.run_closing();
+
+        self.run_timers();
+        self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
+        Ok(())
+    }
+
+    fn run_pending(&mut self) {
+        for _ in 0..PENDING_PASSES {
+            let mut left = self.reactor.pending.len();
+            if left == 0 {
+                return;
+            }
+            while left > 0 {
+                left -= 1;
+                let Some(key) = self.reactor.pending.pop_front() else { return };
+                self.dispatch(key, Bits::PENDING);
+            }
+        }
+    }
+
+    fn run_ready(&mut self) {
+        self.reactor.ready.open_pass();
+        while let Some(key) = self.reactor.ready.take() {
+            self.dispatch(key, Bits::QUEUED);
+        }
+    }
+
+    /// Calls a queued handle. Its mark falls first, so the call may queue it
+    /// again.
+    #[inline]
+    fn dispatch(&mut self, key: Key, mark: Bits) {
+        let Some(slot) = self.reactor.table.get_mut(key) else { return };
+        slot.bits.clear(mark);
+        let Some(kind) = slot.kind else { return };
+        let (data, bits) = (slot.data, slot.bits);
+        if bits.has(Bits::CLOSING) {
+            return;
+        }
+        let call = if mark == Bits::QUEUED {
+            self.reactor.emit(|| Event::Ready { key, kind: kind.name, bits });
+            kind.ready
+        } else {
+            kind.pending
+        };
+        call(&mut Dispatch { core: self }, key, data);
+        self.settle();
+    }
+
+    fn run_closing(&mut self) {
+        self.reactor.closing.open_batch();
+        while let Some(key) = self.reactor.closing.take() {
+            let Some(slot) = self.reactor.table.get(key) else { continue };
+            let Some(kind) = slot.kind else { continue };
+            let data = slot.data;
+            (kind.closed)(&mut Dispatch { core: self }, key, data);
+            self.settle();
+        }
+    }
+
+    fn run_timers(&mut self) {
+        if self.timers.next_deadline().is_some() || self.timers.has_due() {
+            self.enter(Phase::Timers);
+            self.reactor.now = self.reactor.clock();
+            timers::run_due(&mut Dispatch { core: self });
+        }
+    }
+
+    /// After each callback: its ticks, then what it displaced.
+    #[inline]
+    fn settle(&mut self) {
+        if !self.ticks.is_empty() || !self.reactor.graveyard.is_empty() {
+            self.settle_slowly();
+        }
+    }
+
+    fn settle_slowly(&mut self) {
+        loop {
+            while let Some(buried) = self.reactor.graveyard.dig() {
+                drop(buried);
+            }
+            let Some(tick) = self.ticks.take() else { return };
+            tick(&mut Cx::new(self));
+        }
+    }
+}
+
+/// The state of the layers above, found by type.
+#[derive(Default)]
+pub(crate) struct Layers(Vec<(TypeId, Box<dyn Any>)>);
+
+impl Layers {
+    #[inline]
+    pub(crate) fn get<E: Any + Default>(&mut self) -> &mut E {
+        let id = TypeId::of::<E>();
+        let at = match self.0.iter().position(|(i, _)| *i == id) {
+            Some(at) => at,
+            None => {
+                self.0.push((id, Box::new(E::default())));
+                self.0.len() - 1
+            }
+        };
+        match self.0[at].1.downcast_mut() {
+            Some(layer) => layer,
+            None => unreachable!("a layer is stored under its own type"),
+        }
+    }
+}
+
+/// What [`Kind`](crate::Kind)'s functions get: the loop, in the hands of a
+/// dispatcher. Only a `Dispatch` may run callbacks, and users never hold one;
+/// that is how no API call can run user code.
+///
+/// ```
+/// use tidegate_loop::{Dispatch, Key};
+/// fn ready(d: &mut Dispatch<'_>, key: Key, _data: u64) {
+///     // take the user's closure out, lend it `&mut d.cx()`, put it back
+///     d.settle();
+///     d.driver().queue(key);
+/// }
+/// # let _: fn(&mut Dispatch<'_>, Key, u64) = ready;
+/// ```
+pub struct Dispatch<'a> {
+    pub(crate) core: &'a mut Core,
+}
+
+impl Dispatch<'_> {
+    /// A context to lend to one callback. Make a new one for the next.
+    #[inline]
+    pub fn cx(&mut self) -> Cx<'_> {
+        Cx::new(self.core)
+    }
+
+    /// The driver.
+    #[inline]
+    pub fn driver(&mut self) -> Driver<'_> {
+        Driver { r: &mut self.core.reactor }
+    }
+
+    /// The layer's state and the driver, as [`Cx::parts`].
+    #[inline]
+    pub fn parts<E: Any + Default>(&mut self) -> (&mut E, Driver<'_>) {
+        (self.core.layers.get(), Driver { r: &mut self.core.reactor })
+    }
+
+    /// To be called after each user callback, when all state is whole again:
+    /// runs its ticks and drops what it displaced.
+    #[inline]
+    pub fn settle(&mut self) {
+        self.core.settle();
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Default,
+    NoWait,
+}
+
+/// The event loop: it owns every handle, closure and descriptor. Not `Send`;
+/// several loops in several threads are fine.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop};
+/// let mut lp = Loop::new()?;
+/// lp.as_cx().next_tick(|_| println!("hello from the loop"));
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Loop {
+    core: Core,
+}
+
+impl AsCx for Loop {
+    fn as_cx(&mut self) -> Cx<'_> {
+        Cx::new(&mut self.core)
+    }
+}
+
+impl Loop {
+    /// A loop with the default [`Limits`].
+    pub fn new() -> io::Result<Loop> {
+        Loop::builder().build()
+    }
+
+    /// Names every limit.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn with_limits(limits: Limits) -> io::Result<Loop> {
+        let poll = mio::Poll::new()?;
+        let mut table = Table::new(next_loop_id());
+        let inbox_key = table.insert(&INBOX, 0)?;
+        let remote = Remote::new(&poll, inbox_key, limits.inbox_limit)?;
+        Ok(Loop {
+            core: Core {
+                layers: Layers::default(),
+                timers: Timers::default(),
+                ticks: Ticks::default(),
+                inbox: VecDeque::new(),
+                inbox_key,
+                remote,
+                stop: false,
+                reactor: Reactor::new(poll, table, limits),
+            },
+        })
+    }
+
+    /// Turns until nothing is left that could call back, or [`Cx::stop`].
+    ///
+    /// A panic of a callback unwinds out of here; the loop can run again, and
+    /// then finishes what was interrupted. Fails only if polling does.
+    pub fn run(&mut self) -> io::Result<()> {
+        let core = &mut self.core;
+        core.reactor.now = core.reactor.clock();
+        core.resume_inbox();
+        if core.is_alive() && !core.stop {
+            core.ticks.open_turn(core.reactor.limits.tick_budget);
+            core.run_timers();
+        }
+        while core.is_alive() && !core.stop {
+            core.turn(Mode::Default)?;
+        }
+        self.leave();
+        Ok(())
+    }
+
+    /// One turn, which waits for something to happen. Says whether more can.
+    pub fn run_once(&mut self) -> io::Result<bool> {
+        self.one(Mode::Default)
+    }
+
+    /// One turn with what is ready now. Says whether more can happen.
+    pub fn run_nowait(&mut self) -> io::Result<bool> {
+        self.one(Mode::NoWait)
+    }
+
+    fn one(&mut self, mode: Mode) -> io::Result<bool> {
+        let core = &mut self.core;
+        core.reactor.now = core.reactor.clock();
+        core.resume_inbox();
+        if core.is_alive() && !core.stop {
+            core.turn(mode)?;
+        }
+        self.leave();
+        Ok(self.is_alive())
+    }
+
+    fn leave(&mut self) {
+        self.core.stop = false;
+        self.core.enter(Phase::Outside);
+    }
+
+    /// Whether anything is left that could call back: referenced handles,
+    /// handles that close, pending effects, ticks, posts.
+    pub fn is_alive(&self) -> bool {
+        self.core.is_alive()
+    }
+
+    /// Open handles, the closing ones included.
+    pub fn handles(&self) -> usize {
+        self.core.handles()
+    }
+
+    /// One line for each handle that keeps the loop alive.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
+    /// assert!(lp.why_alive()[0].starts_with("timer"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn why_alive(&self) -> Vec<String> {
+        let table = &self.core.reactor.table;
+        table
+            .live()
+            .filter(|(_, slot)| slot.bits.has(Bits::REFERENCED))
+            .filter_map(|(key, slot)| {
+                let kind = slot.kind?;
+                Some(format!("{} {key:?}: {}", kind.name, (kind.describe)(slot.data)))
+            })
+            .collect()
+    }
+
+    /// The limits this loop was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.core.reactor.limits
+    }
+
+    /// The loop's counters.
+    pub fn metrics(&self) -> Metrics {
+        self.core.reactor.metrics
+    }
+
+    /// Sends every event of every layer to `observer`, in place of an earlier
+    /// one.
+    pub fn observe(&mut self, observer: impl Observer) {
+        self.core.reactor.observer = Some(Box::new(observer));
+    }
+}
+
+impl Core {
+    /// A panic may have left posts in the batch that no one has queued.
+    fn resume_inbox(&mut self) {
+        if !self.inbox.is_empty() {
+            let key = self.inbox_key;
+            Driver { r: &mut self.reactor }.queue(key);
+        }
+    }
+}
+
+impl Drop for Loop {
+    /// Posts fail from here on. Descriptors are closed and user values dropped;
+    /// no callback runs.
+    fn drop(&mut self) {
+        drop(self.core.remote.mark_gone());
+    }
+}
+
+impl fmt::Debug for Loop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loop")
+            .field("turn", &self.core.reactor.turn)
+            .field("phase", &self.core.reactor.phase)
+            .field("handles", &self.handles())
+            .finish_non_exhaustive()
+    }
+}
+
+/// 12 bits, never 0. Two of 4,096 loops may share one; generations still keep
+/// most mix-ups apart.
+fn next_loop_id() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed) % 4_095 + 1
+}

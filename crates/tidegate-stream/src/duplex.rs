@@ -1,0 +1,85 @@
+//! Both halves together: half-open or not, and exactly one terminal event.
+//!
+//! | outcome | destroy(reason) | take_outcome |
+//! |---|---|---|
+//! | Open | Decided(reason) | none |
+//! | Decided | - (the first reason wins) | the reason, then Told |
+//! | Told | - | none |
+#![forbid(unsafe_code)]
+
+use crate::read::ReadState;
+use crate::write::WriteState;
+
+#[derive(Debug)]
+enum Outcome<R> {
+    Open,
+    Decided(R),
+    Told,
+}
+
+/// A stream of two halves that ends with one `R`, the reason.
+///
+/// ```
+/// use tidegate_stream::{Duplex, WriteState};
+/// let mut d: Duplex<&str> = Duplex::new(WriteState::new(1, 1), false);
+/// assert!(d.destroy("reset") && !d.destroy("too late"));
+/// assert_eq!(d.take_outcome(), Some("reset"));
+/// assert_eq!(d.take_outcome(), None);
+/// ```
+#[derive(Debug)]
+pub struct Duplex<R> {
+    /// The reading half.
+    pub read: ReadState,
+    /// The writing half.
+    pub write: WriteState,
+    allow_half_open: bool,
+    outcome: Outcome<R>,
+}
+
+impl<R> Duplex<R> {
+    /// Open both ways. Unless `allow_half_open`, the peer's end also ends our
+    /// side, after what is queued.
+    pub fn new(write: WriteState, allow_half_open: bool) -> Duplex<R> {
+        Duplex { read: ReadState::Flowing, write, allow_half_open, outcome: Outcome::Open }
+    }
+
+    /// After the peer's end was told: ends our side, unless it may stay open.
+    pub fn after_end(&mut self) {
+        if self.read == ReadState::Ended && !self.allow_half_open {
+            self.write.end();
+        }
+    }
+
+    /// Whether both directions ended by themselves.
+    pub fn is_done(&self) -> bool {
+        self.read == ReadState::Ended && self.write.is_finished()
+    }
+
+    /// Over, for this reason. `false` if it was over before.
+    pub fn destroy(&mut self, reason: R) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        self.outcome = Outcome::Decided(reason);
+        self.read.destroy();
+        self.write.destroy();
+        true
+    }
+
+    /// Whether it is not over.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        matches!(self.outcome, Outcome::Open)
+    }
+
+    /// The terminal event, once.
+    pub fn take_outcome(&mut self) -> Option<R> {
+        if self.is_open() {
+            return None;
+        }
+        match std::mem::replace(&mut self.outcome, Outcome::Told) {
+            Outcome::Decided(reason) => Some(reason),
+            Outcome::Open | Outcome::Told => None,
+        }
+    }
+}

@@ -1,0 +1,510 @@
+//! The writing half: a queue with a high-water mark, a hard limit, gather,
+//! cork and an end.
+//!
+//! | state | push | end | queue empty | fin_sent | fail | destroy |
+//! |---|---|---|---|---|---|---|
+//! | Open | Open | Ending | Drain, if it was full | - | Failed | Destroyed |
+//! | Ending | refused | - | `wants_fin` | Finished | Failed | Destroyed |
+//! | Finished | refused | - | - | - | - | Destroyed |
+//! | Failed | refused | - | - | - | - | Destroyed |
+//! | Destroyed | refused | - | - | - | - | - |
+//!
+//! `push` and `flow` are apart, so that a driver can try the kernel between
+//! them: what the kernel took at once never counts against the mark (rules W3
+//! and W4 of Node's streams).
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// Pieces smaller than this are gathered in a tail block; larger ones keep
+/// their own buffer.
+const SMALL: usize = 1024;
+/// A tail block grows up to this.
+const TAIL: usize = 16 * 1024;
+
+/// What a write says about going on.
+///
+/// Not looking at it means ignoring back-pressure, hence `must_use`.
+///
+/// ```
+/// use tidegate_stream::{Flow, WriteState};
+/// assert_eq!(WriteState::new(65_536, 1 << 20).flow(), Flow::Ready);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "Flow::Full asks you to stop writing until on_drain"]
+pub enum Flow {
+    /// Go on.
+    Ready,
+    /// The queue reached the high-water mark. The bytes are accepted; stop
+    /// until the drain, which comes once, when the queue is empty.
+    Full,
+    /// The bytes were not accepted: the stream has ended, failed or closed.
+    Closed,
+}
+
+/// What the driver has to tell the user.
+///
+/// ```
+/// use tidegate_stream::{Effect, WriteState};
+/// let mut w = WriteState::new(1, 1);
+/// w.end();
+/// assert!(w.wants_fin());
+/// w.fin_sent();
+/// assert_eq!(w.take_effect(), Some(Effect::Finish));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// The queue is empty after it was full.
+    Drain,
+    /// The end is out, and everything before it.
+    Finish,
+}
+
+/// Why a write is not accepted.
+///
+/// ```
+/// use tidegate_stream::{Refused, WriteState};
+/// let mut w = WriteState::new(1, 4);
+/// w.push(b"12345");
+/// assert_eq!(w.admit(), Err(Refused::Limit { queued: 5, limit: 4 }));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Refused {
+    /// Ended, failed or destroyed.
+    Closed,
+    /// More than the hard limit is queued already.
+    Limit {
+        /// Bytes of memory the queue holds.
+        queued: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Open,
+    Ending,
+    Finished,
+    Failed,
+    Destroyed,
+}
+
+/// A piece of the queue.
+#[derive(Debug)]
+enum Block {
+    /// Shared with whoever made it, never copied.
+    Shared(Bytes),
+    /// Small writes, appended.
+    Tail(Vec<u8>),
+}
+
+impl Block {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Block::Shared(b) => b,
+            Block::Tail(v) => v,
+        }
+    }
+
+    fn held(&self) -> usize {
+        match self {
+            Block::Shared(b) => b.len(),
+            Block::Tail(v) => v.capacity(),
+        }
+    }
+}
+
+/// The writing half of a stream. See the crate's page for an example.
+#[derive(Debug)]
+pub struct WriteState {
+    queue: VecDeque<Block>,
+    /// Bytes of the first block that are out.
+    sent: usize,
+    len: usize,
+    held: usize,
+    high_water_mark: usize,
+    limit: usize,
+    corked: u32,
+    full: bool,
+    state: State,
+    due: Option<Effect>,
+}
+
+impl WriteState {
+    /// `high_water_mark`: queued bytes at which writing should stop, reached
+    /// counts. `limit`: bytes of memory held at which writing is refused.
+    pub fn new(high_water_mark: usize, limit: usize) -> WriteState {
+        WriteState {
+            queue: VecDeque::new(),
+            sent: 0,
+            len: 0,
+            held: 0,
+            high_water_mark,
+            limit,
+            corked: 0,
+            full: false,
+            state: State::Open,
+            due: None,
+        }
+    }
+
+    /// Whether a write would be accepted now. Ask before [`push`](Self::push).
+    #[inline]
+    pub fn admit(&self) -> Result<(), Refused> {
+        if self.state != State::Open {
+            return Err(Refused::Closed);
+        }
+        if self.held > self.limit {
+            return Err(Refused::Limit { queued: self.held, limit: self.limit });
+        }
+        Ok(())
+    }
+
+    /// Queues a copy of `data`.
+    pub fn push(&mut self, data: &[u8]) {
+        if data.len() >= SMALL {
+            self.push_block(Block::Shared(Bytes::copy_from_slice(data)));
+        } else if !data.is_empty() {
+            self.append(data);
+        }
+    }
+
+    /// Queues `data`; anything from 1 KiB is not copied.
+    pub fn push_bytes(&mut self, data: Bytes) {
+        if data.len() >= SMALL {
+            self.push_block(Block::Shared(data));
+        } else {
+            self.push(&data);
+        }
+    }
+
+    fn push_block(&mut self, block: Block) {
+        self.len += block.bytes().len();
+        self.held += block.held();
+        self.queue.push_back(block);
+    }
+
+    fn append(&mut self, data: &[u8]) {
+        match self.queue.back_mut() {
+            Some(Block::Tail(v)) if v.len() + data.len() <= TAIL => {
+                let before = v.capacity();
+                if before - v.len() < data.len() {
+                    v.reserve_exact((before * 2).clamp(data.len(), TAIL - v.len()));
+                }
+                v.extend_from_slice(data);
+                self.held += v.capacity() - before;
+                self.len += data.len();
+            }
+            _ => self.push_block(Block::Tail(data.to_vec())),
+        }
+    }
+
+    /// The answer to the write that was just made: by what is queued *now*,
+    /// after the driver tried the kernel.
+    #[inline]
+    pub fn flow(&mut self) -> Flow {
+        if self.state != State::Open {
+            Flow::Closed
+        } else if self.len == 0 || self.len < self.high_water_mark {
+            Flow::Ready
+        } else {
+            self.full = true;
+            Flow::Full
+        }
+    }
+
+    /// Fills `out` with what is queued, in order; returns how many slices.
+    pub fn gather<'s>(&'s self, out: &mut [&'s [u8]]) -> usize {
+        let mut skip = self.sent;
+        let mut n = 0;
+        for (block, slot) in self.queue.iter().zip(out.iter_mut()) {
+            *slot = &block.bytes()[skip..];
+            skip = 0;
+            n += 1;
+        }
+        n
+    }
+
+    /// The first `n` queued bytes are out.
+    pub fn advance(&mut self, n: usize) {
+        debug_assert!(n <= self.len, "more was sent than was queued");
+        self.len -= n.min(self.len);
+        self.sent += n;
+        while let Some(first) = self.queue.front() {
+            let size = first.bytes().len();
+            if self.sent < size {
+                break;
+            }
+            self.sent -= size;
+            self.held -= first.held();
+            self.queue.pop_front();
+        }
+        if self.len == 0 {
+            self.sent = 0;
+            if self.full && self.state == State::Open {
+                self.due = Some(Effect::Drain);
+            }
+            self.full = false;
+        }
+    }
+
+    /// No more writes; what is queued still goes out. `false` if that was said
+    /// before, or it is too late.
+    pub fn end(&mut self) -> bool {
+        if self.state != State::Open {
+            return false;
+        }
+        self.state = State::Ending;
+        self.corked = 0;
+        // No drain after the end (W6).
+        self.full = false;
+        self.due = None;
+        true
+    }
+
+    /// Everything is out but the end itself: the driver sends its FIN and calls
+    /// [`fin_sent`](Self::fin_sent).
+    #[inline]
+    pub fn wants_fin(&self) -> bool {
+        self.state == State::Ending && self.len == 0
+    }
+
+    /// The end is out.
+    pub fn fin_sent(&mut self) {
+        if self.wants_fin() {
+            self.state = State::Finished;
+            self.due = Some(Effect::Finish);
+        }
+    }
+
+    /// Writing broke. What is queued will not go out.
+    pub fn fail(&mut self) {
+        if matches!(self.state, State::Open | State::Ending) {
+            self.state = State::Failed;
+            self.due = None;
+        }
+    }
+
+    /// The stream is over. The queue keeps its bytes, to be counted and then
+    /// dropped with the machine.
+    pub fn destroy(&mut self) {
+        self.state = State::Destroyed;
+        self.due = None;
+    }
+
+    /// The next thing to tell the user, once.
+    pub fn take_effect(&mut self) -> Option<Effect> {
+        if self.due == Some(Effect::Drain) && self.len > 0 {
+            // Somebody wrote before it could be told: it is not empty any more.
+            self.due = None;
+            self.full = true;
+        }
+        self.due.take()
+    }
+
+    /// Whether [`take_effect`](Self::take_effect) has something.
+    #[inline]
+    pub fn has_effect(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// Holds writes back until [`uncork`](Self::uncork), so that they leave
+    /// together. Nests.
+    pub fn cork(&mut self) {
+        if self.state == State::Open {
+            self.corked = self.corked.saturating_add(1);
+        }
+    }
+
+    /// Takes back one [`cork`](Self::cork); a surplus one does nothing.
+    pub fn uncork(&mut self) {
+        self.corked = self.corked.saturating_sub(1);
+    }
+
+    /// Whether something is queued that may go out now.
+    #[inline]
+    pub fn wants_write(&self) -> bool {
+        self.len > 0 && self.corked == 0 && matches!(self.state, State::Open | State::Ending)
+    }
+
+    /// Whether a write may go to the kernel past the queue.
+    #[inline]
+    pub fn is_direct(&self) -> bool {
+        self.len == 0 && self.corked == 0
+    }
+
+    /// Whether writing failed.
+    pub fn has_failed(&self) -> bool {
+        self.state == State::Failed
+    }
+
+    /// Whether the end is out.
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Finished
+    }
+
+    /// Whether writes are accepted.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Queued bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is queued.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of memory the queue holds; at least [`len`](Self::len) less what
+    /// of the first block is out.
+    #[inline]
+    pub fn held(&self) -> usize {
+        self.held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn w03_equality_is_full_and_w06_drains_once_at_zero() {
+        let mut w = WriteState::new(4, 100);
+        w.push(b"123");
+        assert_eq!(w.flow(), Flow::Ready);
+        w.push(b"4");
+        assert_eq!(w.flow(), Flow::Full);
+        w.advance(3);
+        assert_eq!(w.take_effect(), None, "one byte is left");
+        w.advance(1);
+        assert_eq!(w.take_effect(), Some(Effect::Drain));
+        assert_eq!(w.take_effect(), None);
+    }
+
+    #[test]
+    fn w06_no_drain_after_end() {
+        let mut w = WriteState::new(1, 100);
+        w.push(b"12");
+        assert_eq!(w.flow(), Flow::Full);
+        assert!(w.end());
+        w.advance(2);
+        assert_eq!(w.take_effect(), None);
+        assert!(w.wants_fin());
+        w.fin_sent();
+        assert_eq!(w.take_effect(), Some(Effect::Finish));
+        assert!(!w.end(), "a second end says that it was too late");
+    }
+
+    #[test]
+    fn a_million_small_writes_share_tail_blocks() {
+        let mut w = WriteState::new(1, usize::MAX);
+        for _ in 0..1_000_000 {
+            w.push(b"thirteen byte");
+        }
+        assert_eq!(w.len(), 13_000_000);
+        assert!(w.held() * 10 <= w.len() * 11 + 640 * 1024, "{} held", w.held());
+        let mut calls = 0;
+        while !w.is_empty() {
+            let mut slices = [&[][..]; 64];
+            let n = w.gather(&mut slices);
+            let bytes = slices[..n].iter().map(|s| s.len()).sum();
+            w.advance(bytes);
+            calls += 1;
+        }
+        assert!(calls <= 2_000, "{calls}");
+        assert_eq!(w.held(), 0);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Push(usize),
+        PushBytes(usize),
+        Advance(usize),
+        End,
+        Fin,
+        Fail,
+        Cork,
+        Uncork,
+        Effect,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            6 => (0usize..3000).prop_map(Op::Push),
+            3 => (0usize..3000).prop_map(Op::PushBytes),
+            6 => (0usize..5000).prop_map(Op::Advance),
+            1 => Just(Op::End),
+            1 => Just(Op::Fin),
+            1 => Just(Op::Fail),
+            1 => Just(Op::Cork),
+            1 => Just(Op::Uncork),
+            3 => Just(Op::Effect),
+        ]
+    }
+
+    proptest! {
+        /// Against a plain vector: bytes in are bytes out, in order; one drain
+        /// per full; nothing after the end.
+        #[test]
+        fn write_state_against_a_vector(ops in prop::collection::vec(op(), 0..200)) {
+            let mut w = WriteState::new(4096, 20_000);
+            let (mut model, mut next) = (Vec::<u8>::new(), 0u8);
+            let (mut fulls, mut drains, mut ended, mut finished) = (0, 0, false, 0);
+            let mut owed = false;
+            for op in ops {
+                match op {
+                    Op::Push(n) | Op::PushBytes(n) => {
+                        let data: Vec<u8> = (0..n).map(|_| { next = next.wrapping_add(1); next }).collect();
+                        if w.admit().is_err() {
+                            prop_assert!(ended || w.held() > 20_000);
+                            continue;
+                        }
+                        prop_assert!(!ended);
+                        model.extend(&data);
+                        if matches!(op, Op::Push(_)) { w.push(&data) } else { w.push_bytes(data.into()) }
+                        let full = w.flow() == Flow::Full;
+                        prop_assert_eq!(full, model.len() >= 4096);
+                        if full && !owed { owed = true; fulls += 1 }
+                    }
+                    Op::Advance(n) => {
+                        let mut slices = [&[][..]; 64];
+                        let filled = w.gather(&mut slices);
+                        let queued: Vec<u8> = slices[..filled].concat();
+                        prop_assert!(model.starts_with(&queued));
+                        let n = n.min(queued.len());
+                        model.drain(..n);
+                        w.advance(n);
+                    }
+                    Op::End => ended |= w.end(),
+                    Op::Fin => w.fin_sent(),
+                    Op::Fail => { w.fail(); ended = true }
+                    Op::Cork => w.cork(),
+                    Op::Uncork => w.uncork(),
+                    Op::Effect => match w.take_effect() {
+                        Some(Effect::Drain) => {
+                            prop_assert!(owed && !ended && model.is_empty());
+                            owed = false;
+                            drains += 1;
+                        }
+                        Some(Effect::Finish) => { prop_assert!(ended && model.is_empty()); finished += 1 }
+                        None => {}
+                    },
+                }
+                prop_assert_eq!(w.len(), model.len());
+                prop_assert!(w.held() + 5000 >= w.len());
+            }
+            prop_assert!(drains <= fulls && finished <= 1);
+        }
+    }
+}
