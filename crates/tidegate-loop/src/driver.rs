@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll};
 use crate::closing::{Buried, ClosingQueue, Graveyard};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::observe::{Event, Moment, Observer};
+use crate::observe::{Event, LayerEvent, Moment, Observer};
 use crate::ready::{Bits, ReadyQueue};
 use crate::sys;
 use crate::table::{Key, KeyError, Kind, Table, TableFull};
@@ -34,6 +34,7 @@ pub(crate) struct Reactor {
     pub(crate) origin: Instant,
     /// Nanoseconds since `origin`, read once when poll returns.
     pub(crate) now: u64,
+    polled_at: u64,
     pub(crate) busy: u64,
     pub(crate) batch: usize,
     pub(crate) turn: u64,
@@ -58,6 +59,7 @@ impl Reactor {
             observer: None,
             origin: Instant::now(),
             now: 0,
+            polled_at: 0,
             busy: 0,
             batch: 0,
             turn: 0,
@@ -78,9 +80,10 @@ impl Reactor {
         if timeout != Some(Duration::ZERO) {
             self.metrics.blocking_polls += 1;
         }
-        self.busy = self.clock().saturating_sub(self.now);
+        self.busy = self.clock().saturating_sub(self.polled_at);
         let polled = self.poll.poll(&mut self.events, timeout);
         self.now = self.clock();
+        self.polled_at = self.now;
         self.batch = 0;
         match polled {
             Ok(()) => {}
@@ -159,6 +162,12 @@ impl Driver<'_> {
             Err(_) => self.r.metrics.table_full += 1,
         }
         inserted
+    }
+
+    /// A key that finds nothing and never will, for a handle that could not be
+    /// made.
+    pub fn stale_key(&self) -> Key {
+        self.r.table.stale_key()
     }
 
     /// Whether the handle keeps the loop alive. A flag, not a count.
@@ -403,15 +412,11 @@ impl Driver<'_> {
         Duration::from_nanos(self.r.busy)
     }
 
-    /// Tells the observer, if there is one.
+    /// Tells the observer, if there is one; `event` runs only then.
     #[inline]
-    pub fn emit<'e>(&mut self, event: impl FnOnce() -> Event<'e>) {
-        self.r.emit(event);
-    }
-
-    /// Whether somebody listens to [`emit`](Driver::emit).
-    #[inline]
-    pub fn observed(&self) -> bool {
-        self.r.observer.is_some()
+    pub fn emit<E: LayerEvent>(&mut self, event: impl FnOnce() -> E) {
+        if self.r.observer.is_some() {
+            self.r.tell(&Event::Layer(&event()));
+        }
     }
 }

@@ -162,9 +162,12 @@ impl Timers {
     }
 
     pub(crate) fn insert(&mut self, key: Key, deadline: u64, repeat: u64, callback: TimerFn) {
-        let entry =
-            self.entries.insert(Entry { key, callback: Some(callback), repeat, state: State::Running })
-                as u32;
+        let entry = self.entries.insert(Entry {
+            key,
+            callback: Some(callback),
+            repeat,
+            state: State::Running,
+        }) as u32;
         self.arm(entry, deadline);
     }
 

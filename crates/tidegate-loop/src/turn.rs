@@ -142,9 +142,9 @@ impl Core {
         self.reactor.metrics.turns += 1;
         self.reactor.metrics.carried_over += u64::from(!self.reactor.ready.is_empty());
         self.ticks.open_turn(self.reactor.limits.tick_budget);
-        self.reactor.emit(|| Event::Turn);
 
         self.enter(Phase::Pending);
+        self.reactor.emit(|| Event::Turn);
         self.settle();
         self.run_pending();
 

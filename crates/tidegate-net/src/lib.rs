@@ -1,1 +1,61 @@
-//! x
+//! TCP servers and clients of tidegate, on the loop of `tidegate-loop` and the
+//! machines of `tidegate-stream`.
+//!
+//! ```text
+//! kernel -> poller -> ready pass -> listener.rs (accept loop) -> on_connection
+//!                              \--> socket.rs (read loop) -----> on_data
+//!                              your write -> socket.rs (try first) -> kernel
+//! ```
+//!
+//! ```
+//! use tidegate_loop::{AsCx, Loop};
+//! use tidegate_net::{Flow, Net, On};
+//!
+//! let mut lp = Loop::new()?;
+//! let server = lp.listen("127.0.0.1:0", |conn| {
+//!     conn.accept(On::new()
+//!         .data(|s, chunk| if s.write(chunk) == Flow::Full { s.pause() })
+//!         .drain(|s| s.resume()));
+//! })?;
+//! let at = lp.local_addr(server)?;
+//! lp.connect(at, On::new()
+//!     .connect(|s| { let _ = s.write(b"tide"); })
+//!     .data(move |s, chunk| {
+//!         assert_eq!(chunk, b"tide");
+//!         s.end();
+//!         s.close_server(server).unwrap();
+//!     }));
+//! lp.run()?; // returns when server and connections are closed
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![deny(unsafe_code)]
+
+mod connect;
+mod error;
+mod event;
+mod handler;
+mod incoming;
+mod key;
+mod layer;
+mod listener;
+mod net;
+mod on;
+mod options;
+mod pace;
+mod socket;
+mod socket_cx;
+mod sys;
+mod wire;
+
+pub use error::{AddressError, AddressFault, Close, ListenError, NetError, Reason, Scope, Stage};
+pub use event::{BatchEnd, NetEvent};
+pub use handler::{Handler, ServerHandler};
+pub use incoming::Incoming;
+pub use key::{ServerKey, SocketKey};
+pub use listener::ServerStats;
+pub use net::Net;
+pub use on::{On, OnWith};
+pub use options::{ConnectOptions, ListenOptions};
+pub use socket_cx::SocketCx;
+pub use tidegate_stream::Flow;
+pub use wire::{Filter, FilterError, Passed};

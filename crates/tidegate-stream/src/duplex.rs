@@ -43,11 +43,10 @@ impl<R> Duplex<R> {
         Duplex { read: ReadState::Flowing, write, allow_half_open, outcome: Outcome::Open }
     }
 
-    /// After the peer's end was told: ends our side, unless it may stay open.
-    pub fn after_end(&mut self) {
-        if self.read == ReadState::Ended && !self.allow_half_open {
-            self.write.end();
-        }
+    /// Whether the peer's end is to end our side, too: it was read, and
+    /// half-open was not asked for.
+    pub fn ends_with_peer(&self) -> bool {
+        self.read == ReadState::Ended && !self.allow_half_open
     }
 
     /// Whether both directions ended by themselves.

@@ -1,1 +1,24 @@
-//! x
+#![doc = include_str!("../../../README.md")]
+#![deny(unsafe_code)]
+
+pub use tidegate_loop::*;
+pub use tidegate_net as net;
+pub use tidegate_stream as stream;
+
+/// What most programs need: `use tidegate::prelude::*`.
+///
+/// ```
+/// use tidegate::prelude::*;
+/// let mut lp = Loop::new()?;
+/// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
+/// lp.close_server(server)?;
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub mod prelude {
+    pub use tidegate_loop::{AsCx, Cx, Loop};
+    pub use tidegate_net::{
+        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, Reason,
+        ServerHandler, ServerKey, SocketCx, SocketKey,
+    };
+}

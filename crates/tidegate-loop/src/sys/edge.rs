@@ -32,18 +32,10 @@ pub(crate) const DEREGISTER_BEFORE_CLOSE: bool = !KQUEUE;
 pub trait LevelSource: Source {}
 impl<S: Source> LevelSource for S {}
 
-pub(crate) fn register_level(
-    _: &Poll,
-    _: &impl LevelSource,
-    _: Token,
-) -> Option<io::Result<()>> {
+pub(crate) fn register_level(_: &Poll, _: &impl LevelSource, _: Token) -> Option<io::Result<()>> {
     None
 }
 
-pub(crate) fn deregister_level(
-    _: &Poll,
-    _: &impl LevelSource,
-    _: Token,
-) -> Option<io::Result<()>> {
+pub(crate) fn deregister_level(_: &Poll, _: &impl LevelSource, _: Token) -> Option<io::Result<()>> {
     None
 }

@@ -20,6 +20,4 @@ mod imp;
 mod imp;
 
 pub use imp::LevelSource;
-pub(crate) use imp::{
-    DEREGISTER_BEFORE_CLOSE, SHORT_IO_DRAINS, deregister_level, register_level,
-};
+pub(crate) use imp::{DEREGISTER_BEFORE_CLOSE, SHORT_IO_DRAINS, deregister_level, register_level};

@@ -1,0 +1,381 @@
+//! What can go wrong, with where and when: stage, code, endpoints, elapsed
+//! time. And how a connection ended: [`Close`].
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::sys;
+
+/// The step at which something failed.
+///
+/// ```
+/// assert_eq!(tidegate_net::Stage::Connect.to_string(), "connect");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Stage {
+    /// A name or an address was to be understood.
+    Lookup,
+    /// An address was to be taken.
+    Bind,
+    /// A listening socket was to be opened.
+    Listen,
+    /// A connection was to be made.
+    Connect,
+    /// A connection was to be taken from the queue.
+    Accept,
+    /// The poller was to watch a socket.
+    Register,
+    /// Bytes were to be read.
+    Read,
+    /// Bytes were to be written.
+    Write,
+    /// A filter on the wire refused the bytes.
+    Filter,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Stage::Lookup => "lookup",
+            Stage::Bind => "bind",
+            Stage::Listen => "listen",
+            Stage::Connect => "connect",
+            Stage::Accept => "accept",
+            Stage::Register => "register",
+            Stage::Read => "read",
+            Stage::Write => "write",
+            Stage::Filter => "filter",
+        })
+    }
+}
+
+/// An error of the network, with its place on the path.
+///
+/// `Display` is fit for a log line; `source` is the [`io::Error`].
+///
+/// ```
+/// use std::io::ErrorKind;
+/// use tidegate_loop::Loop;
+/// use tidegate_net::{ListenError, Net, Stage};
+/// let mut lp = Loop::new()?;
+/// let first = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
+/// let at = lp.local_addr(first)?;
+/// let again = lp.listen(at, |conn| conn.reject());
+/// let Err(ListenError::Failed(e)) = again else { panic!() };
+/// assert_eq!((e.stage(), e.kind(), e.code()), (Stage::Bind, ErrorKind::AddrInUse, Some("EADDRINUSE")));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct NetError {
+    stage: Stage,
+    source: io::Error,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    elapsed: Option<Duration>,
+}
+
+impl NetError {
+    pub(crate) fn new(stage: Stage, source: io::Error) -> NetError {
+        NetError { stage, source, local: None, remote: None, elapsed: None }
+    }
+
+    pub(crate) fn at(mut self, local: Option<SocketAddr>, remote: Option<SocketAddr>) -> NetError {
+        self.local = local;
+        self.remote = remote;
+        self
+    }
+
+    pub(crate) fn after(mut self, elapsed: Duration) -> NetError {
+        self.elapsed = Some(elapsed);
+        self
+    }
+
+    /// The step that failed.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The kind of the underlying error.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    /// The operating system's name of it, as `ECONNREFUSED`.
+    pub fn code(&self) -> Option<&'static str> {
+        self.source.raw_os_error().and_then(sys::code_name)
+    }
+
+    /// Our end, where known.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// The other end, where known.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+
+    /// For a connect: since it was asked for. Later: since the connection was
+    /// made.
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.elapsed
+    }
+}
+
+impl fmt::Display for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stage.fmt(f)?;
+        match (self.stage, self.remote, self.local) {
+            (Stage::Connect, Some(remote), _) => write!(f, " to {remote}")?,
+            (Stage::Bind | Stage::Listen | Stage::Accept, _, Some(local)) => {
+                write!(f, " on {local}")?;
+            }
+            (_, Some(remote), _) => write!(f, " with {remote}")?,
+            _ => {}
+        }
+        f.write_str(" failed")?;
+        if let Some(elapsed) = self.elapsed {
+            write!(f, " after {:.1} ms", elapsed.as_secs_f64() * 1e3)?;
+        }
+        match self.code() {
+            Some(code) => write!(f, ": {} ({code})", sys::description(&self.source)),
+            None => write!(f, ": {}", self.source),
+        }?;
+        match (self.stage, self.local) {
+            (Stage::Bind | Stage::Listen | Stage::Accept, _) | (_, None) => Ok(()),
+            (_, Some(local)) => write!(f, " [from {local}]"),
+        }
+    }
+}
+
+impl std::error::Error for NetError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl From<NetError> for io::Error {
+    fn from(e: NetError) -> io::Error {
+        io::Error::new(e.kind(), e)
+    }
+}
+
+/// A text that is no address.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::Net;
+/// let e = Loop::new()?.listen("127.0.0.1:99999", |conn| conn.reject()).unwrap_err();
+/// assert_eq!(e.to_string(), "\"127.0.0.1:99999\" is no address: the port must be 0 to 65535");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressError {
+    /// What was given.
+    pub input: String,
+    /// What is wrong with it.
+    pub fault: AddressFault,
+}
+
+/// What is wrong with an address.
+///
+/// ```
+/// assert_ne!(tidegate_net::AddressFault::NoPort, tidegate_net::AddressFault::BadPort);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddressFault {
+    /// `HOST` without `:PORT`.
+    NoPort,
+    /// The port is no number from 0 to 65535.
+    BadPort,
+    /// An IPv6 address without its brackets, or brackets around something else.
+    BadHost,
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no address: ", self.input)?;
+        f.write_str(match self.fault {
+            AddressFault::NoPort => "the port is missing; write HOST:PORT",
+            AddressFault::BadPort => "the port must be 0 to 65535",
+            AddressFault::BadHost => "write an IPv6 address in brackets, as [::1]:80",
+        })
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl From<AddressError> for io::Error {
+    fn from(e: AddressError) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidInput, e)
+    }
+}
+
+/// Why a server could not be opened.
+///
+/// ```
+/// use tidegate_net::ListenError;
+/// fn hint(e: &ListenError) -> &'static str {
+///     match e {
+///         ListenError::Address(_) => "look at the text",
+///         ListenError::Failed(e) if e.kind() == std::io::ErrorKind::AddrInUse => "stop the other one",
+///         _ => "look at the system",
+///     }
+/// }
+/// # let _ = hint;
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The address cannot be understood.
+    Address(AddressError),
+    /// The system refused: see its stage.
+    Failed(NetError),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenError::Address(e) => e.fmt(f),
+            ListenError::Failed(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ListenError::Address(e) => Some(e),
+            ListenError::Failed(e) => Some(e),
+        }
+    }
+}
+
+impl From<ListenError> for io::Error {
+    fn from(e: ListenError) -> io::Error {
+        match e {
+            ListenError::Address(e) => e.into(),
+            ListenError::Failed(e) => e.into(),
+        }
+    }
+}
+
+/// Whose queue was too long.
+///
+/// ```
+/// assert_eq!(tidegate_net::Scope::Socket.to_string(), "write_limit");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// This connection's: `write_limit`.
+    Socket,
+    /// That of all connections together: `buffered_limit`.
+    Loop,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scope::Socket => "write_limit",
+            Scope::Loop => "buffered_limit",
+        })
+    }
+}
+
+/// Why a connection is over.
+///
+/// ```
+/// assert_eq!(tidegate_net::Reason::Ended.to_string(), "both sides ended");
+/// assert!(!tidegate_net::Reason::Destroyed.is_error());
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Both sides ended: the peer's FIN was read, ours is out.
+    Ended,
+    /// [`destroy`](crate::SocketCx::destroy) was called.
+    Destroyed,
+    /// An operation failed: see its stage. A connection that was never made
+    /// ends this way, too.
+    Failed(Box<NetError>),
+    /// A producer ignored [`Flow::Full`](tidegate_stream::Flow) until a limit
+    /// was reached.
+    WriteLimit {
+        /// Which limit.
+        scope: Scope,
+        /// Bytes of memory that were queued.
+        queued: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A callback of this connection panicked.
+    Panicked,
+}
+
+impl Reason {
+    /// Whether this is anything but an ordinary end.
+    pub fn is_error(&self) -> bool {
+        !matches!(self, Reason::Ended | Reason::Destroyed)
+    }
+
+    /// The error, if an operation failed.
+    pub fn error(&self) -> Option<&NetError> {
+        match self {
+            Reason::Failed(e) => Some(e),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Ended => f.write_str("both sides ended"),
+            Reason::Destroyed => f.write_str("destroyed"),
+            Reason::Failed(e) => e.fmt(f),
+            Reason::WriteLimit { scope, queued, limit } => {
+                write!(f, "{queued} bytes were queued, {scope} is {limit}")
+            }
+            Reason::Panicked => f.write_str("a callback panicked"),
+        }
+    }
+}
+
+/// The one terminal event of a connection.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::{Net, On};
+/// let mut lp = Loop::new()?;
+/// lp.connect("127.0.0.1:1", On::new().close(|_, close| {
+///     eprintln!("{close}"); // connect to 127.0.0.1:1 failed after 0.1 ms: ... (ECONNREFUSED)
+///     assert_eq!(close.reason.error().unwrap().code(), Some("ECONNREFUSED"));
+/// }));
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Close {
+    /// Why.
+    pub reason: Reason,
+    /// Bytes that were accepted for writing and did not reach the kernel.
+    pub unsent: usize,
+    /// Bytes read in all.
+    pub bytes_read: u64,
+    /// Bytes the kernel took in all.
+    pub bytes_written: u64,
+}
+
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)?;
+        if self.unsent > 0 { write!(f, " ({} bytes unsent)", self.unsent) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,111 @@
+//! The callbacks: [`Handler`] for a connection, [`ServerHandler`] for a server.
+//!
+//! One connection's callbacks, in order:
+//!
+//! ```text
+//! on_connect?  (on_data | on_drain)*  (on_end, on_finish in any order)?  on_close
+//! ```
+//! `on_close` comes exactly once, whatever happens, and last.
+#![forbid(unsafe_code)]
+
+use tidegate_loop::Cx;
+
+use crate::error::{Close, NetError};
+use crate::incoming::Incoming;
+use crate::key::ServerKey;
+use crate::socket_cx::SocketCx;
+
+/// What a connection calls. Every method has a default; closures do as well,
+/// see [`On`](crate::On).
+///
+/// ```
+/// use tidegate_net::{Flow, Handler, SocketCx};
+/// struct Echo;
+/// impl Handler for Echo {
+///     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+///         if s.write(chunk) == Flow::Full {
+///             s.pause();
+///         }
+///     }
+///     fn on_drain(&mut self, s: &mut SocketCx<'_>) {
+///         s.resume();
+///     }
+/// }
+/// ```
+pub trait Handler: 'static {
+    /// A connection that we asked for is made. What was written before goes out
+    /// after this. Not called for accepted connections.
+    fn on_connect(&mut self, s: &mut SocketCx<'_>) {
+        let _ = s;
+    }
+
+    /// Bytes came. They are lent: what is to be kept must be copied.
+    fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+        let _ = (s, chunk);
+    }
+
+    /// The queue is empty after a write returned `Full`. Once per `Full`, never
+    /// after `end`.
+    fn on_drain(&mut self, s: &mut SocketCx<'_>) {
+        let _ = s;
+    }
+
+    /// The peer ended its side; every byte before was delivered. Writing is
+    /// still possible here. Afterwards our side ends by itself, unless the
+    /// option `allow_half_open` is set.
+    fn on_end(&mut self, s: &mut SocketCx<'_>) {
+        let _ = s;
+    }
+
+    /// Our side's end is out, and with it everything written.
+    fn on_finish(&mut self, s: &mut SocketCx<'_>) {
+        let _ = s;
+    }
+
+    /// The connection is over; the descriptor is closed and the key finds
+    /// nothing any more. The default logs an error that nobody handles.
+    fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
+        let _ = s;
+        if close.reason.is_error() {
+            log::warn!(target: "tidegate::net", "{close}");
+        }
+    }
+}
+
+/// What a server calls.
+///
+/// ```
+/// use tidegate_net::{Incoming, On, ServerHandler};
+/// struct Count(u64);
+/// impl ServerHandler for Count {
+///     fn on_connection(&mut self, conn: Incoming<'_>) {
+///         self.0 += 1;
+///         conn.accept(On::new());
+///     }
+/// }
+/// ```
+pub trait ServerHandler: 'static {
+    /// A connection waits. Not accepted here means rejected.
+    fn on_connection(&mut self, conn: Incoming<'_>);
+
+    /// Accepting failed in a way that is neither the peer's going away nor a
+    /// lack of descriptors. The server goes on. The default logs it.
+    fn on_error(&mut self, cx: &mut Cx<'_>, server: ServerKey, error: NetError) {
+        let _ = (cx, server);
+        log::warn!(target: "tidegate::net", "{error}");
+    }
+
+    /// The server was closed and its last connection is over.
+    fn on_close(&mut self, cx: &mut Cx<'_>, server: ServerKey) {
+        let _ = (cx, server);
+    }
+}
+
+/// `listen`'s closure is a server handler like any other.
+pub(crate) struct OnConnection<F>(pub(crate) F);
+
+impl<F: FnMut(Incoming<'_>) + 'static> ServerHandler for OnConnection<F> {
+    fn on_connection(&mut self, conn: Incoming<'_>) {
+        (self.0)(conn);
+    }
+}

@@ -1,0 +1,114 @@
+//! [`Incoming`]: a connection that the kernel has and the user has not yet
+//! taken.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+
+use tidegate_loop::{AsCx, Cx};
+
+use crate::handler::Handler;
+use crate::key::{ServerKey, SocketKey};
+use crate::layer::Layer;
+use crate::listener;
+use crate::socket::Life;
+use crate::socket_cx::SocketCx;
+
+/// A connection to accept or reject; derefs to [`Cx`]. Doing neither rejects
+/// it.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::{Net, On};
+/// let mut lp = Loop::new()?;
+/// lp.listen("127.0.0.1:0", |conn| {
+///     if conn.peer_addr().ip().is_loopback() {
+///         let mut s = conn.accept(On::new());
+///         let _ = s.write(b"hello\n");
+///         s.end();
+///     } else {
+///         conn.reject();
+///     }
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Incoming<'a> {
+    cx: Cx<'a>,
+    key: SocketKey,
+    server: ServerKey,
+    peer: SocketAddr,
+}
+
+impl<'a> Deref for Incoming<'a> {
+    type Target = Cx<'a>;
+    fn deref(&self) -> &Cx<'a> {
+        &self.cx
+    }
+}
+
+impl DerefMut for Incoming<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.cx
+    }
+}
+
+impl AsCx for Incoming<'_> {
+    fn as_cx(&mut self) -> Cx<'_> {
+        self.cx.as_cx()
+    }
+}
+
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(
+        cx: Cx<'a>,
+        key: SocketKey,
+        server: ServerKey,
+        peer: SocketAddr,
+    ) -> Incoming<'a> {
+        Incoming { cx, key, server, peer }
+    }
+
+    /// The key the connection has, and keeps if it is accepted. A proxy gives
+    /// it to the other half before this one is accepted.
+    pub fn key(&self) -> SocketKey {
+        self.key
+    }
+
+    /// The server it came to.
+    pub fn server(&self) -> ServerKey {
+        self.server
+    }
+
+    /// The peer's address.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The address it was made to. One system call.
+    pub fn local_addr(&mut self) -> io::Result<SocketAddr> {
+        SocketCx::new(self.cx.as_cx(), self.key).local_addr()
+    }
+
+    /// Takes the connection. It can be written to at once; reading begins in
+    /// this same ready pass.
+    pub fn accept(mut self, handler: impl Handler) -> SocketCx<'a> {
+        let handler: Box<dyn Handler> = Box::new(handler);
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        match layer.socket(&d, self.key) {
+            Some(s) if s.life == Life::Offered => {
+                s.life = Life::Open;
+                s.handler = Some(handler);
+            }
+            // Destroyed by its key before it was accepted.
+            _ => d.bury(handler),
+        }
+        SocketCx::new(self.cx, self.key)
+    }
+
+    /// Closes the connection; it is counted as rejected.
+    pub fn reject(mut self) {
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        listener::reject(layer, &mut d, self.key);
+    }
+}

@@ -1,0 +1,52 @@
+//! This layer's state in a loop: sockets, listeners, and the buffers they
+//! share.
+#![forbid(unsafe_code)]
+
+use slab::Slab;
+use tidegate_loop::Driver;
+
+use crate::key::{ServerKey, SocketKey};
+use crate::listener::Listener;
+use crate::socket::Socket;
+use crate::wire::Passed;
+
+/// Kept by the loop, one per loop. The loop's table says which index a key
+/// means, and that the key is not stale.
+#[derive(Default)]
+pub(crate) struct Layer {
+    pub(crate) sockets: Slab<Socket>,
+    pub(crate) listeners: Slab<Listener>,
+    /// Every socket reads into this; empty until the first read.
+    pub(crate) read_buffer: Vec<u8>,
+    pub(crate) passed: Passed,
+    /// Bytes of memory that all write queues hold.
+    pub(crate) buffered: usize,
+    /// Listeners that wait for a descriptor.
+    pub(crate) held: usize,
+}
+
+impl Layer {
+    #[inline]
+    pub(crate) fn socket(&mut self, d: &Driver<'_>, key: SocketKey) -> Option<&mut Socket> {
+        self.sockets.get_mut(d.data(key.0)? as usize)
+    }
+
+    pub(crate) fn listener(&mut self, d: &Driver<'_>, key: ServerKey) -> Option<&mut Listener> {
+        self.listeners.get_mut(d.data(key.0)? as usize)
+    }
+
+    /// Changes a socket and keeps count of what its queue holds.
+    #[inline]
+    pub(crate) fn with<R>(
+        &mut self,
+        d: &mut Driver<'_>,
+        key: SocketKey,
+        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Passed) -> R,
+    ) -> Option<R> {
+        let s = self.sockets.get_mut(d.data(key.0)? as usize)?;
+        let before = s.duplex.write.held();
+        let done = f(s, d, &mut self.passed);
+        self.buffered = self.buffered - before + s.duplex.write.held();
+        Some(done)
+    }
+}

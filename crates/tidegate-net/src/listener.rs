@@ -1,0 +1,520 @@
+//! A server: the listening socket and the accept loop.
+//!
+//! | state | event | next |
+//! |---|---|---|
+//! | Listening | out of descriptors | Held: out of the poller, a timer runs |
+//! | Held | the timer, or a connection of this loop closed | Listening |
+//! | Listening, Held | `close_server` | Closing: the descriptor is closed |
+//! | Closing | the last connection is over | closing phase, `on_close`, gone |
+//!
+//! The accept loop is bounded by `accept_budget`. Stopped by it, the listener
+//! is queued again and the next poll does not block: connections that wait are
+//! carried over, never forgotten.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, Key, KeyError, Kind, TimerKey, Trigger};
+
+use crate::error::{ListenError, NetError, Stage};
+use crate::event::{BatchEnd, NetEvent};
+use crate::handler::ServerHandler;
+use crate::incoming::Incoming;
+use crate::key::{ServerKey, SocketKey};
+use crate::layer::Layer;
+use crate::options::{ListenOptions, StreamOptions, Target};
+use crate::pace::{FirstReads, Pace};
+use crate::socket::{Life, SOCKET, Socket};
+use crate::sys;
+
+static SERVER: Kind = Kind {
+    name: "server",
+    ready,
+    pending: |_, _, _| {},
+    closed,
+    describe: |index| format!("listener {index}"),
+};
+
+/// How long a server without descriptors waits before it tries again.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// What a server counted since it was opened.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::Net;
+/// let mut lp = Loop::new()?;
+/// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
+/// assert_eq!(lp.server_stats(server)?.accepted, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Connections taken from the kernel's queue.
+    pub accepted: u64,
+    /// Of these, closed because the callback rejected them or did nothing.
+    pub rejected: u64,
+    /// Turns that ended with the accept budget spent.
+    pub carried_over: u64,
+    /// Connections whose peer had gone before they were accepted.
+    pub aborted: u64,
+    /// Times that accepting stopped for want of descriptors or memory.
+    pub held: u64,
+    /// Other failures of accept.
+    pub errors: u64,
+    /// Connections that are open now.
+    pub connections: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Listening,
+    Held(TimerKey),
+    Closing,
+}
+
+pub(crate) struct Listener {
+    key: ServerKey,
+    state: State,
+    /// `None` once the descriptor is closed.
+    socket: Option<TcpListener>,
+    /// `None` while its callback runs.
+    handler: Option<Box<dyn ServerHandler>>,
+    local: SocketAddr,
+    budget: u32,
+    trigger: Trigger,
+    pace: Pace,
+    pub(crate) first_reads: FirstReads,
+    stream: StreamOptions,
+    stats: ServerStats,
+}
+
+/// Opens a server. `handler` is kept, or dropped after the current callback.
+pub(crate) fn open(
+    cx: &mut Cx<'_>,
+    options: ListenOptions,
+    handler: Box<dyn ServerHandler>,
+) -> Result<ServerKey, ListenError> {
+    let socket = match bind_first(&options) {
+        Ok(socket) => socket,
+        Err(e) => {
+            cx.driver().bury(handler);
+            return Err(e);
+        }
+    };
+    enter(cx, &options, socket, handler).map_err(ListenError::Failed)
+}
+
+fn bind_first(options: &ListenOptions) -> Result<TcpListener, ListenError> {
+    let target = options.at.target().map_err(ListenError::Address)?;
+    let lookup = |e| ListenError::Failed(NetError::new(Stage::Lookup, e));
+    let candidates = target.candidates().map_err(lookup)?;
+    let mut first = None;
+    for addr in candidates {
+        match bind(addr, options, &target) {
+            Ok(socket) => return Ok(socket),
+            Err(e) => {
+                // Without a host: no IPv6 here, so IPv4 it is.
+                let next = matches!(target, Target::AnyHost(_)) && e.kind() != ErrorKind::AddrInUse;
+                first.get_or_insert(e);
+                if !next {
+                    break;
+                }
+            }
+        }
+    }
+    let e = first.unwrap_or_else(|| NetError::new(Stage::Lookup, ErrorKind::NotFound.into()));
+    Err(ListenError::Failed(e))
+}
+
+/// create -> options -> bind -> listen, the order the kernel wants.
+fn bind(
+    addr: SocketAddr,
+    options: &ListenOptions,
+    target: &Target,
+) -> Result<TcpListener, NetError> {
+    let at = |stage| move |e: io::Error| NetError::new(stage, e).at(Some(addr), None);
+    let domain = Domain::for_address(addr);
+    let socket =
+        RawSocket::new(domain, Type::STREAM, Some(Protocol::TCP)).map_err(at(Stage::Bind))?;
+    let prepare = || -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        sys::reuse_address(&socket)?;
+        if options.reuse_port {
+            sys::reuse_port(&socket)?;
+        }
+        if addr.is_ipv6() && matches!(target, Target::AnyHost(_)) {
+            socket.set_only_v6(false)?;
+        }
+        socket.bind(&addr.into())
+    };
+    prepare().map_err(at(Stage::Bind))?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    socket.listen(backlog).map_err(at(Stage::Listen))?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+fn enter(
+    cx: &mut Cx<'_>,
+    options: &ListenOptions,
+    mut socket: TcpListener,
+    handler: Box<dyn ServerHandler>,
+) -> Result<ServerKey, NetError> {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let entry = layer.listeners.vacant_entry();
+    let ready = socket.local_addr().and_then(|local| {
+        let key = d.insert(&SERVER, entry.key() as u64)?;
+        match d.register_level(key, &mut socket) {
+            Ok(trigger) => Ok((local, key, trigger)),
+            Err(e) => {
+                d.free(key);
+                Err(e)
+            }
+        }
+    });
+    let (local, key, trigger) = match ready {
+        Ok(ready) => ready,
+        Err(e) => {
+            d.bury(handler);
+            return Err(NetError::new(Stage::Register, e));
+        }
+    };
+    let server = ServerKey(key);
+    entry.insert(Listener {
+        key: server,
+        state: State::Listening,
+        socket: Some(socket),
+        handler: Some(handler),
+        local,
+        budget: options.accept_budget.unwrap_or(d.limits().accept_budget),
+        trigger,
+        pace: Pace::default(),
+        first_reads: FirstReads::default(),
+        stream: options.stream,
+        stats: ServerStats::default(),
+    });
+    d.emit(|| NetEvent::Listening { server, local });
+    Ok(server)
+}
+
+/// The server's turn in the ready pass: accepts until the queue is empty, the
+/// budget is spent, or going back to the poller is cheaper.
+fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
+    let server = ServerKey(raw);
+    let (layer, driver) = d.parts::<Layer>();
+    let Some(l) = layer.listener(&driver, server) else { return };
+    if l.state != State::Listening || !driver.bits(raw).has(Bits::READABLE) {
+        return;
+    }
+    let budget = l.budget;
+    let want = match l.trigger {
+        Trigger::Level => l.pace.want(budget, driver.batch(), driver.busy()),
+        Trigger::Edge => budget,
+    };
+    let (mut tried, mut accepted) = (0, 0);
+    let stopped = loop {
+        if tried == want {
+            break if want == budget { BatchEnd::Budget } else { BatchEnd::Enough };
+        }
+        tried += 1;
+        match accept_one(d, server) {
+            Ok(()) => accepted += 1,
+            Err(Refused::Connection) => {}
+            Err(Refused::Batch(end)) => {
+                tried -= 1;
+                break end;
+            }
+        }
+    };
+    let (layer, mut driver) = d.parts::<Layer>();
+    if let Some(l) = layer.listener(&driver, server) {
+        match stopped {
+            BatchEnd::Budget => {
+                l.stats.carried_over += 1;
+                driver.queue(raw);
+            }
+            BatchEnd::Enough => driver.forget(raw, Bits::READABLE),
+            _ => {}
+        }
+        l.pace.learn(tried, want, budget);
+    }
+    driver.emit(|| NetEvent::AcceptBatch { server, accepted, stopped });
+}
+
+/// Why an accept gave no connection.
+enum Refused {
+    /// This one is lost; the next may be fine.
+    Connection,
+    /// The turn is over.
+    Batch(BatchEnd),
+}
+
+fn accept_one(d: &mut Dispatch<'_>, server: ServerKey) -> Result<(), Refused> {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(l) = layer.listener(&driver, server) else {
+        return Err(Refused::Batch(BatchEnd::Closed));
+    };
+    let Some(socket) = &l.socket else { return Err(Refused::Batch(BatchEnd::Closed)) };
+    match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
+        Ok((stream, peer)) => {
+            l.stats.accepted += 1;
+            admit(d, server, stream, peer)
+        }
+        Err(e) if e.kind() == ErrorKind::WouldBlock => Err(Refused::Batch(BatchEnd::WouldBlock)),
+        Err(e) if e.kind() == ErrorKind::ConnectionAborted => {
+            l.stats.aborted += 1;
+            Err(Refused::Connection)
+        }
+        Err(e) if sys::is_out_of_descriptors(&e) => {
+            hold(d, server, &e);
+            Err(Refused::Batch(BatchEnd::Held))
+        }
+        Err(e) => {
+            l.stats.errors += 1;
+            let error = NetError::new(Stage::Accept, e).at(Some(l.local), None);
+            call(d, server, None, |h, cx| h.on_error(cx, server, error));
+            Err(Refused::Connection)
+        }
+    }
+}
+
+/// Gives a new connection its slot and offers it to the user.
+fn admit(
+    d: &mut Dispatch<'_>,
+    server: ServerKey,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Result<(), Refused> {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Layer { sockets, listeners, .. } = layer;
+    let Some(l) = driver.data(server.0).and_then(|i| listeners.get_mut(i as usize)) else {
+        return Err(Refused::Batch(BatchEnd::Closed));
+    };
+    let entry = sockets.vacant_entry();
+    let Ok(raw) = driver.insert(&SOCKET, entry.key() as u64) else {
+        // The loop's table is full: counted there, and the peer sees a close.
+        l.stats.rejected += 1;
+        return Err(Refused::Connection);
+    };
+    let key = SocketKey(raw);
+    let mut s = Socket::new(key, Life::Offered, &l.stream, &driver);
+    s.stream = Some(stream);
+    s.server = Some(server);
+    s.remote = Some(peer);
+    entry.insert(s);
+    l.stats.connections += 1;
+    driver.assume(raw, Bits::WRITABLE);
+    if l.first_reads.worth_trying() {
+        driver.assume(raw, Bits::READABLE);
+    }
+    driver.emit(|| NetEvent::Accepted { server, socket: key, remote: peer });
+    call(d, server, Some(key), |h, cx| {
+        h.on_connection(Incoming::new(cx.as_cx(), key, server, peer));
+    });
+    Ok(())
+}
+
+/// What became of an offered connection: accepted ones get their place in this
+/// pass, the others are closed.
+fn decided(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
+    match layer.socket(d, key).map(|s| s.life) {
+        Some(Life::Offered) => reject(layer, d, key),
+        Some(_) => d.queue_now(key.0),
+        None => {}
+    }
+}
+
+/// Closes a connection that no user code took. It has no handler and needs no
+/// closing phase, unless it was destroyed by its key.
+pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
+    let Some(s) = layer.socket(d, key) else { return };
+    if s.life != Life::Offered || !s.duplex.is_open() {
+        return;
+    }
+    s.close_descriptor(d);
+    let Some(server) = s.server else { return };
+    let Some(index) = d.data(key.0) else { return };
+    layer.sockets.remove(index as usize);
+    d.free(key.0);
+    if let Some(l) = layer.listener(d, server) {
+        l.stats.rejected += 1;
+    }
+    connection_closed(layer, d, server);
+}
+
+/// One connection less; the last one of a closed server ends it.
+pub(crate) fn connection_closed(layer: &mut Layer, d: &mut Driver<'_>, server: ServerKey) {
+    let Some(l) = layer.listener(d, server) else { return };
+    l.stats.connections -= 1;
+    if l.state == State::Closing && l.stats.connections == 0 {
+        d.close(server.0);
+    }
+}
+
+/// A server's handler, out of its slot for the time of its call.
+struct Called<'a, 'b> {
+    d: &'a mut Dispatch<'b>,
+    server: ServerKey,
+    handler: Option<Box<dyn ServerHandler>>,
+    offered: Option<SocketKey>,
+    returned: bool,
+}
+
+impl Drop for Called<'_, '_> {
+    fn drop(&mut self) {
+        let Some(handler) = self.handler.take() else { return };
+        let (layer, mut d) = self.d.parts::<Layer>();
+        match layer.listener(&d, self.server) {
+            Some(l) => l.handler = Some(handler),
+            None => d.bury(handler),
+        }
+        if !self.returned {
+            // The batch is interrupted: what waits is for the next run.
+            d.queue(self.server.0);
+        }
+        if let Some(key) = self.offered {
+            decided(layer, &mut d, key);
+        }
+    }
+}
+
+/// The only way to a server's callbacks, but for `on_close`.
+#[inline]
+fn call(
+    d: &mut Dispatch<'_>,
+    server: ServerKey,
+    offered: Option<SocketKey>,
+    f: impl FnOnce(&mut dyn ServerHandler, &mut Cx<'_>),
+) {
+    let (layer, driver) = d.parts::<Layer>();
+    let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
+    let mut called = Called { d, server, handler, offered, returned: false };
+    if let Some(handler) = &mut called.handler {
+        f(&mut **handler, &mut called.d.cx());
+    }
+    called.returned = true;
+    drop(called);
+    d.settle();
+}
+
+/// Out of descriptors or memory: the connections stay in the kernel's queue.
+/// The listener leaves the poller, or a level-triggered one would spin.
+fn hold(d: &mut Dispatch<'_>, server: ServerKey, e: &io::Error) {
+    let timer = back_off(&mut d.cx(), server);
+    let (layer, mut d) = d.parts::<Layer>();
+    let Some(l) = layer.listener(&d, server) else { return };
+    l.stats.held += 1;
+    l.state = State::Held(timer);
+    log::warn!(
+        target: "tidegate::net",
+        "accept on {} is held: {e}; close connections or raise the limit of open files",
+        l.local
+    );
+    if let (Some(socket), Trigger::Level) = (&mut l.socket, l.trigger) {
+        if let Err(e) = d.deregister_level(server.0, socket) {
+            log::error!(target: "tidegate::net", "holding {} failed: {e}", l.local);
+        }
+    }
+    layer.held += 1;
+}
+
+fn back_off(cx: &mut Cx<'_>, server: ServerKey) -> TimerKey {
+    cx.timer(BACK_OFF, move |cx, _| resume(cx, server))
+}
+
+/// Tries again what was held.
+fn resume(cx: &mut Cx<'_>, server: ServerKey) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(l) = layer.listener(&d, server) else { return };
+    let State::Held(timer) = l.state else { return };
+    let back = match (&mut l.socket, l.trigger) {
+        (Some(socket), Trigger::Level) => d.register_level(server.0, socket).map(|_| ()),
+        _ => Ok(()),
+    };
+    match back {
+        Ok(()) => {
+            l.state = State::Listening;
+            layer.held -= 1;
+            d.assume(server.0, Bits::READABLE);
+            d.queue(server.0);
+        }
+        Err(e) => {
+            log::warn!(target: "tidegate::net", "accept on {} is still held: {e}", l.local);
+            let again = back_off(cx, server);
+            let (layer, d) = cx.parts::<Layer>();
+            if let Some(l) = layer.listener(&d, server) {
+                l.state = State::Held(again);
+            }
+        }
+    }
+    // It is this timer that runs, or one that is not needed any more.
+    let _ = cx.timer_stop(timer);
+}
+
+/// A descriptor came free.
+pub(crate) fn resume_held(d: &mut Dispatch<'_>) {
+    let (layer, _) = d.parts::<Layer>();
+    let is_held = |l: &Listener| matches!(l.state, State::Held(_));
+    let held: Vec<ServerKey> =
+        layer.listeners.iter().filter(|(_, l)| is_held(l)).map(|(_, l)| l.key).collect();
+    for server in held {
+        resume(&mut d.cx(), server);
+    }
+}
+
+/// Stops accepting. The connections live on; `on_close` comes after the last.
+pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
+    cx.check(server)?;
+    let (layer, mut d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    let before = std::mem::replace(&mut l.state, State::Closing);
+    if before == State::Closing {
+        return Err(KeyError::Closed);
+    }
+    if let Some(mut socket) = l.socket.take() {
+        if l.trigger == Trigger::Edge {
+            d.before_close(&mut socket);
+        }
+    }
+    if l.stats.connections == 0 {
+        d.close(server.0);
+    }
+    if let State::Held(timer) = before {
+        layer.held -= 1;
+        let _ = cx.timer_stop(timer);
+    }
+    Ok(())
+}
+
+fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    driver.free(raw);
+    let Some(l) = layer.listeners.try_remove(index as usize) else { return };
+    if let Some(mut handler) = l.handler {
+        handler.on_close(&mut d.cx(), ServerKey(raw));
+    }
+}
+
+/// Where an open server listens.
+pub(crate) fn local_addr(cx: &mut Cx<'_>, server: ServerKey) -> Result<SocketAddr, KeyError> {
+    look(cx, server, |l| l.socket.as_ref().map(|_| l.local))?.ok_or(KeyError::Closed)
+}
+
+pub(crate) fn stats(cx: &mut Cx<'_>, server: ServerKey) -> Result<ServerStats, KeyError> {
+    look(cx, server, |l| l.stats)
+}
+
+fn look<R>(
+    cx: &mut Cx<'_>,
+    server: ServerKey,
+    f: impl FnOnce(&Listener) -> R,
+) -> Result<R, KeyError> {
+    cx.check(server)?;
+    let (layer, d) = cx.parts::<Layer>();
+    layer.listener(&d, server).map(|l| f(l)).ok_or(KeyError::Closed)
+}

@@ -1,0 +1,623 @@
+//! One connection: the read loop, the write path, and how it ends.
+//!
+//! | life | event | next |
+//! |---|---|---|
+//! | Connecting | writable, no error | Open, `on_connect` |
+//! | Offered | `Incoming::accept` | Open |
+//! | Offered | `reject`, or nothing | gone |
+//! | Open | both ended, error, destroy, limit, panic | closing, `on_close`, gone |
+//!
+//! Whoever moves bytes is here; when to move them is decided by the machines of
+//! `tidegate-stream`, and what the user calls is in `socket_cx.rs`.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mio::Interest;
+use mio::net::TcpStream;
+use socket2::SockRef;
+use tidegate_loop::{Bits, Dispatch, Driver, Key, Kind};
+use tidegate_stream::{Duplex, Effect, Flow, Refused, WriteState};
+
+use crate::connect;
+use crate::error::{Close, NetError, Reason, Scope, Stage};
+use crate::event::NetEvent;
+use crate::handler::Handler;
+use crate::key::{ServerKey, SocketKey};
+use crate::layer::Layer;
+use crate::listener;
+use crate::options::StreamOptions;
+use crate::socket_cx::SocketCx;
+use crate::sys;
+use crate::wire::{Passed, Wire};
+
+pub(crate) static SOCKET: Kind = Kind {
+    name: "socket",
+    ready,
+    pending: |d, key, _| deliver(d, SocketKey(key)),
+    closed,
+    describe: |index| format!("connection {index}"),
+};
+
+/// One read takes at most this much; the buffer belongs to the loop.
+const READ_BUFFER: usize = 64 * 1024;
+/// Pieces that leave in one call.
+const GATHER: usize = 64;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Life {
+    Connecting,
+    /// Accepted from the kernel, not yet by the user.
+    Offered,
+    Open,
+}
+
+/// What the poller watches for us. It only grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Watched {
+    Nothing,
+    Reads,
+    Both,
+}
+
+/// What a write brings.
+pub(crate) enum Payload<'a> {
+    Lent(&'a [u8]),
+    Shared(Bytes),
+}
+
+impl Payload<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Payload::Lent(b) => b,
+            Payload::Shared(b) => b,
+        }
+    }
+}
+
+pub(crate) struct Socket {
+    pub(crate) key: SocketKey,
+    pub(crate) life: Life,
+    pub(crate) watched: Watched,
+    /// `None` once the descriptor is closed.
+    pub(crate) stream: Option<TcpStream>,
+    /// `None` while its callback runs.
+    pub(crate) handler: Option<Box<dyn Handler>>,
+    pub(crate) wire: Wire,
+    pub(crate) duplex: Duplex<Reason>,
+    pub(crate) server: Option<ServerKey>,
+    pub(crate) remote: Option<SocketAddr>,
+    /// When it was accepted or asked for, in the loop's time.
+    pub(crate) since: Duration,
+    pub(crate) bytes_read: u64,
+    pub(crate) bytes_written: u64,
+    /// The first write error; reading goes on to the end before it is told.
+    failure: Option<Box<NetError>>,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        key: SocketKey,
+        life: Life,
+        options: &StreamOptions,
+        d: &Driver<'_>,
+    ) -> Socket {
+        let limit = options.write_limit.unwrap_or(d.limits().write_limit);
+        let write = WriteState::new(options.high_water_mark, limit);
+        Socket {
+            key,
+            life,
+            watched: Watched::Nothing,
+            stream: None,
+            handler: None,
+            wire: Wire::Plain,
+            duplex: Duplex::new(write, options.allow_half_open),
+            server: None,
+            remote: None,
+            since: d.now(),
+            bytes_read: 0,
+            bytes_written: 0,
+            failure: None,
+        }
+    }
+
+    /// An error of this connection, placed on the path.
+    pub(crate) fn error(&self, stage: Stage, source: io::Error, d: &Driver<'_>) -> Box<NetError> {
+        let local = self.stream.as_ref().and_then(|s| s.local_addr().ok());
+        let elapsed = d.now().saturating_sub(self.since);
+        Box::new(NetError::new(stage, source).at(local, self.remote).after(elapsed))
+    }
+
+    /// The end, for this reason: the descriptor is closed now, the user is told
+    /// in the closing phase. Only the first reason counts.
+    pub(crate) fn destroy(&mut self, d: &mut Driver<'_>, reason: Reason) {
+        if self.duplex.destroy(reason) {
+            self.close_descriptor(d);
+            d.close(self.key.0);
+        }
+    }
+
+    pub(crate) fn fail(&mut self, d: &mut Driver<'_>, stage: Stage, source: io::Error) {
+        let error = self.error(stage, source, d);
+        self.destroy(d, Reason::Failed(error));
+    }
+
+    pub(crate) fn close_descriptor(&mut self, d: &mut Driver<'_>) {
+        if let Some(mut stream) = self.stream.take() {
+            if self.watched != Watched::Nothing {
+                d.before_close(&mut stream);
+            }
+        }
+    }
+
+    /// Accepts `data`, or says why not.
+    #[inline]
+    pub(crate) fn write(
+        &mut self,
+        d: &mut Driver<'_>,
+        passed: &mut Passed,
+        data: Payload<'_>,
+        buffered: usize,
+    ) -> Flow {
+        let limit = d.limits().buffered_limit;
+        let refused = match self.duplex.write.admit() {
+            Ok(()) if buffered > limit => Some((Scope::Loop, buffered, limit)),
+            Ok(()) => None,
+            Err(Refused::Limit { queued, limit }) => Some((Scope::Socket, queued, limit)),
+            Err(_) => return Flow::Closed,
+        };
+        if let Some((scope, queued, limit)) = refused {
+            self.destroy(d, Reason::WriteLimit { scope, queued, limit });
+            return Flow::Closed;
+        }
+        match &mut self.wire {
+            Wire::Plain => self.send(d, data),
+            Wire::Filter(filter) => {
+                let done = filter.outbound(data.bytes(), passed);
+                self.send_passed(d, passed, done);
+            }
+        }
+        let flow = self.duplex.write.flow();
+        if flow == Flow::Full {
+            d.emit(|| NetEvent::Full { socket: self.key, queued: self.duplex.write.len() });
+        }
+        flow
+    }
+
+    /// Sends what a filter made for the peer; a refusal is the end.
+    fn send_passed(
+        &mut self,
+        d: &mut Driver<'_>,
+        passed: &mut Passed,
+        done: Result<(), crate::wire::FilterError>,
+    ) {
+        if !passed.down.is_empty() {
+            self.send(d, Payload::Lent(&passed.down));
+            passed.down.clear();
+        }
+        if let Err(e) = done {
+            self.fail(d, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
+        }
+    }
+
+    /// Tries the kernel first, if nothing waits before; queues the rest.
+    fn send(&mut self, d: &mut Driver<'_>, data: Payload<'_>) {
+        let bytes = data.bytes();
+        let mut out = 0;
+        if let Some(stream) = &self.stream {
+            if self.life != Life::Connecting
+                && self.duplex.write.is_direct()
+                && !bytes.is_empty()
+                && d.bits(self.key.0).has(Bits::WRITABLE)
+            {
+                match d.try_write(self.key.0, bytes.len(), || (&mut &*stream).write(bytes)) {
+                    Ok(n) => out = n,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                    Err(e) => return self.write_failed(d, e),
+                }
+            }
+        }
+        self.bytes_written += out as u64;
+        if out == bytes.len() {
+            return;
+        }
+        match data {
+            Payload::Lent(bytes) => self.duplex.write.push(&bytes[out..]),
+            Payload::Shared(bytes) => self.duplex.write.push_bytes(bytes.slice(out..)),
+        }
+        self.await_writable(d);
+    }
+
+    /// Something is queued: makes sure that room in the kernel is noticed.
+    fn await_writable(&mut self, d: &mut Driver<'_>) {
+        if self.life == Life::Connecting || !self.duplex.write.wants_write() {
+            return;
+        }
+        if d.bits(self.key.0).has(Bits::WRITABLE) {
+            d.queue(self.key.0);
+        } else if self.watched == Watched::Reads {
+            self.watch(d);
+        }
+    }
+
+    /// Registers with the poller for what is needed by now.
+    pub(crate) fn watch(&mut self, d: &mut Driver<'_>) {
+        let Some(stream) = &mut self.stream else { return };
+        let both = !self.duplex.write.is_empty() || self.life == Life::Connecting;
+        let (interest, watched) = if both {
+            (Interest::READABLE | Interest::WRITABLE, Watched::Both)
+        } else {
+            (Interest::READABLE, Watched::Reads)
+        };
+        let done = if self.watched == Watched::Nothing {
+            d.register(self.key.0, stream, interest)
+        } else {
+            d.reregister(self.key.0, stream, interest)
+        };
+        match done {
+            Ok(()) => self.watched = watched,
+            Err(e) => self.fail(d, Stage::Register, e),
+        }
+    }
+
+    /// Writing is over, reading is not: an answer that came before the reset is
+    /// still delivered, and then the connection ends with this error. A paused
+    /// connection would never get there, so it ends at once.
+    fn write_failed(&mut self, d: &mut Driver<'_>, source: io::Error) {
+        let error = self.error(Stage::Write, source, d);
+        self.duplex.write.fail();
+        if self.duplex.read.wants_read() {
+            self.failure = Some(error);
+            d.assume(self.key.0, Bits::READABLE);
+            d.queue(self.key.0);
+        } else {
+            self.destroy(d, Reason::Failed(error));
+        }
+    }
+
+    /// Sends what is queued, as far as the kernel and the budget go.
+    pub(crate) fn flush(&mut self, d: &mut Driver<'_>) {
+        let mut left = d.limits().write_budget;
+        while left > 0 && self.duplex.write.wants_write() && d.bits(self.key.0).has(Bits::WRITABLE)
+        {
+            let Some(stream) = &self.stream else { return };
+            let mut pieces = [&[][..]; GATHER];
+            let n = self.duplex.write.gather(&mut pieces);
+            let len = pieces[..n].iter().map(|p| p.len()).sum();
+            let sent = d.try_write(self.key.0, len, || match n {
+                1 => (&mut &*stream).write(pieces[0]),
+                _ => send_gathered(stream, &pieces[..n]),
+            });
+            match sent {
+                Ok(sent) => {
+                    self.duplex.write.advance(sent);
+                    self.bytes_written += sent as u64;
+                    left = left.saturating_sub(sent);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => return self.write_failed(d, e),
+            }
+        }
+        self.await_writable(d);
+    }
+
+    /// Our side ends, after what is queued.
+    pub(crate) fn end(&mut self, d: &mut Driver<'_>, passed: &mut Passed) {
+        if !self.duplex.write.is_open() {
+            return;
+        }
+        if let Wire::Filter(filter) = &mut self.wire {
+            let done = filter.close(passed);
+            self.send_passed(d, passed, done);
+        }
+        self.duplex.write.uncork();
+        self.duplex.write.end();
+        self.flush(d);
+        self.finish(d);
+    }
+
+    /// Sends our FIN, if it is due. After the peer's, closing the descriptor
+    /// does that and saves a call.
+    pub(crate) fn finish(&mut self, d: &mut Driver<'_>) {
+        if self.life == Life::Connecting || !self.duplex.write.wants_fin() {
+            return;
+        }
+        if self.duplex.read == tidegate_stream::ReadState::Ended {
+            self.close_descriptor(d);
+        } else if let Some(stream) = &self.stream {
+            // Fails only if the connection is gone, which the read side tells.
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+        self.duplex.write.fin_sent();
+    }
+
+    /// After a dispatch: whoever could go on is queued, and a new connection
+    /// that cannot is registered.
+    fn rest(&mut self, d: &mut Driver<'_>) {
+        if !self.duplex.is_open() {
+            return;
+        }
+        let bits = d.bits(self.key.0);
+        let can_read = bits.has(Bits::READABLE) && self.duplex.read.wants_read();
+        let can_write = bits.has(Bits::WRITABLE) && self.duplex.write.wants_write();
+        if can_read || can_write {
+            d.queue(self.key.0);
+        } else if self.watched == Watched::Nothing {
+            self.watch(d);
+        }
+    }
+}
+
+fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); GATHER];
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+    }
+    let slices = &slices[..pieces.len()];
+    stream.try_io(|| SockRef::from(stream).send_vectored_with_flags(slices, sys::SEND_FLAGS))
+}
+
+/// A handler that left its slot for the time of its call. Dropping it, also by
+/// a panic, puts it back; a panic is the connection's end.
+struct Called<'a, 'b> {
+    d: &'a mut Dispatch<'b>,
+    key: SocketKey,
+    handler: Option<Box<dyn Handler>>,
+    returned: bool,
+}
+
+impl Drop for Called<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(handler) = self.handler.take() else { return };
+        let (layer, mut d) = self.d.parts::<Layer>();
+        match layer.socket(&d, self.key) {
+            Some(s) if s.handler.is_none() => {
+                s.handler = Some(handler);
+                if !self.returned {
+                    s.destroy(&mut d, Reason::Panicked);
+                }
+            }
+            // Replaced by `set_handler`, whose value stays.
+            Some(s) => {
+                if !self.returned {
+                    s.destroy(&mut d, Reason::Panicked);
+                }
+                d.bury(handler);
+            }
+            None => d.bury(handler),
+        }
+    }
+}
+
+/// The only way to a connection's callbacks, but for `on_close`.
+#[inline]
+pub(crate) fn call(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
+) {
+    let (layer, driver) = d.parts::<Layer>();
+    let handler = layer.socket(&driver, key).and_then(|s| s.handler.take());
+    let mut called = Called { d, key, handler, returned: false };
+    if let Some(handler) = &mut called.handler {
+        f(&mut **handler, &mut SocketCx::new(called.d.cx(), key));
+    }
+    called.returned = true;
+    drop(called);
+    d.settle();
+}
+
+/// The connection's turn in the ready pass: connect, read, write, tell.
+fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
+    let key = SocketKey(raw);
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(s) = layer.socket(&driver, key) else { return };
+    match s.life {
+        Life::Open => {}
+        Life::Offered => return,
+        Life::Connecting => {
+            if !connect::complete(s, &mut driver) {
+                return;
+            }
+            call(d, key, |h, s| h.on_connect(s));
+            return ready_open(d, key);
+        }
+    }
+    ready_open(d, key);
+}
+
+fn ready_open(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, driver) = d.parts::<Layer>();
+    let bits = driver.bits(key.0);
+    let Some(s) = layer.socket(&driver, key) else { return };
+    if bits.has(Bits::READABLE) && s.duplex.read.wants_read() {
+        let first = if s.watched == Watched::Nothing { s.server } else { None };
+        read(d, key);
+        if let Some(server) = first {
+            report_first_read(d, key, server);
+        }
+    } else if bits.has(Bits::ERROR) {
+        failed_while_ended(d, key);
+    }
+    let (layer, mut driver) = d.parts::<Layer>();
+    let told = layer.with(&mut driver, key, |s, d, _| {
+        if s.duplex.write.wants_write() {
+            s.flush(d);
+        }
+        s.finish(d);
+        s.duplex.write.has_effect() || s.duplex.is_done()
+    });
+    if told == Some(true) {
+        deliver(d, key);
+    }
+    let (layer, mut driver) = d.parts::<Layer>();
+    if let Some(s) = layer.socket(&driver, key) {
+        s.rest(&mut driver);
+    }
+}
+
+/// A half-open connection was reset: no read will tell.
+fn failed_while_ended(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut d) = d.parts::<Layer>();
+    let Some(s) = layer.socket(&d, key) else { return };
+    if s.duplex.read == tidegate_stream::ReadState::Ended {
+        if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {
+            s.fail(&mut d, Stage::Read, e);
+        }
+    }
+}
+
+/// Tells the listener whether reading right after accept paid.
+fn report_first_read(d: &mut Dispatch<'_>, key: SocketKey, server: ServerKey) {
+    let (layer, d) = d.parts::<Layer>();
+    let hit = layer.socket(&d, key).is_none_or(|s| s.bytes_read > 0 || !s.duplex.is_open());
+    if let Some(l) = layer.listener(&d, server) {
+        l.first_reads.report(hit);
+    }
+}
+
+/// The loop's read buffer, out for the time of a read loop.
+struct Lease<'a, 'b> {
+    d: &'a mut Dispatch<'b>,
+    buffer: Vec<u8>,
+}
+
+impl Drop for Lease<'_, '_> {
+    fn drop(&mut self) {
+        self.d.parts::<Layer>().0.read_buffer = std::mem::take(&mut self.buffer);
+    }
+}
+
+/// Reads until the kernel has no more, the budget is spent, or a callback
+/// pauses, closes or replaces.
+fn read(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, driver) = d.parts::<Layer>();
+    let mut left = driver.limits().read_budget;
+    let mut buffer = std::mem::take(&mut layer.read_buffer);
+    if buffer.is_empty() {
+        buffer = vec![0; READ_BUFFER];
+    }
+    let mut lease = Lease { d, buffer };
+    while left > 0 {
+        let Lease { d, buffer } = &mut lease;
+        let (layer, mut driver) = d.parts::<Layer>();
+        let Some(s) = layer.socket(&driver, key) else { return };
+        let Some(stream) = &s.stream else { return };
+        if !s.duplex.read.wants_read() || !driver.bits(key.0).has(Bits::READABLE) {
+            return;
+        }
+        match driver.try_read(key.0, buffer.len(), || (&mut &*stream).read(buffer)) {
+            Ok(0) => return at_end(d, key),
+            Ok(n) => {
+                left = left.saturating_sub(n);
+                if s.bytes_read == 0 {
+                    driver.emit(|| NetEvent::FirstByte { socket: key, remote: s.remote, bytes: n });
+                }
+                s.bytes_read += n as u64;
+                match s.wire {
+                    Wire::Plain => call(d, key, |h, s| h.on_data(s, &buffer[..n])),
+                    Wire::Filter(_) => filtered(d, key, &buffer[..n]),
+                }
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+            Err(e) => {
+                match s.failure.take() {
+                    Some(first) => s.destroy(&mut driver, Reason::Failed(first)),
+                    None => s.fail(&mut driver, Stage::Read, e),
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Bytes from the kernel go through the filter to the handler.
+fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    layer.with(&mut driver, key, |s, d, passed| {
+        if let Wire::Filter(filter) = &mut s.wire {
+            let done = filter.inbound(wire, passed);
+            s.send_passed(d, passed, done);
+        }
+    });
+    let mut up = std::mem::take(&mut layer.passed.up);
+    let open = layer.socket(&driver, key).is_some_and(|s| s.duplex.is_open());
+    if open && !up.is_empty() {
+        call(d, key, |h, s| h.on_data(s, &up));
+    }
+    up.clear();
+    d.parts::<Layer>().0.passed.up = up;
+}
+
+/// The peer's FIN.
+fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(s) = layer.socket(&driver, key) else { return };
+    if let Some(first) = s.failure.take() {
+        return s.destroy(&mut driver, Reason::Failed(first));
+    }
+    s.duplex.read.eof();
+    driver.emit(|| NetEvent::End { socket: key, remote: s.remote });
+    call(d, key, |h, s| h.on_end(s));
+    let (layer, mut driver) = d.parts::<Layer>();
+    layer.with(&mut driver, key, |s, d, passed| {
+        if s.duplex.ends_with_peer() {
+            s.end(d, passed);
+        }
+    });
+}
+
+/// Tells what the machines decided, in order, and ends what both sides ended.
+fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
+    loop {
+        let (layer, mut driver) = d.parts::<Layer>();
+        let Some(s) = layer.socket(&driver, key) else { return };
+        let remote = s.remote;
+        match s.duplex.write.take_effect() {
+            Some(Effect::Drain) => {
+                driver.emit(|| NetEvent::Drain { socket: key });
+                call(d, key, |h, s| h.on_drain(s));
+            }
+            Some(Effect::Finish) => {
+                driver.emit(|| NetEvent::Finish { socket: key, remote });
+                call(d, key, |h, s| h.on_finish(s));
+            }
+            _ => {
+                if s.duplex.is_done() {
+                    s.destroy(&mut driver, Reason::Ended);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// The closing phase: the slot is freed, then the user is told.
+fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
+    let key = SocketKey(raw);
+    let (layer, mut driver) = d.parts::<Layer>();
+    driver.free(raw);
+    let Some(mut s) = layer.sockets.try_remove(index as usize) else { return };
+    layer.buffered -= s.duplex.write.held();
+    let Some(reason) = s.duplex.take_outcome() else { return };
+    driver.emit(|| NetEvent::Closed { socket: key, remote: s.remote, reason: reason.to_string() });
+    if let Some(server) = s.server {
+        listener::connection_closed(layer, &mut driver, server);
+    }
+    if layer.held > 0 {
+        listener::resume_held(d);
+    }
+    let close = Close {
+        reason,
+        unsent: s.duplex.write.len(),
+        bytes_read: s.bytes_read,
+        bytes_written: s.bytes_written,
+    };
+    if let Some(mut handler) = s.handler.take() {
+        handler.on_close(&mut SocketCx::new(d.cx(), key), close);
+    }
+}

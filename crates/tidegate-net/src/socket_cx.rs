@@ -1,0 +1,245 @@
+//! [`SocketCx`]: what a user may do with a connection.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+
+use bytes::Bytes;
+use tidegate_loop::{AsCx, Bits, Cx, Driver, KeyError};
+use tidegate_stream::Flow;
+
+use crate::error::Reason;
+use crate::handler::Handler;
+use crate::key::SocketKey;
+use crate::layer::Layer;
+use crate::socket::{Payload, Socket};
+use crate::wire::{Filter, Passed, Wire};
+
+/// A connection, and the whole [`Cx`] beside it (it derefs to it).
+///
+/// On a connection that is over every method does nothing, and a write returns
+/// [`Flow::Closed`]; so keys may be kept for as long as one likes.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_net::{Net, On, SocketKey};
+/// /// A proxy's half: what comes goes to the peer, at the peer's pace.
+/// fn half(peer: SocketKey) -> On {
+///     On::new()
+///         .data(move |s, chunk| {
+///             if s.socket(peer).write(chunk) == tidegate_net::Flow::Full {
+///                 s.pause();
+///             }
+///         })
+///         .drain(move |s| s.socket(peer).resume())
+///         .end(move |s| s.socket(peer).end())
+///         .close(move |s, _| s.socket(peer).destroy())
+/// }
+/// # let _ = half;
+/// ```
+pub struct SocketCx<'a> {
+    cx: Cx<'a>,
+    key: SocketKey,
+}
+
+impl<'a> Deref for SocketCx<'a> {
+    type Target = Cx<'a>;
+    fn deref(&self) -> &Cx<'a> {
+        &self.cx
+    }
+}
+
+impl DerefMut for SocketCx<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.cx
+    }
+}
+
+impl AsCx for SocketCx<'_> {
+    fn as_cx(&mut self) -> Cx<'_> {
+        self.cx.as_cx()
+    }
+}
+
+impl<'a> SocketCx<'a> {
+    #[inline]
+    pub(crate) fn new(cx: Cx<'a>, key: SocketKey) -> SocketCx<'a> {
+        SocketCx { cx, key }
+    }
+
+    fn with<R>(
+        &mut self,
+        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Passed) -> R,
+    ) -> Option<R> {
+        let key = self.key;
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        layer.with(&mut d, key, f)
+    }
+
+    /// The connection's key, to be kept.
+    pub fn key(&self) -> SocketKey {
+        self.key
+    }
+
+    /// Whether the connection is not over; if it is, why the key finds nothing.
+    ///
+    /// ```
+    /// use tidegate_loop::{KeyError, Loop};
+    /// use tidegate_net::{Net, On};
+    /// let (mut a, mut b) = (Loop::new()?, Loop::new()?);
+    /// let key = a.connect("127.0.0.1:1", On::new().close(|_, _| {}));
+    /// assert_eq!(b.socket(key).state(), Err(KeyError::Foreign));
+    /// a.run()?;
+    /// assert_eq!(a.socket(key).state(), Err(KeyError::Closed));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn state(&mut self) -> Result<(), KeyError> {
+        self.cx.check(self.key)?;
+        match self.with(|s, _, _| s.duplex.is_open()) {
+            Some(true) => Ok(()),
+            _ => Err(KeyError::Closed),
+        }
+    }
+
+    /// Writes a copy of what the kernel does not take at once.
+    ///
+    /// The answer says how to go on: [`Flow::Ready`] go on, [`Flow::Full`] stop
+    /// until `on_drain`, [`Flow::Closed`] not accepted. What was accepted is
+    /// delivered to the kernel in order, or counted in
+    /// [`Close::unsent`](crate::Close::unsent).
+    ///
+    /// Before the connection is made, writes queue. Beyond `write_limit` queued
+    /// bytes the connection is destroyed.
+    pub fn write(&mut self, data: &[u8]) -> Flow {
+        self.send(Payload::Lent(data))
+    }
+
+    /// As [`write`](SocketCx::write), but what the kernel does not take is kept
+    /// without a copy (from 1 KiB on). One `Bytes` may go to many connections.
+    pub fn write_bytes(&mut self, data: Bytes) -> Flow {
+        self.send(Payload::Shared(data))
+    }
+
+    fn send(&mut self, data: Payload<'_>) -> Flow {
+        let key = self.key;
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        let buffered = layer.buffered;
+        layer
+            .with(&mut d, key, |s, d, passed| s.write(d, passed, data, buffered))
+            .unwrap_or(Flow::Closed)
+    }
+
+    /// Reads nothing more, from now on: not even a chunk that is in the kernel
+    /// already. The peer's window fills; no memory is used here. Costs no
+    /// system call.
+    pub fn pause(&mut self) {
+        self.with(|s, _, _| s.duplex.read.pause());
+    }
+
+    /// Goes on reading, in a later turn. Costs no system call.
+    pub fn resume(&mut self) {
+        self.with(|s, d, _| {
+            if s.duplex.read.resume() && d.bits(s.key.into()).has(Bits::READABLE) {
+                d.queue(s.key.into());
+            }
+        });
+    }
+
+    /// Holds writes back until [`uncork`](SocketCx::uncork), to leave together.
+    /// Nests.
+    pub fn cork(&mut self) {
+        self.with(|s, _, _| s.duplex.write.cork());
+    }
+
+    /// Takes back one [`cork`](SocketCx::cork) and sends what is queued.
+    pub fn uncork(&mut self) {
+        self.with(|s, d, _| {
+            s.duplex.write.uncork();
+            s.flush(d);
+            if s.duplex.write.has_effect() {
+                d.pend(s.key.into());
+            }
+        });
+    }
+
+    /// Ends our side: what is queued goes out, then the FIN, then comes
+    /// `on_finish`. The other direction stays open until the peer ends it.
+    pub fn end(&mut self) {
+        self.with(|s, d, passed| {
+            s.end(d, passed);
+            if s.duplex.write.has_effect() {
+                d.pend(s.key.into());
+            }
+        });
+    }
+
+    /// Closes the connection now; what is queued is lost and counted. `on_close`
+    /// comes in the closing phase.
+    pub fn destroy(&mut self) {
+        self.with(|s, d, _| s.destroy(d, Reason::Destroyed));
+    }
+
+    /// Replaces the handler, from the next callback on. The old one is dropped
+    /// after the current callback.
+    pub fn set_handler(&mut self, handler: impl Handler) {
+        let handler: Box<dyn Handler> = Box::new(handler);
+        let key = self.key;
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        let old = match layer.socket(&d, key) {
+            Some(s) => s.handler.replace(handler),
+            None => Some(handler),
+        };
+        if let Some(old) = old {
+            d.bury(old);
+        }
+    }
+
+    /// Puts a filter on the wire, in place of an earlier one.
+    pub fn set_filter(&mut self, filter: impl Filter) {
+        let wire = Wire::Filter(Box::new(filter));
+        let key = self.key;
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        let old = match layer.socket(&d, key) {
+            Some(s) => std::mem::replace(&mut s.wire, wire),
+            None => wire,
+        };
+        if let Wire::Filter(old) = old {
+            d.bury(old);
+        }
+    }
+
+    /// The peer's address; `None` if the connection is over.
+    pub fn peer_addr(&mut self) -> Option<SocketAddr> {
+        self.with(|s, _, _| s.remote).flatten()
+    }
+
+    /// Our address. One system call.
+    pub fn local_addr(&mut self) -> io::Result<SocketAddr> {
+        self.state()?;
+        match self.with(|s, _, _| s.stream.as_ref().map(|s| s.local_addr())).flatten() {
+            Some(addr) => addr,
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Bytes that wait in our queue; 0 if the connection is over.
+    pub fn buffered(&mut self) -> usize {
+        self.with(|s, _, _| s.duplex.write.len()).unwrap_or(0)
+    }
+
+    /// Bytes of memory that our queue holds.
+    pub fn memory_held(&mut self) -> usize {
+        self.with(|s, _, _| s.duplex.write.held()).unwrap_or(0)
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_read(&mut self) -> u64 {
+        self.with(|s, _, _| s.bytes_read).unwrap_or(0)
+    }
+
+    /// Bytes the kernel took so far.
+    pub fn bytes_written(&mut self) -> u64 {
+        self.with(|s, _, _| s.bytes_written).unwrap_or(0)
+    }
+}

@@ -1,0 +1,42 @@
+//! Windows: Winsock's numbers under the names everybody knows.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use socket2::Socket;
+
+pub(crate) const SEND_FLAGS: i32 = 0;
+
+/// On Windows the option lets others steal the port; the default is right.
+pub(crate) fn reuse_address(_: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+pub(crate) fn reuse_port(_: &Socket) -> io::Result<()> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+pub(crate) fn is_out_of_descriptors(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(10024 | 10055))
+}
+
+pub(crate) fn code_name(code: i32) -> Option<&'static str> {
+    Some(match code {
+        10013 => "EACCES",
+        10022 => "EINVAL",
+        10024 => "EMFILE",
+        10047 => "EAFNOSUPPORT",
+        10048 => "EADDRINUSE",
+        10049 => "EADDRNOTAVAIL",
+        10050 => "ENETDOWN",
+        10051 => "ENETUNREACH",
+        10053 => "ECONNABORTED",
+        10054 => "ECONNRESET",
+        10055 => "ENOBUFS",
+        10057 => "ENOTCONN",
+        10060 => "ETIMEDOUT",
+        10061 => "ECONNREFUSED",
+        10065 => "EHOSTUNREACH",
+        _ => return None,
+    })
+}
