@@ -20,7 +20,7 @@
 //! `run` leaves the rest of it for the next run.
 #![forbid(unsafe_code)]
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -246,25 +246,30 @@ impl Core {
     }
 }
 
-/// The state of the layers above, found by type.
+/// The state of the layers above, found by type. There are few, and the first
+/// is the one that is asked for all the time.
 #[derive(Default)]
-pub(crate) struct Layers(Vec<(TypeId, Box<dyn Any>)>);
+pub(crate) struct Layers(Vec<Box<dyn Any>>);
 
 impl Layers {
     #[inline]
     pub(crate) fn get<E: Any + Default>(&mut self) -> &mut E {
-        let id = TypeId::of::<E>();
-        let at = match self.0.iter().position(|(i, _)| *i == id) {
-            Some(at) => at,
-            None => {
-                self.0.push((id, Box::new(E::default())));
-                self.0.len() - 1
-            }
+        let at = match self.0.first() {
+            Some(layer) if layer.is::<E>() => 0,
+            _ => self.find::<E>(),
         };
-        match self.0[at].1.downcast_mut() {
+        match self.0[at].downcast_mut() {
             Some(layer) => layer,
-            None => unreachable!("a layer is stored under its own type"),
+            None => unreachable!("a layer is found by its type"),
         }
+    }
+
+    #[cold]
+    fn find<E: Any + Default>(&mut self) -> usize {
+        self.0.iter().position(|layer| layer.is::<E>()).unwrap_or_else(|| {
+            self.0.push(Box::new(E::default()));
+            self.0.len() - 1
+        })
     }
 }
 

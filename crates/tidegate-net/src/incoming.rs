@@ -96,7 +96,7 @@ impl<'a> Incoming<'a> {
         let handler: Box<dyn Handler> = Box::new(handler);
         let (layer, mut d) = self.cx.parts::<Layer>();
         match layer.socket(&d, self.key) {
-            Some(s) if s.life == Life::Offered => {
+            Some(s) if s.life == Life::Offered && s.duplex.is_open() => {
                 s.life = Life::Open;
                 s.handler = Some(handler);
             }

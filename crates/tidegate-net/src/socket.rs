@@ -20,7 +20,7 @@ use mio::Interest;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::{Bits, Dispatch, Driver, Key, Kind};
-use tidegate_stream::{Duplex, Effect, Flow, Refused, WriteState};
+use tidegate_stream::{Duplex, Effect, Flow, ReadState, Refused, WriteState};
 
 use crate::connect;
 use crate::error::{Close, NetError, Reason, Scope, Stage};
@@ -124,9 +124,12 @@ impl Socket {
         }
     }
 
-    /// An error of this connection, placed on the path.
+    /// An error of this connection, placed on the path. Our own end is asked
+    /// for where it tells something, the port that the system chose for a
+    /// client: a server's resets must not cost a call each.
     pub(crate) fn error(&self, stage: Stage, source: io::Error, d: &Driver<'_>) -> Box<NetError> {
-        let local = self.stream.as_ref().and_then(|s| s.local_addr().ok());
+        let client = if self.server.is_none() { self.stream.as_ref() } else { None };
+        let local = client.and_then(|s| s.local_addr().ok());
         let elapsed = d.now().saturating_sub(self.since);
         Box::new(NetError::new(stage, source).at(local, self.remote).after(elapsed))
     }
@@ -325,7 +328,7 @@ impl Socket {
         if self.life == Life::Connecting || !self.duplex.write.wants_fin() {
             return;
         }
-        if self.duplex.read == tidegate_stream::ReadState::Ended {
+        if self.duplex.read == ReadState::Ended {
             self.close_descriptor(d);
         } else if let Some(stream) = &self.stream {
             // Fails only if the connection is gone, which the read side tells.
@@ -394,14 +397,20 @@ impl Drop for Called<'_, '_> {
 }
 
 /// The only way to a connection's callbacks, but for `on_close`.
-#[inline]
-pub(crate) fn call(
-    d: &mut Dispatch<'_>,
-    key: SocketKey,
-    f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
-) {
+fn call(d: &mut Dispatch<'_>, key: SocketKey, f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>)) {
     let (layer, driver) = d.parts::<Layer>();
     let handler = layer.socket(&driver, key).and_then(|s| s.handler.take());
+    call_handler(d, key, handler, f);
+}
+
+/// The same, for who has the handler out of its slot already.
+#[inline]
+fn call_handler(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    handler: Option<Box<dyn Handler>>,
+    f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
+) {
     let mut called = Called { d, key, handler, returned: false };
     if let Some(handler) = &mut called.handler {
         f(&mut **handler, &mut SocketCx::new(called.d.cx(), key));
@@ -411,37 +420,11 @@ pub(crate) fn call(
     d.settle();
 }
 
-/// The connection's turn in the ready pass: connect, read, write, tell.
+/// The connection's turn in the ready pass: read, write, tell, rest.
 fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let key = SocketKey(raw);
-    let (layer, mut driver) = d.parts::<Layer>();
-    let Some(s) = layer.socket(&driver, key) else { return };
-    match s.life {
-        Life::Open => {}
-        Life::Offered => return,
-        Life::Connecting => {
-            if !connect::complete(s, &mut driver) {
-                return;
-            }
-            call(d, key, |h, s| h.on_connect(s));
-            return ready_open(d, key);
-        }
-    }
-    ready_open(d, key);
-}
-
-fn ready_open(d: &mut Dispatch<'_>, key: SocketKey) {
-    let (layer, driver) = d.parts::<Layer>();
-    let bits = driver.bits(key.0);
-    let Some(s) = layer.socket(&driver, key) else { return };
-    if bits.has(Bits::READABLE) && s.duplex.read.wants_read() {
-        let first = if s.watched == Watched::Nothing { s.server } else { None };
-        read(d, key);
-        if let Some(server) = first {
-            report_first_read(d, key, server);
-        }
-    } else if bits.has(Bits::ERROR) {
-        failed_while_ended(d, key);
+    if !read(d, key) && !connected(d, key) {
+        return;
     }
     let (layer, mut driver) = d.parts::<Layer>();
     let told = layer.with(&mut driver, key, |s, d, _| {
@@ -449,87 +432,126 @@ fn ready_open(d: &mut Dispatch<'_>, key: SocketKey) {
             s.flush(d);
         }
         s.finish(d);
-        s.duplex.write.has_effect() || s.duplex.is_done()
+        let told = s.duplex.write.has_effect() || s.duplex.is_done();
+        if !told {
+            s.rest(d);
+        }
+        told
     });
     if told == Some(true) {
         deliver(d, key);
-    }
-    let (layer, mut driver) = d.parts::<Layer>();
-    if let Some(s) = layer.socket(&driver, key) {
-        s.rest(&mut driver);
-    }
-}
-
-/// A half-open connection was reset: no read will tell.
-fn failed_while_ended(d: &mut Dispatch<'_>, key: SocketKey) {
-    let (layer, mut d) = d.parts::<Layer>();
-    let Some(s) = layer.socket(&d, key) else { return };
-    if s.duplex.read == tidegate_stream::ReadState::Ended {
-        if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {
-            s.fail(&mut d, Stage::Read, e);
+        let (layer, mut driver) = d.parts::<Layer>();
+        if let Some(s) = layer.socket(&driver, key) {
+            s.rest(&mut driver);
         }
     }
 }
 
-/// Tells the listener whether reading right after accept paid.
-fn report_first_read(d: &mut Dispatch<'_>, key: SocketKey, server: ServerKey) {
-    let (layer, d) = d.parts::<Layer>();
-    let hit = layer.socket(&d, key).is_none_or(|s| s.bytes_read > 0 || !s.duplex.is_open());
-    if let Some(l) = layer.listener(&d, server) {
-        l.first_reads.report(hit);
+/// The poller spoke of a connection that is not open yet. `true` if it is now:
+/// then it was told, and read from.
+fn connected(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(s) = layer.socket(&driver, key) else { return false };
+    if s.life != Life::Connecting || !connect::complete(s, &mut driver) {
+        return false;
+    }
+    call(d, key, |h, s| h.on_connect(s));
+    read(d, key)
+}
+
+/// A half-open connection was reset: no read will tell.
+fn failed_while_ended(s: &mut Socket, d: &mut Driver<'_>) {
+    if s.duplex.read == ReadState::Ended {
+        if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {
+            s.fail(d, Stage::Read, e);
+        }
     }
 }
 
-/// The loop's read buffer, out for the time of a read loop.
+/// The loop's read buffer, out for the time of a read loop; empty until the
+/// first read.
 struct Lease<'a, 'b> {
     d: &'a mut Dispatch<'b>,
     buffer: Vec<u8>,
 }
 
 impl Drop for Lease<'_, '_> {
+    #[inline]
     fn drop(&mut self) {
-        self.d.parts::<Layer>().0.read_buffer = std::mem::take(&mut self.buffer);
+        if !self.buffer.is_empty() {
+            self.d.parts::<Layer>().0.read_buffer = std::mem::take(&mut self.buffer);
+        }
     }
 }
 
 /// Reads until the kernel has no more, the budget is spent, or a callback
-/// pauses, closes or replaces.
-fn read(d: &mut Dispatch<'_>, key: SocketKey) {
-    let (layer, driver) = d.parts::<Layer>();
-    let mut left = driver.limits().read_budget;
-    let mut buffer = std::mem::take(&mut layer.read_buffer);
-    if buffer.is_empty() {
-        buffer = vec![0; READ_BUFFER];
-    }
-    let mut lease = Lease { d, buffer };
-    while left > 0 {
+/// pauses, closes or replaces. `false` if the connection is not open yet.
+fn read(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+    let mut left = d.driver().limits().read_budget;
+    let mut lease = Lease { d, buffer: Vec::new() };
+    loop {
         let Lease { d, buffer } = &mut lease;
         let (layer, mut driver) = d.parts::<Layer>();
-        let Some(s) = layer.socket(&driver, key) else { return };
-        let Some(stream) = &s.stream else { return };
-        if !s.duplex.read.wants_read() || !driver.bits(key.0).has(Bits::READABLE) {
-            return;
+        let Layer { sockets, listeners, read_buffer, .. } = layer;
+        let index = driver.data(key.0).map(|i| i as usize);
+        let Some(s) = index.and_then(|i| sockets.get_mut(i)) else { return true };
+        if s.life != Life::Open {
+            return false;
         }
-        match driver.try_read(key.0, buffer.len(), || (&mut &*stream).read(buffer)) {
-            Ok(0) => return at_end(d, key),
+        let bits = driver.bits(key.0);
+        if left == 0 || !bits.has(Bits::READABLE) || !s.duplex.read.wants_read() {
+            if bits.has(Bits::ERROR) {
+                failed_while_ended(s, &mut driver);
+            }
+            return true;
+        }
+        let Some(stream) = &s.stream else { return true };
+        if buffer.is_empty() {
+            *buffer = std::mem::take(read_buffer);
+            if buffer.is_empty() {
+                buffer.resize(READ_BUFFER, 0);
+            }
+        }
+        let len = left.min(buffer.len());
+        let done = driver.try_read(key.0, len, || (&mut &*stream).read(&mut buffer[..len]));
+        if s.watched == Watched::Nothing {
+            // The first read, before the poller spoke: did it pay?
+            let hit = !matches!(&done, Err(e) if e.kind() == ErrorKind::WouldBlock);
+            let server = s.server.and_then(|k| driver.data(k.into()));
+            if let Some(l) = server.and_then(|i| listeners.get_mut(i as usize)) {
+                l.first_reads.report(hit);
+            }
+        }
+        match done {
+            Ok(0) => {
+                at_end(d, key);
+                return true;
+            }
             Ok(n) => {
-                left = left.saturating_sub(n);
+                left -= n;
                 if s.bytes_read == 0 {
                     driver.emit(|| NetEvent::FirstByte { socket: key, remote: s.remote, bytes: n });
                 }
                 s.bytes_read += n as u64;
+                let more = driver.bits(key.0).has(Bits::READABLE);
                 match s.wire {
-                    Wire::Plain => call(d, key, |h, s| h.on_data(s, &buffer[..n])),
+                    Wire::Plain => {
+                        let handler = s.handler.take();
+                        call_handler(d, key, handler, |h, s| h.on_data(s, &buffer[..n]));
+                    }
                     Wire::Filter(_) => filtered(d, key, &buffer[..n]),
                 }
+                if !more {
+                    return true;
+                }
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return true,
             Err(e) => {
                 match s.failure.take() {
                     Some(first) => s.destroy(&mut driver, Reason::Failed(first)),
                     None => s.fail(&mut driver, Stage::Read, e),
                 }
-                return;
+                return true;
             }
         }
     }

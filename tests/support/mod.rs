@@ -1,0 +1,128 @@
+//! What the tests share: a loop that cannot hang, a trace, clients.
+#![allow(dead_code, unreachable_pub)]
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tidegate::net::NetEvent;
+use tidegate::prelude::*;
+use tidegate::{Event, Moment, Observer};
+
+/// No test may wait longer for anything.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A loop in which every wait ends: a timer that does not keep it alive panics
+/// at the deadline.
+pub fn guarded() -> Loop {
+    guard(Loop::new().unwrap())
+}
+
+pub fn guard(mut lp: Loop) -> Loop {
+    let mut cx = lp.as_cx();
+    let timer = cx.timer(DEADLINE, |cx, _| {
+        panic!("the deadline of {DEADLINE:?} passed in turn {}", cx.turn())
+    });
+    cx.driver().set_ref(timer.into(), false);
+    lp
+}
+
+/// Handles of the test: all but the guard.
+pub fn handles(lp: &Loop) -> usize {
+    lp.handles() - 1
+}
+
+/// Turns until `done`, or panics at the guard's deadline.
+pub fn turn_until(lp: &mut Loop, mut done: impl FnMut(&mut Loop) -> bool) {
+    while !done(lp) {
+        lp.run_once().unwrap();
+    }
+}
+
+/// An event of the loop as a line, or of this layer as itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    Turn,
+    Poll(Option<Duration>),
+    Net(NetEvent),
+}
+
+/// Records what the observer is told.
+#[derive(Clone, Default)]
+pub struct Trace(pub Rc<RefCell<Vec<(u64, Seen)>>>);
+
+impl Observer for Trace {
+    fn event(&mut self, at: &Moment, event: &Event<'_>) {
+        let seen = match event {
+            Event::Turn => Seen::Turn,
+            Event::Poll { timeout } => Seen::Poll(*timeout),
+            Event::Layer(e) => match e.as_any().downcast_ref::<NetEvent>() {
+                Some(e) => Seen::Net(e.clone()),
+                None => return,
+            },
+            _ => return,
+        };
+        self.0.borrow_mut().push((at.turn, seen));
+    }
+}
+
+impl Trace {
+    pub fn net(&self) -> Vec<(u64, NetEvent)> {
+        let all = self.0.borrow();
+        all.iter()
+            .filter_map(|(t, s)| match s {
+                Seen::Net(e) => Some((*t, e.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// A log that callbacks share.
+#[derive(Clone, Default, Debug)]
+pub struct Log(pub Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    pub fn add(&self, line: impl Into<String>) {
+        self.0.borrow_mut().push(line.into());
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+
+    pub fn has(&self, line: &str) -> bool {
+        self.0.borrow().iter().any(|l| l == line)
+    }
+}
+
+/// A blocking client with deadlines.
+pub fn client(at: SocketAddr) -> TcpStream {
+    let s = TcpStream::connect(at).unwrap();
+    s.set_read_timeout(Some(DEADLINE)).unwrap();
+    s.set_write_timeout(Some(DEADLINE)).unwrap();
+    s
+}
+
+pub fn read_to_end(mut s: &TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    s.read_to_end(&mut all).unwrap();
+    all
+}
+
+/// Closes with a RST.
+pub fn reset(s: TcpStream) {
+    socket2::SockRef::from(&s).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// A port of the loopback on which nobody listens.
+pub fn closed_port() -> SocketAddr {
+    let l = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    l.local_addr().unwrap()
+}
+
+pub fn write_all(mut s: &TcpStream, data: &[u8]) {
+    s.write_all(data).unwrap();
+}
