@@ -23,6 +23,7 @@
 mod closing;
 mod cx;
 mod driver;
+mod layers;
 mod limits;
 mod metrics;
 mod observe;

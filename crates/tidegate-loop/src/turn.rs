@@ -30,6 +30,7 @@ use std::time::Duration;
 use crate::closing::Buried;
 use crate::cx::{AsCx, Cx};
 use crate::driver::{Driver, Reactor};
+use crate::layers::Layers;
 use crate::limits::{Builder, Limits};
 use crate::metrics::Metrics;
 use crate::observe::{Event, Observer};
@@ -243,33 +244,6 @@ impl Core {
             let Some(tick) = self.ticks.take() else { return };
             tick(&mut Cx::new(self));
         }
-    }
-}
-
-/// The state of the layers above, found by type. There are few, and the first
-/// is the one that is asked for all the time.
-#[derive(Default)]
-pub(crate) struct Layers(Vec<Box<dyn Any>>);
-
-impl Layers {
-    #[inline]
-    pub(crate) fn get<E: Any + Default>(&mut self) -> &mut E {
-        let at = match self.0.first() {
-            Some(layer) if layer.is::<E>() => 0,
-            _ => self.find::<E>(),
-        };
-        match self.0[at].downcast_mut() {
-            Some(layer) => layer,
-            None => unreachable!("a layer is found by its type"),
-        }
-    }
-
-    #[cold]
-    fn find<E: Any + Default>(&mut self) -> usize {
-        self.0.iter().position(|layer| layer.is::<E>()).unwrap_or_else(|| {
-            self.0.push(Box::new(E::default()));
-            self.0.len() - 1
-        })
     }
 }
 
