@@ -24,15 +24,26 @@ fn interrupt(child: &Child, signal: &str) {
     assert!(sent.unwrap().success());
 }
 
+/// The example, as fresh as this test: `cargo test --test syscalls` alone builds
+/// none.
+fn bench_server() -> PathBuf {
+    let mut profile = std::env::current_exe().unwrap();
+    profile.pop();
+    profile.pop();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--example", "bench_server", "--target-dir"]);
+    build.arg(profile.parent().unwrap());
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success());
+    profile.join("examples/bench_server")
+}
+
 impl Traced {
     /// `None`, with the reason printed, where strace is missing or not allowed.
     fn start(mode: &str) -> Option<Traced> {
-        let mut binary = std::env::current_exe().unwrap();
-        binary.pop();
-        binary.pop();
-        binary.push("examples/bench_server");
-        assert!(binary.exists(), "{} is built with the tests", binary.display());
-        let mut server = Command::new(binary)
+        let mut server = Command::new(bench_server())
             .arg(mode)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())
@@ -84,7 +95,9 @@ impl Traced {
         for line in table.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             if let [name, calls] = words[..] {
-                if let (Ok(calls), false) = (calls.parse::<u64>(), name == "total") {
+                // In debug builds std asks whether what it closes is open.
+                let counts = name != "total" && !(cfg!(debug_assertions) && name == "fcntl");
+                if let (Ok(calls), true) = (calls.parse::<u64>(), counts) {
                     total += calls;
                 }
             }
