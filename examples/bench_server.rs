@@ -8,6 +8,8 @@
 //! when they print one line of JSON with their counts. `timers` and `wakeup`
 //! use no network: they measure, print one line of JSON, and exit.
 
+mod interrupt;
+
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::process::exit;
@@ -159,7 +161,7 @@ fn serve(mode: Mode, a: &Arguments) -> io::Result<()> {
         options = options.accept_budget(budget);
     }
     let server = lp.serve(options, Server(mode))?;
-    stop_on_signals(&mut lp)?;
+    interrupt::stop_on_signals(&mut lp)?;
     println!("PORT {}", lp.local_addr(server)?.port());
     io::stdout().flush()?;
     lp.run()?;
@@ -172,26 +174,6 @@ fn serve(mode: Mode, a: &Arguments) -> io::Result<()> {
             c.bytes_out.get()
         );
     });
-    Ok(())
-}
-
-/// SIGTERM and Ctrl-C end the run. The thread sleeps until then.
-#[cfg(unix)]
-fn stop_on_signals(lp: &mut Loop) -> io::Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
-    let remote = lp.as_cx().remote();
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            // The loop may be gone already.
-            let _ = remote.post(|cx| cx.stop());
-        }
-    });
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn stop_on_signals(_: &mut Loop) -> io::Result<()> {
     Ok(())
 }
 

@@ -1,0 +1,58 @@
+//! An echo server that respects back-pressure.
+//!
+//! ```text
+//! cargo run --release --example echo_server [ADDR]     # 127.0.0.1:7000
+//! ```
+//! Talk to it with `nc 127.0.0.1 7000`; stop it with Ctrl-C. With
+//! `RUST_LOG=debug` the log shows what the runtime says, too.
+
+mod interrupt;
+
+use std::io;
+use std::process::exit;
+
+use tidegate::prelude::*;
+
+#[derive(Default)]
+struct Echo {
+    pauses: u32,
+}
+
+impl Handler for Echo {
+    fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+        // The peer reads slower than it writes: stop until it caught up.
+        if s.write(chunk) == Flow::Full {
+            self.pauses += 1;
+            s.pause();
+        }
+    }
+
+    fn on_drain(&mut self, s: &mut SocketCx<'_>) {
+        s.resume();
+    }
+
+    fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
+        let (read, written) = (close.bytes_read, close.bytes_written);
+        println!("{:?}: {close}; {read} B in, {written} B out, {} pauses", s.key(), self.pauses);
+    }
+}
+
+fn main() -> io::Result<()> {
+    env_logger::init();
+    let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".to_owned());
+    let mut lp = Loop::new()?;
+    let server = lp.listen(at.as_str(), |conn| {
+        println!("{:?}: from {}", conn.key(), conn.peer_addr());
+        conn.accept(Echo::default());
+    });
+    let server = server.unwrap_or_else(|e| {
+        eprintln!("{e}\nusage: echo_server [HOST:PORT]; port 0 takes a free one");
+        exit(1)
+    });
+    interrupt::stop_on_signals(&mut lp)?;
+    println!("listening on {}; Ctrl-C stops", lp.local_addr(server)?);
+    lp.run()?;
+    let stats = lp.server_stats(server)?;
+    println!("stopped after {} connections, {} still open", stats.accepted, stats.connections);
+    Ok(())
+}
