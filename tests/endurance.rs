@@ -1,34 +1,16 @@
 //! 10,000 connections through one process: nothing is left behind.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "support/allocation.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod allocation;
+
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicIsize, Ordering};
 
 use tidegate::prelude::*;
 
-/// Counts live bytes.
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-#[allow(unsafe_code)]
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: allocation::Counting = allocation::Counting;
 
 const TOTAL: u32 = 10_000;
 const AT_ONCE: u32 = 50;
@@ -81,8 +63,8 @@ fn next(cx: &mut Cx<'_>, run: &Rc<Run>) {
         return;
     }
     match closed {
-        n if n == TOTAL / 2 => run.half.set(LIVE.load(Ordering::Relaxed)),
-        n if n == TOTAL => run.full.set(LIVE.load(Ordering::Relaxed)),
+        n if n == TOTAL / 2 => run.half.set(allocation::live()),
+        n if n == TOTAL => run.full.set(allocation::live()),
         _ => {}
     }
     if closed == TOTAL {
@@ -114,14 +96,13 @@ fn ten_thousand_connections_leave_no_slot_no_descriptor_and_no_byte() {
         })
         .unwrap();
     let at = lp.local_addr(server).unwrap();
-    let (zero, none) = (Cell::new(0), Cell::new(0));
     let run = Rc::new(Run {
         started: Cell::new(0),
-        closed: zero,
+        closed: Cell::new(0),
         server,
         at,
         half: Cell::new(0),
-        full: none,
+        full: Cell::new(0),
     });
     next(&mut lp.as_cx(), &run);
     lp.run().unwrap();

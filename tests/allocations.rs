@@ -1,0 +1,76 @@
+//! What the hot path allocates: nothing.
+
+#[path = "support/allocation.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod allocation;
+mod support;
+
+use std::io::Read;
+
+use support::*;
+use tidegate::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: allocation::Counting = allocation::Counting;
+
+#[test]
+fn an_echo_a_pause_and_a_resume_allocate_nothing() {
+    let mut lp = guarded();
+    let server = lp
+        .listen("127.0.0.1:0", |conn| {
+            conn.accept(On::new().data(|s, chunk| {
+                s.pause();
+                assert_eq!(s.write(chunk), Flow::Ready);
+                s.resume();
+            }));
+        })
+        .unwrap();
+    let mut c = client(lp.local_addr(server).unwrap());
+    let mut echo = |lp: &mut Loop| {
+        write_all(&c, &[7; 64]);
+        let before = allocation::calls();
+        lp.run_once().unwrap();
+        let during = allocation::calls() - before;
+        c.read_exact(&mut [0; 64]).unwrap();
+        during
+    };
+    // It is accepted, the read buffer is made, the queues find their size.
+    let first: u64 = (0..10).map(|_| echo(&mut lp)).sum();
+    assert!(first > 0);
+    let later: u64 = (0..1000).map(|_| echo(&mut lp)).sum();
+    assert_eq!(later, 0, "allocations in 1,000 echoes");
+}
+
+/// Its slot and its place in the slab are there from the connections before: what
+/// is left is the user's own handler.
+#[test]
+fn an_accepted_connection_allocates_its_handler_alone() {
+    let mut lp = guarded();
+    struct Silent([u8; 8]);
+    impl Handler for Silent {
+        fn on_close(&mut self, _: &mut SocketCx<'_>, _: Close) {
+            assert_eq!(self.0, [1; 8]);
+        }
+    }
+    let server = lp
+        .listen("127.0.0.1:0", |conn| {
+            conn.accept(Silent([1; 8]));
+        })
+        .unwrap();
+    let at = lp.local_addr(server).unwrap();
+    let connection = |lp: &mut Loop, n: u64| {
+        let c = client(at);
+        drop(c);
+        let before = allocation::calls();
+        turn_until(lp, |lp| {
+            let stats = lp.server_stats(server).unwrap();
+            stats.accepted == n && stats.connections == 0
+        });
+        allocation::calls() - before
+    };
+    for n in 1..=10 {
+        connection(&mut lp, n);
+    }
+    let later: u64 = (11..=110).map(|n| connection(&mut lp, n)).sum();
+    assert_eq!(later, 100, "one for each of 100 connections");
+}
