@@ -39,6 +39,7 @@ enum Action {
     Replace,
     Stop,
     Panic,
+    PanicInTick,
 }
 
 const CALLBACKS: [Callback; 11] = [
@@ -55,7 +56,7 @@ const CALLBACKS: [Callback; 11] = [
     Callback::Post,
 ];
 
-const ACTIONS: [Action; 8] = [
+const ACTIONS: [Action; 9] = [
     Action::CloseSelf,
     Action::ClosePeer,
     Action::WriteSelf,
@@ -64,10 +65,11 @@ const ACTIONS: [Action; 8] = [
     Action::Replace,
     Action::Stop,
     Action::Panic,
+    Action::PanicInTick,
 ];
 
 /// One cell of the matrix, and what happened in it.
-struct Cell2 {
+struct Trial {
     callback: Callback,
     action: Action,
     done: Cell<bool>,
@@ -78,9 +80,9 @@ struct Cell2 {
     server_closed: Cell<u32>,
 }
 
-type Plan = Rc<Cell2>;
+type Plan = Rc<Trial>;
 
-impl Cell2 {
+impl Trial {
     /// Does the action, once, if this is the callback for it. `me` is the
     /// connection whose callback runs; others act on the accepted one.
     fn at(self: &Rc<Self>, callback: Callback, cx: &mut Cx<'_>, me: Option<SocketKey>) {
@@ -106,6 +108,10 @@ impl Cell2 {
             }
             Action::Stop => cx.stop(),
             Action::Panic => resume_unwind(Box::new("on purpose")),
+            // It interrupts the dispatch of which this callback is a part.
+            Action::PanicInTick => {
+                cx.next_tick(|_| resume_unwind(Box::new("on purpose")));
+            }
         }
     }
 }
@@ -195,7 +201,7 @@ impl ServerHandler for Server {
 }
 
 fn run(callback: Callback, action: Action) {
-    let plan = Rc::new(Cell2 {
+    let plan = Rc::new(Trial {
         callback,
         action,
         done: Cell::new(false),
@@ -224,7 +230,8 @@ fn run(callback: Callback, action: Action) {
         }
     }
     assert!(plan.done.get(), "the callback never came");
-    assert_eq!(panics, u32::from(action == Action::Panic));
+    let panicked = matches!(action, Action::Panic | Action::PanicInTick);
+    assert_eq!(panics, u32::from(panicked));
     assert_eq!(plan.server_closed.get(), 1);
     assert_eq!(handles(&lp), 0, "{:?}", lp.why_alive());
     for (key, seen) in plan.seen.borrow().iter() {
@@ -262,7 +269,13 @@ fn every_action_in_every_callback() {
             }
         }
     }
-    assert!(failed.is_empty(), "{} of 88 cells failed:\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {} cells failed:\n{}",
+        failed.len(),
+        CALLBACKS.len() * ACTIONS.len(),
+        failed.join("\n")
+    );
 }
 
 /// A handler that panics loses its connection, with that as the reason, and no

@@ -205,8 +205,10 @@ impl Core {
         } else {
             kind.pending
         };
-        call(&mut Dispatch { core: self }, key, data);
-        self.settle();
+        let called = Interrupted { core: self, key, mark };
+        call(&mut Dispatch { core: &mut *called.core }, key, data);
+        called.core.settle();
+        called.returned();
     }
 
     fn run_closing(&mut self) {
@@ -244,6 +246,29 @@ impl Core {
             let Some(tick) = self.ticks.take() else { return };
             tick(&mut Cx::new(self));
         }
+    }
+}
+
+/// A dispatch that a panic may interrupt, be it a tick's: dropping it queues the
+/// handle again, so that what its dispatch had left to do is done in the next run.
+struct Interrupted<'a> {
+    core: &'a mut Core,
+    key: Key,
+    mark: Bits,
+}
+
+impl Interrupted<'_> {
+    #[inline]
+    fn returned(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Interrupted<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        let mut d = Driver { r: &mut self.core.reactor };
+        if self.mark == Bits::QUEUED { d.queue(self.key) } else { d.pend(self.key) }
     }
 }
 

@@ -362,7 +362,6 @@ struct Called<'a, 'b> {
     server: ServerKey,
     handler: Option<Box<dyn ServerHandler>>,
     offered: Option<SocketKey>,
-    returned: bool,
 }
 
 impl Drop for Called<'_, '_> {
@@ -372,10 +371,6 @@ impl Drop for Called<'_, '_> {
         match layer.listener(&d, self.server) {
             Some(l) => l.handler = Some(handler),
             None => d.bury(handler),
-        }
-        if !self.returned {
-            // The batch is interrupted: what waits is for the next run.
-            d.queue(self.server.0);
         }
         if let Some(key) = self.offered {
             decided(layer, &mut d, key);
@@ -393,11 +388,10 @@ fn call(
 ) {
     let (layer, driver) = d.parts::<Layer>();
     let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
-    let mut called = Called { d, server, handler, offered, returned: false };
+    let mut called = Called { d, server, handler, offered };
     if let Some(handler) = &mut called.handler {
         f(&mut **handler, &mut called.d.cx());
     }
-    called.returned = true;
     drop(called);
     d.settle();
 }

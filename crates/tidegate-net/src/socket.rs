@@ -427,7 +427,10 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         return;
     }
     let (layer, mut driver) = d.parts::<Layer>();
-    let told = layer.with(&mut driver, key, |s, d, _| {
+    let told = layer.with(&mut driver, key, |s, d, passed| {
+        if s.duplex.ends_with_peer() {
+            s.end(d, passed);
+        }
         if s.duplex.write.wants_write() {
             s.flush(d);
         }
@@ -585,12 +588,6 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     s.duplex.read.eof();
     driver.emit(|| NetEvent::End { socket: key, remote: s.remote });
     call(d, key, |h, s| h.on_end(s));
-    let (layer, mut driver) = d.parts::<Layer>();
-    layer.with(&mut driver, key, |s, d, passed| {
-        if s.duplex.ends_with_peer() {
-            s.end(d, passed);
-        }
-    });
 }
 
 /// Tells what the machines decided, in order, and ends what both sides ended.
