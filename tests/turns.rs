@@ -268,8 +268,10 @@ fn a_panic_leaves_the_rest_of_its_batch_for_the_next_run() {
     // Closing.
     let at = closed_port();
     let l = log.clone();
-    lp.connect(at, On::new().close(move |_, _| on_purpose()));
-    lp.connect(at, On::new().close(move |_, _| l.add("close")));
+    let first = lp.connect(at, On::new().close(move |_, _| on_purpose()));
+    let second = lp.connect(at, On::new().close(move |_, _| l.add("close")));
+    lp.socket(first).destroy();
+    lp.socket(second).destroy();
     run(&mut lp, &["close"]);
     assert_eq!(handles(&lp), 0);
 }

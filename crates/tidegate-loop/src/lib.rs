@@ -23,6 +23,7 @@
 mod closing;
 mod cx;
 mod driver;
+mod event_loop;
 mod layers;
 mod limits;
 mod metrics;
@@ -38,6 +39,7 @@ mod turn;
 
 pub use cx::{AsCx, Cx};
 pub use driver::{Driver, Trigger};
+pub use event_loop::Loop;
 pub use limits::{Builder, LimitError, Limits};
 pub use metrics::Metrics;
 pub use observe::{Event, LayerEvent, Moment, Observer};
@@ -46,4 +48,4 @@ pub use remote::{PostError, Remote};
 pub use sys::LevelSource;
 pub use table::{Key, KeyError, Kind, TableFull};
 pub use timers::TimerKey;
-pub use turn::{Dispatch, Loop, Phase};
+pub use turn::{Dispatch, Phase};

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 
-use crate::turn::Loop;
+use crate::event_loop::Loop;
 
 macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident: $t:ty = $default:expr;)*) => {

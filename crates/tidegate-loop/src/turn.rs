@@ -24,19 +24,16 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::closing::Buried;
-use crate::cx::{AsCx, Cx};
+use crate::cx::Cx;
 use crate::driver::{Driver, Reactor};
 use crate::layers::Layers;
-use crate::limits::{Builder, Limits};
-use crate::metrics::Metrics;
-use crate::observe::{Event, Observer};
+use crate::observe::Event;
 use crate::ready::Bits;
-use crate::remote::{INBOX, Post, Remote};
-use crate::table::{Key, Table};
+use crate::remote::{Post, Remote};
+use crate::table::Key;
 use crate::tick::Ticks;
 use crate::timers::{self, Timers};
 
@@ -79,6 +76,13 @@ impl fmt::Display for Phase {
     }
 }
 
+/// How long a turn may wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Default,
+    NoWait,
+}
+
 /// Everything a loop owns. The order of the fields is the order of their end:
 /// user values first, the poller last.
 pub(crate) struct Core {
@@ -86,7 +90,6 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) ticks: Ticks,
     pub(crate) inbox: VecDeque<Post>,
-    pub(crate) inbox_key: Key,
     pub(crate) remote: Remote,
     pub(crate) stop: bool,
     pub(crate) reactor: Reactor,
@@ -105,7 +108,7 @@ impl Core {
         Driver { r: &mut self.reactor }.free(key);
     }
 
-    fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.reactor.alive > 0
             || !self.ticks.is_empty()
             || !self.reactor.pending.is_empty()
@@ -134,11 +137,11 @@ impl Core {
         Some(Duration::from_nanos(deadline.saturating_sub(self.reactor.clock())))
     }
 
-    fn enter(&mut self, phase: Phase) {
+    pub(crate) fn enter(&mut self, phase: Phase) {
         self.reactor.phase = phase;
     }
 
-    fn turn(&mut self, mode: Mode) -> io::Result<()> {
+    pub(crate) fn turn(&mut self, mode: Mode) -> io::Result<()> {
         self.reactor.turn += 1;
         self.reactor.metrics.turns += 1;
         self.reactor.metrics.carried_over += u64::from(!self.reactor.ready.is_empty());
@@ -222,7 +225,7 @@ impl Core {
         }
     }
 
-    fn run_timers(&mut self) {
+    pub(crate) fn run_timers(&mut self) {
         if self.timers.next_deadline().is_some() || self.timers.has_due() {
             self.enter(Phase::Timers);
             self.reactor.now = self.reactor.clock();
@@ -314,189 +317,4 @@ impl Dispatch<'_> {
     pub fn settle(&mut self) {
         self.core.settle();
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Default,
-    NoWait,
-}
-
-/// The event loop: it owns every handle, closure and descriptor. Not `Send`;
-/// several loops in several threads are fine.
-///
-/// ```
-/// use tidegate_loop::{AsCx, Loop};
-/// let mut lp = Loop::new()?;
-/// lp.as_cx().next_tick(|_| println!("hello from the loop"));
-/// lp.run()?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub struct Loop {
-    core: Core,
-}
-
-impl AsCx for Loop {
-    fn as_cx(&mut self) -> Cx<'_> {
-        Cx::new(&mut self.core)
-    }
-}
-
-impl Loop {
-    /// A loop with the default [`Limits`].
-    pub fn new() -> io::Result<Loop> {
-        Loop::builder().build()
-    }
-
-    /// Names every limit.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    pub(crate) fn with_limits(limits: Limits) -> io::Result<Loop> {
-        let poll = mio::Poll::new()?;
-        let mut table = Table::new(next_loop_id());
-        let inbox_key = table.insert(&INBOX, 0)?;
-        let remote = Remote::new(&poll, inbox_key, limits.inbox_limit)?;
-        Ok(Loop {
-            core: Core {
-                layers: Layers::default(),
-                timers: Timers::default(),
-                ticks: Ticks::default(),
-                inbox: VecDeque::new(),
-                inbox_key,
-                remote,
-                stop: false,
-                reactor: Reactor::new(poll, table, limits),
-            },
-        })
-    }
-
-    /// Turns until nothing is left that could call back, or [`Cx::stop`].
-    ///
-    /// A panic of a callback unwinds out of here; the loop can run again, and
-    /// then finishes what was interrupted. Fails only if polling does.
-    pub fn run(&mut self) -> io::Result<()> {
-        let core = &mut self.core;
-        core.reactor.now = core.reactor.clock();
-        core.resume_inbox();
-        if core.is_alive() && !core.stop {
-            core.ticks.open_turn(core.reactor.limits.tick_budget);
-            core.run_timers();
-        }
-        while core.is_alive() && !core.stop {
-            core.turn(Mode::Default)?;
-        }
-        self.leave();
-        Ok(())
-    }
-
-    /// One turn, which waits for something to happen. Says whether more can.
-    pub fn run_once(&mut self) -> io::Result<bool> {
-        self.one(Mode::Default)
-    }
-
-    /// One turn with what is ready now. Says whether more can happen.
-    pub fn run_nowait(&mut self) -> io::Result<bool> {
-        self.one(Mode::NoWait)
-    }
-
-    fn one(&mut self, mode: Mode) -> io::Result<bool> {
-        let core = &mut self.core;
-        core.reactor.now = core.reactor.clock();
-        core.resume_inbox();
-        if core.is_alive() && !core.stop {
-            core.turn(mode)?;
-        }
-        self.leave();
-        Ok(self.is_alive())
-    }
-
-    fn leave(&mut self) {
-        self.core.stop = false;
-        self.core.enter(Phase::Outside);
-    }
-
-    /// Whether anything is left that could call back: referenced handles,
-    /// handles that close, pending effects, ticks, posts.
-    pub fn is_alive(&self) -> bool {
-        self.core.is_alive()
-    }
-
-    /// Open handles, the closing ones included.
-    pub fn handles(&self) -> usize {
-        self.core.handles()
-    }
-
-    /// One line for each handle that keeps the loop alive.
-    ///
-    /// ```
-    /// use tidegate_loop::{AsCx, Loop};
-    /// let mut lp = Loop::new()?;
-    /// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
-    /// assert!(lp.why_alive()[0].starts_with("timer"));
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn why_alive(&self) -> Vec<String> {
-        let table = &self.core.reactor.table;
-        table
-            .live()
-            .filter(|(_, slot)| slot.bits.has(Bits::REFERENCED))
-            .filter_map(|(key, slot)| {
-                let kind = slot.kind?;
-                Some(format!("{} {key:?}: {}", kind.name, (kind.describe)(slot.data)))
-            })
-            .collect()
-    }
-
-    /// The limits this loop was made with.
-    pub fn limits(&self) -> &Limits {
-        &self.core.reactor.limits
-    }
-
-    /// The loop's counters.
-    pub fn metrics(&self) -> Metrics {
-        self.core.reactor.metrics
-    }
-
-    /// Sends every event of every layer to `observer`, in place of an earlier
-    /// one.
-    pub fn observe(&mut self, observer: impl Observer) {
-        self.core.reactor.observer = Some(Box::new(observer));
-    }
-}
-
-impl Core {
-    /// A panic may have left posts in the batch that no one has queued.
-    fn resume_inbox(&mut self) {
-        if !self.inbox.is_empty() {
-            let key = self.inbox_key;
-            Driver { r: &mut self.reactor }.queue(key);
-        }
-    }
-}
-
-impl Drop for Loop {
-    /// Posts fail from here on. Descriptors are closed and user values dropped;
-    /// no callback runs.
-    fn drop(&mut self) {
-        drop(self.core.remote.mark_gone());
-    }
-}
-
-impl fmt::Debug for Loop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loop")
-            .field("turn", &self.core.reactor.turn)
-            .field("phase", &self.core.reactor.phase)
-            .field("handles", &self.handles())
-            .finish_non_exhaustive()
-    }
-}
-
-/// 12 bits, never 0. Two of 4,096 loops may share one; generations still keep
-/// most mix-ups apart.
-fn next_loop_id() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed) % 4_095 + 1
 }
