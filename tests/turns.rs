@@ -331,12 +331,13 @@ fn a_pass_is_bounded() {
         },
         pending: |_, _, _| {},
         closed: |d, key, _| d.driver().free(key),
-        describe: |_| "again".into(),
+        close: |_, _, _| {},
+        describe: |_, _, _| "again".into(),
     };
     let mut lp = guarded();
     let key = lp.as_cx().driver().insert(&AGAIN, 0).unwrap();
     lp.as_cx().driver().queue(key);
     lp.run().unwrap();
     assert_eq!(lp.metrics().turns, 3);
-    assert_eq!(lp.as_cx().check(key), Err(KeyError::Closed));
+    assert_eq!(lp.as_cx().find(key), Err(KeyError::Closed));
 }

@@ -13,12 +13,14 @@
 use std::any::Any;
 use std::collections::VecDeque;
 
+use crate::hooks::HookFn;
 use crate::table::Key;
 use crate::timers::TimerFn;
 
 /// A value that waits for its drop.
 pub(crate) enum Buried {
     Timer { _callback: TimerFn },
+    Hook { _callback: HookFn },
     Other { _value: Box<dyn Any> },
 }
 

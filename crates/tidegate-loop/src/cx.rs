@@ -15,10 +15,13 @@ use std::time::Duration;
 
 use crate::closing::Buried;
 use crate::driver::Driver;
+use crate::event_loop::Alive;
+use crate::hooks::{Hook, HookFn, HookKey};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::ready::Bits;
 use crate::remote::Remote;
-use crate::table::{Key, KeyError};
+use crate::table::{Key, KeyError, TableFull};
 use crate::timers::{TIMER, TimerKey};
 use crate::turn::{Core, Phase};
 
@@ -100,14 +103,194 @@ impl<'a> Cx<'a> {
         self.core.stop = true;
     }
 
-    /// Whether the key names an open or closing handle of this loop.
+    /// Whether the key names a handle of this loop that is open or closing.
     pub fn is_open(&self, key: impl Into<Key>) -> bool {
-        self.check(key).is_ok()
+        self.find(key).is_ok()
     }
 
     /// The same, saying why not.
-    pub fn check(&self, key: impl Into<Key>) -> Result<(), KeyError> {
+    pub fn find(&self, key: impl Into<Key>) -> Result<(), KeyError> {
         self.core.reactor.table.check(key.into())
+    }
+
+    /// Whether [`close`](Cx::close) was called for the handle and its end is not
+    /// over yet.
+    pub fn is_closing(&self, key: impl Into<Key>) -> bool {
+        self.core.reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Bits::CLOSING))
+    }
+
+    /// Ends a handle of any kind: a connection is destroyed, a server stops
+    /// accepting, a timer, a hook, a watcher is never called again. Its closure is
+    /// dropped after the current callback. Closing twice is an error, and harmless.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, KeyError, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let timer = lp.as_cx().timer(Duration::from_secs(60), |_, _| {});
+    /// assert_eq!(lp.as_cx().close(timer), Ok(()));
+    /// assert_eq!(lp.as_cx().close(timer), Err(KeyError::Closed));
+    /// lp.run()?; // nothing is left to wait for
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn close(&mut self, key: impl Into<Key>) -> Result<(), KeyError> {
+        let key = key.into();
+        self.find(key)?;
+        let Some(slot) = self.core.reactor.table.get(key) else { return Err(KeyError::Closed) };
+        let (Some(kind), data) = (slot.kind, slot.data) else { return Err(KeyError::Closed) };
+        if slot.bits.has(Bits::CLOSING) {
+            return Err(KeyError::Closed);
+        }
+        (kind.close)(self, key, data);
+        Ok(())
+    }
+
+    /// Closes every handle there is. `run` returns when all have ended, unless
+    /// their callbacks start anew.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().interval(Duration::from_secs(1), |_, _| {});
+    /// lp.as_cx().close_all();
+    /// lp.run()?;
+    /// assert_eq!(lp.handles(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn close_all(&mut self) {
+        let keys: Vec<Key> = self.core.reactor.table.live().map(|(key, _)| key).collect();
+        for key in keys {
+            // One may have ended with another.
+            let _ = self.close(key);
+        }
+    }
+
+    /// Whether the handle keeps the loop alive; at first it does. A flag, not a
+    /// count. It is still called while something else does.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let timer = lp.as_cx().timer(Duration::from_secs(60), |_, _| {});
+    /// lp.as_cx().set_ref(timer, false)?;
+    /// lp.run()?; // returns at once
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_ref(&mut self, key: impl Into<Key>, keep_alive: bool) -> Result<(), KeyError> {
+        let key = key.into();
+        self.find(key)?;
+        self.driver().set_ref(key, keep_alive);
+        Ok(())
+    }
+
+    /// Whether the handle keeps the loop alive.
+    pub fn has_ref(&self, key: impl Into<Key>) -> bool {
+        self.core.reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Bits::REFERENCED))
+    }
+
+    /// What keeps the loop alive: one entry for each referenced handle.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
+    /// let alive = lp.as_cx().why_alive();
+    /// assert_eq!(alive[0].kind, "timer");
+    /// println!("{}", alive[0]); // timer 1#1@1: due in 1.0s, open for 0ms
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn why_alive(&mut self) -> Vec<Alive> {
+        let live: Vec<_> = self
+            .core
+            .reactor
+            .table
+            .live()
+            .filter(|(_, slot)| slot.bits.has(Bits::REFERENCED))
+            .filter_map(|(key, slot)| Some((key, slot.kind?, slot.data, slot.since)))
+            .collect();
+        let now = self.core.reactor.clock();
+        live.into_iter()
+            .map(|(key, kind, data, since)| Alive {
+                kind: kind.name,
+                key,
+                name: (kind.describe)(self, key, data),
+                age: Duration::from_nanos(now).saturating_sub(Duration::from_millis(since.into())),
+            })
+            .collect()
+    }
+
+    /// Calls `f` in the idle phase of each turn; while there is an idle hook, poll
+    /// does not block. For work that fills the time in between. End it with
+    /// [`close`](Cx::close).
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let mut left = 3;
+    /// lp.as_cx().idle(move |cx, me| {
+    ///     left -= 1;
+    ///     if left == 0 { cx.close(me).unwrap() }
+    /// });
+    /// lp.run()?;
+    /// assert_eq!(lp.metrics().turns, 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn idle(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {
+        self.start_hook(Hook::Idle, Box::new(f))
+    }
+
+    /// Calls `f` in each turn right before the poller is asked.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let hook = lp.as_cx().prepare(|cx, _| println!("turn {} will poll", cx.turn()));
+    /// lp.as_cx().set_ref(hook, false)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn prepare(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {
+        self.start_hook(Hook::Prepare, Box::new(f))
+    }
+
+    /// Calls `f` in each turn after what the poller said was handled.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let hook = lp.as_cx().check(|cx, _| println!("turn {} has polled", cx.turn()));
+    /// lp.as_cx().set_ref(hook, false)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn check(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {
+        self.start_hook(Hook::Check, Box::new(f))
+    }
+
+    fn start_hook(&mut self, hook: Hook, f: HookFn) -> HookKey {
+        let start = self.core.hooks.next_start();
+        match self.driver().insert(hook.kind(), start) {
+            Ok(key) => {
+                self.core.hooks.insert(hook, key, f);
+                HookKey(key)
+            }
+            Err(e) => HookKey(self.not_started("a hook", e, Buried::Hook { _callback: f })),
+        }
+    }
+
+    pub(crate) fn close_hook(&mut self, hook: Hook, key: Key, start: u64) {
+        if let Some(callback) = self.core.hooks.remove(hook, start) {
+            self.core.reactor.graveyard.bury(Buried::Hook { _callback: callback });
+        }
+        self.driver().free(key);
+    }
+
+    /// The table is full, which is counted there. The key is stale from the start,
+    /// and what stays silent elsewhere is at least logged here.
+    fn not_started(&mut self, what: &str, e: TableFull, callback: Buried) -> Key {
+        log::error!(target: "tidegate::loop", "{what} was not started: {e}");
+        self.core.reactor.graveyard.bury(callback);
+        self.core.reactor.table.stale_key()
     }
 
     /// Calls `f` once, `after` from now and never earlier, in the timers phase
@@ -167,11 +350,8 @@ impl<'a> Cx<'a> {
                 TimerKey(key)
             }
             Err(e) => {
-                // Counted as `table_full`. The key is stale from the start, and
-                // what stays silent elsewhere is at least logged here.
-                log::error!(target: "tidegate::loop", "a timer was not started: {e}");
-                self.core.reactor.graveyard.bury(Buried::Timer { _callback: Box::new(f) });
-                TimerKey(self.core.reactor.table.stale_key())
+                let buried = Buried::Timer { _callback: Box::new(f) };
+                TimerKey(self.not_started("a timer", e, buried))
             }
         }
     }
@@ -188,9 +368,79 @@ impl<'a> Cx<'a> {
     /// Ends a timer. Its closure is dropped after the current callback; it does
     /// not run again, not even if it was due in this very batch.
     pub fn timer_stop(&mut self, timer: TimerKey) -> Result<(), KeyError> {
+        self.timer_entry(timer)?;
+        self.close(timer)
+    }
+
+    /// Starts a repeating timer's wait anew, from now; on one that does not repeat
+    /// nothing happens, and the answer is `false`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let watchdog = lp.as_cx().interval(Duration::from_secs(5), |_, _| println!("too quiet"));
+    /// assert_eq!(lp.as_cx().timer_again(watchdog), Ok(true));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timer_again(&mut self, timer: TimerKey) -> Result<bool, KeyError> {
         let entry = self.timer_entry(timer)?;
-        self.core.cancel_timer(timer.0, entry);
+        let repeat = self.core.timers.repeat(entry);
+        if repeat > 0 {
+            let deadline = self.core.reactor.clock().saturating_add(repeat);
+            self.core.timers.arm(entry, deadline);
+        }
+        Ok(repeat > 0)
+    }
+
+    /// Changes the time between two shots, from the next one that is armed on; zero
+    /// makes the next shot the last.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let timer = lp.as_cx().interval(Duration::from_millis(1), |cx, me| {
+    ///     cx.timer_set_repeat(me, Duration::ZERO).unwrap();
+    /// });
+    /// lp.run()?; // two shots: the second was armed before the first ran
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timer_set_repeat(&mut self, timer: TimerKey, every: Duration) -> Result<(), KeyError> {
+        let entry = self.timer_entry(timer)?;
+        self.core.timers.set_repeat(entry, nanos(every));
         Ok(())
+    }
+
+    /// How long until it is due; zero if it is, or if its callback runs.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let timer = lp.as_cx().timer(Duration::from_secs(5), |_, _| {});
+    /// assert!(lp.as_cx().timer_due_in(timer)? > Duration::from_secs(4));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timer_due_in(&mut self, timer: TimerKey) -> Result<Duration, KeyError> {
+        let entry = self.timer_entry(timer)?;
+        let deadline = self.core.timers.deadline(entry).unwrap_or(0);
+        Ok(Duration::from_nanos(deadline.saturating_sub(self.core.reactor.clock())))
+    }
+
+    pub(crate) fn close_timer(&mut self, key: Key, entry: u64) {
+        self.core.end_timer(key, entry as u32);
+    }
+
+    pub(crate) fn describe_timer(&mut self, entry: u32) -> String {
+        let timers = &self.core.timers;
+        let now = self.core.reactor.clock();
+        let due = timers.deadline(entry).unwrap_or(now).saturating_sub(now);
+        let every = Duration::from_nanos(timers.repeat(entry));
+        match Duration::from_nanos(due) {
+            due if every.is_zero() => format!("due in {due:.1?}"),
+            due => format!("due in {due:.1?}, and every {every:?}"),
+        }
     }
 
     fn timer_entry(&self, timer: TimerKey) -> Result<u32, KeyError> {

@@ -41,6 +41,8 @@ pub(crate) struct Reactor {
     pub(crate) phase: Phase,
     /// Referenced handles.
     pub(crate) alive: usize,
+    /// Calls and kernel events so far, for who steps through the phases.
+    pub(crate) calls: u64,
     events: Events,
     poll: Poll,
 }
@@ -65,12 +67,17 @@ impl Reactor {
             turn: 0,
             phase: Phase::Outside,
             alive: 0,
+            calls: 0,
             poll,
         }
     }
 
     pub(crate) fn clock(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn backend_fd(&self) -> Option<sys::BackendFd<'_>> {
+        sys::backend_fd(&self.poll)
     }
 
     /// Asks the kernel and turns its events into bits and queue places. Runs no
@@ -80,10 +87,14 @@ impl Reactor {
         if timeout != Some(Duration::ZERO) {
             self.metrics.blocking_polls += 1;
         }
-        self.busy = self.clock().saturating_sub(self.polled_at);
+        let before = self.clock();
+        self.busy = before.saturating_sub(self.polled_at);
+        self.metrics.turn_lengths.add(self.busy);
+        self.metrics.ready_depth = self.metrics.ready_depth.max(self.ready.len());
         let polled = self.poll.poll(&mut self.events, timeout);
         self.now = self.clock();
         self.polled_at = self.now;
+        self.metrics.idle += Duration::from_nanos(self.now.saturating_sub(before));
         self.batch = 0;
         match polled {
             Ok(()) => {}
@@ -100,7 +111,11 @@ impl Reactor {
                 self.ready.push(key);
             }
         }
+        self.calls += self.batch as u64;
         self.metrics.events += self.batch as u64;
+        if timeout == Some(Duration::ZERO) {
+            self.metrics.events_waiting += self.batch as u64;
+        }
         let events = self.batch;
         self.emit(|| Event::Polled { events });
         Ok(())
@@ -111,6 +126,14 @@ impl Reactor {
         if self.observer.is_some() {
             self.tell(&event());
         }
+    }
+
+    /// Only with an observer: a clock read costs about as much as a small phase.
+    #[cold]
+    pub(crate) fn phase_ended(&mut self, phase: Phase, before: u64) {
+        let took = Duration::from_nanos(self.clock().saturating_sub(before));
+        self.metrics.phases[phase as usize] += took;
+        self.emit(|| Event::PhaseEnd { phase, took });
     }
 
     #[cold]
@@ -156,7 +179,8 @@ pub struct Driver<'a> {
 impl Driver<'_> {
     /// A new handle, referenced: it keeps the loop alive until it is freed.
     pub fn insert(&mut self, kind: &'static Kind, data: u64) -> Result<Key, TableFull> {
-        let inserted = self.r.table.insert(kind, data);
+        let since = u32::try_from(self.r.now / 1_000_000).unwrap_or(u32::MAX);
+        let inserted = self.r.table.insert(kind, data, since);
         match inserted {
             Ok(key) => self.set_ref(key, true),
             Err(_) => self.r.metrics.table_full += 1,

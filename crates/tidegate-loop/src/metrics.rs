@@ -1,6 +1,11 @@
 //! What the loop counts, always and cheaply.
 #![forbid(unsafe_code)]
 
+use std::fmt;
+use std::time::Duration;
+
+use crate::turn::Phase;
+
 /// Counters of one loop since it was made. Plain numbers; take two and
 /// subtract.
 ///
@@ -16,12 +21,103 @@ pub struct Metrics {
     pub turns: u64,
     /// Kernel events taken.
     pub events: u64,
+    /// Of these, what polls found that did not wait: the loop was late.
+    pub events_waiting: u64,
     /// Polls that were allowed to block.
     pub blocking_polls: u64,
+    /// Time spent in the poller: waiting, and the calls themselves.
+    pub idle: Duration,
+    /// From one poll's return to the next poll: how long each turn worked, and so how
+    /// long an event can have waited (the loop's lag).
+    pub turn_lengths: Histogram,
+    /// The most handles that were queued when the poller was asked.
+    pub ready_depth: usize,
     /// Turns that began with ready handles left over by a budget.
     pub carried_over: u64,
     /// Turns that ended with ticks left over by the tick budget.
     pub ticks_carried_over: u64,
     /// Handles refused because the table was full.
     pub table_full: u64,
+    /// Panics of callbacks that unwound out of `run`.
+    pub panics: u64,
+    /// The longest call of a handle, its ticks included. Measured only while there
+    /// is an observer.
+    pub longest_call: Duration,
+    pub(crate) phases: [Duration; Phase::COUNT],
+}
+
+impl Metrics {
+    /// Time spent in a phase, callbacks included. Measured only while there is an
+    /// observer: a clock read costs about as much as a small phase.
+    ///
+    /// ```
+    /// use tidegate_loop::{Loop, Phase};
+    /// assert!(Loop::new()?.metrics().phase(Phase::Ready).is_zero());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn phase(&self, phase: Phase) -> Duration {
+        self.phases[phase as usize]
+    }
+}
+
+/// Durations, counted by powers of two of nanoseconds.
+///
+/// ```
+/// use std::time::Duration;
+/// let lp = tidegate_loop::Loop::new()?;
+/// let lengths = lp.metrics().turn_lengths;
+/// assert_eq!((lengths.count(), lengths.quantile(0.99)), (0, Duration::ZERO));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Histogram {
+    buckets: [u64; Histogram::BUCKETS],
+}
+
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram { buckets: [0; Histogram::BUCKETS] }
+    }
+}
+
+impl Histogram {
+    /// The last one takes all that is longer than about 18 minutes.
+    const BUCKETS: usize = 41;
+
+    #[inline]
+    pub(crate) fn add(&mut self, nanos: u64) {
+        let bucket = (u64::BITS - nanos.leading_zeros()) as usize;
+        self.buckets[bucket.min(Histogram::BUCKETS - 1)] += 1;
+    }
+
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// How many were counted in each bucket, with the bucket's upper end.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let end = |bucket: usize| Duration::from_nanos((1u64 << bucket) - 1);
+        self.buckets.into_iter().enumerate().map(move |(bucket, n)| (end(bucket), n))
+    }
+
+    /// A value that this share of them did not exceed: exact to a factor of two.
+    /// Zero if nothing was counted.
+    pub fn quantile(&self, share: f64) -> Duration {
+        let wanted = (self.count() as f64 * share.clamp(0.0, 1.0)).ceil() as u64;
+        let mut seen = 0;
+        for (end, n) in self.buckets() {
+            seen += n;
+            if n > 0 && seen >= wanted {
+                return end;
+            }
+        }
+        Duration::ZERO
+    }
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.buckets().filter(|(_, n)| *n > 0)).finish()
+    }
 }

@@ -60,6 +60,13 @@ pub enum Event<'a> {
         /// Events in this batch.
         events: usize,
     },
+    /// A phase is over.
+    PhaseEnd {
+        /// Which.
+        phase: Phase,
+        /// How long it took, callbacks included; of the poll phase, the wait.
+        took: Duration,
+    },
     /// A handle's turn in the ready pass.
     Ready {
         /// Which.
@@ -82,6 +89,7 @@ impl fmt::Display for Event<'_> {
             Event::Poll { timeout: Some(t) } if t.is_zero() => f.write_str("poll, not blocking"),
             Event::Poll { timeout: Some(t) } => write!(f, "poll, at most {t:?}"),
             Event::Polled { events } => write!(f, "polled {events}"),
+            Event::PhaseEnd { phase, took } => write!(f, "{phase} took {took:?}"),
             Event::Ready { key, kind, bits } => write!(f, "ready {kind} {key:?} {bits:?}"),
             Event::Layer(e) => e.fmt(f),
         }

@@ -156,6 +156,10 @@ impl ReadyQueue {
         self.now.pop_front()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.now.len() + self.next.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.now.is_empty() && self.next.is_empty()
     }

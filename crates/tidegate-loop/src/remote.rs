@@ -21,8 +21,10 @@ pub(crate) static INBOX: Kind = Kind {
     name: "inbox",
     ready: deliver,
     pending: |_, _, _| {},
-    closed: |d, key, _| d.driver().free(key),
-    describe: |_| "posts from other threads".into(),
+    // The loop's own: `close_all` passes it by.
+    close: |_, _, _| {},
+    closed: |_, _, _| {},
+    describe: |_, _, _| "posts from other threads".into(),
 };
 
 /// Reaches a loop from any thread. `Send`, `Sync`, cheap to clone. Made by

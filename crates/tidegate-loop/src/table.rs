@@ -9,6 +9,7 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
+use crate::cx::Cx;
 use crate::ready::Bits;
 use crate::turn::Dispatch;
 
@@ -129,7 +130,7 @@ impl From<TableFull> for std::io::Error {
     }
 }
 
-/// What the loop calls for a handle: five functions, no object. The layer that
+/// What the loop calls for a handle: a few functions, no object. The layer that
 /// makes a handle keeps its state itself and finds it by the `data` word it
 /// gave to [`Driver::insert`](crate::Driver::insert).
 ///
@@ -142,8 +143,9 @@ impl From<TableFull> for std::io::Error {
 ///         d.cx().driver().close(key);
 ///     },
 ///     pending: |_, _, _| {},
+///     close: |cx, key, _| { cx.driver().close(key); },
 ///     closed: |d, key, _| d.driver().free(key),
-///     describe: |data| format!("bell {data}"),
+///     describe: |_, _, data| format!("bell {data}"),
 /// };
 /// let mut lp = Loop::new()?;
 /// let mut cx = lp.as_cx();
@@ -160,11 +162,15 @@ pub struct Kind {
     pub ready: fn(&mut Dispatch<'_>, Key, u64),
     /// An effect of an earlier API call is due.
     pub pending: fn(&mut Dispatch<'_>, Key, u64),
-    /// The closing phase reached it: tell the user, then
-    /// [`free`](crate::Driver::free) the slot.
+    /// [`Cx::close`] was called, or [`Cx::close_all`]: close the descriptor and begin the
+    /// end with [`Driver::close`](crate::Driver::close), or free the slot at once if
+    /// no user waits for the end. Runs no user code.
+    pub close: fn(&mut Cx<'_>, Key, u64),
+    /// The closing phase reached it: [`free`](crate::Driver::free) the slot, then
+    /// tell the user.
     pub closed: fn(&mut Dispatch<'_>, Key, u64),
-    /// One line for people.
-    pub describe: fn(u64) -> String,
+    /// One line for people: which one it is.
+    pub describe: fn(&mut Cx<'_>, Key, u64) -> String,
 }
 
 impl fmt::Debug for Kind {
@@ -178,6 +184,8 @@ pub(crate) struct Slot {
     pub(crate) kind: Option<&'static Kind>,
     pub(crate) data: u64,
     generation: u32,
+    /// When it was inserted: milliseconds of the loop's time.
+    pub(crate) since: u32,
     pub(crate) bits: Bits,
 }
 
@@ -197,13 +205,24 @@ impl Table {
         self.live
     }
 
-    pub(crate) fn insert(&mut self, kind: &'static Kind, data: u64) -> Result<Key, TableFull> {
+    pub(crate) fn insert(
+        &mut self,
+        kind: &'static Kind,
+        data: u64,
+        since: u32,
+    ) -> Result<Key, TableFull> {
         let index = if self.free == NONE {
             let index = self.slots.len();
             if index >= CAPACITY {
                 return Err(TableFull);
             }
-            self.slots.push(Slot { kind: None, data: NONE, generation: 1, bits: Bits::NONE });
+            self.slots.push(Slot {
+                kind: None,
+                data: NONE,
+                generation: 1,
+                since,
+                bits: Bits::NONE,
+            });
             index
         } else {
             let index = self.free as usize;
@@ -213,6 +232,7 @@ impl Table {
         let slot = &mut self.slots[index];
         slot.kind = Some(kind);
         slot.data = data;
+        slot.since = since;
         slot.bits = Bits::NONE;
         self.live += 1;
         Ok(Key::new(self.loop_id, slot.generation, index))
@@ -294,27 +314,28 @@ mod tests {
         name: "nothing",
         ready: |_, _, _| {},
         pending: |_, _, _| {},
+        close: |_, _, _| {},
         closed: |_, _, _| {},
-        describe: |_| String::new(),
+        describe: |_, _, _| String::new(),
     };
 
     #[test]
     fn a_row_whose_generation_would_wrap_is_retired() {
         let mut t = Table::new(1);
-        let first = t.insert(&NOTHING, 0).unwrap();
+        let first = t.insert(&NOTHING, 0, 0).unwrap();
         t.slots[0].generation = GENERATION_MASK;
         let last = Key::new(1, GENERATION_MASK, 0);
         assert!(t.get(first).is_none());
         assert!(t.remove(last).is_some());
         assert!(t.get(last).is_none());
-        assert_eq!(t.insert(&NOTHING, 0).unwrap().index(), 1, "row 0 is never used again");
+        assert_eq!(t.insert(&NOTHING, 0, 0).unwrap().index(), 1, "row 0 is never used again");
     }
 
     #[test]
     fn a_foreign_key_is_told_apart_from_a_closed_one() {
         let (mut a, mut b) = (Table::new(1), Table::new(2));
-        let k = a.insert(&NOTHING, 0).unwrap();
-        b.insert(&NOTHING, 0).unwrap();
+        let k = a.insert(&NOTHING, 0, 0).unwrap();
+        b.insert(&NOTHING, 0, 0).unwrap();
         assert_eq!(b.check(k), Err(KeyError::Foreign));
         assert!(b.get(k).is_none() && b.get_mut(k).is_none());
         a.remove(k);
@@ -331,7 +352,7 @@ mod tests {
             let mut stale: Vec<Key> = Vec::new();
             for (op, n) in ops {
                 if op < 2 || keys.is_empty() {
-                    let k = t.insert(&NOTHING, u64::from(n)).unwrap();
+                    let k = t.insert(&NOTHING, u64::from(n), 0).unwrap();
                     prop_assert!(model.insert(k, u64::from(n)).is_none());
                     keys.push(k);
                 } else {

@@ -25,8 +25,9 @@ pub(crate) static TIMER: Kind = Kind {
     name: "timer",
     ready: |_, _, _| {},
     pending: |_, _, _| {},
-    closed: |d, key, _| d.driver().free(key),
-    describe: |_| "timer".into(),
+    close: |cx, key, entry| cx.close_timer(key, entry),
+    closed: |_, _, _| {},
+    describe: |cx, _, entry| cx.describe_timer(entry as u32),
 };
 
 /// Names a timer. Made by [`Cx::timer`] and [`Cx::interval`].
@@ -193,6 +194,22 @@ impl Timers {
         self.heap.0.first().map(|n| n.deadline)
     }
 
+    pub(crate) fn repeat(&self, entry: u32) -> u64 {
+        self.entries.get(entry as usize).map_or(0, |e| e.repeat)
+    }
+
+    pub(crate) fn set_repeat(&mut self, entry: u32, repeat: u64) {
+        self.entries[entry as usize].repeat = repeat;
+    }
+
+    /// When it is to fire; `None` if it is due already, or its callback runs.
+    pub(crate) fn deadline(&self, entry: u32) -> Option<u64> {
+        match self.entries.get(entry as usize)?.state {
+            State::Armed(at) => Some(self.heap.0[at as usize].deadline),
+            State::Due(_) | State::Running => None,
+        }
+    }
+
     pub(crate) fn has_due(&self) -> bool {
         !self.due.is_empty()
     }
@@ -246,7 +263,7 @@ impl Drop for Firing<'_, '_> {
             let entry = &mut core.timers.entries[self.entry as usize];
             entry.callback = Some(callback);
             if entry.state == State::Running {
-                core.cancel_timer(self.key, self.entry);
+                core.end_timer(self.key, self.entry);
             }
         } else {
             core.reactor.graveyard.bury(crate::closing::Buried::Timer { _callback: callback });
@@ -259,12 +276,13 @@ pub(crate) fn run_due(d: &mut Dispatch<'_>) {
     let now = d.core.reactor.now;
     d.core.timers.open_batch(now);
     while let Some((entry, key, callback)) = d.core.timers.take_due(now) {
-        let mut firing = Firing { d, key, entry, callback: Some(callback) };
-        if let Some(f) = firing.callback.as_mut() {
-            f(&mut firing.d.cx(), TimerKey(key));
-        }
-        drop(firing);
-        d.settle();
+        d.core.call(|core| {
+            let d = &mut Dispatch { core };
+            let mut firing = Firing { d, key, entry, callback: Some(callback) };
+            if let Some(f) = firing.callback.as_mut() {
+                f(&mut firing.d.cx(), TimerKey(key));
+            }
+        });
     }
 }
 
@@ -306,7 +324,7 @@ mod tests {
                     Op::Start(after) => {
                         starts += 1;
                         let index = timers.next_index();
-                        let key = table.insert(&TIMER, index).unwrap();
+                        let key = table.insert(&TIMER, index, 0).unwrap();
                         timers.insert(key, now + after, 0, Box::new(|_, _| {}));
                         model.insert((now + after, starts), key);
                         live.push((key, index as u32, (now + after, starts)));

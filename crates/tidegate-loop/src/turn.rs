@@ -1,12 +1,14 @@
 //! One turn of the loop. Read this file first.
 //!
 //! ```text
-//!   pending -> poll -> ready pass -> pending -> closing -> timers
-//!              |  ^
-//!              |  +-- does not block while anything is queued
-//!              +----- sets bits, queues handles, runs nothing
+//!   pending -> idle -> prepare -> poll -> ready pass -> pending -> check -> closing -> timers
+//!                                 |  ^
+//!                                 |  +-- does not block while anything is queued
+//!                                 +----- sets bits, queues handles, runs nothing
 //! ```
 //! - **pending**: effects of earlier API calls (`on_finish`, ...), bounded
+//! - **idle**, **prepare**, **check**: hooks, in start order; while there is an idle
+//!   hook, poll does not block
 //! - **poll**: the kernel's events become bits and places in the ready queue
 //! - **ready**: each queued handle once, in order, then the sockets accepted
 //!   meanwhile; whoever stops early is queued again for the next turn
@@ -16,8 +18,8 @@
 //! After each callback come its ticks, and then the graveyard.
 //! `run()` also runs due timers once up front, as libuv does since 1.45.
 //!
-//! Every batch lives in a field with a cursor, so a panic that unwinds out of
-//! `run` leaves the rest of it for the next run.
+//! The phase and every batch in it live in fields with a cursor, so a panic that
+//! unwinds out of `run` leaves the rest for the next run, which goes on there.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use crate::closing::Buried;
 use crate::cx::Cx;
 use crate::driver::{Driver, Reactor};
+use crate::hooks::{self, Hook, Hooks};
 use crate::layers::Layers;
 use crate::observe::Event;
 use crate::ready::Bits;
@@ -53,14 +56,24 @@ pub enum Phase {
     Outside,
     /// Effects of earlier API calls.
     Pending,
+    /// Idle hooks.
+    Idle,
+    /// Prepare hooks.
+    Prepare,
     /// The kernel is asked.
     Poll,
     /// Ready handles are called.
     Ready,
+    /// Check hooks.
+    Check,
     /// Close callbacks.
     Closing,
     /// Due timers.
     Timers,
+}
+
+impl Phase {
+    pub(crate) const COUNT: usize = Phase::Timers as usize + 1;
 }
 
 impl fmt::Display for Phase {
@@ -68,13 +81,29 @@ impl fmt::Display for Phase {
         f.pad(match self {
             Phase::Outside => "outside",
             Phase::Pending => "pending",
+            Phase::Idle => "idle",
+            Phase::Prepare => "prepare",
             Phase::Poll => "poll",
             Phase::Ready => "ready",
+            Phase::Check => "check",
             Phase::Closing => "closing",
             Phase::Timers => "timers",
         })
     }
 }
+
+/// A turn, phase by phase.
+const TURN: [Phase; 9] = [
+    Phase::Pending,
+    Phase::Idle,
+    Phase::Prepare,
+    Phase::Poll,
+    Phase::Ready,
+    Phase::Pending,
+    Phase::Check,
+    Phase::Closing,
+    Phase::Timers,
+];
 
 /// How long a turn may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,10 +117,13 @@ pub(crate) enum Mode {
 pub(crate) struct Core {
     pub(crate) layers: Layers,
     pub(crate) timers: Timers,
+    pub(crate) hooks: Hooks,
     pub(crate) ticks: Ticks,
     pub(crate) inbox: VecDeque<Post>,
     pub(crate) remote: Remote,
     pub(crate) stop: bool,
+    /// The next phase, a place in `TURN`.
+    pub(crate) next: usize,
     pub(crate) reactor: Reactor,
 }
 
@@ -101,7 +133,7 @@ impl Core {
         self.reactor.table.len() - 1
     }
 
-    pub(crate) fn cancel_timer(&mut self, key: Key, entry: u32) {
+    pub(crate) fn end_timer(&mut self, key: Key, entry: u32) {
         if let Some(callback) = self.timers.remove(entry) {
             self.reactor.graveyard.bury(Buried::Timer { _callback: callback });
         }
@@ -117,6 +149,14 @@ impl Core {
             || !self.inbox.is_empty()
     }
 
+    pub(crate) fn may_turn(&self) -> bool {
+        self.is_alive() && !self.stop
+    }
+
+    pub(crate) fn next_phase(&self) -> Phase {
+        TURN[self.next]
+    }
+
     /// Whether something waits that needs no kernel.
     fn must_not_block(&self) -> bool {
         self.stop
@@ -125,10 +165,11 @@ impl Core {
             || !self.reactor.closing.is_empty()
             || !self.ticks.is_empty()
             || self.timers.has_due()
+            || self.hooks.has_idle()
             || !self.is_alive()
     }
 
-    fn timeout(&self, mode: Mode) -> Option<Duration> {
+    pub(crate) fn timeout(&self, mode: Mode) -> Option<Duration> {
         if mode == Mode::NoWait || self.must_not_block() {
             return Some(Duration::ZERO);
         }
@@ -137,37 +178,58 @@ impl Core {
         Some(Duration::from_nanos(deadline.saturating_sub(self.reactor.clock())))
     }
 
-    pub(crate) fn enter(&mut self, phase: Phase) {
-        self.reactor.phase = phase;
+    /// One turn, or what a panic left of it.
+    pub(crate) fn turn(&mut self, mode: Mode) -> io::Result<()> {
+        loop {
+            self.step(mode)?;
+            if self.next == 0 {
+                return Ok(());
+            }
+        }
     }
 
-    pub(crate) fn turn(&mut self, mode: Mode) -> io::Result<()> {
-        self.reactor.turn += 1;
-        self.reactor.metrics.turns += 1;
-        self.reactor.metrics.carried_over += u64::from(!self.reactor.ready.is_empty());
-        self.ticks.open_turn(self.reactor.limits.tick_budget);
-
-        self.enter(Phase::Pending);
-        self.reactor.emit(|| Event::Turn);
-        self.settle();
-        self.run_pending();
-
-        self.enter(Phase::Poll);
-        let timeout = self.timeout(mode);
-        self.reactor.poll(timeout)?;
-
-        self.enter(Phase::Ready);
-        self.run_ready();
-
-        self.enter(Phase::Pending);
-        self.run_pending();
-
-        self.enter(Phase::Closing);
-        self.run_closing();
-
-        self.run_timers();
-        self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
+    /// The next phase of the turn. Interrupted by a panic, it is still the next.
+    pub(crate) fn step(&mut self, mode: Mode) -> io::Result<()> {
+        let phase = TURN[self.next];
+        if self.next == 0 {
+            self.open_turn();
+        }
+        self.reactor.phase = phase;
+        let watched = self.reactor.observer.is_some();
+        let before = if watched { self.reactor.clock() } else { 0 };
+        match phase {
+            Phase::Pending => self.run_pending(),
+            Phase::Idle => hooks::run(&mut Dispatch { core: self }, Hook::Idle),
+            Phase::Prepare => hooks::run(&mut Dispatch { core: self }, Hook::Prepare),
+            Phase::Poll => {
+                let timeout = self.timeout(mode);
+                self.reactor.poll(timeout)?;
+            }
+            Phase::Ready => self.run_ready(),
+            Phase::Check => hooks::run(&mut Dispatch { core: self }, Hook::Check),
+            Phase::Closing => self.run_closing(),
+            Phase::Timers => self.run_timers(),
+            Phase::Outside => {}
+        }
+        if watched {
+            self.reactor.phase_ended(phase, before);
+        }
+        self.next = (self.next + 1) % TURN.len();
+        if self.next == 0 {
+            self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
+        }
         Ok(())
+    }
+
+    fn open_turn(&mut self) {
+        let r = &mut self.reactor;
+        r.turn += 1;
+        r.metrics.turns += 1;
+        r.metrics.carried_over += u64::from(!r.ready.is_empty());
+        r.phase = TURN[0];
+        r.emit(|| Event::Turn);
+        self.ticks.open_turn(self.reactor.limits.tick_budget);
+        self.settle();
     }
 
     fn run_pending(&mut self) {
@@ -209,9 +271,25 @@ impl Core {
             kind.pending
         };
         let called = Interrupted { core: self, key, mark };
-        call(&mut Dispatch { core: &mut *called.core }, key, data);
-        called.core.settle();
+        let core = &mut *called.core;
+        core.call(|core| call(&mut Dispatch { core }, key, data));
         called.returned();
+    }
+
+    /// One call of a handle, and then its ticks. Measured with an observer.
+    #[inline]
+    pub(crate) fn call(&mut self, call: impl FnOnce(&mut Core)) {
+        self.reactor.calls += 1;
+        if self.reactor.observer.is_none() {
+            call(self);
+            return self.settle();
+        }
+        let before = self.reactor.clock();
+        call(self);
+        self.settle();
+        let took = self.reactor.clock().saturating_sub(before);
+        let longest = &mut self.reactor.metrics.longest_call;
+        *longest = (*longest).max(Duration::from_nanos(took));
     }
 
     fn run_closing(&mut self) {
@@ -220,14 +298,12 @@ impl Core {
             let Some(slot) = self.reactor.table.get(key) else { continue };
             let Some(kind) = slot.kind else { continue };
             let data = slot.data;
-            (kind.closed)(&mut Dispatch { core: self }, key, data);
-            self.settle();
+            self.call(|core| (kind.closed)(&mut Dispatch { core }, key, data));
         }
     }
 
     pub(crate) fn run_timers(&mut self) {
         if self.timers.next_deadline().is_some() || self.timers.has_due() {
-            self.enter(Phase::Timers);
             self.reactor.now = self.reactor.clock();
             timers::run_due(&mut Dispatch { core: self });
         }

@@ -35,8 +35,15 @@ static SERVER: Kind = Kind {
     name: "server",
     ready,
     pending: |_, _, _| {},
+    // Closed already: it waits for its connections.
+    close: |cx, key, _| {
+        let _ = close(cx, ServerKey(key));
+    },
     closed,
-    describe: |index| format!("listener {index}"),
+    describe: |cx, key, _| match look(cx, ServerKey(key), |l| (l.local, l.stats.connections)) {
+        Ok((local, connections)) => format!("on {local}, {connections} connections"),
+        Err(e) => e.to_string(),
+    },
 };
 
 /// How long a server without descriptors waits before it tries again.
@@ -463,7 +470,7 @@ pub(crate) fn resume_held(d: &mut Dispatch<'_>) {
 
 /// Stops accepting. The connections live on; `on_close` comes after the last.
 pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
-    cx.check(server)?;
+    cx.find(server)?;
     let (layer, mut d) = cx.parts::<Layer>();
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     let before = std::mem::replace(&mut l.state, State::Closing);
@@ -508,7 +515,7 @@ fn look<R>(
     server: ServerKey,
     f: impl FnOnce(&Listener) -> R,
 ) -> Result<R, KeyError> {
-    cx.check(server)?;
+    cx.find(server)?;
     let (layer, d) = cx.parts::<Layer>();
     layer.listener(&d, server).map(|l| f(l)).ok_or(KeyError::Closed)
 }

@@ -29,6 +29,7 @@ use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
 use crate::listener;
+use crate::net::Net;
 use crate::options::StreamOptions;
 use crate::socket_cx::SocketCx;
 use crate::sys;
@@ -38,8 +39,12 @@ pub(crate) static SOCKET: Kind = Kind {
     name: "socket",
     ready,
     pending: |d, key, _| deliver(d, SocketKey(key)),
+    close: |cx, key, _| cx.socket(SocketKey(key)).destroy(),
     closed,
-    describe: |index| format!("connection {index}"),
+    describe: |cx, key, _| {
+        let (layer, d) = cx.parts::<Layer>();
+        layer.socket(&d, SocketKey(key)).map_or_else(String::new, |s| s.describe())
+    },
 };
 
 /// One read takes at most this much; the buffer belongs to the loop.
@@ -121,6 +126,19 @@ impl Socket {
             bytes_read: 0,
             bytes_written: 0,
             failure: None,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let way = match (self.life, self.server) {
+            (Life::Connecting, _) => "connecting to",
+            (_, None) => "to",
+            (_, Some(_)) => "from",
+        };
+        let queued = self.duplex.write.len();
+        match self.remote {
+            Some(remote) => format!("{way} {remote}, {queued} bytes queued"),
+            None => format!("{way} nowhere"),
         }
     }
 

@@ -95,7 +95,7 @@ impl<'a> SocketCx<'a> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn state(&mut self) -> Result<(), KeyError> {
-        self.cx.check(self.key)?;
+        self.cx.find(self.key)?;
         match self.with(|s, _, _| s.duplex.is_open()) {
             Some(true) => Ok(()),
             _ => Err(KeyError::Closed),

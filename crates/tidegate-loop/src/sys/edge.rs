@@ -2,7 +2,6 @@
 //!
 //! kqueue announces again after a short read; poll(2) and Windows' AFD re-arm
 //! only on `WouldBlock`, and keep watching a descriptor that was closed.
-#![forbid(unsafe_code)]
 
 use std::io;
 
@@ -37,5 +36,24 @@ pub(crate) fn register_level(_: &Poll, _: &impl LevelSource, _: Token) -> Option
 }
 
 pub(crate) fn deregister_level(_: &Poll, _: &impl LevelSource, _: Token) -> Option<io::Result<()>> {
+    None
+}
+
+/// The descriptor of a loop's poller, lent. See [`Loop::backend_fd`](crate::Loop::backend_fd).
+#[cfg(unix)]
+pub type BackendFd<'a> = std::os::fd::BorrowedFd<'a>;
+/// There is none here.
+#[cfg(not(unix))]
+pub type BackendFd<'a> = std::convert::Infallible;
+
+#[cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
+pub(crate) fn backend_fd(poll: &Poll) -> Option<BackendFd<'_>> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: `poll` owns the descriptor and is borrowed for as long as the result.
+    Some(unsafe { std::os::fd::BorrowedFd::borrow_raw(poll.as_raw_fd()) })
+}
+
+#[cfg(not(all(unix, not(mio_unsupported_force_poll_poll))))]
+pub(crate) fn backend_fd(_: &Poll) -> Option<BackendFd<'_>> {
     None
 }

@@ -21,6 +21,20 @@ pub(crate) const DEREGISTER_BEFORE_CLOSE: bool = false;
 pub trait LevelSource: Source + AsFd {}
 impl<S: Source + AsFd> LevelSource for S {}
 
+/// The descriptor of a loop's poller, lent. See [`Loop::backend_fd`](crate::Loop::backend_fd).
+///
+/// ```
+/// fn watch(fd: tidegate_loop::BackendFd<'_>) { println!("{fd:?}") }
+/// tidegate_loop::Loop::new()?.backend_fd().map(watch);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub type BackendFd<'a> = BorrowedFd<'a>;
+
+pub(crate) fn backend_fd(poll: &Poll) -> Option<BackendFd<'_>> {
+    // SAFETY: `poll` owns the descriptor and is borrowed for as long as the result.
+    Some(unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) })
+}
+
 fn ctl(poll: &Poll, op: libc::c_int, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
     let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token.0 as u64 };
     // SAFETY: both descriptors are open for the time of the call (`poll` and

@@ -6,7 +6,8 @@
 //!   the poller;
 //! - `register_level`, `deregister_level`: level-triggered registration in the
 //!   poller that mio made, or `None` where there is no such thing;
-//! - `LevelSource`: what `register_level` needs of a source.
+//! - `LevelSource`: what `register_level` needs of a source;
+//! - `BackendFd`, `backend_fd`: the poller's own descriptor, where it has one.
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(mio_unsupported_force_poll_poll)))]
 #[path = "epoll.rs"]
@@ -19,5 +20,7 @@ mod imp;
 #[path = "edge.rs"]
 mod imp;
 
-pub use imp::LevelSource;
-pub(crate) use imp::{DEREGISTER_BEFORE_CLOSE, SHORT_IO_DRAINS, deregister_level, register_level};
+pub use imp::{BackendFd, LevelSource};
+pub(crate) use imp::{
+    DEREGISTER_BEFORE_CLOSE, SHORT_IO_DRAINS, backend_fd, deregister_level, register_level,
+};

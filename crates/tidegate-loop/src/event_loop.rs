@@ -1,0 +1,295 @@
+//! [`Loop`]: who owns everything, and the ways to run it. What a turn does is in
+//! `turn.rs`.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use crate::cx::{AsCx, Cx};
+use crate::driver::Reactor;
+use crate::hooks::Hooks;
+use crate::layers::Layers;
+use crate::limits::{Builder, Limits};
+use crate::metrics::Metrics;
+use crate::observe::Observer;
+use crate::remote::{INBOX, Remote};
+use crate::sys::BackendFd;
+use crate::table::{Key, Table};
+use crate::tick::Ticks;
+use crate::timers::Timers;
+use crate::turn::{Core, Mode, Phase};
+
+/// The event loop: it owns every handle, closure and descriptor. Not `Send`;
+/// several loops in several threads are fine.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop};
+/// let mut lp = Loop::new()?;
+/// lp.as_cx().next_tick(|_| println!("hello from the loop"));
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Loop {
+    core: Core,
+}
+
+impl AsCx for Loop {
+    fn as_cx(&mut self) -> Cx<'_> {
+        Cx::new(&mut self.core)
+    }
+}
+
+impl Loop {
+    /// A loop with the default [`Limits`].
+    pub fn new() -> io::Result<Loop> {
+        Loop::builder().build()
+    }
+
+    /// Names every limit.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn with_limits(limits: Limits) -> io::Result<Loop> {
+        let poll = mio::Poll::new()?;
+        let mut table = Table::new(next_loop_id());
+        let inbox_key = table.insert(&INBOX, 0, 0)?;
+        let remote = Remote::new(&poll, inbox_key, limits.inbox_limit)?;
+        Ok(Loop {
+            core: Core {
+                layers: Layers::default(),
+                timers: Timers::default(),
+                hooks: Hooks::default(),
+                ticks: Ticks::default(),
+                inbox: VecDeque::new(),
+                remote,
+                stop: false,
+                next: 0,
+                reactor: Reactor::new(poll, table, limits),
+            },
+        })
+    }
+
+    /// Turns until nothing is left that could call back, or [`Cx::stop`].
+    ///
+    /// A panic of a callback unwinds out of here; the loop can run again, and
+    /// then goes on where it was interrupted. Fails only if polling does.
+    pub fn run(&mut self) -> io::Result<()> {
+        let running = Running::enter(&mut self.core);
+        let core = &mut *running.core;
+        if core.may_turn() {
+            core.ticks.open_turn(core.reactor.limits.tick_budget);
+            core.reactor.phase = Phase::Timers;
+            core.run_timers();
+        }
+        while core.may_turn() {
+            core.turn(Mode::Default)?;
+        }
+        Ok(())
+    }
+
+    /// One turn, which waits for something to happen. Says whether more can.
+    pub fn run_once(&mut self) -> io::Result<bool> {
+        self.one(|core| core.turn(Mode::Default))
+    }
+
+    /// One turn with what is ready now. Says whether more can happen.
+    pub fn run_nowait(&mut self) -> io::Result<bool> {
+        self.one(|core| core.turn(Mode::NoWait))
+    }
+
+    /// One phase of a turn, for who wants to see what each does. Says which one it
+    /// was and what it did. The poll phase waits, as in [`run_once`](Loop::run_once).
+    /// A run that follows goes on with the phase after it.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop, Phase};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().idle(|cx, me| cx.close(me).unwrap());
+    /// let (first, second) = (lp.run_phase()?, lp.run_phase()?);
+    /// assert_eq!((first.phase, first.calls), (Phase::Pending, 0));
+    /// assert_eq!((second.phase, second.calls), (Phase::Idle, 1));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn run_phase(&mut self) -> io::Result<Step> {
+        let before = self.core.reactor.calls;
+        let mut phase = Phase::Outside;
+        self.one(|core| {
+            phase = core.next_phase();
+            core.step(Mode::Default)
+        })?;
+        let reactor = &self.core.reactor;
+        Ok(Step { turn: reactor.turn, phase, calls: reactor.calls - before })
+    }
+
+    fn one(&mut self, f: impl FnOnce(&mut Core) -> io::Result<()>) -> io::Result<bool> {
+        let running = Running::enter(&mut self.core);
+        if running.core.may_turn() {
+            f(running.core)?;
+        }
+        drop(running);
+        Ok(self.is_alive())
+    }
+
+    /// The descriptor that becomes readable when the loop has something to do, to be
+    /// watched by another event loop: then, or when
+    /// [`backend_timeout`](Loop::backend_timeout) has passed, call
+    /// [`run_nowait`](Loop::run_nowait). `None` where the system's poller has none
+    /// (poll(2), Windows).
+    ///
+    /// ```
+    /// let lp = tidegate_loop::Loop::new()?;
+    /// if let Some(fd) = lp.backend_fd() {
+    ///     println!("watch {fd:?}");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn backend_fd(&self) -> Option<BackendFd<'_>> {
+        self.core.reactor.backend_fd()
+    }
+
+    /// How long the next poll would wait: zero if something is due, `None` for as
+    /// long as it takes. Ask again after each run, and after each call from outside
+    /// that starts something.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// assert_eq!(lp.backend_timeout(), Some(Duration::ZERO), "nothing to wait for");
+    /// lp.as_cx().timer(Duration::from_secs(1), |_, _| {});
+    /// assert!(lp.backend_timeout().unwrap() > Duration::from_millis(900));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn backend_timeout(&self) -> Option<Duration> {
+        self.core.timeout(Mode::Default)
+    }
+
+    /// Whether anything is left that could call back: referenced handles,
+    /// handles that close, pending effects, ticks, posts.
+    pub fn is_alive(&self) -> bool {
+        self.core.is_alive()
+    }
+
+    /// Open handles, the closing ones included.
+    pub fn handles(&self) -> usize {
+        self.core.handles()
+    }
+
+    /// What keeps the loop alive: [`Cx::why_alive`].
+    pub fn why_alive(&mut self) -> Vec<Alive> {
+        self.as_cx().why_alive()
+    }
+
+    /// The limits this loop was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.core.reactor.limits
+    }
+
+    /// The loop's counters.
+    pub fn metrics(&self) -> Metrics {
+        self.core.reactor.metrics
+    }
+
+    /// Sends every event of every layer to `observer`, in place of an earlier
+    /// one.
+    pub fn observe(&mut self, observer: impl Observer) {
+        self.core.reactor.observer = Some(Box::new(observer));
+    }
+}
+
+/// A loop that runs. Dropping it, also by a panic, ends the run.
+struct Running<'a> {
+    core: &'a mut Core,
+}
+
+impl Running<'_> {
+    fn enter(core: &mut Core) -> Running<'_> {
+        core.reactor.now = core.reactor.clock();
+        Running { core }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.core.stop = false;
+        self.core.reactor.phase = Phase::Outside;
+        self.core.reactor.metrics.panics += u64::from(std::thread::panicking());
+    }
+}
+
+/// What one phase did. See [`Loop::run_phase`].
+///
+/// ```
+/// let step = tidegate_loop::Loop::new()?.run_phase()?;
+/// assert_eq!(step.phase, tidegate_loop::Phase::Outside, "nothing is left to do");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Step {
+    /// The turn, counted from 1.
+    pub turn: u64,
+    /// The phase that ran; [`Phase::Outside`] if there was nothing left to do.
+    pub phase: Phase,
+    /// Handles that were called; in the poll phase, events that came.
+    pub calls: u64,
+}
+
+/// A handle that keeps its loop alive. See [`Cx::why_alive`].
+///
+/// ```
+/// use tidegate_loop::{Alive, AsCx, Loop};
+/// let mut lp = Loop::new()?;
+/// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
+/// let [timer]: [Alive; 1] = lp.as_cx().why_alive().try_into().unwrap();
+/// assert!(timer.to_string().starts_with("timer "));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Alive {
+    /// What it is: `timer`, `server`, `socket`, ...
+    pub kind: &'static str,
+    /// Its key.
+    pub key: Key,
+    /// Which one: an address, a deadline.
+    pub name: String,
+    /// Since it was opened, as of the last poll before that.
+    pub age: Duration,
+}
+
+impl fmt::Display for Alive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Alive { kind, key, name, age } = self;
+        write!(f, "{kind} {key:?}: {name}, open for {}ms", age.as_millis())
+    }
+}
+
+impl Drop for Loop {
+    /// Posts fail from here on. Descriptors are closed and user values dropped;
+    /// no callback runs.
+    fn drop(&mut self) {
+        drop(self.core.remote.mark_gone());
+    }
+}
+
+impl fmt::Debug for Loop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loop")
+            .field("turn", &self.core.reactor.turn)
+            .field("phase", &self.core.reactor.phase)
+            .field("handles", &self.handles())
+            .finish_non_exhaustive()
+    }
+}
+
+/// 12 bits, never 0. Two of 4,096 loops may share one; generations still keep
+/// most mix-ups apart.
+fn next_loop_id() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed) % 4_095 + 1
+}

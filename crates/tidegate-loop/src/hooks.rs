@@ -1,0 +1,164 @@
+//! Hooks: callbacks that a phase of each turn runs. Idle and prepare come before
+//! the poller is asked, check after what it said was handled.
+//!
+//! They run in start order (libuv: last started first). One that is started in its
+//! own phase runs from the next turn on; one that is closed does not run again.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use crate::closing::Buried;
+use crate::cx::Cx;
+use crate::table::{Key, Kind};
+use crate::turn::Dispatch;
+
+pub(crate) type HookFn = Box<dyn FnMut(&mut Cx<'_>, HookKey)>;
+
+/// Names a hook. Made by [`Cx::idle`], [`Cx::prepare`] and [`Cx::check_hook`].
+///
+/// ```
+/// use tidegate_loop::{AsCx, HookKey, Loop};
+/// let mut lp = Loop::new()?;
+/// let key: HookKey = lp.as_cx().prepare(|cx, me| { cx.close(me).unwrap() });
+/// lp.run()?;
+/// assert!(!lp.as_cx().is_open(key));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct HookKey(pub(crate) Key);
+
+impl From<HookKey> for Key {
+    fn from(k: HookKey) -> Key {
+        k.0
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hook {
+    Idle,
+    Prepare,
+    Check,
+}
+
+static KINDS: [Kind; 3] = [
+    Kind { name: "idle", close: |cx, key, n| cx.close_hook(Hook::Idle, key, n), ..HOOK },
+    Kind { name: "prepare", close: |cx, key, n| cx.close_hook(Hook::Prepare, key, n), ..HOOK },
+    Kind { name: "check", close: |cx, key, n| cx.close_hook(Hook::Check, key, n), ..HOOK },
+];
+
+const HOOK: Kind = Kind {
+    name: "hook",
+    ready: |_, _, _| {},
+    pending: |_, _, _| {},
+    close: |_, _, _| {},
+    closed: |_, _, _| {},
+    describe: |_, _, _| "a hook".into(),
+};
+
+impl Hook {
+    pub(crate) fn kind(self) -> &'static Kind {
+        &KINDS[self as usize]
+    }
+}
+
+struct Entry {
+    key: Key,
+    /// `None` while it runs.
+    callback: Option<HookFn>,
+}
+
+/// The hooks of one phase by start number, and the batch that runs or was
+/// interrupted by a panic.
+#[derive(Default)]
+struct List {
+    entries: BTreeMap<u64, Entry>,
+    cursor: u64,
+    end: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Hooks {
+    lists: [List; 3],
+    starts: u64,
+}
+
+impl Hooks {
+    /// The start number of the next `insert`.
+    pub(crate) fn next_start(&self) -> u64 {
+        self.starts
+    }
+
+    pub(crate) fn insert(&mut self, hook: Hook, key: Key, callback: HookFn) {
+        let entry = Entry { key, callback: Some(callback) };
+        self.lists[hook as usize].entries.insert(self.starts, entry);
+        self.starts += 1;
+    }
+
+    pub(crate) fn remove(&mut self, hook: Hook, start: u64) -> Option<HookFn> {
+        self.lists[hook as usize].entries.remove(&start)?.callback
+    }
+
+    pub(crate) fn has_idle(&self) -> bool {
+        !self.lists[Hook::Idle as usize].entries.is_empty()
+    }
+
+    /// What is started up to here is the batch, unless one is still to be
+    /// finished. `false` if there is nothing to do.
+    fn open_batch(&mut self, hook: Hook) -> bool {
+        let list = &mut self.lists[hook as usize];
+        if list.cursor >= list.end {
+            list.cursor = 0;
+            list.end = self.starts;
+        }
+        !list.entries.is_empty()
+    }
+
+    fn take(&mut self, hook: Hook) -> Option<(u64, Key, HookFn)> {
+        let list = &mut self.lists[hook as usize];
+        loop {
+            let next = list.entries.range_mut(list.cursor..list.end).next();
+            let Some((start, entry)) = next else {
+                list.cursor = list.end;
+                return None;
+            };
+            list.cursor = start + 1;
+            if let Some(callback) = entry.callback.take() {
+                return Some((*start, entry.key, callback));
+            }
+        }
+    }
+}
+
+/// A hook that is out for its call. Dropping it, also by a panic, puts it back.
+struct Called<'a, 'b> {
+    d: &'a mut Dispatch<'b>,
+    hook: Hook,
+    start: u64,
+    callback: Option<HookFn>,
+}
+
+impl Drop for Called<'_, '_> {
+    fn drop(&mut self) {
+        let core = &mut *self.d.core;
+        let Some(callback) = self.callback.take() else { return };
+        match core.hooks.lists[self.hook as usize].entries.get_mut(&self.start) {
+            Some(entry) => entry.callback = Some(callback),
+            None => core.reactor.graveyard.bury(Buried::Hook { _callback: callback }),
+        }
+    }
+}
+
+pub(crate) fn run(d: &mut Dispatch<'_>, hook: Hook) {
+    if !d.core.hooks.open_batch(hook) {
+        return;
+    }
+    while let Some((start, key, callback)) = d.core.hooks.take(hook) {
+        d.core.call(|core| {
+            let d = &mut Dispatch { core };
+            let mut called = Called { d, hook, start, callback: Some(callback) };
+            if let Some(f) = called.callback.as_mut() {
+                f(&mut called.d.cx(), HookKey(key));
+            }
+        });
+    }
+}
