@@ -8,8 +8,6 @@
 //! when they print one line of JSON with their counts. `timers` and `wakeup`
 //! use no network: they measure, print one line of JSON, and exit.
 
-mod interrupt;
-
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::process::exit;
@@ -17,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidegate::prelude::*;
+use tidegate::signals::{SIGINT, SIGTERM};
 
 const CHUNK: usize = 64 * 1024;
 static SHARED: [u8; CHUNK] = [0; CHUNK];
@@ -161,7 +160,9 @@ fn serve(mode: Mode, a: &Arguments) -> io::Result<()> {
         options = options.accept_budget(budget);
     }
     let server = lp.serve(options, Server(mode))?;
-    interrupt::stop_on_signals(&mut lp)?;
+    for number in [SIGINT, SIGTERM] {
+        lp.as_cx().signal(number, |cx, _, _| cx.stop())?;
+    }
     println!("PORT {}", lp.local_addr(server)?.port());
     io::stdout().flush()?;
     lp.run()?;

@@ -6,12 +6,11 @@
 //! Talk to it with `nc 127.0.0.1 7000`; stop it with Ctrl-C. With
 //! `RUST_LOG=debug` the log shows what the runtime says, too.
 
-mod interrupt;
-
 use std::io;
 use std::process::exit;
 
 use tidegate::prelude::*;
+use tidegate::signals::{SIGINT, SIGTERM};
 
 #[derive(Default)]
 struct Echo {
@@ -49,7 +48,9 @@ fn main() -> io::Result<()> {
         eprintln!("{e}\nusage: echo_server [HOST:PORT]; port 0 takes a free one");
         exit(1)
     });
-    interrupt::stop_on_signals(&mut lp)?;
+    for number in [SIGINT, SIGTERM] {
+        lp.as_cx().signal(number, |cx, _, _| cx.stop())?;
+    }
     println!("listening on {}; Ctrl-C stops", lp.local_addr(server)?);
     lp.run()?;
     let stats = lp.server_stats(server)?;

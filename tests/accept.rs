@@ -164,15 +164,19 @@ fn the_key_is_known_before_accepting_and_stays() {
     turn_until(&mut lp, |_| log.has("accepted"));
 }
 
-/// Rejecting by key first is no way to accept later.
+/// Destroyed by its key before it was accepted: the handler has its one end, and
+/// nothing else.
 #[test]
 fn destroyed_before_it_was_accepted() {
     let mut lp = guarded();
+    let log = Log::default();
+    let l = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
             let key = conn.key();
             conn.socket(key).destroy();
-            let mut s = conn.accept(On::new().close(|_, _| panic!("it was never accepted")));
+            let l = l.clone();
+            let mut s = conn.accept(On::new().close(move |_, close| l.add(close.to_string())));
             assert_eq!(s.write(b"x"), Flow::Closed);
         })
         .unwrap();
@@ -180,6 +184,64 @@ fn destroyed_before_it_was_accepted() {
     turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
     assert_eq!(read_to_end(&c), b"");
     turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == 0);
+    assert_eq!(log.lines(), ["destroyed"]);
+}
+
+/// What was written before a rejection is not counted for ever.
+#[test]
+fn a_rejected_connection_leaves_nothing_in_buffered() {
+    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    let mut first = true;
+    let server = lp
+        .listen("127.0.0.1:0", move |mut conn| {
+            let key = conn.key();
+            if std::mem::take(&mut first) {
+                let _ = conn.socket(key).write_bytes(bytes::Bytes::from(vec![0u8; 8 << 20]));
+                return conn.reject();
+            }
+            assert_eq!(conn.accept(On::new()).write(b"x"), Flow::Ready);
+        })
+        .unwrap();
+    let at = lp.local_addr(server).unwrap();
+    let clients = [client(at), client(at)];
+    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 2);
+    assert_eq!(lp.server_stats(server).unwrap().connections, 1);
+    drop(clients);
+}
+
+struct Tells(Log);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        self.0.add("dropped");
+    }
+}
+
+impl Handler for Tells {}
+
+/// Law 1: neither `accept` nor `reject` drops a handler that the key was given before.
+#[test]
+fn accept_and_reject_drop_nothing_inside_the_call() {
+    for accept in [true, false] {
+        let mut lp = guarded();
+        let log = Log::default();
+        let l = log.clone();
+        let server = lp
+            .listen("127.0.0.1:0", move |mut conn| {
+                let key = conn.key();
+                conn.socket(key).set_handler(Tells(l.clone()));
+                if accept {
+                    conn.accept(On::new());
+                } else {
+                    conn.reject();
+                }
+                l.add("returned");
+            })
+            .unwrap();
+        let _c = client(lp.local_addr(server).unwrap());
+        turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
+        assert_eq!(log.lines(), ["returned", "dropped"], "accept: {accept}");
+    }
 }
 
 struct Closes(Log);

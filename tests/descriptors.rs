@@ -1,15 +1,23 @@
-//! Out of descriptors: no spin, nothing lost, and on it goes when one comes
-//! free. One test in a process of its own, because it lowers the limit.
+//! Out of descriptors, and a listener that fails for good: no spin, nothing lost, and on
+//! it goes when a descriptor comes free. One test at a time, because the limit is the
+//! whole process's.
 #![cfg(target_os = "linux")]
 
 mod support;
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use support::*;
 use tidegate::prelude::*;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[allow(unsafe_code)]
 fn set_limit(soft: u64) -> u64 {
@@ -32,6 +40,7 @@ fn next_descriptor() -> u64 {
 
 #[test]
 fn out_of_descriptors_holds_without_a_spin_and_loses_nobody() {
+    let _alone = alone();
     let mut lp = guarded();
     let first = Rc::new(Cell::new(None));
     let f = first.clone();
@@ -77,4 +86,57 @@ fn out_of_descriptors_holds_without_a_spin_and_loses_nobody() {
     lp.close_server(server).unwrap();
     lp.run().unwrap();
     assert_eq!(handles(&lp), 0);
+}
+
+/// The system says "no descriptor" also if nobody waits. That is no overload.
+#[cfg(not(mio_unsupported_force_poll_poll))]
+#[test]
+fn a_full_table_with_nobody_waiting_is_not_held() {
+    let _alone = alone();
+    let mut lp = guarded();
+    let server = lp
+        .listen("127.0.0.1:0", |conn| {
+            conn.accept(On::new());
+        })
+        .unwrap();
+    let _c = client(lp.local_addr(server).unwrap());
+    // Room for exactly that one.
+    let before = set_limit(next_descriptor() + 1);
+    lp.as_cx().timer(Duration::from_millis(150), |cx, _| cx.stop());
+    lp.run().unwrap();
+    set_limit(before);
+    let stats = lp.server_stats(server).unwrap();
+    assert_eq!((stats.accepted, stats.held), (1, 0));
+}
+
+/// A listener that fails again and again is tried again by the timer, not in a spin.
+#[test]
+fn a_listener_that_fails_for_good_does_not_spin() {
+    use std::os::fd::FromRawFd;
+    struct Errors(Rc<Cell<u32>>);
+    impl ServerHandler for Errors {
+        fn on_connection(&mut self, conn: Incoming<'_>) {
+            conn.reject();
+        }
+        fn on_error(&mut self, _: &mut Cx<'_>, _: ServerKey, _: tidegate::net::NetError) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let _alone = alone();
+    let mut lp = guarded();
+    let errors = Rc::new(Cell::new(0));
+    let server = lp.serve("127.0.0.1:0", Errors(errors.clone())).unwrap();
+    let port = lp.local_addr(server).unwrap().port();
+    let broken = (3..256).any(|fd| {
+        #[allow(unsafe_code)]
+        // SAFETY: the descriptor is only looked at and shut down, and never closed.
+        let l = std::mem::ManuallyDrop::new(unsafe { std::net::TcpListener::from_raw_fd(fd) });
+        l.local_addr().is_ok_and(|at| at.port() == port)
+            && socket2::SockRef::from(&*l).shutdown(std::net::Shutdown::Read).is_ok()
+    });
+    assert!(broken);
+    lp.as_cx().timer(Duration::from_millis(200), |cx, _| cx.stop());
+    lp.run().unwrap();
+    assert!((1..=5).contains(&errors.get()), "{} errors", errors.get());
+    assert!(lp.metrics().turns < 30, "{} turns", lp.metrics().turns);
 }

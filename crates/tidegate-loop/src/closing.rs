@@ -14,14 +14,40 @@ use std::any::Any;
 use std::collections::VecDeque;
 
 use crate::hooks::HookFn;
+use crate::observe::Observer;
 use crate::table::Key;
 use crate::timers::TimerFn;
+use crate::watch::Watcher;
 
 /// A value that waits for its drop.
 pub(crate) enum Buried {
-    Timer { _callback: TimerFn },
-    Hook { _callback: HookFn },
-    Other { _value: Box<dyn Any> },
+    Timer {
+        _callback: TimerFn,
+    },
+    Hook {
+        _callback: HookFn,
+    },
+    Watch {
+        _watcher: Box<dyn Watcher>,
+    },
+    #[cfg(feature = "signal")]
+    Signal {
+        _callback: crate::signal::SignalFn,
+    },
+    #[cfg(feature = "work")]
+    Job {
+        _run: crate::pool::Run,
+    },
+    Observer {
+        _observer: Box<dyn Observer>,
+    },
+    /// What the observer panicked with.
+    Panic {
+        payload: Box<dyn Any + Send>,
+    },
+    Other {
+        _value: Box<dyn Any>,
+    },
 }
 
 #[derive(Default)]

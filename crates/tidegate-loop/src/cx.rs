@@ -14,7 +14,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use crate::closing::Buried;
-use crate::driver::Driver;
+use crate::driver::{AGE_SHIFT, Driver};
 use crate::event_loop::Alive;
 use crate::hooks::{Hook, HookFn, HookKey};
 use crate::limits::Limits;
@@ -67,6 +67,14 @@ impl<'a> Cx<'a> {
         Cx { core }
     }
 
+    pub(crate) fn core(&self) -> &Core {
+        self.core
+    }
+
+    pub(crate) fn core_mut(&mut self) -> &mut Core {
+        self.core
+    }
+
     /// Time since the loop was made, as of the last poll.
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.core.reactor.now)
@@ -113,8 +121,8 @@ impl<'a> Cx<'a> {
         self.core.reactor.table.check(key.into())
     }
 
-    /// Whether [`close`](Cx::close) was called for the handle and its end is not
-    /// over yet.
+    /// Whether the handle's close callback is due: nothing else is called for it. (A
+    /// closed server first waits for its connections.)
     pub fn is_closing(&self, key: impl Into<Key>) -> bool {
         self.core.reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Bits::CLOSING))
     }
@@ -141,8 +149,7 @@ impl<'a> Cx<'a> {
         if slot.bits.has(Bits::CLOSING) {
             return Err(KeyError::Closed);
         }
-        (kind.close)(self, key, data);
-        Ok(())
+        (kind.close)(self, key, data)
     }
 
     /// Closes every handle there is. `run` returns when all have ended, unless
@@ -210,13 +217,13 @@ impl<'a> Cx<'a> {
             .filter(|(_, slot)| slot.bits.has(Bits::REFERENCED))
             .filter_map(|(key, slot)| Some((key, slot.kind?, slot.data, slot.since)))
             .collect();
-        let now = self.core.reactor.clock();
+        let now = self.core.reactor.clock() >> AGE_SHIFT;
         live.into_iter()
             .map(|(key, kind, data, since)| Alive {
                 kind: kind.name,
                 key,
                 name: (kind.describe)(self, key, data),
-                age: Duration::from_nanos(now).saturating_sub(Duration::from_millis(since.into())),
+                age: Duration::from_nanos(now.saturating_sub(since.into()) << AGE_SHIFT),
             })
             .collect()
     }
@@ -278,13 +285,6 @@ impl<'a> Cx<'a> {
         }
     }
 
-    pub(crate) fn close_hook(&mut self, hook: Hook, key: Key, start: u64) {
-        if let Some(callback) = self.core.hooks.remove(hook, start) {
-            self.core.reactor.graveyard.bury(Buried::Hook { _callback: callback });
-        }
-        self.driver().free(key);
-    }
-
     /// The table is full, which is counted there. The key is stale from the start,
     /// and what stays silent elsewhere is at least logged here.
     fn not_started(&mut self, what: &str, e: TableFull, callback: Buried) -> Key {
@@ -313,8 +313,8 @@ impl<'a> Cx<'a> {
         self.start_timer(after, 0, f)
     }
 
-    /// Calls `f` every `every`, counted from when it was due to run; missed
-    /// shots are not made up for. Stop it with [`timer_stop`](Cx::timer_stop).
+    /// Calls `f` every `every`, counted from when it was called; missed shots are not
+    /// made up for. Stop it with [`timer_stop`](Cx::timer_stop).
     ///
     /// ```
     /// use std::time::Duration;
@@ -426,10 +426,6 @@ impl<'a> Cx<'a> {
         let entry = self.timer_entry(timer)?;
         let deadline = self.core.timers.deadline(entry).unwrap_or(0);
         Ok(Duration::from_nanos(deadline.saturating_sub(self.core.reactor.clock())))
-    }
-
-    pub(crate) fn close_timer(&mut self, key: Key, entry: u64) {
-        self.core.end_timer(key, entry as u32);
     }
 
     pub(crate) fn describe_timer(&mut self, entry: u32) -> String {

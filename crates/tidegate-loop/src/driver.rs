@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use mio::event::Source;
@@ -17,9 +18,13 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::observe::{Event, LayerEvent, Moment, Observer};
 use crate::ready::{Bits, ReadyQueue};
+use crate::remote::INBOX;
 use crate::sys;
 use crate::table::{Key, KeyError, Kind, Table, TableFull};
 use crate::turn::Phase;
+
+/// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
+pub(crate) const AGE_SHIFT: u32 = 24;
 
 /// The poller, the table and the queues of one loop.
 pub(crate) struct Reactor {
@@ -136,12 +141,31 @@ impl Reactor {
         self.emit(|| Event::PhaseEnd { phase, took });
     }
 
+    /// A panic of the observer must not strike where state is half-changed: it waits
+    /// in the graveyard, and the observer gets no more events.
     #[cold]
     fn tell(&mut self, event: &Event<'_>) {
-        let elapsed = self.origin.elapsed();
+        let elapsed = Duration::from_nanos(self.clock());
         let at = Moment { turn: self.turn, phase: self.phase, elapsed };
-        if let Some(observer) = &mut self.observer {
-            observer.event(&at, event);
+        let Some(mut observer) = self.observer.take() else { return };
+        match catch_unwind(AssertUnwindSafe(|| observer.event(&at, event))) {
+            Ok(()) => self.observer = Some(observer),
+            Err(payload) => {
+                self.graveyard.bury(Buried::Panic { payload });
+                self.graveyard.bury(Buried::Observer { _observer: observer });
+            }
+        }
+    }
+
+    pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer>) {
+        if let Some(old) = self.observer.replace(observer) {
+            self.graveyard.bury(Buried::Observer { _observer: old });
+        }
+    }
+
+    pub(crate) fn free(&mut self, key: Key) {
+        if let Some(bits) = self.table.remove(key) {
+            self.alive -= usize::from(bits.has(Bits::REFERENCED));
         }
     }
 }
@@ -177,9 +201,14 @@ pub struct Driver<'a> {
 }
 
 impl Driver<'_> {
+    /// What to register a stream for whose reads go through
+    /// [`try_read`](Driver::try_read): readable, and urgent data where that cuts reads
+    /// short.
+    pub const READS: Interest = sys::READS;
+
     /// A new handle, referenced: it keeps the loop alive until it is freed.
     pub fn insert(&mut self, kind: &'static Kind, data: u64) -> Result<Key, TableFull> {
-        let since = u32::try_from(self.r.now / 1_000_000).unwrap_or(u32::MAX);
+        let since = u32::try_from(self.r.now >> AGE_SHIFT).unwrap_or(u32::MAX);
         let inserted = self.r.table.insert(kind, data, since);
         match inserted {
             Ok(key) => self.set_ref(key, true),
@@ -210,11 +239,13 @@ impl Driver<'_> {
         }
     }
 
-    /// Ends the slot at once. Call it from [`Kind::closed`], or for a handle
-    /// that no user code knows.
-    pub fn free(&mut self, key: Key) {
-        if let Some(bits) = self.r.table.remove(key) {
-            self.r.alive -= usize::from(bits.has(Bits::REFERENCED));
+    /// Ends the slot of a handle of this kind at once. Call it from [`Kind::closed`],
+    /// or for a handle that no user code knows. Of another kind, which is another
+    /// layer's, it does nothing.
+    pub fn free(&mut self, kind: &'static Kind, key: Key) {
+        let slot = self.r.table.get(key);
+        if slot.is_some_and(|s| s.kind.is_some_and(|k| std::ptr::eq(k, kind))) {
+            self.r.free(key);
         }
     }
 
@@ -223,7 +254,8 @@ impl Driver<'_> {
     /// descriptor before.
     pub fn close(&mut self, key: Key) -> bool {
         let Some(slot) = self.r.table.get_mut(key) else { return false };
-        if slot.bits.has(Bits::CLOSING) {
+        let inbox = slot.kind.is_some_and(|k| std::ptr::eq(k, &INBOX));
+        if inbox || slot.bits.has(Bits::CLOSING) {
             return false;
         }
         slot.bits |= Bits::CLOSING;
@@ -245,14 +277,14 @@ impl Driver<'_> {
     /// What is known of the handle's readiness.
     #[inline]
     pub fn bits(&self, key: Key) -> Bits {
-        self.r.table.get(key).map_or(Bits::NONE, |s| s.bits)
+        self.r.table.get(key).map_or(Bits::NONE, |s| s.bits.readiness())
     }
 
     /// Says that these bits are set before the kernel did: a connection just
     /// accepted is writable.
     pub fn assume(&mut self, key: Key, bits: Bits) {
         if let Some(slot) = self.r.table.get_mut(key) {
-            slot.bits |= bits;
+            slot.bits |= bits.readiness();
         }
     }
 
@@ -260,7 +292,7 @@ impl Driver<'_> {
     /// repeat.
     pub fn forget(&mut self, key: Key, bits: Bits) {
         if let Some(slot) = self.r.table.get_mut(key) {
-            slot.bits.clear(bits);
+            slot.bits.clear(bits.readiness());
         }
     }
 
@@ -304,7 +336,7 @@ impl Driver<'_> {
     pub fn register(
         &mut self,
         key: Key,
-        source: &mut impl Source,
+        source: &mut (impl Source + ?Sized),
         interest: Interest,
     ) -> io::Result<()> {
         self.r.poll.registry().register(source, key.token(), interest)
@@ -314,10 +346,15 @@ impl Driver<'_> {
     pub fn reregister(
         &mut self,
         key: Key,
-        source: &mut impl Source,
+        source: &mut (impl Source + ?Sized),
         interest: Interest,
     ) -> io::Result<()> {
         self.r.poll.registry().reregister(source, key.token(), interest)
+    }
+
+    /// Takes a source out of the poller.
+    pub fn deregister(&mut self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
+        self.r.poll.registry().deregister(source)
     }
 
     /// Registers a source for reading, level-triggered where the system can.
@@ -340,7 +377,7 @@ impl Driver<'_> {
     ) -> io::Result<()> {
         match sys::deregister_level(&self.r.poll, source, key.token()) {
             Some(done) => done,
-            None => self.r.poll.registry().deregister(source),
+            None => self.deregister(source),
         }
     }
 
@@ -348,13 +385,13 @@ impl Driver<'_> {
     pub fn before_close(&mut self, source: &mut impl Source) {
         if sys::DEREGISTER_BEFORE_CLOSE {
             // A peer that is gone may have taken the registration with it.
-            let _ = self.r.poll.registry().deregister(source);
+            let _ = self.deregister(source);
         }
     }
 
     /// Runs a read of up to `len` bytes and keeps `READABLE` true to the
     /// kernel: cleared on `WouldBlock`, and on a short read where that proves
-    /// the same and no end or error was announced. Retries `EINTR`.
+    /// the same and no end, error or urgent data was announced. Retries `EINTR`.
     #[inline]
     pub fn try_read(
         &mut self,
@@ -362,10 +399,10 @@ impl Driver<'_> {
         len: usize,
         op: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let done = self.try_io(key, Bits::READABLE, op);
+        let done = self.try_io(key, Bits::READABLE | Bits::PRIORITY, op);
         if sys::SHORT_IO_DRAINS && matches!(done, Ok(n) if 0 < n && n < len) {
             if let Some(slot) = self.r.table.get_mut(key) {
-                if !slot.bits.has(Bits::READ_CLOSED | Bits::ERROR) {
+                if !slot.bits.has(Bits::READ_CLOSED | Bits::ERROR | Bits::PRIORITY) {
                     slot.bits.clear(Bits::READABLE);
                 }
             }
@@ -408,6 +445,17 @@ impl Driver<'_> {
                 done => return done,
             }
         }
+    }
+
+    /// What user code panicked with inside a call: it goes on after the current
+    /// callback, when all state is whole.
+    pub fn panic_later(&mut self, payload: Box<dyn Any + Send>) {
+        self.r.graveyard.bury(Buried::Panic { payload });
+    }
+
+    /// Nanoseconds since the loop was made, read now.
+    pub fn clock(&self) -> Duration {
+        Duration::from_nanos(self.r.clock())
     }
 
     /// Keeps a displaced user value until the current callback has returned.

@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::cx::{AsCx, Cx};
@@ -13,6 +12,7 @@ use crate::driver::Reactor;
 use crate::hooks::Hooks;
 use crate::layers::Layers;
 use crate::limits::{Builder, Limits};
+use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::remote::{INBOX, Remote};
@@ -21,6 +21,7 @@ use crate::table::{Key, Table};
 use crate::tick::Ticks;
 use crate::timers::Timers;
 use crate::turn::{Core, Mode, Phase};
+use crate::watch::Watches;
 
 /// The event loop: it owns every handle, closure and descriptor. Not `Send`;
 /// several loops in several threads are fine.
@@ -55,7 +56,8 @@ impl Loop {
 
     pub(crate) fn with_limits(limits: Limits) -> io::Result<Loop> {
         let poll = mio::Poll::new()?;
-        let mut table = Table::new(next_loop_id());
+        let (id, generation) = loop_id::lease()?;
+        let mut table = Table::new(id, generation);
         let inbox_key = table.insert(&INBOX, 0, 0)?;
         let remote = Remote::new(&poll, inbox_key, limits.inbox_limit)?;
         Ok(Loop {
@@ -63,11 +65,17 @@ impl Loop {
                 layers: Layers::default(),
                 timers: Timers::default(),
                 hooks: Hooks::default(),
+                watches: Watches::default(),
+                #[cfg(feature = "signal")]
+                signals: Default::default(),
+                #[cfg(feature = "work")]
+                works: crate::work::Works::new(&limits),
                 ticks: Ticks::default(),
                 inbox: VecDeque::new(),
                 remote,
                 stop: false,
                 next: 0,
+                opened: false,
                 reactor: Reactor::new(poll, table, limits),
             },
         })
@@ -82,6 +90,7 @@ impl Loop {
         let core = &mut *running.core;
         if core.may_turn() {
             core.ticks.open_turn(core.reactor.limits.tick_budget);
+            core.settle();
             core.reactor.phase = Phase::Timers;
             core.run_timers();
         }
@@ -197,7 +206,7 @@ impl Loop {
     /// Sends every event of every layer to `observer`, in place of an earlier
     /// one.
     pub fn observe(&mut self, observer: impl Observer) {
-        self.core.reactor.observer = Some(Box::new(observer));
+        self.core.reactor.set_observer(Box::new(observer));
     }
 }
 
@@ -209,7 +218,10 @@ struct Running<'a> {
 impl Running<'_> {
     fn enter(core: &mut Core) -> Running<'_> {
         core.reactor.now = core.reactor.clock();
-        Running { core }
+        let running = Running { core };
+        // What calls from outside displaced; a loop with nothing to do takes no turn.
+        running.core.empty_graveyard();
+        running
     }
 }
 
@@ -273,7 +285,9 @@ impl Drop for Loop {
     /// Posts fail from here on. Descriptors are closed and user values dropped;
     /// no callback runs.
     fn drop(&mut self) {
-        drop(self.core.remote.mark_gone());
+        drop(self.core.remote.close());
+        let (id, generation) = self.core.reactor.table.lease_ends();
+        loop_id::give_back(id, generation);
     }
 }
 
@@ -285,11 +299,4 @@ impl fmt::Debug for Loop {
             .field("handles", &self.handles())
             .finish_non_exhaustive()
     }
-}
-
-/// 12 bits, never 0. Two of 4,096 loops may share one; generations still keep
-/// most mix-ups apart.
-fn next_loop_id() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed) % 4_095 + 1
 }

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use crate::closing::Buried;
 use crate::cx::Cx;
+use crate::driver::Driver;
 use crate::table::{Key, Kind};
-use crate::turn::Dispatch;
+use crate::turn::{Core, Dispatch};
 
 pub(crate) type HookFn = Box<dyn FnMut(&mut Cx<'_>, HookKey)>;
 
@@ -40,20 +41,24 @@ pub(crate) enum Hook {
     Check,
 }
 
-static KINDS: [Kind; 3] = [
-    Kind { name: "idle", close: |cx, key, n| cx.close_hook(Hook::Idle, key, n), ..HOOK },
-    Kind { name: "prepare", close: |cx, key, n| cx.close_hook(Hook::Prepare, key, n), ..HOOK },
-    Kind { name: "check", close: |cx, key, n| cx.close_hook(Hook::Check, key, n), ..HOOK },
-];
+macro_rules! kind {
+    ($name:literal, $hook:expr) => {
+        Kind {
+            name: $name,
+            ready: |_, _, _| {},
+            pending: |_, _, _| {},
+            close: |cx, key, start| {
+                end(cx.core_mut(), $hook, key, start);
+                Ok(())
+            },
+            closed: |d, key, start| end(d.core, $hook, key, start),
+            describe: |_, _, _| "a hook".into(),
+        }
+    };
+}
 
-const HOOK: Kind = Kind {
-    name: "hook",
-    ready: |_, _, _| {},
-    pending: |_, _, _| {},
-    close: |_, _, _| {},
-    closed: |_, _, _| {},
-    describe: |_, _, _| "a hook".into(),
-};
+static KINDS: [Kind; 3] =
+    [kind!("idle", Hook::Idle), kind!("prepare", Hook::Prepare), kind!("check", Hook::Check)];
 
 impl Hook {
     pub(crate) fn kind(self) -> &'static Kind {
@@ -146,6 +151,13 @@ impl Drop for Called<'_, '_> {
             None => core.reactor.graveyard.bury(Buried::Hook { _callback: callback }),
         }
     }
+}
+
+fn end(core: &mut Core, hook: Hook, key: Key, start: u64) {
+    if let Some(callback) = core.hooks.remove(hook, start) {
+        core.reactor.graveyard.bury(Buried::Hook { _callback: callback });
+    }
+    Driver { r: &mut core.reactor }.free(hook.kind(), key);
 }
 
 pub(crate) fn run(d: &mut Dispatch<'_>, hook: Hook) {

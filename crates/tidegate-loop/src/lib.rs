@@ -27,16 +27,26 @@ mod event_loop;
 mod hooks;
 mod layers;
 mod limits;
+mod loop_id;
+mod mailbox;
 mod metrics;
 mod observe;
+#[cfg(feature = "work")]
+mod pool;
 mod ready;
 mod remote;
+#[cfg(feature = "signal")]
+mod signal;
+mod sync;
 #[allow(unsafe_code)] // one system call that mio has no name for
 mod sys;
 mod table;
 mod tick;
 mod timers;
 mod turn;
+mod watch;
+#[cfg(feature = "work")]
+mod work;
 
 pub use cx::{AsCx, Cx};
 pub use driver::{Driver, Trigger};
@@ -47,7 +57,15 @@ pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer};
 pub use ready::Bits;
 pub use remote::{PostError, Remote};
-pub use sys::{BackendFd, LevelSource};
+#[cfg(feature = "signal")]
+pub use signal::SignalKey;
+pub use sys::public::*;
 pub use table::{Key, KeyError, Kind, TableFull};
 pub use timers::TimerKey;
 pub use turn::{Dispatch, Phase};
+pub use watch::{Readiness, WatchKey};
+#[cfg(feature = "work")]
+pub use work::{WorkError, WorkKey, WorkRefused, WorkStats};
+
+pub use mio::Interest;
+pub use mio::event::Source;

@@ -8,6 +8,9 @@ use std::io;
 
 use crate::event_loop::Loop;
 
+/// The buffer for them is made at once: 16 bytes for each on Linux.
+const MOST_EVENTS: usize = 1 << 20;
+
 macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident: $t:ty = $default:expr;)*) => {
         /// The limits of one loop. Read them with
@@ -30,8 +33,11 @@ macro_rules! limits {
         impl Limits {
             fn check(&self) -> Result<(), LimitError> {
                 $(if self.$name == 0 {
-                    return Err(LimitError { name: stringify!($name) });
+                    return Err(LimitError { name: stringify!($name), most: None });
                 })*
+                if self.events > MOST_EVENTS {
+                    return Err(LimitError { name: "events", most: Some(MOST_EVENTS) });
+                }
                 Ok(())
             }
         }
@@ -63,13 +69,20 @@ limits! {
     /// Closures that may wait in the inbox of [`Remote`](crate::Remote);
     /// default 65,536. `post` gives the closure back when it is full.
     inbox_limit: usize = 65_536;
+    /// Jobs of [`work`](crate::Cx::work) that may be queued; default 65,536. Then `work`
+    /// gives the closures back.
+    work_limit: usize = 65_536;
+    /// Threads for `work`; default 4. They start when there are jobs for them.
+    work_threads: usize = 4;
+    /// How many of them [`slow_work`](crate::Cx::slow_work) may take; default 2.
+    slow_threads: usize = 2;
     /// Bytes that one socket may have queued before a write; default 64 MiB. A
     /// write beyond it destroys that connection.
     write_limit: usize = 64 << 20;
     /// Bytes that all sockets of the loop together may have queued before a
     /// write; default 1 GiB. The writer that meets it is destroyed.
     buffered_limit: usize = 1 << 30;
-    /// Kernel events taken by one poll; default 1,024. More of them wait for
+    /// Kernel events taken by one poll; default 1,024, at most 1,048,576. More of them wait for
     /// the next turn.
     events: usize = 1_024;
 }
@@ -84,11 +97,16 @@ limits! {
 pub struct LimitError {
     /// The limit's name.
     pub name: &'static str,
+    /// The largest value it can have; `None`: it was 0.
+    pub most: Option<usize>,
 }
 
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is 0: nothing could ever run; use 1 or more", self.name)
+        match self.most {
+            None => write!(f, "{} is 0: nothing could ever run; use 1 or more", self.name),
+            Some(most) => write!(f, "{} is more than {most}", self.name),
+        }
     }
 }
 

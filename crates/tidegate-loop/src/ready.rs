@@ -41,15 +41,23 @@ impl Bits {
     pub const WRITE_CLOSED: Bits = Bits(1 << 3);
     /// The descriptor has an error to fetch. Final.
     pub const ERROR: Bits = Bits(1 << 4);
-    pub(crate) const QUEUED: Bits = Bits(1 << 5);
-    pub(crate) const PENDING: Bits = Bits(1 << 6);
-    pub(crate) const CLOSING: Bits = Bits(1 << 7);
-    pub(crate) const REFERENCED: Bits = Bits(1 << 8);
+    /// Urgent data came: a read stops short at its mark, and more may follow.
+    pub const PRIORITY: Bits = Bits(1 << 5);
+    pub(crate) const QUEUED: Bits = Bits(1 << 6);
+    pub(crate) const PENDING: Bits = Bits(1 << 7);
+    pub(crate) const CLOSING: Bits = Bits(1 << 8);
+    pub(crate) const REFERENCED: Bits = Bits(1 << 9);
 
     /// Whether any bit of `other` is set.
     #[inline]
     pub fn has(self, other: Bits) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// Without the loop's own marks.
+    #[inline]
+    pub(crate) fn readiness(self) -> Bits {
+        Bits(self.0 & (Bits::QUEUED.0 - 1))
     }
 
     #[inline]
@@ -70,6 +78,9 @@ impl Bits {
         }
         if event.is_write_closed() {
             bits |= Bits::WRITE_CLOSED | Bits::WRITABLE;
+        }
+        if event.is_priority() {
+            bits |= Bits::PRIORITY | Bits::READABLE;
         }
         if event.is_readable() || error {
             bits |= Bits::READABLE;
@@ -104,6 +115,7 @@ impl fmt::Debug for Bits {
             (Bits::READ_CLOSED, "read_closed"),
             (Bits::WRITE_CLOSED, "write_closed"),
             (Bits::ERROR, "error"),
+            (Bits::PRIORITY, "priority"),
             (Bits::QUEUED, "queued"),
             (Bits::PENDING, "pending"),
             (Bits::CLOSING, "closing"),

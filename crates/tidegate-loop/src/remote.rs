@@ -1,17 +1,19 @@
-//! Posts from other threads: a queue, a flag that coalesces wake-ups, and the
-//! poller's waker.
+//! The way to a loop from other threads: posts, and the poller's waker.
 //!
 //! The inbox is one handle in the ready queue, like any other; a pass takes
-//! what was there when it began. It does not keep the loop alive.
+//! what was there when it began: posts, then results of work, then signals. It does
+//! not keep the loop alive.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+#[cfg(feature = "signal")]
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cx::Cx;
+use crate::mailbox::{Mailbox, Refused};
 use crate::table::{Key, Kind};
 use crate::turn::Dispatch;
 
@@ -22,7 +24,7 @@ pub(crate) static INBOX: Kind = Kind {
     ready: deliver,
     pending: |_, _, _| {},
     // The loop's own: `close_all` passes it by.
-    close: |_, _, _| {},
+    close: |_, _, _| Ok(()),
     closed: |_, _, _| {},
     describe: |_, _, _| "posts from other threads".into(),
 };
@@ -44,17 +46,11 @@ pub(crate) static INBOX: Kind = Kind {
 pub struct Remote(Arc<Shared>);
 
 struct Shared {
-    queue: Mutex<Queue>,
-    /// The loop was woken and has not looked yet.
-    woken: AtomicBool,
+    posts: Mailbox<Post>,
+    /// Signals that came, a bit for each number.
+    #[cfg(feature = "signal")]
+    raised: AtomicU64,
     waker: mio::Waker,
-    limit: usize,
-}
-
-#[derive(Default)]
-struct Queue {
-    posts: VecDeque<Post>,
-    gone: bool,
 }
 
 /// A post that was not taken; the closure comes back.
@@ -96,8 +92,12 @@ impl<F> std::error::Error for PostError<F> {}
 impl Remote {
     pub(crate) fn new(poll: &mio::Poll, inbox: Key, limit: usize) -> io::Result<Remote> {
         let waker = mio::Waker::new(poll.registry(), inbox.token())?;
-        let queue = Mutex::default();
-        Ok(Remote(Arc::new(Shared { queue, woken: AtomicBool::new(false), waker, limit })))
+        Ok(Remote(Arc::new(Shared {
+            posts: Mailbox::new(limit),
+            #[cfg(feature = "signal")]
+            raised: AtomicU64::new(0),
+            waker,
+        })))
     }
 
     /// Queues `f` for the loop's thread. Posts of one thread run in order. An
@@ -106,66 +106,72 @@ impl Remote {
     where
         F: FnOnce(&mut Cx<'_>) + Send + 'static,
     {
-        {
-            let mut queue = self.queue();
-            if queue.gone {
-                return Err(PostError::LoopGone(f));
+        let mut f = Some(f);
+        let boxed = || -> Post {
+            match f.take() {
+                Some(f) => Box::new(f),
+                None => Box::new(|_| {}),
             }
-            if queue.posts.len() >= self.0.limit {
-                return Err(PostError::Full(f));
+        };
+        let pushed = self.0.posts.push(boxed);
+        match (pushed, f) {
+            (Err(Refused::Gone), Some(f)) => Err(PostError::LoopGone(f)),
+            (Err(Refused::Full), Some(f)) => Err(PostError::Full(f)),
+            _ => {
+                self.wake();
+                Ok(())
             }
-            queue.posts.push_back(Box::new(f));
         }
-        self.wake();
-        Ok(())
     }
 
     /// Makes the loop's poll return, once for any number of calls before the
     /// loop looks.
     pub fn wake(&self) {
-        if self.0.woken.load(Ordering::Relaxed) || self.0.woken.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        if let Err(e) = self.0.waker.wake() {
-            // The flag must not claim a wake-up that never came.
-            self.0.woken.store(false, Ordering::Release);
-            log::error!(target: "tidegate::loop", "waking the loop failed: {e}");
+        if self.0.posts.must_wake() {
+            if let Err(e) = self.0.waker.wake() {
+                self.0.posts.wake_failed();
+                log::error!(target: "tidegate::loop", "waking the loop failed: {e}");
+            }
         }
     }
 
-    /// A panic while the lock is held cannot leave the queue half-changed.
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same for a signal, from inside its handler: only atomics and one write.
+    #[cfg(feature = "signal")]
+    pub(crate) fn raise(&self, bit: u64) {
+        self.0.raised.fetch_or(bit, Ordering::AcqRel);
+        if self.0.posts.must_wake() && self.0.waker.wake().is_err() {
+            self.0.posts.wake_failed();
+        }
     }
 
-    pub(crate) fn has_posts(&self) -> bool {
-        self.0.woken.load(Ordering::Acquire)
+    #[cfg(feature = "signal")]
+    pub(crate) fn take_raised(&self) -> u64 {
+        self.0.raised.swap(0, Ordering::AcqRel)
     }
 
-    /// Takes what is queued. The flag falls first, so a post that comes after
-    /// wakes again.
-    pub(crate) fn collect(&self, into: &mut VecDeque<Post>) {
-        self.0.woken.swap(false, Ordering::AcqRel);
-        into.append(&mut self.queue().posts);
+    pub(crate) fn is_woken(&self) -> bool {
+        self.0.posts.is_woken()
     }
 
-    pub(crate) fn mark_gone(&self) -> VecDeque<Post> {
-        let mut queue = self.queue();
-        queue.gone = true;
-        std::mem::take(&mut queue.posts)
+    pub(crate) fn close(&self) -> VecDeque<Post> {
+        self.0.posts.close()
     }
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("queued", &self.queue().posts.len()).finish()
+        f.debug_struct("Remote").field("queued", &self.0.posts.len()).finish()
     }
 }
 
 fn deliver(d: &mut Dispatch<'_>, _: Key, _: u64) {
-    d.core.remote.collect(&mut d.core.inbox);
+    d.core.remote.0.posts.collect(&mut d.core.inbox);
     while let Some(post) = d.core.inbox.pop_front() {
         post(&mut d.cx());
         d.settle();
     }
+    #[cfg(feature = "work")]
+    crate::work::deliver(d);
+    #[cfg(feature = "signal")]
+    crate::signal::deliver(d);
 }

@@ -143,8 +143,8 @@ impl From<TableFull> for std::io::Error {
 ///         d.cx().driver().close(key);
 ///     },
 ///     pending: |_, _, _| {},
-///     close: |cx, key, _| { cx.driver().close(key); },
-///     closed: |d, key, _| d.driver().free(key),
+///     close: |cx, key, _| { cx.driver().close(key); Ok(()) },
+///     closed: |d, key, _| d.driver().free(&BELL, key),
 ///     describe: |_, _, data| format!("bell {data}"),
 /// };
 /// let mut lp = Loop::new()?;
@@ -164,8 +164,9 @@ pub struct Kind {
     pub pending: fn(&mut Dispatch<'_>, Key, u64),
     /// [`Cx::close`] was called, or [`Cx::close_all`]: close the descriptor and begin the
     /// end with [`Driver::close`](crate::Driver::close), or free the slot at once if
-    /// no user waits for the end. Runs no user code.
-    pub close: fn(&mut Cx<'_>, Key, u64),
+    /// no user waits for the end. An error says that it ends already. Runs no user
+    /// code.
+    pub close: fn(&mut Cx<'_>, Key, u64) -> Result<(), KeyError>,
     /// The closing phase reached it: [`free`](crate::Driver::free) the slot, then
     /// tell the user.
     pub closed: fn(&mut Dispatch<'_>, Key, u64),
@@ -184,7 +185,7 @@ pub(crate) struct Slot {
     pub(crate) kind: Option<&'static Kind>,
     pub(crate) data: u64,
     generation: u32,
-    /// When it was inserted: milliseconds of the loop's time.
+    /// When it was inserted, in the loop's time: units of 2^24 ns.
     pub(crate) since: u32,
     pub(crate) bits: Bits,
 }
@@ -194,11 +195,22 @@ pub(crate) struct Table {
     free: u64,
     live: usize,
     loop_id: u16,
+    /// New rows begin with this one.
+    first_generation: u32,
 }
 
 impl Table {
-    pub(crate) fn new(loop_id: u16) -> Table {
-        Table { slots: Vec::new(), free: NONE, live: 0, loop_id }
+    pub(crate) fn new(loop_id: u16, first_generation: u32) -> Table {
+        Table { slots: Vec::new(), free: NONE, live: 0, loop_id, first_generation }
+    }
+
+    /// The loop's id, and a generation that no key of it has had; `None` if there
+    /// is none left.
+    pub(crate) fn lease_ends(&self) -> (u16, Option<u32>) {
+        let retired = self.slots.iter().any(|s| s.generation == 0);
+        let highest = self.slots.iter().map(|s| s.generation).max();
+        let next = highest.unwrap_or(self.first_generation) + 1;
+        (self.loop_id, (!retired && next < GENERATION_MASK).then_some(next))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -219,7 +231,7 @@ impl Table {
             self.slots.push(Slot {
                 kind: None,
                 data: NONE,
-                generation: 1,
+                generation: self.first_generation,
                 since,
                 bits: Bits::NONE,
             });
@@ -314,14 +326,14 @@ mod tests {
         name: "nothing",
         ready: |_, _, _| {},
         pending: |_, _, _| {},
-        close: |_, _, _| {},
+        close: |_, _, _| Ok(()),
         closed: |_, _, _| {},
         describe: |_, _, _| String::new(),
     };
 
     #[test]
     fn a_row_whose_generation_would_wrap_is_retired() {
-        let mut t = Table::new(1);
+        let mut t = Table::new(1, 1);
         let first = t.insert(&NOTHING, 0, 0).unwrap();
         t.slots[0].generation = GENERATION_MASK;
         let last = Key::new(1, GENERATION_MASK, 0);
@@ -333,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_foreign_key_is_told_apart_from_a_closed_one() {
-        let (mut a, mut b) = (Table::new(1), Table::new(2));
+        let (mut a, mut b) = (Table::new(1, 1), Table::new(2, 1));
         let k = a.insert(&NOTHING, 0, 0).unwrap();
         b.insert(&NOTHING, 0, 0).unwrap();
         assert_eq!(b.check(k), Err(KeyError::Foreign));
@@ -346,7 +358,7 @@ mod tests {
         /// Against a map: live keys find their data, stale keys find nothing.
         #[test]
         fn keys_against_a_model(ops in prop::collection::vec((0u8..3, any::<u32>()), 0..2000)) {
-            let mut t = Table::new(7);
+            let mut t = Table::new(7, 1);
             let mut model: HashMap<Key, u64> = HashMap::new();
             let mut keys: Vec<Key> = Vec::new();
             let mut stale: Vec<Key> = Vec::new();

@@ -17,7 +17,7 @@ use slab::Slab;
 
 use crate::cx::Cx;
 use crate::table::{Key, Kind};
-use crate::turn::Dispatch;
+use crate::turn::{Core, Dispatch};
 
 pub(crate) type TimerFn = Box<dyn FnMut(&mut Cx<'_>, TimerKey)>;
 
@@ -25,8 +25,11 @@ pub(crate) static TIMER: Kind = Kind {
     name: "timer",
     ready: |_, _, _| {},
     pending: |_, _, _| {},
-    close: |cx, key, entry| cx.close_timer(key, entry),
-    closed: |_, _, _| {},
+    close: |cx, key, entry| {
+        cx.core_mut().end_timer(key, entry as u32);
+        Ok(())
+    },
+    closed: |d, key, entry| d.core.end_timer(key, entry as u32),
     describe: |cx, _, entry| cx.describe_timer(entry as u32),
 };
 
@@ -228,7 +231,7 @@ impl Timers {
 
     /// The next of the batch that was not stopped or re-armed meanwhile; with
     /// its closure, and already re-armed if it repeats.
-    fn take_due(&mut self, now: u64) -> Option<(u32, Key, TimerFn)> {
+    fn take_due(&mut self, clock: impl Fn() -> u64) -> Option<(u32, Key, TimerFn)> {
         loop {
             let (index, start) = self.due.pop_front()?;
             let Some(entry) = self.entries.get_mut(index as usize) else { continue };
@@ -239,7 +242,8 @@ impl Timers {
             let Some(callback) = entry.callback.take() else { continue };
             let (key, repeat) = (entry.key, entry.repeat);
             if repeat > 0 {
-                self.arm(index, now.saturating_add(repeat));
+                // From now, not from the batch's time: an earlier call may have taken long.
+                self.arm(index, clock().saturating_add(repeat));
             }
             return Some((index, key, callback));
         }
@@ -273,9 +277,10 @@ impl Drop for Firing<'_, '_> {
 
 /// Runs the batch, including what a panic left of an earlier one.
 pub(crate) fn run_due(d: &mut Dispatch<'_>) {
-    let now = d.core.reactor.now;
-    d.core.timers.open_batch(now);
-    while let Some((entry, key, callback)) = d.core.timers.take_due(now) {
+    d.core.timers.open_batch(d.core.reactor.now);
+    loop {
+        let Core { timers, reactor, .. } = &mut *d.core;
+        let Some((entry, key, callback)) = timers.take_due(|| reactor.clock()) else { return };
         d.core.call(|core| {
             let d = &mut Dispatch { core };
             let mut firing = Firing { d, key, entry, callback: Some(callback) };
@@ -314,7 +319,7 @@ mod tests {
         /// Against a sorted map: the same timers fire in the same order.
         #[test]
         fn heap_against_a_sorted_map(ops in prop::collection::vec(op(), 0..400)) {
-            let mut table = Table::new(1);
+            let mut table = Table::new(1, 1);
             let mut timers = Timers::default();
             let mut model: BTreeMap<(u64, u64), Key> = BTreeMap::new();
             let mut live: Vec<(Key, u32, (u64, u64))> = Vec::new();
@@ -346,7 +351,7 @@ mod tests {
                     Op::Advance(by) => {
                         now += by;
                         timers.open_batch(now);
-                        while let Some((entry, key, _)) = timers.take_due(now) {
+                        while let Some((entry, key, _)) = timers.take_due(|| now) {
                             let (at, expected) = model.pop_first().unwrap();
                             prop_assert_eq!(key, expected);
                             prop_assert!(at.0 <= now);

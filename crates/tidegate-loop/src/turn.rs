@@ -36,9 +36,14 @@ use crate::layers::Layers;
 use crate::observe::Event;
 use crate::ready::Bits;
 use crate::remote::{Post, Remote};
+#[cfg(feature = "signal")]
+use crate::signal::Signals;
 use crate::table::Key;
 use crate::tick::Ticks;
 use crate::timers::{self, Timers};
+use crate::watch::Watches;
+#[cfg(feature = "work")]
+use crate::work::Works;
 
 /// Passes over the pending queue in one phase; what is queued after that waits
 /// for the next turn (libuv 1.44.2 chose the same number).
@@ -118,12 +123,19 @@ pub(crate) struct Core {
     pub(crate) layers: Layers,
     pub(crate) timers: Timers,
     pub(crate) hooks: Hooks,
+    pub(crate) watches: Watches,
+    #[cfg(feature = "signal")]
+    pub(crate) signals: Signals,
+    #[cfg(feature = "work")]
+    pub(crate) works: Works,
     pub(crate) ticks: Ticks,
     pub(crate) inbox: VecDeque<Post>,
     pub(crate) remote: Remote,
     pub(crate) stop: bool,
     /// The next phase, a place in `TURN`.
     pub(crate) next: usize,
+    /// The turn has begun.
+    pub(crate) opened: bool,
     pub(crate) reactor: Reactor,
 }
 
@@ -137,7 +149,7 @@ impl Core {
         if let Some(callback) = self.timers.remove(entry) {
             self.reactor.graveyard.bury(Buried::Timer { _callback: callback });
         }
-        Driver { r: &mut self.reactor }.free(key);
+        Driver { r: &mut self.reactor }.free(&timers::TIMER, key);
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -145,7 +157,7 @@ impl Core {
             || !self.ticks.is_empty()
             || !self.reactor.pending.is_empty()
             || !self.reactor.closing.is_empty()
-            || self.remote.has_posts()
+            || self.remote.is_woken()
             || !self.inbox.is_empty()
     }
 
@@ -191,9 +203,7 @@ impl Core {
     /// The next phase of the turn. Interrupted by a panic, it is still the next.
     pub(crate) fn step(&mut self, mode: Mode) -> io::Result<()> {
         let phase = TURN[self.next];
-        if self.next == 0 {
-            self.open_turn();
-        }
+        self.open_turn();
         self.reactor.phase = phase;
         let watched = self.reactor.observer.is_some();
         let before = if watched { self.reactor.clock() } else { 0 };
@@ -216,12 +226,17 @@ impl Core {
         }
         self.next = (self.next + 1) % TURN.len();
         if self.next == 0 {
+            self.opened = false;
             self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
         }
         Ok(())
     }
 
+    /// Begins a turn, once.
     fn open_turn(&mut self) {
+        if std::mem::replace(&mut self.opened, true) {
+            return;
+        }
         let r = &mut self.reactor;
         r.turn += 1;
         r.metrics.turns += 1;
@@ -298,7 +313,8 @@ impl Core {
             let Some(slot) = self.reactor.table.get(key) else { continue };
             let Some(kind) = slot.kind else { continue };
             let data = slot.data;
-            self.call(|core| (kind.closed)(&mut Dispatch { core }, key, data));
+            let ending = Ending { core: self, key };
+            ending.core.call(|core| (kind.closed)(&mut Dispatch { core }, key, data));
         }
     }
 
@@ -311,17 +327,26 @@ impl Core {
 
     /// After each callback: its ticks, then what it displaced.
     #[inline]
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if !self.ticks.is_empty() || !self.reactor.graveyard.is_empty() {
             self.settle_slowly();
         }
     }
 
+    /// Drops what was displaced. A panic of the observer, which waited for a place
+    /// where everything is whole, goes on from here.
+    pub(crate) fn empty_graveyard(&mut self) {
+        while let Some(buried) = self.reactor.graveyard.dig() {
+            match buried {
+                Buried::Panic { payload } => std::panic::resume_unwind(payload),
+                other => drop(other),
+            }
+        }
+    }
+
     fn settle_slowly(&mut self) {
         loop {
-            while let Some(buried) = self.reactor.graveyard.dig() {
-                drop(buried);
-            }
+            self.empty_graveyard();
             let Some(tick) = self.ticks.take() else { return };
             tick(&mut Cx::new(self));
         }
@@ -348,6 +373,19 @@ impl Drop for Interrupted<'_> {
     fn drop(&mut self) {
         let mut d = Driver { r: &mut self.core.reactor };
         if self.mark == Bits::QUEUED { d.queue(self.key) } else { d.pend(self.key) }
+    }
+}
+
+/// A close callback. However it ends, its slot is free then.
+struct Ending<'a> {
+    core: &'a mut Core,
+    key: Key,
+}
+
+impl Drop for Ending<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.core.reactor.free(self.key);
     }
 }
 

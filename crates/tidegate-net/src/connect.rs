@@ -50,7 +50,7 @@ fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io:
     let reason = Reason::Failed(Box::new(NetError::new(Stage::Connect, e)));
     cx.next_tick(move |cx| {
         use tidegate_loop::AsCx;
-        let close = Close { reason, unsent: 0, bytes_read: 0, bytes_written: 0 };
+        let close = Close { reason, peer: None, unsent: 0, bytes_read: 0, bytes_written: 0 };
         handler.on_close(&mut SocketCx::new(cx.as_cx(), key), close);
     });
 }
@@ -90,10 +90,13 @@ pub(crate) fn complete(s: &mut Socket, d: &mut Driver<'_>) -> bool {
     let refused = match stream.take_error() {
         Ok(None) => match stream.peer_addr() {
             Ok(_) => None,
-            Err(e) if e.kind() == io::ErrorKind::NotConnected => {
+            Err(e)
+                if e.kind() == io::ErrorKind::NotConnected
+                    && !d.bits(s.key.into()).has(Bits::ERROR | Bits::WRITE_CLOSED) =>
+            {
                 // Spurious: ask to be told again.
                 d.forget(s.key.into(), Bits::WRITABLE);
-                let both = Interest::READABLE | Interest::WRITABLE;
+                let both = Driver::READS | Interest::WRITABLE;
                 match d.reregister(s.key.into(), stream, both) {
                     Ok(()) => return false,
                     Err(e) => Some(e),

@@ -365,6 +365,8 @@ impl fmt::Display for Reason {
 pub struct Close {
     /// Why.
     pub reason: Reason,
+    /// The peer, where it was known.
+    pub peer: Option<SocketAddr>,
     /// Bytes that were accepted for writing and did not reach the kernel.
     pub unsent: usize,
     /// Bytes read in all.

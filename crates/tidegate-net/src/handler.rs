@@ -3,9 +3,10 @@
 //! One connection's callbacks, in order:
 //!
 //! ```text
-//! on_connect?  (on_data | on_drain)*  (on_end, on_finish in any order)?  on_close
+//! on_connect?  { on_data* on_end? }  beside  { on_drain* on_finish? }  on_close
 //! ```
-//! `on_close` comes exactly once, whatever happens, and last.
+//! The two directions end each for itself: `on_data` may come after `on_finish`, and
+//! `on_drain` after `on_end`. `on_close` comes exactly once, whatever happens, and last.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::Cx;

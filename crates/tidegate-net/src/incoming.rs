@@ -91,22 +91,26 @@ impl<'a> Incoming<'a> {
     }
 
     /// Takes the connection. It can be written to at once; reading begins in
-    /// this same ready pass.
+    /// this same ready pass. If it was destroyed by its key before, the handler
+    /// gets its `on_close`.
     pub fn accept(mut self, handler: impl Handler) -> SocketCx<'a> {
         let handler: Box<dyn Handler> = Box::new(handler);
         let (layer, mut d) = self.cx.parts::<Layer>();
         match layer.socket(&d, self.key) {
-            Some(s) if s.life == Life::Offered && s.duplex.is_open() => {
+            Some(s) if s.life == Life::Offered => {
                 s.life = Life::Open;
-                s.handler = Some(handler);
+                // One may have been set by the key already.
+                if let Some(old) = s.handler.replace(handler) {
+                    d.bury(old);
+                }
             }
-            // Destroyed by its key before it was accepted.
             _ => d.bury(handler),
         }
         SocketCx::new(self.cx, self.key)
     }
 
-    /// Closes the connection; it is counted as rejected.
+    /// Closes the connection; it is counted as rejected. What was written to it by its
+    /// key before is lost if the kernel did not take it.
     pub fn reject(mut self) {
         let (layer, mut d) = self.cx.parts::<Layer>();
         listener::reject(layer, &mut d, self.key);

@@ -18,11 +18,18 @@ pub(crate) struct Layer {
     pub(crate) listeners: Slab<Listener>,
     /// Every socket reads into this; empty until the first read.
     pub(crate) read_buffer: Vec<u8>,
+    pub(crate) shared: Shared,
+    /// Listeners that wait for a descriptor.
+    pub(crate) held: usize,
+}
+
+/// What all sockets of a loop share while one of them is changed.
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// What a filter made; empty before each of its calls.
     pub(crate) passed: Passed,
     /// Bytes of memory that all write queues hold.
     pub(crate) buffered: usize,
-    /// Listeners that wait for a descriptor.
-    pub(crate) held: usize,
 }
 
 impl Layer {
@@ -35,18 +42,25 @@ impl Layer {
         self.listeners.get_mut(d.data(key.0)? as usize)
     }
 
+    /// Takes a socket out for good.
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Socket> {
+        let s = self.sockets.try_remove(index)?;
+        self.shared.buffered -= s.duplex.write.held();
+        Some(s)
+    }
+
     /// Changes a socket and keeps count of what its queue holds.
     #[inline]
     pub(crate) fn with<R>(
         &mut self,
         d: &mut Driver<'_>,
         key: SocketKey,
-        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Passed) -> R,
+        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Shared) -> R,
     ) -> Option<R> {
         let s = self.sockets.get_mut(d.data(key.0)? as usize)?;
         let before = s.duplex.write.held();
-        let done = f(s, d, &mut self.passed);
-        self.buffered = self.buffered - before + s.duplex.write.held();
+        let done = f(s, d, &mut self.shared);
+        self.shared.buffered = self.shared.buffered - before + s.duplex.write.held();
         Some(done)
     }
 }

@@ -29,16 +29,14 @@ use crate::layer::Layer;
 use crate::options::{ListenOptions, StreamOptions, Target};
 use crate::pace::{FirstReads, Pace};
 use crate::socket::{Life, SOCKET, Socket};
-use crate::sys;
+use crate::sys::{self, AcceptFailure};
+use crate::wire::Wire;
 
 static SERVER: Kind = Kind {
     name: "server",
     ready,
     pending: |_, _, _| {},
-    // Closed already: it waits for its connections.
-    close: |cx, key, _| {
-        let _ = close(cx, ServerKey(key));
-    },
+    close: |cx, key, _| close(cx, ServerKey(key)),
     closed,
     describe: |cx, key, _| match look(cx, ServerKey(key), |l| (l.local, l.stats.connections)) {
         Ok((local, connections)) => format!("on {local}, {connections} connections"),
@@ -179,7 +177,7 @@ fn enter(
         match d.register_level(key, &mut socket) {
             Ok(trigger) => Ok((local, key, trigger)),
             Err(e) => {
-                d.free(key);
+                d.free(&SERVER, key);
                 Err(e)
             }
         }
@@ -229,7 +227,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             break if want == budget { BatchEnd::Budget } else { BatchEnd::Enough };
         }
         tried += 1;
-        match accept_one(d, server) {
+        match accept_one(d, server, accepted) {
             Ok(()) => accepted += 1,
             Err(Refused::Connection) => {}
             Err(Refused::Batch(end)) => {
@@ -261,7 +259,7 @@ enum Refused {
     Batch(BatchEnd),
 }
 
-fn accept_one(d: &mut Dispatch<'_>, server: ServerKey) -> Result<(), Refused> {
+fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<(), Refused> {
     let (layer, mut driver) = d.parts::<Layer>();
     let Some(l) = layer.listener(&driver, server) else {
         return Err(Refused::Batch(BatchEnd::Closed));
@@ -277,16 +275,30 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey) -> Result<(), Refused> {
             l.stats.aborted += 1;
             Err(Refused::Connection)
         }
-        Err(e) if sys::is_out_of_descriptors(&e) => {
-            hold(d, server, &e);
-            Err(Refused::Batch(BatchEnd::Held))
-        }
-        Err(e) => {
-            l.stats.errors += 1;
-            let error = NetError::new(Stage::Accept, e).at(Some(l.local), None);
-            call(d, server, None, |h, cx| h.on_error(cx, server, error));
-            Err(Refused::Connection)
-        }
+        Err(e) => match sys::accept_failure(&e) {
+            AcceptFailure::Connection => {
+                l.stats.errors += 1;
+                let error = NetError::new(Stage::Accept, e).at(Some(l.local), None);
+                call(d, server, None, |h, cx| h.on_error(cx, server, error));
+                Err(Refused::Connection)
+            }
+            // The system says so even if nobody waits. Ask the poller.
+            AcceptFailure::Resources if accepted > 0 && l.trigger == Trigger::Level => {
+                Err(Refused::Batch(BatchEnd::Enough))
+            }
+            AcceptFailure::Resources => {
+                hold(d, server, &e);
+                Err(Refused::Batch(BatchEnd::Held))
+            }
+            AcceptFailure::Listener => {
+                l.stats.errors += 1;
+                hold(d, server, &e);
+                let local = look(&mut d.cx(), server, |l| l.local).ok();
+                let error = NetError::new(Stage::Accept, e).at(local, None);
+                call(d, server, None, |h, cx| h.on_error(cx, server, error));
+                Err(Refused::Batch(BatchEnd::Held))
+            }
+        },
     }
 }
 
@@ -346,8 +358,15 @@ pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
     s.close_descriptor(d);
     let Some(server) = s.server else { return };
     let Some(index) = d.data(key.0) else { return };
-    layer.sockets.remove(index as usize);
-    d.free(key.0);
+    // It may have been given a handler or a filter by its key.
+    let Some(s) = layer.remove(index as usize) else { return };
+    if let Some(handler) = s.handler {
+        d.bury(handler);
+    }
+    if let Wire::Filter(filter) = s.wire {
+        d.bury(filter);
+    }
+    d.free(&SOCKET, key.0);
     if let Some(l) = layer.listener(d, server) {
         l.stats.rejected += 1;
     }
@@ -440,9 +459,14 @@ fn resume(cx: &mut Cx<'_>, server: ServerKey) {
     match back {
         Ok(()) => {
             l.state = State::Listening;
+            let trigger = l.trigger;
             layer.held -= 1;
-            d.assume(server.0, Bits::READABLE);
-            d.queue(server.0);
+            // A level-triggered poller says who waits. Accepting just to see would fail
+            // for want of a descriptor even if nobody did.
+            if trigger == Trigger::Edge {
+                d.assume(server.0, Bits::READABLE);
+                d.queue(server.0);
+            }
         }
         Err(e) => {
             log::warn!(target: "tidegate::net", "accept on {} is still held: {e}", l.local);
@@ -458,13 +482,16 @@ fn resume(cx: &mut Cx<'_>, server: ServerKey) {
 }
 
 /// A descriptor came free.
-pub(crate) fn resume_held(d: &mut Dispatch<'_>) {
-    let (layer, _) = d.parts::<Layer>();
+pub(crate) fn resume_held(cx: &mut Cx<'_>) {
+    let (layer, _) = cx.parts::<Layer>();
+    if layer.held == 0 {
+        return;
+    }
     let is_held = |l: &Listener| matches!(l.state, State::Held(_));
     let held: Vec<ServerKey> =
         layer.listeners.iter().filter(|(_, l)| is_held(l)).map(|(_, l)| l.key).collect();
     for server in held {
-        resume(&mut d.cx(), server);
+        resume(cx, server);
     }
 }
 
@@ -489,12 +516,13 @@ pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
         layer.held -= 1;
         let _ = cx.timer_stop(timer);
     }
+    resume_held(cx);
     Ok(())
 }
 
 fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let (layer, mut driver) = d.parts::<Layer>();
-    driver.free(raw);
+    driver.free(&SERVER, raw);
     let Some(l) = layer.listeners.try_remove(index as usize) else { return };
     if let Some(mut handler) = l.handler {
         handler.on_close(&mut d.cx(), ServerKey(raw));

@@ -13,6 +13,7 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,19 +28,22 @@ use crate::error::{Close, NetError, Reason, Scope, Stage};
 use crate::event::NetEvent;
 use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
-use crate::layer::Layer;
+use crate::layer::{Layer, Shared};
 use crate::listener;
 use crate::net::Net;
 use crate::options::StreamOptions;
 use crate::socket_cx::SocketCx;
 use crate::sys;
-use crate::wire::{Passed, Wire};
+use crate::wire::{Filter, FilterError, Passed, Wire};
 
 pub(crate) static SOCKET: Kind = Kind {
     name: "socket",
     ready,
     pending: |d, key, _| deliver(d, SocketKey(key)),
-    close: |cx, key, _| cx.socket(SocketKey(key)).destroy(),
+    close: |cx, key, _| {
+        cx.socket(SocketKey(key)).destroy();
+        Ok(())
+    },
     closed,
     describe: |cx, key, _| {
         let (layer, d) = cx.parts::<Layer>();
@@ -122,7 +126,7 @@ impl Socket {
             duplex: Duplex::new(write, options.allow_half_open),
             server: None,
             remote: None,
-            since: d.now(),
+            since: if life == Life::Connecting { d.clock() } else { d.now() },
             bytes_read: 0,
             bytes_written: 0,
             failure: None,
@@ -179,27 +183,15 @@ impl Socket {
     pub(crate) fn write(
         &mut self,
         d: &mut Driver<'_>,
-        passed: &mut Passed,
+        shared: &mut Shared,
         data: Payload<'_>,
-        buffered: usize,
     ) -> Flow {
-        let limit = d.limits().buffered_limit;
-        let refused = match self.duplex.write.admit() {
-            Ok(()) if buffered > limit => Some((Scope::Loop, buffered, limit)),
-            Ok(()) => None,
-            Err(Refused::Limit { queued, limit }) => Some((Scope::Socket, queued, limit)),
-            Err(_) => return Flow::Closed,
-        };
-        if let Some((scope, queued, limit)) = refused {
-            self.destroy(d, Reason::WriteLimit { scope, queued, limit });
+        if !self.admit(d, shared) {
             return Flow::Closed;
         }
-        match &mut self.wire {
+        match self.wire {
             Wire::Plain => self.send(d, data),
-            Wire::Filter(filter) => {
-                let done = filter.outbound(data.bytes(), passed);
-                self.send_passed(d, passed, done);
-            }
+            Wire::Filter(_) => self.filter(d, shared, |f, out| f.outbound(data.bytes(), out)),
         }
         let flow = self.duplex.write.flow();
         if flow == Flow::Full {
@@ -208,16 +200,43 @@ impl Socket {
         flow
     }
 
-    /// Sends what a filter made for the peer; a refusal is the end.
-    fn send_passed(
+    /// Whether bytes may be queued. Beyond a limit it is the connection's end.
+    #[inline]
+    fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> bool {
+        let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
+        let (scope, queued, limit) = match self.duplex.write.admit() {
+            Ok(()) if buffered > most => (Scope::Loop, buffered, most),
+            Ok(()) => return true,
+            Err(Refused::Limit { queued, limit }) => (Scope::Socket, queued, limit),
+            Err(_) => return false,
+        };
+        self.destroy(d, Reason::WriteLimit { scope, queued, limit });
+        false
+    }
+
+    /// Runs the filter, if there is one, and sends what it made for the peer, unless
+    /// our side has ended. An error or a panic of it is the connection's end; the
+    /// panic goes on when everything is whole again.
+    fn filter(
         &mut self,
         d: &mut Driver<'_>,
-        passed: &mut Passed,
-        done: Result<(), crate::wire::FilterError>,
+        shared: &mut Shared,
+        f: impl FnOnce(&mut dyn Filter, &mut Passed) -> Result<(), FilterError>,
     ) {
-        if !passed.down.is_empty() {
-            self.send(d, Payload::Lent(&passed.down));
-            passed.down.clear();
+        let Wire::Filter(filter) = &mut self.wire else { return };
+        let passed = &mut shared.passed;
+        passed.up.clear();
+        passed.down.clear();
+        let done = match catch_unwind(AssertUnwindSafe(|| f(&mut **filter, passed))) {
+            Ok(done) => done,
+            Err(payload) => {
+                passed.up.clear();
+                self.destroy(d, Reason::Panicked);
+                return d.panic_later(payload);
+            }
+        };
+        if !shared.passed.down.is_empty() && self.admit(d, shared) {
+            self.send(d, Payload::Lent(&shared.passed.down));
         }
         if let Err(e) = done {
             self.fail(d, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
@@ -269,9 +288,9 @@ impl Socket {
         let Some(stream) = &mut self.stream else { return };
         let both = !self.duplex.write.is_empty() || self.life == Life::Connecting;
         let (interest, watched) = if both {
-            (Interest::READABLE | Interest::WRITABLE, Watched::Both)
+            (Driver::READS | Interest::WRITABLE, Watched::Both)
         } else {
-            (Interest::READABLE, Watched::Reads)
+            (Driver::READS, Watched::Reads)
         };
         let done = if self.watched == Watched::Nothing {
             d.register(self.key.0, stream, interest)
@@ -301,6 +320,9 @@ impl Socket {
 
     /// Sends what is queued, as far as the kernel and the budget go.
     pub(crate) fn flush(&mut self, d: &mut Driver<'_>) {
+        if self.life == Life::Connecting {
+            return;
+        }
         let mut left = d.limits().write_budget;
         while left > 0 && self.duplex.write.wants_write() && d.bits(self.key.0).has(Bits::WRITABLE)
         {
@@ -326,14 +348,11 @@ impl Socket {
     }
 
     /// Our side ends, after what is queued.
-    pub(crate) fn end(&mut self, d: &mut Driver<'_>, passed: &mut Passed) {
+    pub(crate) fn end(&mut self, d: &mut Driver<'_>, shared: &mut Shared) {
         if !self.duplex.write.is_open() {
             return;
         }
-        if let Wire::Filter(filter) = &mut self.wire {
-            let done = filter.close(passed);
-            self.send_passed(d, passed, done);
-        }
+        self.filter(d, shared, |f, out| f.close(out));
         self.duplex.write.uncork();
         self.duplex.write.end();
         self.flush(d);
@@ -353,6 +372,15 @@ impl Socket {
             let _ = stream.shutdown(Shutdown::Write);
         }
         self.duplex.write.fin_sent();
+    }
+
+    /// Reads nothing more. A connection whose writing failed would never get to its
+    /// end that way, so it ends now.
+    pub(crate) fn pause(&mut self, d: &mut Driver<'_>) {
+        self.duplex.read.pause();
+        if let Some(failure) = self.failure.take() {
+            self.destroy(d, Reason::Failed(failure));
+        }
     }
 
     /// After a dispatch: whoever could go on is queued, and a new connection
@@ -445,9 +473,9 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         return;
     }
     let (layer, mut driver) = d.parts::<Layer>();
-    let told = layer.with(&mut driver, key, |s, d, passed| {
+    let told = layer.with(&mut driver, key, |s, d, shared| {
         if s.duplex.ends_with_peer() {
-            s.end(d, passed);
+            s.end(d, shared);
         }
         if s.duplex.write.wants_write() {
             s.flush(d);
@@ -581,19 +609,16 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
 /// Bytes from the kernel go through the filter to the handler.
 fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
     let (layer, mut driver) = d.parts::<Layer>();
-    layer.with(&mut driver, key, |s, d, passed| {
-        if let Wire::Filter(filter) = &mut s.wire {
-            let done = filter.inbound(wire, passed);
-            s.send_passed(d, passed, done);
-        }
+    layer.with(&mut driver, key, |s, d, shared| {
+        s.filter(d, shared, |f, out| f.inbound(wire, out));
     });
-    let mut up = std::mem::take(&mut layer.passed.up);
+    let mut up = std::mem::take(&mut layer.shared.passed.up);
     let open = layer.socket(&driver, key).is_some_and(|s| s.duplex.is_open());
     if open && !up.is_empty() {
         call(d, key, |h, s| h.on_data(s, &up));
     }
     up.clear();
-    d.parts::<Layer>().0.passed.up = up;
+    d.parts::<Layer>().0.shared.passed.up = up;
 }
 
 /// The peer's FIN.
@@ -637,19 +662,21 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
 fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
     let (layer, mut driver) = d.parts::<Layer>();
-    driver.free(raw);
-    let Some(mut s) = layer.sockets.try_remove(index as usize) else { return };
-    layer.buffered -= s.duplex.write.held();
-    let Some(reason) = s.duplex.take_outcome() else { return };
+    driver.free(&SOCKET, raw);
+    let Some(mut s) = layer.remove(index as usize) else { return };
+    s.close_descriptor(&mut driver);
+    // Undecided only if the loop was told to close a key behind our back.
+    let reason = s.duplex.take_outcome().unwrap_or(Reason::Destroyed);
     driver.emit(|| NetEvent::Closed { socket: key, remote: s.remote, reason: reason.to_string() });
     if let Some(server) = s.server {
         listener::connection_closed(layer, &mut driver, server);
     }
     if layer.held > 0 {
-        listener::resume_held(d);
+        listener::resume_held(&mut d.cx());
     }
     let close = Close {
         reason,
+        peer: s.remote,
         unsent: s.duplex.write.len(),
         bytes_read: s.bytes_read,
         bytes_written: s.bytes_written,

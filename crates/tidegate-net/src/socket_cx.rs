@@ -12,9 +12,9 @@ use tidegate_stream::Flow;
 use crate::error::Reason;
 use crate::handler::Handler;
 use crate::key::SocketKey;
-use crate::layer::Layer;
+use crate::layer::{Layer, Shared};
 use crate::socket::{Payload, Socket};
-use crate::wire::{Filter, Passed, Wire};
+use crate::wire::{Filter, Wire};
 
 /// A connection, and the whole [`Cx`] beside it (it derefs to it).
 ///
@@ -70,11 +70,18 @@ impl<'a> SocketCx<'a> {
 
     fn with<R>(
         &mut self,
-        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Passed) -> R,
+        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Shared) -> R,
     ) -> Option<R> {
         let key = self.key;
         let (layer, mut d) = self.cx.parts::<Layer>();
         layer.with(&mut d, key, f)
+    }
+
+    /// The socket, if it is not over.
+    fn look<R>(&mut self, f: impl FnOnce(&Socket) -> R) -> Option<R> {
+        let key = self.key;
+        let (layer, d) = self.cx.parts::<Layer>();
+        layer.socket(&d, key).filter(|s| s.duplex.is_open()).map(|s| f(s))
     }
 
     /// The connection's key, to be kept.
@@ -96,10 +103,7 @@ impl<'a> SocketCx<'a> {
     /// ```
     pub fn state(&mut self) -> Result<(), KeyError> {
         self.cx.find(self.key)?;
-        match self.with(|s, _, _| s.duplex.is_open()) {
-            Some(true) => Ok(()),
-            _ => Err(KeyError::Closed),
-        }
+        self.look(|_| ()).ok_or(KeyError::Closed)
     }
 
     /// Writes a copy of what the kernel does not take at once.
@@ -116,7 +120,9 @@ impl<'a> SocketCx<'a> {
     }
 
     /// As [`write`](SocketCx::write), but what the kernel does not take is kept
-    /// without a copy (from 1 KiB on). One `Bytes` may go to many connections.
+    /// without a copy (from 1 KiB on). One `Bytes` may go to many connections. If
+    /// the kernel takes all of it, it is dropped in here: a `Bytes` over an owner of
+    /// yours is the one value of yours that a call may drop.
     pub fn write_bytes(&mut self, data: Bytes) -> Flow {
         self.send(Payload::Shared(data))
     }
@@ -124,17 +130,14 @@ impl<'a> SocketCx<'a> {
     fn send(&mut self, data: Payload<'_>) -> Flow {
         let key = self.key;
         let (layer, mut d) = self.cx.parts::<Layer>();
-        let buffered = layer.buffered;
-        layer
-            .with(&mut d, key, |s, d, passed| s.write(d, passed, data, buffered))
-            .unwrap_or(Flow::Closed)
+        layer.with(&mut d, key, |s, d, shared| s.write(d, shared, data)).unwrap_or(Flow::Closed)
     }
 
     /// Reads nothing more, from now on: not even a chunk that is in the kernel
     /// already. The peer's window fills; no memory is used here. Costs no
     /// system call.
     pub fn pause(&mut self) {
-        self.with(|s, _, _| s.duplex.read.pause());
+        self.with(|s, d, _| s.pause(d));
     }
 
     /// Goes on reading, in a later turn. Costs no system call.
@@ -166,8 +169,8 @@ impl<'a> SocketCx<'a> {
     /// Ends our side: what is queued goes out, then the FIN, then comes
     /// `on_finish`. The other direction stays open until the peer ends it.
     pub fn end(&mut self) {
-        self.with(|s, d, passed| {
-            s.end(d, passed);
+        self.with(|s, d, shared| {
+            s.end(d, shared);
             if s.duplex.write.has_effect() {
                 d.pend(s.key.into());
             }
@@ -209,15 +212,16 @@ impl<'a> SocketCx<'a> {
         }
     }
 
-    /// The peer's address; `None` if the connection is over.
+    /// The peer's address; `None` if the connection is over (then
+    /// [`Close::peer`](crate::Close::peer) has it).
     pub fn peer_addr(&mut self) -> Option<SocketAddr> {
-        self.with(|s, _, _| s.remote).flatten()
+        self.look(|s| s.remote).flatten()
     }
 
     /// Our address. One system call.
     pub fn local_addr(&mut self) -> io::Result<SocketAddr> {
         self.state()?;
-        match self.with(|s, _, _| s.stream.as_ref().map(|s| s.local_addr())).flatten() {
+        match self.look(|s| s.stream.as_ref().map(|s| s.local_addr())).flatten() {
             Some(addr) => addr,
             None => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -225,21 +229,21 @@ impl<'a> SocketCx<'a> {
 
     /// Bytes that wait in our queue; 0 if the connection is over.
     pub fn buffered(&mut self) -> usize {
-        self.with(|s, _, _| s.duplex.write.len()).unwrap_or(0)
+        self.look(|s| s.duplex.write.len()).unwrap_or(0)
     }
 
     /// Bytes of memory that our queue holds.
     pub fn memory_held(&mut self) -> usize {
-        self.with(|s, _, _| s.duplex.write.held()).unwrap_or(0)
+        self.look(|s| s.duplex.write.held()).unwrap_or(0)
     }
 
     /// Bytes read so far.
     pub fn bytes_read(&mut self) -> u64 {
-        self.with(|s, _, _| s.bytes_read).unwrap_or(0)
+        self.look(|s| s.bytes_read).unwrap_or(0)
     }
 
     /// Bytes the kernel took so far.
     pub fn bytes_written(&mut self) -> u64 {
-        self.with(|s, _, _| s.bytes_written).unwrap_or(0)
+        self.look(|s| s.bytes_written).unwrap_or(0)
     }
 }

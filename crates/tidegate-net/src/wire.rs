@@ -11,7 +11,10 @@ use std::error::Error;
 ///
 /// It is called inline, also from inside `write`, has no `Cx`, and must not
 /// block. An error destroys the connection with
-/// [`Stage::Filter`](crate::Stage::Filter).
+/// [`Stage::Filter`](crate::Stage::Filter), a panic with
+/// [`Reason::Panicked`](crate::Reason::Panicked); it goes on after the current
+/// callback. Answers to the peer count against the same limits as writes, and
+/// go nowhere once our side has ended.
 ///
 /// ```
 /// use tidegate_net::{Filter, FilterError, Passed};
@@ -33,7 +36,8 @@ pub trait Filter: 'static {
     /// `out.up`, an answer to the peer to `out.down`.
     fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError>;
 
-    /// The user writes. What goes to the kernel is appended to `out.down`.
+    /// The user writes. What goes to the kernel is appended to `out.down`; `out.up` is
+    /// not looked at.
     fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError>;
 
     /// Our side ends; the last bytes for the peer are appended to `out.down`.

@@ -137,7 +137,8 @@ pub struct WriteState {
 
 impl WriteState {
     /// `high_water_mark`: queued bytes at which writing should stop, reached
-    /// counts. `limit`: bytes of memory held at which writing is refused.
+    /// counts. `limit`: bytes of memory held beyond which writing is refused. A
+    /// `Bytes` counts with its length, also if it is a slice of something larger.
     pub fn new(high_water_mark: usize, limit: usize) -> WriteState {
         WriteState {
             queue: VecDeque::new(),

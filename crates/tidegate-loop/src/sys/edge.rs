@@ -6,7 +6,7 @@
 use std::io;
 
 use mio::event::Source;
-use mio::{Poll, Token};
+use mio::{Interest, Poll, Token};
 
 const KQUEUE: bool = cfg!(all(
     any(
@@ -24,7 +24,9 @@ const KQUEUE: bool = cfg!(all(
 ));
 
 pub(crate) const SHORT_IO_DRAINS: bool = KQUEUE;
+pub(crate) const READS: Interest = Interest::READABLE;
 pub(crate) const DEREGISTER_BEFORE_CLOSE: bool = !KQUEUE;
+pub(crate) const REARM_AFTER_WOULD_BLOCK: bool = !KQUEUE;
 
 /// A source that can be registered level-triggered where the system can: every
 /// mio source.

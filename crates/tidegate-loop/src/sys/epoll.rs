@@ -4,10 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use mio::event::Source;
-use mio::{Poll, Token};
+use mio::{Interest, Poll, Token};
 
 pub(crate) const SHORT_IO_DRAINS: bool = true;
+pub(crate) const READS: Interest = Interest::READABLE.add(Interest::PRIORITY);
 pub(crate) const DEREGISTER_BEFORE_CLOSE: bool = false;
+pub(crate) const REARM_AFTER_WOULD_BLOCK: bool = false;
 
 /// A source that can be registered level-triggered where the system can. Every
 /// mio source that owns a descriptor is one.

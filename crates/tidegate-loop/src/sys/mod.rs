@@ -2,12 +2,17 @@
 //!
 //! - `SHORT_IO_DRAINS`: a read or write that moved less than it could have
 //!   proves that the kernel has no more, and the next change is announced;
+//! - `READS`: what a stream is registered for, so that the above holds;
 //! - `DEREGISTER_BEFORE_CLOSE`: closing a descriptor does not take it out of
 //!   the poller;
+//! - `REARM_AFTER_WOULD_BLOCK`: a source that mio does not know is announced again
+//!   only after it was registered again;
 //! - `register_level`, `deregister_level`: level-triggered registration in the
 //!   poller that mio made, or `None` where there is no such thing;
 //! - `LevelSource`: what `register_level` needs of a source;
 //! - `BackendFd`, `backend_fd`: the poller's own descriptor, where it has one.
+//!
+//! On Unix `fd.rs` makes any descriptor a source. `signal.rs` is the same everywhere.
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(mio_unsupported_force_poll_poll)))]
 #[path = "epoll.rs"]
@@ -20,7 +25,28 @@ mod imp;
 #[path = "edge.rs"]
 mod imp;
 
-pub use imp::{BackendFd, LevelSource};
+#[cfg(unix)]
+mod fd;
+#[cfg(feature = "signal")]
+pub(crate) mod signal;
+
+/// What users see of this.
+pub(crate) mod public {
+    #[cfg(unix)]
+    pub use super::fd::Fd;
+    pub use super::imp::{BackendFd, LevelSource};
+
+    /// The numbers of this system's signals, for [`Cx::signal`](crate::Cx::signal).
+    ///
+    /// ```
+    /// assert_eq!(tidegate_loop::signals::SIGINT, 2);
+    /// ```
+    #[cfg(feature = "signal")]
+    pub use signal_hook::consts::signal as signals;
+}
+
 pub(crate) use imp::{
-    DEREGISTER_BEFORE_CLOSE, SHORT_IO_DRAINS, backend_fd, deregister_level, register_level,
+    DEREGISTER_BEFORE_CLOSE, READS, REARM_AFTER_WOULD_BLOCK, SHORT_IO_DRAINS, backend_fd,
+    deregister_level, register_level,
 };
+pub(crate) use public::{BackendFd, LevelSource};

@@ -2,8 +2,7 @@
 //!
 //! - `SEND_FLAGS`: flags that keep a write to a dead peer from raising a signal;
 //! - `reuse_port`: `SO_REUSEPORT`, or an error where there is none;
-//! - `is_out_of_descriptors`: whether an accept failed for want of descriptors
-//!   or memory;
+//! - `accept_failure`: what a failed accept says about;
 //! - `code_name`: the system's name of an error number.
 #![forbid(unsafe_code)]
 
@@ -17,7 +16,7 @@ mod imp;
 
 use std::io;
 
-pub(crate) use imp::{SEND_FLAGS, code_name, is_out_of_descriptors, reuse_address, reuse_port};
+pub(crate) use imp::{SEND_FLAGS, accept_failure, code_name, reuse_address, reuse_port};
 
 /// The system's words for an error, without its number.
 pub(crate) fn description(e: &io::Error) -> String {
@@ -26,4 +25,15 @@ pub(crate) fn description(e: &io::Error) -> String {
         Some(end) => text[..end].to_lowercase(),
         None => text,
     }
+}
+
+/// What a failed accept says about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AcceptFailure {
+    /// The one connection that was to be taken: the next may be fine.
+    Connection,
+    /// Descriptors or memory: there will be some later.
+    Resources,
+    /// The listening socket: it will fail again at once.
+    Listener,
 }

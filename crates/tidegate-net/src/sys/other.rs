@@ -5,6 +5,8 @@ use std::io;
 
 use socket2::Socket;
 
+use super::AcceptFailure;
+
 pub(crate) const SEND_FLAGS: i32 = 0;
 
 /// On Windows the option lets others steal the port; the default is right.
@@ -16,8 +18,12 @@ pub(crate) fn reuse_port(_: &Socket) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
-pub(crate) fn is_out_of_descriptors(e: &io::Error) -> bool {
-    matches!(e.raw_os_error(), Some(10024 | 10055))
+pub(crate) fn accept_failure(e: &io::Error) -> AcceptFailure {
+    match e.raw_os_error() {
+        Some(10024 | 10055) => AcceptFailure::Resources,
+        Some(10050 | 10051 | 10054 | 10060 | 10065) => AcceptFailure::Connection,
+        _ => AcceptFailure::Listener,
+    }
 }
 
 pub(crate) fn code_name(code: i32) -> Option<&'static str> {

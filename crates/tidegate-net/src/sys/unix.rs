@@ -5,6 +5,8 @@ use std::io;
 
 use socket2::Socket;
 
+use super::AcceptFailure;
+
 #[cfg(not(any(
     target_os = "macos",
     target_os = "ios",
@@ -31,8 +33,27 @@ pub(crate) fn reuse_port(_: &Socket) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
-pub(crate) fn is_out_of_descriptors(e: &io::Error) -> bool {
-    matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+/// accept(2): on Linux it also passes on what already went wrong with the connection,
+/// or what a packet filter thinks of it.
+pub(crate) fn accept_failure(e: &io::Error) -> AcceptFailure {
+    match e.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+            AcceptFailure::Resources
+        }
+        Some(
+            libc::ENETDOWN
+            | libc::EPROTO
+            | libc::ENOPROTOOPT
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::EOPNOTSUPP
+            | libc::ENETUNREACH
+            | libc::EPERM
+            | libc::ECONNRESET
+            | libc::ETIMEDOUT,
+        ) => AcceptFailure::Connection,
+        _ => AcceptFailure::Listener,
+    }
 }
 
 pub(crate) fn code_name(code: i32) -> Option<&'static str> {

@@ -1,0 +1,327 @@
+//! Watchers: a source of the user's, registered with the poller, and its callback.
+//! For descriptors that no layer above knows: pipes, eventfds, devices, another
+//! library's sockets.
+//!
+//! The bits are sticky, so a callback that stops early is called again in the next
+//! turn. All I/O goes through [`Readiness::try_io`]: it is how the loop learns that
+//! the kernel has no more.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use mio::Interest;
+use mio::event::Source;
+use slab::Slab;
+
+use crate::closing::Buried;
+use crate::cx::Cx;
+use crate::driver::Driver;
+use crate::ready::Bits;
+use crate::sys;
+use crate::table::{Key, KeyError, Kind};
+use crate::turn::{Core, Dispatch};
+
+static WATCH: Kind = Kind {
+    name: "watch",
+    ready,
+    pending: |_, _, _| {},
+    close: |cx, key, n| {
+        end_entry(cx.core_mut(), key, n);
+        Ok(())
+    },
+    closed: |d, key, n| end_entry(d.core, key, n),
+    describe: |cx, _, entry| match cx.core_mut().watches.0.get(entry as usize) {
+        Some(entry) => format!("a source, {:?}", entry.interest),
+        None => String::new(),
+    },
+};
+
+/// Names a watcher. Made by [`Cx::watch`].
+///
+/// ```
+/// use tidegate_loop::{Key, WatchKey};
+/// assert_eq!(size_of::<WatchKey>(), size_of::<Key>());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WatchKey(Key);
+
+impl From<WatchKey> for Key {
+    fn from(k: WatchKey) -> Key {
+        k.0
+    }
+}
+
+/// What is known of a source while its callback runs, and the only way to do I/O
+/// on it.
+///
+/// ```
+/// use std::io::{self, Read};
+/// use tidegate_loop::{Interest, Readiness};
+/// /// Reads until the kernel has no more.
+/// fn drain(source: &mut impl Read, ready: &mut Readiness) -> io::Result<usize> {
+///     let (mut all, mut buffer) = (0, [0; 4096]);
+///     loop {
+///         match ready.try_io(Interest::READABLE, || source.read(&mut buffer)) {
+///             Ok(0) => return Ok(all),
+///             Ok(n) => all += n,
+///             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(all),
+///             Err(e) => return Err(e),
+///         }
+///     }
+/// }
+/// # let _: fn(&mut io::Empty, &mut Readiness) -> io::Result<usize> = |s, r| drain(s, r);
+/// ```
+#[derive(Debug)]
+pub struct Readiness {
+    bits: Bits,
+    /// What met `WouldBlock`.
+    drained: Bits,
+}
+
+fn bits_of(interest: Interest) -> Bits {
+    let mut bits = Bits::NONE;
+    if interest.is_readable() {
+        bits |= Bits::READABLE;
+    }
+    if interest.is_writable() {
+        bits |= Bits::WRITABLE;
+    }
+    bits
+}
+
+impl Readiness {
+    /// What is known: readable, writable, and what is closed or failed for good.
+    pub fn bits(&self) -> Bits {
+        self.bits
+    }
+
+    /// Runs an operation in the direction that it needs. `WouldBlock` from it is
+    /// remembered: the callback then waits for the kernel. Where the direction is not
+    /// ready, `op` is not run and the answer is `WouldBlock`. `EINTR` is retried.
+    pub fn try_io<T>(
+        &mut self,
+        direction: Interest,
+        mut op: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let needed = bits_of(direction);
+        if !self.bits.has(needed) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        loop {
+            match op() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.bits.clear(needed);
+                    self.drained |= needed;
+                    return Err(e);
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+/// A source and its callback, of whatever types they are.
+pub(crate) trait Watcher {
+    fn call(&mut self, cx: &mut Cx<'_>, key: WatchKey, ready: &mut Readiness);
+    fn source(&mut self) -> &mut dyn Source;
+}
+
+struct Pair<S, F> {
+    source: S,
+    callback: F,
+}
+
+impl<S, F> Watcher for Pair<S, F>
+where
+    S: Source,
+    F: FnMut(&mut Cx<'_>, WatchKey, &mut S, &mut Readiness),
+{
+    fn call(&mut self, cx: &mut Cx<'_>, key: WatchKey, ready: &mut Readiness) {
+        (self.callback)(cx, key, &mut self.source, ready);
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        &mut self.source
+    }
+}
+
+struct Entry {
+    /// What it is called for; `None` while it is paused.
+    interest: Option<Interest>,
+    /// What the poller watches: it only grows.
+    registered: Interest,
+    /// `None` while its callback runs.
+    watcher: Option<Box<dyn Watcher>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Watches(Slab<Entry>);
+
+impl Cx<'_> {
+    /// Watches a source (any of mio's, or [`Fd`](crate::Fd) for a descriptor) and
+    /// calls `f` in the ready pass, at most once a turn, as long as it is ready for
+    /// something in `interest`. End it with [`close`](Cx::close): the source and `f` are
+    /// dropped after the current callback.
+    ///
+    /// Errors: what the poller says. A descriptor that is watched already is
+    /// `AlreadyExists` (epoll, poll(2)); one that cannot be polled, as a file on disk,
+    /// is `PermissionDenied` (epoll).
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use tidegate_loop::{AsCx, Interest, Loop};
+    /// use mio::net::UnixStream;
+    /// use std::io::Write;
+    /// let mut lp = Loop::new()?;
+    /// let (mut ours, theirs) = UnixStream::pair()?;
+    /// ours.write_all(b"tide")?;
+    /// lp.as_cx().watch(theirs, Interest::READABLE, |cx, key, source, ready| {
+    ///     let mut buffer = [0; 16];
+    ///     match ready.try_io(Interest::READABLE, || source.read(&mut buffer)) {
+    ///         Ok(n) => {
+    ///             assert_eq!(&buffer[..n], b"tide");
+    ///             cx.close(key).unwrap();
+    ///         }
+    ///         Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
+    ///     }
+    /// })?;
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn watch<S: Source + 'static>(
+        &mut self,
+        source: S,
+        interest: Interest,
+        f: impl FnMut(&mut Cx<'_>, WatchKey, &mut S, &mut Readiness) + 'static,
+    ) -> io::Result<WatchKey> {
+        let mut watcher: Box<dyn Watcher> = Box::new(Pair { source, callback: f });
+        let core = self.core_mut();
+        let entry = core.watches.0.vacant_entry();
+        let mut d = Driver { r: &mut core.reactor };
+        let ready = d.insert(&WATCH, entry.key() as u64).map_err(io::Error::from);
+        let registered = ready.and_then(|key| match d.register(key, watcher.source(), interest) {
+            Ok(()) => Ok(key),
+            Err(e) => {
+                d.free(&WATCH, key);
+                Err(e)
+            }
+        });
+        match registered {
+            Ok(key) => {
+                let watcher = Some(watcher);
+                entry.insert(Entry { interest: Some(interest), registered: interest, watcher });
+                Ok(WatchKey(key))
+            }
+            Err(e) => {
+                d.r.graveyard.bury(Buried::Watch { _watcher: watcher });
+                Err(e)
+            }
+        }
+    }
+
+    /// Changes what a watcher is called for; `None` pauses it. What was ready stays
+    /// known. A change costs a system call only if it asks for something new.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Interest, Loop};
+    /// # use mio::net::UnixStream;
+    /// let mut lp = Loop::new()?;
+    /// let (source, _peer) = UnixStream::pair()?;
+    /// let key = lp.as_cx().watch(source, Interest::READABLE, |_, _, _, _| {})?;
+    /// lp.as_cx().watch_for(key, Interest::READABLE | Interest::WRITABLE)?;
+    /// lp.as_cx().watch_for(key, None)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn watch_for(
+        &mut self,
+        key: WatchKey,
+        interest: impl Into<Option<Interest>>,
+    ) -> io::Result<()> {
+        let interest = interest.into();
+        self.find(key)?;
+        let core = self.core_mut();
+        let mut d = Driver { r: &mut core.reactor };
+        let entry = d.data(key.0).and_then(|n| core.watches.0.get_mut(n as usize));
+        let Some(entry) = entry else { return Err(KeyError::Closed.into()) };
+        entry.interest = interest;
+        // While its callback runs, the source is out: then this waits for its return.
+        rearm(entry, key.0, &mut d)
+    }
+}
+
+/// Registers for what is asked for now, and queues what is ready for it.
+fn rearm(entry: &mut Entry, key: Key, d: &mut Driver<'_>) -> io::Result<()> {
+    let Some(interest) = entry.interest else { return Ok(()) };
+    if let Some(watcher) = &mut entry.watcher {
+        let wanted = entry.registered | interest;
+        if wanted != entry.registered {
+            d.reregister(key, watcher.source(), wanted)?;
+            entry.registered = wanted;
+        }
+        if d.bits(key).has(bits_of(interest)) {
+            d.queue(key);
+        }
+    }
+    Ok(())
+}
+
+/// A watcher that is out for its call. Dropping it, also by a panic, puts it back.
+struct Called<'a, 'b> {
+    d: &'a mut Dispatch<'b>,
+    key: Key,
+    entry: usize,
+    watcher: Option<Box<dyn Watcher>>,
+    ready: Readiness,
+}
+
+impl Drop for Called<'_, '_> {
+    fn drop(&mut self) {
+        let core = &mut *self.d.core;
+        let Some(watcher) = self.watcher.take() else { return };
+        let mut d = Driver { r: &mut core.reactor };
+        if d.check(self.key).is_err() {
+            return end(watcher, &mut d);
+        }
+        let Some(entry) = core.watches.0.get_mut(self.entry) else { return };
+        let drained = self.ready.drained;
+        d.forget(self.key, drained);
+        let watcher = entry.watcher.insert(watcher);
+        let mut done = Ok(());
+        if sys::REARM_AFTER_WOULD_BLOCK && drained != Bits::NONE {
+            done = d.reregister(self.key, watcher.source(), entry.registered);
+        }
+        if let Err(e) = done.and_then(|()| rearm(entry, self.key, &mut d)) {
+            log::error!(target: "tidegate::loop", "watching {:?} goes on without: {e}", self.key);
+        }
+    }
+}
+
+fn ready(d: &mut Dispatch<'_>, key: Key, data: u64) {
+    let bits = d.driver().bits(key);
+    let Some(entry) = d.core.watches.0.get_mut(data as usize) else { return };
+    if !entry.interest.is_some_and(|i| bits.has(bits_of(i))) {
+        return;
+    }
+    let watcher = entry.watcher.take();
+    let ready = Readiness { bits, drained: Bits::NONE };
+    let mut called = Called { d, key, entry: data as usize, watcher, ready };
+    if let Some(watcher) = &mut called.watcher {
+        watcher.call(&mut called.d.cx(), WatchKey(key), &mut called.ready);
+    }
+}
+
+fn end_entry(core: &mut Core, key: Key, data: u64) {
+    let mut d = Driver { r: &mut core.reactor };
+    d.free(&WATCH, key);
+    if let Some(watcher) = core.watches.0.try_remove(data as usize).and_then(|e| e.watcher) {
+        end(watcher, &mut d);
+    }
+}
+
+/// The poller forgets it now; what is the user's is dropped after the callback.
+fn end(mut watcher: Box<dyn Watcher>, d: &mut Driver<'_>) {
+    // Fails if the descriptor is closed already, which is as good.
+    let _ = d.deregister(watcher.source());
+    d.r.graveyard.bury(Buried::Watch { _watcher: watcher });
+}

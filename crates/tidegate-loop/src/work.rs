@@ -1,0 +1,360 @@
+//! `work`: a job on another thread, and its result in a callback of this loop.
+//!
+//! | job | `close`, `work_cancel` | loop dropped |
+//! |---|---|---|
+//! | queued | `done(Err(Cancelled))` follows | dropped |
+//! | running | too late: `done` follows with the result | waited for, result dropped |
+//! | done | nothing | result dropped |
+#![forbid(unsafe_code)]
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+
+use slab::Slab;
+
+use crate::closing::Buried;
+use crate::cx::Cx;
+use crate::driver::Driver;
+use crate::limits::Limits;
+use crate::pool::{Class, NotTaken, Outcome, Pool, Run};
+use crate::table::{Key, KeyError, Kind};
+use crate::turn::Dispatch;
+
+static WORK: Kind = Kind {
+    name: "work",
+    ready: |_, _, _| {},
+    pending: |d, key, _| finish(d, key, Err(WorkError::Cancelled)),
+    // One that runs already goes on, and its result follows.
+    close: |cx, key, _| {
+        cx.cancel_job(key);
+        Ok(())
+    },
+    closed: |d, key, _| finish(d, key, Err(WorkError::Cancelled)),
+    describe: |_, _, job| format!("job {job}"),
+};
+
+pub(crate) type Done = Box<dyn FnOnce(&mut Cx<'_>, Outcome)>;
+
+/// Names a job. Made by [`Cx::work`].
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop, WorkKey};
+/// let mut lp = Loop::new()?;
+/// let key: WorkKey = lp.as_cx().work(|| 6 * 7, |_, answer| assert_eq!(answer, Ok(42)))?;
+/// lp.run()?;
+/// assert!(!lp.as_cx().is_open(key));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WorkKey(Key);
+
+impl From<WorkKey> for Key {
+    fn from(k: WorkKey) -> Key {
+        k.0
+    }
+}
+
+/// Why a job has no result.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop, WorkError};
+/// let mut lp = Loop::new()?;
+/// let job = || -> u32 { std::panic::resume_unwind(Box::new("out of depth")) };
+/// lp.as_cx().work(job, |_, result| {
+///     assert_eq!(result, Err(WorkError::Panicked { message: "out of depth".into() }));
+/// })?;
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WorkError {
+    /// It was cancelled before a thread began it.
+    Cancelled,
+    /// It panicked; the thread lives on.
+    Panicked {
+        /// What it said, if it was a text.
+        message: String,
+    },
+}
+
+impl WorkError {
+    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> WorkError {
+        let message = match payload.downcast::<String>() {
+            Ok(text) => *text,
+            Err(other) => other.downcast_ref::<&str>().copied().unwrap_or_default().to_owned(),
+        };
+        WorkError::Panicked { message }
+    }
+}
+
+impl fmt::Display for WorkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WorkError::Cancelled => f.write_str("the job was cancelled"),
+            WorkError::Panicked { message } => write!(f, "the job panicked: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for WorkError {}
+
+/// A job that was not taken. Both closures come back.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop, WorkRefused};
+/// let mut lp = Loop::builder().work_limit(1).work_threads(1).build()?;
+/// let mut cx = lp.as_cx();
+/// let refused = (0..10).find_map(|_| {
+///     let slow = || std::thread::park_timeout(std::time::Duration::from_millis(50));
+///     cx.work(slow, |_, _| {}).err()
+/// });
+/// let Some(WorkRefused::Full { job, .. }) = refused else { panic!() };
+/// job(); // do it here, then
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[non_exhaustive]
+pub enum WorkRefused<J, D> {
+    /// `work_limit` jobs are queued already.
+    Full {
+        /// The job.
+        job: J,
+        /// Its callback.
+        done: D,
+    },
+    /// There is no thread, and none could be started; or no handle was left.
+    NoThread {
+        /// Why.
+        error: io::Error,
+        /// The job.
+        job: J,
+        /// Its callback.
+        done: D,
+    },
+}
+
+impl<J, D> fmt::Debug for WorkRefused<J, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WorkRefused::Full { .. } => f.write_str("Full"),
+            WorkRefused::NoThread { error, .. } => f.debug_tuple("NoThread").field(error).finish(),
+        }
+    }
+}
+
+impl<J, D> fmt::Display for WorkRefused<J, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WorkRefused::Full { .. } => f.write_str("too many jobs are queued: see work_limit"),
+            WorkRefused::NoThread { error, .. } => write!(f, "no thread for the job: {error}"),
+        }
+    }
+}
+
+impl<J, D> std::error::Error for WorkRefused<J, D> {}
+
+impl<J, D> From<WorkRefused<J, D>> for io::Error {
+    fn from(e: WorkRefused<J, D>) -> io::Error {
+        match e {
+            WorkRefused::Full { .. } => io::Error::new(io::ErrorKind::WouldBlock, e.to_string()),
+            WorkRefused::NoThread { error, .. } => error,
+        }
+    }
+}
+
+/// What the pool of a loop does and did.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop};
+/// assert_eq!(Loop::new()?.as_cx().work_stats().threads, 0, "started at first use");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkStats {
+    /// Threads that were started.
+    pub threads: usize,
+    /// Jobs that wait for one.
+    pub queued: usize,
+    /// Jobs that run.
+    pub running: usize,
+    /// Jobs that ran, in all.
+    pub done: u64,
+    /// Of these, jobs that panicked.
+    pub panicked: u64,
+    /// Jobs that were cancelled, in all.
+    pub cancelled: u64,
+}
+
+/// The jobs of one loop: their callbacks here, the rest in the pool.
+pub(crate) struct Works {
+    callbacks: Slab<Done>,
+    /// Results of a batch that runs, or was interrupted by a panic.
+    finished: VecDeque<(Key, Outcome)>,
+    pool: Pool,
+}
+
+impl Works {
+    pub(crate) fn new(limits: &Limits) -> Works {
+        let pool = Pool::new(limits.work_threads, limits.slow_threads, limits.work_limit);
+        Works { callbacks: Slab::new(), finished: VecDeque::new(), pool }
+    }
+}
+
+impl Cx<'_> {
+    /// Runs `job` on a thread of the loop's pool, and then `done` here, in the ready
+    /// pass, with what it returned. Jobs begin in order. The first one starts a
+    /// thread; there are at most `work_threads`.
+    ///
+    /// A job keeps the loop alive. [`close`](Cx::close) and
+    /// [`work_cancel`](Cx::work_cancel) stop one that has not begun. A dropped loop waits
+    /// for the jobs that run.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().work(
+    ///     || std::fs::read_to_string("/etc/hostname"), // blocks, elsewhere
+    ///     |_, read| println!("{:?}", read.unwrap()),
+    /// )?;
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn work<T, J, D>(&mut self, job: J, done: D) -> Result<WorkKey, WorkRefused<J, D>>
+    where
+        T: Send + 'static,
+        J: FnOnce() -> T + Send + 'static,
+        D: FnOnce(&mut Cx<'_>, Result<T, WorkError>) + 'static,
+    {
+        self.submit(Class::Quick, job, done)
+    }
+
+    /// As [`work`](Cx::work), for jobs that wait rather than compute, as a lookup of a
+    /// name does: at most `slow_threads` of them run at once, so that they do not stop
+    /// the others.
+    ///
+    /// ```
+    /// use std::net::ToSocketAddrs;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().slow_work(
+    ///     || "localhost:80".to_socket_addrs().map(|found| found.count()),
+    ///     |_, found| println!("{:?}", found.unwrap()),
+    /// )?;
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn slow_work<T, J, D>(&mut self, job: J, done: D) -> Result<WorkKey, WorkRefused<J, D>>
+    where
+        T: Send + 'static,
+        J: FnOnce() -> T + Send + 'static,
+        D: FnOnce(&mut Cx<'_>, Result<T, WorkError>) + 'static,
+    {
+        self.submit(Class::Slow, job, done)
+    }
+
+    fn submit<T, J, D>(
+        &mut self,
+        class: Class,
+        job: J,
+        done: D,
+    ) -> Result<WorkKey, WorkRefused<J, D>>
+    where
+        T: Send + 'static,
+        J: FnOnce() -> T + Send + 'static,
+        D: FnOnce(&mut Cx<'_>, Result<T, WorkError>) + 'static,
+    {
+        let core = self.core_mut();
+        let works = &mut core.works;
+        let mut d = Driver { r: &mut core.reactor };
+        let callback = works.callbacks.vacant_entry();
+        let key = match d.insert(&WORK, callback.key() as u64) {
+            Ok(key) => key,
+            Err(full) => return Err(WorkRefused::NoThread { error: full.into(), job, done }),
+        };
+        // The job goes through a cell, so that a refusal can give it back.
+        let slot = std::sync::Arc::new(std::sync::Mutex::new(Some(job)));
+        let taken = slot.clone();
+        let run: Run = Box::new(move || {
+            let job = taken.lock().ok().and_then(|mut job| job.take());
+            Box::new(job.map(|job| job()))
+        });
+        let remote = core.remote.clone();
+        let refused = match works.pool.submit(key, class, run, move || remote.wake()) {
+            Ok(()) => {
+                callback.insert(Box::new(move |cx, outcome| {
+                    let result = outcome.and_then(|value| match value.downcast::<Option<T>>() {
+                        Ok(value) => value.ok_or(WorkError::Cancelled),
+                        Err(_) => Err(WorkError::Cancelled),
+                    });
+                    done(cx, result);
+                }));
+                return Ok(WorkKey(key));
+            }
+            Err(refused) => refused,
+        };
+        d.free(&WORK, key);
+        let error = match refused {
+            NotTaken::Full => None,
+            NotTaken::NoThread(error) => Some(error),
+        };
+        let job = slot.lock().ok().and_then(|mut job| job.take());
+        match (job, error) {
+            (Some(job), None) => Err(WorkRefused::Full { job, done }),
+            (Some(job), Some(error)) => Err(WorkRefused::NoThread { error, job, done }),
+            (None, _) => unreachable!("a refused job did not run"),
+        }
+    }
+
+    /// Cancels a job that has not begun: `done` gets [`WorkError::Cancelled`], not from
+    /// inside this call. `false` if it runs already, or has run: its result follows.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop, WorkError};
+    /// let mut lp = Loop::builder().work_threads(1).build()?;
+    /// let mut cx = lp.as_cx();
+    /// cx.work(|| std::thread::park_timeout(std::time::Duration::from_millis(20)), |_, _| {})?;
+    /// let second = cx.work(|| (), |_, result| assert_eq!(result, Err(WorkError::Cancelled)))?;
+    /// assert_eq!(cx.work_cancel(second), Ok(true));
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn work_cancel(&mut self, job: WorkKey) -> Result<bool, KeyError> {
+        self.find(job)?;
+        Ok(self.cancel_job(job.0))
+    }
+
+    fn cancel_job(&mut self, key: Key) -> bool {
+        let core = self.core_mut();
+        let Some(run) = core.works.pool.jobs().cancel(key) else { return false };
+        let mut d = Driver { r: &mut core.reactor };
+        d.r.graveyard.bury(Buried::Job { _run: run });
+        d.pend(key);
+        true
+    }
+
+    /// What the pool does and did.
+    pub fn work_stats(&self) -> WorkStats {
+        self.core().works.pool.stats()
+    }
+}
+
+/// Tells the results that came.
+pub(crate) fn deliver(d: &mut Dispatch<'_>) {
+    let works = &mut d.core.works;
+    works.pool.jobs().collect(&mut works.finished);
+    while let Some((key, outcome)) = d.core.works.finished.pop_front() {
+        finish(d, key, outcome);
+    }
+}
+
+fn finish(d: &mut Dispatch<'_>, key: Key, outcome: Outcome) {
+    let Some(n) = d.driver().data(key) else { return };
+    d.driver().free(&WORK, key);
+    if let Some(done) = d.core.works.callbacks.try_remove(n as usize) {
+        done(&mut d.cx(), outcome);
+        d.settle();
+    }
+}
