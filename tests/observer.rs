@@ -13,7 +13,9 @@ use tidegate::net::NetEvent;
 use tidegate::prelude::*;
 use tidegate::{Event, Moment, Observer};
 
-struct PanicsAt(fn(&Event<'_>) -> bool);
+type Test = fn(&Event<'_>) -> bool;
+
+struct PanicsAt(Test);
 
 impl Observer for PanicsAt {
     fn event(&mut self, _: &Moment, event: &Event<'_>) {
@@ -34,7 +36,7 @@ macro_rules! at {
 
 #[test]
 fn a_panic_at_any_event_loses_nothing() {
-    let events: [(&str, fn(&Event<'_>) -> bool); 14] = [
+    let events: [(&str, Test); 14] = [
         ("turn", |e| matches!(e, Event::Turn)),
         ("poll", |e| matches!(e, Event::Poll { .. })),
         ("polled", |e| matches!(e, Event::Polled { .. })),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::closing::Buried;
 use crate::driver::{AGE_SHIFT, Driver};
-use crate::event_loop::Alive;
+use crate::event_loop::HandleInfo;
 use crate::hooks::{Hook, HookFn, HookKey};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -166,7 +166,7 @@ impl<'a> Cx<'a> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn close_all(&mut self) {
-        let keys: Vec<Key> = self.core.reactor.table.live().map(|(key, _)| key).collect();
+        let keys: Vec<Key> = self.core.reactor.live().map(|(key, ..)| key).collect();
         for key in keys {
             // One may have ended with another.
             let _ = self.close(key);
@@ -197,7 +197,8 @@ impl<'a> Cx<'a> {
         self.core.reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Bits::REFERENCED))
     }
 
-    /// What keeps the loop alive: one entry for each referenced handle.
+    /// What keeps the loop alive: its handles that are referenced, or have a request
+    /// under way.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
@@ -208,22 +209,31 @@ impl<'a> Cx<'a> {
     /// println!("{}", alive[0]); // timer 1#1@1: due in 1.0s, open for 0ms
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn why_alive(&mut self) -> Vec<Alive> {
-        let live: Vec<_> = self
-            .core
-            .reactor
-            .table
-            .live()
-            .filter(|(_, slot)| slot.bits.has(Bits::REFERENCED))
-            .filter_map(|(key, slot)| Some((key, slot.kind?, slot.data, slot.since)))
-            .collect();
+    pub fn why_alive(&mut self) -> Vec<HandleInfo> {
+        let mut handles = self.walk();
+        handles.retain(|h| h.keeps_alive);
+        handles
+    }
+
+    /// Every handle there is, in no order.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().check(|_, _| {});
+    /// assert_eq!(lp.as_cx().walk()[0].kind, "check");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn walk(&mut self) -> Vec<HandleInfo> {
+        let live: Vec<_> = self.core.reactor.live().collect();
         let now = self.core.reactor.clock() >> AGE_SHIFT;
         live.into_iter()
-            .map(|(key, kind, data, since)| Alive {
+            .map(|(key, kind, data, bits, since)| HandleInfo {
                 kind: kind.name,
                 key,
                 name: (kind.describe)(self, key, data),
                 age: Duration::from_nanos(now.saturating_sub(since.into()) << AGE_SHIFT),
+                keeps_alive: bits.has(Bits::ALIVE | Bits::CLOSING),
             })
             .collect()
     }

@@ -163,9 +163,17 @@ impl Reactor {
         }
     }
 
+    /// The handles of users: all but the inbox.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (Key, &'static Kind, u64, Bits, u32)> {
+        self.table
+            .live()
+            .filter_map(|(key, s)| Some((key, s.kind?, s.data, s.bits, s.since)))
+            .filter(|(_, kind, ..)| !std::ptr::eq(*kind, &INBOX))
+    }
+
     pub(crate) fn free(&mut self, key: Key) {
         if let Some(bits) = self.table.remove(key) {
-            self.alive -= usize::from(bits.has(Bits::REFERENCED));
+            self.alive -= usize::from(bits.has(Bits::ALIVE));
         }
     }
 }
@@ -225,16 +233,26 @@ impl Driver<'_> {
 
     /// Whether the handle keeps the loop alive. A flag, not a count.
     pub fn set_ref(&mut self, key: Key, keep_alive: bool) {
+        self.set_alive(key, Bits::REFERENCED, keep_alive);
+    }
+
+    /// Whether a request of the handle is under way (a connect, bytes that wait to be
+    /// written): that keeps the loop alive, too, referenced or not.
+    pub fn set_busy(&mut self, key: Key, busy: bool) {
+        self.set_alive(key, Bits::BUSY, busy);
+    }
+
+    fn set_alive(&mut self, key: Key, bit: Bits, on: bool) {
         let Some(slot) = self.r.table.get_mut(key) else { return };
-        match (slot.bits.has(Bits::REFERENCED), keep_alive) {
-            (false, true) => {
-                slot.bits |= Bits::REFERENCED;
-                self.r.alive += 1;
-            }
-            (true, false) => {
-                slot.bits.clear(Bits::REFERENCED);
-                self.r.alive -= 1;
-            }
+        let before = slot.bits.has(Bits::ALIVE);
+        if on {
+            slot.bits |= bit;
+        } else {
+            slot.bits.clear(bit);
+        }
+        match (before, slot.bits.has(Bits::ALIVE)) {
+            (false, true) => self.r.alive += 1,
+            (true, false) => self.r.alive -= 1,
             _ => {}
         }
     }

@@ -189,7 +189,7 @@ impl Loop {
     }
 
     /// What keeps the loop alive: [`Cx::why_alive`].
-    pub fn why_alive(&mut self) -> Vec<Alive> {
+    pub fn why_alive(&mut self) -> Vec<HandleInfo> {
         self.as_cx().why_alive()
     }
 
@@ -251,32 +251,35 @@ pub struct Step {
     pub calls: u64,
 }
 
-/// A handle that keeps its loop alive. See [`Cx::why_alive`].
+/// A handle, for people. See [`Cx::walk`] and [`Cx::why_alive`].
 ///
 /// ```
-/// use tidegate_loop::{Alive, AsCx, Loop};
+/// use tidegate_loop::{AsCx, HandleInfo, Loop};
 /// let mut lp = Loop::new()?;
 /// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
-/// let [timer]: [Alive; 1] = lp.as_cx().why_alive().try_into().unwrap();
+/// let [timer]: [HandleInfo; 1] = lp.why_alive().try_into().unwrap();
 /// assert!(timer.to_string().starts_with("timer "));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Alive {
+pub struct HandleInfo {
     /// What it is: `timer`, `server`, `socket`, ...
     pub kind: &'static str,
     /// Its key.
     pub key: Key,
     /// Which one: an address, a deadline.
     pub name: String,
-    /// Since it was opened, as of the last poll before that.
+    /// Since it was opened, exact to about 17 ms.
     pub age: Duration,
+    /// Whether it keeps the loop alive: referenced, with a request under way, or
+    /// closing.
+    pub keeps_alive: bool,
 }
 
-impl fmt::Display for Alive {
+impl fmt::Display for HandleInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Alive { kind, key, name, age } = self;
+        let HandleInfo { kind, key, name, age, .. } = self;
         write!(f, "{kind} {key:?}: {name}, open for {}ms", age.as_millis())
     }
 }

@@ -15,7 +15,7 @@ use crate::turn::{Core, Dispatch};
 
 pub(crate) type HookFn = Box<dyn FnMut(&mut Cx<'_>, HookKey)>;
 
-/// Names a hook. Made by [`Cx::idle`], [`Cx::prepare`] and [`Cx::check_hook`].
+/// Names a hook. Made by [`Cx::idle`], [`Cx::prepare`] and [`Cx::check`].
 ///
 /// ```
 /// use tidegate_loop::{AsCx, HookKey, Loop};

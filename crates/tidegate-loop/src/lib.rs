@@ -50,7 +50,7 @@ mod work;
 
 pub use cx::{AsCx, Cx};
 pub use driver::{Driver, Trigger};
-pub use event_loop::{Alive, Loop, Step};
+pub use event_loop::{HandleInfo, Loop, Step};
 pub use hooks::HookKey;
 pub use limits::{Builder, LimitError, Limits};
 pub use metrics::{Histogram, Metrics};

@@ -47,6 +47,9 @@ impl Bits {
     pub(crate) const PENDING: Bits = Bits(1 << 7);
     pub(crate) const CLOSING: Bits = Bits(1 << 8);
     pub(crate) const REFERENCED: Bits = Bits(1 << 9);
+    pub(crate) const BUSY: Bits = Bits(1 << 10);
+    /// Either keeps the loop alive.
+    pub(crate) const ALIVE: Bits = Bits(Bits::REFERENCED.0 | Bits::BUSY.0);
 
     /// Whether any bit of `other` is set.
     #[inline]
@@ -120,6 +123,7 @@ impl fmt::Debug for Bits {
             (Bits::PENDING, "pending"),
             (Bits::CLOSING, "closing"),
             (Bits::REFERENCED, "referenced"),
+            (Bits::BUSY, "busy"),
         ];
         let mut first = true;
         for (bit, name) in names {

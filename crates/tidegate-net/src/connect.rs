@@ -42,6 +42,7 @@ pub(crate) fn start(
         Ok(remote) => attempt(s, &mut d, remote),
         Err(e) => s.fail(&mut d, Stage::Lookup, e),
     }
+    s.tell_busy(&mut d);
     key
 }
 

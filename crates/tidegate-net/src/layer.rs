@@ -61,6 +61,7 @@ impl Layer {
         let before = s.duplex.write.held();
         let done = f(s, d, &mut self.shared);
         self.shared.buffered = self.shared.buffered - before + s.duplex.write.held();
+        s.tell_busy(d);
         Some(done)
     }
 }

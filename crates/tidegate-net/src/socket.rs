@@ -103,6 +103,8 @@ pub(crate) struct Socket {
     pub(crate) since: Duration,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
+    /// What the loop was told: something is under way that must be finished.
+    busy: bool,
     /// The first write error; reading goes on to the end before it is told.
     failure: Option<Box<NetError>>,
 }
@@ -129,7 +131,19 @@ impl Socket {
             since: if life == Life::Connecting { d.clock() } else { d.now() },
             bytes_read: 0,
             bytes_written: 0,
+            busy: false,
             failure: None,
+        }
+    }
+
+    /// A connect under way, or bytes that wait, keep the loop alive, also if the
+    /// handle is not referenced (libuv: a request does).
+    #[inline]
+    pub(crate) fn tell_busy(&mut self, d: &mut Driver<'_>) {
+        let busy = self.life == Life::Connecting || !self.duplex.write.is_empty();
+        if busy != self.busy {
+            self.busy = busy;
+            d.set_busy(self.key.0, busy);
         }
     }
 
@@ -504,6 +518,7 @@ fn connected(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
     if s.life != Life::Connecting || !connect::complete(s, &mut driver) {
         return false;
     }
+    s.tell_busy(&mut driver);
     call(d, key, |h, s| h.on_connect(s));
     read(d, key)
 }
