@@ -80,3 +80,19 @@ impl<T: AsFd> Source for Fd<T> {
         SourceFd(&self.0.as_fd().as_raw_fd()).deregister(r)
     }
 }
+
+impl<T: AsFd + io::Read> io::Read for Fd<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<T: AsFd + io::Write> io::Write for Fd<T> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
