@@ -222,51 +222,68 @@ mod tests {
         Job { key, class, run }
     }
 
-    fn keys() -> [Key; 3] {
-        let mut table = crate::table::Table::new(1);
-        [0, 1, 2].map(|n| table.insert(&crate::timers::TIMER, n, 0).unwrap())
+    fn keys() -> [Key; 2] {
+        let mut table = crate::table::Table::new(1, 1);
+        [0, 1].map(|n| table.insert(&crate::timers::TIMER, n, 0).unwrap())
     }
 
-    /// Two threads, three jobs of both classes and a stop: each job ran and is in the
-    /// list, or came back; no thread sleeps over one.
+    /// All orders with up to two preemptions: more take hours and found nothing.
+    fn model(f: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(f);
+    }
+
+    /// A thread, two jobs, a cancel and a stop: each job ran and is in the list, or came
+    /// back.
     #[test]
     fn every_job_is_done_or_comes_back() {
-        loom::model(|| {
+        model(|| {
             let jobs = loom::sync::Arc::new(Jobs::new(1));
             let ran = loom::sync::Arc::new(AtomicUsize::new(0));
-            let threads: Vec<_> = (0..2)
-                .map(|_| {
-                    let jobs = jobs.clone();
-                    thread::spawn(move || jobs.serve(|| {}))
-                })
-                .collect();
-            for (key, class) in keys().into_iter().zip([Class::Slow, Class::Slow, Class::Quick]) {
+            let server = {
+                let jobs = jobs.clone();
+                thread::spawn(move || jobs.serve(|| {}))
+            };
+            let keys = keys();
+            for (key, class) in keys.into_iter().zip([Class::Slow, Class::Quick]) {
                 let ran = ran.clone();
                 jobs.push(job(key, class, move || {
                     ran.fetch_add(1, Relaxed);
                 }));
             }
-            let cancelled = usize::from(jobs.cancel(keys()[1]).is_some());
+            let cancelled = usize::from(jobs.cancel(keys[0]).is_some());
             drop(jobs.stop());
-            for t in threads {
-                t.join().unwrap();
-            }
+            server.join().unwrap();
             let mut finished = VecDeque::new();
             jobs.collect(&mut finished);
             let stats = lock(&jobs.state).stats;
             assert_eq!(finished.len(), ran.load(Relaxed));
-            assert_eq!(stats.done + stats.cancelled, 3);
+            assert_eq!(stats.done + stats.cancelled, 2);
             assert!(stats.cancelled >= cancelled as u64);
             assert_eq!((stats.queued, stats.running), (0, 0));
         });
     }
 
-    /// One slow job at a time, and it does not leave the next one asleep.
+    /// Two threads and a share of one: slow jobs run one at a time, and the end of the
+    /// first does not leave the second asleep.
     #[test]
     fn a_slow_job_wakes_the_next() {
-        loom::model(|| {
+        model(|| {
             let jobs = loom::sync::Arc::new(Jobs::new(1));
             let at_once = loom::sync::Arc::new(AtomicUsize::new(0));
+            let done = loom::sync::Arc::new((Mutex::new(0), Condvar::new()));
+            let threads: Vec<_> = (0..2)
+                .map(|_| {
+                    let (jobs, done) = (jobs.clone(), done.clone());
+                    thread::spawn(move || {
+                        jobs.serve(|| {
+                            *lock(&done.0) += 1;
+                            done.1.notify_one();
+                        })
+                    })
+                })
+                .collect();
             for key in &keys()[..2] {
                 let at_once = at_once.clone();
                 jobs.push(job(*key, Class::Slow, move || {
@@ -274,20 +291,7 @@ mod tests {
                     at_once.fetch_sub(1, Relaxed);
                 }));
             }
-            let done =
-                loom::sync::Arc::new((loom::sync::Mutex::new(0), loom::sync::Condvar::new()));
-            let threads: Vec<_> = (0..2)
-                .map(|_| {
-                    let (jobs, done) = (jobs.clone(), done.clone());
-                    thread::spawn(move || {
-                        jobs.serve(|| {
-                            *done.0.lock().unwrap() += 1;
-                            done.1.notify_one();
-                        })
-                    })
-                })
-                .collect();
-            let mut n = done.0.lock().unwrap();
+            let mut n = lock(&done.0);
             while *n < 2 {
                 n = done.1.wait(n).unwrap();
             }

@@ -1,0 +1,34 @@
+//! Builds the libuv side of the benches, if its headers and library are there.
+
+use std::path::Path;
+
+fn main() {
+    println!("cargo:rustc-check-cfg=cfg(libuv)");
+    println!("cargo:rerun-if-changed=src/sys/libuv.c");
+    println!("cargo:rerun-if-changed=/usr/include/uv.h");
+    println!("cargo:rerun-if-env-changed=LIBUV_PREFIX");
+    let prefix = std::env::var("LIBUV_PREFIX").ok();
+    let include = match &prefix {
+        Some(prefix) => format!("{prefix}/include"),
+        None => "/usr/include".to_owned(),
+    };
+    if !Path::new(&include).join("uv.h").exists() {
+        return;
+    }
+    let built = cc::Build::new()
+        .file("src/sys/libuv.c")
+        .include(&include)
+        .opt_level(2)
+        .define("NDEBUG", None)
+        .try_compile("tidegate_bench_libuv");
+    match built {
+        Ok(()) => {
+            if let Some(prefix) = prefix {
+                println!("cargo:rustc-link-search=native={prefix}/lib");
+            }
+            println!("cargo:rustc-link-lib=uv");
+            println!("cargo:rustc-cfg=libuv");
+        }
+        Err(e) => println!("cargo:warning=libuv is left out: {e}"),
+    }
+}
