@@ -86,13 +86,12 @@ impl Reactor {
     }
 
     /// Asks the kernel and turns its events into bits and queue places. Runs no
-    /// callback.
-    pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// callback. `before` is the clock of now.
+    pub(crate) fn poll(&mut self, timeout: Option<Duration>, before: u64) -> io::Result<()> {
         self.emit(|| Event::Poll { timeout });
         if timeout != Some(Duration::ZERO) {
             self.metrics.blocking_polls += 1;
         }
-        let before = self.clock();
         self.busy = before.saturating_sub(self.polled_at);
         self.metrics.turn_lengths.add(self.busy);
         self.metrics.ready_depth = self.metrics.ready_depth.max(self.ready.len());

@@ -19,8 +19,8 @@ use crate::remote::{INBOX, Remote};
 use crate::sys::BackendFd;
 use crate::table::{Key, Table};
 use crate::tick::Ticks;
-use crate::timers::Timers;
-use crate::turn::{Core, Mode, Phase};
+use crate::timers::{self, Timers};
+use crate::turn::{Core, Dispatch, Mode, Phase};
 use crate::watch::Watches;
 
 /// The event loop: it owns every handle, closure and descriptor. Not `Send`;
@@ -75,6 +75,7 @@ impl Loop {
                 remote,
                 stop: false,
                 next: 0,
+                polled: 0,
                 opened: false,
                 reactor: Reactor::new(poll, table, limits),
             },
@@ -92,7 +93,8 @@ impl Loop {
             core.ticks.open_turn(core.reactor.limits.tick_budget);
             core.settle();
             core.reactor.phase = Phase::Timers;
-            core.run_timers();
+            core.reactor.now = core.reactor.clock();
+            timers::run_due(&mut Dispatch { core });
         }
         while core.may_turn() {
             core.turn(Mode::Default)?;
@@ -174,7 +176,7 @@ impl Loop {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn backend_timeout(&self) -> Option<Duration> {
-        self.core.timeout(Mode::Default)
+        self.core.timeout(Mode::Default, self.core.reactor.clock())
     }
 
     /// Whether anything is left that could call back: referenced handles,
@@ -217,10 +219,12 @@ struct Running<'a> {
 
 impl Running<'_> {
     fn enter(core: &mut Core) -> Running<'_> {
-        core.reactor.now = core.reactor.clock();
         let running = Running { core };
         // What calls from outside displaced; a loop with nothing to do takes no turn.
         running.core.empty_graveyard();
+        if !running.core.may_turn() {
+            running.core.reactor.now = running.core.reactor.clock();
+        }
         running
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, Mutex, Ordering, fence, lock};
 
 pub(crate) struct Mailbox<T> {
     queue: Mutex<Queue<T>>,
@@ -48,10 +48,18 @@ impl<T> Mailbox<T> {
     /// Whether the caller has to wake the owner. Whoever is told no may rely on it:
     /// the owner will look, and will see all that was written before this call.
     ///
-    /// A look at the flag before the exchange would be cheaper, and wrong: it could
-    /// run before the caller's own writes are seen, after the owner has looked.
+    /// The fence is what makes a look at the flag right, before the exchange that all
+    /// callers would fight for: without it the look could run before the caller's own
+    /// writes are seen, and the owner look in between. It meets the one in `collect`.
     pub(crate) fn must_wake(&self) -> bool {
-        !self.woken.swap(true, Ordering::AcqRel)
+        fence(Ordering::SeqCst);
+        self.must_wake_for_item()
+    }
+
+    /// The same after a [`push`](Mailbox::push), whose lock stands for the fence: if the
+    /// owner has looked since, this sees it; if not, it will find the item.
+    pub(crate) fn must_wake_for_item(&self) -> bool {
+        !self.woken.load(Ordering::Relaxed) && !self.woken.swap(true, Ordering::AcqRel)
     }
 
     /// The wake-up failed: the flag must not claim one that never came.
@@ -67,6 +75,7 @@ impl<T> Mailbox<T> {
     /// again.
     pub(crate) fn collect(&self, into: &mut VecDeque<T>) {
         self.woken.swap(false, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
         into.append(&mut lock(&self.queue).items);
     }
 
@@ -96,13 +105,15 @@ mod tests {
         loom::model(|| {
             let mailbox = Arc::new(Mailbox::new(8));
             let wakes = Arc::new(AtomicUsize::new(0));
-            let senders: Vec<_> = (0..2)
-                .map(|sender| {
+            let senders: Vec<_> = [2, 1]
+                .into_iter()
+                .enumerate()
+                .map(|(sender, items)| {
                     let (mailbox, wakes) = (mailbox.clone(), wakes.clone());
                     thread::spawn(move || {
-                        for n in 0..2 {
+                        for n in 0..items {
                             mailbox.push(|| (sender, n)).unwrap();
-                            if mailbox.must_wake() {
+                            if mailbox.must_wake_for_item() {
                                 wakes.fetch_add(1, Relaxed);
                             }
                         }
@@ -119,10 +130,8 @@ mod tests {
             if wakes.swap(0, Relaxed) > 0 {
                 mailbox.collect(&mut got);
             }
-            for sender in 0..2 {
-                let of_it: Vec<_> = got.iter().filter(|(s, _)| *s == sender).collect();
-                assert_eq!(of_it, [&(sender, 0), &(sender, 1)]);
-            }
+            let of = |sender| got.iter().filter(move |(s, _)| *s == sender).map(|(_, n)| *n);
+            assert!(of(0).eq([0, 1]) && of(1).eq([0]), "{got:?}");
         });
     }
 

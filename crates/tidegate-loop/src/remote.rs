@@ -118,7 +118,9 @@ impl Remote {
             (Err(Refused::Gone), Some(f)) => Err(PostError::LoopGone(f)),
             (Err(Refused::Full), Some(f)) => Err(PostError::Full(f)),
             _ => {
-                self.wake();
+                if self.0.posts.must_wake_for_item() {
+                    self.ring();
+                }
                 Ok(())
             }
         }
@@ -128,10 +130,14 @@ impl Remote {
     /// loop looks.
     pub fn wake(&self) {
         if self.0.posts.must_wake() {
-            if let Err(e) = self.0.waker.wake() {
-                self.0.posts.wake_failed();
-                log::error!(target: "tidegate::loop", "waking the loop failed: {e}");
-            }
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        if let Err(e) = self.0.waker.wake() {
+            self.0.posts.wake_failed();
+            log::error!(target: "tidegate::loop", "waking the loop failed: {e}");
         }
     }
 

@@ -134,6 +134,8 @@ pub(crate) struct Core {
     pub(crate) stop: bool,
     /// The next phase, a place in `TURN`.
     pub(crate) next: usize,
+    /// How many calls there were when the last poll returned.
+    pub(crate) polled: u64,
     /// The turn has begun.
     pub(crate) opened: bool,
     pub(crate) reactor: Reactor,
@@ -181,13 +183,12 @@ impl Core {
             || !self.is_alive()
     }
 
-    pub(crate) fn timeout(&self, mode: Mode) -> Option<Duration> {
+    pub(crate) fn timeout(&self, mode: Mode, clock: u64) -> Option<Duration> {
         if mode == Mode::NoWait || self.must_not_block() {
             return Some(Duration::ZERO);
         }
         let deadline = self.timers.next_deadline()?;
-        // From the clock, not from `now`: callbacks may have taken their time.
-        Some(Duration::from_nanos(deadline.saturating_sub(self.reactor.clock())))
+        Some(Duration::from_nanos(deadline.saturating_sub(clock)))
     }
 
     /// One turn, or what a panic left of it.
@@ -212,8 +213,10 @@ impl Core {
             Phase::Idle => hooks::run(&mut Dispatch { core: self }, Hook::Idle),
             Phase::Prepare => hooks::run(&mut Dispatch { core: self }, Hook::Prepare),
             Phase::Poll => {
-                let timeout = self.timeout(mode);
-                self.reactor.poll(timeout)?;
+                let before = self.reactor.clock();
+                let timeout = self.timeout(mode, before);
+                self.reactor.poll(timeout, before)?;
+                self.polled = self.reactor.calls;
             }
             Phase::Ready => self.run_ready(),
             Phase::Check => hooks::run(&mut Dispatch { core: self }, Hook::Check),
@@ -318,9 +321,13 @@ impl Core {
         }
     }
 
-    pub(crate) fn run_timers(&mut self) {
+    fn run_timers(&mut self) {
         if self.timers.next_deadline().is_some() || self.timers.has_due() {
-            self.reactor.now = self.reactor.clock();
+            // If nothing was called since the poll, its clock is good enough: what becomes
+            // due right now is for the next turn.
+            if self.reactor.calls != self.polled {
+                self.reactor.now = self.reactor.clock();
+            }
             timers::run_due(&mut Dispatch { core: self });
         }
     }
