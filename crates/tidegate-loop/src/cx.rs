@@ -67,6 +67,7 @@ impl<'a> Cx<'a> {
         Cx { core }
     }
 
+    #[cfg(feature = "work")]
     pub(crate) fn core(&self) -> &Core {
         self.core
     }

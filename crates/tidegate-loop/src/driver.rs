@@ -48,6 +48,8 @@ pub(crate) struct Reactor {
     pub(crate) alive: usize,
     /// Calls and kernel events so far, for who steps through the phases.
     pub(crate) calls: u64,
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) script: Option<crate::script::Script>,
     events: Events,
     poll: Poll,
 }
@@ -73,11 +75,17 @@ impl Reactor {
             phase: Phase::Outside,
             alive: 0,
             calls: 0,
+            #[cfg(any(test, feature = "test-util"))]
+            script: None,
             poll,
         }
     }
 
     pub(crate) fn clock(&self) -> u64 {
+        #[cfg(any(test, feature = "test-util"))]
+        if let Some(script) = &self.script {
+            return script.clock();
+        }
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
@@ -95,7 +103,7 @@ impl Reactor {
         self.busy = before.saturating_sub(self.polled_at);
         self.metrics.turn_lengths.add(self.busy);
         self.metrics.ready_depth = self.metrics.ready_depth.max(self.ready.len());
-        let polled = self.poll.poll(&mut self.events, timeout);
+        let polled = self.ask(timeout);
         self.now = self.clock();
         self.polled_at = self.now;
         self.metrics.idle += Duration::from_nanos(self.now.saturating_sub(before));
@@ -115,6 +123,8 @@ impl Reactor {
                 self.ready.push(key);
             }
         }
+        #[cfg(any(test, feature = "test-util"))]
+        self.follow_script(timeout)?;
         self.calls += self.batch as u64;
         self.metrics.events += self.batch as u64;
         if timeout == Some(Duration::ZERO) {
@@ -122,6 +132,34 @@ impl Reactor {
         }
         let events = self.batch;
         self.emit(|| Event::Polled { events });
+        Ok(())
+    }
+
+    /// The kernel's part of a poll. A script does not let it wait.
+    fn ask(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        #[cfg(any(test, feature = "test-util"))]
+        let timeout = if self.script.is_some() { Some(Duration::ZERO) } else { timeout };
+        self.poll.poll(&mut self.events, timeout)
+    }
+
+    /// The script's part: its events, or the end of the wait.
+    #[cfg(any(test, feature = "test-util"))]
+    fn follow_script(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Some(script) = self.script.clone() else { return Ok(()) };
+        match script.take() {
+            Some(events) => {
+                self.batch += events.len();
+                for (key, bits) in events {
+                    let mut d = Driver { r: self };
+                    d.assume(key, bits);
+                    d.queue(key);
+                }
+            }
+            None if self.batch == 0 => script.wait(timeout)?,
+            None => {}
+        }
+        self.now = self.clock();
+        self.polled_at = self.now;
         Ok(())
     }
 

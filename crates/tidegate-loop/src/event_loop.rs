@@ -54,6 +54,29 @@ impl Loop {
         Builder::default()
     }
 
+    /// For tests: a loop with a clock that stands still and a poller that says what it is
+    /// told, beside what the kernel says. Feature `test-util`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let (mut lp, _script) = Loop::scripted()?;
+    /// let mut days = 0;
+    /// lp.as_cx().interval(Duration::from_secs(86_400), move |cx, me| {
+    ///     days += 1;
+    ///     if days == 365 { cx.close(me).unwrap() }
+    /// });
+    /// lp.run()?; // a year, at once
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn scripted() -> io::Result<(Loop, crate::script::Script)> {
+        let mut lp = Loop::new()?;
+        let script = crate::script::Script::default();
+        lp.core.reactor.script = Some(script.clone());
+        Ok((lp, script))
+    }
+
     pub(crate) fn with_limits(limits: Limits) -> io::Result<Loop> {
         let poll = mio::Poll::new()?;
         let (id, generation) = loop_id::lease()?;

@@ -35,6 +35,8 @@ mod observe;
 mod pool;
 mod ready;
 mod remote;
+#[cfg(any(test, feature = "test-util"))]
+mod script;
 #[cfg(feature = "signal")]
 mod signal;
 mod sync;
@@ -57,6 +59,8 @@ pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer};
 pub use ready::Bits;
 pub use remote::{PostError, Remote};
+#[cfg(any(test, feature = "test-util"))]
+pub use script::Script;
 #[cfg(feature = "signal")]
 pub use signal::SignalKey;
 pub use sys::public::*;

@@ -3,17 +3,16 @@
 #![forbid(unsafe_code)]
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{
-    Condvar, Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering, fence},
-};
+use loom::sync;
 #[cfg(not(loom))]
-pub(crate) use std::sync::{
-    Condvar, Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering, fence},
-};
+use std::sync;
 
 use std::sync::PoisonError;
+
+#[cfg(feature = "work")]
+pub(crate) use sync::Condvar;
+pub(crate) use sync::atomic::{AtomicBool, Ordering, fence};
+pub(crate) use sync::{Mutex, MutexGuard};
 
 /// No user code runs while these locks are held, so a poisoned one is whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

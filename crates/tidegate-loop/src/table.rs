@@ -354,6 +354,31 @@ mod tests {
         assert_eq!(a.check(k), Err(KeyError::Closed));
     }
 
+    /// A million operations: a stale key never hits.
+    #[test]
+    fn a_million_operations_and_no_stale_key_hits() {
+        let mut t = Table::new(7, 1);
+        let (mut live, mut stale) = (Vec::new(), Vec::new());
+        let mut state = 1u64;
+        for n in 0..1_000_000u64 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let pick = (state >> 33) as usize;
+            if live.len() < 100 || (pick % 2 == 0 && live.len() < 1000) {
+                live.push((t.insert(&NOTHING, n, 0).unwrap(), n));
+            } else {
+                let (key, data) = live.swap_remove(pick % live.len());
+                assert_eq!(t.get(key).map(|s| s.data), Some(data));
+                assert!(t.remove(key).is_some());
+                stale.push(key);
+            }
+            if let Some(key) = stale.get(pick % stale.len().max(1)) {
+                assert!(t.get(*key).is_none() && t.by_token(key.token()).is_none());
+            }
+        }
+        assert!(stale.iter().all(|key| t.get(*key).is_none()));
+        assert!(live.iter().all(|(key, data)| t.get(*key).map(|s| s.data) == Some(*data)));
+    }
+
     proptest! {
         /// Against a map: live keys find their data, stale keys find nothing.
         #[test]

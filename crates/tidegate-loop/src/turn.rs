@@ -283,6 +283,7 @@ impl Core {
             return;
         }
         let call = if mark == Bits::QUEUED {
+            let bits = bits.readiness();
             self.reactor.emit(|| Event::Ready { key, kind: kind.name, bits });
             kind.ready
         } else {

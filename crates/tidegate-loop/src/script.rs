@@ -1,0 +1,233 @@
+//! For tests: a clock that stands still until it is told, and a poller that says what it
+//! is told, beside what the kernel says.
+//!
+//! A scripted loop never waits. Where a poll would, the clock jumps to the end of the
+//! wait; where it would wait for ever, `run` ends with an error, so that no test hangs.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::ready::Bits;
+use crate::table::Key;
+
+#[derive(Default)]
+struct State {
+    now: u64,
+    /// One batch for each poll.
+    batches: VecDeque<Vec<(Key, Bits)>>,
+}
+
+/// What a scripted loop is told. Made with it by
+/// [`Loop::scripted`](crate::Loop::scripted); clones are the same script.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_loop::{AsCx, Loop};
+/// let (mut lp, script) = Loop::scripted()?;
+/// lp.as_cx().timer(Duration::from_secs(3600), |cx, _| assert_eq!(cx.now().as_secs(), 3600));
+/// lp.run()?; // at once
+/// assert_eq!(script.now(), Duration::from_secs(3600));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Script(Rc<RefCell<State>>);
+
+impl Script {
+    /// What the clock shows.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.borrow().now)
+    }
+
+    /// Moves the clock on; also inside a callback, as if that took so long.
+    pub fn advance(&self, by: Duration) {
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        let now = &mut self.0.borrow_mut().now;
+        *now = now.saturating_add(by);
+    }
+
+    /// What the next poll that has no batch yet says: these handles, in this order.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Bits, Kind, Loop};
+    /// static BELL: Kind = Kind {
+    ///     name: "bell",
+    ///     ready: |d, key, _| {
+    ///         assert_eq!(d.driver().bits(key), Bits::READABLE);
+    ///         d.driver().free(&BELL, key);
+    ///     },
+    ///     pending: |_, _, _| {},
+    ///     close: |_, _, _| Ok(()),
+    ///     closed: |_, _, _| {},
+    ///     describe: |_, _, _| String::new(),
+    /// };
+    /// let (mut lp, script) = Loop::scripted()?;
+    /// let key = lp.as_cx().driver().insert(&BELL, 0)?;
+    /// script.poll([(key, Bits::READABLE)]);
+    /// lp.run()?;
+    /// assert_eq!(lp.metrics().turns, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn poll(&self, events: impl IntoIterator<Item = (Key, Bits)>) {
+        self.0.borrow_mut().batches.push_back(events.into_iter().collect());
+    }
+
+    pub(crate) fn clock(&self) -> u64 {
+        self.0.borrow().now
+    }
+
+    /// The next batch. `None` and nothing from the kernel: the wait is over at once, or
+    /// would have no end.
+    pub(crate) fn take(&self) -> Option<Vec<(Key, Bits)>> {
+        self.0.borrow_mut().batches.pop_front()
+    }
+
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match timeout {
+            Some(timeout) => {
+                self.advance(timeout);
+                Ok(())
+            }
+            None => Err(io::Error::other("the script is over, and nothing would end this poll")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::{AsCx, Event, Kind, Loop, Moment, Observer, Phase};
+
+    const S: Duration = Duration::from_secs(1);
+
+    /// One line for each event, with its time.
+    #[derive(Clone, Default)]
+    struct Trace(Rc<RefCell<Vec<String>>>);
+
+    impl Observer for Trace {
+        fn event(&mut self, at: &Moment, event: &Event<'_>) {
+            if !matches!(event, Event::PhaseEnd { .. }) {
+                self.0.borrow_mut().push(format!("{}s {event}", at.elapsed.as_secs_f64()));
+            }
+        }
+    }
+
+    impl Trace {
+        fn say(&self, text: impl Into<String>) {
+            self.0.borrow_mut().push(text.into());
+        }
+    }
+
+    static BELL: Kind = Kind {
+        name: "bell",
+        ready: |d, key, n| {
+            let turn = d.cx().turn();
+            let trace = d.cx().parts::<Option<Trace>>().0.clone();
+            if let Some(trace) = trace {
+                trace.say(format!("bell {n} rings in turn {turn}"));
+            }
+            if n > 0 {
+                d.driver().close(key);
+            }
+        },
+        pending: |_, _, _| {},
+        close: |_, _, _| Ok(()),
+        closed: |d, key, n| {
+            let trace = d.cx().parts::<Option<Trace>>().0.clone();
+            if let Some(trace) = trace {
+                trace.say(format!("bell {n} closed"));
+            }
+            d.driver().free(&BELL, key);
+        },
+        describe: |_, _, _| String::new(),
+    };
+
+    /// Two turns with events, timers and hooks, as one text; no kernel, no sleep.
+    #[test]
+    fn a_run_as_a_text() {
+        let (mut lp, script) = Loop::scripted().unwrap();
+        let trace = Trace::default();
+        lp.observe(trace.clone());
+        let mut cx = lp.as_cx();
+        *cx.parts::<Option<Trace>>().0 = Some(trace.clone());
+        let keys = [1, 2].map(|n| cx.driver().insert(&BELL, n).unwrap());
+        let said = trace.clone();
+        cx.timer(S * 5, move |cx, _| said.say(format!("timer in {}", cx.phase())));
+        let said = trace.clone();
+        cx.check(move |cx, me| {
+            said.say(format!("check in {}", cx.phase()));
+            cx.close(me).unwrap();
+        });
+        script.poll([(keys[1], Bits::READABLE), (keys[0], Bits::READABLE)]);
+        lp.run().unwrap();
+        let [second, first] = [keys[1], keys[0]].map(|k| format!("{k:?}"));
+        let expected = format!(
+            "0s turn
+0s poll, at most 5s
+0s polled 2
+0s ready bell {second} readable
+bell 2 rings in turn 1
+0s ready bell {first} readable
+bell 1 rings in turn 1
+check in check
+bell 2 closed
+bell 1 closed
+0s turn
+0s poll, at most 5s
+5s polled 0
+timer in timers"
+        );
+        assert_eq!(trace.0.borrow().join("\n"), expected);
+    }
+
+    /// To the nanosecond: not early, in the turn that it is due, in order.
+    #[test]
+    fn timers_by_a_clock_that_stands_still() {
+        let (mut lp, script) = Loop::scripted().unwrap();
+        let fired = Rc::new(RefCell::new(Vec::new()));
+        for nanos in [7, 3, 3, 1_000_000_007] {
+            let fired = fired.clone();
+            lp.as_cx().timer(Duration::from_nanos(nanos), move |cx, _| {
+                fired.borrow_mut().push(cx.now().as_nanos());
+            });
+        }
+        lp.run().unwrap();
+        assert_eq!(*fired.borrow(), [3, 3, 7, 1_000_000_007]);
+        assert_eq!(script.now(), Duration::from_nanos(1_000_000_007));
+    }
+
+    /// A slow callback does not make an interval catch up.
+    #[test]
+    fn missed_shots_are_not_made_up_for() {
+        let (mut lp, script) = Loop::scripted().unwrap();
+        let at = Rc::new(RefCell::new(Vec::new()));
+        let (seen, slow) = (at.clone(), script.clone());
+        lp.as_cx().interval(S, move |cx, me| {
+            seen.borrow_mut().push(slow.now().as_millis());
+            match seen.borrow().len() {
+                1 => slow.advance(S * 3 + S / 2),
+                4 => cx.close(me).unwrap(),
+                _ => {}
+            }
+        });
+        lp.run().unwrap();
+        // Armed before the call that took 3.5 s: that shot is late, the next is whole.
+        assert_eq!(*at.borrow(), [1000, 4500, 5500, 6500]);
+    }
+
+    #[test]
+    fn a_script_that_is_over_is_an_error_and_no_hang() {
+        let (mut lp, _script) = Loop::scripted().unwrap();
+        let key = lp.as_cx().driver().insert(&BELL, 0).unwrap();
+        assert!(lp.run().unwrap_err().to_string().contains("the script is over"));
+        assert_eq!(lp.as_cx().phase(), Phase::Outside);
+        lp.as_cx().driver().free(&BELL, key);
+        lp.run().unwrap();
+    }
+}
