@@ -167,7 +167,7 @@ fn tick_budget_is_carried_over_in_order() {
 
 /// libuv 4, 5: `stop` ends the run after its turn; before `run` it runs nothing.
 #[test]
-fn libuv_5_loop_stop_before_run() {
+fn libuv_05_loop_stop_before_run() {
     let mut lp = guarded();
     let log = Log::default();
     lp.as_cx().timer(ZERO, add(&log, "fired"));
@@ -180,7 +180,7 @@ fn libuv_5_loop_stop_before_run() {
 
 /// libuv 3: an empty loop is dead and does not block.
 #[test]
-fn libuv_3_loop_alive() {
+fn libuv_03_loop_alive() {
     let mut lp = Loop::new().unwrap();
     assert!(!lp.is_alive());
     lp.run().unwrap();

@@ -1,6 +1,9 @@
 #![doc = include_str!("../../../README.md")]
 #![deny(unsafe_code)]
 
+#[cfg(doc)]
+pub mod manual;
+
 pub use tidegate_loop::*;
 pub use tidegate_net as net;
 pub use tidegate_stream as stream;

@@ -1,0 +1,3 @@
+//! Chapters to read. There is no code here.
+
+pub mod names;
