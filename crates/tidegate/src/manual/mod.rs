@@ -1,3 +1,4 @@
 //! Chapters to read. There is no code here.
+#![forbid(unsafe_code)]
 
 pub mod names;

@@ -63,3 +63,4 @@
 //! | `shutdown_cb` | `'finish'` | [`Handler::on_finish`](crate::net::Handler::on_finish) |
 //! | `close_cb`, a status in each callback | `'error'`, then `'close'` | [`Handler::on_close`](crate::net::Handler::on_close), with the reason, once |
 //! | `UV_ECONNREFUSED` | `err.code` | [`NetError::code`](crate::net::NetError::code), with stage, endpoints and time |
+#![forbid(unsafe_code)]
