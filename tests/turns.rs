@@ -396,3 +396,62 @@ fn an_interval_keeps_its_distance() {
     let apart: Vec<_> = shots.windows(2).map(|w| w[1] - w[0]).collect();
     assert!(apart.iter().all(|d| *d >= every - Duration::from_micros(500)), "{apart:?}");
 }
+
+/// A guard keeps the loop alive until it is dropped, in any thread; its name shows.
+#[test]
+fn a_keep_alive_is_a_reason_to_stay() {
+    let mut lp = guarded();
+    let stay = lp.as_cx().keep_alive("the importer").unwrap();
+    assert_eq!(lp.why_alive()[0].name, "the importer");
+    let remote = lp.as_cx().remote();
+    let (send, got) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        for n in 0..100 {
+            let send = send.clone();
+            remote.post(move |_| send.send(n).unwrap()).unwrap();
+        }
+        drop(stay);
+    });
+    lp.run().unwrap();
+    thread.join().unwrap();
+    assert!(got.try_iter().eq(0..100), "all of them ran before the loop ended");
+    assert_eq!(handles(&lp), 0);
+    // One that outlives its handle, and one that outlives its loop.
+    let closed = lp.as_cx().keep_alive("a").unwrap();
+    let orphan = lp.as_cx().keep_alive("b").unwrap();
+    lp.as_cx().close(&closed).unwrap();
+    drop(closed);
+    drop(lp);
+    drop(orphan);
+}
+
+/// A shared value is lent to one call at a time, comes back also by a panic, and is
+/// dropped when nobody has it.
+#[test]
+fn a_shared_value_is_lent_to_one_at_a_time() {
+    use tidegate::LeaseError;
+    let mut lp = guarded();
+    let value = Rc::new(Cell::new(0));
+    let shared = lp.as_cx().share(value.clone()).unwrap();
+    let mut cx = lp.as_cx();
+    let nested = cx.with(shared, |n, cx| {
+        n.set(1);
+        cx.with(shared, |_, _| ())
+    });
+    assert_eq!(nested, Ok(Err(LeaseError::Leased)));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _ = lp.as_cx().with(shared, |_, _| -> () { resume_unwind(Box::new("on purpose")) });
+    }));
+    assert!(panicked.is_err());
+    let mut cx = lp.as_cx();
+    assert_eq!(cx.with(shared, |n, _| n.get()), Ok(1), "it came back");
+    let closed = cx.with(shared, |n, cx| {
+        cx.close(shared).unwrap();
+        Rc::strong_count(n)
+    });
+    assert_eq!(closed, Ok(2), "not dropped under the one who has it");
+    assert_eq!(cx.with(shared, |_, _| ()), Err(LeaseError::Key(KeyError::Closed)));
+    lp.run().unwrap();
+    assert_eq!(Rc::strong_count(&value), 1);
+    assert!(!lp.is_alive(), "a value is no reason to stay");
+}

@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use slab::Slab;
+
 use crate::cx::{AsCx, Cx};
 use crate::driver::Reactor;
 use crate::hooks::Hooks;
@@ -89,6 +91,8 @@ impl Loop {
                 timers: Timers::default(),
                 hooks: Hooks::default(),
                 watches: Watches::default(),
+                values: Slab::new(),
+                keep_alives: Slab::new(),
                 #[cfg(feature = "signal")]
                 signals: Default::default(),
                 #[cfg(feature = "work")]

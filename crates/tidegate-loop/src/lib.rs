@@ -25,6 +25,7 @@ mod cx;
 mod driver;
 mod event_loop;
 mod hooks;
+mod keep_alive;
 mod layers;
 mod limits;
 mod loop_id;
@@ -37,10 +38,11 @@ mod ready;
 mod remote;
 #[cfg(any(test, feature = "test-util"))]
 mod script;
+mod shared;
 #[cfg(feature = "signal")]
 mod signal;
 mod sync;
-#[allow(unsafe_code)] // one system call that mio has no name for
+#[allow(unsafe_code)] // what the systems offer beyond mio
 mod sys;
 mod table;
 mod tick;
@@ -54,6 +56,7 @@ pub use cx::{AsCx, Cx};
 pub use driver::{Driver, Trigger};
 pub use event_loop::{HandleInfo, Loop, Step};
 pub use hooks::HookKey;
+pub use keep_alive::KeepAlive;
 pub use limits::{Builder, LimitError, Limits};
 pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer};
@@ -61,6 +64,7 @@ pub use ready::Bits;
 pub use remote::{PostError, Remote};
 #[cfg(any(test, feature = "test-util"))]
 pub use script::Script;
+pub use shared::{LeaseError, Shared};
 #[cfg(feature = "signal")]
 pub use signal::SignalKey;
 pub use sys::public::*;

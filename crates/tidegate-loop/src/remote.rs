@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 #[cfg(feature = "signal")]
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cx::Cx;
+use crate::keep_alive;
 use crate::mailbox::{Mailbox, Refused};
 use crate::table::{Key, Kind};
 use crate::turn::Dispatch;
@@ -47,6 +48,8 @@ pub struct Remote(Arc<Shared>);
 
 struct Shared {
     posts: Mailbox<Post>,
+    /// Guards that were dropped; never more than there were handles.
+    released: Mutex<Vec<Key>>,
     /// Signals that came, a bit for each number.
     #[cfg(feature = "signal")]
     raised: AtomicU64,
@@ -94,6 +97,7 @@ impl Remote {
         let waker = mio::Waker::new(poll.registry(), inbox.token())?;
         Ok(Remote(Arc::new(Shared {
             posts: Mailbox::new(limit),
+            released: Mutex::default(),
             #[cfg(feature = "signal")]
             raised: AtomicU64::new(0),
             waker,
@@ -141,6 +145,16 @@ impl Remote {
         }
     }
 
+    /// A [`KeepAlive`](crate::KeepAlive) was dropped.
+    pub(crate) fn release(&self, key: Key) {
+        self.0.released.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+        self.wake();
+    }
+
+    fn take_released(&self) -> Option<Key> {
+        self.0.released.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
     /// The same for a signal, from inside its handler: only atomics and one write.
     #[cfg(feature = "signal")]
     pub(crate) fn raise(&self, bit: u64) {
@@ -175,6 +189,9 @@ fn deliver(d: &mut Dispatch<'_>, _: Key, _: u64) {
     while let Some(post) = d.core.inbox.pop_front() {
         post(&mut d.cx());
         d.settle();
+    }
+    while let Some(key) = d.core.remote.take_released() {
+        keep_alive::release(d.core, key);
     }
     #[cfg(feature = "work")]
     crate::work::deliver(d);

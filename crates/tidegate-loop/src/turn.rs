@@ -32,10 +32,12 @@ use crate::closing::Buried;
 use crate::cx::Cx;
 use crate::driver::{Driver, Reactor};
 use crate::hooks::{self, Hook, Hooks};
+use crate::keep_alive::KeepAlives;
 use crate::layers::Layers;
 use crate::observe::Event;
 use crate::ready::Bits;
 use crate::remote::{Post, Remote};
+use crate::shared::Values;
 #[cfg(feature = "signal")]
 use crate::signal::Signals;
 use crate::table::Key;
@@ -124,6 +126,8 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) hooks: Hooks,
     pub(crate) watches: Watches,
+    pub(crate) values: Values,
+    pub(crate) keep_alives: KeepAlives,
     #[cfg(feature = "signal")]
     pub(crate) signals: Signals,
     #[cfg(feature = "work")]

@@ -1,0 +1,90 @@
+//! A reason to stay: something outside of the loop that will post to it.
+//!
+//! A [`Remote`] does not keep its loop alive, or none would ever end. Who is about to
+//! post takes a [`KeepAlive`], with a name that `why_alive` shows, and drops it after.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use slab::Slab;
+
+use crate::cx::Cx;
+use crate::driver::Driver;
+use crate::remote::Remote;
+use crate::table::{Key, Kind, TableFull};
+use crate::turn::Core;
+
+static KEEP_ALIVE: Kind = Kind {
+    name: "keep-alive",
+    ready: |_, _, _| {},
+    pending: |_, _, _| {},
+    close: |cx, key, _| {
+        release(cx.core_mut(), key);
+        Ok(())
+    },
+    closed: |d, key, _| release(d.core, key),
+    describe: |cx, _, n| cx.core_mut().keep_alives.get(n as usize).cloned().unwrap_or_default(),
+};
+
+pub(crate) type KeepAlives = Slab<String>;
+
+/// Keeps a loop alive until it is dropped, in whatever thread. Made by
+/// [`Cx::keep_alive`].
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop};
+/// let mut lp = Loop::new()?;
+/// let stay = lp.as_cx().keep_alive("the importer")?;
+/// let remote = lp.as_cx().remote();
+/// let importer = std::thread::spawn(move || {
+///     remote.post(|cx| println!("imported, says turn {}", cx.turn())).unwrap();
+///     drop(stay);
+/// });
+/// lp.run()?; // until the importer is done
+/// importer.join().unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct KeepAlive {
+    remote: Remote,
+    key: Key,
+}
+
+impl From<&KeepAlive> for Key {
+    fn from(k: &KeepAlive) -> Key {
+        k.key
+    }
+}
+
+impl Drop for KeepAlive {
+    fn drop(&mut self) {
+        self.remote.release(self.key);
+    }
+}
+
+impl fmt::Debug for KeepAlive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeepAlive").field(&self.key).finish()
+    }
+}
+
+impl Cx<'_> {
+    /// Keeps the loop alive until the answer is dropped. The name is what
+    /// [`why_alive`](Cx::why_alive) shows.
+    pub fn keep_alive(&mut self, name: impl Into<String>) -> Result<KeepAlive, TableFull> {
+        let remote = self.remote();
+        let core = self.core_mut();
+        let entry = core.keep_alives.vacant_entry();
+        let key = Driver { r: &mut core.reactor }.insert(&KEEP_ALIVE, entry.key() as u64)?;
+        entry.insert(name.into());
+        Ok(KeepAlive { remote, key })
+    }
+}
+
+/// Its end; of one that has ended already, nothing.
+pub(crate) fn release(core: &mut Core, key: Key) {
+    let mut d = Driver { r: &mut core.reactor };
+    if let Some(n) = d.data(key) {
+        core.keep_alives.try_remove(n as usize);
+        d.free(&KEEP_ALIVE, key);
+    }
+}

@@ -1,0 +1,173 @@
+//! Values that the loop keeps for several callbacks, and lends to one at a time.
+//!
+//! | value | `with` | `close` | lease ends |
+//! |---|---|---|---|
+//! | here | leased | gone | - |
+//! | leased | error | gone, at the lease's end | here |
+#![forbid(unsafe_code)]
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+
+use slab::Slab;
+
+use crate::closing::Buried;
+use crate::cx::{AsCx, Cx};
+use crate::driver::Driver;
+use crate::table::{Key, KeyError, Kind, TableFull};
+use crate::turn::Core;
+
+static SHARED: Kind = Kind {
+    name: "shared",
+    ready: |_, _, _| {},
+    pending: |_, _, _| {},
+    close: |cx, key, n| {
+        end(cx.core_mut(), key, n);
+        Ok(())
+    },
+    closed: |d, key, n| end(d.core, key, n),
+    describe: |_, _, _| "a shared value".into(),
+};
+
+/// `None` while it is leased.
+pub(crate) type Values = Slab<Option<Box<dyn Any>>>;
+
+/// Names a value that the loop keeps. Made by [`Cx::share`]; `Copy`, so every callback
+/// can have it. It does not keep the loop alive.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop};
+/// let mut lp = Loop::new()?;
+/// let count = lp.as_cx().share(0)?;
+/// for _ in 0..3 {
+///     lp.as_cx().next_tick(move |cx| {
+///         cx.with(count, |n, _cx| *n += 1).unwrap();
+///     });
+/// }
+/// lp.run()?;
+/// assert_eq!(lp.as_cx().with(count, |n, _| *n), Ok(3));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Shared<T> {
+    key: Key,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Shared<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Shared<T> {}
+
+impl<T> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shared").field(&self.key).finish()
+    }
+}
+
+impl<T> From<Shared<T>> for Key {
+    fn from(s: Shared<T>) -> Key {
+        s.key
+    }
+}
+
+/// Why a shared value cannot be lent.
+///
+/// ```
+/// use tidegate_loop::{AsCx, LeaseError, Loop};
+/// let mut lp = Loop::new()?;
+/// let value = lp.as_cx().share(1)?;
+/// lp.as_cx().with(value, |_, cx| {
+///     assert_eq!(cx.with(value, |_, _| ()), Err(LeaseError::Leased));
+/// }).unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum LeaseError {
+    /// A call further up has it.
+    Leased,
+    /// It was closed, or belongs to another loop.
+    Key(KeyError),
+}
+
+impl fmt::Display for LeaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LeaseError::Leased => f.write_str("the value is lent to a call further up"),
+            LeaseError::Key(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LeaseError {}
+
+impl Cx<'_> {
+    /// Gives a value to the loop, for callbacks to share. It is dropped with the loop,
+    /// or after [`close`](Cx::close).
+    pub fn share<T: 'static>(&mut self, value: T) -> Result<Shared<T>, TableFull> {
+        let core = self.core_mut();
+        let entry = core.values.vacant_entry();
+        let mut d = Driver { r: &mut core.reactor };
+        match d.insert(&SHARED, entry.key() as u64) {
+            Ok(key) => {
+                d.set_ref(key, false);
+                entry.insert(Some(Box::new(value)));
+                Ok(Shared { key, value: PhantomData })
+            }
+            Err(full) => {
+                d.bury(value);
+                Err(full)
+            }
+        }
+    }
+
+    /// Lends a shared value to `f`, which runs at once, with the loop beside it. In there
+    /// the value cannot be lent again; anything else can be done, also closing it.
+    pub fn with<T: 'static, R>(
+        &mut self,
+        shared: Shared<T>,
+        f: impl FnOnce(&mut T, &mut Cx<'_>) -> R,
+    ) -> Result<R, LeaseError> {
+        self.find(shared.key).map_err(LeaseError::Key)?;
+        let core = self.core_mut();
+        let n = Driver { r: &mut core.reactor }.data(shared.key).unwrap_or(u64::MAX);
+        let value = core.values.get_mut(n as usize).and_then(Option::take);
+        let mut lease = Lease { cx: self.as_cx(), key: shared.key, n, value };
+        let Lease { cx, value, .. } = &mut lease;
+        match value.as_mut().and_then(|v| v.downcast_mut()) {
+            Some(value) => Ok(f(value, cx)),
+            None => Err(LeaseError::Leased),
+        }
+    }
+}
+
+/// A value out of its place. Dropping it, also by a panic, puts it back.
+struct Lease<'a> {
+    cx: Cx<'a>,
+    key: Key,
+    n: u64,
+    value: Option<Box<dyn Any>>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let Some(value) = self.value.take() else { return };
+        let core = self.cx.core_mut();
+        let open = core.reactor.table.check(self.key).is_ok();
+        match core.values.get_mut(self.n as usize).filter(|_| open) {
+            Some(place) => *place = Some(value),
+            None => core.reactor.graveyard.bury(Buried::Other { _value: value }),
+        }
+    }
+}
+
+fn end(core: &mut Core, key: Key, n: u64) {
+    Driver { r: &mut core.reactor }.free(&SHARED, key);
+    if let Some(value) = core.values.try_remove(n as usize).flatten() {
+        core.reactor.graveyard.bury(Buried::Other { _value: value });
+    }
+}
