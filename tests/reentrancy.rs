@@ -20,6 +20,7 @@ enum Callback {
     Connect,
     Data,
     Drain,
+    Written,
     End,
     Finish,
     Close,
@@ -42,11 +43,12 @@ enum Action {
     PanicInTick,
 }
 
-const CALLBACKS: [Callback; 11] = [
+const CALLBACKS: [Callback; 12] = [
     Callback::Connection,
     Callback::Connect,
     Callback::Data,
     Callback::Drain,
+    Callback::Written,
     Callback::End,
     Callback::Finish,
     Callback::Close,
@@ -149,7 +151,7 @@ impl Handler for Probe {
         self.at(Callback::Data, s);
         if !self.client && first {
             // More than the kernel holds: full, and later a drain.
-            let _ = s.write_bytes(Bytes::from(vec![2u8; 12 << 20]));
+            let _ = s.write_id(vec![2u8; 12 << 20], 7);
         }
         if self.client && first {
             let plan = self.plan.clone();
@@ -162,6 +164,11 @@ impl Handler for Probe {
     fn on_drain(&mut self, s: &mut SocketCx<'_>) {
         self.at(Callback::Drain, s);
         s.end();
+    }
+
+    fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, _: Result<(), &Reason>) {
+        assert_eq!(id, 7);
+        self.at(Callback::Written, s);
     }
 
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
@@ -238,7 +245,7 @@ fn run(callback: Callback, action: Action) {
         let closes = seen.iter().filter(|c| **c == Callback::Close).count();
         assert_eq!(closes, 1, "{key:?}: {seen:?}");
         assert_eq!(seen.last(), Some(&Callback::Close), "{key:?}: {seen:?}");
-        for once in [Callback::Connect, Callback::End, Callback::Finish] {
+        for once in [Callback::Connect, Callback::Written, Callback::End, Callback::Finish] {
             assert!(seen.iter().filter(|c| **c == once).count() <= 1, "{key:?}: {seen:?}");
         }
     }
@@ -310,7 +317,7 @@ fn a_panic_closes_that_connection_and_says_so() {
     good.shutdown(std::net::Shutdown::Write).unwrap();
     turn_until(&mut lp, |_| log.lines().len() == 2);
     assert_eq!(read_to_end(&good), b"fine");
-    assert_eq!(read_to_end(&bad), b"");
+    assert!(was_reset(&bad), "this is no ordinary end");
 }
 
 /// A panic in `on_close` does not call it again.

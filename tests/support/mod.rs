@@ -112,6 +112,12 @@ pub fn read_to_end(mut s: &TcpStream) -> Vec<u8> {
     all
 }
 
+/// Whether the connection ended by a RST, after whatever came before.
+pub fn was_reset(mut s: &TcpStream) -> bool {
+    let end = s.read_to_end(&mut Vec::new());
+    end.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset)
+}
+
 /// Closes with a RST.
 pub fn reset(s: TcpStream) {
     socket2::SockRef::from(&s).set_linger(Some(Duration::ZERO)).unwrap();

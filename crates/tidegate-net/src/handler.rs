@@ -3,7 +3,7 @@
 //! One connection's callbacks, in order:
 //!
 //! ```text
-//! on_connect?  { on_data* on_end? }  beside  { on_drain* on_finish? }  on_close
+//! on_connect?  { on_data* on_end? }  beside  { (on_drain | on_written)* on_finish? }  on_close
 //! ```
 //! The two directions end each for itself: `on_data` may come after `on_finish`, and
 //! `on_drain` after `on_end`. `on_close` comes exactly once, whatever happens, and last.
@@ -11,7 +11,7 @@
 
 use tidegate_loop::Cx;
 
-use crate::error::{Close, NetError};
+use crate::error::{Close, NetError, Reason};
 use crate::incoming::Incoming;
 use crate::key::ServerKey;
 use crate::socket_cx::SocketCx;
@@ -49,6 +49,14 @@ pub trait Handler: 'static {
     /// after `end`.
     fn on_drain(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;
+    }
+
+    /// A write with an id is over: the kernel has all of it (which does not mean that the
+    /// peer read it), or never will, for the reason that `on_close` then gets. Exactly once
+    /// for each [`write_id`](SocketCx::write_id) that was accepted, in their order; after
+    /// the `on_drain` that the same write brought, before `on_finish` and `on_close`.
+    fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
+        let _ = (s, id, result);
     }
 
     /// The peer ended its side; every byte before was delivered. Writing is

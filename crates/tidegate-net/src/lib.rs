@@ -30,6 +30,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod chunk;
 mod connect;
 mod error;
 mod event;
@@ -47,6 +48,7 @@ mod socket_cx;
 mod sys;
 mod wire;
 
+pub use chunk::Chunk;
 pub use error::{AddressError, AddressFault, Close, ListenError, NetError, Reason, Scope, Stage};
 pub use event::{BatchEnd, NetEvent};
 pub use handler::{Handler, ServerHandler};

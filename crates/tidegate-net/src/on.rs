@@ -1,12 +1,13 @@
 //! Closures as a [`Handler`].
 #![forbid(unsafe_code)]
 
-use crate::error::Close;
+use crate::error::{Close, Reason};
 use crate::handler::Handler;
 use crate::socket_cx::SocketCx;
 
 type OnEvent<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>)>>;
 type OnData<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, &[u8])>>;
+type OnWritten<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, u64, Result<(), &Reason>)>>;
 type OnClose<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, Close)>>;
 
 /// A [`Handler`] made of closures. What is not set does nothing.
@@ -40,6 +41,7 @@ impl On {
             connect: None,
             data: None,
             drain: None,
+            written: None,
             end: None,
             finish: None,
             close: None,
@@ -59,6 +61,14 @@ impl On {
     /// [`Handler::on_drain`].
     pub fn drain(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
         On(self.0.drain(move |(), s| f(s)))
+    }
+
+    /// [`Handler::on_written`].
+    pub fn written(
+        self,
+        mut f: impl FnMut(&mut SocketCx<'_>, u64, Result<(), &Reason>) + 'static,
+    ) -> On {
+        On(self.0.written(move |(), s, id, result| f(s, id, result)))
     }
 
     /// [`Handler::on_end`].
@@ -92,6 +102,7 @@ pub struct OnWith<S> {
     connect: OnEvent<S>,
     data: OnData<S>,
     drain: OnEvent<S>,
+    written: OnWritten<S>,
     end: OnEvent<S>,
     finish: OnEvent<S>,
     close: OnClose<S>,
@@ -113,6 +124,15 @@ impl<S: 'static> OnWith<S> {
     /// [`Handler::on_drain`].
     pub fn drain(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
         self.drain = Some(Box::new(f));
+        self
+    }
+
+    /// [`Handler::on_written`].
+    pub fn written(
+        mut self,
+        f: impl FnMut(&mut S, &mut SocketCx<'_>, u64, Result<(), &Reason>) + 'static,
+    ) -> Self {
+        self.written = Some(Box::new(f));
         self
     }
 
@@ -154,6 +174,12 @@ impl<S: 'static> Handler for OnWith<S> {
         }
     }
 
+    fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
+        if let Some(f) = &mut self.written {
+            f(&mut self.state, s, id, result);
+        }
+    }
+
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
         if let Some(f) = &mut self.end {
             f(&mut self.state, s);
@@ -186,6 +212,9 @@ impl Handler for On {
     }
     fn on_drain(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_drain(s);
+    }
+    fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
+        self.0.on_written(s, id, result);
     }
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_end(s);

@@ -16,13 +16,13 @@ use std::net::{Shutdown, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use bytes::Bytes;
 use mio::Interest;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::{Bits, Dispatch, Driver, Key, Kind};
 use tidegate_stream::{Duplex, Effect, Flow, ReadState, Refused, WriteState};
 
+use crate::chunk::Chunk;
 use crate::connect;
 use crate::error::{Close, NetError, Reason, Scope, Stage};
 use crate::event::NetEvent;
@@ -70,21 +70,6 @@ pub(crate) enum Watched {
     Nothing,
     Reads,
     Both,
-}
-
-/// What a write brings.
-pub(crate) enum Payload<'a> {
-    Lent(&'a [u8]),
-    Shared(Bytes),
-}
-
-impl Payload<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Payload::Lent(b) => b,
-            Payload::Shared(b) => b,
-        }
-    }
 }
 
 pub(crate) struct Socket {
@@ -173,10 +158,28 @@ impl Socket {
     /// The end, for this reason: the descriptor is closed now, the user is told
     /// in the closing phase. Only the first reason counts.
     pub(crate) fn destroy(&mut self, d: &mut Driver<'_>, reason: Reason) {
+        // The peer must not take what it has for all there is.
+        if matches!(reason, Reason::WriteLimit { .. } | Reason::Panicked) {
+            self.linger_zero();
+        }
         if self.duplex.destroy(reason) {
             self.close_descriptor(d);
             d.close(self.key.0);
         }
+    }
+
+    /// Closing will send a RST.
+    fn linger_zero(&mut self) {
+        if let Some(stream) = &self.stream {
+            // Without it the end is a FIN: no worse than before.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// The end, by a RST.
+    pub(crate) fn reset(&mut self, d: &mut Driver<'_>) {
+        self.linger_zero();
+        self.destroy(d, Reason::Destroyed);
     }
 
     pub(crate) fn fail(&mut self, d: &mut Driver<'_>, stage: Stage, source: io::Error) {
@@ -198,7 +201,7 @@ impl Socket {
         &mut self,
         d: &mut Driver<'_>,
         shared: &mut Shared,
-        data: Payload<'_>,
+        data: Chunk<'_>,
     ) -> Flow {
         if !self.admit(d, shared) {
             return Flow::Closed;
@@ -250,7 +253,7 @@ impl Socket {
             }
         };
         if !shared.passed.down.is_empty() && self.admit(d, shared) {
-            self.send(d, Payload::Lent(&shared.passed.down));
+            self.send(d, Chunk::Lent(&shared.passed.down));
         }
         if let Err(e) = done {
             self.fail(d, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
@@ -258,7 +261,7 @@ impl Socket {
     }
 
     /// Tries the kernel first, if nothing waits before; queues the rest.
-    fn send(&mut self, d: &mut Driver<'_>, data: Payload<'_>) {
+    fn send(&mut self, d: &mut Driver<'_>, data: Chunk<'_>) {
         let bytes = data.bytes();
         let mut out = 0;
         if let Some(stream) = &self.stream {
@@ -279,8 +282,8 @@ impl Socket {
             return;
         }
         match data {
-            Payload::Lent(bytes) => self.duplex.write.push(&bytes[out..]),
-            Payload::Shared(bytes) => self.duplex.write.push_bytes(bytes.slice(out..)),
+            Chunk::Lent(bytes) => self.duplex.write.push(&bytes[out..]),
+            Chunk::Shared(bytes) => self.duplex.write.push_bytes(bytes.slice(out..)),
         }
         self.await_writable(d);
     }
@@ -663,6 +666,7 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 driver.emit(|| NetEvent::Finish { socket: key, remote });
                 call(d, key, |h, s| h.on_finish(s));
             }
+            Some(Effect::Written(id)) => call(d, key, |h, s| h.on_written(s, id, Ok(()))),
             _ => {
                 if s.duplex.is_done() {
                     s.destroy(&mut driver, Reason::Ended);
@@ -697,6 +701,16 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
         bytes_written: s.bytes_written,
     };
     if let Some(mut handler) = s.handler.take() {
+        while let Some((id, is_out)) = s.duplex.write.take_expected() {
+            let result = if is_out { Ok(()) } else { Err(&close.reason) };
+            let told = catch_unwind(AssertUnwindSafe(|| {
+                handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
+            }));
+            // The others, and the close, are still to be told.
+            if let Err(payload) = told {
+                d.driver().panic_later(payload);
+            }
+        }
         handler.on_close(&mut SocketCx::new(d.cx(), key), close);
     }
 }

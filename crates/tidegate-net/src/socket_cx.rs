@@ -9,11 +9,12 @@ use bytes::Bytes;
 use tidegate_loop::{AsCx, Bits, Cx, Driver, KeyError};
 use tidegate_stream::Flow;
 
+use crate::chunk::Chunk;
 use crate::error::Reason;
 use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
-use crate::socket::{Payload, Socket};
+use crate::socket::Socket;
 use crate::wire::{Filter, Wire};
 
 /// A connection, and the whole [`Cx`] beside it (it derefs to it).
@@ -116,7 +117,7 @@ impl<'a> SocketCx<'a> {
     /// Before the connection is made, writes queue. Beyond `write_limit` queued
     /// bytes the connection is destroyed.
     pub fn write(&mut self, data: &[u8]) -> Flow {
-        self.send(Payload::Lent(data))
+        self.send(Chunk::Lent(data))
     }
 
     /// As [`write`](SocketCx::write), but what the kernel does not take is kept
@@ -124,13 +125,51 @@ impl<'a> SocketCx<'a> {
     /// the kernel takes all of it, it is dropped in here: a `Bytes` over an owner of
     /// yours is the one value of yours that a call may drop.
     pub fn write_bytes(&mut self, data: Bytes) -> Flow {
-        self.send(Payload::Shared(data))
+        self.send(Chunk::Shared(data))
     }
 
-    fn send(&mut self, data: Payload<'_>) -> Flow {
+    fn send(&mut self, data: Chunk<'_>) -> Flow {
         let key = self.key;
         let (layer, mut d) = self.cx.parts::<Layer>();
         layer.with(&mut d, key, |s, d, shared| s.write(d, shared, data)).unwrap_or(Flow::Closed)
+    }
+
+    /// Writes, and tells [`on_written`](Handler::on_written) with this id when the kernel
+    /// has all of it, or never will. Exactly once, in the order of the writes; not at all
+    /// if the answer is [`Flow::Closed`], which says that nothing was accepted. Ids are
+    /// yours: they may repeat.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     let server = conn.server();
+    ///     conn.close_server(server).unwrap();
+    ///     let mut s = conn.accept(On::new().written(|s, id, result| {
+    ///         assert_eq!((id, result.is_ok()), (7, true));
+    ///         s.end();
+    ///     }));
+    ///     let _ = s.write_id("high water at noon", 7);
+    /// })?;
+    /// let at = lp.local_addr(server)?;
+    /// lp.connect(at, On::new());
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
+        let data = data.into();
+        self.with(|s, d, shared| {
+            let flow = s.write(d, shared, data);
+            if flow != Flow::Closed {
+                s.duplex.write.expect(id);
+                if s.duplex.write.has_effect() {
+                    d.pend(s.key.into());
+                }
+            }
+            flow
+        })
+        .unwrap_or(Flow::Closed)
     }
 
     /// Reads nothing more, from now on: not even a chunk that is in the kernel
@@ -181,6 +220,13 @@ impl<'a> SocketCx<'a> {
     /// comes in the closing phase.
     pub fn destroy(&mut self) {
         self.with(|s, d, _| s.destroy(d, Reason::Destroyed));
+    }
+
+    /// Closes the connection now with a RST: the peer is told that this is no ordinary
+    /// end, and what it has not read yet is lost. Otherwise as
+    /// [`destroy`](SocketCx::destroy).
+    pub fn reset(&mut self) {
+        self.with(|s, d, _| s.reset(d));
     }
 
     /// Replaces the handler, from the next callback on. The old one is dropped

@@ -9,6 +9,9 @@
 //! | Failed | refused | - | - | - | - | Destroyed |
 //! | Destroyed | refused | - | - | - | - | - |
 //!
+//! A write may carry an id: `expect` after its `push`, and `Written` tells it when the
+//! last of its bytes is out. What never went out is told by `take_expected`, in order.
+//!
 //! `push` and `flow` are apart, so that a driver can try the kernel between
 //! them: what the kernel took at once never counts against the mark (rules W3
 //! and W4 of Node's streams).
@@ -59,6 +62,8 @@ pub enum Flow {
 pub enum Effect {
     /// The queue is empty after it was full.
     Drain,
+    /// The write with this id is out, and everything before it.
+    Written(u64),
     /// The end is out, and everything before it.
     Finish,
 }
@@ -132,8 +137,22 @@ pub struct WriteState {
     corked: u32,
     full: bool,
     state: State,
-    due: Option<Effect>,
+    due: Option<Due>,
+    /// Bytes of the queue that are out, in all.
+    out: u64,
+    /// Ids that wait, each with what must be out.
+    expected: VecDeque<(u64, u64)>,
 }
+
+/// What is due beside completions: these two exclude each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Due {
+    Drain,
+    Finish,
+}
+
+/// What an id costs that waits.
+const EXPECTED: usize = size_of::<(u64, u64)>();
 
 impl WriteState {
     /// `high_water_mark`: queued bytes at which writing should stop, reached
@@ -151,6 +170,8 @@ impl WriteState {
             full: false,
             state: State::Open,
             due: None,
+            out: 0,
+            expected: VecDeque::new(),
         }
     }
 
@@ -205,6 +226,37 @@ impl WriteState {
         }
     }
 
+    /// The write that was just made has this id. If nothing of it is queued, it is out
+    /// already.
+    ///
+    /// ```
+    /// use tidegate_stream::{Effect, WriteState};
+    /// let mut w = WriteState::new(1 << 16, 1 << 20);
+    /// w.push(b"tide");
+    /// w.expect(7);
+    /// w.advance(3);
+    /// assert_eq!(w.take_effect(), None);
+    /// w.advance(1);
+    /// assert_eq!(w.take_effect(), Some(Effect::Written(7)));
+    /// ```
+    pub fn expect(&mut self, id: u64) {
+        self.held += EXPECTED;
+        self.expected.push_back((self.out + self.len as u64, id));
+    }
+
+    /// The next id that waits, and whether its bytes are out. For a stream that is
+    /// over: nothing is told of it any more but this.
+    pub fn take_expected(&mut self) -> Option<(u64, bool)> {
+        let (end, id) = self.expected.pop_front()?;
+        self.held -= EXPECTED;
+        Some((id, end <= self.out))
+    }
+
+    fn is_written(&self) -> bool {
+        self.state != State::Destroyed
+            && self.expected.front().is_some_and(|(end, _)| *end <= self.out)
+    }
+
     /// The answer to the write that was just made: by what is queued *now*,
     /// after the driver tried the kernel.
     #[inline]
@@ -234,7 +286,9 @@ impl WriteState {
     /// The first `n` queued bytes are out.
     pub fn advance(&mut self, n: usize) {
         debug_assert!(n <= self.len, "more was sent than was queued");
-        self.len -= n.min(self.len);
+        let n = n.min(self.len);
+        self.len -= n;
+        self.out += n as u64;
         self.sent += n;
         while let Some(first) = self.queue.front() {
             let size = first.bytes().len();
@@ -248,7 +302,7 @@ impl WriteState {
         if self.len == 0 {
             self.sent = 0;
             if self.full && self.state == State::Open {
-                self.due = Some(Effect::Drain);
+                self.due = Some(Due::Drain);
             }
             self.full = false;
         }
@@ -279,7 +333,7 @@ impl WriteState {
     pub fn fin_sent(&mut self) {
         if self.wants_fin() {
             self.state = State::Finished;
-            self.due = Some(Effect::Finish);
+            self.due = Some(Due::Finish);
         }
     }
 
@@ -298,20 +352,27 @@ impl WriteState {
         self.due = None;
     }
 
-    /// The next thing to tell the user, once.
+    /// The next thing to tell the user, once: a drain before the completion of the
+    /// write that made it (W5), the finish after all of them (W12).
     pub fn take_effect(&mut self) -> Option<Effect> {
-        if self.due == Some(Effect::Drain) && self.len > 0 {
-            // Somebody wrote before it could be told: it is not empty any more.
+        if self.due == Some(Due::Drain) {
             self.due = None;
+            if self.len == 0 {
+                return Some(Effect::Drain);
+            }
+            // Somebody wrote before it could be told: it is not empty any more.
             self.full = true;
         }
-        self.due.take()
+        if self.is_written() {
+            return self.take_expected().map(|(id, _)| Effect::Written(id));
+        }
+        self.due.take().map(|_| Effect::Finish)
     }
 
     /// Whether [`take_effect`](Self::take_effect) has something.
     #[inline]
     pub fn has_effect(&self) -> bool {
-        self.due.is_some()
+        self.due.is_some() || self.is_written()
     }
 
     /// Holds writes back until [`uncork`](Self::uncork), so that they leave
@@ -431,6 +492,7 @@ mod tests {
     enum Op {
         Push(usize),
         PushBytes(usize),
+        PushId(usize),
         Advance(usize),
         End,
         Fin,
@@ -444,6 +506,7 @@ mod tests {
         prop_oneof![
             6 => (0usize..3000).prop_map(Op::Push),
             3 => (0usize..3000).prop_map(Op::PushBytes),
+            3 => (0usize..3000).prop_map(Op::PushId),
             6 => (0usize..5000).prop_map(Op::Advance),
             1 => Just(Op::End),
             1 => Just(Op::Fin),
@@ -463,9 +526,12 @@ mod tests {
             let (mut model, mut next) = (Vec::<u8>::new(), 0u8);
             let (mut fulls, mut drains, mut ended, mut finished) = (0, 0, false, 0);
             let mut owed = false;
+            // Ids with the bytes that must be out; how many are; and what was told.
+            let (mut ids, mut out, mut told) = (Vec::new(), 0, Vec::new());
+            let mut pushed = 0;
             for op in ops {
                 match op {
-                    Op::Push(n) | Op::PushBytes(n) => {
+                    Op::Push(n) | Op::PushBytes(n) | Op::PushId(n) => {
                         let data: Vec<u8> = (0..n).map(|_| { next = next.wrapping_add(1); next }).collect();
                         if w.admit().is_err() {
                             prop_assert!(ended || w.held() > 20_000);
@@ -473,7 +539,12 @@ mod tests {
                         }
                         prop_assert!(!ended);
                         model.extend(&data);
+                        pushed += n;
                         if matches!(op, Op::Push(_)) { w.push(&data) } else { w.push_bytes(data.into()) }
+                        if matches!(op, Op::PushId(_)) {
+                            ids.push(pushed);
+                            w.expect(ids.len() as u64 - 1);
+                        }
                         let full = w.flow() == Flow::Full;
                         prop_assert_eq!(full, model.len() >= 4096);
                         if full && !owed { owed = true; fulls += 1 }
@@ -485,6 +556,7 @@ mod tests {
                         prop_assert!(model.starts_with(&queued));
                         let n = n.min(queued.len());
                         model.drain(..n);
+                        out += n;
                         w.advance(n);
                     }
                     Op::End => ended |= w.end(),
@@ -498,6 +570,10 @@ mod tests {
                             owed = false;
                             drains += 1;
                         }
+                        Some(Effect::Written(id)) => {
+                            prop_assert!(ids[id as usize] <= out);
+                            told.push(id);
+                        }
                         Some(Effect::Finish) => { prop_assert!(ended && model.is_empty()); finished += 1 }
                         None => {}
                     },
@@ -506,6 +582,14 @@ mod tests {
                 prop_assert!(w.held() + 5000 >= w.len());
             }
             prop_assert!(drains <= fulls && finished <= 1);
+            // Over: whoever was not told is told now, rightly; all in order, once.
+            w.destroy();
+            prop_assert_eq!(w.take_effect(), None);
+            while let Some((id, is_out)) = w.take_expected() {
+                prop_assert_eq!(is_out, ids[id as usize] <= out);
+                told.push(id);
+            }
+            prop_assert!(told.iter().copied().eq(0..ids.len() as u64));
         }
     }
 }

@@ -1,0 +1,61 @@
+//! [`Chunk`]: bytes to write, lent or shared.
+#![forbid(unsafe_code)]
+
+use bytes::Bytes;
+
+/// Bytes to write. Lent ones are copied as far as the kernel does not take them at
+/// once; shared ones are kept without a copy (from 1 KiB on).
+///
+/// ```
+/// use bytes::Bytes;
+/// use tidegate_net::Chunk;
+/// let (lent, shared): (Chunk<'_>, Chunk<'_>) = (b"tide".into(), Bytes::from("tide").into());
+/// assert_eq!(lent.bytes(), shared.bytes());
+/// ```
+#[derive(Clone, Debug)]
+pub enum Chunk<'a> {
+    /// Lent for the call.
+    Lent(&'a [u8]),
+    /// Shared with whoever made it.
+    Shared(Bytes),
+}
+
+impl Chunk<'_> {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Chunk::Lent(b) => b,
+            Chunk::Shared(b) => b,
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for Chunk<'a> {
+    fn from(b: &'a [u8]) -> Chunk<'a> {
+        Chunk::Lent(b)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Chunk<'a> {
+    fn from(b: &'a [u8; N]) -> Chunk<'a> {
+        Chunk::Lent(b)
+    }
+}
+
+impl<'a> From<&'a str> for Chunk<'a> {
+    fn from(b: &'a str) -> Chunk<'a> {
+        Chunk::Lent(b.as_bytes())
+    }
+}
+
+impl From<Bytes> for Chunk<'_> {
+    fn from(b: Bytes) -> Self {
+        Chunk::Shared(b)
+    }
+}
+
+impl From<Vec<u8>> for Chunk<'_> {
+    fn from(b: Vec<u8>) -> Self {
+        Chunk::Shared(b.into())
+    }
+}
