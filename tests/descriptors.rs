@@ -140,3 +140,16 @@ fn a_listener_that_fails_for_good_does_not_spin() {
     assert!((1..=5).contains(&errors.get()), "{} errors", errors.get());
     assert!(lp.metrics().turns < 30, "{} turns", lp.metrics().turns);
 }
+
+/// A loop that could not be made leaves nothing behind, also no id.
+#[test]
+fn loops_that_cannot_be_made_use_nothing_up() {
+    let _alone = alone();
+    // One descriptor is not enough for a poller and its waker; poll(2) itself needs none.
+    let enough_for_one = u64::from(!cfg!(mio_unsupported_force_poll_poll));
+    let before = set_limit(next_descriptor() + enough_for_one);
+    let failed = (0..5_000).filter(|_| Loop::new().is_err()).count();
+    set_limit(before);
+    assert_eq!(failed, 5_000);
+    Loop::new().unwrap();
+}

@@ -17,7 +17,7 @@ static BELL: Kind = Kind {
     ready: |_, _, _| {},
     pending: |_, _, _| {},
     close: |cx, key, _| {
-        cx.driver().close(key);
+        cx.driver().close(&BELL, key);
         Ok(())
     },
     closed: |d, key, _| d.driver().free(&BELL, key),
@@ -29,7 +29,7 @@ static PANICS: Kind = Kind {
     ready: |_, _, _| {},
     pending: |_, _, _| {},
     close: |cx, key, _| {
-        cx.driver().close(key);
+        cx.driver().close(&PANICS, key);
         Ok(())
     },
     closed: |_, _, _| resume_unwind(Box::new("on purpose")),
@@ -53,26 +53,25 @@ fn readiness_is_all_that_can_be_assumed_or_forgotten() {
     assert_eq!(handles(&lp), 0);
 }
 
-/// A timer or a hook closed by the driver is closed; freed as another kind, it is not.
+/// What is of another kind belongs to another layer: it is neither freed nor closed.
 #[test]
-fn handles_of_the_loop_cannot_be_broken() {
+fn handles_of_others_cannot_be_broken() {
     let mut lp = guarded();
     let ran = Rc::new(Cell::new(0));
     let (a, b) = (ran.clone(), ran.clone());
     let mut cx = lp.as_cx();
     let timer = cx.timer(Duration::from_millis(1), move |_, _| a.set(a.get() + 1));
-    let hook = cx.prepare(move |_, _| b.set(b.get() + 1));
-    cx.driver().free(&BELL, timer.into());
-    assert!(cx.is_open(timer));
-    cx.driver().close(timer.into());
-    cx.driver().close(hook.into());
-    // What keeps it running for a while.
-    cx.timer(Duration::from_millis(5), |_, _| {});
-    lp.run_once().unwrap();
-    let first = ran.get();
+    let hook = cx.prepare(move |cx, me| {
+        b.set(b.get() + 1);
+        cx.close(me).unwrap();
+    });
+    let keys: [Key; 2] = [timer.into(), hook.into()];
+    for key in keys {
+        cx.driver().free(&BELL, key);
+        assert!(!cx.driver().close(&BELL, key) && cx.is_open(key) && !cx.is_closing(key));
+    }
     lp.run().unwrap();
-    assert_eq!(ran.get(), first, "nothing is called after its close");
-    assert_eq!(handles(&lp), 0);
+    assert_eq!((ran.get(), handles(&lp)), (2, 0));
 }
 
 /// The inbox is the loop's own.
@@ -96,7 +95,8 @@ fn the_inbox_cannot_be_closed() {
     let inbox = keys.0.get().unwrap();
     let mut cx = lp.as_cx();
     cx.driver().free(&BELL, inbox);
-    assert!(!cx.driver().close(inbox));
+    assert!(!cx.driver().close(&BELL, inbox));
+    assert_eq!(cx.close(inbox), Err(KeyError::Closed));
     cx.close_all();
     let (send, got) = std::sync::mpsc::channel();
     remote.post(move |_| send.send(()).unwrap()).unwrap();

@@ -156,28 +156,6 @@ fn a_destroyed_connection_tells_nothing() {
     assert_eq!(seen.get(), Some((Some(at), 3)), "the close has both");
 }
 
-/// A layer's key given to the driver: the end comes all the same, whole.
-#[test]
-fn closing_a_socket_behind_the_layers_back() {
-    let mut lp = guarded();
-    let log = Log::default();
-    let l = log.clone();
-    let server = lp
-        .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
-            let mut s = conn.accept(On::new().close(told(&l)));
-            let key = s.key();
-            s.driver().close(key.into());
-        })
-        .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
-    lp.run().unwrap();
-    assert_eq!(log.lines(), ["destroyed"]);
-    assert_eq!(read_to_end(&c), b"");
-    assert_eq!(handles(&lp), 0);
-}
-
 /// Closing a server twice is an error, also while it waits for its connections.
 #[test]
 fn closing_a_server_twice() {

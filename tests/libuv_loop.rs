@@ -550,7 +550,7 @@ fn pending_is_bounded() {
             if turns.borrow().len() < 30 {
                 driver.pend(key);
             } else {
-                driver.close(key);
+                driver.close(&AGAIN, key);
             }
         },
         close: |_, _, _| Ok(()),
@@ -594,4 +594,49 @@ fn a_million_timers() {
     }
     lp.run().unwrap();
     assert_eq!(fired.get(), 750_000);
+}
+
+/// A hook that closes all of its phase and panics leaves no stale place: the next one that
+/// is started runs in its first turn.
+#[test]
+fn a_hook_after_a_panic_that_closed_them_all() {
+    let mut lp = guarded();
+    lp.as_cx().prepare(|cx, me| {
+        cx.close(me).unwrap();
+        std::panic::resume_unwind(Box::new("on purpose"));
+    });
+    lp.as_cx().idle(|cx, me| {
+        if cx.turn() > 2 {
+            cx.close(me).unwrap();
+        }
+    });
+    for _ in 0..3 {
+        lp.as_cx().prepare(|cx, me| cx.close(me).unwrap());
+    }
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lp.run())).is_err());
+    let first = Rc::new(Cell::new(0));
+    let f = first.clone();
+    lp.run_once().unwrap();
+    let turn = lp.as_cx().turn();
+    lp.as_cx().prepare(move |cx, me| {
+        f.set(cx.turn());
+        cx.close(me).unwrap();
+    });
+    lp.run().unwrap();
+    assert_eq!(first.get(), turn + 1);
+}
+
+/// Time between runs is not the loop's: it is no lag, and no reason to think of a queue.
+#[test]
+fn time_outside_of_a_run_is_not_work() {
+    let mut lp = guarded();
+    lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
+    lp.run_nowait().unwrap();
+    let start = Instant::now();
+    while start.elapsed() < MS * 30 {
+        std::hint::spin_loop();
+    }
+    lp.run_nowait().unwrap();
+    assert!(lp.as_cx().driver().busy() < MS * 20, "{:?}", lp.as_cx().driver().busy());
+    assert!(lp.metrics().turn_lengths.quantile(1.0) < MS * 20);
 }

@@ -80,6 +80,31 @@ fn libuv_61_watcher_cross_stop() {
     assert_eq!(lp.server_stats(server).unwrap().connections, 0);
 }
 
+/// Urgent data can be watched for; an interest in nothing is refused.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[test]
+fn libuv_62_poll_oob() {
+    let mut lp = guarded();
+    let l = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let c = client(l.local_addr().unwrap());
+    let source = Fd::new(l.accept().unwrap().0).unwrap();
+    let urgent = Log::default();
+    let u = urgent.clone();
+    lp.as_cx()
+        .watch(source, Interest::PRIORITY, move |cx, key, source, ready| {
+            let mut byte = [std::mem::MaybeUninit::uninit(); 4];
+            let socket = socket2::SockRef::from(&**source);
+            let n = ready.try_io(Interest::PRIORITY, || socket.recv_out_of_band(&mut byte));
+            u.add(n.unwrap().to_string());
+            cx.close(key).unwrap();
+        })
+        .unwrap();
+    write_all(&c, b"ordinary");
+    socket2::SockRef::from(&c).send_out_of_band(b"!").unwrap();
+    lp.run().unwrap();
+    assert_eq!(urgent.lines(), ["1"]);
+}
+
 /// Both directions of a source; what the callback does not take is offered again.
 #[test]
 fn libuv_62_poll_duplex() {
@@ -508,6 +533,30 @@ fn a_panic_in_a_job_is_an_error_value() {
     assert_eq!((stats.threads, stats.done, stats.panicked), (1, 2, 2));
 }
 
+/// A payload whose drop panics as well takes no thread with it.
+#[test]
+fn a_panic_in_the_drop_of_a_panic() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("again"));
+        }
+    }
+    let mut lp = guard(Loop::builder().work_threads(1).build().unwrap());
+    let log = Log::default();
+    for _ in 0..2 {
+        let l = log.clone();
+        lp.as_cx()
+            .slow_work(
+                || std::panic::resume_unwind(Box::new(Bomb)),
+                move |_, r: Result<(), _>| l.add(r.unwrap_err().to_string()),
+            )
+            .unwrap();
+    }
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["the job panicked: ", "the job panicked: "]);
+}
+
 /// A full queue gives both closures back.
 #[test]
 fn work_beyond_its_limit_comes_back() {
@@ -683,6 +732,52 @@ fn libuv_65_signal_pending_on_close() {
     turn_until(&mut lp, |_| Rc::strong_count(&value) == 1);
     lp.as_cx().close(other).unwrap();
     lp.run().unwrap();
+}
+
+/// A signal that came before a watcher was started is not for it.
+#[test]
+fn libuv_65_an_old_signal_is_not_for_a_new_watcher() {
+    let _alone = alone();
+    let mut lp = guarded();
+    let first = lp.as_cx().signal(SIGUSR1, |_, _, _| panic!("it was closed")).unwrap();
+    raise(SIGUSR1);
+    lp.as_cx().close(first).unwrap();
+    let second = lp.as_cx().signal(SIGUSR1, |_, _, _| panic!("it came before")).unwrap();
+    lp.as_cx().timer(MS, move |cx, _| cx.close(second).unwrap());
+    lp.run().unwrap();
+    assert_eq!(handles(&lp), 0);
+}
+
+/// Many signals while the loop works: none is lost, nothing hangs, however they meet
+/// the poller. (A waker that takes a lock would, in time.)
+#[test]
+fn signals_in_a_busy_loop() {
+    let _alone = alone();
+    let mut lp = guarded();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (mut feed, seen) = (theirs.try_clone().unwrap(), Rc::new(Cell::new(0)));
+    feed.write_all(b"x").unwrap();
+    lp.as_cx()
+        .watch(file(ours), Interest::READABLE, move |_, _, source, ready| {
+            drain(source, ready);
+            feed.write_all(b"x").unwrap();
+        })
+        .unwrap();
+    let s = seen.clone();
+    lp.as_cx().signal(SIGUSR1, move |_, _, _| s.set(s.get() + 1)).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let raiser = {
+        let stop = stop.clone();
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                raise(SIGUSR1);
+            }
+        })
+    };
+    turn_until(&mut lp, |_| seen.get() >= 2_000);
+    stop.store(true, Ordering::Relaxed);
+    raiser.join().unwrap();
+    drop(theirs);
 }
 
 #[test]

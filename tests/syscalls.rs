@@ -185,7 +185,7 @@ fn a_turn_with_nothing_due_makes_one_call() {
     assert_eq!(more, HashMap::from([("epoll_wait".to_owned(), 1_000)]), "{few:?}\n{many:?}");
 }
 
-/// 10,000 quiet sockets, the two ends of 5,000 connections; then one wait of 50 ms, as
+/// 10,000 quiet sockets, the two ends of 5,000 connections; then one wait of 5 ms, as
 /// many times as asked for.
 #[test]
 #[ignore = "a child of the test below"]
@@ -218,7 +218,7 @@ fn child_idle() {
     println!("{quiet} connections");
     assert!(lp.handles() >= 2 * quiet);
     for _ in 0..argument() {
-        lp.as_cx().timer(Duration::from_millis(50), |cx, _| cx.stop());
+        lp.as_cx().timer(Duration::from_millis(5), |cx, _| cx.stop());
         lp.run().unwrap();
     }
 }
@@ -237,14 +237,14 @@ fn raise_limit(wanted: u64) -> bool {
 
 #[test]
 fn an_idle_loop_with_10_000_sockets_makes_one_blocking_call() {
-    let Some(once) = traced_child("child_idle", 1) else { return };
-    let Some(often) = traced_child("child_idle", 11) else { return };
-    // Ten more waits. How the connections came about differs a little by itself.
-    let more = difference(&once, &often);
+    let Some(few) = traced_child("child_idle", 10) else { return };
+    let Some(many) = traced_child("child_idle", 210) else { return };
+    // 200 more waits. How the connections came about differs a little by itself.
+    let more = difference(&few, &many);
     let waits = more.get("epoll_wait").copied().unwrap_or(0);
-    assert!((5..=15).contains(&waits), "{more:?}");
+    assert!((120..=280).contains(&waits), "{more:?}");
     for (name, n) in &more {
-        assert!(name == "epoll_wait" || n.abs() <= 4, "{name}: {more:?}");
+        assert!(name == "epoll_wait" || n.abs() <= 80, "{name}: {more:?}");
     }
 }
 

@@ -326,8 +326,8 @@ fn a_pass_is_bounded() {
             driver.queue(key);
             driver.queue(key);
             if turns.len() == 3 {
-                driver.close(key);
-                assert!(!driver.close(key), "closing is idempotent");
+                driver.close(&AGAIN, key);
+                assert!(!driver.close(&AGAIN, key), "closing is idempotent");
             }
         },
         pending: |_, _, _| {},

@@ -130,7 +130,8 @@ impl<'a> Cx<'a> {
 
     /// Ends a handle of any kind: a connection is destroyed, a server stops
     /// accepting, a timer, a hook, a watcher is never called again. Its closure is
-    /// dropped after the current callback. Closing twice is an error, and harmless.
+    /// dropped after the current callback. Closing twice is an error, and harmless; so is
+    /// closing a job that runs already.
     ///
     /// ```
     /// use std::time::Duration;
@@ -147,7 +148,7 @@ impl<'a> Cx<'a> {
         self.find(key)?;
         let Some(slot) = self.core.reactor.table.get(key) else { return Err(KeyError::Closed) };
         let (Some(kind), data) = (slot.kind, slot.data) else { return Err(KeyError::Closed) };
-        if slot.bits.has(Bits::CLOSING) {
+        if slot.bits.has(Bits::CLOSING | Bits::INTERNAL) {
             return Err(KeyError::Closed);
         }
         (kind.close)(self, key, data)

@@ -18,7 +18,6 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::observe::{Event, LayerEvent, Moment, Observer};
 use crate::ready::{Bits, ReadyQueue};
-use crate::remote::INBOX;
 use crate::sys;
 use crate::table::{Key, KeyError, Kind, Table, TableFull};
 use crate::turn::Phase;
@@ -40,6 +39,8 @@ pub(crate) struct Reactor {
     /// Nanoseconds since `origin`, read once when poll returns.
     pub(crate) now: u64,
     polled_at: u64,
+    /// The clock as it was read last, until something takes its time.
+    pub(crate) read: Option<u64>,
     pub(crate) busy: u64,
     pub(crate) batch: usize,
     pub(crate) turn: u64,
@@ -69,6 +70,7 @@ impl Reactor {
             origin: Instant::now(),
             now: 0,
             polled_at: 0,
+            read: None,
             busy: 0,
             batch: 0,
             turn: 0,
@@ -89,6 +91,28 @@ impl Reactor {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
+    fn read_clock(&mut self) -> u64 {
+        let now = self.clock();
+        self.read = Some(now);
+        now
+    }
+
+    /// The clock as it was read last, if no user code ran since: what passes without is
+    /// less than a timer can tell.
+    #[inline]
+    pub(crate) fn recent(&mut self) -> u64 {
+        match self.read {
+            Some(now) => now,
+            None => self.read_clock(),
+        }
+    }
+
+    /// A run begins.
+    pub(crate) fn enter(&mut self) {
+        self.now = self.read_clock();
+        self.polled_at = self.now;
+    }
+
     pub(crate) fn backend_fd(&self) -> Option<sys::BackendFd<'_>> {
         sys::backend_fd(&self.poll)
     }
@@ -104,7 +128,7 @@ impl Reactor {
         self.metrics.turn_lengths.add(self.busy);
         self.metrics.ready_depth = self.metrics.ready_depth.max(self.ready.len());
         let polled = self.ask(timeout);
-        self.now = self.clock();
+        self.now = self.read_clock();
         self.polled_at = self.now;
         self.metrics.idle += Duration::from_nanos(self.now.saturating_sub(before));
         self.batch = 0;
@@ -158,7 +182,7 @@ impl Reactor {
             None if self.batch == 0 => script.wait(timeout)?,
             None => {}
         }
-        self.now = self.clock();
+        self.now = self.read_clock();
         self.polled_at = self.now;
         Ok(())
     }
@@ -204,8 +228,8 @@ impl Reactor {
     pub(crate) fn live(&self) -> impl Iterator<Item = (Key, &'static Kind, u64, Bits, u32)> {
         self.table
             .live()
+            .filter(|(_, s)| !s.bits.has(Bits::INTERNAL))
             .filter_map(|(key, s)| Some((key, s.kind?, s.data, s.bits, s.since)))
-            .filter(|(_, kind, ..)| !std::ptr::eq(*kind, &INBOX))
     }
 
     pub(crate) fn free(&mut self, key: Key) {
@@ -246,6 +270,15 @@ pub struct Driver<'a> {
 }
 
 impl Driver<'_> {
+    /// A handle of the loop's own, which does not keep it alive.
+    #[cfg(feature = "signal")]
+    pub(crate) fn insert_internal(&mut self, kind: &'static Kind) -> Result<Key, TableFull> {
+        let key = self.insert(kind, 0)?;
+        self.set_ref(key, false);
+        self.r.table.mark_internal(key);
+        Ok(key)
+    }
+
     /// What to register a stream for whose reads go through
     /// [`try_read`](Driver::try_read): readable, and urgent data where that cuts reads
     /// short.
@@ -304,13 +337,13 @@ impl Driver<'_> {
         }
     }
 
-    /// Begins the end: the handle gets no more calls but [`Kind::closed`], in
-    /// the closing phase. `false` if that had begun already. Close the
-    /// descriptor before.
-    pub fn close(&mut self, key: Key) -> bool {
+    /// Begins the end of a handle of this kind: it gets no more calls but
+    /// [`Kind::closed`], in the closing phase. `false` if that had begun already, or for
+    /// a handle of another kind, which is another layer's. Close the descriptor before.
+    pub fn close(&mut self, kind: &'static Kind, key: Key) -> bool {
         let Some(slot) = self.r.table.get_mut(key) else { return false };
-        let inbox = slot.kind.is_some_and(|k| std::ptr::eq(k, &INBOX));
-        if inbox || slot.bits.has(Bits::CLOSING) {
+        let own = slot.kind.is_some_and(|k| std::ptr::eq(k, kind));
+        if !own || slot.bits.has(Bits::CLOSING) {
             return false;
         }
         slot.bits |= Bits::CLOSING;

@@ -80,10 +80,19 @@ impl Loop {
     }
 
     pub(crate) fn with_limits(limits: Limits) -> io::Result<Loop> {
-        let poll = mio::Poll::new()?;
         let (id, generation) = loop_id::lease()?;
+        let made = Loop::with_id(id, generation, limits);
+        if made.is_err() {
+            loop_id::give_back(id, Some(generation));
+        }
+        made
+    }
+
+    fn with_id(id: u16, generation: u32, limits: Limits) -> io::Result<Loop> {
+        let poll = mio::Poll::new()?;
         let mut table = Table::new(id, generation);
         let inbox_key = table.insert(&INBOX, 0, 0)?;
+        table.mark_internal(inbox_key);
         let remote = Remote::new(&poll, inbox_key, limits.inbox_limit)?;
         Ok(Loop {
             core: Core {
@@ -102,7 +111,6 @@ impl Loop {
                 remote,
                 stop: false,
                 next: 0,
-                polled: 0,
                 opened: false,
                 reactor: Reactor::new(poll, table, limits),
             },
@@ -120,7 +128,7 @@ impl Loop {
             core.ticks.open_turn(core.reactor.limits.tick_budget);
             core.settle();
             core.reactor.phase = Phase::Timers;
-            core.reactor.now = core.reactor.clock();
+            core.reactor.now = core.reactor.recent();
             timers::run_due(&mut Dispatch { core });
         }
         while core.may_turn() {
@@ -129,7 +137,8 @@ impl Loop {
         Ok(())
     }
 
-    /// One turn, which waits for something to happen. Says whether more can.
+    /// One turn, which waits for something to happen. Says whether more can. After a
+    /// panic it is the rest of the turn that was interrupted.
     pub fn run_once(&mut self) -> io::Result<bool> {
         self.one(|core| core.turn(Mode::Default))
     }
@@ -249,9 +258,8 @@ impl Running<'_> {
         let running = Running { core };
         // What calls from outside displaced; a loop with nothing to do takes no turn.
         running.core.empty_graveyard();
-        if !running.core.may_turn() {
-            running.core.reactor.now = running.core.reactor.clock();
-        }
+        // Time outside of a run is not the loop's.
+        running.core.reactor.enter();
         running
     }
 }
@@ -301,7 +309,7 @@ pub struct HandleInfo {
     pub key: Key,
     /// Which one: an address, a deadline.
     pub name: String,
-    /// Since it was opened, exact to about 17 ms.
+    /// Since the poll before it was opened, exact to about 17 ms.
     pub age: Duration,
     /// Whether it keeps the loop alive: referenced, with a request under way, or
     /// closing.

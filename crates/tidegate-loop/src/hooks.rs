@@ -51,7 +51,7 @@ macro_rules! kind {
                 end(cx.core_mut(), $hook, key, start);
                 Ok(())
             },
-            closed: |d, key, start| end(d.core, $hook, key, start),
+            closed: |_, _, _| {},
             describe: |_, _, _| "a hook".into(),
         }
     };
@@ -111,7 +111,7 @@ impl Hooks {
     /// finished. `false` if there is nothing to do.
     fn open_batch(&mut self, hook: Hook) -> bool {
         let list = &mut self.lists[hook as usize];
-        if list.cursor >= list.end {
+        if list.entries.is_empty() || list.cursor >= list.end {
             list.cursor = 0;
             list.end = self.starts;
         }

@@ -22,7 +22,7 @@ static KEEP_ALIVE: Kind = Kind {
         release(cx.core_mut(), key);
         Ok(())
     },
-    closed: |d, key, _| release(d.core, key),
+    closed: |_, _, _| {},
     describe: |cx, _, n| cx.core_mut().keep_alives.get(n as usize).cloned().unwrap_or_default(),
 };
 

@@ -32,7 +32,8 @@ pub struct Metrics {
     pub turn_lengths: Histogram,
     /// The most handles that were queued when the poller was asked.
     pub ready_depth: usize,
-    /// Turns that began with ready handles left over by a budget.
+    /// Turns that began with handles queued already: left over by a budget, or queued
+    /// since the last pass.
     pub carried_over: u64,
     /// Turns that ended with ticks left over by the tick budget.
     pub ticks_carried_over: u64,

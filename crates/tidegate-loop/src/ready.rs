@@ -48,6 +48,8 @@ impl Bits {
     pub(crate) const CLOSING: Bits = Bits(1 << 8);
     pub(crate) const REFERENCED: Bits = Bits(1 << 9);
     pub(crate) const BUSY: Bits = Bits(1 << 10);
+    /// The loop's own handle.
+    pub(crate) const INTERNAL: Bits = Bits(1 << 11);
     /// Either keeps the loop alive.
     pub(crate) const ALIVE: Bits = Bits(Bits::REFERENCED.0 | Bits::BUSY.0);
 
@@ -124,6 +126,7 @@ impl fmt::Debug for Bits {
             (Bits::CLOSING, "closing"),
             (Bits::REFERENCED, "referenced"),
             (Bits::BUSY, "busy"),
+            (Bits::INTERNAL, "internal"),
         ];
         let mut first = true;
         for (bit, name) in names {

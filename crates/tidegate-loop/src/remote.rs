@@ -1,8 +1,8 @@
 //! The way to a loop from other threads: posts, and the poller's waker.
 //!
 //! The inbox is one handle in the ready queue, like any other; a pass takes
-//! what was there when it began: posts, then results of work, then signals. It does
-//! not keep the loop alive.
+//! what was there when it began: posts, then results of work. It does not keep the loop
+//! alive.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -155,18 +155,16 @@ impl Remote {
         self.0.released.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// The same for a signal, from inside its handler: only atomics and one write.
+    /// A signal came: this runs inside its handler.
     #[cfg(feature = "signal")]
     pub(crate) fn raise(&self, bit: u64) {
         self.0.raised.fetch_or(bit, Ordering::AcqRel);
-        if self.0.posts.must_wake() && self.0.waker.wake().is_err() {
-            self.0.posts.wake_failed();
-        }
     }
 
+    /// The signals that came, among these.
     #[cfg(feature = "signal")]
-    pub(crate) fn take_raised(&self) -> u64 {
-        self.0.raised.swap(0, Ordering::AcqRel)
+    pub(crate) fn take_raised(&self, among: u64) -> u64 {
+        self.0.raised.fetch_and(!among, Ordering::AcqRel) & among
     }
 
     pub(crate) fn is_woken(&self) -> bool {
@@ -195,6 +193,4 @@ fn deliver(d: &mut Dispatch<'_>, _: Key, _: u64) {
     }
     #[cfg(feature = "work")]
     crate::work::deliver(d);
-    #[cfg(feature = "signal")]
-    crate::signal::deliver(d);
 }

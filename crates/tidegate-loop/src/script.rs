@@ -133,7 +133,7 @@ mod tests {
                 trace.say(format!("bell {n} rings in turn {turn}"));
             }
             if n > 0 {
-                d.driver().close(key);
+                d.driver().close(&BELL, key);
             }
         },
         pending: |_, _, _| {},

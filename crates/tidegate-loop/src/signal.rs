@@ -1,21 +1,23 @@
 //! Signals: a callback in the loop for what the system interrupts a process with.
 //!
-//! The handler in the kernel's hands only sets a bit and wakes the loop (`sys/`); the
-//! ready pass then calls each watcher of that number, in start order. Several signals
+//! The handler in the kernel's hands only sets a bit and rings a bell, which is a handle of
+//! the loop's own (`sys/`): a poller's waker may take locks. The ready pass then calls each watcher of that number, in start order. Several signals
 //! of one number that come before the loop looks are one.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::io;
 
+use mio::Interest;
 use slab::Slab;
 
 use crate::closing::Buried;
 use crate::cx::Cx;
 use crate::driver::Driver;
-use crate::sys::signal::Registration;
+use crate::sys;
+use crate::sys::signal::{Bell, Registration};
 use crate::table::{Key, Kind};
-use crate::turn::Dispatch;
+use crate::turn::{Core, Dispatch};
 
 static SIGNAL: Kind = Kind {
     name: "signal",
@@ -23,17 +25,29 @@ static SIGNAL: Kind = Kind {
     pending: |_, _, _| {},
     close: |cx, key, n| {
         let core = cx.core_mut();
-        end(&mut core.signals, &mut Driver { r: &mut core.reactor }, key, n);
+        end(core, key, n);
         Ok(())
     },
-    closed: |d, key, n| {
-        let core = &mut *d.core;
-        end(&mut core.signals, &mut Driver { r: &mut core.reactor }, key, n);
-    },
+    closed: |_, _, _| {},
     describe: |cx, _, n| match cx.core_mut().signals.watchers.get(n as usize) {
         Some(watcher) => format!("number {}", watcher.number),
         None => String::new(),
     },
+};
+
+static BELL: Kind = Kind {
+    name: "bell",
+    ready: |d, _, _| {
+        // Silent first: what comes after rings again.
+        if let Some(bell) = &mut d.core.signals.bell {
+            bell.silence();
+        }
+        deliver(d);
+    },
+    pending: |_, _, _| {},
+    close: |_, _, _| Ok(()),
+    closed: |_, _, _| {},
+    describe: |_, _, _| "signals".into(),
 };
 
 pub(crate) type SignalFn = Box<dyn FnMut(&mut Cx<'_>, SignalKey, i32)>;
@@ -65,6 +79,8 @@ struct Watcher {
 
 #[derive(Default)]
 pub(crate) struct Signals {
+    /// There from the first watcher on.
+    bell: Option<Bell>,
     watchers: Slab<Watcher>,
     /// One for each number that is watched.
     registrations: Vec<Registration>,
@@ -120,41 +136,78 @@ impl Cx<'_> {
 
     fn watch_signal(&mut self, number: i32, once: bool, f: SignalFn) -> io::Result<SignalKey> {
         let core = self.core_mut();
-        let (signals, remote) = (&mut core.signals, &core.remote);
-        let mut d = Driver { r: &mut core.reactor };
-        let registered = if signals.registrations.iter().any(|r| r.number() == number) {
-            Ok(())
-        } else {
-            let caught = remote.clone();
-            Registration::new(number, move |bit| caught.raise(bit))
-                .map(|r| signals.registrations.push(r))
-        };
-        let entry = signals.watchers.vacant_entry();
-        let n = entry.key() as u64;
-        match registered.and_then(|()| d.insert(&SIGNAL, n).map_err(io::Error::from)) {
+        let n = core.signals.watchers.vacant_key();
+        let ready = register(core, number)
+            .and_then(|()| Ok(Driver { r: &mut core.reactor }.insert(&SIGNAL, n as u64)?));
+        match ready {
             Ok(key) => {
-                let start = signals.starts;
-                signals.starts += 1;
-                entry.insert(Watcher { key, number, once, start, callback: Some(f) });
+                let start = core.signals.starts;
+                core.signals.starts += 1;
+                core.signals.watchers.insert(Watcher {
+                    key,
+                    number,
+                    once,
+                    start,
+                    callback: Some(f),
+                });
                 Ok(SignalKey(key))
             }
             Err(e) => {
-                d.r.graveyard.bury(Buried::Signal { _callback: f });
+                core.reactor.graveyard.bury(Buried::Signal { _callback: f });
                 Err(e)
             }
         }
     }
 }
 
-fn end(signals: &mut Signals, d: &mut Driver<'_>, key: Key, n: u64) {
+/// Makes sure that the number rings the bell.
+fn register(core: &mut Core, number: i32) -> io::Result<()> {
+    let signals = &mut core.signals;
+    if signals.registrations.iter().any(|r| r.number() == number) {
+        return Ok(());
+    }
+    sys::signal::check(number)?;
+    let bell = match &signals.bell {
+        Some(bell) => bell,
+        None => {
+            let mut d = Driver { r: &mut core.reactor };
+            let key = d.insert_internal(&BELL)?;
+            let remote = core.remote.clone();
+            match Bell::new(|source| d.register(key, source, Interest::READABLE), remote) {
+                Ok(bell) => signals.bell.insert(bell),
+                Err(e) => {
+                    d.free(&BELL, key);
+                    return Err(e);
+                }
+            }
+        }
+    };
+    let (ring, caught) = (bell.rope(), core.remote.clone());
+    let registration = Registration::new(number, move |bit| {
+        caught.raise(bit);
+        ring();
+    })?;
+    signals.registrations.push(registration);
+    Ok(())
+}
+
+fn end(core: &mut Core, key: Key, n: u64) {
+    let signals = &mut core.signals;
+    let mut d = Driver { r: &mut core.reactor };
     d.free(&SIGNAL, key);
     let Some(watcher) = signals.watchers.try_remove(n as usize) else { return };
     if !signals.watchers.iter().any(|(_, w)| w.number == watcher.number) {
         signals.registrations.retain(|r| r.number() != watcher.number);
+        // What came before is not for a later watcher.
+        core.remote.take_raised(bit(watcher.number));
     }
     if let Some(callback) = watcher.callback {
         d.r.graveyard.bury(Buried::Signal { _callback: callback });
     }
+}
+
+fn bit(number: i32) -> u64 {
+    1 << (number - 1)
 }
 
 /// A callback that is out for its call. Dropping it, also by a panic, puts it back.
@@ -178,11 +231,11 @@ impl Drop for Called<'_, '_> {
 
 /// Calls the watchers of what was raised.
 pub(crate) fn deliver(d: &mut Dispatch<'_>) {
-    let raised = d.core.remote.take_raised();
+    let raised = d.core.remote.take_raised(u64::MAX);
     if raised != 0 {
         let signals = &mut d.core.signals;
         let mut due: Vec<&Watcher> = signals.watchers.iter().map(|(_, w)| w).collect();
-        due.retain(|w| raised & (1 << (w.number - 1)) != 0);
+        due.retain(|w| raised & bit(w.number) != 0);
         due.sort_by_key(|w| w.start);
         signals.due.extend(due.into_iter().map(|w| w.key));
     }
@@ -191,8 +244,7 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
         let Some(watcher) = d.core.signals.watchers.get_mut(n as usize) else { continue };
         let (number, once, callback) = (watcher.number, watcher.once, watcher.callback.take());
         if once {
-            let core = &mut *d.core;
-            end(&mut core.signals, &mut Driver { r: &mut core.reactor }, key, n);
+            end(d.core, key, n);
         }
         let mut called = Called { d, key, callback };
         if let Some(f) = called.callback.as_mut() {
@@ -201,4 +253,10 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
         drop(called);
         d.settle();
     }
+}
+
+/// For systems where signals come in a thread of their own: as a post.
+#[cfg_attr(unix, allow(dead_code))]
+pub(crate) fn ring(cx: &mut Cx<'_>) {
+    deliver(&mut Dispatch { core: cx.core_mut() });
 }

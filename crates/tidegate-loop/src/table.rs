@@ -140,10 +140,10 @@ impl From<TableFull> for std::io::Error {
 ///     name: "bell",
 ///     ready: |d: &mut Dispatch<'_>, key: Key, data: u64| {
 ///         assert_eq!(data, 7);
-///         d.cx().driver().close(key);
+///         d.cx().driver().close(&BELL, key);
 ///     },
 ///     pending: |_, _, _| {},
-///     close: |cx, key, _| { cx.driver().close(key); Ok(()) },
+///     close: |cx, key, _| { cx.driver().close(&BELL, key); Ok(()) },
 ///     closed: |d, key, _| d.driver().free(&BELL, key),
 ///     describe: |_, _, data| format!("bell {data}"),
 /// };
@@ -194,6 +194,7 @@ pub(crate) struct Table {
     slots: Vec<Slot>,
     free: u64,
     live: usize,
+    internal: usize,
     loop_id: u16,
     /// New rows begin with this one.
     first_generation: u32,
@@ -201,7 +202,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(loop_id: u16, first_generation: u32) -> Table {
-        Table { slots: Vec::new(), free: NONE, live: 0, loop_id, first_generation }
+        Table { slots: Vec::new(), free: NONE, live: 0, internal: 0, loop_id, first_generation }
     }
 
     /// The loop's id, and a generation that no key of it has had; `None` if there
@@ -213,8 +214,17 @@ impl Table {
         (self.loop_id, (!retired && next < GENERATION_MASK).then_some(next))
     }
 
+    /// Live rows that are not the loop's own.
     pub(crate) fn len(&self) -> usize {
-        self.live
+        self.live - self.internal
+    }
+
+    /// The row is the loop's own: it is not counted, shown or closed, and stays.
+    pub(crate) fn mark_internal(&mut self, key: Key) {
+        if let Some(slot) = self.get_mut(key) {
+            slot.bits |= Bits::INTERNAL;
+            self.internal += 1;
+        }
     }
 
     pub(crate) fn insert(
@@ -269,6 +279,7 @@ impl Table {
             slot.generation = 0;
         }
         self.live -= 1;
+        self.internal -= usize::from(bits.has(Bits::INTERNAL));
         Some(bits)
     }
 

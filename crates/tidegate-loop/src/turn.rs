@@ -138,17 +138,15 @@ pub(crate) struct Core {
     pub(crate) stop: bool,
     /// The next phase, a place in `TURN`.
     pub(crate) next: usize,
-    /// How many calls there were when the last poll returned.
-    pub(crate) polled: u64,
     /// The turn has begun.
     pub(crate) opened: bool,
     pub(crate) reactor: Reactor,
 }
 
 impl Core {
-    /// Handles of users: the inbox is the loop's own.
+    /// Handles of users, without the loop's own.
     pub(crate) fn handles(&self) -> usize {
-        self.reactor.table.len() - 1
+        self.reactor.table.len()
     }
 
     pub(crate) fn end_timer(&mut self, key: Key, entry: u32) {
@@ -197,6 +195,9 @@ impl Core {
 
     /// One turn, or what a panic left of it.
     pub(crate) fn turn(&mut self, mode: Mode) -> io::Result<()> {
+        if self.opened {
+            self.settle();
+        }
         loop {
             self.step(mode)?;
             if self.next == 0 {
@@ -217,10 +218,9 @@ impl Core {
             Phase::Idle => hooks::run(&mut Dispatch { core: self }, Hook::Idle),
             Phase::Prepare => hooks::run(&mut Dispatch { core: self }, Hook::Prepare),
             Phase::Poll => {
-                let before = self.reactor.clock();
+                let before = self.reactor.recent();
                 let timeout = self.timeout(mode, before);
                 self.reactor.poll(timeout, before)?;
-                self.polled = self.reactor.calls;
             }
             Phase::Ready => self.run_ready(),
             Phase::Check => hooks::run(&mut Dispatch { core: self }, Hook::Check),
@@ -303,6 +303,7 @@ impl Core {
     #[inline]
     pub(crate) fn call(&mut self, call: impl FnOnce(&mut Core)) {
         self.reactor.calls += 1;
+        self.reactor.read = None;
         if self.reactor.observer.is_none() {
             call(self);
             return self.settle();
@@ -328,11 +329,7 @@ impl Core {
 
     fn run_timers(&mut self) {
         if self.timers.next_deadline().is_some() || self.timers.has_due() {
-            // If nothing was called since the poll, its clock is good enough: what becomes
-            // due right now is for the next turn.
-            if self.reactor.calls != self.polled {
-                self.reactor.now = self.reactor.clock();
-            }
+            self.reactor.now = self.reactor.recent();
             timers::run_due(&mut Dispatch { core: self });
         }
     }
@@ -358,6 +355,8 @@ impl Core {
 
     fn settle_slowly(&mut self) {
         loop {
+            // What runs here takes its time as any call does.
+            self.reactor.read = None;
             self.empty_graveyard();
             let Some(tick) = self.ticks.take() else { return };
             tick(&mut Cx::new(self));

@@ -29,7 +29,7 @@ static WATCH: Kind = Kind {
         end_entry(cx.core_mut(), key, n);
         Ok(())
     },
-    closed: |d, key, n| end_entry(d.core, key, n),
+    closed: |_, _, _| {},
     describe: |cx, _, entry| match cx.core_mut().watches.0.get(entry as usize) {
         Some(entry) => format!("a source, {:?}", entry.interest),
         None => String::new(),
@@ -85,6 +85,9 @@ fn bits_of(interest: Interest) -> Bits {
     }
     if interest.is_writable() {
         bits |= Bits::WRITABLE;
+    }
+    if interest.is_priority() {
+        bits |= Bits::PRIORITY;
     }
     bits
 }
@@ -166,7 +169,8 @@ impl Cx<'_> {
     ///
     /// Errors: what the poller says. A descriptor that is watched already is
     /// `AlreadyExists` (epoll, poll(2)); one that cannot be polled, as a file on disk,
-    /// is `PermissionDenied` (epoll).
+    /// is `PermissionDenied` (epoll); an interest in none of readable, writable and priority
+    /// is `InvalidInput`.
     ///
     /// ```
     /// use std::io::Read;
@@ -197,6 +201,11 @@ impl Cx<'_> {
     ) -> io::Result<WatchKey> {
         let mut watcher: Box<dyn Watcher> = Box::new(Pair { source, callback: f });
         let core = self.core_mut();
+        if bits_of(interest) == Bits::NONE {
+            core.reactor.graveyard.bury(Buried::Watch { _watcher: watcher });
+            let text = format!("{interest:?} is nothing that can be watched for");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let entry = core.watches.0.vacant_entry();
         let mut d = Driver { r: &mut core.reactor };
         let ready = d.insert(&WATCH, entry.key() as u64).map_err(io::Error::from);

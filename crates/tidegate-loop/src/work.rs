@@ -3,7 +3,7 @@
 //! | job | `close`, `work_cancel` | loop dropped |
 //! |---|---|---|
 //! | queued | `done(Err(Cancelled))` follows | dropped |
-//! | running | too late: `done` follows with the result | waited for, result dropped |
+//! | running | refused: `done` follows with the result | waited for, result dropped |
 //! | done | nothing | result dropped |
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use slab::Slab;
 
@@ -27,11 +28,8 @@ static WORK: Kind = Kind {
     ready: |_, _, _| {},
     pending: |d, key, _| finish(d, key, Err(WorkError::Cancelled)),
     // One that runs already goes on, and its result follows.
-    close: |cx, key, _| {
-        cx.cancel_job(key);
-        Ok(())
-    },
-    closed: |d, key, _| finish(d, key, Err(WorkError::Cancelled)),
+    close: |cx, key, _| if cx.cancel_job(key) { Ok(()) } else { Err(KeyError::Closed) },
+    closed: |_, _, _| {},
     describe: |_, _, job| format!("job {job}"),
 };
 
@@ -81,12 +79,14 @@ pub enum WorkError {
 }
 
 impl WorkError {
+    /// The payload ends here, and may do so with another panic.
     pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> WorkError {
-        let message = match payload.downcast::<String>() {
-            Ok(text) => *text,
-            Err(other) => other.downcast_ref::<&str>().copied().unwrap_or_default().to_owned(),
-        };
-        WorkError::Panicked { message }
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
+        WorkError::Panicked { message: text.unwrap_or_default() }
     }
 }
 

@@ -378,7 +378,7 @@ pub(crate) fn connection_closed(layer: &mut Layer, d: &mut Driver<'_>, server: S
     let Some(l) = layer.listener(d, server) else { return };
     l.stats.connections -= 1;
     if l.state == State::Closing && l.stats.connections == 0 {
-        d.close(server.0);
+        d.close(&SERVER, server.0);
     }
 }
 
@@ -510,7 +510,7 @@ pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
         }
     }
     if l.stats.connections == 0 {
-        d.close(server.0);
+        d.close(&SERVER, server.0);
     }
     if let State::Held(timer) = before {
         layer.held -= 1;

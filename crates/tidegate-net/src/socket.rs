@@ -164,7 +164,7 @@ impl Socket {
         }
         if self.duplex.destroy(reason) {
             self.close_descriptor(d);
-            d.close(self.key.0);
+            d.close(&SOCKET, self.key.0);
         }
     }
 
