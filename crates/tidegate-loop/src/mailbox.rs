@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::sync::{AtomicBool, Mutex, Ordering, fence, lock};
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
 pub(crate) struct Mailbox<T> {
     queue: Mutex<Queue<T>>,
@@ -48,18 +48,18 @@ impl<T> Mailbox<T> {
     /// Whether the caller has to wake the owner. Whoever is told no may rely on it:
     /// the owner will look, and will see all that was written before this call.
     ///
-    /// The fence is what makes a look at the flag right, before the exchange that all
-    /// callers would fight for: without it the look could run before the caller's own
-    /// writes are seen, and the owner look in between. It meets the one in `collect`.
+    /// The exchange is what makes that right. A look at the flag first would be cheaper,
+    /// but it could run before the caller's own writes are seen, and the owner look in
+    /// between.
     pub(crate) fn must_wake(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.must_wake_for_item()
+        !self.woken.swap(true, Ordering::AcqRel)
     }
 
-    /// The same after a [`push`](Mailbox::push), whose lock stands for the fence: if the
-    /// owner has looked since, this sees it; if not, it will find the item.
+    /// The same after a [`push`](Mailbox::push), whose lock makes the look right, before
+    /// the exchange that all callers would fight for: if the owner has looked since, this
+    /// sees it; if not, it will find the item.
     pub(crate) fn must_wake_for_item(&self) -> bool {
-        !self.woken.load(Ordering::Relaxed) && !self.woken.swap(true, Ordering::AcqRel)
+        !self.woken.load(Ordering::Relaxed) && self.must_wake()
     }
 
     /// The wake-up failed: the flag must not claim one that never came.
@@ -75,7 +75,6 @@ impl<T> Mailbox<T> {
     /// again.
     pub(crate) fn collect(&self, into: &mut VecDeque<T>) {
         self.woken.swap(false, Ordering::AcqRel);
-        fence(Ordering::SeqCst);
         into.append(&mut lock(&self.queue).items);
     }
 

@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 
 #[cfg(feature = "work")]
 pub(crate) use sync::Condvar;
-pub(crate) use sync::atomic::{AtomicBool, Ordering, fence};
+pub(crate) use sync::atomic::{AtomicBool, Ordering};
 pub(crate) use sync::{Mutex, MutexGuard};
 
 /// No user code runs while these locks are held, so a poisoned one is whole.
