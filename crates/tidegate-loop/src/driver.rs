@@ -541,6 +541,13 @@ impl Driver<'_> {
         self.r.graveyard.bury(Buried::Panic { payload });
     }
 
+    /// An error that no user code handles: it is counted and logged, so that it is never
+    /// silent.
+    pub fn unhandled(&mut self, target: &str, error: std::fmt::Arguments<'_>) {
+        self.r.metrics.unhandled_errors += 1;
+        log::warn!(target: target, "{error}");
+    }
+
     /// Nanoseconds since the loop was made, read now.
     pub fn clock(&self) -> Duration {
         Duration::from_nanos(self.r.clock())

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub ticks_carried_over: u64,
     /// Handles refused because the table was full.
     pub table_full: u64,
+    /// Errors of connections, servers and streams that no user code handled.
+    pub unhandled_errors: u64,
     /// Panics of callbacks that unwound out of `run`.
     pub panics: u64,
     /// The longest call of a handle, its ticks included. Measured only while there

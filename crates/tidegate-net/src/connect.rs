@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use mio::Interest;
 use mio::net::TcpStream;
@@ -48,10 +49,11 @@ pub(crate) fn start(
 
 /// There is no slot to close, so the one event comes from a tick.
 fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io::Error) {
-    let reason = Reason::Failed(Box::new(NetError::new(Stage::Connect, e)));
+    let reason = Reason::Failed(Arc::new(NetError::new(Stage::Connect, e)));
     cx.next_tick(move |cx| {
         use tidegate_loop::AsCx;
-        let close = Close { reason, peer: None, unsent: 0, bytes_read: 0, bytes_written: 0 };
+        let close =
+            Close { reason, peer: None, unsent: 0, bytes_read: 0, bytes_written: 0, piped: false };
         handler.on_close(&mut SocketCx::new(cx.as_cx(), key), close);
     });
 }

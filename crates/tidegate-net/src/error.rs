@@ -5,8 +5,12 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_stream::StreamError;
+
+use crate::socket_cx::SocketCx;
 use crate::sys;
 
 /// The step at which something failed.
@@ -294,7 +298,7 @@ impl fmt::Display for Scope {
 /// assert_eq!(tidegate_net::Reason::Ended.to_string(), "both sides ended");
 /// assert!(!tidegate_net::Reason::Destroyed.is_error());
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
     /// Both sides ended: the peer's FIN was read, ours is out.
@@ -303,7 +307,7 @@ pub enum Reason {
     Destroyed,
     /// An operation failed: see its stage. A connection that was never made
     /// ends this way, too.
-    Failed(Box<NetError>),
+    Failed(Arc<NetError>),
     /// A producer ignored [`Flow::Full`](tidegate_stream::Flow) until a limit
     /// was reached.
     WriteLimit {
@@ -330,6 +334,19 @@ impl Reason {
             Reason::Failed(e) => Some(e),
             _ => None,
         }
+    }
+
+    /// What this means to a pipe.
+    pub(crate) fn result(&self) -> Result<(), StreamError> {
+        Err(match self {
+            Reason::Ended => return Ok(()),
+            Reason::Destroyed => StreamError::Destroyed,
+            Reason::Failed(e) => StreamError::Failed(e.clone()),
+            Reason::WriteLimit { queued, limit, .. } => {
+                StreamError::Limit { queued: *queued, limit: *limit }
+            }
+            Reason::Panicked => StreamError::Panicked,
+        })
     }
 }
 
@@ -373,6 +390,17 @@ pub struct Close {
     pub bytes_read: u64,
     /// Bytes the kernel took in all.
     pub bytes_written: u64,
+    /// Whether a pipe that the connection is an end of was told as well.
+    pub piped: bool,
+}
+
+impl Close {
+    /// What a handler does that has nothing to do.
+    pub(crate) fn unhandled(&self, s: &mut SocketCx<'_>) {
+        if self.reason.is_error() && !self.piped {
+            s.driver().unhandled("tidegate::net", format_args!("{self}"));
+        }
+    }
 }
 
 impl fmt::Display for Close {

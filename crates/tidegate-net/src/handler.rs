@@ -72,12 +72,9 @@ pub trait Handler: 'static {
     }
 
     /// The connection is over; the descriptor is closed and the key finds
-    /// nothing any more. The default logs an error that nobody handles.
+    /// nothing any more. The default counts and logs an error, unless a pipe was told.
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
-        let _ = s;
-        if close.reason.is_error() {
-            log::warn!(target: "tidegate::net", "{close}");
-        }
+        close.unhandled(s);
     }
 }
 
@@ -100,8 +97,8 @@ pub trait ServerHandler: 'static {
     /// Accepting failed in a way that is neither the peer's going away nor a
     /// lack of descriptors. The server goes on. The default logs it.
     fn on_error(&mut self, cx: &mut Cx<'_>, server: ServerKey, error: NetError) {
-        let _ = (cx, server);
-        log::warn!(target: "tidegate::net", "{error}");
+        let _ = server;
+        cx.driver().unhandled("tidegate::net", format_args!("{error}"));
     }
 
     /// The server was closed and its last connection is over.

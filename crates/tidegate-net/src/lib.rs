@@ -30,8 +30,8 @@
 //! ```
 #![deny(unsafe_code)]
 
-mod chunk;
 mod connect;
+mod ends;
 mod error;
 mod event;
 mod handler;
@@ -48,7 +48,6 @@ mod socket_cx;
 mod sys;
 mod wire;
 
-pub use chunk::Chunk;
 pub use error::{AddressError, AddressFault, Close, ListenError, NetError, Reason, Scope, Stage};
 pub use event::{BatchEnd, NetEvent};
 pub use handler::{Handler, ServerHandler};
@@ -59,5 +58,5 @@ pub use net::Net;
 pub use on::{On, OnWith};
 pub use options::{ConnectOptions, ListenOptions};
 pub use socket_cx::SocketCx;
-pub use tidegate_stream::Flow;
+pub use tidegate_stream::{Chunk, Flow};
 pub use wire::{Filter, FilterError, Passed};

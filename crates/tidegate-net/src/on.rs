@@ -195,10 +195,7 @@ impl<S: 'static> Handler for OnWith<S> {
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         match &mut self.close {
             Some(f) => f(&mut self.state, s, close),
-            None if close.reason.is_error() => {
-                log::warn!(target: "tidegate::net", "{close}");
-            }
-            None => {}
+            None => close.unhandled(s),
         }
     }
 }

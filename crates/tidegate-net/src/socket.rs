@@ -14,16 +14,17 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::Interest;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::{Bits, Dispatch, Driver, Key, Kind};
-use tidegate_stream::{Duplex, Effect, Flow, ReadState, Refused, WriteState};
+use tidegate_stream::{Chunk, Duplex, Effect, Flow, ReadState, Refused, WriteState};
 
-use crate::chunk::Chunk;
 use crate::connect;
+use crate::ends::Pipes;
 use crate::error::{Close, NetError, Reason, Scope, Stage};
 use crate::event::NetEvent;
 use crate::handler::Handler;
@@ -81,6 +82,8 @@ pub(crate) struct Socket {
     /// `None` while its callback runs.
     pub(crate) handler: Option<Box<dyn Handler>>,
     pub(crate) wire: Wire,
+    /// Few connections are ends of pipes.
+    pub(crate) pipes: Option<Box<Pipes>>,
     pub(crate) duplex: Duplex<Reason>,
     pub(crate) server: Option<ServerKey>,
     pub(crate) remote: Option<SocketAddr>,
@@ -91,7 +94,7 @@ pub(crate) struct Socket {
     /// What the loop was told: something is under way that must be finished.
     busy: bool,
     /// The first write error; reading goes on to the end before it is told.
-    failure: Option<Box<NetError>>,
+    failure: Option<Arc<NetError>>,
 }
 
 impl Socket {
@@ -110,6 +113,7 @@ impl Socket {
             stream: None,
             handler: None,
             wire: Wire::Plain,
+            pipes: None,
             duplex: Duplex::new(write, options.allow_half_open),
             server: None,
             remote: None,
@@ -119,6 +123,10 @@ impl Socket {
             busy: false,
             failure: None,
         }
+    }
+
+    pub(crate) fn pipes(&self) -> Option<&Pipes> {
+        self.pipes.as_deref()
     }
 
     /// A connect under way, or bytes that wait, keep the loop alive, also if the
@@ -148,11 +156,11 @@ impl Socket {
     /// An error of this connection, placed on the path. Our own end is asked
     /// for where it tells something, the port that the system chose for a
     /// client: a server's resets must not cost a call each.
-    pub(crate) fn error(&self, stage: Stage, source: io::Error, d: &Driver<'_>) -> Box<NetError> {
+    pub(crate) fn error(&self, stage: Stage, source: io::Error, d: &Driver<'_>) -> Arc<NetError> {
         let client = if self.server.is_none() { self.stream.as_ref() } else { None };
         let local = client.and_then(|s| s.local_addr().ok());
         let elapsed = d.now().saturating_sub(self.since);
-        Box::new(NetError::new(stage, source).at(local, self.remote).after(elapsed))
+        Arc::new(NetError::new(stage, source).at(local, self.remote).after(elapsed))
     }
 
     /// The end, for this reason: the descriptor is closed now, the user is told
@@ -212,14 +220,20 @@ impl Socket {
         }
         let flow = self.duplex.write.flow();
         if flow == Flow::Full {
-            d.emit(|| NetEvent::Full { socket: self.key, queued: self.duplex.write.len() });
+            self.full(d);
         }
         flow
     }
 
+    /// Whoever writes is to wait for the drain.
+    pub(crate) fn full(&mut self, d: &mut Driver<'_>) -> Flow {
+        d.emit(|| NetEvent::Full { socket: self.key, queued: self.duplex.write.len() });
+        self.duplex.write.stop()
+    }
+
     /// Whether bytes may be queued. Beyond a limit it is the connection's end.
     #[inline]
-    fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> bool {
+    pub(crate) fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> bool {
         let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
         let (scope, queued, limit) = match self.duplex.write.admit() {
             Ok(()) if buffered > most => (Scope::Loop, buffered, most),
@@ -263,21 +277,7 @@ impl Socket {
     /// Tries the kernel first, if nothing waits before; queues the rest.
     fn send(&mut self, d: &mut Driver<'_>, data: Chunk<'_>) {
         let bytes = data.bytes();
-        let mut out = 0;
-        if let Some(stream) = &self.stream {
-            if self.life != Life::Connecting
-                && self.duplex.write.is_direct()
-                && !bytes.is_empty()
-                && d.bits(self.key.0).has(Bits::WRITABLE)
-            {
-                match d.try_write(self.key.0, bytes.len(), || (&mut &*stream).write(bytes)) {
-                    Ok(n) => out = n,
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                    Err(e) => return self.write_failed(d, e),
-                }
-            }
-        }
-        self.bytes_written += out as u64;
+        let Some(out) = self.offer(d, bytes) else { return };
         if out == bytes.len() {
             return;
         }
@@ -288,8 +288,33 @@ impl Socket {
         self.await_writable(d);
     }
 
+    /// Offers the kernel these bytes, if nothing waits before; how many it took. `None` if
+    /// writing broke.
+    #[inline]
+    pub(crate) fn offer(&mut self, d: &mut Driver<'_>, bytes: &[u8]) -> Option<usize> {
+        let mut out = 0;
+        if let Some(stream) = &self.stream {
+            if self.life != Life::Connecting
+                && self.duplex.write.is_direct()
+                && !bytes.is_empty()
+                && d.bits(self.key.0).has(Bits::WRITABLE)
+            {
+                match d.try_write(self.key.0, bytes.len(), || (&mut &*stream).write(bytes)) {
+                    Ok(n) => out = n,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                    Err(e) => {
+                        self.write_failed(d, e);
+                        return None;
+                    }
+                }
+            }
+        }
+        self.bytes_written += out as u64;
+        Some(out)
+    }
+
     /// Something is queued: makes sure that room in the kernel is noticed.
-    fn await_writable(&mut self, d: &mut Driver<'_>) {
+    pub(crate) fn await_writable(&mut self, d: &mut Driver<'_>) {
         if self.life == Life::Connecting || !self.duplex.write.wants_write() {
             return;
         }
@@ -602,6 +627,7 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
                 s.bytes_read += n as u64;
                 let more = driver.bits(key.0).has(Bits::READABLE);
                 match s.wire {
+                    Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
                     Wire::Plain => {
                         let handler = s.handler.take();
                         call_handler(d, key, handler, |h, s| h.on_data(s, &buffer[..n]));
@@ -633,10 +659,19 @@ fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
     let mut up = std::mem::take(&mut layer.shared.passed.up);
     let open = layer.socket(&driver, key).is_some_and(|s| s.duplex.is_open());
     if open && !up.is_empty() {
-        call(d, key, |h, s| h.on_data(s, &up));
+        received(d, key, &up);
     }
     up.clear();
     d.parts::<Layer>().0.shared.passed.up = up;
+}
+
+/// Bytes for the pipe that this is the source of, or for the handler.
+fn received(d: &mut Dispatch<'_>, key: SocketKey, bytes: &[u8]) {
+    let (layer, driver) = d.parts::<Layer>();
+    match layer.socket(&driver, key).and_then(|s| s.pipes()).and_then(|p| p.into) {
+        Some(pipe) => pipe.data(d, Chunk::Lent(bytes)),
+        None => call(d, key, |h, s| h.on_data(s, bytes)),
+    }
 }
 
 /// The peer's FIN.
@@ -647,8 +682,12 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
         return s.destroy(&mut driver, Reason::Failed(first));
     }
     s.duplex.read.eof();
+    let pipe = s.pipes().and_then(|p| p.into);
     driver.emit(|| NetEvent::End { socket: key, remote: s.remote });
     call(d, key, |h, s| h.on_end(s));
+    if let Some(pipe) = pipe {
+        pipe.ended(d);
+    }
 }
 
 /// Tells what the machines decided, in order, and ends what both sides ended.
@@ -657,14 +696,21 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
         let (layer, mut driver) = d.parts::<Layer>();
         let Some(s) = layer.socket(&driver, key) else { return };
         let remote = s.remote;
+        let pipe = s.pipes().and_then(|p| p.from);
         match s.duplex.write.take_effect() {
             Some(Effect::Drain) => {
                 driver.emit(|| NetEvent::Drain { socket: key });
-                call(d, key, |h, s| h.on_drain(s));
+                match pipe {
+                    Some(pipe) => pipe.drained(d),
+                    None => call(d, key, |h, s| h.on_drain(s)),
+                }
             }
             Some(Effect::Finish) => {
                 driver.emit(|| NetEvent::Finish { socket: key, remote });
                 call(d, key, |h, s| h.on_finish(s));
+                if let Some(pipe) = pipe {
+                    pipe.finished(d);
+                }
             }
             Some(Effect::Written(id)) => call(d, key, |h, s| h.on_written(s, id, Ok(()))),
             _ => {
@@ -699,7 +745,16 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
         unsent: s.duplex.write.len(),
         bytes_read: s.bytes_read,
         bytes_written: s.bytes_written,
+        piped: s.pipes.is_some(),
     };
+    if let Some(pipes) = s.pipes.take() {
+        if let Some(pipe) = pipes.into {
+            pipe.source_closed(d, close.reason.result());
+        }
+        if let Some(pipe) = pipes.from {
+            pipe.sink_closed(d, close.reason.result());
+        }
+    }
     if let Some(mut handler) = s.handler.take() {
         while let Some((id, is_out)) = s.duplex.write.take_expected() {
             let result = if is_out { Ok(()) } else { Err(&close.reason) };

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
 use bytes::Bytes;
-use tidegate_loop::{AsCx, Bits, Cx, Driver, KeyError};
-use tidegate_stream::Flow;
+use tidegate_loop::{AsCx, Cx, Driver, KeyError};
+use tidegate_stream::{Chunk, Flow};
 
-use crate::chunk::Chunk;
+use crate::ends;
 use crate::error::Reason;
 use crate::handler::Handler;
 use crate::key::SocketKey;
@@ -181,11 +181,7 @@ impl<'a> SocketCx<'a> {
 
     /// Goes on reading, in a later turn. Costs no system call.
     pub fn resume(&mut self) {
-        self.with(|s, d, _| {
-            if s.duplex.read.resume() && d.bits(s.key.into()).has(Bits::READABLE) {
-                d.queue(s.key.into());
-            }
-        });
+        self.with(|s, d, _| ends::resume(s, d));
     }
 
     /// Holds writes back until [`uncork`](SocketCx::uncork), to leave together.

@@ -1,8 +1,12 @@
-//! The stream machines of tidegate: where back-pressure is decided.
+//! The stream layer of tidegate: where back-pressure is decided.
 //!
-//! Sans-I/O: a machine is fed calls and answers with states and effects; it
-//! names no loop, socket, clock or `std::io`. The driver (for sockets:
-//! `tidegate-net`) moves the bytes and runs the callbacks.
+//! The machines are sans-I/O: [`WriteState`], [`ReadState`] with its [`ReadQueue`], and
+//! [`Duplex`] are fed calls and answer with states and effects; they name no loop, socket,
+//! clock or `std::io`. A driver (for sockets: `tidegate-net`) moves the bytes and runs the
+//! callbacks.
+//!
+//! [`Streams`] binds them to a loop for streams of the user's own: a [`Source`], a
+//! [`Sink`], a [`Transform`], and pipes between them and connections.
 //!
 //! ```
 //! use tidegate_stream::{Effect, Flow, WriteState};
@@ -14,10 +18,24 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod chunk;
 mod duplex;
+mod error;
+mod flow;
+mod pipe;
 mod read;
+mod readable;
+mod writable;
 mod write;
 
+pub use chunk::Chunk;
 pub use duplex::Duplex;
-pub use read::ReadState;
+pub use error::{BoxError, PipeError, PipeStage, StreamError};
+pub use flow::{
+    Progress, ReadEnd, Reader, Sink, Source, Streams, Transform, WriteEnd, WriteHandler,
+};
+pub use pipe::PipeKey;
+pub use read::{ReadQueue, ReadState};
+pub use readable::{ReadableCx, ReadableKey, ReadableOptions};
+pub use writable::{NotWriting, WritableCx, WritableKey, WritableOptions};
 pub use write::{Effect, Flow, Refused, WriteState};

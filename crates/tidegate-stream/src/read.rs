@@ -8,8 +8,15 @@
 //! | Destroyed | - | - | - | - |
 //!
 //! A paused stream reads nothing: the kernel's buffer and the peer's window
-//! hold the bytes, this side holds none.
+//! hold the bytes, this side holds none. A source that is no kernel gets a
+//! [`ReadQueue`] around this state.
 #![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::write::{Flow, Refused};
 
 /// The reading half of a stream.
 ///
@@ -68,5 +75,235 @@ impl ReadState {
     #[inline]
     pub fn wants_read(self) -> bool {
         self == ReadState::Flowing
+    }
+}
+
+/// What the source of a [`ReadQueue`] was asked and has said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Input {
+    Idle,
+    Asked,
+    AtEnd,
+}
+
+/// A reading half whose bytes come from a source of the user's: they wait here until
+/// they are taken.
+///
+/// | source | ask | push | eof |
+/// |---|---|---|---|
+/// | Idle | Asked | Idle | AtEnd |
+/// | Asked | - | Idle | AtEnd |
+/// | AtEnd | - | refused | - |
+///
+/// Whether they are taken is up to its [`ReadState`]: flowing they are handed on as they
+/// come; pulled, [`read`](ReadQueue::read) takes as many as it wants. The end comes after
+/// the last byte was taken, and only then.
+///
+/// ```
+/// use bytes::Bytes;
+/// use tidegate_stream::{Flow, ReadQueue};
+/// let mut r = ReadQueue::new(8, 1 << 20);
+/// assert!(r.ask()); // nothing waits: the source is to be asked, once
+/// assert_eq!(r.push(Bytes::from("high water")), Ok(Flow::Full));
+/// r.eof();
+/// assert!(!r.take_end(), "the bytes come first");
+/// assert_eq!(r.take().unwrap(), "high water");
+/// assert!(r.take_end() && !r.take_end());
+/// ```
+#[derive(Debug)]
+pub struct ReadQueue {
+    state: ReadState,
+    input: Input,
+    chunks: VecDeque<Bytes>,
+    len: usize,
+    high_water_mark: usize,
+    limit: usize,
+    pulled: Pulled,
+}
+
+/// Whether bytes are taken by `read`, and what there is to tell of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pulled {
+    No,
+    Quiet,
+    News,
+}
+
+impl ReadQueue {
+    /// `high_water_mark`: bytes that wait at which the source is not asked any more,
+    /// reached counts. `limit`: bytes beyond which a push is refused.
+    pub fn new(high_water_mark: usize, limit: usize) -> ReadQueue {
+        ReadQueue {
+            state: ReadState::Flowing,
+            input: Input::Idle,
+            chunks: VecDeque::new(),
+            len: 0,
+            high_water_mark,
+            limit,
+            pulled: Pulled::No,
+        }
+    }
+
+    /// Bytes are taken by [`read`](ReadQueue::read) (true), or handed on (false).
+    pub fn set_pulled(&mut self, pulled: bool) {
+        self.pulled = match (pulled, self.len > 0 || self.input == Input::AtEnd) {
+            (false, _) => Pulled::No,
+            (true, false) => Pulled::Quiet,
+            (true, true) => Pulled::News,
+        };
+    }
+
+    /// Whether the source is to be asked for more, now and once: there is room, it was
+    /// not asked already, and the bytes are wanted. With a mark of 0 nothing is read
+    /// ahead: it is asked only if nothing waits. The answer is a push or the end.
+    pub fn ask(&mut self) -> bool {
+        let room = self.len < self.high_water_mark || self.len == 0;
+        let wanted = room && self.state.wants_read() && self.input == Input::Idle;
+        if wanted {
+            self.input = Input::Asked;
+        }
+        wanted
+    }
+
+    /// Stores what the source gave. The answer goes by what waits now; `Closed` after
+    /// the end, when nothing is stored.
+    pub fn push(&mut self, chunk: Bytes) -> Result<Flow, Refused> {
+        if self.input == Input::AtEnd || self.state == ReadState::Destroyed {
+            return Ok(Flow::Closed);
+        }
+        if self.len > self.limit {
+            return Err(Refused::Limit { queued: self.len, limit: self.limit });
+        }
+        self.input = Input::Idle;
+        if !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_back(chunk);
+            self.tell();
+        }
+        Ok(self.flow())
+    }
+
+    fn flow(&self) -> Flow {
+        if self.len == 0 || self.len < self.high_water_mark { Flow::Ready } else { Flow::Full }
+    }
+
+    fn tell(&mut self) {
+        if self.pulled == Pulled::Quiet {
+            self.pulled = Pulled::News;
+        }
+    }
+
+    /// Puts bytes back in front. Legal until the end was told: `false` from then on.
+    pub fn unshift(&mut self, chunk: Bytes) -> bool {
+        let open = matches!(self.state, ReadState::Flowing | ReadState::Paused);
+        if open && !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_front(chunk);
+        }
+        open
+    }
+
+    /// The source has no more.
+    pub fn eof(&mut self) {
+        if self.input != Input::AtEnd {
+            self.input = Input::AtEnd;
+            self.tell();
+        }
+    }
+
+    /// The next chunk to hand on: none while paused, or pulled.
+    pub fn take(&mut self) -> Option<Bytes> {
+        if !self.state.wants_read() || self.pulled != Pulled::No {
+            return None;
+        }
+        let chunk = self.chunks.pop_front()?;
+        self.len -= chunk.len();
+        Some(chunk)
+    }
+
+    /// Exactly `n` bytes; `None` if fewer wait, but at the end whatever is left. More
+    /// than the high-water mark raises it to the next power of two, so that they can
+    /// come. Works while paused, but then no more is asked for.
+    pub fn read(&mut self, n: usize) -> Option<Bytes> {
+        if n > self.high_water_mark {
+            self.high_water_mark = n.checked_next_power_of_two().unwrap_or(n).min(self.limit);
+        }
+        let n = if self.input == Input::AtEnd { n.min(self.len) } else { n };
+        if n == 0 || n > self.len || self.state == ReadState::Destroyed {
+            return None;
+        }
+        self.len -= n;
+        let mut first = self.chunks.pop_front()?;
+        if first.len() >= n {
+            let taken = first.split_to(n);
+            if !first.is_empty() {
+                self.chunks.push_front(first);
+            }
+            return Some(taken);
+        }
+        let mut joined = BytesMut::with_capacity(n);
+        joined.extend_from_slice(&first);
+        while let Some(mut chunk) = self.chunks.pop_front() {
+            joined.extend_from_slice(&chunk.split_to(chunk.len().min(n - joined.len())));
+            if !chunk.is_empty() {
+                self.chunks.push_front(chunk);
+                break;
+            }
+        }
+        Some(joined.freeze())
+    }
+
+    /// All that waits, in one piece.
+    pub fn read_all(&mut self) -> Option<Bytes> {
+        self.read(self.len)
+    }
+
+    /// Whether there is something new for who pulls: bytes, or the end. Once for each.
+    pub fn take_news(&mut self) -> bool {
+        let news = self.pulled == Pulled::News && self.state == ReadState::Flowing;
+        if news {
+            self.pulled = Pulled::Quiet;
+        }
+        news
+    }
+
+    /// Whether the end is to be told: the source said so, and every byte was taken.
+    /// Not while paused. Once.
+    pub fn take_end(&mut self) -> bool {
+        self.input == Input::AtEnd
+            && self.len == 0
+            && self.state == ReadState::Flowing
+            && self.pulled != Pulled::News
+            && self.state.eof()
+    }
+
+    /// Stops handing on, at once, and asking.
+    pub fn pause(&mut self) {
+        self.state.pause();
+    }
+
+    /// Goes on. `true` if it was paused.
+    pub fn resume(&mut self) -> bool {
+        self.state.resume()
+    }
+
+    /// Over: what waits is not handed on any more, and dropped with the machine.
+    pub fn destroy(&mut self) {
+        self.state.destroy();
+    }
+
+    /// Where the reading half stands.
+    pub fn state(&self) -> ReadState {
+        self.state
+    }
+
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none wait.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 }

@@ -122,6 +122,19 @@ impl Block {
             Block::Tail(v) => v.capacity(),
         }
     }
+
+    /// Another hold of it. Nothing is appended to it any more.
+    fn share(&mut self) -> Bytes {
+        let shared = match self {
+            Block::Shared(b) => return b.clone(),
+            Block::Tail(v) => {
+                v.shrink_to_fit();
+                Bytes::from(std::mem::take(v))
+            }
+        };
+        *self = Block::Shared(shared.clone());
+        shared
+    }
 }
 
 /// The writing half of a stream. See the crate's page for an example.
@@ -205,6 +218,13 @@ impl WriteState {
         }
     }
 
+    /// Queues `data` as it is, however small: for who uses its buffer again.
+    pub fn push_whole(&mut self, data: Bytes) {
+        if !data.is_empty() {
+            self.push_block(Block::Shared(data));
+        }
+    }
+
     fn push_block(&mut self, block: Block) {
         self.len += block.bytes().len();
         self.held += block.held();
@@ -271,6 +291,19 @@ impl WriteState {
         }
     }
 
+    /// Whoever writes will wait for the drain, whatever is queued: as if the mark were
+    /// reached.
+    pub fn stop(&mut self) -> Flow {
+        if self.state != State::Open {
+            return Flow::Closed;
+        }
+        self.full = true;
+        if self.len == 0 {
+            self.due = Some(Due::Drain);
+        }
+        Flow::Full
+    }
+
     /// Fills `out` with what is queued, in order; returns how many slices.
     pub fn gather<'s>(&'s self, out: &mut [&'s [u8]]) -> usize {
         let mut skip = self.sent;
@@ -281,6 +314,34 @@ impl WriteState {
             n += 1;
         }
         n
+    }
+
+    /// Shares what is queued, in order and at most so many pieces, with who can take it
+    /// only in its own time; returns how many bytes. They stay queued until
+    /// [`advance`](Self::advance).
+    ///
+    /// ```
+    /// use tidegate_stream::WriteState;
+    /// let mut w = WriteState::new(1 << 16, 1 << 20);
+    /// w.push(b"high ");
+    /// w.push(b"water");
+    /// let mut pieces = Vec::new();
+    /// assert_eq!(w.lend(&mut pieces, 64), 10);
+    /// assert_eq!((&pieces.concat()[..], w.len()), (&b"high water"[..], 10));
+    /// ```
+    pub fn lend(&mut self, out: &mut Vec<Bytes>, pieces: usize) -> usize {
+        let mut skip = self.sent;
+        let mut bytes = 0;
+        for block in self.queue.iter_mut().take(pieces) {
+            self.held -= block.held();
+            let piece = block.share();
+            self.held += block.held();
+            let piece = piece.slice(skip..);
+            skip = 0;
+            bytes += piece.len();
+            out.push(piece);
+        }
+        bytes
     }
 
     /// The first `n` queued bytes are out.
@@ -403,6 +464,11 @@ impl WriteState {
     /// Whether writing failed.
     pub fn has_failed(&self) -> bool {
         self.state == State::Failed
+    }
+
+    /// Whether a drain is to come: writing was told to stop.
+    pub fn needs_drain(&self) -> bool {
+        self.state == State::Open && (self.full || self.due == Some(Due::Drain))
     }
 
     /// Whether the end is out.

@@ -24,4 +24,5 @@ pub mod prelude {
         Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, Reason,
         ServerHandler, ServerKey, SocketCx, SocketKey,
     };
+    pub use tidegate_stream::Streams;
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 ///
 /// ```
 /// use bytes::Bytes;
-/// use tidegate_net::Chunk;
+/// use tidegate_stream::Chunk;
 /// let (lent, shared): (Chunk<'_>, Chunk<'_>) = (b"tide".into(), Bytes::from("tide").into());
 /// assert_eq!(lent.bytes(), shared.bytes());
 /// ```

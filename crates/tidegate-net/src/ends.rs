@@ -1,0 +1,122 @@
+//! Connections as ends of pipes.
+//!
+//! As a source a connection hands on what it reads while the bytes are still in the loop's
+//! read buffer; as a sink it passes them to the kernel from there. Only what the kernel
+//! refuses is kept, and then the source waits until all of it is out.
+#![forbid(unsafe_code)]
+
+use bytes::Bytes;
+use tidegate_loop::{Bits, Cx, Driver};
+use tidegate_stream::{Chunk, Flow, PipeKey, ReadEnd, ReadState, StreamError, WriteEnd};
+
+use crate::key::SocketKey;
+use crate::layer::{Layer, Shared};
+use crate::net::Net;
+use crate::socket::Socket;
+use crate::wire::Wire;
+
+/// What a connection is an end of.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pipes {
+    /// This takes what it reads.
+    pub(crate) into: Option<PipeKey>,
+    /// This gives it what it writes.
+    pub(crate) from: Option<PipeKey>,
+}
+
+fn open<R>(
+    cx: &mut Cx<'_>,
+    key: SocketKey,
+    f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Shared) -> R,
+) -> Option<R> {
+    let (layer, mut d) = cx.parts::<Layer>();
+    if !layer.socket(&d, key)?.duplex.is_open() {
+        return None;
+    }
+    layer.with(&mut d, key, f)
+}
+
+impl ReadEnd for SocketKey {
+    fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<(), StreamError> {
+        let attached = open(cx, *self, |s, d, _| {
+            if s.duplex.read == ReadState::Ended {
+                return Err(StreamError::Closed);
+            }
+            let into = &mut s.pipes.get_or_insert_default().into;
+            if into.is_some() {
+                return Err(StreamError::Piped);
+            }
+            *into = Some(pipe);
+            resume(s, d);
+            Ok(())
+        });
+        attached.unwrap_or(Err(StreamError::Closed))
+    }
+
+    fn pause(&self, cx: &mut Cx<'_>) {
+        cx.socket(*self).pause();
+    }
+
+    fn resume(&self, cx: &mut Cx<'_>) {
+        open(cx, *self, |s, d, _| resume(s, d));
+    }
+
+    fn destroy(&self, cx: &mut Cx<'_>) {
+        cx.socket(*self).destroy();
+    }
+}
+
+/// Goes on reading, in a later dispatch.
+pub(crate) fn resume(s: &mut Socket, d: &mut Driver<'_>) {
+    if s.duplex.read.resume() && d.bits(s.key.into()).has(Bits::READABLE) {
+        d.queue(s.key.into());
+    }
+}
+
+impl WriteEnd for SocketKey {
+    fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError> {
+        let attached = open(cx, *self, |s, _, _| {
+            if !s.duplex.write.is_open() {
+                return Err(StreamError::Closed);
+            }
+            let from = &mut s.pipes.get_or_insert_default().from;
+            if from.is_some() {
+                return Err(StreamError::Piped);
+            }
+            *from = Some(pipe);
+            Ok(if s.duplex.write.needs_drain() { Flow::Full } else { Flow::Ready })
+        });
+        attached.unwrap_or(Err(StreamError::Closed))
+    }
+
+    fn try_write(&self, cx: &mut Cx<'_>, data: &[u8]) -> usize {
+        let taken = open(cx, *self, |s, d, _| match s.wire {
+            Wire::Plain if s.duplex.write.is_open() => s.offer(d, data).unwrap_or(0),
+            _ => 0,
+        });
+        taken.unwrap_or(0)
+    }
+
+    fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow {
+        let flow = open(cx, *self, |s, d, shared| {
+            if matches!(s.wire, Wire::Filter(_)) {
+                return s.write(d, shared, Chunk::Shared(data));
+            }
+            if !s.admit(d, shared) {
+                return Flow::Closed;
+            }
+            s.duplex.write.push_whole(data);
+            s.await_writable(d);
+            s.full(d)
+        });
+        flow.unwrap_or(Flow::Closed)
+    }
+
+    fn end(&self, cx: &mut Cx<'_>) {
+        cx.socket(*self).end();
+    }
+
+    fn destroy(&self, cx: &mut Cx<'_>) {
+        cx.socket(*self).destroy();
+    }
+}

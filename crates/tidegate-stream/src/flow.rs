@@ -1,0 +1,424 @@
+//! Streams of the user's own on a loop: what a user writes ([`Source`], [`Sink`],
+//! [`Transform`]), and how it is put to work ([`Streams`]).
+//!
+//! The machines (`write.rs`, `read.rs`) decide; `writable.rs`, `readable.rs` and `pipe.rs`
+//! call the user's code for them, from the pending phase: never inside a call of the
+//! user's.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::{Bytes, BytesMut};
+use tidegate_loop::{AsCx, Cx, Dispatch, Key, TableFull};
+
+use crate::error::{BoxError, PipeError, StreamError};
+use crate::pipe::{self, Pipe, PipeKey};
+use crate::readable::{self, Readable, ReadableCx, ReadableKey, ReadableOptions};
+use crate::writable::{self, Writable, WritableCx, WritableKey, WritableOptions};
+use crate::{Chunk, Flow};
+
+/// How far a [`Sink`] got with what it was given.
+///
+/// ```
+/// assert_ne!(tidegate_stream::Progress::Done, tidegate_stream::Progress::Later);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// All of it is done.
+    Done,
+    /// It took all of it, and tells by [`WritableCx::written`] when it is done.
+    Later,
+}
+
+/// Where the bytes of a writable stream go: a file, a body, another protocol.
+///
+/// ```
+/// use bytes::Bytes;
+/// use tidegate_loop::Loop;
+/// use tidegate_stream::{BoxError, Progress, Sink, Streams, WritableCx};
+///
+/// struct Print;
+/// impl Sink for Print {
+///     fn write(&mut self, _: &mut WritableCx<'_>, chunks: &[Bytes]) -> Result<Progress, BoxError> {
+///         print!("{}", String::from_utf8_lossy(&chunks.concat()));
+///         Ok(Progress::Done)
+///     }
+/// }
+///
+/// let mut lp = Loop::new()?;
+/// let out = lp.open_writable(Default::default(), Print, ())?;
+/// let _ = lp.writable(out).write("high water at noon\n");
+/// lp.writable(out).end();
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait Sink: 'static {
+    /// Takes these chunks, all of them. One write is under way at a time. An error is the
+    /// stream's end: everything outstanding fails with it.
+    fn write(&mut self, w: &mut WritableCx<'_>, chunks: &[Bytes]) -> Result<Progress, BoxError>;
+
+    /// Everything was written: what is to be done before the stream has finished.
+    fn finish(&mut self, w: &mut WritableCx<'_>) -> Result<Progress, BoxError> {
+        let _ = w;
+        Ok(Progress::Done)
+    }
+
+    /// The stream is over, well or not: lets go of what it holds. Once, and last.
+    fn destroy(&mut self, cx: &mut Cx<'_>, result: Result<(), &StreamError>) {
+        let _ = (cx, result);
+    }
+}
+
+/// Where the bytes of a readable stream come from.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_stream::{BoxError, Reader, ReadableCx, Source, Streams};
+///
+/// struct Countdown(u8);
+/// impl Source for Countdown {
+///     fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError> {
+///         match self.0.checked_sub(1) {
+///             Some(n) => { self.0 = n; let _ = r.push(vec![b'0' + n]); }
+///             None => r.push_end(),
+///         }
+///         Ok(())
+///     }
+/// }
+/// struct Print;
+/// impl Reader for Print {
+///     fn on_data(&mut self, _: &mut ReadableCx<'_>, chunk: bytes::Bytes) {
+///         println!("{chunk:?}");
+///     }
+/// }
+///
+/// let mut lp = Loop::new()?;
+/// lp.open_readable(Default::default(), Countdown(3), Print)?;
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait Source: 'static {
+    /// More is wanted: [`push`](ReadableCx::push) it or say that there is no more, now or
+    /// later, from any callback. It is not asked again before that. An error is the
+    /// stream's end.
+    fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError>;
+
+    /// The stream is over, well or not: lets go of what it holds. Once, and last.
+    fn destroy(&mut self, cx: &mut Cx<'_>, result: Result<(), &StreamError>) {
+        let _ = (cx, result);
+    }
+}
+
+/// What changes the bytes on their way through a pipe.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use tidegate_loop::Cx;
+/// use tidegate_stream::{BoxError, Transform};
+/// struct Upper;
+/// impl Transform for Upper {
+///     fn transform(&mut self, _: &mut Cx<'_>, chunk: &[u8], out: &mut BytesMut) -> Result<(), BoxError> {
+///         out.extend(chunk.iter().map(u8::to_ascii_uppercase));
+///         Ok(())
+///     }
+/// }
+/// # let _: Box<dyn Transform> = Box::new(Upper);
+/// ```
+pub trait Transform: 'static {
+    /// Appends to `out` what `chunk` becomes: nothing yet, less, or more. What is appended
+    /// counts against the next stage at once. An error is the pipe's end.
+    fn transform(
+        &mut self,
+        cx: &mut Cx<'_>,
+        chunk: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), BoxError>;
+
+    /// No more chunks come: appends what is still to be said.
+    fn flush(&mut self, cx: &mut Cx<'_>, out: &mut BytesMut) -> Result<(), BoxError> {
+        let _ = (cx, out);
+        Ok(())
+    }
+}
+
+/// What a pipe can read from: a key of a readable stream, or of a connection. Whoever
+/// implements it tells the pipe by the methods of [`PipeKey`].
+///
+/// ```
+/// fn from(end: impl tidegate_stream::ReadEnd) {}
+/// # let _ = from::<tidegate_stream::ReadableKey>;
+/// ```
+pub trait ReadEnd: 'static {
+    /// From now on its bytes, its end and its close are this pipe's.
+    fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<(), StreamError>;
+    /// Gives nothing more for now.
+    fn pause(&self, cx: &mut Cx<'_>);
+    /// Goes on.
+    fn resume(&self, cx: &mut Cx<'_>);
+    /// Over.
+    fn destroy(&self, cx: &mut Cx<'_>);
+}
+
+/// What a pipe can write to: a key of a writable stream, or of a connection.
+///
+/// ```
+/// fn to(end: impl tidegate_stream::WriteEnd) {}
+/// # let _ = to::<tidegate_stream::WritableKey>;
+/// ```
+pub trait WriteEnd: 'static {
+    /// From now on its drain, its finish and its close are this pipe's. Says whether it
+    /// takes bytes now.
+    fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError>;
+    /// Takes of `data` what it can without keeping any; says how many bytes.
+    fn try_write(&self, cx: &mut Cx<'_>, data: &[u8]) -> usize {
+        let _ = (cx, data);
+        0
+    }
+    /// Takes `data`, keeping it without a copy.
+    fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow;
+    /// No more comes.
+    fn end(&self, cx: &mut Cx<'_>);
+    /// Over.
+    fn destroy(&self, cx: &mut Cx<'_>);
+}
+
+/// What a writable stream tells. Every method has a default; `()` is a handler that
+/// does nothing.
+///
+/// ```
+/// use tidegate_stream::{WritableCx, WriteHandler};
+/// struct Say;
+/// impl WriteHandler for Say {
+///     fn on_drain(&mut self, _: &mut WritableCx<'_>) { println!("go on") }
+/// }
+/// # let _: Box<dyn WriteHandler> = Box::new(Say);
+/// ```
+pub trait WriteHandler: 'static {
+    /// The queue is empty after a write returned `Full`. Once per `Full`, never after
+    /// `end`.
+    fn on_drain(&mut self, w: &mut WritableCx<'_>) {
+        let _ = w;
+    }
+
+    /// A write with an id is over. Exactly once for each, in their order.
+    fn on_written(&mut self, w: &mut WritableCx<'_>, id: u64, result: Result<(), &StreamError>) {
+        let _ = (w, id, result);
+    }
+
+    /// Everything is written, and the sink has finished.
+    fn on_finish(&mut self, w: &mut WritableCx<'_>) {
+        let _ = w;
+    }
+
+    /// The stream is over; its key finds nothing any more. Once, and last. The default
+    /// logs an error that nobody handles.
+    fn on_close(&mut self, cx: &mut Cx<'_>, result: Result<(), StreamError>) {
+        unhandled(cx, "writable", &result);
+    }
+}
+
+impl WriteHandler for () {}
+
+/// What a readable stream tells. `()` reads on and drops what comes.
+///
+/// ```
+/// use tidegate_stream::{Reader, ReadableCx};
+/// struct Count(usize);
+/// impl Reader for Count {
+///     fn on_data(&mut self, _: &mut ReadableCx<'_>, chunk: bytes::Bytes) { self.0 += chunk.len() }
+/// }
+/// # let _: Box<dyn Reader> = Box::new(Count(0));
+/// ```
+pub trait Reader: 'static {
+    /// Bytes came.
+    fn on_data(&mut self, r: &mut ReadableCx<'_>, chunk: Bytes) {
+        let _ = (r, chunk);
+    }
+
+    /// For who pulls ([`ReadableOptions::pull`]): there are new bytes to
+    /// [`read`](ReadableCx::read), or the end came.
+    fn on_readable(&mut self, r: &mut ReadableCx<'_>) {
+        let _ = r;
+    }
+
+    /// Every byte was taken, and there are no more.
+    fn on_end(&mut self, r: &mut ReadableCx<'_>) {
+        let _ = r;
+    }
+
+    /// The stream is over; its key finds nothing any more. Once, and last. The default
+    /// logs an error that nobody handles.
+    fn on_close(&mut self, cx: &mut Cx<'_>, result: Result<(), StreamError>) {
+        unhandled(cx, "readable", &result);
+    }
+}
+
+impl Reader for () {}
+
+fn unhandled(cx: &mut Cx<'_>, what: &str, result: &Result<(), StreamError>) {
+    if let Err(e) = result {
+        if !e.is_bare_close() {
+            cx.driver().unhandled("tidegate::stream", format_args!("a {what} stream {e}"));
+        }
+    }
+}
+
+/// Streams of the user's own. Implemented for the loop, for [`Cx`] and for the contexts of
+/// callbacks.
+///
+/// Streams and pipes do not keep a loop alive: what their sources and sinks wait for does.
+///
+/// ```
+/// use bytes::{Bytes, BytesMut};
+/// use tidegate_loop::{Cx, Loop};
+/// use tidegate_stream::*;
+///
+/// struct Once(Option<&'static str>);
+/// impl Source for Once {
+///     fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError> {
+///         if let Some(text) = self.0.take() { let _ = r.push(text); }
+///         r.push_end();
+///         Ok(())
+///     }
+/// }
+/// struct Upper;
+/// impl Transform for Upper {
+///     fn transform(&mut self, _: &mut Cx<'_>, chunk: &[u8], out: &mut BytesMut) -> Result<(), BoxError> {
+///         out.extend(chunk.iter().map(u8::to_ascii_uppercase));
+///         Ok(())
+///     }
+/// }
+/// struct Check;
+/// impl Sink for Check {
+///     fn write(&mut self, _: &mut WritableCx<'_>, chunks: &[Bytes]) -> Result<Progress, BoxError> {
+///         assert_eq!(chunks.concat(), b"TIDE");
+///         Ok(Progress::Done)
+///     }
+/// }
+///
+/// let mut lp = Loop::new()?;
+/// let from = lp.open_readable(Default::default(), Once(Some("tide")), ())?;
+/// let to = lp.open_writable(Default::default(), Check, ())?;
+/// lp.pipeline(from, vec![Box::new(Upper)], to, |_, result| result.unwrap())?;
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait Streams: AsCx {
+    /// A writable stream over `sink`. The handler is told.
+    fn open_writable(
+        &mut self,
+        options: WritableOptions,
+        sink: impl Sink,
+        handler: impl WriteHandler,
+    ) -> Result<WritableKey, TableFull> {
+        writable::open(&mut self.as_cx(), &options, Box::new(sink), Box::new(handler))
+    }
+
+    /// A readable stream over `source`. It begins to flow with the next pending phase,
+    /// unless it is paused till then.
+    fn open_readable(
+        &mut self,
+        options: ReadableOptions,
+        source: impl Source,
+        reader: impl Reader,
+    ) -> Result<ReadableKey, TableFull> {
+        readable::open(&mut self.as_cx(), &options, Box::new(source), Box::new(reader))
+    }
+
+    /// A writable stream by its key. On a stale or foreign key everything is a no-op.
+    fn writable(&mut self, key: WritableKey) -> WritableCx<'_> {
+        WritableCx::new(self.as_cx(), key)
+    }
+
+    /// A readable stream by its key.
+    fn readable(&mut self, key: ReadableKey) -> ReadableCx<'_> {
+        ReadableCx::new(self.as_cx(), key)
+    }
+
+    /// Brings what comes from one end to the other, at the pace of the slower, and ends
+    /// the other when the first ends. It owns both: an error or an early close of either
+    /// destroys both. `done` comes once, after the last byte is out, or after both are
+    /// closed, with the first cause.
+    ///
+    /// The pipe's own memory is one buffer, for what the other end refused.
+    /// [`Cx::close`] ends it early.
+    fn pipe(
+        &mut self,
+        from: impl ReadEnd,
+        to: impl WriteEnd,
+        done: impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) + 'static,
+    ) -> Result<PipeKey, TableFull> {
+        self.pipeline(from, Vec::new(), to, done)
+    }
+
+    /// The same with transforms on the way.
+    fn pipeline(
+        &mut self,
+        from: impl ReadEnd,
+        through: Vec<Box<dyn Transform>>,
+        to: impl WriteEnd,
+        done: impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) + 'static,
+    ) -> Result<PipeKey, TableFull> {
+        let (from, to) = (std::rc::Rc::new(from), std::rc::Rc::new(to));
+        pipe::open(&mut self.as_cx(), from, through, to, Box::new(done))
+    }
+}
+
+impl<T: AsCx + ?Sized> Streams for T {}
+
+/// This layer's state in a loop.
+#[derive(Default)]
+pub(crate) struct Layer {
+    pub(crate) writables: BTreeMap<Key, Writable>,
+    pub(crate) readables: BTreeMap<Key, Readable>,
+    pub(crate) pipes: BTreeMap<Key, Pipe>,
+}
+
+/// The bytes of a chunk, to be kept.
+pub(crate) fn keep(chunk: Chunk<'_>) -> Bytes {
+    match chunk {
+        Chunk::Lent(b) => Bytes::copy_from_slice(b),
+        Chunk::Shared(b) => b,
+    }
+}
+
+/// A user's object that left its row for the time of a call. Dropping it, also by a panic,
+/// gives it to `back`, which is told whether it was one.
+struct Called<'a, 'b, T> {
+    d: &'a mut Dispatch<'b>,
+    key: Key,
+    user: Option<T>,
+    panicked: bool,
+    back: fn(&mut Dispatch<'_>, Key, T, bool),
+}
+
+impl<T> Drop for Called<'_, '_, T> {
+    fn drop(&mut self) {
+        if let Some(user) = self.user.take() {
+            (self.back)(self.d, self.key, user, self.panicked);
+        }
+    }
+}
+
+/// The only way to a user's object. Afterwards all is whole again: call `settle`.
+pub(crate) fn call<T, R>(
+    d: &mut Dispatch<'_>,
+    key: Key,
+    user: Option<T>,
+    back: fn(&mut Dispatch<'_>, Key, T, bool),
+    f: impl FnOnce(&mut T, &mut Dispatch<'_>) -> R,
+) -> Option<R> {
+    let mut called = Called { d, key, user, panicked: true, back };
+    let done = called.user.as_mut().map(|user| f(user, called.d));
+    called.panicked = false;
+    done
+}
+
+/// One of several calls that are all to be made: a panic waits until the last is.
+pub(crate) fn each(d: &mut Dispatch<'_>, f: impl FnOnce(&mut Cx<'_>)) {
+    let mut cx = d.cx();
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(&mut cx))) {
+        d.driver().panic_later(payload);
+    }
+}

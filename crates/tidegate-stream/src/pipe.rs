@@ -1,0 +1,350 @@
+//! A pipe: what comes from one end goes to the other, at the pace of the slower.
+//!
+//! | state | sink full | drained | source ended | sink finished | an end failed, or closed early |
+//! |---|---|---|---|---|---|
+//! | Flowing | Full, pause | - | Ending, end the sink | Failing | Failing, destroy both |
+//! | Full | - | Flowing, resume | Ending, end the sink | Failing | Failing, destroy both |
+//! | Ending | - | - | - | Done | Failing, if it was the sink |
+//! | Failing | - | - | - | - | keeps the first cause that is more than a close |
+//!
+//! `Done` tells at once; `Failing` after both ends are closed.
+#![forbid(unsafe_code)]
+
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use tidegate_loop::{Cx, Dispatch, Key, Kind, TableFull};
+
+use crate::error::{BoxError, PipeError, PipeStage, StreamError};
+use crate::flow::{Layer, ReadEnd, Transform, WriteEnd, call};
+use crate::{Chunk, Flow};
+
+static PIPE: Kind = Kind {
+    name: "pipe",
+    ready: |_, _, _| {},
+    pending: |_, _, _| {},
+    close: |cx, key, _| {
+        fail(cx, key, PipeStage::Pipe, StreamError::Destroyed);
+        Ok(())
+    },
+    closed,
+    describe: |cx, key, _| {
+        let layer = cx.parts::<Layer>().0;
+        layer.pipes.get(&key).map_or_else(String::new, |p| format!("{:?}", p.state))
+    },
+};
+
+/// Names a pipe. Its methods are for who implements an end of one: each tells what
+/// happened there.
+///
+/// ```
+/// assert_eq!(size_of::<Option<tidegate_stream::PipeKey>>(), 8);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PipeKey(Key);
+
+impl From<PipeKey> for Key {
+    fn from(k: PipeKey) -> Key {
+        k.0
+    }
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Flowing,
+    Full,
+    Ending,
+    Done,
+    Failing(PipeError),
+}
+
+type Done = Box<dyn FnOnce(&mut Cx<'_>, Result<(), PipeError>)>;
+
+pub(crate) struct Pipe {
+    state: State,
+    /// Each `None` once it is closed.
+    source: Option<Rc<dyn ReadEnd>>,
+    sink: Option<Rc<dyn WriteEnd>>,
+    /// `None` while it runs, and if there are no transforms.
+    through: Option<Through>,
+    /// What the sink refused is kept in here, again and again.
+    spare: BytesMut,
+    done: Option<Done>,
+}
+
+/// The transforms and what each made last.
+struct Through {
+    stages: Vec<(Box<dyn Transform>, BytesMut)>,
+    /// The one that runs.
+    at: usize,
+    limit: usize,
+}
+
+/// Room for one read of a connection.
+const SPARE: usize = 64 * 1024;
+
+pub(crate) fn open(
+    cx: &mut Cx<'_>,
+    from: Rc<dyn ReadEnd>,
+    through: Vec<Box<dyn Transform>>,
+    to: Rc<dyn WriteEnd>,
+    done: Done,
+) -> Result<PipeKey, TableFull> {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let key = match d.insert(&PIPE, 0) {
+        Ok(key) => key,
+        Err(full) => {
+            d.bury(((from, to), (through, done)));
+            return Err(full);
+        }
+    };
+    d.set_ref(key, false);
+    let stages: Vec<_> = through.into_iter().map(|t| (t, BytesMut::new())).collect();
+    let through = Through { stages, at: 0, limit: d.limits().write_limit };
+    let pipe = Pipe {
+        state: State::Flowing,
+        source: Some(from.clone()),
+        sink: Some(to.clone()),
+        through: (!through.stages.is_empty()).then_some(through),
+        spare: BytesMut::new(),
+        done: Some(done),
+    };
+    layer.pipes.insert(key, pipe);
+    let sink = to.attach(cx, PipeKey(key));
+    let source = from.attach(cx, PipeKey(key));
+    let layer = cx.parts::<Layer>().0;
+    if let Some(p) = layer.pipes.get_mut(&key) {
+        // An end that is another's, or over, is not ours to close or to wait for.
+        if sink.is_err() {
+            p.sink = None;
+        }
+        if source.is_err() {
+            p.source = None;
+        }
+    }
+    match (source, sink) {
+        (Err(e), _) => fail(cx, key, PipeStage::Source, e),
+        (_, Err(e)) => fail(cx, key, PipeStage::Sink, e),
+        (Ok(()), Ok(Flow::Ready)) => {}
+        (Ok(()), Ok(_)) => full(cx, key),
+    }
+    Ok(PipeKey(key))
+}
+
+impl PipeKey {
+    /// The source has bytes. The sink may be asked for them at once.
+    pub fn data(self, d: &mut Dispatch<'_>, chunk: Chunk<'_>) {
+        let layer = d.parts::<Layer>().0;
+        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        if !matches!(p.state, State::Flowing | State::Full) {
+            return;
+        }
+        match p.through.take() {
+            None => give(&mut d.cx(), self.0, chunk),
+            Some(through) => transform(d, self.0, through, Some(chunk.bytes())),
+        }
+    }
+
+    /// The source has ended: every byte was given.
+    pub fn ended(self, d: &mut Dispatch<'_>) {
+        let layer = d.parts::<Layer>().0;
+        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        if let (State::Flowing | State::Full, Some(through)) = (&p.state, p.through.take()) {
+            transform(d, self.0, through, None);
+        }
+        let layer = d.parts::<Layer>().0;
+        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        if matches!(p.state, State::Flowing | State::Full) {
+            p.state = State::Ending;
+            if let Some(sink) = p.sink.clone() {
+                sink.end(&mut d.cx());
+            }
+        }
+    }
+
+    /// The sink has room again.
+    pub fn drained(self, d: &mut Dispatch<'_>) {
+        let layer = d.parts::<Layer>().0;
+        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        if matches!(p.state, State::Full) {
+            p.state = State::Flowing;
+            if let Some(source) = p.source.clone() {
+                source.resume(&mut d.cx());
+            }
+        }
+    }
+
+    /// The sink has everything, and its end.
+    pub fn finished(self, d: &mut Dispatch<'_>) {
+        let (layer, mut driver) = d.parts::<Layer>();
+        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        match p.state {
+            State::Ending => {
+                p.state = State::Done;
+                driver.close(&PIPE, self.0);
+            }
+            State::Flowing | State::Full => {
+                fail(&mut d.cx(), self.0, PipeStage::Sink, StreamError::Premature);
+            }
+            _ => {}
+        }
+    }
+
+    /// The source is closed: after its end, or with what ended it early.
+    pub fn source_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) {
+        let layer = d.parts::<Layer>().0;
+        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        p.source = None;
+        let cause = match (&p.state, result) {
+            (State::Ending | State::Done, _) => return,
+            (_, Err(e)) => e,
+            (_, Ok(())) => StreamError::Premature,
+        };
+        fail(&mut d.cx(), self.0, PipeStage::Source, cause);
+    }
+
+    /// The sink is closed: after it had finished, or with what ended it early.
+    pub fn sink_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) {
+        let layer = d.parts::<Layer>().0;
+        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        p.sink = None;
+        let cause = match (&p.state, result) {
+            (State::Done, _) => return,
+            (_, Err(e)) => e,
+            (_, Ok(())) => StreamError::Premature,
+        };
+        fail(&mut d.cx(), self.0, PipeStage::Sink, cause);
+    }
+}
+
+/// Gives the sink these bytes; what it does not take as they are lent is kept in the
+/// spare, of which the sink then holds a part.
+fn give(cx: &mut Cx<'_>, key: Key, chunk: Chunk<'_>) {
+    let layer = cx.parts::<Layer>().0;
+    let Some(p) = layer.pipes.get_mut(&key) else { return };
+    let Some(sink) = p.sink.clone() else { return };
+    let taken = sink.try_write(cx, chunk.bytes());
+    if taken == chunk.bytes().len() {
+        return;
+    }
+    let rest = match chunk {
+        Chunk::Shared(all) => all.slice(taken..),
+        Chunk::Lent(all) => {
+            let layer = cx.parts::<Layer>().0;
+            let Some(p) = layer.pipes.get_mut(&key) else { return };
+            spare(&mut p.spare, &all[taken..])
+        }
+    };
+    if sink.write(cx, rest) != Flow::Ready {
+        full(cx, key);
+    }
+}
+
+fn spare(buffer: &mut BytesMut, rest: &[u8]) -> Bytes {
+    if buffer.capacity() < rest.len() {
+        // What it held before has left by now, as a rule: then this is the same memory.
+        buffer.reserve(SPARE.max(rest.len()));
+    }
+    buffer.extend_from_slice(rest);
+    buffer.split().freeze()
+}
+
+/// The sink takes no more for now.
+fn full(cx: &mut Cx<'_>, key: Key) {
+    let layer = cx.parts::<Layer>().0;
+    let Some(p) = layer.pipes.get_mut(&key) else { return };
+    if matches!(p.state, State::Flowing) {
+        p.state = State::Full;
+        if let Some(source) = p.source.clone() {
+            source.pause(cx);
+        }
+    }
+}
+
+fn transform(d: &mut Dispatch<'_>, key: Key, through: Through, chunk: Option<&[u8]>) {
+    let made = call(d, key, Some(through), through_back, |t, d| t.run(&mut d.cx(), chunk));
+    match made {
+        Some(Ok(made)) if !made.is_empty() => give(&mut d.cx(), key, Chunk::Shared(made)),
+        Some(Err((stage, cause))) => fail(&mut d.cx(), key, PipeStage::Transform(stage), cause),
+        _ => {}
+    }
+    d.settle();
+}
+
+impl Through {
+    /// One chunk through all stages; without one, what they still have to say.
+    fn run(
+        &mut self,
+        cx: &mut Cx<'_>,
+        chunk: Option<&[u8]>,
+    ) -> Result<Bytes, (usize, StreamError)> {
+        let mut before: Option<Bytes> = None;
+        for (i, (stage, out)) in self.stages.iter_mut().enumerate() {
+            self.at = i;
+            let failed = |e: BoxError| (i, StreamError::from(e));
+            let input = if i == 0 { chunk } else { before.as_deref() };
+            if let Some(input) = input.filter(|input| !input.is_empty()) {
+                stage.transform(cx, input, out).map_err(failed)?;
+            }
+            if chunk.is_none() {
+                stage.flush(cx, out).map_err(failed)?;
+            }
+            if out.len() > self.limit {
+                return Err((i, StreamError::Limit { queued: out.len(), limit: self.limit }));
+            }
+            before = Some(out.split().freeze());
+        }
+        Ok(before.unwrap_or_default())
+    }
+}
+
+fn through_back(d: &mut Dispatch<'_>, key: Key, through: Through, panicked: bool) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let at = through.at;
+    match layer.pipes.get_mut(&key) {
+        Some(p) => p.through = Some(through),
+        None => driver.bury(through),
+    }
+    if panicked {
+        fail(&mut d.cx(), key, PipeStage::Transform(at), StreamError::Panicked);
+    }
+}
+
+/// Notes why, destroys what is left of both ends, and ends the pipe when nothing is.
+fn fail(cx: &mut Cx<'_>, key: Key, stage: PipeStage, cause: StreamError) {
+    let layer = cx.parts::<Layer>().0;
+    let Some(p) = layer.pipes.get_mut(&key) else { return };
+    match &mut p.state {
+        State::Done => return,
+        State::Failing(first) => {
+            if first.cause.is_bare_close() && !cause.is_bare_close() {
+                *first = PipeError { stage, cause };
+            }
+        }
+        state => *state = State::Failing(PipeError { stage, cause }),
+    }
+    let (source, sink) = (p.source.clone(), p.sink.clone());
+    if source.is_none() && sink.is_none() {
+        cx.driver().close(&PIPE, key);
+    }
+    if let Some(source) = source {
+        source.destroy(cx);
+    }
+    if let Some(sink) = sink {
+        sink.destroy(cx);
+    }
+}
+
+/// The closing phase: whoever waits for it is told.
+fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    driver.free(&PIPE, key);
+    let Some(p) = layer.pipes.remove(&key) else { return };
+    let result = match p.state {
+        State::Failing(e) => Err(e),
+        _ => Ok(()),
+    };
+    if let Some(done) = p.done {
+        done(&mut d.cx(), result);
+    }
+}

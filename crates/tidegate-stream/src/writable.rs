@@ -1,0 +1,527 @@
+//! A writable stream over a user's sink.
+//!
+//! | sink | has bytes | `Done` | `Later` | `written` | wants its end |
+//! |---|---|---|---|---|---|
+//! | Idle | Writing | - | - | refused | Finishing |
+//! | Writing | waits | Idle | Writing | Idle | waits |
+//! | Finishing | - | finished | Finishing | finished | - |
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use bytes::Bytes;
+use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
+
+use crate::error::{BoxError, StreamError};
+use crate::flow::{Layer, Progress, Sink, WriteEnd, WriteHandler, call, each};
+use crate::pipe::PipeKey;
+use crate::{Chunk, Effect, Flow, Refused, WriteState};
+
+static WRITABLE: Kind = Kind {
+    name: "writable",
+    ready: |_, _, _| {},
+    pending,
+    close: |cx, key, _| {
+        WritableCx::new(cx.as_cx(), WritableKey(key)).destroy();
+        Ok(())
+    },
+    closed,
+    describe: |cx, key, _| {
+        let queued = WritableCx::new(cx.as_cx(), WritableKey(key)).buffered();
+        format!("{queued} bytes queued")
+    },
+};
+
+/// Names a writable stream.
+///
+/// ```
+/// assert_eq!(size_of::<Option<tidegate_stream::WritableKey>>(), 8);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WritableKey(Key);
+
+impl From<WritableKey> for Key {
+    fn from(k: WritableKey) -> Key {
+        k.0
+    }
+}
+
+/// How a writable stream is to be.
+///
+/// ```
+/// use tidegate_stream::WritableOptions;
+/// let options = WritableOptions::new().high_water_mark(1024).gather(1);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug)]
+pub struct WritableOptions {
+    high_water_mark: usize,
+    write_limit: Option<usize>,
+    gather: usize,
+}
+
+impl Default for WritableOptions {
+    fn default() -> WritableOptions {
+        WritableOptions { high_water_mark: 64 * 1024, write_limit: None, gather: 64 }
+    }
+}
+
+impl WritableOptions {
+    /// The defaults.
+    pub fn new() -> WritableOptions {
+        WritableOptions::default()
+    }
+
+    /// Queued bytes at which a write answers `Full`; reached counts. Default: 64 KiB.
+    pub fn high_water_mark(mut self, bytes: usize) -> WritableOptions {
+        self.high_water_mark = bytes;
+        self
+    }
+
+    /// Bytes of memory queued beyond which a write destroys the stream. Default: the
+    /// loop's `write_limit`.
+    pub fn write_limit(mut self, bytes: usize) -> WritableOptions {
+        self.write_limit = Some(bytes);
+        self
+    }
+
+    /// Chunks that the sink is given at once, at most. Default: 64; 1 for a sink that
+    /// takes them singly.
+    pub fn gather(mut self, chunks: usize) -> WritableOptions {
+        self.gather = chunks.max(1);
+        self
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Busy {
+    Idle,
+    /// So many bytes are with the sink.
+    Writing(usize),
+    Finishing,
+}
+
+pub(crate) struct Writable {
+    write: WriteState,
+    busy: Busy,
+    gather: usize,
+    /// The list that the sink is lent, used again.
+    pieces: Vec<Bytes>,
+    /// Each `None` while it is called.
+    sink: Option<Box<dyn Sink>>,
+    handler: Option<Box<dyn WriteHandler>>,
+    pipe: Option<PipeKey>,
+    /// How it ended, once it has.
+    over: Option<Result<(), StreamError>>,
+}
+
+/// There is nothing to complete: no write is under way.
+///
+/// ```
+/// assert!(tidegate_stream::NotWriting.to_string().contains("no write"));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotWriting;
+
+impl fmt::Display for NotWriting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no write of this stream is under way: it was completed before, or the stream is over",
+        )
+    }
+}
+
+impl std::error::Error for NotWriting {}
+
+pub(crate) fn open(
+    cx: &mut Cx<'_>,
+    options: &WritableOptions,
+    sink: Box<dyn Sink>,
+    handler: Box<dyn WriteHandler>,
+) -> Result<WritableKey, TableFull> {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let key = match d.insert(&WRITABLE, 0) {
+        Ok(key) => key,
+        Err(full) => {
+            d.bury(sink);
+            d.bury(handler);
+            return Err(full);
+        }
+    };
+    d.set_ref(key, false);
+    let limit = options.write_limit.unwrap_or(d.limits().write_limit);
+    let row = Writable {
+        write: WriteState::new(options.high_water_mark, limit),
+        busy: Busy::Idle,
+        gather: options.gather,
+        pieces: Vec::new(),
+        sink: Some(sink),
+        handler: Some(handler),
+        pipe: None,
+        over: None,
+    };
+    layer.writables.insert(key, row);
+    Ok(WritableKey(key))
+}
+
+impl Writable {
+    fn destroy(&mut self, d: &mut Driver<'_>, key: Key, result: Result<(), StreamError>) {
+        if self.over.is_none() {
+            self.over = Some(result);
+            self.write.destroy();
+            d.close(&WRITABLE, key);
+        }
+    }
+
+    fn complete(&mut self, d: &mut Driver<'_>, key: Key) -> Result<(), NotWriting> {
+        match std::mem::replace(&mut self.busy, Busy::Idle) {
+            Busy::Idle => return Err(NotWriting),
+            Busy::Writing(n) => self.write.advance(n),
+            Busy::Finishing => self.write.fin_sent(),
+        }
+        d.pend(key);
+        Ok(())
+    }
+
+    fn is_due(&self) -> bool {
+        self.write.has_effect()
+            || self.busy == Busy::Idle && (self.write.wants_write() || self.write.wants_fin())
+    }
+}
+
+/// First the sink, so that the next bytes are with it when a callback runs (W5); then what
+/// there is to tell.
+fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
+    let budget = d.driver().limits().write_budget;
+    let mut given = 0;
+    while given < budget {
+        match feed(d, key) {
+            Some(n) => given += n.max(1),
+            None => break,
+        }
+    }
+    tell(d, key);
+    let (layer, mut driver) = d.parts::<Layer>();
+    if layer.writables.get(&key).is_some_and(|w| w.over.is_none() && w.is_due()) {
+        driver.pend(key);
+    }
+}
+
+/// Gives the sink what waits, or its end; how many bytes. `None` if it has enough to do, or
+/// nothing waits.
+fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
+    let layer = d.parts::<Layer>().0;
+    let w = layer.writables.get_mut(&key).filter(|w| w.over.is_none() && w.busy == Busy::Idle)?;
+    let mut pieces = std::mem::take(&mut w.pieces);
+    let mut given = 0;
+    if w.write.wants_write() {
+        given = w.write.lend(&mut pieces, w.gather);
+        w.busy = Busy::Writing(given);
+    } else if w.write.wants_fin() {
+        w.busy = Busy::Finishing;
+    } else {
+        w.pieces = pieces;
+        return None;
+    }
+    let busy = w.busy;
+    let sink = w.sink.take();
+    let progress = call(d, key, sink, sink_back, |sink, d| {
+        let mut cx = WritableCx::new(d.cx(), WritableKey(key));
+        match busy {
+            Busy::Finishing => sink.finish(&mut cx),
+            _ => sink.write(&mut cx, &pieces),
+        }
+    });
+    pieces.clear();
+    let (layer, mut driver) = d.parts::<Layer>();
+    if let Some(w) = layer.writables.get_mut(&key) {
+        w.pieces = pieces;
+        if w.over.is_none() {
+            match progress {
+                Some(Ok(Progress::Done)) => {
+                    if w.complete(&mut driver, key).is_err() {
+                        w.destroy(&mut driver, key, Err(StreamError::CompletedTwice));
+                    }
+                }
+                Some(Ok(Progress::Later)) | None => {}
+                Some(Err(e)) => w.destroy(&mut driver, key, Err(e.into())),
+            }
+        }
+    }
+    d.settle();
+    Some(given)
+}
+
+fn tell(d: &mut Dispatch<'_>, key: Key) {
+    loop {
+        let (layer, mut driver) = d.parts::<Layer>();
+        let Some(w) = layer.writables.get_mut(&key).filter(|w| w.over.is_none()) else { return };
+        let pipe = w.pipe;
+        match w.write.take_effect() {
+            Some(Effect::Drain) => match pipe {
+                Some(pipe) => pipe.drained(d),
+                None => tell_handler(d, key, |h, w| h.on_drain(w)),
+            },
+            Some(Effect::Written(id)) => tell_handler(d, key, |h, w| h.on_written(w, id, Ok(()))),
+            Some(Effect::Finish) => {
+                tell_handler(d, key, |h, w| h.on_finish(w));
+                if let Some(pipe) = pipe {
+                    pipe.finished(d);
+                }
+            }
+            None => {
+                if w.write.is_finished() {
+                    w.destroy(&mut driver, key, Ok(()));
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn tell_handler(
+    d: &mut Dispatch<'_>,
+    key: Key,
+    f: impl FnOnce(&mut dyn WriteHandler, &mut WritableCx<'_>),
+) {
+    let row = d.parts::<Layer>().0.writables.get_mut(&key);
+    let handler = row.and_then(|w| w.handler.take());
+    call(d, key, handler, handler_back, |h, d| {
+        f(&mut **h, &mut WritableCx::new(d.cx(), WritableKey(key)));
+    });
+    d.settle();
+}
+
+fn sink_back(d: &mut Dispatch<'_>, key: Key, sink: Box<dyn Sink>, panicked: bool) {
+    back(d, key, sink, panicked, |w| &mut w.sink);
+}
+
+fn handler_back(d: &mut Dispatch<'_>, key: Key, h: Box<dyn WriteHandler>, panicked: bool) {
+    back(d, key, h, panicked, |w| &mut w.handler);
+}
+
+fn back<T: 'static>(
+    d: &mut Dispatch<'_>,
+    key: Key,
+    user: T,
+    panicked: bool,
+    place: fn(&mut Writable) -> &mut Option<T>,
+) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(w) = layer.writables.get_mut(&key) else { return driver.bury(user) };
+    *place(w) = Some(user);
+    if panicked {
+        w.destroy(&mut driver, key, Err(StreamError::Panicked));
+    }
+}
+
+/// The closing phase: the key is stale, everybody is told.
+fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    driver.free(&WRITABLE, key);
+    let Some(mut w) = layer.writables.remove(&key) else { return };
+    let result = w.over.take().unwrap_or(Err(StreamError::Destroyed));
+    if let Some(mut sink) = w.sink.take() {
+        each(d, |cx| sink.destroy(cx, result.as_ref().copied()));
+    }
+    let Some(mut handler) = w.handler.take() else { return };
+    while let Some((id, is_out)) = w.write.take_expected() {
+        let result = if is_out { Ok(()) } else { result.as_ref().copied() };
+        each(d, |cx| {
+            handler.on_written(&mut WritableCx::new(cx.as_cx(), WritableKey(key)), id, result);
+        });
+    }
+    if let Some(pipe) = w.pipe {
+        pipe.sink_closed(d, result.clone());
+    }
+    handler.on_close(&mut d.cx(), result);
+}
+
+/// A writable stream, and the whole [`Cx`] beside it. On one that is over every method does
+/// nothing, and a write returns [`Flow::Closed`].
+///
+/// ```
+/// use tidegate_stream::{Flow, WritableCx};
+/// fn fill(w: &mut WritableCx<'_>) {
+///     while w.write("tide") == Flow::Ready {}
+/// }
+/// # let _ = fill;
+/// ```
+pub struct WritableCx<'a> {
+    cx: Cx<'a>,
+    key: WritableKey,
+}
+
+impl<'a> Deref for WritableCx<'a> {
+    type Target = Cx<'a>;
+    fn deref(&self) -> &Cx<'a> {
+        &self.cx
+    }
+}
+
+impl DerefMut for WritableCx<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.cx
+    }
+}
+
+impl AsCx for WritableCx<'_> {
+    fn as_cx(&mut self) -> Cx<'_> {
+        self.cx.as_cx()
+    }
+}
+
+impl<'a> WritableCx<'a> {
+    pub(crate) fn new(cx: Cx<'a>, key: WritableKey) -> WritableCx<'a> {
+        WritableCx { cx, key }
+    }
+
+    /// The stream, if it is not over. Afterwards it is queued if something is due.
+    fn with<R>(&mut self, f: impl FnOnce(&mut Writable, &mut Driver<'_>) -> R) -> Option<R> {
+        let key = self.key.0;
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        let w = layer.writables.get_mut(&key).filter(|w| w.over.is_none())?;
+        let done = f(w, &mut d);
+        if w.over.is_none() && w.is_due() {
+            d.pend(key);
+        }
+        Some(done)
+    }
+
+    /// The stream's key, to be kept.
+    pub fn key(&self) -> WritableKey {
+        self.key
+    }
+
+    /// Whether the stream is not over; if it is, why the key finds nothing.
+    pub fn state(&mut self) -> Result<(), KeyError> {
+        self.cx.find(self.key)?;
+        self.with(|_, _| ()).ok_or(KeyError::Closed)
+    }
+
+    /// Queues `data` for the sink, which gets it in the pending phase. The answer goes by
+    /// what is queued, `data` included: `Full` from the high-water mark on. Beyond
+    /// `write_limit` the stream is destroyed.
+    pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
+        let data = data.into();
+        self.accept(|write| match data {
+            Chunk::Lent(b) => write.push(b),
+            Chunk::Shared(b) => write.push_bytes(b),
+        })
+    }
+
+    /// The same, and [`on_written`](WriteHandler::on_written) tells when the sink is done
+    /// with it.
+    pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
+        let data = data.into();
+        self.accept(|write| {
+            match data {
+                Chunk::Lent(b) => write.push(b),
+                Chunk::Shared(b) => write.push_bytes(b),
+            }
+            write.expect(id);
+        })
+    }
+
+    fn accept(&mut self, push: impl FnOnce(&mut WriteState)) -> Flow {
+        let key = self.key.0;
+        self.with(|w, d| match w.write.admit() {
+            Ok(()) => {
+                push(&mut w.write);
+                w.write.flow()
+            }
+            Err(Refused::Limit { queued, limit }) => {
+                w.destroy(d, key, Err(StreamError::Limit { queued, limit }));
+                Flow::Closed
+            }
+            Err(Refused::Closed) => Flow::Closed,
+        })
+        .unwrap_or(Flow::Closed)
+    }
+
+    /// For the sink: what it was given last is done, or broke. Once for each
+    /// [`Progress::Later`].
+    pub fn written(&mut self, result: Result<(), BoxError>) -> Result<(), NotWriting> {
+        let key = self.key.0;
+        match result {
+            Ok(()) => self.with(|w, d| w.complete(d, key)).unwrap_or(Err(NotWriting)),
+            Err(e) if self.with(|w, _| w.busy).is_some_and(|b| b != Busy::Idle) => {
+                self.fail(e);
+                Ok(())
+            }
+            Err(e) => {
+                self.cx.driver().bury(e);
+                Err(NotWriting)
+            }
+        }
+    }
+
+    /// Holds what is written back, to leave together. Nests.
+    pub fn cork(&mut self) {
+        self.with(|w, _| w.write.cork());
+    }
+
+    /// Takes back one [`cork`](WritableCx::cork); a surplus one does nothing.
+    pub fn uncork(&mut self) {
+        self.with(|w, _| w.write.uncork());
+    }
+
+    /// No more comes: what is queued still goes out, then the sink finishes, then comes
+    /// `on_finish`.
+    pub fn end(&mut self) {
+        self.with(|w, _| w.write.end());
+    }
+
+    /// Over, now. What is queued is dropped; whoever waits for a write is told.
+    pub fn destroy(&mut self) {
+        let key = self.key.0;
+        self.with(|w, d| w.destroy(d, key, Err(StreamError::Destroyed)));
+    }
+
+    /// Over, with this error.
+    pub fn fail(&mut self, error: impl Into<BoxError>) {
+        let (key, error) = (self.key.0, StreamError::from(error.into()));
+        self.with(|w, d| w.destroy(d, key, Err(error.clone())));
+        // Dropped later, if the stream was over.
+        self.cx.driver().bury(error);
+    }
+
+    /// Bytes that are queued, those with the sink included.
+    pub fn buffered(&mut self) -> usize {
+        self.with(|w, _| w.write.len()).unwrap_or(0)
+    }
+
+    /// Whether a write answered `Full`, and the drain is still to come.
+    pub fn needs_drain(&mut self) -> bool {
+        self.with(|w, _| w.write.needs_drain()).unwrap_or(false)
+    }
+}
+
+impl WriteEnd for WritableKey {
+    fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError> {
+        let attached = WritableCx::new(cx.as_cx(), *self).with(|w, _| {
+            if !w.write.is_open() {
+                return Err(StreamError::Closed);
+            }
+            if w.pipe.is_some() {
+                return Err(StreamError::Piped);
+            }
+            w.pipe = Some(pipe);
+            Ok(if w.write.needs_drain() { Flow::Full } else { Flow::Ready })
+        });
+        attached.unwrap_or(Err(StreamError::Closed))
+    }
+
+    fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow {
+        WritableCx::new(cx.as_cx(), *self).write(data)
+    }
+
+    fn end(&self, cx: &mut Cx<'_>) {
+        WritableCx::new(cx.as_cx(), *self).end();
+    }
+
+    fn destroy(&self, cx: &mut Cx<'_>) {
+        WritableCx::new(cx.as_cx(), *self).destroy();
+    }
+}
