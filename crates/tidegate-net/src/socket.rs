@@ -218,11 +218,10 @@ impl Socket {
             Wire::Plain => self.send(d, data),
             Wire::Filter(_) => self.filter(d, shared, |f, out| f.outbound(data.bytes(), out)),
         }
-        let flow = self.duplex.write.flow();
-        if flow == Flow::Full {
-            self.full(d);
+        match self.duplex.write.flow() {
+            Flow::Full => self.full(d),
+            flow => flow,
         }
-        flow
     }
 
     /// Whoever writes is to wait for the drain.

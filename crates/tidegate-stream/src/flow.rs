@@ -146,7 +146,7 @@ pub trait Transform: 'static {
 /// implements it tells the pipe by the methods of [`PipeKey`].
 ///
 /// ```
-/// fn from(end: impl tidegate_stream::ReadEnd) {}
+/// fn from<E: tidegate_stream::ReadEnd>(end: E) {}
 /// # let _ = from::<tidegate_stream::ReadableKey>;
 /// ```
 pub trait ReadEnd: 'static {
@@ -163,7 +163,7 @@ pub trait ReadEnd: 'static {
 /// What a pipe can write to: a key of a writable stream, or of a connection.
 ///
 /// ```
-/// fn to(end: impl tidegate_stream::WriteEnd) {}
+/// fn to<E: tidegate_stream::WriteEnd>(end: E) {}
 /// # let _ = to::<tidegate_stream::WritableKey>;
 /// ```
 pub trait WriteEnd: 'static {
