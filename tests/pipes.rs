@@ -148,7 +148,10 @@ fn p01_a_full_sink_pauses_the_source() {
         settle(&mut lp);
         let _ = lp.writable(to).written(Ok(()));
     }
-    assert_eq!((&all.borrow()[..], &log.lines()[..]), (&b"abcdefefef"[..], &["done".to_string()][..]));
+    assert_eq!(
+        (&all.borrow()[..], &log.lines()[..]),
+        (&b"abcdefefef"[..], &["done".to_string()][..])
+    );
 }
 
 /// P1: a sink that waits for its drain already lets the pipe begin paused.

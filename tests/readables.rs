@@ -114,16 +114,8 @@ fn r01_r08_flow_begins_later_and_ends_after_the_last_byte() {
     let (_, log) = script(&mut lp, mark(1), "", [Push("ab"), Later("c"), End]);
     assert!(log.lines().is_empty());
     lp.run().unwrap();
-    let expected = [
-        "asked",
-        "data ab",
-        "asked",
-        "data c",
-        "asked",
-        "end",
-        "source destroy",
-        "close",
-    ];
+    let expected =
+        ["asked", "data ab", "asked", "data c", "asked", "end", "source destroy", "close"];
     assert_eq!(log.lines(), expected);
     assert_eq!(handles(&lp), 0);
 
@@ -247,7 +239,11 @@ fn r08_no_end_before_the_last_byte() {
         }
         settle(&mut lp);
         assert!(!log.has("end"));
-        if pull { drop(lp.readable(key).read(1)) } else { lp.readable(key).resume() }
+        if pull {
+            drop(lp.readable(key).read(1))
+        } else {
+            lp.readable(key).resume()
+        }
         lp.run().unwrap();
         assert!(log.has("end") && log.has("close"));
     }
@@ -287,8 +283,13 @@ fn failures_limits_and_panics_of_a_source() {
     let (_, log) = script(&mut lp, mark(100), "", [Push("a"), Fail]);
     lp.run().unwrap();
     let failed = "failed: no disk";
-    let expected =
-        ["asked", "data a", "asked", &format!("source destroy: {failed}"), &format!("close: {failed}")];
+    let expected = [
+        "asked",
+        "data a",
+        "asked",
+        &format!("source destroy: {failed}"),
+        &format!("close: {failed}"),
+    ];
     assert_eq!(log.lines(), expected);
 
     let (_, log) = script(&mut lp, mark(100), "", [Panic]);

@@ -342,7 +342,11 @@ fn w18_needs_drain_not_once_ending_or_destroyed() {
         let (key, _) = tap(&mut lp, Pace::ByHand, mark(1));
         let _ = lp.writable(key).write("a");
         assert!(lp.writable(key).needs_drain());
-        if destroy { lp.writable(key).destroy() } else { lp.writable(key).end() }
+        if destroy {
+            lp.writable(key).destroy()
+        } else {
+            lp.writable(key).end()
+        }
         assert!(!lp.writable(key).needs_drain());
     }
 }

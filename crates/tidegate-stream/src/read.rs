@@ -307,3 +307,117 @@ impl ReadQueue {
         self.len == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Ask,
+        Push(usize),
+        Unshift(usize),
+        Take,
+        Read(usize),
+        ReadAll,
+        Pause,
+        Resume,
+        Eof,
+        End,
+        Destroy,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            6 => (0usize..40).prop_map(Op::Push),
+            2 => (0usize..9).prop_map(Op::Unshift),
+            4 => Just(Op::Take),
+            4 => (0usize..60).prop_map(Op::Read),
+            1 => Just(Op::ReadAll),
+            3 => Just(Op::Ask),
+            1 => Just(Op::Pause),
+            2 => Just(Op::Resume),
+            1 => Just(Op::Eof),
+            3 => Just(Op::End),
+            1 => prop::bool::weighted(0.1).prop_map(|d| if d { Op::Destroy } else { Op::Take }),
+        ]
+    }
+
+    proptest! {
+        /// Against a plain vector: what is taken is what was pushed, in order; the source
+        /// is asked once until it answers; one end, after the last byte; nothing after it.
+        #[test]
+        fn read_queue_against_a_vector(
+            pulled: bool, limit in 50usize..100, ops in prop::collection::vec(op(), 0..200),
+        ) {
+            let mut r = ReadQueue::new(16, limit);
+            r.set_pulled(pulled);
+            let (mut model, mut next) = (Vec::<u8>::new(), 0u8);
+            let (mut asked, mut eof, mut paused, mut ended, mut dead) = (false, false, false, false, false);
+            for op in ops {
+                match op {
+                    Op::Push(n) | Op::Unshift(n) => {
+                        let data: Vec<u8> = (0..n).map(|_| { next = next.wrapping_add(1); next }).collect();
+                        if matches!(op, Op::Push(_)) {
+                            let (over, before) = (eof || dead, model.len());
+                            match r.push(data.clone().into()) {
+                                Ok(Flow::Closed) => prop_assert!(over),
+                                Ok(flow) => {
+                                    prop_assert!(!over && before <= limit);
+                                    model.extend(data);
+                                    prop_assert_eq!(flow == Flow::Full, model.len() >= 16 && r.flow() == Flow::Full);
+                                    asked = false;
+                                }
+                                Err(_) => prop_assert!(!over && before > limit),
+                            }
+                        } else if r.unshift(data.clone().into()) {
+                            prop_assert!(!ended && !dead);
+                            model.splice(..0, data);
+                        } else {
+                            prop_assert!(ended || dead);
+                        }
+                    }
+                    Op::Take => match r.take() {
+                        Some(chunk) => {
+                            prop_assert!(!pulled && !paused && !dead && !chunk.is_empty());
+                            let taken: Vec<u8> = model.drain(..chunk.len()).collect();
+                            prop_assert_eq!(&chunk[..], &taken[..]);
+                        }
+                        None => prop_assert!(pulled || paused || dead || model.is_empty()),
+                    },
+                    Op::Read(n) => match r.read(n) {
+                        Some(bytes) => {
+                            prop_assert!(!dead && (bytes.len() == n || eof && model.len() == bytes.len()));
+                            let taken: Vec<u8> = model.drain(..bytes.len()).collect();
+                            prop_assert_eq!(&bytes[..], &taken[..]);
+                        }
+                        None => prop_assert!(dead || n == 0 || model.is_empty() || !eof && n > model.len()),
+                    },
+                    Op::ReadAll => match r.read_all() {
+                        Some(bytes) => prop_assert_eq!(&bytes[..], &std::mem::take(&mut model)[..]),
+                        None => prop_assert!(dead || model.is_empty()),
+                    },
+                    Op::Ask => if r.ask() {
+                        prop_assert!(!asked && !eof && !paused && !dead);
+                        asked = true;
+                    },
+                    Op::Pause => { r.pause(); paused |= !ended }
+                    Op::Resume => { prop_assert_eq!(r.resume(), paused && !dead); paused = false }
+                    Op::Eof => { r.eof(); eof = true }
+                    Op::End => {
+                        r.take_news();
+                        if r.take_end() {
+                            prop_assert!(eof && model.is_empty() && !paused && !ended && !dead);
+                            ended = true;
+                        }
+                    }
+                    Op::Destroy => { r.destroy(); dead = true; model.clear() }
+                }
+                prop_assert!(dead || r.len() == model.len());
+                // By one push, and what was put back.
+                prop_assert!(r.len() <= limit + 40 + 200 * 8);
+            }
+        }
+    }
+}

@@ -1,4 +1,5 @@
 //! Chapters to read. There is no code here.
 #![forbid(unsafe_code)]
 
+pub mod back_pressure;
 pub mod names;

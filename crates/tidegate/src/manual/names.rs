@@ -61,6 +61,9 @@
 //! | - | `cork`, `uncork` | [`SocketCx::cork`](crate::net::SocketCx::cork), [`SocketCx::uncork`](crate::net::SocketCx::uncork) |
 //! | `uv_shutdown` | `end` | [`SocketCx::end`](crate::net::SocketCx::end) |
 //! | `shutdown_cb` | `'finish'` | [`Handler::on_finish`](crate::net::Handler::on_finish) |
+//! | - | `new Writable`, `new Readable` | [`Streams::open_writable`](crate::stream::Streams::open_writable), [`Streams::open_readable`](crate::stream::Streams::open_readable) |
+//! | - | `pipe`, `pipeline` | [`Streams::pipe`](crate::stream::Streams::pipe), [`Streams::pipeline`](crate::stream::Streams::pipeline) |
+//! | - | `new Transform` | [`Transform`](crate::stream::Transform) |
 //! | `close_cb`, a status in each callback | `'error'`, then `'close'` | [`Handler::on_close`](crate::net::Handler::on_close), with the reason, once |
 //! | `UV_ECONNREFUSED` | `err.code` | [`NetError::code`](crate::net::NetError::code), with stage, endpoints and time |
 #![forbid(unsafe_code)]

@@ -1,0 +1,99 @@
+//! Back-pressure: where bytes wait, and who stops whom.
+//!
+//! # The three owners of bytes
+//!
+//! A byte that was written and not yet read by the peer is in one of three places:
+//!
+//! ```text
+//!   your code
+//!      | write -> Flow
+//!      v
+//!  +-----------------+      +----------------------+           +------------------+
+//!  | 1. our queue    |      | 2. the kernel's      |  network  | 3. the peer's    |
+//!  | high-water mark | ---> | send buffer          | --------> | receive buffer   | ---> it reads
+//!  | 64 KiB          |      | some MiB, by itself  |           | = its window     |
+//!  +-----------------+      +----------------------+           +------------------+
+//!     counts as yours          unsent and not yet                 no room: it says
+//!     and is bounded           acknowledged                       "window 0", and 2 fills
+//! ```
+//!
+//! They fill from the right. A peer that stops reading fills its receive buffer; its window
+//! closes; our kernel's send buffer fills; then the kernel takes no more
+//! (`EWOULDBLOCK`), and bytes begin to wait in our queue. `write` answers
+//! [`Flow::Full`](crate::net::Flow) when the queue has reached the high-water mark. That is
+//! the only place where you can be told, and the last before your own memory:
+//!
+//! ```text
+//! cargo run --release --example slow_reader
+//!
+//!          produced      read   our queue  our memory   in kernel
+//! Full         4160         0          68          68        4092
+//!         reads again after 100ms
+//!         stops reading
+//! Drain       22656     20525           0           0        2131
+//! ```
+//!
+//! # Writing
+//!
+//! [`SocketCx::write`](crate::net::SocketCx::write) tries the kernel first. What it takes
+//! never touches the queue, and so never counts: a write of a megabyte that the kernel
+//! takes is `Ready`. What it refuses is queued, and the answer goes by the queue.
+//!
+//! | answer | what to do | what comes |
+//! |---|---|---|
+//! | `Ready` | go on | - |
+//! | `Full` | stop. This write was accepted all the same | `on_drain`, once, when the queue is empty |
+//! | `Closed` | it was not accepted | `on_close`, if it did not come yet |
+//!
+//! Why at empty and not below the mark? So that a producer makes one large batch for each
+//! round instead of many small ones; while it produces, the kernel still has its send
+//! buffer to send from.
+//!
+//! `Flow` is `must_use`: who ignores it is warned by the compiler. Who ignores that, too,
+//! meets `write_limit`: the connection is destroyed, with a RST, and
+//! [`Reason::WriteLimit`](crate::net::Reason::WriteLimit) says how much was queued. Others
+//! are unharmed.
+//!
+//! # Reading
+//!
+//! [`pause`](crate::net::SocketCx::pause) stops reading at once and costs no system call.
+//! Now picture the other direction: our kernel's receive buffer is the third place of the
+//! peer's bytes. It fills, our window closes, and the peer's writer is told. A paused
+//! connection holds no memory of ours at all.
+//!
+//! So an echo is four lines: pause the reading while the writing is full.
+//!
+//! ```no_run
+//! use tidegate::prelude::*;
+//! let echo = On::new()
+//!     .data(|s, chunk| if s.write(chunk) == Flow::Full { s.pause() })
+//!     .drain(|s| s.resume());
+//! # let _ = echo;
+//! ```
+//!
+//! # Pipes
+//!
+//! The same between two parties is a [`pipe`](crate::stream::Streams::pipe): what the
+//! sink refuses pauses the source, and the sink's drain lets it go on. Between connections
+//! it keeps at most what the kernel refused of one read of 64 KiB, in one buffer that it
+//! uses again and again; the rest waits in the kernels, where it was.
+//!
+//! ```text
+//! source's kernel -> read buffer of the loop -> sink's kernel
+//!                                 `-- refused: the pipe's buffer, and the source pauses
+//! ```
+//!
+//! Streams of your own have a queue of their own on each side: a
+//! [`Source`](crate::stream::Source) is asked only while less than its mark waits, a
+//! [`Sink`](crate::stream::Sink) is given more only when it is done with what it has. The
+//! example `pipeline` sends a file of any size to a slow peer within three blocks of memory.
+//!
+//! # What to choose
+//!
+//! - A larger high-water mark means fewer rounds of full and drain, and more memory for
+//!   each slow peer. Multiply it by the number of connections you expect.
+//! - `write_limit` is not for flow but for mistakes: leave it far above the mark.
+//! - `buffered_limit` bounds all connections of a loop together.
+//! - A completion ([`write_id`](crate::net::SocketCx::write_id)) says that the kernel has
+//!   the bytes, not that the peer read them. Only an answer of the peer's says that.
+#![forbid(unsafe_code)]
