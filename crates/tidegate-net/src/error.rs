@@ -12,6 +12,7 @@ use tidegate_stream::StreamError;
 
 use crate::socket_cx::SocketCx;
 use crate::sys;
+use crate::timeout::Timeout;
 
 /// The step at which something failed.
 ///
@@ -39,6 +40,8 @@ pub enum Stage {
     Write,
     /// A filter on the wire refused the bytes.
     Filter,
+    /// The connection was open; a deadline passed.
+    Open,
 }
 
 impl fmt::Display for Stage {
@@ -53,6 +56,7 @@ impl fmt::Display for Stage {
             Stage::Read => "read",
             Stage::Write => "write",
             Stage::Filter => "filter",
+            Stage::Open => "connection",
         })
     }
 }
@@ -113,6 +117,11 @@ impl NetError {
         self.source.raw_os_error().and_then(sys::code_name)
     }
 
+    /// The deadline that passed, if it was one.
+    pub fn timeout(&self) -> Option<Timeout> {
+        self.source.get_ref().and_then(|e| e.downcast_ref()).copied()
+    }
+
     /// Our end, where known.
     pub fn local(&self) -> Option<SocketAddr> {
         self.local
@@ -141,9 +150,17 @@ impl fmt::Display for NetError {
             (_, Some(remote), _) => write!(f, " with {remote}")?,
             _ => {}
         }
-        f.write_str(" failed")?;
-        if let Some(elapsed) = self.elapsed {
-            write!(f, " after {:.1} ms", elapsed.as_secs_f64() * 1e3)?;
+        let timeout = self.timeout();
+        f.write_str(if timeout.is_some() { " timed out" } else { " failed" })?;
+        match self.elapsed {
+            Some(t) if t >= Duration::from_secs(1) => write!(f, " after {:.1} s", t.as_secs_f64())?,
+            Some(t) => write!(f, " after {:.1} ms", t.as_secs_f64() * 1e3)?,
+            None => {}
+        }
+        match (timeout, self.local) {
+            (Some(which), Some(local)) => return write!(f, " (from {local}; {which})"),
+            (Some(which), None) => return write!(f, " ({which})"),
+            _ => {}
         }
         match self.code() {
             Some(code) => write!(f, ": {} ({code})", sys::description(&self.source)),
@@ -318,6 +335,8 @@ pub enum Reason {
         /// The limit.
         limit: usize,
     },
+    /// A deadline passed.
+    TimedOut(Timeout, Arc<NetError>),
     /// A callback of this connection panicked.
     Panicked,
 }
@@ -331,7 +350,7 @@ impl Reason {
     /// The error, if an operation failed.
     pub fn error(&self) -> Option<&NetError> {
         match self {
-            Reason::Failed(e) => Some(e),
+            Reason::Failed(e) | Reason::TimedOut(_, e) => Some(e),
             _ => None,
         }
     }
@@ -341,7 +360,7 @@ impl Reason {
         Err(match self {
             Reason::Ended => return Ok(()),
             Reason::Destroyed => StreamError::Destroyed,
-            Reason::Failed(e) => StreamError::Failed(e.clone()),
+            Reason::Failed(e) | Reason::TimedOut(_, e) => StreamError::Failed(e.clone()),
             Reason::WriteLimit { queued, limit, .. } => {
                 StreamError::Limit { queued: *queued, limit: *limit }
             }
@@ -355,7 +374,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::Ended => f.write_str("both sides ended"),
             Reason::Destroyed => f.write_str("destroyed"),
-            Reason::Failed(e) => e.fmt(f),
+            Reason::Failed(e) | Reason::TimedOut(_, e) => e.fmt(f),
             Reason::WriteLimit { scope, queued, limit } => {
                 write!(f, "{queued} bytes were queued, {scope} is {limit}")
             }

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! on_connect?  { on_data* on_end? }  beside  { (on_drain | on_written)* on_finish? }  on_close
+//!                                    beside  { on_timeout* }
 //! ```
 //! The two directions end each for itself: `on_data` may come after `on_finish`, and
 //! `on_drain` after `on_end`. `on_close` comes exactly once, whatever happens, and last.
@@ -69,6 +70,12 @@ pub trait Handler: 'static {
     /// Our side's end is out, and with it everything written.
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;
+    }
+
+    /// No byte moved for as long as the idle timeout says. The default closes with
+    /// [`Reason::TimedOut`]; whoever overrides this decides. Once, until bytes move again.
+    fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
+        s.time_out();
     }
 
     /// The connection is over; the descriptor is closed and the key finds

@@ -8,6 +8,7 @@ use tidegate_loop::Driver;
 use crate::key::{ServerKey, SocketKey};
 use crate::listener::Listener;
 use crate::socket::Socket;
+use crate::timeout;
 use crate::wire::Passed;
 
 /// Kept by the loop, one per loop. The loop's table says which index a key
@@ -19,6 +20,7 @@ pub(crate) struct Layer {
     /// Every socket reads into this; empty until the first read.
     pub(crate) read_buffer: Vec<u8>,
     pub(crate) shared: Shared,
+    pub(crate) deadlines: timeout::Queue,
     /// Listeners that wait for a descriptor.
     pub(crate) held: usize,
 }

@@ -46,6 +46,7 @@ mod pace;
 mod socket;
 mod socket_cx;
 mod sys;
+mod timeout;
 mod wire;
 
 pub use error::{AddressError, AddressFault, Close, ListenError, NetError, Reason, Scope, Stage};
@@ -56,7 +57,8 @@ pub use key::{ServerKey, SocketKey};
 pub use listener::ServerStats;
 pub use net::Net;
 pub use on::{On, OnWith};
-pub use options::{ConnectOptions, ListenOptions};
-pub use socket_cx::SocketCx;
+pub use options::{ConnectOptions, KeepAlive, ListenOptions};
+pub use socket_cx::{PeerState, SocketCx};
 pub use tidegate_stream::{Chunk, Flow};
+pub use timeout::Timeout;
 pub use wire::{Filter, FilterError, Passed};

@@ -44,6 +44,7 @@ impl On {
             written: None,
             end: None,
             finish: None,
+            timeout: None,
             close: None,
         }
     }
@@ -81,6 +82,11 @@ impl On {
         On(self.0.finish(move |(), s| f(s)))
     }
 
+    /// [`Handler::on_timeout`]. Without it an idle connection is closed.
+    pub fn timeout(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
+        On(self.0.timeout(move |(), s| f(s)))
+    }
+
     /// [`Handler::on_close`].
     pub fn close(self, mut f: impl FnMut(&mut SocketCx<'_>, Close) + 'static) -> On {
         On(self.0.close(move |(), s, close| f(s, close)))
@@ -105,6 +111,7 @@ pub struct OnWith<S> {
     written: OnWritten<S>,
     end: OnEvent<S>,
     finish: OnEvent<S>,
+    timeout: OnEvent<S>,
     close: OnClose<S>,
 }
 
@@ -145,6 +152,12 @@ impl<S: 'static> OnWith<S> {
     /// [`Handler::on_finish`].
     pub fn finish(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
         self.finish = Some(Box::new(f));
+        self
+    }
+
+    /// [`Handler::on_timeout`]. Without it an idle connection is closed.
+    pub fn timeout(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
+        self.timeout = Some(Box::new(f));
         self
     }
 
@@ -192,6 +205,13 @@ impl<S: 'static> Handler for OnWith<S> {
         }
     }
 
+    fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
+        match &mut self.timeout {
+            Some(f) => f(&mut self.state, s),
+            None => s.time_out(),
+        }
+    }
+
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         match &mut self.close {
             Some(f) => f(&mut self.state, s, close),
@@ -218,6 +238,9 @@ impl Handler for On {
     }
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_finish(s);
+    }
+    fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
+        self.0.on_timeout(s);
     }
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         self.0.on_close(s, close);

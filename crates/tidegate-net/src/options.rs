@@ -1,9 +1,15 @@
 //! Where to listen and where to connect, with every option and its default.
 #![forbid(unsafe_code)]
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
 
 use crate::error::{AddressError, AddressFault};
+use crate::sys;
+use crate::timeout::{Deadlines, millis};
 
 /// An address as the user gave it.
 #[derive(Clone, Debug)]
@@ -45,13 +51,168 @@ pub(crate) struct StreamOptions {
     pub(crate) allow_half_open: bool,
     pub(crate) high_water_mark: usize,
     pub(crate) write_limit: Option<usize>,
+    pub(crate) no_delay: bool,
+    pub(crate) keep_alive: Option<KeepAlive>,
+    pub(crate) recv_buffer: Option<usize>,
+    pub(crate) send_buffer: Option<usize>,
+    pub(crate) deadlines: Deadlines,
 }
 
 impl Default for StreamOptions {
     fn default() -> StreamOptions {
-        StreamOptions { allow_half_open: false, high_water_mark: 64 * 1024, write_limit: None }
+        StreamOptions {
+            allow_half_open: false,
+            high_water_mark: 64 * 1024,
+            write_limit: None,
+            no_delay: false,
+            keep_alive: None,
+            recv_buffer: None,
+            send_buffer: None,
+            deadlines: Deadlines::default(),
+        }
     }
 }
+
+impl StreamOptions {
+    /// Sets what the kernel keeps for a socket: before listen or connect, so that the
+    /// window of the handshake knows of the buffers.
+    pub(crate) fn apply(&self, socket: SockRef<'_>) -> io::Result<()> {
+        if let Some(bytes) = self.recv_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if self.no_delay {
+            socket.set_tcp_nodelay(true)?;
+        }
+        if let Some(keep_alive) = self.keep_alive {
+            keep_alive.apply(&socket)?;
+        }
+        Ok(())
+    }
+
+    /// Whether [`apply`](StreamOptions::apply) has anything to do.
+    pub(crate) fn has_any(&self) -> bool {
+        self.no_delay
+            || self.keep_alive.is_some()
+            || self.recv_buffer.is_some()
+            || self.send_buffer.is_some()
+    }
+}
+
+/// Probes of a connection on which nothing moves, so that a peer that is gone without a
+/// word is noticed: the first after `idle`, then one each `interval`, and after `count`
+/// without an answer the connection is over with `ETIMEDOUT`. See tcp(7).
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_net::KeepAlive;
+/// let k = KeepAlive { idle: Duration::from_secs(30), ..KeepAlive::default() };
+/// assert_eq!((k.interval, k.count), (Duration::from_secs(1), 10));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepAlive {
+    /// Whole seconds; default 60.
+    pub idle: Duration,
+    /// Whole seconds; default 1.
+    pub interval: Duration,
+    /// Default 10.
+    pub count: u32,
+}
+
+impl Default for KeepAlive {
+    fn default() -> KeepAlive {
+        KeepAlive { idle: Duration::from_secs(60), interval: Duration::from_secs(1), count: 10 }
+    }
+}
+
+impl KeepAlive {
+    pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
+        let second = Duration::from_secs(1);
+        if self.idle < second || self.interval < second || self.count == 0 {
+            let text = "keep-alive wants an idle time and an interval of a second or more, and a count of 1 or more";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let params = TcpKeepalive::new().with_time(self.idle).with_interval(self.interval);
+        socket.set_tcp_keepalive(&sys::keep_alive_count(params, self.count))
+    }
+}
+
+macro_rules! stream_options {
+    ($options:ident) => {
+        impl $options {
+            /// Our side stays open after the peer's end; default off.
+            pub fn allow_half_open(mut self, on: bool) -> $options {
+                self.stream.allow_half_open = on;
+                self
+            }
+
+            /// Queued bytes at which a write returns `Full`; default 64 KiB.
+            pub fn high_water_mark(mut self, bytes: usize) -> $options {
+                self.stream.high_water_mark = bytes;
+                self
+            }
+
+            /// Queued bytes at which a write destroys the connection; default: the
+            /// loop's [`write_limit`](tidegate_loop::Limits::write_limit).
+            pub fn write_limit(mut self, bytes: usize) -> $options {
+                self.stream.write_limit = Some(bytes);
+                self
+            }
+
+            /// Small pieces go out at once, instead of waiting for the answer to those
+            /// before (`TCP_NODELAY`); default off.
+            pub fn no_delay(mut self, on: bool) -> $options {
+                self.stream.no_delay = on;
+                self
+            }
+
+            /// Probes of a silent peer; default none.
+            pub fn keep_alive(mut self, keep_alive: KeepAlive) -> $options {
+                self.stream.keep_alive = Some(keep_alive);
+                self
+            }
+
+            /// The kernel's buffer for what was not read yet (`SO_RCVBUF`). Linux sets
+            /// aside twice as much, and stops adapting it. Default: the system's.
+            pub fn recv_buffer(mut self, bytes: usize) -> $options {
+                self.stream.recv_buffer = Some(bytes);
+                self
+            }
+
+            /// The kernel's buffer for what was not acknowledged yet (`SO_SNDBUF`).
+            pub fn send_buffer(mut self, bytes: usize) -> $options {
+                self.stream.send_buffer = Some(bytes);
+                self
+            }
+
+            /// After so long without a byte either way comes `on_timeout`, which closes
+            /// unless it was overridden. Rounded up to milliseconds; zero, the default: never.
+            pub fn idle_timeout(mut self, after: Duration) -> $options {
+                self.stream.deadlines.idle = millis(after);
+                self
+            }
+
+            /// So long after it was made a connection is closed, whatever it does.
+            /// Zero, the default: never.
+            pub fn lifetime(mut self, after: Duration) -> $options {
+                self.stream.deadlines.lifetime = millis(after);
+                self
+            }
+
+            /// A connection of which one side has ended is closed after so long without a
+            /// byte; so is a paused one whose peer has ended. Zero, the default: never.
+            pub fn linger_timeout(mut self, after: Duration) -> $options {
+                self.stream.deadlines.linger = millis(after);
+                self
+            }
+        }
+    };
+}
+
+stream_options!(ListenOptions);
+stream_options!(ConnectOptions);
 
 impl ListenOptions {
     /// Listens there with the default options.
@@ -90,24 +251,7 @@ impl ListenOptions {
         self
     }
 
-    /// Our side stays open after the peer's end; default off.
-    pub fn allow_half_open(mut self, on: bool) -> ListenOptions {
-        self.stream.allow_half_open = on;
-        self
-    }
-
-    /// Queued bytes at which a write returns `Full`; default 64 KiB.
-    pub fn high_water_mark(mut self, bytes: usize) -> ListenOptions {
-        self.stream.high_water_mark = bytes;
-        self
-    }
-
-    /// Queued bytes at which a write destroys the connection; default: the
-    /// loop's [`write_limit`](tidegate_loop::Limits::write_limit).
-    pub fn write_limit(mut self, bytes: usize) -> ListenOptions {
-        self.stream.write_limit = Some(bytes);
-        self
-    }
+    //LISTEN
 }
 
 /// How to connect. A text with a numeric address, or an address, turns into it.
@@ -133,24 +277,7 @@ impl ConnectOptions {
         ConnectOptions { to, stream: StreamOptions::default() }
     }
 
-    /// Our side stays open after the peer's end; default off.
-    pub fn allow_half_open(mut self, on: bool) -> ConnectOptions {
-        self.stream.allow_half_open = on;
-        self
-    }
-
-    /// Queued bytes at which a write returns `Full`; default 64 KiB.
-    pub fn high_water_mark(mut self, bytes: usize) -> ConnectOptions {
-        self.stream.high_water_mark = bytes;
-        self
-    }
-
-    /// Queued bytes at which a write destroys the connection; default: the
-    /// loop's [`write_limit`](tidegate_loop::Limits::write_limit).
-    pub fn write_limit(mut self, bytes: usize) -> ConnectOptions {
-        self.stream.write_limit = Some(bytes);
-        self
-    }
+    //CONNECT
 }
 
 macro_rules! from {

@@ -35,6 +35,7 @@ use crate::net::Net;
 use crate::options::StreamOptions;
 use crate::socket_cx::SocketCx;
 use crate::sys;
+use crate::timeout::{self, Clocks, Timeout, as_nanos};
 use crate::wire::{Filter, FilterError, Passed, Wire};
 
 pub(crate) static SOCKET: Kind = Kind {
@@ -91,6 +92,7 @@ pub(crate) struct Socket {
     pub(crate) since: Duration,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
+    pub(crate) clocks: Clocks,
     /// What the loop was told: something is under way that must be finished.
     busy: bool,
     /// The first write error; reading goes on to the end before it is told.
@@ -106,7 +108,7 @@ impl Socket {
     ) -> Socket {
         let limit = options.write_limit.unwrap_or(d.limits().write_limit);
         let write = WriteState::new(options.high_water_mark, limit);
-        Socket {
+        let mut s = Socket {
             key,
             life,
             watched: Watched::Nothing,
@@ -120,9 +122,20 @@ impl Socket {
             since: if life == Life::Connecting { d.clock() } else { d.now() },
             bytes_read: 0,
             bytes_written: 0,
+            clocks: Clocks::default(),
             busy: false,
             failure: None,
-        }
+        };
+        s.clocks.start(options.deadlines, as_nanos(s.since));
+        s
+    }
+
+    /// Whether one side has ended and the other has not; or the peer has, and nobody
+    /// has read that far.
+    pub(crate) fn is_half_closed(&self, d: &Driver<'_>) -> bool {
+        self.duplex.read == ReadState::Ended
+            || self.duplex.write.is_finished()
+            || d.bits(self.key.0).has(Bits::READ_CLOSED | Bits::ERROR)
     }
 
     pub(crate) fn pipes(&self) -> Option<&Pipes> {
@@ -308,8 +321,16 @@ impl Socket {
                 }
             }
         }
-        self.bytes_written += out as u64;
+        self.wrote(d, out);
         Some(out)
+    }
+
+    #[inline]
+    fn wrote(&mut self, d: &Driver<'_>, bytes: usize) {
+        if bytes > 0 {
+            self.bytes_written += bytes as u64;
+            self.clocks.active = as_nanos(d.now());
+        }
     }
 
     /// Something is queued: makes sure that room in the kernel is noticed.
@@ -378,7 +399,7 @@ impl Socket {
             match sent {
                 Ok(sent) => {
                     self.duplex.write.advance(sent);
-                    self.bytes_written += sent as u64;
+                    self.wrote(d, sent);
                     left = left.saturating_sub(sent);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
@@ -513,6 +534,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     if !read(d, key) && !connected(d, key) {
         return;
     }
+    let mut lingers = false;
     let (layer, mut driver) = d.parts::<Layer>();
     let told = layer.with(&mut driver, key, |s, d, shared| {
         if s.duplex.ends_with_peer() {
@@ -526,8 +548,12 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         if !told {
             s.rest(d);
         }
+        lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(d);
         told
     });
+    if lingers {
+        timeout::arm(&mut d.cx(), key);
+    }
     if told == Some(true) {
         deliver(d, key);
         let (layer, mut driver) = d.parts::<Layer>();
@@ -624,6 +650,7 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
                     driver.emit(|| NetEvent::FirstByte { socket: key, remote: s.remote, bytes: n });
                 }
                 s.bytes_read += n as u64;
+                s.clocks.active = as_nanos(driver.now());
                 let more = driver.bits(key.0).has(Bits::READABLE);
                 match s.wire {
                     Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
@@ -716,7 +743,17 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 if s.duplex.is_done() {
                     s.destroy(&mut driver, Reason::Ended);
                 }
-                return;
+                match timeout::take_due(s) {
+                    Some(Timeout::Idle) if s.duplex.is_open() => {
+                        call(d, key, |h, s| h.on_timeout(s));
+                        timeout::arm(&mut d.cx(), key);
+                    }
+                    Some(which) => {
+                        let reason = timeout::reason(s, &driver, which);
+                        s.destroy(&mut driver, reason);
+                    }
+                    None => return,
+                }
             }
         }
     }

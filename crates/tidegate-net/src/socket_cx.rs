@@ -4,17 +4,22 @@
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_loop::{AsCx, Cx, Driver, KeyError};
-use tidegate_stream::{Chunk, Flow};
+use socket2::SockRef;
+use tidegate_loop::{AsCx, Bits, Cx, Driver, KeyError};
+use tidegate_stream::{Chunk, Flow, ReadState};
 
 use crate::ends;
 use crate::error::Reason;
 use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
-use crate::socket::Socket;
+use crate::options::KeepAlive;
+use crate::socket::{Life, Socket};
+use crate::sys;
+use crate::timeout::{self, Timeout, as_nanos};
 use crate::wire::{Filter, Wire};
 
 /// A connection, and the whole [`Cx`] beside it (it derefs to it).
@@ -42,6 +47,22 @@ use crate::wire::{Filter, Wire};
 pub struct SocketCx<'a> {
     cx: Cx<'a>,
     key: SocketKey,
+}
+
+/// What a connection knows of its peer.
+///
+/// ```
+/// assert_ne!(tidegate_net::PeerState::Open, tidegate_net::PeerState::Ended);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PeerState {
+    /// It may still send.
+    Open,
+    /// It has ended its side (FIN); it may still read.
+    Ended,
+    /// The connection is reset, or over.
+    Gone,
 }
 
 impl<'a> Deref for SocketCx<'a> {
@@ -212,6 +233,13 @@ impl<'a> SocketCx<'a> {
         });
     }
 
+    /// Writes these last bytes, and ends our side.
+    pub fn end_with<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
+        let flow = self.send(data.into());
+        self.end();
+        flow
+    }
+
     /// Closes the connection now; what is queued is lost and counted. `on_close`
     /// comes in the closing phase.
     pub fn destroy(&mut self) {
@@ -267,6 +295,131 @@ impl<'a> SocketCx<'a> {
             Some(addr) => addr,
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Whether it is still being connected.
+    pub fn is_connecting(&mut self) -> bool {
+        self.look(|s| s.life == Life::Connecting).unwrap_or(false)
+    }
+
+    /// What is known of the peer, also while nothing is read.
+    ///
+    /// A paused connection reads nothing, and so its `on_end` does not come; but the
+    /// poller speaks of the peer's end all the same. Bytes may still wait before it. Not
+    /// before the connection was given back to the poller: at the end of its first dispatch.
+    pub fn peer_state(&mut self) -> PeerState {
+        let key = self.key;
+        let (layer, d) = self.cx.parts::<Layer>();
+        let bits = d.bits(key.into());
+        match layer.socket(&d, key).filter(|s| s.duplex.is_open()) {
+            None => PeerState::Gone,
+            Some(_) if bits.has(Bits::ERROR) => PeerState::Gone,
+            Some(s) if s.duplex.read == ReadState::Ended || bits.has(Bits::READ_CLOSED) => {
+                PeerState::Ended
+            }
+            Some(_) => PeerState::Open,
+        }
+    }
+
+    /// After so long without a byte either way comes `on_timeout`. From now on; zero stops
+    /// it. Costs no system call, and reading and writing do not touch it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On, Reason, Timeout};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     let server = conn.server();
+    ///     conn.close_server(server).unwrap();
+    ///     let close = |_: &mut tidegate_net::SocketCx<'_>, close: tidegate_net::Close| {
+    ///         assert!(matches!(close.reason, Reason::TimedOut(Timeout::Idle, _)));
+    ///     };
+    ///     conn.accept(On::new().close(close)).set_idle_timeout(Duration::from_millis(5));
+    /// })?;
+    /// let at = lp.local_addr(server)?;
+    /// lp.connect(at, On::new()); // and says nothing
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_idle_timeout(&mut self, after: Duration) {
+        self.with(|s, d, _| s.clocks.set_idle(after, as_nanos(d.clock())));
+        timeout::arm(&mut self.cx, self.key);
+    }
+
+    /// So long from now the connection is closed, whatever it does. Zero stops it. Not while
+    /// it is connecting: then it is the option that counts.
+    pub fn set_lifetime(&mut self, after: Duration) {
+        self.with(|s, d, _| {
+            if s.life != Life::Connecting {
+                s.clocks.set_until(timeout::millis(after), as_nanos(d.clock()));
+            }
+        });
+        timeout::arm(&mut self.cx, self.key);
+    }
+
+    /// Once one side has ended, it is closed after so long without a byte. Zero stops it.
+    pub fn set_linger_timeout(&mut self, after: Duration) {
+        self.with(|s, _, _| s.clocks.set_linger(after));
+        timeout::arm(&mut self.cx, self.key);
+    }
+
+    /// What `on_timeout` does by default: closes the connection with
+    /// [`Reason::TimedOut`].
+    pub fn time_out(&mut self) {
+        self.with(|s, d, _| {
+            let reason = timeout::reason(s, d, Timeout::Idle);
+            s.destroy(d, reason);
+        });
+    }
+
+    /// The connection's socket, for an option that has no name here; `NotConnected` if it
+    /// has none: not yet, or not any more.
+    ///
+    /// ```
+    /// fn mark(s: &mut tidegate_net::SocketCx<'_>) -> std::io::Result<()> {
+    ///     s.socket_option(|socket| socket.set_ttl_v4(5))
+    /// }
+    /// # let _ = mark;
+    /// ```
+    pub fn socket_option<R>(
+        &mut self,
+        f: impl FnOnce(SockRef<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let done = self.look(|s| s.stream.as_ref().map(|stream| f(SockRef::from(stream))));
+        done.flatten().unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+    }
+
+    /// Small pieces go out at once (`TCP_NODELAY`), or not.
+    pub fn set_no_delay(&mut self, on: bool) -> io::Result<()> {
+        self.socket_option(|socket| socket.set_tcp_nodelay(on))
+    }
+
+    /// Probes of a silent peer, or none.
+    pub fn set_keep_alive(&mut self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
+        self.socket_option(|socket| match keep_alive {
+            Some(k) => k.apply(&socket),
+            None => socket.set_keepalive(false),
+        })
+    }
+
+    /// The type of service of what is sent (`IP_TOS`, `IPV6_TCLASS`).
+    pub fn set_tos(&mut self, tos: u8) -> io::Result<()> {
+        let v6 = self.peer_addr().is_some_and(|a| a.is_ipv6());
+        self.socket_option(|socket| sys::set_tos(&socket, v6, tos))
+    }
+
+    /// The kernel's buffers for this connection: received, and to be sent.
+    pub fn buffer_sizes(&mut self) -> io::Result<(usize, usize)> {
+        self.socket_option(|s| Ok((s.recv_buffer_size()?, s.send_buffer_size()?)))
+    }
+
+    /// Sets the kernel's buffers: received, and to be sent. Linux sets aside twice as much.
+    pub fn set_buffer_sizes(&mut self, recv: usize, send: usize) -> io::Result<()> {
+        self.socket_option(|s| {
+            s.set_recv_buffer_size(recv)?;
+            s.set_send_buffer_size(send)
+        })
     }
 
     /// Bytes that wait in our queue; 0 if the connection is over.

@@ -16,7 +16,9 @@ mod imp;
 
 use std::io;
 
-pub(crate) use imp::{SEND_FLAGS, accept_failure, code_name, reuse_address, reuse_port};
+pub(crate) use imp::{
+    SEND_FLAGS, accept_failure, code_name, keep_alive_count, reuse_address, reuse_port, set_tos,
+};
 
 /// The system's words for an error, without its number.
 pub(crate) fn description(e: &io::Error) -> String {

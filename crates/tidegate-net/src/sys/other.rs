@@ -3,7 +3,7 @@
 
 use std::io;
 
-use socket2::Socket;
+use socket2::{SockRef, Socket, TcpKeepalive};
 
 use super::AcceptFailure;
 
@@ -15,6 +15,14 @@ pub(crate) fn reuse_address(_: &Socket) -> io::Result<()> {
 }
 
 pub(crate) fn reuse_port(_: &Socket) -> io::Result<()> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+pub(crate) fn keep_alive_count(params: TcpKeepalive, count: u32) -> TcpKeepalive {
+    params.with_retries(count)
+}
+
+pub(crate) fn set_tos(_: &SockRef<'_>, _: bool, _: u8) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use socket2::Socket;
+use socket2::{SockRef, Socket, TcpKeepalive};
 
 use super::AcceptFailure;
 
@@ -31,6 +31,21 @@ pub(crate) fn reuse_port(socket: &Socket) -> io::Result<()> {
 #[cfg(any(target_os = "solaris", target_os = "illumos"))]
 pub(crate) fn reuse_port(_: &Socket) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+#[cfg(not(any(target_os = "openbsd", target_os = "haiku")))]
+pub(crate) fn keep_alive_count(params: TcpKeepalive, count: u32) -> TcpKeepalive {
+    params.with_retries(count)
+}
+
+/// The system's own number counts.
+#[cfg(any(target_os = "openbsd", target_os = "haiku"))]
+pub(crate) fn keep_alive_count(params: TcpKeepalive, _: u32) -> TcpKeepalive {
+    params
+}
+
+pub(crate) fn set_tos(socket: &SockRef<'_>, v6: bool, tos: u8) -> io::Result<()> {
+    if v6 { socket.set_tclass_v6(tos.into()) } else { socket.set_tos_v4(tos.into()) }
 }
 
 /// accept(2): on Linux it also passes on what already went wrong with the connection,
