@@ -1,25 +1,74 @@
-//! Making a connection: numeric addresses, one attempt.
+//! Making a connection: lookup, attempts, one winner.
 //!
-//! Every failure, also of the address, arrives at `on_close`: one path to
-//! handle. Lookup and racing are not here yet.
+//! | step | event | next |
+//! |---|---|---|
+//! | lookup | the addresses | attempts, in the order of `race.rs` |
+//! | lookup | none | `on_close` |
+//! | attempts | one has connected | the others are closed, `on_connect` |
+//! | attempts | one has failed, or the attempt delay passed | the next address |
+//! | attempts | the last has failed | `on_close` with all of them |
+//! | any | connect timeout, `destroy` | everything is closed, `on_close` |
+//!
+//! Every failure, also of the address, arrives at `on_close`: one path to handle. The last
+//! address that is left is tried on the connection's own slot; an attempt beside others
+//! has a slot of its own.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use mio::Interest;
 use mio::net::TcpStream;
-use tidegate_loop::{Bits, Cx, Driver};
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
+use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, Key, Kind, TimerKey};
 
-use crate::error::{Close, NetError, Reason, Stage};
+use crate::error::{Attempt, Close, NetError, Reason, Stage};
 use crate::event::NetEvent;
 use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::Layer;
-use crate::options::{ConnectOptions, Target};
-use crate::socket::{Life, SOCKET, Socket};
+use crate::lookup::{self, LookupAnswer, LookupFault};
+use crate::options::{ConnectOptions, StreamOptions, Target};
+use crate::race;
+use crate::socket::{self, Life, SOCKET, Socket, Watched};
 use crate::socket_cx::SocketCx;
+use crate::sys;
+use crate::timeout::{self, as_nanos};
+
+/// One attempt among several. Its data is the place of its connection in the slab.
+static ATTEMPT: Kind = Kind {
+    name: "connect attempt",
+    ready: attempt_ready,
+    pending: |_, _, _| {},
+    close: |_, _, _| Ok(()),
+    closed: |_, _, _| {},
+    describe: |_, _, _| "beside others".into(),
+};
+
+/// What a connection needs until it is made.
+pub(crate) struct Connecting {
+    options: ConnectOptions,
+    port: u16,
+    /// Until the lookup began.
+    host: Option<String>,
+    /// What was asked for, if it was a name.
+    pub(crate) name: Option<String>,
+    waiting: VecDeque<SocketAddr>,
+    /// Those beside others.
+    running: Vec<Running>,
+    pub(crate) failed: Vec<Attempt>,
+    delay: Option<TimerKey>,
+}
+
+struct Running {
+    key: Key,
+    stream: TcpStream,
+    remote: SocketAddr,
+    since: u64,
+}
 
 pub(crate) fn start(
     cx: &mut Cx<'_>,
@@ -37,86 +86,434 @@ pub(crate) fn start(
         }
     };
     let mut s = Socket::new(key, Life::Connecting, &options.stream, &d);
+    let since = as_nanos(s.since);
+    s.clocks.set_until(options.timeout, since);
     s.handler = Some(handler);
-    let s = entry.insert(s);
-    match address(&options) {
-        Ok(remote) => attempt(s, &mut d, remote),
-        Err(e) => s.fail(&mut d, Stage::Lookup, e),
-    }
     s.tell_busy(&mut d);
+    let target = options.to.target();
+    s.connecting = Some(Box::new(Connecting {
+        options,
+        port: 0,
+        host: None,
+        name: None,
+        waiting: VecDeque::new(),
+        running: Vec::new(),
+        failed: Vec::new(),
+        delay: None,
+    }));
+    let s = entry.insert(s);
+    match target {
+        Ok(Target::Addr(addr)) => begin(cx, key, [addr.ip()], addr.port(), Some(addr)),
+        Ok(Target::AnyHost(port)) => begin(cx, key, [Ipv4Addr::LOCALHOST.into()], port, None),
+        Ok(Target::Name(host, port)) => look_up(cx, key, host, port),
+        Err(e) => s.fail(&mut d, Stage::Lookup, e.into()),
+    }
+    timeout::arm(cx, key);
     key
+}
+
+/// A connection that is there already.
+pub(crate) fn adopt(
+    cx: &mut Cx<'_>,
+    stream: std::net::TcpStream,
+    handler: Box<dyn Handler>,
+) -> io::Result<SocketKey> {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let entry = layer.sockets.vacant_entry();
+    let ready = stream.set_nonblocking(true).and_then(|()| {
+        let remote = stream.peer_addr()?;
+        Ok((remote, d.insert(&SOCKET, entry.key() as u64)?))
+    });
+    let (remote, key) = match ready {
+        Ok(ready) => ready,
+        Err(e) => {
+            d.bury(handler);
+            return Err(e);
+        }
+    };
+    let mut s = Socket::new(SocketKey(key), Life::Open, &StreamOptions::default(), &d);
+    s.handler = Some(handler);
+    s.remote = Some(remote);
+    s.stream = Some(TcpStream::from_std(stream));
+    entry.insert(s);
+    d.assume(key, Bits::WRITABLE | Bits::READABLE);
+    d.queue(key);
+    Ok(SocketKey(key))
 }
 
 /// There is no slot to close, so the one event comes from a tick.
 fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io::Error) {
     let reason = Reason::Failed(Arc::new(NetError::new(Stage::Connect, e)));
     cx.next_tick(move |cx| {
-        use tidegate_loop::AsCx;
         let close =
             Close { reason, peer: None, unsent: 0, bytes_read: 0, bytes_written: 0, piped: false };
         handler.on_close(&mut SocketCx::new(cx.as_cx(), key), close);
     });
 }
 
-fn address(options: &ConnectOptions) -> io::Result<SocketAddr> {
-    match options.to.target()? {
-        Target::Addr(addr) => Ok(addr),
-        Target::AnyHost(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
-        Target::Name(name, port) => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!(
-                "{name:?} is a name; look it up first and give an address, as 127.0.0.1:{port}"
-            ),
-        )),
+fn look_up(cx: &mut Cx<'_>, key: SocketKey, host: String, port: u16) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) else { return };
+    c.port = port;
+    c.name = Some(format!("{host}:{port}"));
+    d.emit(|| NetEvent::Lookup { socket: key, host: host.clone() });
+    if c.options.lookup.is_some() {
+        // It is the user's code: not in here.
+        c.host = Some(host);
+        return d.pend(key.into());
+    }
+    if let Err(e) = lookup::start(cx, &host, key) {
+        let (layer, mut d) = cx.parts::<Layer>();
+        if let Some(s) = layer.socket(&d, key) {
+            s.fail(&mut d, Stage::Lookup, e);
+        }
     }
 }
 
-fn attempt(s: &mut Socket, d: &mut Driver<'_>, remote: SocketAddr) {
-    s.remote = Some(remote);
-    d.emit(|| NetEvent::ConnectStart { socket: s.key, remote });
-    match TcpStream::connect(remote) {
-        Ok(stream) => {
-            s.stream = Some(stream);
-            s.watch(d);
+/// Calls the user's own lookup, if that is due.
+pub(crate) fn ask(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, driver) = d.parts::<Layer>();
+    let Some(c) = layer.socket(&driver, key).and_then(|s| s.connecting.as_mut()) else { return };
+    let (Some(host), Some(custom)) = (c.host.take(), c.options.lookup.clone()) else { return };
+    let cx = &mut d.cx();
+    let asked = catch_unwind(AssertUnwindSafe(|| (custom.0)(cx, &host, LookupAnswer(key))));
+    let (layer, mut driver) = d.parts::<Layer>();
+    driver.bury(custom);
+    if let Err(payload) = asked {
+        if let Some(s) = layer.socket(&driver, key) {
+            s.destroy(&mut driver, Reason::Panicked);
         }
-        Err(e) => s.fail(d, Stage::Connect, e),
+        driver.panic_later(payload);
+    }
+    d.settle();
+}
+
+/// The answer of a lookup, for one who may wait for it.
+pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: &io::Result<Vec<IpAddr>>) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(s) = layer.socket(&d, key) else { return };
+    let Some(c) = s.connecting.as_ref().filter(|c| {
+        c.name.is_some() && c.waiting.is_empty() && c.running.is_empty() && c.failed.is_empty()
+    }) else {
+        return;
+    };
+    if s.stream.is_some() || !s.duplex.is_open() {
+        return;
+    }
+    let (family, port) = (c.options.family, c.port);
+    let error = match found {
+        Ok(ips) => {
+            let ips: Vec<IpAddr> = ips.iter().copied().filter(|ip| family.has(*ip)).collect();
+            d.emit(|| NetEvent::LookedUp { socket: key, addresses: ips.clone() });
+            if !ips.is_empty() {
+                return begin(cx, key, ips, port, None);
+            }
+            LookupFault::NotFound.into()
+        }
+        Err(e) => match e.get_ref().and_then(|e| e.downcast_ref::<LookupFault>()) {
+            Some(fault) => (*fault).into(),
+            None => io::Error::new(e.kind(), e.to_string()),
+        },
+    };
+    s.fail(&mut d, Stage::Lookup, error);
+}
+
+fn begin(
+    cx: &mut Cx<'_>,
+    key: SocketKey,
+    ips: impl IntoIterator<Item = IpAddr>,
+    port: u16,
+    exact: Option<SocketAddr>,
+) {
+    let (layer, d) = cx.parts::<Layer>();
+    let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) else { return };
+    c.waiting = race::order(ips).into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+    if let Some(exact) = exact {
+        // With its scope, if it is link-local.
+        c.waiting = VecDeque::from([exact]);
+    }
+    next(cx, key);
+}
+
+/// Starts attempts until one is under way, or none is left.
+fn next(cx: &mut Cx<'_>, key: SocketKey) {
+    loop {
+        let (layer, mut d) = cx.parts::<Layer>();
+        let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
+        let Some(c) = s.connecting.as_mut() else { return };
+        let Some(remote) = c.waiting.pop_front() else {
+            if c.running.is_empty() && s.stream.is_none() {
+                give_up(s, &mut d);
+            }
+            return;
+        };
+        let alone = c.waiting.is_empty() && c.running.is_empty();
+        let since = as_nanos(d.clock());
+        d.emit(|| NetEvent::ConnectStart { socket: key, remote });
+        let stream = match open(&c.options, remote) {
+            Ok(stream) => stream,
+            Err((stage, e)) => {
+                attempt_failed(s, &mut d, stage, remote, since, e);
+                continue;
+            }
+        };
+        if alone {
+            s.remote = Some(remote);
+            s.stream = Some(stream);
+            s.attempt_since = since;
+            s.watch(&mut d);
+            return;
+        }
+        match run_beside(s, &mut d, stream, remote, since) {
+            Ok(()) => {}
+            Err(e) => {
+                attempt_failed(s, &mut d, Stage::Register, remote, since, e);
+                continue;
+            }
+        }
+        let Some(c) = s.connecting.as_ref() else { return };
+        if !c.waiting.is_empty() {
+            let delay = c.options.stagger;
+            let timer = cx.timer(delay, move |cx, _| {
+                forget_delay(cx, key);
+                next(cx, key);
+            });
+            let (layer, d) = cx.parts::<Layer>();
+            if let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) {
+                c.delay = Some(timer);
+            }
+        }
+        return;
+    }
+}
+
+fn forget_delay(cx: &mut Cx<'_>, key: SocketKey) {
+    let (layer, d) = cx.parts::<Layer>();
+    let socket = layer.socket(&d, key).and_then(|s| s.connecting.as_mut());
+    if let Some(timer) = socket.and_then(|c| c.delay.take()) {
+        let _ = cx.timer_stop(timer);
+    }
+}
+
+/// socket -> options -> bind -> connect, without waiting.
+fn open(o: &ConnectOptions, remote: SocketAddr) -> Result<TcpStream, (Stage, io::Error)> {
+    let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
+    if o.block_list.as_ref().is_some_and(|list| list.contains(remote.ip())) {
+        let text = "the block list forbids this address";
+        return Err((Stage::Connect, io::Error::new(io::ErrorKind::PermissionDenied, text)));
+    }
+    if let Some(local) = o.local_ip.filter(|l| l.is_ipv4() != remote.is_ipv4()) {
+        let family = |v4| if v4 { "IPv4" } else { "IPv6" };
+        let (l, r) = (family(local.is_ipv4()), family(remote.is_ipv4()));
+        let text = format!("the local address {local} is {l}, the target is {r}");
+        return Err((Stage::Bind, invalid(text)));
+    }
+    let at = |stage| move |e| (stage, e);
+    let raw = RawSocket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))
+        .map_err(at(Stage::Connect))?;
+    raw.set_nonblocking(true).map_err(at(Stage::Connect))?;
+    o.stream.apply(SockRef::from(&raw)).map_err(at(Stage::Connect))?;
+    if o.local_ip.is_some() || o.local_port != 0 {
+        let any: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let local = SocketAddr::new(o.local_ip.unwrap_or(any), o.local_port);
+        if o.local_port != 0 {
+            sys::reuse_address(&raw).map_err(at(Stage::Bind))?;
+        }
+        raw.bind(&local.into()).map_err(at(Stage::Bind))?;
+    }
+    match raw.connect(&remote.into()) {
+        Err(e) if !sys::is_connecting(&e) => Err((Stage::Connect, e)),
+        _ => Ok(TcpStream::from_std(raw.into())),
+    }
+}
+
+fn run_beside(
+    s: &mut Socket,
+    d: &mut Driver<'_>,
+    mut stream: TcpStream,
+    remote: SocketAddr,
+    since: u64,
+) -> io::Result<()> {
+    let place = d.data(s.key.into()).unwrap_or(u64::MAX);
+    let key = d.insert(&ATTEMPT, place)?;
+    d.set_ref(key, false);
+    if let Err(e) = d.register(key, &mut stream, Driver::READS | Interest::WRITABLE) {
+        d.free(&ATTEMPT, key);
+        return Err(e);
+    }
+    if let Some(c) = s.connecting.as_mut() {
+        c.running.push(Running { key, stream, remote, since });
+    }
+    Ok(())
+}
+
+/// Notes a failure; the next address is up to the caller.
+fn attempt_failed(
+    s: &mut Socket,
+    d: &mut Driver<'_>,
+    stage: Stage,
+    remote: SocketAddr,
+    since: u64,
+    e: io::Error,
+) {
+    let elapsed = std::time::Duration::from_nanos(as_nanos(d.clock()).saturating_sub(since));
+    let Some(c) = s.connecting.as_mut() else { return };
+    let attempt = Attempt { remote, stage, elapsed, error: Arc::new(e) };
+    d.emit(|| NetEvent::AttemptFailed { socket: s.key, remote, error: attempt.to_string() });
+    c.failed.push(attempt);
+}
+
+/// No address is left: the first failure is the reason, and all are told.
+fn give_up(s: &mut Socket, d: &mut Driver<'_>) {
+    let failed = s.connecting.as_ref().and_then(|c| c.failed.first());
+    let Some(first) = failed else { return };
+    let source = first.copy();
+    let stage = first.stage;
+    s.remote.get_or_insert(first.remote);
+    s.fail(d, stage, source);
+}
+
+/// What the poller said of a stream that connects.
+enum Progress {
+    Waits,
+    Connected,
+    Failed(io::Error),
+}
+
+/// Connected means: writable, no error, and a peer.
+fn progress(key: Key, stream: &mut TcpStream, d: &mut Driver<'_>) -> Progress {
+    if !d.bits(key).has(Bits::WRITABLE) {
+        return Progress::Waits;
+    }
+    match stream.take_error() {
+        Ok(None) => match stream.peer_addr() {
+            Ok(_) => Progress::Connected,
+            Err(e)
+                if e.kind() == io::ErrorKind::NotConnected
+                    && !d.bits(key).has(Bits::ERROR | Bits::WRITE_CLOSED) =>
+            {
+                // Spurious: ask to be told again.
+                d.forget(key, Bits::WRITABLE);
+                match d.reregister(key, stream, Driver::READS | Interest::WRITABLE) {
+                    Ok(()) => Progress::Waits,
+                    Err(e) => Progress::Failed(e),
+                }
+            }
+            Err(e) => Progress::Failed(e),
+        },
+        Ok(Some(e)) | Err(e) => Progress::Failed(e),
     }
 }
 
 /// The poller spoke of a connecting socket. `true`: it is connected now, and
-/// `on_connect` is due. Connected means: writable, no error, and a peer.
-pub(crate) fn complete(s: &mut Socket, d: &mut Driver<'_>) -> bool {
-    if !d.bits(s.key.into()).has(Bits::WRITABLE) {
-        return false;
-    }
+/// `on_connect` is due.
+pub(crate) fn complete(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(s) = layer.socket(&driver, key) else { return false };
     let Some(stream) = &mut s.stream else { return false };
-    let refused = match stream.take_error() {
-        Ok(None) => match stream.peer_addr() {
-            Ok(_) => None,
-            Err(e)
-                if e.kind() == io::ErrorKind::NotConnected
-                    && !d.bits(s.key.into()).has(Bits::ERROR | Bits::WRITE_CLOSED) =>
-            {
-                // Spurious: ask to be told again.
-                d.forget(s.key.into(), Bits::WRITABLE);
-                let both = Driver::READS | Interest::WRITABLE;
-                match d.reregister(s.key.into(), stream, both) {
-                    Ok(()) => return false,
-                    Err(e) => Some(e),
-                }
+    match progress(key.into(), stream, &mut driver) {
+        Progress::Waits => false,
+        Progress::Connected => {
+            connected(d, key);
+            true
+        }
+        Progress::Failed(e) => {
+            let (remote, since) = (s.remote, s.attempt_since);
+            // The descriptor stays: the error may want to know our port.
+            if let Some(remote) = remote {
+                attempt_failed(s, &mut driver, Stage::Connect, remote, since, e);
             }
-            Err(e) => Some(e),
-        },
-        Ok(Some(e)) | Err(e) => Some(e),
-    };
-    if let Some(e) = refused {
-        s.fail(d, Stage::Connect, e);
-        return false;
+            give_up(s, &mut driver);
+            false
+        }
     }
+}
+
+/// The same of an attempt beside others.
+fn attempt_ready(d: &mut Dispatch<'_>, key: Key, place: u64) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(s) = layer.sockets.get_mut(place as usize) else { return };
+    let socket = s.key;
+    let Some(c) = s.connecting.as_mut() else { return };
+    let Some(at) = c.running.iter().position(|r| r.key == key) else { return };
+    let running = &mut c.running[at];
+    match progress(key, &mut running.stream, &mut driver) {
+        Progress::Waits => {}
+        Progress::Connected => {
+            let won = c.running.swap_remove(at);
+            take_over(s, &mut driver, won);
+            if s.duplex.is_open() {
+                connected(d, socket);
+                socket::opened(d, socket);
+            }
+        }
+        Progress::Failed(e) => {
+            let mut lost = c.running.swap_remove(at);
+            driver.before_close(&mut lost.stream);
+            driver.free(&ATTEMPT, key);
+            attempt_failed(s, &mut driver, Stage::Connect, lost.remote, lost.since, e);
+            forget_delay(&mut d.cx(), socket);
+            next(&mut d.cx(), socket);
+        }
+    }
+}
+
+/// An attempt becomes the connection: its stream moves to the connection's slot.
+fn take_over(s: &mut Socket, d: &mut Driver<'_>, won: Running) {
+    let Running { key, mut stream, remote, .. } = won;
+    d.free(&ATTEMPT, key);
+    let both = Driver::READS | Interest::WRITABLE;
+    s.remote = Some(remote);
+    let moved = d.reregister(s.key.into(), &mut stream, both);
+    s.stream = Some(stream);
+    s.watched = Watched::Both;
+    d.assume(s.key.into(), Bits::WRITABLE | Bits::READABLE);
+    if let Err(e) = moved {
+        s.fail(d, Stage::Register, e);
+    }
+}
+
+fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(s) = layer.socket(&driver, key) else { return };
     s.life = Life::Open;
-    if let Some(remote) = s.remote {
-        let socket = s.key;
-        d.emit(|| NetEvent::Connected { socket, local: stream.local_addr().ok(), remote });
+    let now = as_nanos(driver.now());
+    s.clocks.active = now;
+    let delay = s.connecting.as_mut().and_then(|c| c.delay.take());
+    drop_attempts(s, &mut driver);
+    let options = s.connecting.take().map(|c| c.options);
+    let lifetime = options.as_ref().map_or(0, |o| o.stream.deadlines.lifetime);
+    s.clocks.set_until(lifetime, now);
+    s.tell_busy(&mut driver);
+    if let (Some(remote), Some(stream)) = (s.remote, &s.stream) {
+        let local = stream.local_addr().ok();
+        driver.emit(|| NetEvent::Connected { socket: key, local, remote });
     }
-    true
+    if let Some(lookup) = options.and_then(|o| o.lookup) {
+        driver.bury(lookup);
+    }
+    if let Some(timer) = delay {
+        let _ = d.cx().timer_stop(timer);
+    }
+    timeout::arm(&mut d.cx(), key);
+}
+
+/// Closes the attempts that are under way, whoever won.
+pub(crate) fn drop_attempts(s: &mut Socket, d: &mut Driver<'_>) {
+    let Some(c) = s.connecting.as_mut() else { return };
+    c.waiting.clear();
+    for mut lost in c.running.drain(..) {
+        d.before_close(&mut lost.stream);
+        d.free(&ATTEMPT, lost.key);
+    }
+}
+
+/// The connection is over before it was made.
+pub(crate) fn forget(cx: &mut Cx<'_>, connecting: &Connecting) {
+    if let Some(timer) = connecting.delay {
+        let _ = cx.timer_stop(timer);
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tidegate_stream::StreamError;
 
+use crate::lookup::LookupFault;
 use crate::socket_cx::SocketCx;
 use crate::sys;
 use crate::timeout::Timeout;
@@ -84,11 +85,84 @@ pub struct NetError {
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
     elapsed: Option<Duration>,
+    /// The name that was asked for, and what was tried, if it was more than one address.
+    name: Option<String>,
+    attempts: Vec<Attempt>,
+}
+
+/// One address that was tried, and what came of it.
+///
+/// ```
+/// fn refused(a: &tidegate_net::Attempt) -> bool {
+///     a.error.kind() == std::io::ErrorKind::ConnectionRefused
+/// }
+/// # let _ = refused;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The address.
+    pub remote: SocketAddr,
+    /// The step that failed: connect, or bind.
+    pub stage: Stage,
+    /// How long it was tried.
+    pub elapsed: Duration,
+    /// Why it failed.
+    pub error: Arc<io::Error>,
+}
+
+impl Attempt {
+    /// The system's error again.
+    pub(crate) fn copy(&self) -> io::Error {
+        match self.error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(self.error.kind(), self.error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} after {:.1} ms: ", self.remote, self.elapsed.as_secs_f64() * 1e3)?;
+        describe(&self.error, f)
+    }
+}
+
+/// An error in words, with the system's name for it.
+fn describe(e: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match e.raw_os_error().and_then(sys::code_name) {
+        Some(code) => write!(f, "{} ({code})", sys::description(e)),
+        None => write!(f, "{e}"),
+    }
 }
 
 impl NetError {
     pub(crate) fn new(stage: Stage, source: io::Error) -> NetError {
-        NetError { stage, source, local: None, remote: None, elapsed: None }
+        NetError {
+            stage,
+            source,
+            local: None,
+            remote: None,
+            elapsed: None,
+            name: None,
+            attempts: Vec::new(),
+        }
+    }
+
+    pub(crate) fn tried(mut self, name: Option<String>, attempts: Vec<Attempt>) -> NetError {
+        self.name = name;
+        self.attempts = attempts;
+        self
+    }
+
+    /// For a connect to a name: every address that was tried, in order.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// For a connect: the name and port that were asked for.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     pub(crate) fn at(mut self, local: Option<SocketAddr>, remote: Option<SocketAddr>) -> NetError {
@@ -112,9 +186,10 @@ impl NetError {
         self.source.kind()
     }
 
-    /// The operating system's name of it, as `ECONNREFUSED`.
+    /// The operating system's name of it, as `ECONNREFUSED`; of a lookup, as `ENOTFOUND`.
     pub fn code(&self) -> Option<&'static str> {
-        self.source.raw_os_error().and_then(sys::code_name)
+        let lookup = || self.source.get_ref()?.downcast_ref::<LookupFault>().map(|f| f.code());
+        self.source.raw_os_error().and_then(sys::code_name).or_else(lookup)
     }
 
     /// The deadline that passed, if it was one.
@@ -143,6 +218,9 @@ impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.stage.fmt(f)?;
         match (self.stage, self.remote, self.local) {
+            (Stage::Connect | Stage::Lookup | Stage::Bind, _, _) if self.name.is_some() => {
+                write!(f, " to {}", self.name.as_deref().unwrap_or_default())?;
+            }
             (Stage::Connect, Some(remote), _) => write!(f, " to {remote}")?,
             (Stage::Bind | Stage::Listen | Stage::Accept, _, Some(local)) => {
                 write!(f, " on {local}")?;
@@ -162,10 +240,14 @@ impl fmt::Display for NetError {
             (Some(which), None) => return write!(f, " ({which})"),
             _ => {}
         }
-        match self.code() {
-            Some(code) => write!(f, ": {} ({code})", sys::description(&self.source)),
-            None => write!(f, ": {}", self.source),
-        }?;
+        f.write_str(": ")?;
+        if self.attempts.len() > 1 {
+            for (i, attempt) in self.attempts.iter().enumerate() {
+                write!(f, "{}{attempt}", if i == 0 { "" } else { "; " })?;
+            }
+            return Ok(());
+        }
+        describe(&self.source, f)?;
         match (self.stage, self.local) {
             (Stage::Bind | Stage::Listen | Stage::Accept, _) | (_, None) => Ok(()),
             (_, Some(local)) => write!(f, " [from {local}]"),

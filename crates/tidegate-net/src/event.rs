@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tidegate_loop::LayerEvent;
 
@@ -54,7 +54,30 @@ pub enum NetEvent {
         /// Why it stopped.
         stopped: BatchEnd,
     },
-    /// A connection was asked for.
+    /// A name is looked up.
+    Lookup {
+        /// For which connection.
+        socket: SocketKey,
+        /// The name.
+        host: String,
+    },
+    /// It has addresses.
+    LookedUp {
+        /// For which connection.
+        socket: SocketKey,
+        /// In the order of the resolver.
+        addresses: Vec<IpAddr>,
+    },
+    /// An address failed; another may still do.
+    AttemptFailed {
+        /// For which connection.
+        socket: SocketKey,
+        /// The address.
+        remote: SocketAddr,
+        /// In words.
+        error: String,
+    },
+    /// An attempt to connect begins.
     ConnectStart {
         /// Its key.
         socket: SocketKey,
@@ -135,7 +158,9 @@ pub enum BatchEnd {
     /// No descriptor or memory left: held until a handle closes or a timer
     /// fires.
     Held,
-    /// The server was closed by its callback.
+    /// `max_connections` are open; the others wait.
+    Full,
+    /// The server was closed or paused by its callback.
     Closed,
 }
 
@@ -146,6 +171,7 @@ impl fmt::Display for BatchEnd {
             BatchEnd::Budget => "budget",
             BatchEnd::Enough => "enough",
             BatchEnd::Held => "held",
+            BatchEnd::Full => "full",
             BatchEnd::Closed => "closed",
         })
     }
@@ -177,6 +203,9 @@ impl fmt::Display for NetEvent {
             NetEvent::AcceptBatch { accepted, stopped, .. } => {
                 write!(f, "accepted {accepted} in this turn, then {stopped}")
             }
+            NetEvent::Lookup { host, .. } => write!(f, "looking up {host}"),
+            NetEvent::LookedUp { addresses, .. } => write!(f, "found {addresses:?}"),
+            NetEvent::AttemptFailed { error, .. } => write!(f, "attempt failed: {error}"),
             NetEvent::ConnectStart { remote, .. } => write!(f, "connecting to {remote}"),
             NetEvent::Connected { local: Some(local), remote, .. } => {
                 write!(f, "connected to {remote} from {local}")

@@ -10,11 +10,15 @@
 //! `on_drain` after `on_end`. `on_close` comes exactly once, whatever happens, and last.
 #![forbid(unsafe_code)]
 
+use std::fmt;
+use std::net::SocketAddr;
+
 use tidegate_loop::Cx;
 
 use crate::error::{Close, NetError, Reason};
 use crate::incoming::Incoming;
 use crate::key::ServerKey;
+use crate::net::Net;
 use crate::socket_cx::SocketCx;
 
 /// What a connection calls. Every method has a default; closures do as well,
@@ -78,6 +82,12 @@ pub trait Handler: 'static {
         s.time_out();
     }
 
+    /// Its server shuts down ([`Net::shutdown`](crate::Net::shutdown)): finish what is
+    /// under way. The default ends our side after what is queued.
+    fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
+        s.end();
+    }
+
     /// The connection is over; the descriptor is closed and the key finds
     /// nothing any more. The default counts and logs an error, unless a pipe was told.
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
@@ -108,9 +118,60 @@ pub trait ServerHandler: 'static {
         cx.driver().unhandled("tidegate::net", format_args!("{error}"));
     }
 
+    /// There was no room for connections. They are counted, too. The default logs it, the
+    /// first time and then ever more seldom.
+    fn on_overload(&mut self, cx: &mut Cx<'_>, server: ServerKey, overload: Overload) {
+        let Ok(stats) = cx.server_stats(server) else { return };
+        if (stats.dropped + stats.shed + stats.held).is_power_of_two() {
+            log::warn!(target: "tidegate::net", "{overload}");
+        }
+    }
+
     /// The server was closed and its last connection is over.
     fn on_close(&mut self, cx: &mut Cx<'_>, server: ServerKey) {
         let _ = (cx, server);
+    }
+}
+
+/// Why there was no room.
+///
+/// ```
+/// let text = tidegate_net::Overload::Shed { connections: 3 }.to_string();
+/// assert!(text.starts_with("3 connections were closed"));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Overload {
+    /// `max_connections` are open: this one was closed.
+    MaxConnections {
+        /// Who.
+        peer: SocketAddr,
+        /// How many so far.
+        dropped: u64,
+    },
+    /// No descriptor is left: connections that waited were closed.
+    Shed {
+        /// How many in this turn.
+        connections: u32,
+    },
+    /// No descriptor or memory is left: accepting rests, connections wait.
+    Held,
+}
+
+impl fmt::Display for Overload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Overload::MaxConnections { peer, dropped } => {
+                write!(f, "{peer} was closed: max_connections are open ({dropped} dropped so far)")
+            }
+            Overload::Shed { connections } => write!(
+                f,
+                "{connections} connections were closed: no descriptor is left; raise the limit of open files"
+            ),
+            Overload::Held => f.write_str(
+                "connections wait: no descriptor or memory is left; raise the limit of open files",
+            ),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::layer::Layer;
 use crate::listener;
 use crate::socket::Life;
 use crate::socket_cx::SocketCx;
+use crate::timeout;
 
 /// A connection to accept or reject; derefs to [`Cx`]. Doing neither rejects
 /// it.
@@ -96,8 +97,10 @@ impl<'a> Incoming<'a> {
     pub fn accept(mut self, handler: impl Handler) -> SocketCx<'a> {
         let handler: Box<dyn Handler> = Box::new(handler);
         let (layer, mut d) = self.cx.parts::<Layer>();
+        let mut deadlines = false;
         match layer.socket(&d, self.key) {
             Some(s) if s.life == Life::Offered => {
+                deadlines = s.clocks.has_any();
                 s.life = Life::Open;
                 // One may have been set by the key already.
                 if let Some(old) = s.handler.replace(handler) {
@@ -106,7 +109,20 @@ impl<'a> Incoming<'a> {
             }
             _ => d.bury(handler),
         }
+        if deadlines {
+            timeout::arm(&mut self.cx, self.key);
+        }
         SocketCx::new(self.cx, self.key)
+    }
+
+    /// Takes the connection out of this loop, for another one's
+    /// [`adopt`](crate::Net::adopt): it is `Send`, and does not block.
+    pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        let stream = layer.socket(&d, self.key).filter(|s| s.life == Life::Offered);
+        let stream = stream.and_then(|s| s.stream.take()).ok_or(io::ErrorKind::NotConnected)?;
+        listener::reject(layer, &mut d, self.key);
+        Ok(stream.into())
     }
 
     /// Closes the connection; it is counted as rejected. What was written to it by its

@@ -7,6 +7,7 @@ use tidegate_loop::Driver;
 
 use crate::key::{ServerKey, SocketKey};
 use crate::listener::Listener;
+use crate::lookup;
 use crate::socket::Socket;
 use crate::timeout;
 use crate::wire::Passed;
@@ -21,6 +22,8 @@ pub(crate) struct Layer {
     pub(crate) read_buffer: Vec<u8>,
     pub(crate) shared: Shared,
     pub(crate) deadlines: timeout::Queue,
+    /// Names that are being looked up.
+    pub(crate) lookups: Vec<lookup::Waiting>,
     /// Listeners that wait for a descriptor.
     pub(crate) held: usize,
 }

@@ -30,6 +30,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod block_list;
 mod connect;
 mod ends;
 mod error;
@@ -39,25 +40,32 @@ mod incoming;
 mod key;
 mod layer;
 mod listener;
+mod lookup;
 mod net;
 mod on;
 mod options;
+mod outgoing;
 mod pace;
+mod race;
 mod socket;
 mod socket_cx;
 mod sys;
 mod timeout;
 mod wire;
 
-pub use error::{AddressError, AddressFault, Close, ListenError, NetError, Reason, Scope, Stage};
+pub use block_list::{BlockList, RuleError};
+pub use error::{
+    AddressError, AddressFault, Attempt, Close, ListenError, NetError, Reason, Scope, Stage,
+};
 pub use event::{BatchEnd, NetEvent};
-pub use handler::{Handler, ServerHandler};
+pub use handler::{Handler, Overload, ServerHandler};
 pub use incoming::Incoming;
 pub use key::{ServerKey, SocketKey};
 pub use listener::ServerStats;
+pub use lookup::{LookupAnswer, LookupFault};
 pub use net::Net;
 pub use on::{On, OnWith};
-pub use options::{ConnectOptions, KeepAlive, ListenOptions};
+pub use options::{AtLimit, ConnectOptions, Family, KeepAlive, ListenOptions, OutOfDescriptors};
 pub use socket_cx::{PeerState, SocketCx};
 pub use tidegate_stream::{Chunk, Flow};
 pub use timeout::Timeout;

@@ -4,7 +4,11 @@
 //! |---|---|---|
 //! | Listening | out of descriptors | Held: out of the poller, a timer runs |
 //! | Held | the timer, or a connection of this loop closed | Listening |
-//! | Listening, Held | `close_server` | Closing: the descriptor is closed |
+//! | Listening | `max_connections` are open, and more are to wait | Full: out of the poller |
+//! | Full | a connection is over | Listening |
+//! | Listening, Held, Full | `pause_accept` | Paused: out of the poller |
+//! | Paused | `resume_accept` | Listening |
+//! | any but Closing | `close_server` | Closing: the descriptor is closed |
 //! | Closing | the last connection is over | closing phase, `on_close`, gone |
 //!
 //! The accept loop is bounded by `accept_budget`. Stopped by it, the listener
@@ -17,19 +21,22 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, Key, KeyError, Kind, TimerKey, Trigger};
 
 use crate::error::{ListenError, NetError, Stage};
 use crate::event::{BatchEnd, NetEvent};
-use crate::handler::ServerHandler;
+use crate::handler::{Overload, ServerHandler};
 use crate::incoming::Incoming;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
-use crate::options::{ListenOptions, StreamOptions, Target};
+use crate::options::{
+    Admission, At, AtLimit, ListenOptions, OutOfDescriptors, StreamOptions, Target,
+};
 use crate::pace::{FirstReads, Pace};
 use crate::socket::{Life, SOCKET, Socket};
 use crate::sys::{self, AcceptFailure};
+use crate::timeout::{self, as_nanos};
 use crate::wire::Wire;
 
 static SERVER: Kind = Kind {
@@ -70,6 +77,12 @@ pub struct ServerStats {
     pub aborted: u64,
     /// Times that accepting stopped for want of descriptors or memory.
     pub held: u64,
+    /// Connections closed at once for want of descriptors.
+    pub shed: u64,
+    /// Connections closed at once because `max_connections` were open.
+    pub dropped: u64,
+    /// Connections closed at once because of the block list.
+    pub blocked: u64,
     /// Other failures of accept.
     pub errors: u64,
     /// Connections that are open now.
@@ -80,6 +93,8 @@ pub struct ServerStats {
 enum State {
     Listening,
     Held(TimerKey),
+    Full,
+    Paused,
     Closing,
 }
 
@@ -96,7 +111,16 @@ pub(crate) struct Listener {
     pace: Pace,
     pub(crate) first_reads: FirstReads,
     stream: StreamOptions,
+    admission: Admission,
+    /// Kept for shedding.
+    spare: Option<sys::Spare>,
     stats: ServerStats,
+}
+
+impl Listener {
+    fn is_full(&self) -> bool {
+        self.admission.max_connections.is_some_and(|most| self.stats.connections >= most)
+    }
 }
 
 /// Opens a server. `handler` is kept, or dropped after the current callback.
@@ -116,6 +140,9 @@ pub(crate) fn open(
 }
 
 fn bind_first(options: &ListenOptions) -> Result<TcpListener, ListenError> {
+    if let At::Adopted(listener) = &options.at {
+        return adopt(listener).map_err(ListenError::Failed);
+    }
     let target = options.at.target().map_err(ListenError::Address)?;
     let lookup = |e| ListenError::Failed(NetError::new(Stage::Lookup, e));
     let candidates = target.candidates().map_err(lookup)?;
@@ -137,6 +164,15 @@ fn bind_first(options: &ListenOptions) -> Result<TcpListener, ListenError> {
     Err(ListenError::Failed(e))
 }
 
+/// A listener that is there already. Its descriptor is taken out of the shared handle: the
+/// address stays, but only one server can have the socket.
+fn adopt(listener: &std::net::TcpListener) -> Result<TcpListener, NetError> {
+    let local = listener.local_addr().ok();
+    let failed = |e| NetError::new(Stage::Listen, e).at(local, None);
+    listener.set_nonblocking(true).map_err(failed)?;
+    listener.try_clone().map(TcpListener::from_std).map_err(failed)
+}
+
 /// create -> options -> bind -> listen, the order the kernel wants.
 fn bind(
     addr: SocketAddr,
@@ -153,8 +189,22 @@ fn bind(
         if options.reuse_port {
             sys::reuse_port(&socket)?;
         }
-        if addr.is_ipv6() && matches!(target, Target::AnyHost(_)) {
-            socket.set_only_v6(false)?;
+        match options.ipv6_only {
+            Some(_) if addr.is_ipv4() => {
+                let text = "ipv6_only is for IPv6 addresses";
+                return Err(io::Error::new(ErrorKind::InvalidInput, text));
+            }
+            Some(only) => socket.set_only_v6(only)?,
+            None if addr.is_ipv6() && matches!(target, Target::AnyHost(_)) => {
+                socket.set_only_v6(false)?;
+            }
+            None => {}
+        }
+        if sys::ACCEPTED_INHERIT {
+            options.stream.apply(SockRef::from(&socket))?;
+        }
+        if let Some(at_most) = options.defer_accept {
+            sys::defer_accept(&socket, at_most)?;
         }
         socket.bind(&addr.into())
     };
@@ -201,6 +251,11 @@ fn enter(
         pace: Pace::default(),
         first_reads: FirstReads::default(),
         stream: options.stream,
+        spare: match options.admission.out_of_descriptors {
+            OutOfDescriptors::Shed => sys::spare(),
+            OutOfDescriptors::Hold => None,
+        },
+        admission: options.admission.clone(),
         stats: ServerStats::default(),
     });
     d.emit(|| NetEvent::Listening { server, local });
@@ -265,9 +320,29 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
         return Err(Refused::Batch(BatchEnd::Closed));
     };
     let Some(socket) = &l.socket else { return Err(Refused::Batch(BatchEnd::Closed)) };
+    let full = l.is_full();
+    if full && l.admission.at_limit == AtLimit::Hold {
+        leave_poller(l, &mut driver);
+        l.state = State::Full;
+        return Err(Refused::Batch(BatchEnd::Full));
+    }
+    if l.state != State::Listening {
+        return Err(Refused::Batch(BatchEnd::Closed));
+    }
     match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
         Ok((stream, peer)) => {
             l.stats.accepted += 1;
+            if full {
+                l.stats.dropped += 1;
+                let overload = Overload::MaxConnections { peer, dropped: l.stats.dropped };
+                drop(stream);
+                call(d, server, None, |h, cx| h.on_overload(cx, server, overload));
+                return Err(Refused::Connection);
+            }
+            if l.admission.block_list.as_ref().is_some_and(|b| b.contains(peer.ip())) {
+                l.stats.blocked += 1;
+                return Err(Refused::Connection);
+            }
             admit(d, server, stream, peer)
         }
         Err(e) if e.kind() == ErrorKind::WouldBlock => Err(Refused::Batch(BatchEnd::WouldBlock)),
@@ -286,10 +361,20 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
             AcceptFailure::Resources if accepted > 0 && l.trigger == Trigger::Level => {
                 Err(Refused::Batch(BatchEnd::Enough))
             }
-            AcceptFailure::Resources => {
-                hold(d, server, &e);
-                Err(Refused::Batch(BatchEnd::Held))
-            }
+            AcceptFailure::Resources => match shed(d, server) {
+                Some(connections) => {
+                    if connections > 0 {
+                        let overload = Overload::Shed { connections };
+                        call(d, server, None, |h, cx| h.on_overload(cx, server, overload));
+                    }
+                    Err(Refused::Batch(BatchEnd::Enough))
+                }
+                None => {
+                    hold(d, server, &e);
+                    call(d, server, None, |h, cx| h.on_overload(cx, server, Overload::Held));
+                    Err(Refused::Batch(BatchEnd::Held))
+                }
+            },
             AcceptFailure::Listener => {
                 l.stats.errors += 1;
                 hold(d, server, &e);
@@ -322,6 +407,13 @@ fn admit(
     };
     let key = SocketKey(raw);
     let mut s = Socket::new(key, Life::Offered, &l.stream, &driver);
+    if !sys::ACCEPTED_INHERIT && l.stream.has_any() {
+        // It connects all the same; the peer may be gone already.
+        let _ = l.stream.apply(SockRef::from(&stream));
+    }
+    if l.admission.pause_on_connect {
+        s.duplex.read.pause();
+    }
     s.stream = Some(stream);
     s.server = Some(server);
     s.remote = Some(peer);
@@ -377,6 +469,10 @@ pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
 pub(crate) fn connection_closed(layer: &mut Layer, d: &mut Driver<'_>, server: ServerKey) {
     let Some(l) = layer.listener(d, server) else { return };
     l.stats.connections -= 1;
+    if l.state == State::Full {
+        l.state = State::Listening;
+        listen_again(l, d);
+    }
     if l.state == State::Closing && l.stats.connections == 0 {
         d.close(&SERVER, server.0);
     }
@@ -435,12 +531,95 @@ fn hold(d: &mut Dispatch<'_>, server: ServerKey, e: &io::Error) {
         "accept on {} is held: {e}; close connections or raise the limit of open files",
         l.local
     );
+    leave_poller(l, &mut d);
+    layer.held += 1;
+}
+
+/// A listener that accepts nothing must not be level-triggered: every poll would return.
+fn leave_poller(l: &mut Listener, d: &mut Driver<'_>) {
     if let (Some(socket), Trigger::Level) = (&mut l.socket, l.trigger) {
-        if let Err(e) = d.deregister_level(server.0, socket) {
+        if let Err(e) = d.deregister_level(l.key.0, socket) {
             log::error!(target: "tidegate::net", "holding {} failed: {e}", l.local);
         }
     }
-    layer.held += 1;
+}
+
+/// Back to the poller, which says who waits; `false` if that failed.
+fn listen_again(l: &mut Listener, d: &mut Driver<'_>) -> bool {
+    let back = match (&mut l.socket, l.trigger) {
+        (Some(socket), Trigger::Level) => d.register_level(l.key.0, socket).map(|_| ()),
+        _ => Ok(()),
+    };
+    // Accepting just to see would fail for want of a descriptor even if nobody waited, so
+    // only an edge-triggered one does.
+    if back.is_ok() && l.trigger == Trigger::Edge {
+        d.assume(l.key.0, Bits::READABLE);
+        d.queue(l.key.0);
+    }
+    if let Err(e) = &back {
+        log::warn!(target: "tidegate::net", "accept on {} is still held: {e}", l.local);
+    }
+    back.is_ok()
+}
+
+/// Accepts and closes what waits, with the descriptor that is kept for it; how many there
+/// were. `None` if that is not wanted, or not possible.
+fn shed(d: &mut Dispatch<'_>, server: ServerKey) -> Option<u32> {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let l = layer.listener(&driver, server)?;
+    let socket = l.socket.as_ref()?;
+    drop(l.spare.take()?);
+    let mut connections = 0;
+    while connections < l.budget {
+        match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
+            Ok(_) => connections += 1,
+            Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
+            Err(_) => break,
+        }
+    }
+    l.stats.accepted += u64::from(connections);
+    l.stats.shed += u64::from(connections);
+    l.spare = sys::spare();
+    // Without one, and with nobody shed, this would be tried again at once and for ever.
+    (connections > 0 || l.spare.is_some()).then_some(connections)
+}
+
+/// Stops accepting for now; what the kernel holds stays there.
+pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
+    cx.find(server)?;
+    let (layer, mut d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    match l.state {
+        State::Closing => return Err(KeyError::Closed),
+        State::Paused => {}
+        State::Full => l.state = State::Paused,
+        State::Listening => {
+            leave_poller(l, &mut d);
+            l.state = State::Paused;
+        }
+        State::Held(timer) => {
+            l.state = State::Paused;
+            layer.held -= 1;
+            let _ = cx.timer_stop(timer);
+        }
+    }
+    Ok(())
+}
+
+/// Takes back [`pause`].
+pub(crate) fn unpause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
+    cx.find(server)?;
+    let (layer, mut d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    match l.state {
+        State::Closing => return Err(KeyError::Closed),
+        State::Paused => {
+            l.state = State::Listening;
+            listen_again(l, &mut d);
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn back_off(cx: &mut Cx<'_>, server: ServerKey) -> TimerKey {
@@ -452,29 +631,14 @@ fn resume(cx: &mut Cx<'_>, server: ServerKey) {
     let (layer, mut d) = cx.parts::<Layer>();
     let Some(l) = layer.listener(&d, server) else { return };
     let State::Held(timer) = l.state else { return };
-    let back = match (&mut l.socket, l.trigger) {
-        (Some(socket), Trigger::Level) => d.register_level(server.0, socket).map(|_| ()),
-        _ => Ok(()),
-    };
-    match back {
-        Ok(()) => {
-            l.state = State::Listening;
-            let trigger = l.trigger;
-            layer.held -= 1;
-            // A level-triggered poller says who waits. Accepting just to see would fail
-            // for want of a descriptor even if nobody did.
-            if trigger == Trigger::Edge {
-                d.assume(server.0, Bits::READABLE);
-                d.queue(server.0);
-            }
-        }
-        Err(e) => {
-            log::warn!(target: "tidegate::net", "accept on {} is still held: {e}", l.local);
-            let again = back_off(cx, server);
-            let (layer, d) = cx.parts::<Layer>();
-            if let Some(l) = layer.listener(&d, server) {
-                l.state = State::Held(again);
-            }
+    if listen_again(l, &mut d) {
+        l.state = State::Listening;
+        layer.held -= 1;
+    } else {
+        let again = back_off(cx, server);
+        let (layer, d) = cx.parts::<Layer>();
+        if let Some(l) = layer.listener(&d, server) {
+            l.state = State::Held(again);
         }
     }
     // It is this timer that runs, or one that is not needed any more.
@@ -504,6 +668,10 @@ pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
     if before == State::Closing {
         return Err(KeyError::Closed);
     }
+    if before == State::Listening {
+        // The descriptor may be shared: one that was adopted.
+        leave_poller(l, &mut d);
+    }
     if let Some(mut socket) = l.socket.take() {
         if l.trigger == Trigger::Edge {
             d.before_close(&mut socket);
@@ -532,6 +700,33 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
 /// Where an open server listens.
 pub(crate) fn local_addr(cx: &mut Cx<'_>, server: ServerKey) -> Result<SocketAddr, KeyError> {
     look(cx, server, |l| l.socket.as_ref().map(|_| l.local))?.ok_or(KeyError::Closed)
+}
+
+/// The connections of a server that are open.
+pub(crate) fn connections(cx: &mut Cx<'_>, server: ServerKey) -> Vec<SocketKey> {
+    let layer = cx.parts::<Layer>().0;
+    let of_it = |s: &&Socket| s.server == Some(server) && s.duplex.is_open();
+    layer.sockets.iter().map(|(_, s)| s).filter(of_it).map(|s| s.key).collect()
+}
+
+/// Closes the server, asks its connections to end, and gives them so long.
+pub(crate) fn shutdown(
+    cx: &mut Cx<'_>,
+    server: ServerKey,
+    grace: Duration,
+) -> Result<(), KeyError> {
+    let connections = connections(cx, server);
+    close(cx, server)?;
+    for key in connections {
+        let (layer, mut d) = cx.parts::<Layer>();
+        let now = as_nanos(d.clock());
+        let Some(s) = layer.socket(&d, key) else { continue };
+        s.clocks.end_by(now.saturating_add(as_nanos(grace)));
+        s.shutting_down = true;
+        d.pend(key.into());
+        timeout::arm(cx, key);
+    }
+    Ok(())
 }
 
 pub(crate) fn stats(cx: &mut Cx<'_>, server: ServerKey) -> Result<ServerStats, KeyError> {

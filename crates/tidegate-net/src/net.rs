@@ -1,7 +1,9 @@
 //! [`Net`]: servers and clients, on whatever lends a [`Cx`].
 #![forbid(unsafe_code)]
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use tidegate_loop::{AsCx, KeyError};
 
@@ -69,6 +71,66 @@ pub trait Net: AsCx {
     /// the server's `on_close`.
     fn close_server(&mut self, server: ServerKey) -> Result<(), KeyError> {
         listener::close(&mut self.as_cx(), server)
+    }
+
+    /// Stops accepting for now. Connections wait in the kernel's queue, up to the backlog.
+    fn pause_accept(&mut self, server: ServerKey) -> Result<(), KeyError> {
+        listener::pause(&mut self.as_cx(), server)
+    }
+
+    /// Goes on accepting.
+    fn resume_accept(&mut self, server: ServerKey) -> Result<(), KeyError> {
+        listener::unpause(&mut self.as_cx(), server)
+    }
+
+    /// Closes a server in good order: it stops accepting, each connection's
+    /// [`on_shutdown`](Handler::on_shutdown) is called, which by default ends it after what
+    /// is queued, and after `grace` those that are left are closed
+    /// ([`Timeout::Lifetime`](crate::Timeout::Lifetime)). Then comes the server's `on_close`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     let server = conn.server();
+    ///     conn.accept(On::new());
+    /// })?;
+    /// let at = lp.local_addr(server)?;
+    /// lp.connect(at, On::new().connect(move |s| {
+    ///     s.timer(Duration::from_millis(1), move |cx, _| {
+    ///         cx.shutdown(server, Duration::from_secs(5)).unwrap();
+    ///     });
+    /// }));
+    /// lp.run()?; // nothing is left
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn shutdown(&mut self, server: ServerKey, grace: Duration) -> Result<(), KeyError> {
+        listener::shutdown(&mut self.as_cx(), server, grace)
+    }
+
+    /// The connections of a server that are open now. Looks at every connection of the loop.
+    fn connections(&mut self, server: ServerKey) -> Vec<SocketKey> {
+        listener::connections(&mut self.as_cx(), server)
+    }
+
+    /// Takes over a connection that is there already: from another thread's loop (see
+    /// [`Incoming::detach`]), or made in a way of your own.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// let there = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = std::net::TcpStream::connect(there.local_addr()?)?;
+    /// let mut lp = Loop::new()?;
+    /// let key = lp.adopt(stream, On::new())?;
+    /// lp.socket(key).destroy();
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn adopt(&mut self, stream: TcpStream, handler: impl Handler) -> io::Result<SocketKey> {
+        connect::adopt(&mut self.as_cx(), stream, Box::new(handler))
     }
 
     /// Where a server listens: the port that the system chose for 0.

@@ -239,6 +239,9 @@ impl Handler for On {
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_finish(s);
     }
+    fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
+        self.0.on_shutdown(s);
+    }
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_timeout(s);
     }

@@ -2,12 +2,18 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use tidegate_loop::Cx;
+
+use crate::block_list::BlockList;
 
 use crate::error::{AddressError, AddressFault};
+use crate::lookup::{CustomLookup, LookupAnswer};
 use crate::sys;
 use crate::timeout::{Deadlines, millis};
 
@@ -18,6 +24,8 @@ pub(crate) enum At {
     Addr(SocketAddr),
     /// Every interface: `::` for both families, or `0.0.0.0`.
     Port(u16),
+    /// One that listens already.
+    Adopted(Arc<TcpListener>),
 }
 
 /// How to listen. A text (`"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`,
@@ -42,7 +50,53 @@ pub struct ListenOptions {
     pub(crate) backlog: u32,
     pub(crate) accept_budget: Option<u32>,
     pub(crate) reuse_port: bool,
+    pub(crate) ipv6_only: Option<bool>,
+    pub(crate) defer_accept: Option<Duration>,
+    pub(crate) admission: Admission,
     pub(crate) stream: StreamOptions,
+}
+
+/// Who gets in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Admission {
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) at_limit: AtLimit,
+    pub(crate) out_of_descriptors: OutOfDescriptors,
+    pub(crate) block_list: Option<Arc<BlockList>>,
+    pub(crate) pause_on_connect: bool,
+}
+
+/// What becomes of a connection beyond `max_connections`.
+///
+/// ```
+/// assert_eq!(tidegate_net::AtLimit::default(), tidegate_net::AtLimit::Drop);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum AtLimit {
+    /// It is accepted and closed, counted as dropped, and `on_overload` is told.
+    #[default]
+    Drop,
+    /// It stays in the kernel's queue until another one is over. When that queue is full,
+    /// the kernel lets clients wait, and gives up for them in time.
+    Hold,
+}
+
+/// What becomes of connections when no descriptor is left for them.
+///
+/// ```
+/// assert_eq!(tidegate_net::OutOfDescriptors::default(), tidegate_net::OutOfDescriptors::Hold);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum OutOfDescriptors {
+    /// They stay in the kernel's queue; it is tried again when a connection of this loop
+    /// closes, and every 50 ms.
+    #[default]
+    Hold,
+    /// They are accepted with a descriptor kept for that, and closed: clients see an end
+    /// at once. They are counted as shed, and `on_overload` is told.
+    Shed,
 }
 
 /// What accepted and connected sockets share.
@@ -226,6 +280,9 @@ impl ListenOptions {
             backlog: 511,
             accept_budget: None,
             reuse_port: false,
+            ipv6_only: None,
+            defer_accept: None,
+            admission: Admission::default(),
             stream: StreamOptions::default(),
         }
     }
@@ -251,7 +308,45 @@ impl ListenOptions {
         self
     }
 
-    //LISTEN
+    /// An IPv6 address takes IPv6 alone (true), or IPv4 as well, mapped (false). Default:
+    /// both if no host is given, else the system's. An error with an IPv4 address.
+    pub fn ipv6_only(mut self, on: bool) -> ListenOptions {
+        self.ipv6_only = Some(on);
+        self
+    }
+
+    /// The kernel gives us a connection only when bytes have come, or after about this
+    /// long (`TCP_DEFER_ACCEPT`; Linux, elsewhere an error). Default off.
+    pub fn defer_accept(mut self, at_most: Duration) -> ListenOptions {
+        self.defer_accept = Some(at_most);
+        self
+    }
+
+    /// Connections that may be open at once, and what becomes of the next. Default: no
+    /// limit. 0 lets nobody in.
+    pub fn max_connections(mut self, connections: usize, beyond: AtLimit) -> ListenOptions {
+        self.admission.max_connections = Some(connections);
+        self.admission.at_limit = beyond;
+        self
+    }
+
+    /// What to do when no descriptor is left; default: hold.
+    pub fn out_of_descriptors(mut self, policy: OutOfDescriptors) -> ListenOptions {
+        self.admission.out_of_descriptors = policy;
+        self
+    }
+
+    /// Peers that are closed at once, without a callback; counted as blocked.
+    pub fn block_list(mut self, list: impl Into<Arc<BlockList>>) -> ListenOptions {
+        self.admission.block_list = Some(list.into());
+        self
+    }
+
+    /// Connections begin paused: nothing is read before `resume`. Default off.
+    pub fn pause_on_connect(mut self, on: bool) -> ListenOptions {
+        self.admission.pause_on_connect = on;
+        self
+    }
 }
 
 /// How to connect. A text with a numeric address, or an address, turns into it.
@@ -264,7 +359,41 @@ impl ListenOptions {
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
     pub(crate) to: At,
+    pub(crate) family: Family,
+    pub(crate) local_ip: Option<IpAddr>,
+    pub(crate) local_port: u16,
+    pub(crate) timeout: u32,
+    pub(crate) stagger: Duration,
+    pub(crate) block_list: Option<Arc<BlockList>>,
+    pub(crate) lookup: Option<CustomLookup>,
     pub(crate) stream: StreamOptions,
+}
+
+/// Which addresses of a name are tried.
+///
+/// ```
+/// assert_eq!(tidegate_net::Family::default(), tidegate_net::Family::Any);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Family {
+    /// All, in turns, beginning with the family that the lookup names first.
+    #[default]
+    Any,
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+}
+
+impl Family {
+    pub(crate) fn has(self, ip: IpAddr) -> bool {
+        match self {
+            Family::Any => true,
+            Family::V4 => ip.is_ipv4(),
+            Family::V6 => ip.is_ipv6(),
+        }
+    }
 }
 
 impl ConnectOptions {
@@ -274,10 +403,85 @@ impl ConnectOptions {
     }
 
     fn to(to: At) -> ConnectOptions {
-        ConnectOptions { to, stream: StreamOptions::default() }
+        ConnectOptions {
+            to,
+            family: Family::default(),
+            local_ip: None,
+            local_port: 0,
+            timeout: 0,
+            stagger: Duration::from_millis(250),
+            block_list: None,
+            lookup: None,
+            stream: StreamOptions::default(),
+        }
     }
 
-    //CONNECT
+    /// Which of the name's addresses are tried; default: all.
+    pub fn family(mut self, family: Family) -> ConnectOptions {
+        self.family = family;
+        self
+    }
+
+    /// Our own address; default: what the system's routes say.
+    pub fn local_address(mut self, ip: IpAddr) -> ConnectOptions {
+        self.local_ip = Some(ip);
+        self
+    }
+
+    /// Our own port; default 0, any.
+    pub fn local_port(mut self, port: u16) -> ConnectOptions {
+        self.local_port = port;
+        self
+    }
+
+    /// Everything together, the lookup and all attempts, may take so long. Zero, the
+    /// default: as long as the system tries, which is about two minutes on Linux.
+    pub fn connect_timeout(mut self, after: Duration) -> ConnectOptions {
+        self.timeout = millis(after);
+        self
+    }
+
+    /// A name with several addresses: the next is tried when the one before has failed,
+    /// or after so long beside it (RFC 8305: 250 ms, the default; at least 10 ms).
+    pub fn attempt_delay(mut self, delay: Duration) -> ConnectOptions {
+        self.stagger = delay.max(Duration::from_millis(10));
+        self
+    }
+
+    /// Addresses that are not connected to: such an attempt fails.
+    pub fn block_list(mut self, list: impl Into<Arc<BlockList>>) -> ConnectOptions {
+        self.block_list = Some(list.into());
+        self
+    }
+
+    /// Looks names up in a way of your own, in place of the system's. `f` is called once in
+    /// the pending phase and answers then or later.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{ConnectOptions, Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     let server = conn.server();
+    ///     conn.close_server(server).unwrap();
+    ///     conn.accept(On::new()).end();
+    /// })?;
+    /// let port = lp.local_addr(server)?.port();
+    /// let options = ConnectOptions::new(("tide.example", port)).lookup(|cx, host, answer| {
+    ///     assert_eq!(host, "tide.example");
+    ///     answer.give(cx, Ok(vec!["127.0.0.1".parse().unwrap()]));
+    /// });
+    /// lp.connect(options, On::new());
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn lookup(
+        mut self,
+        f: impl Fn(&mut Cx<'_>, &str, LookupAnswer) + 'static,
+    ) -> ConnectOptions {
+        self.lookup = Some(CustomLookup(Rc::new(f)));
+        self
+    }
 }
 
 macro_rules! from {
@@ -297,6 +501,15 @@ from! {
     SocketAddr => |a| At::Addr(a);
     (IpAddr, u16) => |a| At::Addr(a.into());
     (&str, u16) => |a| At::Text(join(a.0, a.1));
+}
+
+/// A socket that listens already: from the one who started the process, or made with
+/// options that have no name here. It belongs to the server from then on; options that
+/// come before `listen` do not apply. Cloned options cannot be used twice.
+impl From<TcpListener> for ListenOptions {
+    fn from(listener: TcpListener) -> ListenOptions {
+        ListenOptions::at(At::Adopted(Arc::new(listener)))
+    }
 }
 
 impl From<u16> for ListenOptions {
@@ -325,6 +538,10 @@ impl At {
         match self {
             At::Addr(a) => Ok(Target::Addr(*a)),
             At::Port(p) => Ok(Target::AnyHost(*p)),
+            At::Adopted(listener) => match listener.local_addr() {
+                Ok(addr) => Ok(Target::Addr(addr)),
+                Err(_) => Ok(Target::AnyHost(0)),
+            },
             At::Text(s) => parse(s).map_err(|fault| AddressError { input: s.clone(), fault }),
         }
     }

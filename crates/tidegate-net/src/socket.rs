@@ -1,4 +1,4 @@
-//! One connection: the read loop, the write path, and how it ends.
+//! One connection: the read loop, what is told, and how it ends.
 //!
 //! | life | event | next |
 //! |---|---|---|
@@ -7,12 +7,13 @@
 //! | Offered | `reject`, or nothing | gone |
 //! | Open | both ended, error, destroy, limit, panic | closing, `on_close`, gone |
 //!
-//! Whoever moves bytes is here; when to move them is decided by the machines of
-//! `tidegate-stream`, and what the user calls is in `socket_cx.rs`.
+//! Whoever moves bytes is here and in `outgoing.rs`, the write path; when to move them is
+//! decided by the machines of `tidegate-stream`, and what the user calls is in
+//! `socket_cx.rs`.
 #![forbid(unsafe_code)]
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, ErrorKind, Read};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,27 +22,29 @@ use mio::Interest;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::{Bits, Dispatch, Driver, Key, Kind};
-use tidegate_stream::{Chunk, Duplex, Effect, Flow, ReadState, Refused, WriteState};
+use tidegate_stream::{Chunk, Duplex, Effect, ReadState, WriteState};
 
-use crate::connect;
+use crate::connect::{self, Connecting};
 use crate::ends::Pipes;
-use crate::error::{Close, NetError, Reason, Scope, Stage};
+use crate::error::{Close, NetError, Reason, Stage};
 use crate::event::NetEvent;
 use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
-use crate::layer::{Layer, Shared};
+use crate::layer::Layer;
 use crate::listener;
 use crate::net::Net;
 use crate::options::StreamOptions;
 use crate::socket_cx::SocketCx;
-use crate::sys;
 use crate::timeout::{self, Clocks, Timeout, as_nanos};
-use crate::wire::{Filter, FilterError, Passed, Wire};
+use crate::wire::Wire;
 
 pub(crate) static SOCKET: Kind = Kind {
     name: "socket",
     ready,
-    pending: |d, key, _| deliver(d, SocketKey(key)),
+    pending: |d, key, _| {
+        connect::ask(d, SocketKey(key));
+        deliver(d, SocketKey(key));
+    },
     close: |cx, key, _| {
         cx.socket(SocketKey(key)).destroy();
         Ok(())
@@ -55,8 +58,6 @@ pub(crate) static SOCKET: Kind = Kind {
 
 /// One read takes at most this much; the buffer belongs to the loop.
 const READ_BUFFER: usize = 64 * 1024;
-/// Pieces that leave in one call.
-const GATHER: usize = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Life {
@@ -93,10 +94,15 @@ pub(crate) struct Socket {
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
     pub(crate) clocks: Clocks,
+    /// Until it is connected.
+    pub(crate) connecting: Option<Box<Connecting>>,
+    pub(crate) attempt_since: u64,
     /// What the loop was told: something is under way that must be finished.
     busy: bool,
+    /// Its server shuts down, and it is to be told.
+    pub(crate) shutting_down: bool,
     /// The first write error; reading goes on to the end before it is told.
-    failure: Option<Arc<NetError>>,
+    pub(crate) failure: Option<Arc<NetError>>,
 }
 
 impl Socket {
@@ -123,7 +129,10 @@ impl Socket {
             bytes_read: 0,
             bytes_written: 0,
             clocks: Clocks::default(),
+            connecting: None,
+            attempt_since: 0,
             busy: false,
+            shutting_down: false,
             failure: None,
         };
         s.clocks.start(options.deadlines, as_nanos(s.since));
@@ -173,7 +182,11 @@ impl Socket {
         let client = if self.server.is_none() { self.stream.as_ref() } else { None };
         let local = client.and_then(|s| s.local_addr().ok());
         let elapsed = d.now().saturating_sub(self.since);
-        Arc::new(NetError::new(stage, source).at(local, self.remote).after(elapsed))
+        let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
+        Arc::new(match self.connecting.as_deref() {
+            Some(c) => error.tried(c.name.clone(), c.failed.clone()),
+            None => error,
+        })
     }
 
     /// The end, for this reason: the descriptor is closed now, the user is told
@@ -209,139 +222,11 @@ impl Socket {
     }
 
     pub(crate) fn close_descriptor(&mut self, d: &mut Driver<'_>) {
+        connect::drop_attempts(self, d);
         if let Some(mut stream) = self.stream.take() {
             if self.watched != Watched::Nothing {
                 d.before_close(&mut stream);
             }
-        }
-    }
-
-    /// Accepts `data`, or says why not.
-    #[inline]
-    pub(crate) fn write(
-        &mut self,
-        d: &mut Driver<'_>,
-        shared: &mut Shared,
-        data: Chunk<'_>,
-    ) -> Flow {
-        if !self.admit(d, shared) {
-            return Flow::Closed;
-        }
-        match self.wire {
-            Wire::Plain => self.send(d, data),
-            Wire::Filter(_) => self.filter(d, shared, |f, out| f.outbound(data.bytes(), out)),
-        }
-        match self.duplex.write.flow() {
-            Flow::Full => self.full(d),
-            flow => flow,
-        }
-    }
-
-    /// Whoever writes is to wait for the drain.
-    pub(crate) fn full(&mut self, d: &mut Driver<'_>) -> Flow {
-        d.emit(|| NetEvent::Full { socket: self.key, queued: self.duplex.write.len() });
-        self.duplex.write.stop()
-    }
-
-    /// Whether bytes may be queued. Beyond a limit it is the connection's end.
-    #[inline]
-    pub(crate) fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> bool {
-        let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
-        let (scope, queued, limit) = match self.duplex.write.admit() {
-            Ok(()) if buffered > most => (Scope::Loop, buffered, most),
-            Ok(()) => return true,
-            Err(Refused::Limit { queued, limit }) => (Scope::Socket, queued, limit),
-            Err(_) => return false,
-        };
-        self.destroy(d, Reason::WriteLimit { scope, queued, limit });
-        false
-    }
-
-    /// Runs the filter, if there is one, and sends what it made for the peer, unless
-    /// our side has ended. An error or a panic of it is the connection's end; the
-    /// panic goes on when everything is whole again.
-    fn filter(
-        &mut self,
-        d: &mut Driver<'_>,
-        shared: &mut Shared,
-        f: impl FnOnce(&mut dyn Filter, &mut Passed) -> Result<(), FilterError>,
-    ) {
-        let Wire::Filter(filter) = &mut self.wire else { return };
-        let passed = &mut shared.passed;
-        passed.up.clear();
-        passed.down.clear();
-        let done = match catch_unwind(AssertUnwindSafe(|| f(&mut **filter, passed))) {
-            Ok(done) => done,
-            Err(payload) => {
-                passed.up.clear();
-                self.destroy(d, Reason::Panicked);
-                return d.panic_later(payload);
-            }
-        };
-        if !shared.passed.down.is_empty() && self.admit(d, shared) {
-            self.send(d, Chunk::Lent(&shared.passed.down));
-        }
-        if let Err(e) = done {
-            self.fail(d, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
-        }
-    }
-
-    /// Tries the kernel first, if nothing waits before; queues the rest.
-    fn send(&mut self, d: &mut Driver<'_>, data: Chunk<'_>) {
-        let bytes = data.bytes();
-        let Some(out) = self.offer(d, bytes) else { return };
-        if out == bytes.len() {
-            return;
-        }
-        match data {
-            Chunk::Lent(bytes) => self.duplex.write.push(&bytes[out..]),
-            Chunk::Shared(bytes) => self.duplex.write.push_bytes(bytes.slice(out..)),
-        }
-        self.await_writable(d);
-    }
-
-    /// Offers the kernel these bytes, if nothing waits before; how many it took. `None` if
-    /// writing broke.
-    #[inline]
-    pub(crate) fn offer(&mut self, d: &mut Driver<'_>, bytes: &[u8]) -> Option<usize> {
-        let mut out = 0;
-        if let Some(stream) = &self.stream {
-            if self.life != Life::Connecting
-                && self.duplex.write.is_direct()
-                && !bytes.is_empty()
-                && d.bits(self.key.0).has(Bits::WRITABLE)
-            {
-                match d.try_write(self.key.0, bytes.len(), || (&mut &*stream).write(bytes)) {
-                    Ok(n) => out = n,
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                    Err(e) => {
-                        self.write_failed(d, e);
-                        return None;
-                    }
-                }
-            }
-        }
-        self.wrote(d, out);
-        Some(out)
-    }
-
-    #[inline]
-    fn wrote(&mut self, d: &Driver<'_>, bytes: usize) {
-        if bytes > 0 {
-            self.bytes_written += bytes as u64;
-            self.clocks.active = as_nanos(d.now());
-        }
-    }
-
-    /// Something is queued: makes sure that room in the kernel is noticed.
-    pub(crate) fn await_writable(&mut self, d: &mut Driver<'_>) {
-        if self.life == Life::Connecting || !self.duplex.write.wants_write() {
-            return;
-        }
-        if d.bits(self.key.0).has(Bits::WRITABLE) {
-            d.queue(self.key.0);
-        } else if self.watched == Watched::Reads {
-            self.watch(d);
         }
     }
 
@@ -363,77 +248,6 @@ impl Socket {
             Ok(()) => self.watched = watched,
             Err(e) => self.fail(d, Stage::Register, e),
         }
-    }
-
-    /// Writing is over, reading is not: an answer that came before the reset is
-    /// still delivered, and then the connection ends with this error. A paused
-    /// connection would never get there, so it ends at once.
-    fn write_failed(&mut self, d: &mut Driver<'_>, source: io::Error) {
-        let error = self.error(Stage::Write, source, d);
-        self.duplex.write.fail();
-        if self.duplex.read.wants_read() {
-            self.failure = Some(error);
-            d.assume(self.key.0, Bits::READABLE);
-            d.queue(self.key.0);
-        } else {
-            self.destroy(d, Reason::Failed(error));
-        }
-    }
-
-    /// Sends what is queued, as far as the kernel and the budget go.
-    pub(crate) fn flush(&mut self, d: &mut Driver<'_>) {
-        if self.life == Life::Connecting {
-            return;
-        }
-        let mut left = d.limits().write_budget;
-        while left > 0 && self.duplex.write.wants_write() && d.bits(self.key.0).has(Bits::WRITABLE)
-        {
-            let Some(stream) = &self.stream else { return };
-            let mut pieces = [&[][..]; GATHER];
-            let n = self.duplex.write.gather(&mut pieces);
-            let len = pieces[..n].iter().map(|p| p.len()).sum();
-            let sent = d.try_write(self.key.0, len, || match n {
-                1 => (&mut &*stream).write(pieces[0]),
-                _ => send_gathered(stream, &pieces[..n]),
-            });
-            match sent {
-                Ok(sent) => {
-                    self.duplex.write.advance(sent);
-                    self.wrote(d, sent);
-                    left = left.saturating_sub(sent);
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) => return self.write_failed(d, e),
-            }
-        }
-        self.await_writable(d);
-    }
-
-    /// Our side ends, after what is queued.
-    pub(crate) fn end(&mut self, d: &mut Driver<'_>, shared: &mut Shared) {
-        if !self.duplex.write.is_open() {
-            return;
-        }
-        self.filter(d, shared, |f, out| f.close(out));
-        self.duplex.write.uncork();
-        self.duplex.write.end();
-        self.flush(d);
-        self.finish(d);
-    }
-
-    /// Sends our FIN, if it is due. After the peer's, closing the descriptor
-    /// does that and saves a call.
-    pub(crate) fn finish(&mut self, d: &mut Driver<'_>) {
-        if self.life == Life::Connecting || !self.duplex.write.wants_fin() {
-            return;
-        }
-        if self.duplex.read == ReadState::Ended {
-            self.close_descriptor(d);
-        } else if let Some(stream) = &self.stream {
-            // Fails only if the connection is gone, which the read side tells.
-            let _ = stream.shutdown(Shutdown::Write);
-        }
-        self.duplex.write.fin_sent();
     }
 
     /// Reads nothing more. A connection whose writing failed would never get to its
@@ -460,15 +274,6 @@ impl Socket {
             self.watch(d);
         }
     }
-}
-
-fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<usize> {
-    let mut slices = [IoSlice::new(&[]); GATHER];
-    for (slice, piece) in slices.iter_mut().zip(pieces) {
-        *slice = IoSlice::new(piece);
-    }
-    let slices = &slices[..pieces.len()];
-    stream.try_io(|| SockRef::from(stream).send_vectored_with_flags(slices, sys::SEND_FLAGS))
 }
 
 /// A handler that left its slot for the time of its call. Dropping it, also by
@@ -566,14 +371,19 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
 /// The poller spoke of a connection that is not open yet. `true` if it is now:
 /// then it was told, and read from.
 fn connected(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let Some(s) = layer.socket(&driver, key) else { return false };
-    if s.life != Life::Connecting || !connect::complete(s, &mut driver) {
+    let (layer, driver) = d.parts::<Layer>();
+    let waits = layer.socket(&driver, key).is_some_and(|s| s.life == Life::Connecting);
+    if !waits || !connect::complete(d, key) {
         return false;
     }
-    s.tell_busy(&mut driver);
     call(d, key, |h, s| h.on_connect(s));
     read(d, key)
+}
+
+/// The same for an attempt that won: reading comes in the connection's own dispatch.
+pub(crate) fn opened(d: &mut Dispatch<'_>, key: SocketKey) {
+    call(d, key, |h, s| h.on_connect(s));
+    d.driver().queue(key.0);
 }
 
 /// A half-open connection was reset: no read will tell.
@@ -743,6 +553,10 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 if s.duplex.is_done() {
                     s.destroy(&mut driver, Reason::Ended);
                 }
+                if std::mem::take(&mut s.shutting_down) && s.duplex.is_open() {
+                    call(d, key, |h, s| h.on_shutdown(s));
+                    continue;
+                }
                 match timeout::take_due(s) {
                     Some(Timeout::Idle) if s.duplex.is_open() => {
                         call(d, key, |h, s| h.on_timeout(s));
@@ -766,6 +580,7 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     driver.free(&SOCKET, raw);
     let Some(mut s) = layer.remove(index as usize) else { return };
     s.close_descriptor(&mut driver);
+    let connecting = s.connecting.take();
     // Undecided only if the loop was told to close a key behind our back.
     let reason = s.duplex.take_outcome().unwrap_or(Reason::Destroyed);
     driver.emit(|| NetEvent::Closed { socket: key, remote: s.remote, reason: reason.to_string() });
@@ -774,6 +589,9 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     }
     if layer.held > 0 {
         listener::resume_held(&mut d.cx());
+    }
+    if let Some(connecting) = connecting {
+        connect::forget(&mut d.cx(), &connecting);
     }
     let close = Close {
         reason,

@@ -120,6 +120,17 @@ impl Clocks {
         self.until = if after == 0 { 0 } else { now.saturating_add(nanos(after)) };
     }
 
+    /// The lifetime ends then, if not before.
+    pub(crate) fn end_by(&mut self, at: u64) {
+        if self.until == 0 || self.until > at {
+            self.until = at;
+        }
+    }
+
+    pub(crate) fn has_any(&self) -> bool {
+        self.idle != 0 || self.until != 0 || self.linger != 0
+    }
+
     pub(crate) fn has_linger(&self) -> bool {
         self.linger != 0
     }

@@ -4,11 +4,14 @@
 //! - `reuse_port`: `SO_REUSEPORT`, or an error where there is none;
 //! - `accept_failure`: what a failed accept says about;
 //! - `code_name`: the system's name of an error number.
-#![forbid(unsafe_code)]
 
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod imp;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[allow(unsafe_code)]
+mod linux;
 
 #[cfg(not(unix))]
 #[path = "other.rs"]
@@ -16,8 +19,14 @@ mod imp;
 
 use std::io;
 
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) use imp::defer_accept;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use linux::defer_accept;
+
 pub(crate) use imp::{
-    SEND_FLAGS, accept_failure, code_name, keep_alive_count, reuse_address, reuse_port, set_tos,
+    ACCEPTED_INHERIT, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting,
+    keep_alive_count, reuse_address, reuse_port, set_tos, spare,
 };
 
 /// The system's words for an error, without its number.

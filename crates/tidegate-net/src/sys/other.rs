@@ -26,6 +26,23 @@ pub(crate) fn set_tos(_: &SockRef<'_>, _: bool, _: u8) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
+pub(crate) fn defer_accept(_: &Socket, _: std::time::Duration) -> io::Result<()> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+pub(crate) fn is_connecting(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::WouldBlock
+}
+
+pub(crate) const ACCEPTED_INHERIT: bool = false;
+
+/// Handles do not run out here before memory does.
+pub(crate) fn spare() -> Option<Spare> {
+    None
+}
+
+pub(crate) struct Spare;
+
 pub(crate) fn accept_failure(e: &io::Error) -> AcceptFailure {
     match e.raw_os_error() {
         Some(10024 | 10055) => AcceptFailure::Resources,

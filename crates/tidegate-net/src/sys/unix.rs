@@ -48,6 +48,26 @@ pub(crate) fn set_tos(socket: &SockRef<'_>, v6: bool, tos: u8) -> io::Result<()>
     if v6 { socket.set_tclass_v6(tos.into()) } else { socket.set_tos_v4(tos.into()) }
 }
 
+/// A connect that was begun and is not done.
+pub(crate) fn is_connecting(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR))
+}
+
+/// Accepted sockets have the options of the one that listens.
+pub(crate) const ACCEPTED_INHERIT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn defer_accept(_: &Socket, _: std::time::Duration) -> io::Result<()> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+/// A descriptor to accept with when there is no other.
+pub(crate) fn spare() -> Option<Spare> {
+    std::fs::File::open("/dev/null").ok()
+}
+
+pub(crate) type Spare = std::fs::File;
+
 /// accept(2): on Linux it also passes on what already went wrong with the connection,
 /// or what a packet filter thinks of it.
 pub(crate) fn accept_failure(e: &io::Error) -> AcceptFailure {

@@ -1,0 +1,160 @@
+//! Names to addresses: the system's resolver, on the loop's threads.
+//!
+//! One lookup runs for all who ask for the same name meanwhile. Whoever does not wait any
+//! more is not told; a lookup that nobody waits for does not keep the loop alive.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use tidegate_loop::{AsCx, Cx};
+
+use crate::connect;
+use crate::key::SocketKey;
+use crate::layer::Layer;
+
+/// Why a name has no address.
+///
+/// ```
+/// use tidegate_net::LookupFault;
+/// assert_eq!(LookupFault::NotFound.to_string(), "there is no such name (ENOTFOUND)");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum LookupFault {
+    /// No such name, or it has no address of the family that was asked for.
+    NotFound,
+    /// The resolver got no answer: it may have one later.
+    TryAgain,
+}
+
+impl LookupFault {
+    /// What Node calls it.
+    pub fn code(self) -> &'static str {
+        match self {
+            LookupFault::NotFound => "ENOTFOUND",
+            LookupFault::TryAgain => "EAI_AGAIN",
+        }
+    }
+}
+
+impl fmt::Display for LookupFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            LookupFault::NotFound => "there is no such name",
+            LookupFault::TryAgain => "the resolver got no answer; try again",
+        };
+        write!(f, "{text} ({})", self.code())
+    }
+}
+
+impl std::error::Error for LookupFault {}
+
+impl From<LookupFault> for io::Error {
+    fn from(fault: LookupFault) -> io::Error {
+        let kind = match fault {
+            LookupFault::NotFound => io::ErrorKind::NotFound,
+            LookupFault::TryAgain => io::ErrorKind::ResourceBusy,
+        };
+        io::Error::new(kind, fault)
+    }
+}
+
+type Found = io::Result<Vec<IpAddr>>;
+
+/// A lookup of the user's own.
+#[derive(Clone)]
+pub(crate) struct CustomLookup(pub(crate) Rc<dyn Fn(&mut Cx<'_>, &str, LookupAnswer)>);
+
+impl fmt::Debug for CustomLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomLookup")
+    }
+}
+
+/// Who waits for the answer of a lookup of your own. An answer that is dropped is none: the
+/// connect timeout ends the wait.
+///
+/// ```
+/// use tidegate_loop::Cx;
+/// use tidegate_net::{LookupAnswer, LookupFault};
+/// fn nobody_is_known(cx: &mut Cx<'_>, _host: &str, answer: LookupAnswer) {
+///     answer.give(cx, Err(LookupFault::NotFound.into()));
+/// }
+/// # let _ = nobody_is_known;
+/// ```
+#[derive(Debug)]
+pub struct LookupAnswer(pub(crate) SocketKey);
+
+impl LookupAnswer {
+    /// The addresses, in the order in which to try them. Nothing happens if nobody waits
+    /// any more.
+    pub fn give(self, cx: &mut impl AsCx, found: io::Result<Vec<IpAddr>>) {
+        connect::looked_up(&mut cx.as_cx(), self.0, &found);
+    }
+}
+
+/// Who waits for a name that is being looked up.
+pub(crate) struct Waiting {
+    pub(crate) host: String,
+    pub(crate) sockets: Vec<SocketKey>,
+}
+
+/// Begins, or joins, a lookup for this connection.
+#[cfg(feature = "lookup")]
+pub(crate) fn start(cx: &mut Cx<'_>, host: &str, socket: SocketKey) -> io::Result<()> {
+    let layer = cx.parts::<Layer>().0;
+    if let Some(waiting) = layer.lookups.iter_mut().find(|w| w.host == host) {
+        waiting.sockets.push(socket);
+        return Ok(());
+    }
+    let (name, asked) = (host.to_owned(), host.to_owned());
+    let done = move |cx: &mut Cx<'_>, found: Result<Found, tidegate_loop::WorkError>| {
+        let found = found.unwrap_or_else(|e| Err(io::Error::other(e)));
+        let lookups = &mut cx.parts::<Layer>().0.lookups;
+        let Some(at) = lookups.iter().position(|w| w.host == name) else { return };
+        for socket in lookups.swap_remove(at).sockets {
+            connect::looked_up(cx, socket, &found);
+        }
+    };
+    let work = cx.slow_work(move || resolve(&asked), done);
+    let work = work.map_err(|e| io::Error::other(e.to_string()))?;
+    // Whoever waits keeps the loop alive.
+    let _ = cx.set_ref(work, false);
+    let lookups = &mut cx.parts::<Layer>().0.lookups;
+    lookups.push(Waiting { host: host.to_owned(), sockets: vec![socket] });
+    Ok(())
+}
+
+#[cfg(not(feature = "lookup"))]
+pub(crate) fn start(_: &mut Cx<'_>, host: &str, _: SocketKey) -> io::Result<()> {
+    let text = format!("{host:?} is a name, and the feature \"lookup\" is off: give an address");
+    Err(io::Error::new(io::ErrorKind::Unsupported, text))
+}
+
+/// Asks the system. Blocks.
+#[cfg(feature = "lookup")]
+fn resolve(host: &str) -> Found {
+    use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
+
+    let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
+    match getaddrinfo(Some(host), None, Some(hints)) {
+        Ok(found) => {
+            let mut ips = Vec::new();
+            for info in found {
+                let ip = info?.sockaddr.ip();
+                if !ips.contains(&ip) {
+                    ips.push(ip);
+                }
+            }
+            Ok(ips)
+        }
+        Err(e) => Err(match e.kind() {
+            LookupErrorKind::NoName | LookupErrorKind::NoData => LookupFault::NotFound.into(),
+            LookupErrorKind::Again => LookupFault::TryAgain.into(),
+            _ => e.into(),
+        }),
+    }
+}

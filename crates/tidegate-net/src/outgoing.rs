@@ -1,0 +1,235 @@
+//! The write path of a connection: admitted, offered to the kernel, queued, gathered, ended.
+//!
+//! When and how much is decided by `WriteState` of the stream crate.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mio::net::TcpStream;
+use socket2::SockRef;
+use tidegate_loop::{Bits, Driver};
+use tidegate_stream::{Chunk, Flow, ReadState, Refused};
+
+use crate::error::{Reason, Scope, Stage};
+use crate::event::NetEvent;
+use crate::layer::Shared;
+use crate::socket::{Life, Socket, Watched};
+use crate::sys;
+use crate::timeout::as_nanos;
+use crate::wire::{Filter, FilterError, Passed, Wire};
+
+/// Pieces that leave in one call.
+const GATHER: usize = 64;
+
+impl Socket {
+    /// Accepts `data`, or says why not.
+    #[inline]
+    pub(crate) fn write(
+        &mut self,
+        d: &mut Driver<'_>,
+        shared: &mut Shared,
+        data: Chunk<'_>,
+    ) -> Flow {
+        if !self.admit(d, shared) {
+            return Flow::Closed;
+        }
+        match self.wire {
+            Wire::Plain => self.send(d, data),
+            Wire::Filter(_) => self.filter(d, shared, |f, out| f.outbound(data.bytes(), out)),
+        }
+        match self.duplex.write.flow() {
+            Flow::Full => self.full(d),
+            flow => flow,
+        }
+    }
+
+    /// Whoever writes is to wait for the drain.
+    pub(crate) fn full(&mut self, d: &mut Driver<'_>) -> Flow {
+        d.emit(|| NetEvent::Full { socket: self.key, queued: self.duplex.write.len() });
+        self.duplex.write.stop()
+    }
+
+    /// Whether bytes may be queued. Beyond a limit it is the connection's end.
+    #[inline]
+    pub(crate) fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> bool {
+        let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
+        let (scope, queued, limit) = match self.duplex.write.admit() {
+            Ok(()) if buffered > most => (Scope::Loop, buffered, most),
+            Ok(()) => return true,
+            Err(Refused::Limit { queued, limit }) => (Scope::Socket, queued, limit),
+            Err(_) => return false,
+        };
+        self.destroy(d, Reason::WriteLimit { scope, queued, limit });
+        false
+    }
+
+    /// Runs the filter, if there is one, and sends what it made for the peer, unless
+    /// our side has ended. An error or a panic of it is the connection's end; the
+    /// panic goes on when everything is whole again.
+    pub(crate) fn filter(
+        &mut self,
+        d: &mut Driver<'_>,
+        shared: &mut Shared,
+        f: impl FnOnce(&mut dyn Filter, &mut Passed) -> Result<(), FilterError>,
+    ) {
+        let Wire::Filter(filter) = &mut self.wire else { return };
+        let passed = &mut shared.passed;
+        passed.up.clear();
+        passed.down.clear();
+        let done = match catch_unwind(AssertUnwindSafe(|| f(&mut **filter, passed))) {
+            Ok(done) => done,
+            Err(payload) => {
+                passed.up.clear();
+                self.destroy(d, Reason::Panicked);
+                return d.panic_later(payload);
+            }
+        };
+        if !shared.passed.down.is_empty() && self.admit(d, shared) {
+            self.send(d, Chunk::Lent(&shared.passed.down));
+        }
+        if let Err(e) = done {
+            self.fail(d, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
+        }
+    }
+
+    /// Tries the kernel first, if nothing waits before; queues the rest.
+    fn send(&mut self, d: &mut Driver<'_>, data: Chunk<'_>) {
+        let bytes = data.bytes();
+        let Some(out) = self.offer(d, bytes) else { return };
+        if out == bytes.len() {
+            return;
+        }
+        match data {
+            Chunk::Lent(bytes) => self.duplex.write.push(&bytes[out..]),
+            Chunk::Shared(bytes) => self.duplex.write.push_bytes(bytes.slice(out..)),
+        }
+        self.await_writable(d);
+    }
+
+    /// Offers the kernel these bytes, if nothing waits before; how many it took. `None` if
+    /// writing broke.
+    #[inline]
+    pub(crate) fn offer(&mut self, d: &mut Driver<'_>, bytes: &[u8]) -> Option<usize> {
+        let mut out = 0;
+        if let Some(stream) = &self.stream {
+            if self.life != Life::Connecting
+                && self.duplex.write.is_direct()
+                && !bytes.is_empty()
+                && d.bits(self.key.0).has(Bits::WRITABLE)
+            {
+                match d.try_write(self.key.0, bytes.len(), || (&mut &*stream).write(bytes)) {
+                    Ok(n) => out = n,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                    Err(e) => {
+                        self.write_failed(d, e);
+                        return None;
+                    }
+                }
+            }
+        }
+        self.wrote(d, out);
+        Some(out)
+    }
+
+    #[inline]
+    fn wrote(&mut self, d: &Driver<'_>, bytes: usize) {
+        if bytes > 0 {
+            self.bytes_written += bytes as u64;
+            self.clocks.active = as_nanos(d.now());
+        }
+    }
+
+    /// Something is queued: makes sure that room in the kernel is noticed.
+    pub(crate) fn await_writable(&mut self, d: &mut Driver<'_>) {
+        if self.life == Life::Connecting || !self.duplex.write.wants_write() {
+            return;
+        }
+        if d.bits(self.key.0).has(Bits::WRITABLE) {
+            d.queue(self.key.0);
+        } else if self.watched == Watched::Reads {
+            self.watch(d);
+        }
+    }
+
+    /// Writing is over, reading is not: an answer that came before the reset is
+    /// still delivered, and then the connection ends with this error. A paused
+    /// connection would never get there, so it ends at once.
+    fn write_failed(&mut self, d: &mut Driver<'_>, source: io::Error) {
+        let error = self.error(Stage::Write, source, d);
+        self.duplex.write.fail();
+        if self.duplex.read.wants_read() {
+            self.failure = Some(error);
+            d.assume(self.key.0, Bits::READABLE);
+            d.queue(self.key.0);
+        } else {
+            self.destroy(d, Reason::Failed(error));
+        }
+    }
+
+    /// Sends what is queued, as far as the kernel and the budget go.
+    pub(crate) fn flush(&mut self, d: &mut Driver<'_>) {
+        if self.life == Life::Connecting {
+            return;
+        }
+        let mut left = d.limits().write_budget;
+        while left > 0 && self.duplex.write.wants_write() && d.bits(self.key.0).has(Bits::WRITABLE)
+        {
+            let Some(stream) = &self.stream else { return };
+            let mut pieces = [&[][..]; GATHER];
+            let n = self.duplex.write.gather(&mut pieces);
+            let len = pieces[..n].iter().map(|p| p.len()).sum();
+            let sent = d.try_write(self.key.0, len, || match n {
+                1 => (&mut &*stream).write(pieces[0]),
+                _ => send_gathered(stream, &pieces[..n]),
+            });
+            match sent {
+                Ok(sent) => {
+                    self.duplex.write.advance(sent);
+                    self.wrote(d, sent);
+                    left = left.saturating_sub(sent);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => return self.write_failed(d, e),
+            }
+        }
+        self.await_writable(d);
+    }
+
+    /// Our side ends, after what is queued.
+    pub(crate) fn end(&mut self, d: &mut Driver<'_>, shared: &mut Shared) {
+        if !self.duplex.write.is_open() {
+            return;
+        }
+        self.filter(d, shared, |f, out| f.close(out));
+        self.duplex.write.uncork();
+        self.duplex.write.end();
+        self.flush(d);
+        self.finish(d);
+    }
+
+    /// Sends our FIN, if it is due. After the peer's, closing the descriptor
+    /// does that and saves a call.
+    pub(crate) fn finish(&mut self, d: &mut Driver<'_>) {
+        if self.life == Life::Connecting || !self.duplex.write.wants_fin() {
+            return;
+        }
+        if self.duplex.read == ReadState::Ended {
+            self.close_descriptor(d);
+        } else if let Some(stream) = &self.stream {
+            // Fails only if the connection is gone, which the read side tells.
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+        self.duplex.write.fin_sent();
+    }
+}
+
+fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); GATHER];
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+    }
+    let slices = &slices[..pieces.len()];
+    stream.try_io(|| SockRef::from(stream).send_vectored_with_flags(slices, sys::SEND_FLAGS))
+}
