@@ -28,14 +28,11 @@ fn ended(way: &'static str) -> impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) {
 }
 
 fn proxy(lp: &mut Loop, at: &str, upstream: String) -> io::Result<ServerKey> {
-    // An end of one direction must not end the other.
-    let options = ListenOptions::new(at).allow_half_open(true);
-    let server = lp.listen(options, move |conn| {
+    let server = lp.listen(at, move |conn| {
         let mut a = conn.accept(On::new());
-        let to = ConnectOptions::new(upstream.as_str()).allow_half_open(true);
         // What comes before the connection is made waits in its queue, up to a high-water
         // mark; the client waits from then on.
-        let b = a.connect(to, On::new());
+        let b = a.connect(upstream.as_str(), On::new());
         let key = a.key();
         if join(&mut a, key, b).is_err() {
             a.destroy();

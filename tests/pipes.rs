@@ -242,7 +242,7 @@ fn p06_an_end_that_cannot_be_piped() {
     let from = quiet(&mut lp);
     lp.pipe(from, to, done(&log)).unwrap();
     lp.run().unwrap();
-    assert_eq!(log.lines(), ["the pipe's sink was over already"]);
+    assert_eq!(log.lines(), ["the pipe's sink was destroyed"]);
     assert_eq!(handles(&lp), 0);
 
     let (to, all) = keep(&mut lp, false, 100);

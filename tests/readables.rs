@@ -76,8 +76,8 @@ impl Reader for Told {
     fn on_end(&mut self, _: &mut ReadableCx<'_>) {
         self.log.add("end");
     }
-    fn on_close(&mut self, _: &mut Cx<'_>, result: Result<(), StreamError>) {
-        self.log.add(match result {
+    fn on_close(&mut self, _: &mut Cx<'_>, close: StreamClose) {
+        self.log.add(match close.result {
             Ok(()) => "close".into(),
             Err(e) => format!("close: {e}"),
         });
@@ -305,7 +305,7 @@ fn failures_limits_and_panics_of_a_source() {
     }
     assert_eq!(pushes, 2, "the limit is passed by one push at most");
     lp.run().unwrap();
-    assert!(log.lines().last().unwrap().contains("more than its limit of 10"));
+    assert!(log.lines().last().unwrap().contains("more than the limit of 10"));
 }
 
 /// A source that always has more does not starve the others: what a turn reads of it is

@@ -77,6 +77,16 @@ fn machines_name_no_io() {
     }
 }
 
+/// What the stream crate stands on: bytes and the loop, nothing else.
+#[test]
+fn the_stream_crate_depends_on_two() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/tidegate-stream/Cargo.toml");
+    let text = std::fs::read_to_string(manifest).unwrap();
+    let dependencies = text.split("[dependencies]").nth(1).unwrap().split('[').next().unwrap();
+    let names: Vec<_> = dependencies.lines().filter_map(|l| l.split(['.', ' ']).next()).collect();
+    assert_eq!(names.join(" ").trim(), "bytes tidegate-loop");
+}
+
 /// One concept, one file: none over 800 lines, and the turn under 500.
 #[test]
 fn files_stay_small() {

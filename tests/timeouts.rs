@@ -54,7 +54,9 @@ fn an_idle_connection_is_closed_and_says_so() {
     let c = serve(
         &mut lp,
         |o| o.idle_timeout(20 * MS),
-        move |conn| drop(conn.accept(On::new().close(ending(&e)))),
+        move |conn| {
+            conn.accept(On::new().close(ending(&e)));
+        },
     );
     lp.run().unwrap();
     assert!(start.elapsed() >= 20 * MS);
@@ -175,7 +177,9 @@ fn a_paused_connection_expires() {
     let c = serve(
         &mut lp,
         |o| o.idle_timeout(10 * MS).pause_on_connect(true),
-        move |conn| drop(conn.accept(On::new().close(ending(&e)))),
+        move |conn| {
+            conn.accept(On::new().close(ending(&e)));
+        },
     );
     write_all(&c, b"nobody reads this");
     lp.run().unwrap();
@@ -223,7 +227,9 @@ fn a_half_open_peer_is_closed_by_the_linger_deadline() {
         let c = serve(
             &mut lp,
             |o| o.allow_half_open(true).linger_timeout(20 * MS).pause_on_connect(paused),
-            move |conn| drop(conn.accept(On::new().close(ending(&e)))),
+            move |conn| {
+                conn.accept(On::new().close(ending(&e)));
+            },
         );
         write_all(&c, b"x");
         // Without an end it may stay for as long as it likes.

@@ -83,8 +83,8 @@ impl WriteHandler for Told {
     fn on_finish(&mut self, _: &mut WritableCx<'_>) {
         self.0.add("finish");
     }
-    fn on_close(&mut self, _: &mut Cx<'_>, result: Result<(), StreamError>) {
-        self.0.add(match result {
+    fn on_close(&mut self, _: &mut Cx<'_>, close: StreamClose) {
+        self.0.add(match close.result {
             Ok(()) => "close".into(),
             Err(e) => format!("close: {e}"),
         });
@@ -387,7 +387,7 @@ fn x02_nothing_after_destroy() {
         fn on_finish(&mut self, _: &mut WritableCx<'_>) {
             self.0.add("finish");
         }
-        fn on_close(&mut self, _: &mut Cx<'_>, _: Result<(), StreamError>) {
+        fn on_close(&mut self, _: &mut Cx<'_>, _: StreamClose) {
             self.0.add("close");
         }
     }
@@ -411,7 +411,7 @@ fn limits_and_panics_end_a_stream() {
     }
     assert_eq!(writes, 3, "the cap is passed by one write at most");
     lp.run().unwrap();
-    let close = "close: queued 12000 bytes, more than its limit of 10000: wait for the drain";
+    let close = "close: queued 12000 bytes, more than the limit of 10000";
     assert_eq!(log.lines().last().unwrap(), close);
 
     let (key, log) = tap(&mut lp, Pace::Panic, mark(100));

@@ -402,6 +402,11 @@ impl Driver<'_> {
         }
     }
 
+    /// Whether the handle has its place in a ready pass to come.
+    pub fn is_queued(&self, key: Key) -> bool {
+        self.r.table.get(key).is_some_and(|s| s.bits.has(Bits::QUEUED))
+    }
+
     /// Queues an effect of an API call: [`Kind::pending`] comes after the ready
     /// pass, once.
     pub fn pend(&mut self, key: Key) {

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use tidegate_loop::{Bits, Cx, Driver};
 use tidegate_stream::{Chunk, Flow, PipeKey, ReadEnd, ReadState, StreamError, WriteEnd};
 
+use crate::error::Reason;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
 use crate::net::Net;
-use crate::socket::Socket;
+use crate::socket::{Life, Socket};
 use crate::wire::Wire;
 
 /// What a connection is an end of.
@@ -22,6 +23,13 @@ pub(crate) struct Pipes {
     pub(crate) into: Option<PipeKey>,
     /// This gives it what it writes.
     pub(crate) from: Option<PipeKey>,
+}
+
+/// Why a connection that is over cannot be attached.
+fn over(cx: &mut Cx<'_>, key: SocketKey) -> StreamError {
+    let (layer, d) = cx.parts::<Layer>();
+    let reason = layer.socket(&d, key).and_then(|s| s.duplex.outcome());
+    reason.and_then(|r| r.result().err()).unwrap_or(StreamError::Closed)
 }
 
 fn open<R>(
@@ -50,7 +58,7 @@ impl ReadEnd for SocketKey {
             resume(s, d);
             Ok(())
         });
-        attached.unwrap_or(Err(StreamError::Closed))
+        attached.unwrap_or_else(|| Err(over(cx, *self)))
     }
 
     fn pause(&self, cx: &mut Cx<'_>) {
@@ -61,8 +69,9 @@ impl ReadEnd for SocketKey {
         open(cx, *self, |s, d, _| resume(s, d));
     }
 
-    fn destroy(&self, cx: &mut Cx<'_>) {
-        cx.socket(*self).destroy();
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
+        let reason = Reason::Piped(cause.clone());
+        open(cx, *self, |s, d, _| s.destroy(d, reason));
     }
 }
 
@@ -86,7 +95,7 @@ impl WriteEnd for SocketKey {
             *from = Some(pipe);
             Ok(if s.duplex.write.needs_drain() { Flow::Full } else { Flow::Ready })
         });
-        attached.unwrap_or(Err(StreamError::Closed))
+        attached.unwrap_or_else(|| Err(over(cx, *self)))
     }
 
     fn try_write(&self, cx: &mut Cx<'_>, data: &[u8]) -> usize {
@@ -106,6 +115,10 @@ impl WriteEnd for SocketKey {
                 return Flow::Closed;
             }
             s.duplex.write.push_whole(data);
+            if s.life == Life::Connecting {
+                // Nobody refused anything yet.
+                return s.duplex.write.flow();
+            }
             s.await_writable(d);
             s.full(d)
         });
@@ -116,7 +129,8 @@ impl WriteEnd for SocketKey {
         cx.socket(*self).end();
     }
 
-    fn destroy(&self, cx: &mut Cx<'_>) {
-        cx.socket(*self).destroy();
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
+        let reason = Reason::Piped(cause.clone());
+        open(cx, *self, |s, d, _| s.destroy(d, reason));
     }
 }

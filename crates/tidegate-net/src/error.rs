@@ -85,7 +85,12 @@ pub struct NetError {
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
     elapsed: Option<Duration>,
-    /// The name that was asked for, and what was tried, if it was more than one address.
+    tried: Option<Box<Tried>>,
+}
+
+/// The name that was asked for, and what was tried.
+#[derive(Debug)]
+struct Tried {
     name: Option<String>,
     attempts: Vec<Attempt>,
 }
@@ -138,31 +143,22 @@ fn describe(e: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 impl NetError {
     pub(crate) fn new(stage: Stage, source: io::Error) -> NetError {
-        NetError {
-            stage,
-            source,
-            local: None,
-            remote: None,
-            elapsed: None,
-            name: None,
-            attempts: Vec::new(),
-        }
+        NetError { stage, source, local: None, remote: None, elapsed: None, tried: None }
     }
 
     pub(crate) fn tried(mut self, name: Option<String>, attempts: Vec<Attempt>) -> NetError {
-        self.name = name;
-        self.attempts = attempts;
+        self.tried = Some(Box::new(Tried { name, attempts }));
         self
     }
 
     /// For a connect to a name: every address that was tried, in order.
     pub fn attempts(&self) -> &[Attempt] {
-        &self.attempts
+        self.tried.as_ref().map_or(&[], |t| &t.attempts)
     }
 
     /// For a connect: the name and port that were asked for.
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.tried.as_ref()?.name.as_deref()
     }
 
     pub(crate) fn at(mut self, local: Option<SocketAddr>, remote: Option<SocketAddr>) -> NetError {
@@ -218,8 +214,8 @@ impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.stage.fmt(f)?;
         match (self.stage, self.remote, self.local) {
-            (Stage::Connect | Stage::Lookup | Stage::Bind, _, _) if self.name.is_some() => {
-                write!(f, " to {}", self.name.as_deref().unwrap_or_default())?;
+            (Stage::Connect | Stage::Lookup | Stage::Bind, _, _) if self.name().is_some() => {
+                write!(f, " to {}", self.name().unwrap_or_default())?;
             }
             (Stage::Connect, Some(remote), _) => write!(f, " to {remote}")?,
             (Stage::Bind | Stage::Listen | Stage::Accept, _, Some(local)) => {
@@ -241,8 +237,8 @@ impl fmt::Display for NetError {
             _ => {}
         }
         f.write_str(": ")?;
-        if self.attempts.len() > 1 {
-            for (i, attempt) in self.attempts.iter().enumerate() {
+        if self.attempts().len() > 1 {
+            for (i, attempt) in self.attempts().iter().enumerate() {
                 write!(f, "{}{attempt}", if i == 0 { "" } else { "; " })?;
             }
             return Ok(());
@@ -419,6 +415,8 @@ pub enum Reason {
     },
     /// A deadline passed.
     TimedOut(Timeout, Arc<NetError>),
+    /// A pipe that it was an end of broke, for this reason, and closed both its ends.
+    Piped(StreamError),
     /// A callback of this connection panicked.
     Panicked,
 }
@@ -442,6 +440,7 @@ impl Reason {
         Err(match self {
             Reason::Ended => return Ok(()),
             Reason::Destroyed => StreamError::Destroyed,
+            Reason::Piped(e) => e.clone(),
             Reason::Failed(e) | Reason::TimedOut(_, e) => StreamError::Failed(e.clone()),
             Reason::WriteLimit { queued, limit, .. } => {
                 StreamError::Limit { queued: *queued, limit: *limit }
@@ -460,6 +459,7 @@ impl fmt::Display for Reason {
             Reason::WriteLimit { scope, queued, limit } => {
                 write!(f, "{queued} bytes were queued, {scope} is {limit}")
             }
+            Reason::Piped(e) => write!(f, "its pipe broke: the other end {e}"),
             Reason::Panicked => f.write_str("a callback panicked"),
         }
     }

@@ -50,7 +50,7 @@ pub trait Handler: 'static {
         let _ = (s, chunk);
     }
 
-    /// The queue is empty after a write returned `Full`. Once per `Full`, never
+    /// The queue is empty after one or more writes returned `Full`, be they a pipe's. Never
     /// after `end`.
     fn on_drain(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;

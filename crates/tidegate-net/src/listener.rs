@@ -24,7 +24,7 @@ use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, Key, KeyError, Kind, TimerKey, Trigger};
 
-use crate::error::{ListenError, NetError, Stage};
+use crate::error::{ListenError, NetError, Reason, Stage};
 use crate::event::{BatchEnd, NetEvent};
 use crate::handler::{Overload, ServerHandler};
 use crate::incoming::Incoming;
@@ -445,6 +445,15 @@ fn decided(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
 pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
     let Some(s) = layer.socket(d, key) else { return };
     if s.life != Life::Offered || !s.duplex.is_open() {
+        return;
+    }
+    if s.pipes().is_some() {
+        // They are told in the closing phase.
+        s.destroy(d, Reason::Destroyed);
+        let server = s.server;
+        if let Some(l) = server.and_then(|server| layer.listener(d, server)) {
+            l.stats.rejected += 1;
+        }
         return;
     }
     s.close_descriptor(d);

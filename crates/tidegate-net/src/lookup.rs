@@ -64,9 +64,11 @@ impl From<LookupFault> for io::Error {
 
 type Found = io::Result<Vec<IpAddr>>;
 
+type Lookup = dyn Fn(&mut Cx<'_>, &str, LookupAnswer);
+
 /// A lookup of the user's own.
 #[derive(Clone)]
-pub(crate) struct CustomLookup(pub(crate) Rc<dyn Fn(&mut Cx<'_>, &str, LookupAnswer)>);
+pub(crate) struct CustomLookup(pub(crate) Rc<Lookup>);
 
 impl fmt::Debug for CustomLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

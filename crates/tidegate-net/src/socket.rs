@@ -43,7 +43,10 @@ pub(crate) static SOCKET: Kind = Kind {
     ready,
     pending: |d, key, _| {
         connect::ask(d, SocketKey(key));
-        deliver(d, SocketKey(key));
+        // One that is to have its dispatch tells then.
+        if !d.driver().is_queued(key) {
+            deliver(d, SocketKey(key));
+        }
     },
     close: |cx, key, _| {
         cx.socket(SocketKey(key)).destroy();
@@ -66,6 +69,9 @@ pub(crate) enum Life {
     Offered,
     Open,
 }
+
+/// What is told in one dispatch, at most.
+const TELL: usize = 1000;
 
 /// What the poller watches for us. It only grows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -324,13 +330,23 @@ fn call_handler(
     handler: Option<Box<dyn Handler>>,
     f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
 ) {
+    call_only(d, key, handler, f);
+    d.settle();
+}
+
+/// Without what comes after it: for who has more to say before that.
+#[inline]
+fn call_only(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    handler: Option<Box<dyn Handler>>,
+    f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
+) {
     let mut called = Called { d, key, handler, returned: false };
     if let Some(handler) = &mut called.handler {
         f(&mut **handler, &mut SocketCx::new(called.d.cx(), key));
     }
     called.returned = true;
-    drop(called);
-    d.settle();
 }
 
 /// The connection's turn in the ready pass: read, write, tell, rest.
@@ -342,14 +358,19 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let mut lingers = false;
     let (layer, mut driver) = d.parts::<Layer>();
     let told = layer.with(&mut driver, key, |s, d, shared| {
-        if s.duplex.ends_with_peer() {
+        // A pipe that writes to it says when it ends.
+        let piped = s.pipes().and_then(|p| p.from).is_some_and(|p| d.check(p.into()).is_ok());
+        if s.duplex.ends_with_peer() && !piped {
             s.end(d, shared);
         }
         if s.duplex.write.wants_write() {
             s.flush(d);
         }
         s.finish(d);
-        let told = s.duplex.write.has_effect() || s.duplex.is_done();
+        let told = s.duplex.write.has_effect()
+            || s.duplex.is_done()
+            || s.shutting_down
+            || s.clocks.is_due();
         if !told {
             s.rest(d);
         }
@@ -520,15 +541,17 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     s.duplex.read.eof();
     let pipe = s.pipes().and_then(|p| p.into);
     driver.emit(|| NetEvent::End { socket: key, remote: s.remote });
-    call(d, key, |h, s| h.on_end(s));
+    let handler = s.handler.take();
+    call_only(d, key, handler, |h, s| h.on_end(s));
     if let Some(pipe) = pipe {
         pipe.ended(d);
     }
+    d.settle();
 }
 
 /// Tells what the machines decided, in order, and ends what both sides ended.
 fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
-    loop {
+    for _ in 0..TELL {
         let (layer, mut driver) = d.parts::<Layer>();
         let Some(s) = layer.socket(&driver, key) else { return };
         let remote = s.remote;
@@ -536,17 +559,19 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
         match s.duplex.write.take_effect() {
             Some(Effect::Drain) => {
                 driver.emit(|| NetEvent::Drain { socket: key });
-                match pipe {
-                    Some(pipe) => pipe.drained(d),
-                    None => call(d, key, |h, s| h.on_drain(s)),
+                if let Some(pipe) = pipe {
+                    pipe.drained(d);
                 }
+                call(d, key, |h, s| h.on_drain(s));
             }
             Some(Effect::Finish) => {
                 driver.emit(|| NetEvent::Finish { socket: key, remote });
-                call(d, key, |h, s| h.on_finish(s));
+                let handler = s.handler.take();
+                call_only(d, key, handler, |h, s| h.on_finish(s));
                 if let Some(pipe) = pipe {
                     pipe.finished(d);
                 }
+                d.settle();
             }
             Some(Effect::Written(id)) => call(d, key, |h, s| h.on_written(s, id, Ok(()))),
             _ => {
@@ -571,6 +596,8 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
         }
     }
+    // The rest in the next turn.
+    d.driver().queue(key.0);
 }
 
 /// The closing phase: the slot is freed, then the user is told.
@@ -593,20 +620,20 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     if let Some(connecting) = connecting {
         connect::forget(&mut d.cx(), &connecting);
     }
-    let close = Close {
+    let mut close = Close {
         reason,
         peer: s.remote,
         unsent: s.duplex.write.len(),
         bytes_read: s.bytes_read,
         bytes_written: s.bytes_written,
-        piped: s.pipes.is_some(),
+        piped: false,
     };
     if let Some(pipes) = s.pipes.take() {
         if let Some(pipe) = pipes.into {
-            pipe.source_closed(d, close.reason.result());
+            close.piped |= pipe.source_closed(d, close.reason.result());
         }
         if let Some(pipe) = pipes.from {
-            pipe.sink_closed(d, close.reason.result());
+            close.piped |= pipe.sink_closed(d, close.reason.result());
         }
     }
     if let Some(mut handler) = s.handler.take() {

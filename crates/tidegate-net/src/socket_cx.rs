@@ -200,8 +200,13 @@ impl<'a> SocketCx<'a> {
         self.with(|s, d, _| s.pause(d));
     }
 
-    /// Goes on reading, in a later turn. Costs no system call.
+    /// Goes on reading, in a later turn; not while a pipe waits for its sink to drain.
+    /// Costs no system call.
     pub fn resume(&mut self) {
+        let pipe = self.look(|s| s.pipes().and_then(|p| p.into)).flatten();
+        if pipe.is_some_and(|pipe| pipe.is_full(&mut self.cx)) {
+            return;
+        }
         self.with(|s, d, _| ends::resume(s, d));
     }
 

@@ -127,6 +127,10 @@ impl Clocks {
         }
     }
 
+    pub(crate) fn is_due(&self) -> bool {
+        matches!(self.expiry, Expiry::Due(_))
+    }
+
     pub(crate) fn has_any(&self) -> bool {
         self.idle != 0 || self.until != 0 || self.linger != 0
     }

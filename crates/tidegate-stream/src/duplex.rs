@@ -71,6 +71,14 @@ impl<R> Duplex<R> {
         matches!(self.outcome, Outcome::Open)
     }
 
+    /// Why it is over, until that was taken.
+    pub fn outcome(&self) -> Option<&R> {
+        match &self.outcome {
+            Outcome::Decided(reason) => Some(reason),
+            Outcome::Open | Outcome::Told => None,
+        }
+    }
+
     /// The terminal event, once.
     pub fn take_outcome(&mut self) -> Option<R> {
         if self.is_open() {

@@ -59,10 +59,7 @@ impl fmt::Display for StreamError {
             StreamError::Closed => f.write_str("was over already"),
             StreamError::Piped => f.write_str("is an end of another pipe"),
             StreamError::Limit { queued, limit } => {
-                write!(
-                    f,
-                    "queued {queued} bytes, more than its limit of {limit}: wait for the drain"
-                )
+                write!(f, "queued {queued} bytes, more than the limit of {limit}")
             }
             StreamError::Panicked => f.write_str("ended by a panic of its callback"),
             StreamError::CompletedTwice => f.write_str("completed one write twice"),

@@ -100,8 +100,8 @@ pub trait Sink: 'static {
 /// ```
 pub trait Source: 'static {
     /// More is wanted: [`push`](ReadableCx::push) it or say that there is no more, now or
-    /// later, from any callback. It is not asked again before that. An error is the
-    /// stream's end.
+    /// later, from any callback. It is not asked again before that; after an empty push, in
+    /// the next turn. An error is the stream's end.
     fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError>;
 
     /// The stream is over, well or not: lets go of what it holds. Once, and last.
@@ -156,8 +156,8 @@ pub trait ReadEnd: 'static {
     fn pause(&self, cx: &mut Cx<'_>);
     /// Goes on.
     fn resume(&self, cx: &mut Cx<'_>);
-    /// Over.
-    fn destroy(&self, cx: &mut Cx<'_>);
+    /// Over, for this reason.
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
 }
 
 /// What a pipe can write to: a key of a writable stream, or of a connection.
@@ -179,8 +179,8 @@ pub trait WriteEnd: 'static {
     fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow;
     /// No more comes.
     fn end(&self, cx: &mut Cx<'_>);
-    /// Over.
-    fn destroy(&self, cx: &mut Cx<'_>);
+    /// Over, for this reason.
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
 }
 
 /// What a writable stream tells. Every method has a default; `()` is a handler that
@@ -195,8 +195,8 @@ pub trait WriteEnd: 'static {
 /// # let _: Box<dyn WriteHandler> = Box::new(Say);
 /// ```
 pub trait WriteHandler: 'static {
-    /// The queue is empty after a write returned `Full`. Once per `Full`, never after
-    /// `end`.
+    /// The queue is empty after one or more writes returned `Full`, be they a pipe's. Never
+    /// after `end`.
     fn on_drain(&mut self, w: &mut WritableCx<'_>) {
         let _ = w;
     }
@@ -213,8 +213,8 @@ pub trait WriteHandler: 'static {
 
     /// The stream is over; its key finds nothing any more. Once, and last. The default
     /// logs an error that nobody handles.
-    fn on_close(&mut self, cx: &mut Cx<'_>, result: Result<(), StreamError>) {
-        unhandled(cx, "writable", &result);
+    fn on_close(&mut self, cx: &mut Cx<'_>, close: StreamClose) {
+        close.unhandled(cx, "writable");
     }
 }
 
@@ -249,17 +249,38 @@ pub trait Reader: 'static {
 
     /// The stream is over; its key finds nothing any more. Once, and last. The default
     /// logs an error that nobody handles.
-    fn on_close(&mut self, cx: &mut Cx<'_>, result: Result<(), StreamError>) {
-        unhandled(cx, "readable", &result);
+    fn on_close(&mut self, cx: &mut Cx<'_>, close: StreamClose) {
+        close.unhandled(cx, "readable");
     }
 }
 
 impl Reader for () {}
 
-fn unhandled(cx: &mut Cx<'_>, what: &str, result: &Result<(), StreamError>) {
-    if let Err(e) = result {
-        if !e.is_bare_close() {
-            cx.driver().unhandled("tidegate::stream", format_args!("a {what} stream {e}"));
+/// How a stream of the user's own ended.
+///
+/// ```
+/// use tidegate_stream::{StreamClose, StreamError};
+/// fn well(close: &StreamClose) -> bool {
+///     close.result.is_ok()
+/// }
+/// # let _ = well;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StreamClose {
+    /// It ended by itself, or why not.
+    pub result: Result<(), StreamError>,
+    /// Whether the `done` of a pipe tells the same.
+    pub piped: bool,
+}
+
+impl StreamClose {
+    /// What a handler does that has nothing to do.
+    fn unhandled(&self, cx: &mut Cx<'_>, what: &str) {
+        if let Err(e) = self.result.as_ref() {
+            if !self.piped && !e.is_bare_close() {
+                cx.driver().unhandled("tidegate::stream", format_args!("a {what} stream {e}"));
+            }
         }
     }
 }
@@ -268,6 +289,8 @@ fn unhandled(cx: &mut Cx<'_>, what: &str, result: &Result<(), StreamError>) {
 /// callbacks.
 ///
 /// Streams and pipes do not keep a loop alive: what their sources and sinks wait for does.
+/// A `Bytes` over an owner of yours may be dropped inside a call that is done with it: the
+/// one value of yours that is.
 ///
 /// ```
 /// use bytes::{Bytes, BytesMut};
@@ -341,8 +364,9 @@ pub trait Streams: AsCx {
     /// destroys both. `done` comes once, after the last byte is out, or after both are
     /// closed, with the first cause.
     ///
-    /// The pipe's own memory is one buffer, for what the other end refused.
-    /// [`Cx::close`] ends it early.
+    /// The pipe's own memory is one buffer, for what the other end refused, and one for each
+    /// transform. [`Cx::close`] ends it early. After a good end a connection is the user's
+    /// again: the direction that was not piped is as it was.
     fn pipe(
         &mut self,
         from: impl ReadEnd,

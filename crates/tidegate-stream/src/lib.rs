@@ -32,7 +32,8 @@ pub use chunk::Chunk;
 pub use duplex::Duplex;
 pub use error::{BoxError, PipeError, PipeStage, StreamError};
 pub use flow::{
-    Progress, ReadEnd, Reader, Sink, Source, Streams, Transform, WriteEnd, WriteHandler,
+    Progress, ReadEnd, Reader, Sink, Source, StreamClose, Streams, Transform, WriteEnd,
+    WriteHandler,
 };
 pub use pipe::PipeKey;
 pub use read::{ReadQueue, ReadState};

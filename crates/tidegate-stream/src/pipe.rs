@@ -3,11 +3,13 @@
 //! | state | sink full | drained | source ended | sink finished | an end failed, or closed early |
 //! |---|---|---|---|---|---|
 //! | Flowing | Full, pause | - | Ending, end the sink | Failing | Failing, destroy both |
-//! | Full | - | Flowing, resume | Ending, end the sink | Failing | Failing, destroy both |
+//! | Full | pause again | Flowing, resume | Ending, end the sink | Failing | Failing, destroy both |
+//! | Stuck | - | - | - | Failing | Failing, destroy both |
 //! | Ending | - | - | - | Done | Failing, if it was the sink |
 //! | Failing | - | - | - | - | keeps the first cause that is more than a close |
 //!
-//! `Done` tells at once; `Failing` after both ends are closed.
+//! `Stuck`: the sink refused bytes. It has ended, or writing broke: its own word of that
+//! comes. `Done` tells at once; `Failing` after both ends are closed.
 #![forbid(unsafe_code)]
 
 use std::rc::Rc;
@@ -30,7 +32,7 @@ static PIPE: Kind = Kind {
     closed,
     describe: |cx, key, _| {
         let layer = cx.parts::<Layer>().0;
-        layer.pipes.get(&key).map_or_else(String::new, |p| format!("{:?}", p.state))
+        layer.pipes.get(&key).map_or_else(String::new, |p| p.state.name().to_owned())
     },
 };
 
@@ -53,9 +55,23 @@ impl From<PipeKey> for Key {
 enum State {
     Flowing,
     Full,
+    Stuck,
     Ending,
     Done,
     Failing(PipeError),
+}
+
+impl State {
+    fn name(&self) -> &'static str {
+        match self {
+            State::Flowing => "flowing",
+            State::Full => "its sink is full",
+            State::Stuck => "its sink refuses",
+            State::Ending => "its source has ended",
+            State::Done => "done",
+            State::Failing(_) => "failing",
+        }
+    }
 }
 
 type Done = Box<dyn FnOnce(&mut Cx<'_>, Result<(), PipeError>)>;
@@ -115,11 +131,11 @@ pub(crate) fn open(
     let layer = cx.parts::<Layer>().0;
     if let Some(p) = layer.pipes.get_mut(&key) {
         // An end that is another's, or over, is not ours to close or to wait for.
-        if sink.is_err() {
-            p.sink = None;
-        }
-        if source.is_err() {
-            p.source = None;
+        let refused_sink = if sink.is_err() { p.sink.take() } else { None };
+        let refused_source = if source.is_err() { p.source.take() } else { None };
+        let ends = ((refused_source, from), (refused_sink, to));
+        if source.is_err() || sink.is_err() {
+            cx.driver().bury(ends);
         }
     }
     match (source, sink) {
@@ -132,6 +148,12 @@ pub(crate) fn open(
 }
 
 impl PipeKey {
+    /// Whether the pipe waits for its sink to drain: its source is not to go on.
+    pub fn is_full(self, cx: &mut Cx<'_>) -> bool {
+        let pipe = cx.parts::<Layer>().0.pipes.get(&self.0);
+        pipe.is_some_and(|p| matches!(p.state, State::Full | State::Stuck))
+    }
+
     /// The source has bytes. The sink may be asked for them at once.
     pub fn data(self, d: &mut Dispatch<'_>, chunk: Chunk<'_>) {
         let layer = d.parts::<Layer>().0;
@@ -141,7 +163,10 @@ impl PipeKey {
         }
         match p.through.take() {
             None => give(&mut d.cx(), self.0, chunk),
-            Some(through) => transform(d, self.0, through, Some(chunk.bytes())),
+            Some(through) => {
+                transform(d, self.0, through, Some(chunk.bytes()));
+                d.settle();
+            }
         }
     }
 
@@ -160,6 +185,8 @@ impl PipeKey {
                 sink.end(&mut d.cx());
             }
         }
+        // Not before: a tick that panics must not come between.
+        d.settle();
     }
 
     /// The sink has room again.
@@ -183,37 +210,41 @@ impl PipeKey {
                 p.state = State::Done;
                 driver.close(&PIPE, self.0);
             }
-            State::Flowing | State::Full => {
+            State::Flowing | State::Full | State::Stuck => {
                 fail(&mut d.cx(), self.0, PipeStage::Sink, StreamError::Premature);
             }
             _ => {}
         }
     }
 
-    /// The source is closed: after its end, or with what ended it early.
-    pub fn source_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) {
+    /// The source is closed: after its end, or with what ended it early. Says whether the
+    /// pipe's `done` will tell of that.
+    pub fn source_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
         let layer = d.parts::<Layer>().0;
-        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        let Some(p) = layer.pipes.get_mut(&self.0) else { return false };
         p.source = None;
         let cause = match (&p.state, result) {
-            (State::Ending | State::Done, _) => return,
+            (State::Ending | State::Done, _) | (State::Stuck, Ok(())) => return false,
             (_, Err(e)) => e,
             (_, Ok(())) => StreamError::Premature,
         };
         fail(&mut d.cx(), self.0, PipeStage::Source, cause);
+        true
     }
 
-    /// The sink is closed: after it had finished, or with what ended it early.
-    pub fn sink_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) {
+    /// The sink is closed: after it had finished, or with what ended it early. Says whether
+    /// the pipe's `done` will tell of that.
+    pub fn sink_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
         let layer = d.parts::<Layer>().0;
-        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        let Some(p) = layer.pipes.get_mut(&self.0) else { return false };
         p.sink = None;
         let cause = match (&p.state, result) {
-            (State::Done, _) => return,
+            (State::Done, _) => return false,
             (_, Err(e)) => e,
             (_, Ok(())) => StreamError::Premature,
         };
         fail(&mut d.cx(), self.0, PipeStage::Sink, cause);
+        true
     }
 }
 
@@ -235,8 +266,18 @@ fn give(cx: &mut Cx<'_>, key: Key, chunk: Chunk<'_>) {
             spare(&mut p.spare, &all[taken..])
         }
     };
-    if sink.write(cx, rest) != Flow::Ready {
-        full(cx, key);
+    match sink.write(cx, rest) {
+        Flow::Ready => {}
+        Flow::Full => full(cx, key),
+        Flow::Closed => {
+            full(cx, key);
+            let layer = cx.parts::<Layer>().0;
+            if let Some(p) = layer.pipes.get_mut(&key) {
+                if matches!(p.state, State::Flowing | State::Full) {
+                    p.state = State::Stuck;
+                }
+            }
+        }
     }
 }
 
@@ -253,8 +294,9 @@ fn spare(buffer: &mut BytesMut, rest: &[u8]) -> Bytes {
 fn full(cx: &mut Cx<'_>, key: Key) {
     let layer = cx.parts::<Layer>().0;
     let Some(p) = layer.pipes.get_mut(&key) else { return };
-    if matches!(p.state, State::Flowing) {
+    if matches!(p.state, State::Flowing | State::Full) {
         p.state = State::Full;
+        // Also if it was paused before: somebody else may have let it go on.
         if let Some(source) = p.source.clone() {
             source.pause(cx);
         }
@@ -268,7 +310,6 @@ fn transform(d: &mut Dispatch<'_>, key: Key, through: Through, chunk: Option<&[u
         Some(Err((stage, cause))) => fail(&mut d.cx(), key, PipeStage::Transform(stage), cause),
         _ => {}
     }
-    d.settle();
 }
 
 impl Through {
@@ -323,15 +364,16 @@ fn fail(cx: &mut Cx<'_>, key: Key, stage: PipeStage, cause: StreamError) {
         }
         state => *state = State::Failing(PipeError { stage, cause }),
     }
-    let (source, sink) = (p.source.clone(), p.sink.clone());
+    let State::Failing(PipeError { cause, .. }) = &p.state else { return };
+    let (cause, source, sink) = (cause.clone(), p.source.clone(), p.sink.clone());
     if source.is_none() && sink.is_none() {
         cx.driver().close(&PIPE, key);
     }
     if let Some(source) = source {
-        source.destroy(cx);
+        source.destroy(cx, &cause);
     }
     if let Some(sink) = sink {
-        sink.destroy(cx);
+        sink.destroy(cx, &cause);
     }
 }
 

@@ -138,7 +138,7 @@ impl ReadQueue {
             input: Input::Idle,
             chunks: VecDeque::new(),
             len: 0,
-            high_water_mark,
+            high_water_mark: high_water_mark.min(limit),
             limit,
             pulled: Pulled::No,
         }
@@ -157,12 +157,31 @@ impl ReadQueue {
     /// not asked already, and the bytes are wanted. With a mark of 0 nothing is read
     /// ahead: it is asked only if nothing waits. The answer is a push or the end.
     pub fn ask(&mut self) -> bool {
-        let room = self.len < self.high_water_mark || self.len == 0;
-        let wanted = room && self.state.wants_read() && self.input == Input::Idle;
+        let wanted = self.would_ask();
         if wanted {
             self.input = Input::Asked;
         }
         wanted
+    }
+
+    /// Whether [`ask`](ReadQueue::ask) would say yes.
+    pub fn would_ask(&self) -> bool {
+        let room = self.len < self.high_water_mark || self.len == 0;
+        room && self.state.wants_read() && self.input == Input::Idle
+    }
+
+    /// Whether there is anything to do: to hand on, to tell, to ask, or to close.
+    pub fn is_due(&self) -> bool {
+        match self.state {
+            ReadState::Flowing => {
+                self.pulled == Pulled::News
+                    || self.pulled == Pulled::No && self.len > 0
+                    || self.input == Input::AtEnd && self.len == 0
+                    || self.would_ask()
+            }
+            ReadState::Ended => true,
+            _ => false,
+        }
     }
 
     /// Stores what the source gave. The answer goes by what waits now; `Closed` after
@@ -193,14 +212,17 @@ impl ReadQueue {
         }
     }
 
-    /// Puts bytes back in front. Legal until the end was told: `false` from then on.
+    /// Puts bytes back in front. Legal until the end was told and while not more than the
+    /// limit wait: else `false`, and nothing is stored.
     pub fn unshift(&mut self, chunk: Bytes) -> bool {
         let open = matches!(self.state, ReadState::Flowing | ReadState::Paused);
-        if open && !chunk.is_empty() {
+        let stored = open && self.len <= self.limit;
+        if stored && !chunk.is_empty() {
             self.len += chunk.len();
             self.chunks.push_front(chunk);
+            self.tell();
         }
-        open
+        stored
     }
 
     /// The source has no more.
@@ -223,7 +245,8 @@ impl ReadQueue {
 
     /// Exactly `n` bytes; `None` if fewer wait, but at the end whatever is left. More
     /// than the high-water mark raises it to the next power of two, so that they can
-    /// come. Works while paused, but then no more is asked for.
+    /// come; more than the limit can never come, see [`limit`](ReadQueue::limit). Works
+    /// while paused, but then no more is asked for.
     pub fn read(&mut self, n: usize) -> Option<Bytes> {
         if n > self.high_water_mark {
             self.high_water_mark = n.checked_next_power_of_two().unwrap_or(n).min(self.limit);
@@ -290,6 +313,11 @@ impl ReadQueue {
     /// Over: what waits is not handed on any more, and dropped with the machine.
     pub fn destroy(&mut self) {
         self.state.destroy();
+    }
+
+    /// Bytes that may wait.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Where the reading half stands.
@@ -375,7 +403,7 @@ mod tests {
                             prop_assert!(!ended && !dead);
                             model.splice(..0, data);
                         } else {
-                            prop_assert!(ended || dead);
+                            prop_assert!(ended || dead || model.len() > limit);
                         }
                     }
                     Op::Take => match r.take() {

@@ -7,14 +7,19 @@ use bytes::Bytes;
 use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
 
 use crate::error::{BoxError, StreamError};
-use crate::flow::{Layer, ReadEnd, Reader, Source, call, each, keep};
+use crate::flow::{Layer, ReadEnd, Reader, Source, StreamClose, call, each, keep};
 use crate::pipe::PipeKey;
 use crate::{Chunk, Flow, ReadQueue, Refused};
 
 static READABLE: Kind = Kind {
     name: "readable",
-    ready: |_, _, _| {},
-    pending,
+    ready: dispatch,
+    pending: |d, key, data| {
+        // One that has spent its budget waits for its place in the ready pass.
+        if !d.driver().is_queued(key) {
+            dispatch(d, key, data);
+        }
+    },
     close: |cx, key, _| {
         ReadableCx::new(cx.as_cx(), ReadableKey(key)).destroy();
         Ok(())
@@ -133,13 +138,17 @@ impl Readable {
     }
 }
 
+/// What a call counts at least against the budget, in bytes.
+const CALL: usize = 1024;
+
 /// One thing after another, until nothing is due or others are to have their turn.
-fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
+fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let mut left = d.driver().limits().read_budget;
     loop {
         match step(d, key) {
-            Some(n) if n < left => left -= n.max(1),
-            Some(_) => return d.driver().pend(key),
+            Some(n) if n < left => left = left.saturating_sub(n.max(CALL)),
+            // In the next turn: others have theirs in between.
+            Some(_) => return d.driver().queue(key),
             None => return,
         }
     }
@@ -163,10 +172,11 @@ fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
         return Some(0);
     }
     if r.read.take_end() {
-        tell(d, key, |h, r| h.on_end(r));
+        call_reader(d, key, |h, r| h.on_end(r));
         if let Some(pipe) = pipe {
             pipe.ended(d);
         }
+        d.settle();
         return Some(0);
     }
     if r.read.state() == crate::ReadState::Ended {
@@ -188,16 +198,27 @@ fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
         }
     }
     d.settle();
-    Some(0)
+    let row = d.parts::<Layer>().0.readables.get(&key);
+    // An empty push: nothing for now. It is asked again, but not in this turn.
+    let nothing = row.is_some_and(|r| r.read.is_empty() && r.read.would_ask());
+    Some(if nothing { usize::MAX } else { 0 })
 }
 
 fn tell(d: &mut Dispatch<'_>, key: Key, f: impl FnOnce(&mut dyn Reader, &mut ReadableCx<'_>)) {
+    call_reader(d, key, f);
+    d.settle();
+}
+
+fn call_reader(
+    d: &mut Dispatch<'_>,
+    key: Key,
+    f: impl FnOnce(&mut dyn Reader, &mut ReadableCx<'_>),
+) {
     let row = d.parts::<Layer>().0.readables.get_mut(&key);
     let reader = row.and_then(|r| r.reader.take());
     call(d, key, reader, reader_back, |reader, d| {
         f(&mut **reader, &mut ReadableCx::new(d.cx(), ReadableKey(key)));
     });
-    d.settle();
 }
 
 fn source_back(d: &mut Dispatch<'_>, key: Key, source: Box<dyn Source>, panicked: bool) {
@@ -232,11 +253,9 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
     if let Some(mut source) = r.source.take() {
         each(d, |cx| source.destroy(cx, result.as_ref().copied()));
     }
-    if let Some(pipe) = r.pipe {
-        pipe.source_closed(d, result.clone());
-    }
+    let piped = r.pipe.is_some_and(|pipe| pipe.source_closed(d, result.clone()));
     if let Some(mut reader) = r.reader.take() {
-        reader.on_close(&mut d.cx(), result);
+        reader.on_close(&mut d.cx(), StreamClose { result, piped });
     }
 }
 
@@ -287,7 +306,9 @@ impl<'a> ReadableCx<'a> {
         let (layer, mut d) = self.cx.parts::<Layer>();
         let r = layer.readables.get_mut(&key).filter(|r| r.over.is_none())?;
         let done = f(r, &mut d);
-        d.pend(key);
+        if r.read.is_due() {
+            d.pend(key);
+        }
         Some(done)
     }
 
@@ -335,9 +356,18 @@ impl<'a> ReadableCx<'a> {
         self.change(|r, _| r.read.unshift(chunk)).unwrap_or(false)
     }
 
-    /// Exactly `n` bytes; `None` if fewer wait. At the end, whatever is left.
+    /// Exactly `n` bytes; `None` if fewer wait. At the end, whatever is left. More than
+    /// `read_limit` can never wait: asking for that destroys the stream.
     pub fn read(&mut self, n: usize) -> Option<Bytes> {
-        self.change(|r, _| r.read.read(n)).flatten()
+        let key = self.key.0;
+        self.change(|r, d| {
+            let limit = r.read.limit();
+            if n > limit {
+                r.destroy(d, key, Err(StreamError::Limit { queued: n, limit }));
+            }
+            r.read.read(n)
+        })
+        .flatten()
     }
 
     /// All that waits, in one piece.
@@ -350,8 +380,12 @@ impl<'a> ReadableCx<'a> {
         self.change(|r, _| r.read.pause());
     }
 
-    /// Goes on, in the pending phase.
+    /// Goes on, in the pending phase; not while a pipe waits for its sink to drain.
     pub fn resume(&mut self) {
+        let pipe = self.look(|r| r.pipe).flatten();
+        if pipe.is_some_and(|pipe| pipe.is_full(&mut self.cx)) {
+            return;
+        }
         self.change(|r, _| r.read.resume());
     }
 
@@ -377,6 +411,10 @@ impl<'a> ReadableCx<'a> {
 
 impl ReadEnd for ReadableKey {
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<(), StreamError> {
+        let layer = cx.parts::<Layer>().0;
+        if let Some(Err(e)) = layer.readables.get(&self.0).and_then(|r| r.over.as_ref()) {
+            return Err(e.clone());
+        }
         let attached = ReadableCx::new(cx.as_cx(), *self).change(|r, _| {
             if r.read.state() == crate::ReadState::Ended {
                 return Err(StreamError::Closed);
@@ -397,10 +435,11 @@ impl ReadEnd for ReadableKey {
     }
 
     fn resume(&self, cx: &mut Cx<'_>) {
-        ReadableCx::new(cx.as_cx(), *self).resume();
+        ReadableCx::new(cx.as_cx(), *self).change(|r, _| r.read.resume());
     }
 
-    fn destroy(&self, cx: &mut Cx<'_>) {
-        ReadableCx::new(cx.as_cx(), *self).destroy();
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
+        let (key, cause) = (self.0, cause.clone());
+        ReadableCx::new(cx.as_cx(), *self).change(|r, d| r.destroy(d, key, Err(cause)));
     }
 }

@@ -14,14 +14,19 @@ use bytes::Bytes;
 use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
 
 use crate::error::{BoxError, StreamError};
-use crate::flow::{Layer, Progress, Sink, WriteEnd, WriteHandler, call, each};
+use crate::flow::{Layer, Progress, Sink, StreamClose, WriteEnd, WriteHandler, call, each};
 use crate::pipe::PipeKey;
 use crate::{Chunk, Effect, Flow, Refused, WriteState};
 
 static WRITABLE: Kind = Kind {
     name: "writable",
-    ready: |_, _, _| {},
-    pending,
+    ready: dispatch,
+    pending: |d, key, data| {
+        // One that has spent its budget waits for its place in the ready pass.
+        if !d.driver().is_queued(key) {
+            dispatch(d, key, data);
+        }
+    },
     close: |cx, key, _| {
         WritableCx::new(cx.as_cx(), WritableKey(key)).destroy();
         Ok(())
@@ -190,21 +195,27 @@ impl Writable {
     }
 }
 
+/// What a call of the sink counts at least against the budget, in bytes.
+const CALL: usize = 1024;
+/// What is told in one dispatch, at most.
+const TELL: usize = 1000;
+
 /// First the sink, so that the next bytes are with it when a callback runs (W5); then what
 /// there is to tell.
-fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
+fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let budget = d.driver().limits().write_budget;
     let mut given = 0;
     while given < budget {
         match feed(d, key) {
-            Some(n) => given += n.max(1),
+            Some(n) => given += n.max(CALL),
             None => break,
         }
     }
     tell(d, key);
     let (layer, mut driver) = d.parts::<Layer>();
     if layer.writables.get(&key).is_some_and(|w| w.over.is_none() && w.is_due()) {
-        driver.pend(key);
+        // In the next turn: others have theirs in between.
+        driver.queue(key);
     }
 }
 
@@ -254,18 +265,20 @@ fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
 }
 
 fn tell(d: &mut Dispatch<'_>, key: Key) {
-    loop {
+    for _ in 0..TELL {
         let (layer, mut driver) = d.parts::<Layer>();
         let Some(w) = layer.writables.get_mut(&key).filter(|w| w.over.is_none()) else { return };
         let pipe = w.pipe;
         match w.write.take_effect() {
-            Some(Effect::Drain) => match pipe {
-                Some(pipe) => pipe.drained(d),
-                None => tell_handler(d, key, |h, w| h.on_drain(w)),
-            },
-            Some(Effect::Written(id)) => tell_handler(d, key, |h, w| h.on_written(w, id, Ok(()))),
+            Some(Effect::Drain) => {
+                if let Some(pipe) = pipe {
+                    pipe.drained(d);
+                }
+                call_handler(d, key, |h, w| h.on_drain(w));
+            }
+            Some(Effect::Written(id)) => call_handler(d, key, |h, w| h.on_written(w, id, Ok(()))),
             Some(Effect::Finish) => {
-                tell_handler(d, key, |h, w| h.on_finish(w));
+                call_handler(d, key, |h, w| h.on_finish(w));
                 if let Some(pipe) = pipe {
                     pipe.finished(d);
                 }
@@ -277,10 +290,11 @@ fn tell(d: &mut Dispatch<'_>, key: Key) {
                 return;
             }
         }
+        d.settle();
     }
 }
 
-fn tell_handler(
+fn call_handler(
     d: &mut Dispatch<'_>,
     key: Key,
     f: impl FnOnce(&mut dyn WriteHandler, &mut WritableCx<'_>),
@@ -290,7 +304,6 @@ fn tell_handler(
     call(d, key, handler, handler_back, |h, d| {
         f(&mut **h, &mut WritableCx::new(d.cx(), WritableKey(key)));
     });
-    d.settle();
 }
 
 fn sink_back(d: &mut Dispatch<'_>, key: Key, sink: Box<dyn Sink>, panicked: bool) {
@@ -332,10 +345,8 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
             handler.on_written(&mut WritableCx::new(cx.as_cx(), WritableKey(key)), id, result);
         });
     }
-    if let Some(pipe) = w.pipe {
-        pipe.sink_closed(d, result.clone());
-    }
-    handler.on_close(&mut d.cx(), result);
+    let piped = w.pipe.is_some_and(|pipe| pipe.sink_closed(d, result.clone()));
+    handler.on_close(&mut d.cx(), StreamClose { result, piped });
 }
 
 /// A writable stream, and the whole [`Cx`] beside it. On one that is over every method does
@@ -500,6 +511,10 @@ impl<'a> WritableCx<'a> {
 
 impl WriteEnd for WritableKey {
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError> {
+        let layer = cx.parts::<Layer>().0;
+        if let Some(Err(e)) = layer.writables.get(&self.0).and_then(|w| w.over.as_ref()) {
+            return Err(e.clone());
+        }
         let attached = WritableCx::new(cx.as_cx(), *self).with(|w, _| {
             if !w.write.is_open() {
                 return Err(StreamError::Closed);
@@ -521,7 +536,8 @@ impl WriteEnd for WritableKey {
         WritableCx::new(cx.as_cx(), *self).end();
     }
 
-    fn destroy(&self, cx: &mut Cx<'_>) {
-        WritableCx::new(cx.as_cx(), *self).destroy();
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
+        let (key, cause) = (self.0, cause.clone());
+        WritableCx::new(cx.as_cx(), *self).with(|w, d| w.destroy(d, key, Err(cause)));
     }
 }

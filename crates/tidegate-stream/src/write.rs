@@ -169,7 +169,7 @@ const EXPECTED: usize = size_of::<(u64, u64)>();
 
 impl WriteState {
     /// `high_water_mark`: queued bytes at which writing should stop, reached
-    /// counts. `limit`: bytes of memory held beyond which writing is refused. A
+    /// counts; at most the limit. `limit`: bytes of memory held beyond which writing is refused. A
     /// `Bytes` counts with its length, also if it is a slice of something larger.
     pub fn new(high_water_mark: usize, limit: usize) -> WriteState {
         WriteState {
@@ -177,7 +177,7 @@ impl WriteState {
             sent: 0,
             len: 0,
             held: 0,
-            high_water_mark,
+            high_water_mark: high_water_mark.min(limit),
             limit,
             corked: 0,
             full: false,
@@ -283,7 +283,7 @@ impl WriteState {
     pub fn flow(&mut self) -> Flow {
         if self.state != State::Open {
             Flow::Closed
-        } else if self.len == 0 || self.len < self.high_water_mark {
+        } else if self.len == 0 || self.len < self.high_water_mark && self.held <= self.limit {
             Flow::Ready
         } else {
             self.full = true;
