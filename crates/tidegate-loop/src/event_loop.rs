@@ -112,6 +112,7 @@ impl Loop {
                 stop: false,
                 next: 0,
                 opened: false,
+                had_effects: false,
                 reactor: Reactor::new(poll, table, limits),
             },
         })
@@ -137,10 +138,11 @@ impl Loop {
         Ok(())
     }
 
-    /// One turn, which waits for something to happen. Says whether more can. After a
-    /// panic it is the rest of the turn that was interrupted.
+    /// One turn, which waits for something to happen; not if there was something to tell
+    /// when it began, an effect of an earlier call (libuv: pending callbacks). Says whether
+    /// more can. After a panic it is the rest of the turn that was interrupted.
     pub fn run_once(&mut self) -> io::Result<bool> {
-        self.one(|core| core.turn(Mode::Default))
+        self.one(|core| core.turn(Mode::Once))
     }
 
     /// One turn with what is ready now. Says whether more can happen.
@@ -166,7 +168,7 @@ impl Loop {
         let mut phase = Phase::Outside;
         self.one(|core| {
             phase = core.next_phase();
-            core.step(Mode::Default)
+            core.step(Mode::Once)
         })?;
         let reactor = &self.core.reactor;
         Ok(Step { turn: reactor.turn, phase, calls: reactor.calls - before })

@@ -116,6 +116,8 @@ const TURN: [Phase; 9] = [
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Default,
+    /// A turn that had something to tell before it asks the kernel does not wait.
+    Once,
     NoWait,
 }
 
@@ -140,6 +142,8 @@ pub(crate) struct Core {
     pub(crate) next: usize,
     /// The turn has begun.
     pub(crate) opened: bool,
+    /// There were effects of API calls when it began.
+    pub(crate) had_effects: bool,
     pub(crate) reactor: Reactor,
 }
 
@@ -186,7 +190,8 @@ impl Core {
     }
 
     pub(crate) fn timeout(&self, mode: Mode, clock: u64) -> Option<Duration> {
-        if mode == Mode::NoWait || self.must_not_block() {
+        let told = mode == Mode::Once && self.had_effects;
+        if told || mode == Mode::NoWait || self.must_not_block() {
             return Some(Duration::ZERO);
         }
         let deadline = self.timers.next_deadline()?;
@@ -244,6 +249,7 @@ impl Core {
         if std::mem::replace(&mut self.opened, true) {
             return;
         }
+        self.had_effects = !self.ticks.is_empty() || !self.reactor.pending.is_empty();
         let r = &mut self.reactor;
         r.turn += 1;
         r.metrics.turns += 1;

@@ -375,6 +375,10 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             s.rest(d);
         }
         lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(d);
+        if lingers && !s.duplex.read.wants_read() && s.duplex.read != ReadState::Ended {
+            // The peer's end, seen from a pause.
+            s.clocks.active = as_nanos(d.now());
+        }
         told
     });
     if lingers {
@@ -539,6 +543,7 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
         return s.destroy(&mut driver, Reason::Failed(first));
     }
     s.duplex.read.eof();
+    s.clocks.active = as_nanos(driver.now());
     let pipe = s.pipes().and_then(|p| p.into);
     driver.emit(|| NetEvent::End { socket: key, remote: s.remote });
     let handler = s.handler.take();
@@ -566,8 +571,12 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
             Some(Effect::Finish) => {
                 driver.emit(|| NetEvent::Finish { socket: key, remote });
-                let handler = s.handler.take();
+                s.clocks.active = as_nanos(driver.now());
+                let (handler, lingers) = (s.handler.take(), s.clocks.has_linger());
                 call_only(d, key, handler, |h, s| h.on_finish(s));
+                if lingers {
+                    timeout::arm(&mut d.cx(), key);
+                }
                 if let Some(pipe) = pipe {
                     pipe.finished(d);
                 }

@@ -9,7 +9,7 @@
 //! | connect | `connect` | closed |
 //! | idle | the last byte, either way | one more read is tried; then `on_timeout` |
 //! | lifetime | accepted or connected | closed |
-//! | linger | the last byte, after an end of either side | one more read is tried; then closed |
+//! | linger | an end of either side, and the last byte after it | one more read is tried; then closed |
 //!
 //! None of them keeps a loop alive.
 #![forbid(unsafe_code)]

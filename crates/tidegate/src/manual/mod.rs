@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod back_pressure;
+pub mod endings;
 pub mod names;
