@@ -41,7 +41,9 @@ pub(crate) struct Reactor {
     polled_at: u64,
     /// The clock as it was read last, until something takes its time.
     pub(crate) read: Option<u64>,
-    pub(crate) busy: u64,
+    /// When the kernel was asked last, and how long it had not been before.
+    asked_at: u64,
+    pub(crate) away: u64,
     pub(crate) batch: usize,
     pub(crate) turn: u64,
     pub(crate) phase: Phase,
@@ -71,7 +73,8 @@ impl Reactor {
             now: 0,
             polled_at: 0,
             read: None,
-            busy: 0,
+            asked_at: 0,
+            away: 0,
             batch: 0,
             turn: 0,
             phase: Phase::Outside,
@@ -124,12 +127,13 @@ impl Reactor {
         if timeout != Some(Duration::ZERO) {
             self.metrics.blocking_polls += 1;
         }
-        self.busy = before.saturating_sub(self.polled_at);
-        self.metrics.turn_lengths.add(self.busy);
+        self.away = before.saturating_sub(self.asked_at);
+        self.metrics.turn_lengths.add(before.saturating_sub(self.polled_at));
         self.metrics.ready_depth = self.metrics.ready_depth.max(self.ready.len());
         let polled = self.ask(timeout);
         self.now = self.read_clock();
         self.polled_at = self.now;
+        self.asked_at = self.now;
         self.metrics.idle += Duration::from_nanos(self.now.saturating_sub(before));
         self.batch = 0;
         match polled {
@@ -578,10 +582,10 @@ impl Driver<'_> {
         self.r.batch
     }
 
-    /// How long the turn before this one worked, from its poll's return to this
-    /// one's poll.
-    pub fn busy(&self) -> Duration {
-        Duration::from_nanos(self.r.busy)
+    /// How long the kernel was not asked before this turn's poll: the turn before, and what
+    /// passed outside of a run. So long events can have waited.
+    pub fn away(&self) -> Duration {
+        Duration::from_nanos(self.r.away)
     }
 
     /// Tells the observer, if there is one; `event` runs only then.

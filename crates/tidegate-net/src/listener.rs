@@ -273,7 +273,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     }
     let budget = l.budget;
     let want = match l.trigger {
-        Trigger::Level => l.pace.want(budget, driver.batch(), driver.busy()),
+        Trigger::Level => l.pace.want(budget, driver.batch(), driver.away()),
         Trigger::Edge => budget,
     };
     let (mut tried, mut accepted) = (0, 0);

@@ -12,8 +12,8 @@ use std::time::Duration;
 /// More ready handles than this, and waiting for the next turn is long enough
 /// for a queue to form.
 const CROWD: usize = 4;
-/// So is a turn that took this long.
-const LONG_TURN: Duration = Duration::from_micros(250);
+/// So is so long a time in which the kernel was not asked.
+const LONG_AWAY: Duration = Duration::from_micros(250);
 /// Full single accepts in a row that it takes to try two; and its ceiling.
 const PATIENCE: u32 = 4;
 const MOST_PATIENCE: u32 = 64;
@@ -35,8 +35,8 @@ impl Default for Pace {
 
 impl Pace {
     /// Accepts to try in this turn.
-    pub(crate) fn want(&self, budget: u32, ready: usize, last_turn: Duration) -> u32 {
-        if ready > CROWD || last_turn > LONG_TURN { budget } else { self.batch.min(budget) }
+    pub(crate) fn want(&self, budget: u32, ready: usize, away: Duration) -> u32 {
+        if ready > CROWD || away > LONG_AWAY { budget } else { self.batch.min(budget) }
     }
 
     /// What came of trying `want`.
