@@ -159,6 +159,10 @@ fn serve(mode: Mode, a: &Arguments) -> io::Result<()> {
     if let Some(budget) = a.budget {
         options = options.accept_budget(budget);
     }
+    if a.mode == "idle" {
+        // What is measured is the memory of connections that have one.
+        options = options.idle_timeout(Duration::from_secs(3600));
+    }
     let server = lp.serve(options, Server(mode))?;
     for number in [SIGINT, SIGTERM] {
         lp.as_cx().signal(number, |cx, _, _| cx.stop())?;

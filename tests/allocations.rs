@@ -74,3 +74,52 @@ fn an_accepted_connection_allocates_its_handler_alone() {
     let later: u64 = (11..=110).map(|n| connection(&mut lp, n)).sum();
     assert_eq!(later, 100, "one for each of 100 connections");
 }
+
+/// An idle connection with an idle timeout set: what it costs us, all together. And refreshing
+/// the deadline by a read or a write costs nothing.
+#[test]
+fn an_idle_connection_is_small_and_its_deadline_is_free() {
+    struct Silent;
+    impl Handler for Silent {
+        fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+            let _ = s.write(chunk);
+        }
+    }
+    // Just below two powers of two: then all that is reserved is used.
+    const FEW: usize = 120;
+    const MANY: usize = 500;
+    let mut lp = guarded();
+    let options = ListenOptions::new("127.0.0.1:0").idle_timeout(DEADLINE * 10);
+    let server = lp
+        .listen(options.backlog(1024), |conn| {
+            conn.accept(Silent);
+        })
+        .unwrap();
+    let at = lp.local_addr(server).unwrap();
+    let mut clients = Vec::with_capacity(MANY + 1);
+    let mut grow = |lp: &mut Loop, n: usize| {
+        while clients.len() < n {
+            clients.push(client(at));
+            let open = clients.len() as u64;
+            turn_until(lp, |lp| lp.server_stats(server).unwrap().accepted == open);
+        }
+        (allocation::live(), clients[0].try_clone().unwrap())
+    };
+    let (before, _) = grow(&mut lp, FEW);
+    let (after, mut first) = grow(&mut lp, MANY);
+    let each = (after - before) as usize / (MANY - FEW);
+    println!("{each} bytes for each idle connection");
+    assert!(each <= 400, "{each} bytes");
+    let mut echo = |lp: &mut Loop| {
+        write_all(&first, &[7; 64]);
+        let calls = allocation::calls();
+        lp.run_once().unwrap();
+        let during = allocation::calls() - calls;
+        first.read_exact(&mut [0; 64]).unwrap();
+        during
+    };
+    for _ in 0..10 {
+        echo(&mut lp);
+    }
+    assert_eq!((0..200).map(|_| echo(&mut lp)).sum::<u64>(), 0);
+}

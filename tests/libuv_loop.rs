@@ -628,7 +628,7 @@ fn a_hook_after_a_panic_that_closed_them_all() {
     assert_eq!(first.get(), turn + 1);
 }
 
-/// Time between runs is not the loop's: it is no lag, and no reason to think of a queue.
+/// Time between runs is not the loop's: it is no lag. But events can have waited so long.
 #[test]
 fn time_outside_of_a_run_is_not_work() {
     let mut lp = guarded();
@@ -639,6 +639,6 @@ fn time_outside_of_a_run_is_not_work() {
         std::hint::spin_loop();
     }
     lp.run_nowait().unwrap();
-    assert!(lp.as_cx().driver().busy() < MS * 20, "{:?}", lp.as_cx().driver().busy());
+    assert!(lp.as_cx().driver().away() >= MS * 30);
     assert!(lp.metrics().turn_lengths.quantile(1.0) < MS * 20);
 }

@@ -61,6 +61,8 @@ pub(crate) struct Connecting {
     running: Vec<Running>,
     pub(crate) failed: Vec<Attempt>,
     delay: Option<TimerKey>,
+    /// When the attempt on the connection's own slot began.
+    alone_since: u64,
 }
 
 struct Running {
@@ -86,8 +88,7 @@ pub(crate) fn start(
         }
     };
     let mut s = Socket::new(key, Life::Connecting, &options.stream, &d);
-    let since = as_nanos(s.since);
-    s.clocks.set_until(options.timeout, since);
+    s.clocks.set_until(options.timeout, s.since);
     s.handler = Some(handler);
     s.tell_busy(&mut d);
     let target = options.to.target();
@@ -100,6 +101,7 @@ pub(crate) fn start(
         running: Vec::new(),
         failed: Vec::new(),
         delay: None,
+        alone_since: 0,
     }));
     let s = entry.insert(s);
     match target {
@@ -260,7 +262,7 @@ fn next(cx: &mut Cx<'_>, key: SocketKey) {
         if alone {
             s.remote = Some(remote);
             s.stream = Some(stream);
-            s.attempt_since = since;
+            c.alone_since = since;
             s.watch(&mut d);
             return;
         }
@@ -421,7 +423,8 @@ pub(crate) fn complete(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
             true
         }
         Progress::Failed(e) => {
-            let (remote, since) = (s.remote, s.attempt_since);
+            let since = s.connecting.as_ref().map_or(0, |c| c.alone_since);
+            let remote = s.remote;
             // The descriptor stays: the error may want to know our port.
             if let Some(remote) = remote {
                 attempt_failed(s, &mut driver, Stage::Connect, remote, since, e);

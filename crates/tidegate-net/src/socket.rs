@@ -95,14 +95,13 @@ pub(crate) struct Socket {
     pub(crate) duplex: Duplex<Reason>,
     pub(crate) server: Option<ServerKey>,
     pub(crate) remote: Option<SocketAddr>,
-    /// When it was accepted or asked for, in the loop's time.
-    pub(crate) since: Duration,
+    /// When it was accepted or asked for, in the loop's nanoseconds.
+    pub(crate) since: u64,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
     pub(crate) clocks: Clocks,
     /// Until it is connected.
     pub(crate) connecting: Option<Box<Connecting>>,
-    pub(crate) attempt_since: u64,
     /// What the loop was told: something is under way that must be finished.
     busy: bool,
     /// Its server shuts down, and it is to be told.
@@ -131,17 +130,16 @@ impl Socket {
             duplex: Duplex::new(write, options.allow_half_open),
             server: None,
             remote: None,
-            since: if life == Life::Connecting { d.clock() } else { d.now() },
+            since: as_nanos(if life == Life::Connecting { d.clock() } else { d.now() }),
             bytes_read: 0,
             bytes_written: 0,
             clocks: Clocks::default(),
             connecting: None,
-            attempt_since: 0,
             busy: false,
             shutting_down: false,
             failure: None,
         };
-        s.clocks.start(options.deadlines, as_nanos(s.since));
+        s.clocks.start(options.deadlines, s.since);
         s
     }
 
@@ -187,7 +185,7 @@ impl Socket {
     pub(crate) fn error(&self, stage: Stage, source: io::Error, d: &Driver<'_>) -> Arc<NetError> {
         let client = if self.server.is_none() { self.stream.as_ref() } else { None };
         let local = client.and_then(|s| s.local_addr().ok());
-        let elapsed = d.now().saturating_sub(self.since);
+        let elapsed = Duration::from_nanos(as_nanos(d.now()).saturating_sub(self.since));
         let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
         Arc::new(match self.connecting.as_deref() {
             Some(c) => error.tried(c.name.clone(), c.failed.clone()),

@@ -153,9 +153,12 @@ pub struct WriteState {
     due: Option<Due>,
     /// Bytes of the queue that are out, in all.
     out: u64,
-    /// Ids that wait, each with what must be out.
-    expected: VecDeque<(u64, u64)>,
+    /// Ids that wait, each with what must be out. Few streams have any.
+    expected: Option<Box<Expected>>,
 }
+
+#[derive(Debug, Default)]
+struct Expected(VecDeque<(u64, u64)>);
 
 /// What is due beside completions: these two exclude each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,7 +168,7 @@ enum Due {
 }
 
 /// What an id costs that waits.
-const EXPECTED: usize = size_of::<(u64, u64)>();
+const EXPECTED_SIZE: usize = size_of::<(u64, u64)>();
 
 impl WriteState {
     /// `high_water_mark`: queued bytes at which writing should stop, reached
@@ -184,7 +187,7 @@ impl WriteState {
             state: State::Open,
             due: None,
             out: 0,
-            expected: VecDeque::new(),
+            expected: None,
         }
     }
 
@@ -260,21 +263,26 @@ impl WriteState {
     /// assert_eq!(w.take_effect(), Some(Effect::Written(7)));
     /// ```
     pub fn expect(&mut self, id: u64) {
-        self.held += EXPECTED;
-        self.expected.push_back((self.out + self.len as u64, id));
+        self.held += EXPECTED_SIZE;
+        let end = self.out + self.len as u64;
+        self.expected.get_or_insert_default().0.push_back((end, id));
     }
 
     /// The next id that waits, and whether its bytes are out. For a stream that is
     /// over: nothing is told of it any more but this.
     pub fn take_expected(&mut self) -> Option<(u64, bool)> {
-        let (end, id) = self.expected.pop_front()?;
-        self.held -= EXPECTED;
+        let (end, id) = self.expected.as_mut()?.0.pop_front()?;
+        self.held -= EXPECTED_SIZE;
         Some((id, end <= self.out))
+    }
+
+    fn next_expected(&self) -> Option<&(u64, u64)> {
+        self.expected.as_ref()?.0.front()
     }
 
     fn is_written(&self) -> bool {
         self.state != State::Destroyed
-            && self.expected.front().is_some_and(|(end, _)| *end <= self.out)
+            && self.next_expected().is_some_and(|(end, _)| *end <= self.out)
     }
 
     /// The answer to the write that was just made: by what is queued *now*,
