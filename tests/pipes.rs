@@ -9,6 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -418,13 +420,19 @@ fn a_pipe_of_1_gib_neither_grows_nor_allocates() {
         a.shutdown(std::net::Shutdown::Write).unwrap();
         a
     });
+    let held_now = Arc::new(AtomicBool::new(false));
+    let h = held_now.clone();
     let reading = std::thread::spawn(move || {
         let mut buffer = vec![0; 1 << 20];
-        let mut at = 0;
+        let (mut at, mut next_stall) = (0, 0);
         loop {
-            // The stall: as long as it takes for the window to be full.
-            if at % (16 << 20) < (64 << 10) {
-                std::thread::sleep(Duration::from_millis(2));
+            // The stall: until the pipe says that the kernel takes no more.
+            if at >= next_stall && total - at > 32 << 20 {
+                next_stall = at + (8 << 20);
+                h.store(false, Ordering::Release);
+                while !h.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
             }
             let n = (&b).read(&mut buffer).unwrap();
             if n == 0 {
@@ -450,6 +458,9 @@ fn a_pipe_of_1_gib_neither_grows_nor_allocates() {
             stalls += 1;
         }
         full = held > 0;
+        if full {
+            held_now.store(true, Ordering::Release);
+        }
         if warm.is_none() && stalls == 5 {
             warm = Some(allocation::calls());
         }
