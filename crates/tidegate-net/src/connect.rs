@@ -65,6 +65,16 @@ pub(crate) struct Connecting {
     alone_since: u64,
 }
 
+impl Connecting {
+    /// The address that was to be ours, if one was asked for.
+    pub(crate) fn own_address(&self) -> Option<SocketAddr> {
+        let o = &self.options;
+        let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        let asked = o.local_ip.is_some() || o.local_port != 0;
+        asked.then(|| SocketAddr::new(o.local_ip.unwrap_or(any), o.local_port))
+    }
+}
+
 struct Running {
     key: Key,
     stream: TcpStream,

@@ -214,7 +214,10 @@ impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.stage.fmt(f)?;
         match (self.stage, self.remote, self.local) {
-            (Stage::Connect | Stage::Lookup | Stage::Bind, _, _) if self.name().is_some() => {
+            (Stage::Lookup, _, _) if self.name().is_some() => {
+                write!(f, " of {}", self.name().unwrap_or_default())?;
+            }
+            (Stage::Connect, _, _) if self.name().is_some() => {
                 write!(f, " to {}", self.name().unwrap_or_default())?;
             }
             (Stage::Connect, Some(remote), _) => write!(f, " to {remote}")?,
@@ -245,7 +248,11 @@ impl fmt::Display for NetError {
         }
         describe(&self.source, f)?;
         match (self.stage, self.local) {
-            (Stage::Bind | Stage::Listen | Stage::Accept, _) | (_, None) => Ok(()),
+            (Stage::Bind, _) => match self.remote {
+                Some(remote) => write!(f, " [to connect to {remote}]"),
+                None => Ok(()),
+            },
+            (Stage::Listen | Stage::Accept, _) | (_, None) => Ok(()),
             (_, Some(local)) => write!(f, " [from {local}]"),
         }
     }

@@ -186,6 +186,8 @@ impl Socket {
         let client = if self.server.is_none() { self.stream.as_ref() } else { None };
         let local = client.and_then(|s| s.local_addr().ok());
         let elapsed = Duration::from_nanos(as_nanos(d.now()).saturating_sub(self.since));
+        let asked = self.connecting.as_ref().filter(|_| stage == Stage::Bind);
+        let local = asked.and_then(|c| c.own_address()).or(local);
         let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
         Arc::new(match self.connecting.as_deref() {
             Some(c) => error.tried(c.name.clone(), c.failed.clone()),
@@ -413,6 +415,7 @@ pub(crate) fn opened(d: &mut Dispatch<'_>, key: SocketKey) {
 fn failed_while_ended(s: &mut Socket, d: &mut Driver<'_>) {
     if s.duplex.read == ReadState::Ended {
         if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {
+            // Linux says EPIPE for a reset that comes after the peer's end.
             s.fail(d, Stage::Read, e);
         }
     }
