@@ -41,7 +41,7 @@ fn main() -> io::Result<()> {
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".to_owned());
     let mut lp = Loop::new()?;
     let server = lp.listen(at.as_str(), |conn| {
-        println!("{:?}: from {}", conn.key(), conn.peer_addr());
+        println!("{:?}: from {:?}", conn.key(), conn.peer_addr());
         conn.accept(Echo::default());
     });
     let server = server.unwrap_or_else(|e| {

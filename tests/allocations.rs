@@ -109,7 +109,9 @@ fn an_idle_connection_is_small_and_its_deadline_is_free() {
     let (after, mut first) = grow(&mut lp, MANY);
     let each = (after - before) as usize / (MANY - FEW);
     println!("{each} bytes for each idle connection");
-    assert!(each <= 400, "{each} bytes");
+    // There mio keeps a list of its own.
+    let list = cfg!(mio_unsupported_force_poll_poll);
+    assert!(each <= 400 || list, "{each} bytes");
     let mut echo = |lp: &mut Loop| {
         write_all(&first, &[7; 64]);
         let calls = allocation::calls();

@@ -244,7 +244,7 @@ fn our_own_address() {
     let options = ConnectOptions::new(at).local_address(other).local_port(mine);
     lp.connect(options, On::new());
     turn_until(&mut lp, |_| peers.borrow().len() == 1);
-    assert_eq!(peers.borrow()[0], SocketAddr::new(other, mine));
+    assert_eq!(peers.borrow()[0], Some(SocketAddr::new(other, mine)));
 
     let log = Log::default();
     lp.connect(ConnectOptions::new(at).local_address(V6), told(&log));

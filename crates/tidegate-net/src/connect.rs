@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
 use mio::Interest;
@@ -37,6 +38,7 @@ use crate::socket::{self, Life, SOCKET, Socket, Watched};
 use crate::socket_cx::SocketCx;
 use crate::sys;
 use crate::timeout::{self, as_nanos};
+use crate::unix::Endpoint;
 
 /// One attempt among several. Its data is the place of its connection in the slab.
 static ATTEMPT: Kind = Kind {
@@ -116,6 +118,7 @@ pub(crate) fn start(
     let s = entry.insert(s);
     match target {
         Ok(Target::Addr(addr)) => begin(cx, key, [addr.ip()], addr.port(), Some(addr)),
+        Ok(Target::Path(path)) => to_path(cx, key, &path),
         Ok(Target::AnyHost(port)) => begin(cx, key, [Ipv4Addr::LOCALHOST.into()], port, None),
         Ok(Target::Name(host, port)) => look_up(cx, key, host, port),
         Err(e) => s.fail(&mut d, Stage::Lookup, e.into()),
@@ -151,6 +154,24 @@ pub(crate) fn adopt(
     d.assume(key, Bits::WRITABLE | Bits::READABLE);
     d.queue(key);
     Ok(SocketKey(key))
+}
+
+/// To a Unix domain socket: done at once, told in the ready pass.
+fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(s) = layer.socket(&d, key) else { return };
+    if let Some(c) = &mut s.connecting {
+        c.name = Some(Endpoint::Path(path.to_owned()).to_string());
+    }
+    match sys::unix_connect(path) {
+        Ok(stream) => {
+            s.stream = Some(stream);
+            s.watch(&mut d);
+            d.assume(key.into(), Bits::WRITABLE);
+            d.queue(key.into());
+        }
+        Err(e) => s.fail(&mut d, Stage::Connect, e),
+    }
 }
 
 /// There is no slot to close, so the one event comes from a tick.
@@ -395,12 +416,18 @@ enum Progress {
     Failed(io::Error),
 }
 
-/// Connected means: writable, no error, and a peer.
-fn progress(key: Key, stream: &mut TcpStream, d: &mut Driver<'_>) -> Progress {
+/// Connected means: writable, no error, and a peer, if it can have an address.
+fn progress(
+    key: Key,
+    stream: &mut TcpStream,
+    remote: Option<SocketAddr>,
+    d: &mut Driver<'_>,
+) -> Progress {
     if !d.bits(key).has(Bits::WRITABLE) {
         return Progress::Waits;
     }
     match stream.take_error() {
+        Ok(None) if remote.is_none() => Progress::Connected,
         Ok(None) => match stream.peer_addr() {
             Ok(_) => Progress::Connected,
             Err(e)
@@ -426,7 +453,7 @@ pub(crate) fn complete(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
     let (layer, mut driver) = d.parts::<Layer>();
     let Some(s) = layer.socket(&driver, key) else { return false };
     let Some(stream) = &mut s.stream else { return false };
-    match progress(key.into(), stream, &mut driver) {
+    match progress(key.into(), stream, s.remote, &mut driver) {
         Progress::Waits => false,
         Progress::Connected => {
             connected(d, key);
@@ -436,10 +463,13 @@ pub(crate) fn complete(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
             let since = s.connecting.as_ref().map_or(0, |c| c.alone_since);
             let remote = s.remote;
             // The descriptor stays: the error may want to know our port.
-            if let Some(remote) = remote {
-                attempt_failed(s, &mut driver, Stage::Connect, remote, since, e);
+            match remote {
+                Some(remote) => {
+                    attempt_failed(s, &mut driver, Stage::Connect, remote, since, e);
+                    give_up(s, &mut driver);
+                }
+                None => s.fail(&mut driver, Stage::Connect, e),
             }
-            give_up(s, &mut driver);
             false
         }
     }
@@ -453,7 +483,7 @@ fn attempt_ready(d: &mut Dispatch<'_>, key: Key, place: u64) {
     let Some(c) = s.connecting.as_mut() else { return };
     let Some(at) = c.running.iter().position(|r| r.key == key) else { return };
     let running = &mut c.running[at];
-    match progress(key, &mut running.stream, &mut driver) {
+    match progress(key, &mut running.stream, Some(running.remote), &mut driver) {
         Progress::Waits => {}
         Progress::Connected => {
             let won = c.running.swap_remove(at);
@@ -501,10 +531,8 @@ fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let lifetime = options.as_ref().map_or(0, |o| o.stream.deadlines.lifetime);
     s.clocks.set_until(lifetime, now);
     s.tell_busy(&mut driver);
-    if let (Some(remote), Some(stream)) = (s.remote, &s.stream) {
-        let local = stream.local_addr().ok();
-        driver.emit(|| NetEvent::Connected { socket: key, local, remote });
-    }
+    let (remote, local) = (s.remote, s.stream.as_ref().and_then(|s| s.local_addr().ok()));
+    driver.emit(|| NetEvent::Connected { socket: key, local, remote });
     if let Some(lookup) = options.and_then(|o| o.lookup) {
         driver.bury(lookup);
     }

@@ -217,6 +217,9 @@ impl fmt::Display for NetError {
             (Stage::Lookup, _, _) if self.name().is_some() => {
                 write!(f, " of {}", self.name().unwrap_or_default())?;
             }
+            (Stage::Bind | Stage::Listen | Stage::Accept, _, None) if self.name().is_some() => {
+                write!(f, " on {}", self.name().unwrap_or_default())?;
+            }
             (Stage::Connect, _, _) if self.name().is_some() => {
                 write!(f, " to {}", self.name().unwrap_or_default())?;
             }

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use tidegate_loop::LayerEvent;
 
 use crate::key::{ServerKey, SocketKey};
+use crate::unix::Endpoint;
 
 /// An event of servers and connections. It arrives as
 /// [`Event::Layer`](tidegate_loop::Event::Layer); downcast it.
@@ -34,7 +35,7 @@ pub enum NetEvent {
         /// Which.
         server: ServerKey,
         /// Where.
-        local: SocketAddr,
+        local: Endpoint,
     },
     /// A connection was taken from the kernel's queue.
     Accepted {
@@ -42,8 +43,8 @@ pub enum NetEvent {
         server: ServerKey,
         /// Its key.
         socket: SocketKey,
-        /// The peer.
-        remote: SocketAddr,
+        /// The peer, if it has an address.
+        remote: Option<SocketAddr>,
     },
     /// A server's turn in the ready pass is over.
     AcceptBatch {
@@ -90,8 +91,8 @@ pub enum NetEvent {
         socket: SocketKey,
         /// Our end.
         local: Option<SocketAddr>,
-        /// The peer.
-        remote: SocketAddr,
+        /// The peer, if it has an address.
+        remote: Option<SocketAddr>,
     },
     /// The first bytes were read from a connection.
     FirstByte {
@@ -199,7 +200,7 @@ impl fmt::Display for NetEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NetEvent::Listening { local, .. } => write!(f, "listening on {local}"),
-            NetEvent::Accepted { remote, .. } => write!(f, "accepted {remote}"),
+            NetEvent::Accepted { remote, .. } => write!(f, "accepted {}", Peer(*remote)),
             NetEvent::AcceptBatch { accepted, stopped, .. } => {
                 write!(f, "accepted {accepted} in this turn, then {stopped}")
             }
@@ -208,9 +209,9 @@ impl fmt::Display for NetEvent {
             NetEvent::AttemptFailed { error, .. } => write!(f, "attempt failed: {error}"),
             NetEvent::ConnectStart { remote, .. } => write!(f, "connecting to {remote}"),
             NetEvent::Connected { local: Some(local), remote, .. } => {
-                write!(f, "connected to {remote} from {local}")
+                write!(f, "connected to {} from {local}", Peer(*remote))
             }
-            NetEvent::Connected { remote, .. } => write!(f, "connected to {remote}"),
+            NetEvent::Connected { remote, .. } => write!(f, "connected to {}", Peer(*remote)),
             NetEvent::FirstByte { remote, bytes, .. } => {
                 write!(f, "first bytes from {}: {bytes}", Peer(*remote))
             }

@@ -144,8 +144,8 @@ pub trait ServerHandler: 'static {
 pub enum Overload {
     /// `max_connections` are open: this one was closed.
     MaxConnections {
-        /// Who.
-        peer: SocketAddr,
+        /// Who, if it has an address.
+        peer: Option<SocketAddr>,
         /// How many so far.
         dropped: u64,
     },
@@ -162,7 +162,11 @@ impl fmt::Display for Overload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Overload::MaxConnections { peer, dropped } => {
-                write!(f, "{peer} was closed: max_connections are open ({dropped} dropped so far)")
+                match peer {
+                    Some(peer) => peer.fmt(f)?,
+                    None => f.write_str("a connection")?,
+                }
+                write!(f, " was closed: max_connections are open ({dropped} dropped so far)")
             }
             Overload::Shed { connections } => write!(
                 f,

@@ -24,7 +24,7 @@ use crate::timeout;
 /// use tidegate_net::{Net, On};
 /// let mut lp = Loop::new()?;
 /// lp.listen("127.0.0.1:0", |conn| {
-///     if conn.peer_addr().ip().is_loopback() {
+///     if conn.peer_addr().is_some_and(|peer| peer.ip().is_loopback()) {
 ///         let mut s = conn.accept(On::new());
 ///         let _ = s.write(b"hello\n");
 ///         s.end();
@@ -38,7 +38,7 @@ pub struct Incoming<'a> {
     cx: Cx<'a>,
     key: SocketKey,
     server: ServerKey,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
 }
 
 impl<'a> Deref for Incoming<'a> {
@@ -65,7 +65,7 @@ impl<'a> Incoming<'a> {
         cx: Cx<'a>,
         key: SocketKey,
         server: ServerKey,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
     ) -> Incoming<'a> {
         Incoming { cx, key, server, peer }
     }
@@ -81,8 +81,8 @@ impl<'a> Incoming<'a> {
         self.server
     }
 
-    /// The peer's address.
-    pub fn peer_addr(&self) -> SocketAddr {
+    /// The peer's address; none on a Unix domain socket.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer
     }
 
@@ -115,11 +115,13 @@ impl<'a> Incoming<'a> {
         SocketCx::new(self.cx, self.key)
     }
 
-    /// Takes the connection out of this loop, for another one's
+    /// Takes a TCP connection out of this loop, for another one's
     /// [`adopt`](crate::Net::adopt): it is `Send`, and does not block.
     pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
         let (layer, mut d) = self.cx.parts::<Layer>();
         let stream = layer.socket(&d, self.key).filter(|s| s.life == Life::Offered);
+        // Another loop could not tell that it is none of TCP.
+        let stream = stream.filter(|s| s.remote.is_some());
         let stream = stream.and_then(|s| s.stream.take()).ok_or(io::ErrorKind::NotConnected)?;
         listener::reject(layer, &mut d, self.key);
         Ok(stream.into())

@@ -51,6 +51,7 @@ mod socket;
 mod socket_cx;
 mod sys;
 mod timeout;
+mod unix;
 mod wire;
 
 pub use block_list::{BlockList, RuleError};
@@ -69,4 +70,5 @@ pub use options::{AtLimit, ConnectOptions, Family, KeepAlive, ListenOptions, Out
 pub use socket_cx::{PeerState, SocketCx};
 pub use tidegate_stream::{Chunk, Flow};
 pub use timeout::Timeout;
+pub use unix::Endpoint;
 pub use wire::{Filter, FilterError, Passed};

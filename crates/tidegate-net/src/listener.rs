@@ -18,6 +18,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
@@ -35,8 +36,9 @@ use crate::options::{
 };
 use crate::pace::{FirstReads, Pace};
 use crate::socket::{Life, SOCKET, Socket};
-use crate::sys::{self, AcceptFailure};
+use crate::sys::{self, AcceptFailure, ListenSocket};
 use crate::timeout::{self, as_nanos};
+use crate::unix::Endpoint;
 use crate::wire::Wire;
 
 static SERVER: Kind = Kind {
@@ -45,7 +47,9 @@ static SERVER: Kind = Kind {
     pending: |_, _, _| {},
     close: |cx, key, _| close(cx, ServerKey(key)),
     closed,
-    describe: |cx, key, _| match look(cx, ServerKey(key), |l| (l.local, l.stats.connections)) {
+    describe: |cx, key, _| match look(cx, ServerKey(key), |l| {
+        (l.local.clone(), l.stats.connections)
+    }) {
         Ok((local, connections)) => format!("on {local}, {connections} connections"),
         Err(e) => e.to_string(),
     },
@@ -102,10 +106,10 @@ pub(crate) struct Listener {
     key: ServerKey,
     state: State,
     /// `None` once the descriptor is closed.
-    socket: Option<TcpListener>,
+    socket: Option<ListenSocket>,
     /// `None` while its callback runs.
     handler: Option<Box<dyn ServerHandler>>,
-    local: SocketAddr,
+    local: Endpoint,
     budget: u32,
     trigger: Trigger,
     pace: Pace,
@@ -118,6 +122,14 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    fn error(&self, e: io::Error) -> NetError {
+        let error = NetError::new(Stage::Accept, e);
+        match &self.local {
+            Endpoint::Ip(addr) => error.at(Some(*addr), None),
+            path => error.tried(Some(path.to_string()), Vec::new()),
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.admission.max_connections.is_some_and(|most| self.stats.connections >= most)
     }
@@ -129,19 +141,23 @@ pub(crate) fn open(
     options: ListenOptions,
     handler: Box<dyn ServerHandler>,
 ) -> Result<ServerKey, ListenError> {
-    let socket = match bind_first(&options) {
-        Ok(socket) => socket,
+    let (socket, local) = match bind_first(&options) {
+        Ok(bound) => bound,
         Err(e) => {
             cx.driver().bury(handler);
             return Err(e);
         }
     };
-    enter(cx, &options, socket, handler).map_err(ListenError::Failed)
+    enter(cx, &options, socket, local, handler).map_err(ListenError::Failed)
 }
 
-fn bind_first(options: &ListenOptions) -> Result<TcpListener, ListenError> {
-    if let At::Adopted(listener) = &options.at {
-        return adopt(listener).map_err(ListenError::Failed);
+fn bind_first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint), ListenError> {
+    match &options.at {
+        At::Unix(path) => return bind_path(path, options).map_err(ListenError::Failed),
+        At::Adopted(listener) => {
+            return adopt(listener).and_then(address).map_err(ListenError::Failed);
+        }
+        _ => {}
     }
     let target = options.at.target().map_err(ListenError::Address)?;
     let lookup = |e| ListenError::Failed(NetError::new(Stage::Lookup, e));
@@ -149,7 +165,7 @@ fn bind_first(options: &ListenOptions) -> Result<TcpListener, ListenError> {
     let mut first = None;
     for addr in candidates {
         match bind(addr, options, &target) {
-            Ok(socket) => return Ok(socket),
+            Ok(socket) => return address(socket).map_err(ListenError::Failed),
             Err(e) => {
                 // Without a host: no IPv6 here, so IPv4 it is.
                 let next = matches!(target, Target::AnyHost(_)) && e.kind() != ErrorKind::AddrInUse;
@@ -162,6 +178,21 @@ fn bind_first(options: &ListenOptions) -> Result<TcpListener, ListenError> {
     }
     let e = first.unwrap_or_else(|| NetError::new(Stage::Lookup, ErrorKind::NotFound.into()));
     Err(ListenError::Failed(e))
+}
+
+fn bind_path(path: &Path, options: &ListenOptions) -> Result<(ListenSocket, Endpoint), NetError> {
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    let local = Endpoint::Path(path.to_owned());
+    match sys::unix_listen(path, backlog, options.mode) {
+        Ok(socket) => Ok((socket, local)),
+        Err((stage, e)) => Err(NetError::new(stage, e).tried(Some(local.to_string()), Vec::new())),
+    }
+}
+
+/// Where it listens: the port that the system chose.
+fn address(socket: TcpListener) -> Result<(ListenSocket, Endpoint), NetError> {
+    let local = socket.local_addr().map_err(|e| NetError::new(Stage::Listen, e))?;
+    Ok((ListenSocket::Tcp(socket), Endpoint::Ip(local)))
 }
 
 /// A listener that is there already. Its descriptor is taken out of the shared handle: the
@@ -217,22 +248,21 @@ fn bind(
 fn enter(
     cx: &mut Cx<'_>,
     options: &ListenOptions,
-    mut socket: TcpListener,
+    mut socket: ListenSocket,
+    local: Endpoint,
     handler: Box<dyn ServerHandler>,
 ) -> Result<ServerKey, NetError> {
     let (layer, mut d) = cx.parts::<Layer>();
     let entry = layer.listeners.vacant_entry();
-    let ready = socket.local_addr().and_then(|local| {
-        let key = d.insert(&SERVER, entry.key() as u64)?;
-        match d.register_level(key, &mut socket) {
-            Ok(trigger) => Ok((local, key, trigger)),
-            Err(e) => {
-                d.free(&SERVER, key);
-                Err(e)
-            }
+    let ready = d.insert(&SERVER, entry.key() as u64).map_err(io::Error::from);
+    let ready = ready.and_then(|key| match d.register_level(key, &mut socket) {
+        Ok(trigger) => Ok((key, trigger)),
+        Err(e) => {
+            d.free(&SERVER, key);
+            Err(e)
         }
     });
-    let (local, key, trigger) = match ready {
+    let (key, trigger) = match ready {
         Ok(ready) => ready,
         Err(e) => {
             d.bury(handler);
@@ -245,7 +275,7 @@ fn enter(
         state: State::Listening,
         socket: Some(socket),
         handler: Some(handler),
-        local,
+        local: local.clone(),
         budget: options.accept_budget.unwrap_or(d.limits().accept_budget),
         trigger,
         pace: Pace::default(),
@@ -339,7 +369,11 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
                 call(d, server, None, |h, cx| h.on_overload(cx, server, overload));
                 return Err(Refused::Connection);
             }
-            if l.admission.block_list.as_ref().is_some_and(|b| b.contains(peer.ip())) {
+            if l.admission
+                .block_list
+                .as_ref()
+                .is_some_and(|b| peer.is_some_and(|p| b.contains(p.ip())))
+            {
                 l.stats.blocked += 1;
                 return Err(Refused::Connection);
             }
@@ -353,7 +387,7 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
         Err(e) => match sys::accept_failure(&e) {
             AcceptFailure::Connection => {
                 l.stats.errors += 1;
-                let error = NetError::new(Stage::Accept, e).at(Some(l.local), None);
+                let error = l.error(e);
                 call(d, server, None, |h, cx| h.on_error(cx, server, error));
                 Err(Refused::Connection)
             }
@@ -378,8 +412,10 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
             AcceptFailure::Listener => {
                 l.stats.errors += 1;
                 hold(d, server, &e);
-                let local = look(&mut d.cx(), server, |l| l.local).ok();
-                let error = NetError::new(Stage::Accept, e).at(local, None);
+                let text = e.to_string();
+                let made = look(&mut d.cx(), server, |l| l.error(e));
+                let error =
+                    made.unwrap_or_else(|_| NetError::new(Stage::Accept, io::Error::other(text)));
                 call(d, server, None, |h, cx| h.on_error(cx, server, error));
                 Err(Refused::Batch(BatchEnd::Held))
             }
@@ -392,7 +428,7 @@ fn admit(
     d: &mut Dispatch<'_>,
     server: ServerKey,
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
 ) -> Result<(), Refused> {
     let (layer, mut driver) = d.parts::<Layer>();
     let Layer { sockets, listeners, .. } = layer;
@@ -416,7 +452,7 @@ fn admit(
     }
     s.stream = Some(stream);
     s.server = Some(server);
-    s.remote = Some(peer);
+    s.remote = peer;
     entry.insert(s);
     l.stats.connections += 1;
     driver.assume(raw, Bits::WRITABLE);
@@ -707,8 +743,8 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
 }
 
 /// Where an open server listens.
-pub(crate) fn local_addr(cx: &mut Cx<'_>, server: ServerKey) -> Result<SocketAddr, KeyError> {
-    look(cx, server, |l| l.socket.as_ref().map(|_| l.local))?.ok_or(KeyError::Closed)
+pub(crate) fn endpoint(cx: &mut Cx<'_>, server: ServerKey) -> Result<Endpoint, KeyError> {
+    look(cx, server, |l| l.socket.as_ref().map(|_| l.local.clone()))?.ok_or(KeyError::Closed)
 }
 
 /// The connections of a server that are open.

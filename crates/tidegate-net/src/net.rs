@@ -15,6 +15,7 @@ use crate::key::{ServerKey, SocketKey};
 use crate::listener::{self, ServerStats};
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::socket_cx::SocketCx;
+use crate::unix::Endpoint;
 
 /// Servers and clients. Implemented for the loop, for `Cx`, and for the
 /// contexts of callbacks; bring it in with the prelude.
@@ -133,9 +134,18 @@ pub trait Net: AsCx {
         connect::adopt(&mut self.as_cx(), stream, Box::new(handler))
     }
 
-    /// Where a server listens: the port that the system chose for 0.
-    fn local_addr(&mut self, server: ServerKey) -> Result<SocketAddr, KeyError> {
-        listener::local_addr(&mut self.as_cx(), server)
+    /// Where a server listens: the port that the system chose for 0. `Unsupported` for one on
+    /// a path: see [`endpoint`](Net::endpoint).
+    fn local_addr(&mut self, server: ServerKey) -> io::Result<SocketAddr> {
+        match listener::endpoint(&mut self.as_cx(), server)? {
+            Endpoint::Ip(addr) => Ok(addr),
+            Endpoint::Path(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Where a server listens: an address, or a path.
+    fn endpoint(&mut self, server: ServerKey) -> Result<Endpoint, KeyError> {
+        listener::endpoint(&mut self.as_cx(), server)
     }
 
     /// What a server has counted; also after `close_server`, until its

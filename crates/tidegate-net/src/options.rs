@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(crate) enum At {
     Port(u16),
     /// One that listens already.
     Adopted(Arc<TcpListener>),
+    /// A Unix domain socket.
+    Unix(PathBuf),
 }
 
 /// How to listen. A text (`"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`,
@@ -50,6 +53,7 @@ pub struct ListenOptions {
     pub(crate) backlog: u32,
     pub(crate) accept_budget: Option<u32>,
     pub(crate) reuse_port: bool,
+    pub(crate) mode: Option<u32>,
     pub(crate) ipv6_only: Option<bool>,
     pub(crate) defer_accept: Option<Duration>,
     pub(crate) admission: Admission,
@@ -274,12 +278,13 @@ impl ListenOptions {
         at.into()
     }
 
-    fn at(at: At) -> ListenOptions {
+    pub(crate) fn at(at: At) -> ListenOptions {
         ListenOptions {
             at,
             backlog: 511,
             accept_budget: None,
             reuse_port: false,
+            mode: None,
             ipv6_only: None,
             defer_accept: None,
             admission: Admission::default(),
@@ -402,7 +407,7 @@ impl ConnectOptions {
         to.into()
     }
 
-    fn to(to: At) -> ConnectOptions {
+    pub(crate) fn to(to: At) -> ConnectOptions {
         ConnectOptions {
             to,
             family: Family::default(),
@@ -531,6 +536,7 @@ pub(crate) enum Target {
     Addr(SocketAddr),
     Name(String, u16),
     AnyHost(u16),
+    Path(PathBuf),
 }
 
 impl At {
@@ -538,6 +544,7 @@ impl At {
         match self {
             At::Addr(a) => Ok(Target::Addr(*a)),
             At::Port(p) => Ok(Target::AnyHost(*p)),
+            At::Unix(path) => Ok(Target::Path(path.clone())),
             At::Adopted(listener) => match listener.local_addr() {
                 Ok(addr) => Ok(Target::Addr(addr)),
                 Err(_) => Ok(Target::AnyHost(0)),
@@ -578,6 +585,7 @@ impl Target {
     pub(crate) fn candidates(&self) -> std::io::Result<Vec<SocketAddr>> {
         match self {
             Target::Addr(a) => Ok(vec![*a]),
+            Target::Path(_) => Ok(Vec::new()),
             Target::AnyHost(port) => Ok(vec![
                 (Ipv6Addr::UNSPECIFIED, *port).into(),
                 (Ipv4Addr::UNSPECIFIED, *port).into(),

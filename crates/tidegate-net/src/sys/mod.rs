@@ -13,6 +13,13 @@ mod imp;
 #[allow(unsafe_code)]
 mod linux;
 
+#[cfg(unix)]
+mod listen_socket;
+#[cfg(not(unix))]
+pub(crate) use imp::{ListenSocket, unix_connect, unix_listen};
+#[cfg(unix)]
+pub(crate) use listen_socket::{ListenSocket, unix_connect, unix_listen};
+
 #[cfg(not(unix))]
 #[path = "other.rs"]
 mod imp;

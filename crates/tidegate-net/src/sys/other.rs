@@ -2,8 +2,15 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
 use socket2::{SockRef, Socket, TcpKeepalive};
+
+use crate::error::Stage;
 
 use super::AcceptFailure;
 
@@ -70,4 +77,43 @@ pub(crate) fn code_name(code: i32) -> Option<&'static str> {
         10065 => "EHOSTUNREACH",
         _ => return None,
     })
+}
+
+/// There are Unix domain sockets on Windows, but neither std nor mio knows them.
+pub(crate) enum ListenSocket {
+    Tcp(TcpListener),
+}
+
+impl ListenSocket {
+    pub(crate) fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        let ListenSocket::Tcp(l) = self;
+        l.accept().map(|(stream, peer)| (stream, Some(peer)))
+    }
+}
+
+pub(crate) fn unix_listen(
+    _: &Path,
+    _: i32,
+    _: Option<u32>,
+) -> Result<ListenSocket, (Stage, io::Error)> {
+    Err((Stage::Bind, io::ErrorKind::Unsupported.into()))
+}
+
+pub(crate) fn unix_connect(_: &Path) -> io::Result<TcpStream> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl Source for ListenSocket {
+    fn register(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+        let ListenSocket::Tcp(l) = self;
+        l.register(r, t, i)
+    }
+    fn reregister(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+        let ListenSocket::Tcp(l) = self;
+        l.reregister(r, t, i)
+    }
+    fn deregister(&mut self, r: &Registry) -> io::Result<()> {
+        let ListenSocket::Tcp(l) = self;
+        l.deregister(r)
+    }
 }

@@ -1,0 +1,114 @@
+//! A listening socket of either family, for the systems that have Unix domain sockets.
+#![forbid(unsafe_code)]
+
+use std::fs::Permissions;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net as std_unix;
+use std::path::{Path, PathBuf};
+
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream, UnixListener};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::error::Stage;
+
+pub(crate) enum ListenSocket {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _file: Unlink },
+}
+
+/// The file of a socket: it goes with it.
+pub(crate) struct Unlink(PathBuf);
+
+impl Drop for Unlink {
+    fn drop(&mut self) {
+        if !is_abstract(&self.0) {
+            // It may have been taken away already.
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+fn is_abstract(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().first() == Some(&0)
+}
+
+/// A stream socket is a stream socket: everything done with it from here on knows no family.
+fn any_stream(stream: std_unix::UnixStream) -> TcpStream {
+    TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(stream)))
+}
+
+impl ListenSocket {
+    /// The peer has an address if it is one of TCP.
+    pub(crate) fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        match self {
+            ListenSocket::Tcp(l) => l.accept().map(|(stream, peer)| (stream, Some(peer))),
+            ListenSocket::Unix { listener: l, .. } => {
+                l.accept().map(|(s, _)| (any_stream(s.into()), None))
+            }
+        }
+    }
+}
+
+pub(crate) fn unix_listen(
+    path: &Path,
+    backlog: i32,
+    mode: Option<u32>,
+) -> Result<ListenSocket, (Stage, io::Error)> {
+    let at = |stage| move |e| (stage, e);
+    let address = SockAddr::unix(path).map_err(at(Stage::Bind))?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(at(Stage::Bind))?;
+    socket.set_nonblocking(true).map_err(at(Stage::Bind))?;
+    socket.bind(&address).map_err(at(Stage::Bind))?;
+    let file = Unlink(path.to_owned());
+    if let Some(mode) = mode.filter(|_| !is_abstract(path)) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(at(Stage::Bind))?;
+    }
+    socket.listen(backlog).map_err(at(Stage::Listen))?;
+    let listener = std_unix::UnixListener::from(OwnedFd::from(socket));
+    Ok(ListenSocket::Unix { listener: UnixListener::from_std(listener), _file: file })
+}
+
+/// Made at once, or not at all: unix(7) connects do not wait, unless the queue is full,
+/// which is `EAGAIN`.
+pub(crate) fn unix_connect(path: &Path) -> io::Result<TcpStream> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&address)?;
+    Ok(any_stream(OwnedFd::from(socket).into()))
+}
+
+impl AsFd for ListenSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            ListenSocket::Tcp(l) => l.as_fd(),
+            ListenSocket::Unix { listener: l, .. } => l.as_fd(),
+        }
+    }
+}
+
+impl ListenSocket {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            ListenSocket::Tcp(l) => l,
+            ListenSocket::Unix { listener: l, .. } => l,
+        }
+    }
+}
+
+impl Source for ListenSocket {
+    fn register(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+        self.source().register(r, t, i)
+    }
+    fn reregister(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+        self.source().reregister(r, t, i)
+    }
+    fn deregister(&mut self, r: &Registry) -> io::Result<()> {
+        self.source().deregister(r)
+    }
+}

@@ -1,0 +1,189 @@
+//! Unix domain sockets: the same handlers on a path.
+#![cfg(unix)]
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use support::*;
+use tidegate::net::*;
+use tidegate::prelude::*;
+
+/// A path of this test's own.
+fn path(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("tidegate-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+fn echo(conn: Incoming<'_>) {
+    assert_eq!(conn.peer_addr(), None);
+    conn.accept(
+        On::new()
+            .data(|s, chunk| {
+                if s.write(chunk) == Flow::Full {
+                    s.pause();
+                }
+            })
+            .drain(|s| s.resume()),
+    );
+}
+
+/// server-listen-path, pingpong: both sides here, megabytes, and the file goes with the
+/// server.
+#[test]
+fn an_echo_over_a_path() {
+    let path = path("echo");
+    let mut lp = guarded();
+    let server = lp.listen(ListenOptions::unix(&path), echo).unwrap();
+    assert_eq!(lp.endpoint(server), Ok(Endpoint::Path(path.clone())));
+    assert_eq!(lp.local_addr(server).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert!(path.exists());
+    let data: Vec<u8> = (0..4_000_000u32).map(|n| (n % 251) as u8).collect();
+    let (back, said) = (Rc::new(RefCell::new(Vec::new())), Log::default());
+    let (b, d, s) = (back.clone(), data.clone(), said.clone());
+    let on = On::new()
+        .connect(move |s| {
+            assert_eq!((s.peer_addr(), s.bytes_written()), (None, 0));
+            let _ = s.write_bytes(Bytes::from(d.clone()));
+            s.end();
+        })
+        .data(move |_, chunk| b.borrow_mut().extend_from_slice(chunk))
+        .close(move |s2, close| {
+            s.add(close.to_string());
+            s2.close_server(server).unwrap();
+        });
+    lp.connect(ConnectOptions::unix(&path), on);
+    lp.run().unwrap();
+    assert!(*back.borrow() == data);
+    assert_eq!(said.lines(), ["both sides ended"]);
+    assert!(!path.exists(), "it went with the server");
+}
+
+/// pipe-connect-errors, better-error-messages-path: nobody, no file, no socket; the path is
+/// in the text.
+#[test]
+fn connect_errors_name_the_path() {
+    let mut lp = guarded();
+    let (none, plain, dead) = (path("none"), path("plain"), path("dead"));
+    std::fs::write(&plain, "no socket").unwrap();
+    drop(UnixListener::bind(&dead).unwrap());
+    let long = PathBuf::from("x".repeat(300));
+    let cases = [
+        (none.clone(), Some("ENOENT")),
+        (plain.clone(), Some("ECONNREFUSED")),
+        (dead.clone(), Some("ECONNREFUSED")),
+        (long, None),
+    ];
+    for (to, code) in cases {
+        let end = Rc::new(Cell::new(None));
+        let e = end.clone();
+        lp.connect(ConnectOptions::unix(&to), On::new().close(move |_, c| e.set(Some(c))));
+        lp.run().unwrap();
+        let close = end.take().unwrap();
+        let e = close.reason.error().unwrap();
+        assert_eq!((e.stage(), e.code()), (Stage::Connect, code), "{close}");
+        let begins = format!("connect to {} failed after ", to.display());
+        assert!(close.to_string().starts_with(&begins), "{close}");
+    }
+    std::fs::remove_file(plain).unwrap();
+    std::fs::remove_file(dead).unwrap();
+}
+
+/// server-listen-path, listen-path: a file that is there, whatever it is, is in use; it is
+/// not taken away. Permissions are set before anybody can connect.
+#[test]
+fn listen_errors_and_permissions() {
+    let mut lp = guarded();
+    let plain = path("taken");
+    std::fs::write(&plain, "precious").unwrap();
+    let e = lp.listen(ListenOptions::unix(&plain), echo).unwrap_err();
+    let text = format!("bind on {} failed: address already in use (EADDRINUSE)", plain.display());
+    assert_eq!(e.to_string(), text);
+    assert_eq!(std::fs::read(&plain).unwrap(), b"precious");
+    std::fs::remove_file(&plain).unwrap();
+
+    let e = lp.listen(ListenOptions::unix("/no/such/folder/socket"), echo).unwrap_err();
+    assert!(e.to_string().contains("(ENOENT)"), "{e}");
+
+    let path = path("mode");
+    let server = lp.listen(ListenOptions::unix(&path).mode(0o600), echo).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    lp.close_server(server).unwrap();
+    lp.run().unwrap();
+    // A loop that is dropped takes the file away, too.
+    lp.listen(ListenOptions::unix(&path), echo).unwrap();
+    drop(lp);
+    assert!(!path.exists());
+}
+
+/// An abstract name has no file (Linux).
+#[test]
+#[cfg(target_os = "linux")]
+fn an_abstract_name() {
+    let name = PathBuf::from(format!("\0tidegate-{}", std::process::id()));
+    let mut lp = guarded();
+    let server = lp
+        .listen(ListenOptions::unix(&name), |mut conn| {
+            let server = conn.server();
+            conn.close_server(server).unwrap();
+            let _ = conn.accept(On::new()).end_with("hello");
+        })
+        .unwrap();
+    assert!(lp.endpoint(server).unwrap().to_string().starts_with("@tidegate-"));
+    let got = Log::default();
+    let g = got.clone();
+    let on = On::new().data(move |_, chunk| g.add(String::from_utf8_lossy(chunk)));
+    lp.connect(ConnectOptions::unix(&name), on);
+    lp.run().unwrap();
+    assert_eq!(got.lines(), ["hello"]);
+}
+
+/// The options that apply: half-open, limits, deadlines, max_connections; and pipes.
+#[test]
+fn what_holds_for_connections_holds_here() {
+    let path = path("options");
+    let mut lp = guarded();
+    let log = Log::default();
+    struct Told(Log);
+    impl ServerHandler for Told {
+        fn on_connection(&mut self, mut conn: Incoming<'_>) {
+            let log = self.0.clone();
+            let key = conn.key();
+            assert!(conn.local_addr().is_err());
+            let mut s = conn.accept(On::new().close(move |_, c| log.add(c.to_string())));
+            let log = self.0.clone();
+            s.pipe(key, key, move |_, r| log.add(format!("piped: {}", r.is_ok()))).unwrap();
+        }
+        fn on_overload(&mut self, _: &mut Cx<'_>, _: ServerKey, overload: Overload) {
+            self.0.add(overload.to_string());
+        }
+    }
+    let options = ListenOptions::unix(&path)
+        .max_connections(1, AtLimit::Drop)
+        .idle_timeout(std::time::Duration::from_millis(30));
+    let server = lp.serve(options, Told(log.clone())).unwrap();
+    let mut first = UnixStream::connect(&path).unwrap();
+    first.set_read_timeout(Some(DEADLINE)).unwrap();
+    let _second = UnixStream::connect(&path).unwrap();
+    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 2);
+    first.write_all(b"tide").unwrap();
+    // Then it is silent: the idle timeout closes it, and its pipe is told.
+    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == 0);
+    let mut echoed = [0; 4];
+    first.read_exact(&mut echoed).unwrap();
+    assert_eq!(&echoed, b"tide");
+    lp.close_server(server).unwrap();
+    lp.run().unwrap();
+    let lines = log.lines();
+    assert_eq!(lines[0], "a connection was closed: max_connections are open (1 dropped so far)");
+    assert!(lines[1].contains("timed out after") && lines[1].ends_with("(idle timeout)"));
+    assert_eq!(lines[2], "piped: false");
+}
