@@ -77,10 +77,10 @@ impl Timeline {
             }
             NetEvent::Accepted { socket, remote, .. } => {
                 self.sides.insert(*socket, Side::Server);
-                (socket, "accept", format!("from {remote}"))
+                (socket, "accept", from(remote))
             }
             NetEvent::Connected { socket, remote, .. } => {
-                (socket, "connect", format!("to {remote}"))
+                (socket, "connect", from(remote).replace("from", "to"))
             }
             NetEvent::FirstByte { socket, remote, bytes } => {
                 (socket, "first byte", format!("{} ({bytes} B)", from(remote)))

@@ -474,7 +474,7 @@ fn keys_of_another_loop_are_foreign() {
     // The same index is in use over there.
     let _other = b.listen("127.0.0.1:0", |c| c.reject()).unwrap();
     let _more = b.connect(at, On::new());
-    assert_eq!(b.local_addr(srv), Err(KeyError::Foreign));
+    assert_eq!(b.endpoint(srv), Err(KeyError::Foreign));
     assert_eq!(b.close_server(srv), Err(KeyError::Foreign));
     assert_eq!(b.server_stats(srv), Err(KeyError::Foreign));
     assert_eq!(b.socket(key).write(b"x"), Flow::Closed);
