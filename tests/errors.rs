@@ -236,7 +236,7 @@ fn servers() {
 
     let overload = Overload::Shed { connections: 2 };
     assert!(overload.to_string().ends_with("raise the limit of open files"));
-    let dropped = Overload::MaxConnections { peer: taken, dropped: 3 }.to_string();
+    let dropped = Overload::MaxConnections { peer: Some(taken), dropped: 3 }.to_string();
     assert_eq!(dropped, format!("{taken} was closed: max_connections are open (3 dropped so far)"));
     assert!(RuleError::Prefix.to_string().contains("at most 32 bits"));
     assert!(RuleError::Range.to_string().contains("from a lower to a higher address"));
