@@ -95,6 +95,9 @@ pub(crate) fn start(
         Ok(key) => SocketKey(key),
         Err(full) => {
             let key = SocketKey(d.stale_key());
+            if let Some(lookup) = options.lookup {
+                d.bury(lookup);
+            }
             refuse(cx, key, handler, full.into());
             return key;
         }
@@ -221,18 +224,25 @@ pub(crate) fn ask(d: &mut Dispatch<'_>, key: SocketKey) {
     d.settle();
 }
 
-/// The answer of a lookup, for one who may wait for it.
-pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: &io::Result<Vec<IpAddr>>) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let Some(s) = layer.socket(&d, key) else { return };
-    let Some(c) = s.connecting.as_ref().filter(|c| {
+fn is_before_attempts(s: &Socket) -> bool {
+    let early = |c: &Connecting| {
         c.name.is_some() && c.waiting.is_empty() && c.running.is_empty() && c.failed.is_empty()
-    }) else {
-        return;
     };
-    if s.stream.is_some() || !s.duplex.is_open() {
-        return;
-    }
+    s.connecting.as_deref().is_some_and(early) && s.stream.is_none() && s.duplex.is_open()
+}
+
+#[cfg(feature = "lookup")]
+pub(crate) fn waits_for_lookup(cx: &mut Cx<'_>, key: SocketKey) -> bool {
+    let (layer, d) = cx.parts::<Layer>();
+    layer.socket(&d, key).is_some_and(|s| is_before_attempts(s))
+}
+
+/// The answer of a lookup, for one who may wait for it.
+pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<IpAddr>>) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let socket = layer.socket(&d, key).filter(|s| is_before_attempts(s));
+    let Some(s) = socket else { return d.bury(found) };
+    let Some(c) = s.connecting.as_ref() else { return };
     let (family, port) = (c.options.family, c.port);
     let error = match found {
         Ok(ips) => {
@@ -243,10 +253,7 @@ pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: &io::Result<Vec<
             }
             LookupFault::NotFound.into()
         }
-        Err(e) => match e.get_ref().and_then(|e| e.downcast_ref::<LookupFault>()) {
-            Some(fault) => (*fault).into(),
-            None => io::Error::new(e.kind(), e.to_string()),
-        },
+        Err(e) => e,
     };
     s.fail(&mut d, Stage::Lookup, error);
 }
@@ -403,10 +410,28 @@ fn attempt_failed(
 fn give_up(s: &mut Socket, d: &mut Driver<'_>) {
     let failed = s.connecting.as_ref().and_then(|c| c.failed.first());
     let Some(first) = failed else { return };
-    let source = first.copy();
-    let stage = first.stage;
-    s.remote.get_or_insert(first.remote);
+    let (source, stage, remote) = (first.copy(), first.stage, first.remote);
+    if s.connecting.as_ref().is_some_and(|c| c.failed.len() > 1) {
+        // Our end of the last attempt is not that of the first.
+        s.close_descriptor(d);
+    }
+    s.remote = Some(remote);
     s.fail(d, stage, source);
+}
+
+/// The time is over: what is under way has failed by that.
+pub(crate) fn give_up_on_running(s: &mut Socket, d: &Driver<'_>) {
+    let now = as_nanos(d.now());
+    let alone = s.remote.filter(|_| s.stream.is_some());
+    let Some(c) = s.connecting.as_mut() else { return };
+    let alone = alone.map(|remote| (remote, c.alone_since));
+    let beside = c.running.iter().map(|r| (r.remote, r.since));
+    for (remote, since) in beside.chain(alone) {
+        let elapsed = std::time::Duration::from_nanos(now.saturating_sub(since));
+        let error = io::Error::new(io::ErrorKind::TimedOut, "no answer yet");
+        let stage = Stage::Connect;
+        c.failed.push(Attempt { remote, stage, elapsed, error: Arc::new(error) });
+    }
 }
 
 /// What the poller said of a stream that connects.
@@ -524,7 +549,7 @@ fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let Some(s) = layer.socket(&driver, key) else { return };
     s.life = Life::Open;
     let now = as_nanos(driver.now());
-    s.clocks.active = now;
+    s.clocks.touch(now);
     let delay = s.connecting.as_mut().and_then(|c| c.delay.take());
     drop_attempts(s, &mut driver);
     let options = s.connecting.take().map(|c| c.options);

@@ -172,6 +172,14 @@ impl NetError {
         self
     }
 
+    /// Every address that was tried.
+    fn list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, attempt) in self.attempts().iter().enumerate() {
+            write!(f, "{}{attempt}", if i == 0 { ": " } else { "; " })?;
+        }
+        Ok(())
+    }
+
     /// The step that failed.
     pub fn stage(&self) -> Stage {
         self.stage
@@ -237,18 +245,20 @@ impl fmt::Display for NetError {
             Some(t) => write!(f, " after {:.1} ms", t.as_secs_f64() * 1e3)?,
             None => {}
         }
-        match (timeout, self.local) {
-            (Some(which), Some(local)) => return write!(f, " (from {local}; {which})"),
-            (Some(which), None) => return write!(f, " ({which})"),
-            _ => {}
+        if let Some(which) = timeout {
+            match self.local {
+                Some(local) => write!(f, " (from {local}; {which})")?,
+                None => write!(f, " ({which})")?,
+            }
+            return match self.attempts().len() {
+                0 | 1 => Ok(()),
+                _ => self.list(f),
+            };
+        }
+        if self.attempts().len() > 1 {
+            return self.list(f);
         }
         f.write_str(": ")?;
-        if self.attempts().len() > 1 {
-            for (i, attempt) in self.attempts().iter().enumerate() {
-                write!(f, "{}{attempt}", if i == 0 { "" } else { "; " })?;
-            }
-            return Ok(());
-        }
         describe(&self.source, f)?;
         match (self.stage, self.local) {
             (Stage::Bind, _) => match self.remote {

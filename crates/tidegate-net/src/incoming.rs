@@ -12,7 +12,7 @@ use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
 use crate::listener;
-use crate::socket::Life;
+use crate::socket::{Life, Socket};
 use crate::socket_cx::SocketCx;
 use crate::timeout;
 
@@ -116,14 +116,20 @@ impl<'a> Incoming<'a> {
     }
 
     /// Takes a TCP connection out of this loop, for another one's
-    /// [`adopt`](crate::Net::adopt): it is `Send`, and does not block.
+    /// [`adopt`](crate::Net::adopt): it is `Send`, and does not block. `NotConnected`, and
+    /// the connection is rejected, if bytes of ours wait in its queue.
     pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
         let (layer, mut d) = self.cx.parts::<Layer>();
         let stream = layer.socket(&d, self.key).filter(|s| s.life == Life::Offered);
-        // Another loop could not tell that it is none of TCP.
-        let stream = stream.filter(|s| s.remote.is_some());
+        // Another loop could not tell that it is none of TCP; and what was written to it by
+        // its key, and waits, would be lost.
+        let whole = |s: &&mut Socket| s.remote.is_some() && s.duplex.write.is_empty();
+        let stream = stream.filter(whole);
         let stream = stream.and_then(|s| s.stream.take()).ok_or(io::ErrorKind::NotConnected)?;
         listener::reject(layer, &mut d, self.key);
+        if let Some(l) = layer.listener(&d, self.server) {
+            l.count_detached();
+        }
         Ok(stream.into())
     }
 

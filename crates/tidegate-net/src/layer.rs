@@ -7,6 +7,7 @@ use tidegate_loop::Driver;
 
 use crate::key::{ServerKey, SocketKey};
 use crate::listener::Listener;
+#[cfg(feature = "lookup")]
 use crate::lookup;
 use crate::socket::Socket;
 use crate::timeout;
@@ -23,7 +24,10 @@ pub(crate) struct Layer {
     pub(crate) shared: Shared,
     pub(crate) deadlines: timeout::Queue,
     /// Names that are being looked up.
+    #[cfg(feature = "lookup")]
     pub(crate) lookups: Vec<lookup::Waiting>,
+    #[cfg(feature = "lookup")]
+    pub(crate) lookup_tickets: u64,
     /// Listeners that wait for a descriptor.
     pub(crate) held: usize,
 }

@@ -30,6 +30,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod bind;
 mod block_list;
 mod connect;
 mod ends;

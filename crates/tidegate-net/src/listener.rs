@@ -18,22 +18,20 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
+use mio::net::TcpStream;
+use socket2::SockRef;
 use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, Key, KeyError, Kind, TimerKey, Trigger};
 
+use crate::bind;
 use crate::error::{ListenError, NetError, Reason, Stage};
 use crate::event::{BatchEnd, NetEvent};
 use crate::handler::{Overload, ServerHandler};
 use crate::incoming::Incoming;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
-use crate::options::{
-    Admission, At, AtLimit, ListenOptions, OutOfDescriptors, StreamOptions, Target,
-};
+use crate::options::{Admission, AtLimit, ListenOptions, OutOfDescriptors, StreamOptions};
 use crate::pace::{FirstReads, Pace};
 use crate::socket::{Life, SOCKET, Socket};
 use crate::sys::{self, AcceptFailure, ListenSocket};
@@ -73,7 +71,9 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 pub struct ServerStats {
     /// Connections taken from the kernel's queue.
     pub accepted: u64,
-    /// Of these, closed because the callback rejected them or did nothing.
+    /// Of these, taken out for another loop.
+    pub detached: u64,
+    /// Of those accepted, closed because the callback rejected them or did nothing.
     pub rejected: u64,
     /// Turns that ended with the accept budget spent.
     pub carried_over: u64,
@@ -122,6 +122,12 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// It was counted as rejected.
+    pub(crate) fn count_detached(&mut self) {
+        self.stats.rejected -= 1;
+        self.stats.detached += 1;
+    }
+
     fn error(&self, e: io::Error) -> NetError {
         let error = NetError::new(Stage::Accept, e);
         match &self.local {
@@ -141,7 +147,7 @@ pub(crate) fn open(
     options: ListenOptions,
     handler: Box<dyn ServerHandler>,
 ) -> Result<ServerKey, ListenError> {
-    let (socket, local) = match bind_first(&options) {
+    let (socket, local) = match bind::first(&options) {
         Ok(bound) => bound,
         Err(e) => {
             cx.driver().bury(handler);
@@ -149,100 +155,6 @@ pub(crate) fn open(
         }
     };
     enter(cx, &options, socket, local, handler).map_err(ListenError::Failed)
-}
-
-fn bind_first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint), ListenError> {
-    match &options.at {
-        At::Unix(path) => return bind_path(path, options).map_err(ListenError::Failed),
-        At::Adopted(listener) => {
-            return adopt(listener).and_then(address).map_err(ListenError::Failed);
-        }
-        _ => {}
-    }
-    let target = options.at.target().map_err(ListenError::Address)?;
-    let lookup = |e| ListenError::Failed(NetError::new(Stage::Lookup, e));
-    let candidates = target.candidates().map_err(lookup)?;
-    let mut first = None;
-    for addr in candidates {
-        match bind(addr, options, &target) {
-            Ok(socket) => return address(socket).map_err(ListenError::Failed),
-            Err(e) => {
-                // Without a host: no IPv6 here, so IPv4 it is.
-                let next = matches!(target, Target::AnyHost(_)) && e.kind() != ErrorKind::AddrInUse;
-                first.get_or_insert(e);
-                if !next {
-                    break;
-                }
-            }
-        }
-    }
-    let e = first.unwrap_or_else(|| NetError::new(Stage::Lookup, ErrorKind::NotFound.into()));
-    Err(ListenError::Failed(e))
-}
-
-fn bind_path(path: &Path, options: &ListenOptions) -> Result<(ListenSocket, Endpoint), NetError> {
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
-    let local = Endpoint::Path(path.to_owned());
-    match sys::unix_listen(path, backlog, options.mode) {
-        Ok(socket) => Ok((socket, local)),
-        Err((stage, e)) => Err(NetError::new(stage, e).tried(Some(local.to_string()), Vec::new())),
-    }
-}
-
-/// Where it listens: the port that the system chose.
-fn address(socket: TcpListener) -> Result<(ListenSocket, Endpoint), NetError> {
-    let local = socket.local_addr().map_err(|e| NetError::new(Stage::Listen, e))?;
-    Ok((ListenSocket::Tcp(socket), Endpoint::Ip(local)))
-}
-
-/// A listener that is there already. Its descriptor is taken out of the shared handle: the
-/// address stays, but only one server can have the socket.
-fn adopt(listener: &std::net::TcpListener) -> Result<TcpListener, NetError> {
-    let local = listener.local_addr().ok();
-    let failed = |e| NetError::new(Stage::Listen, e).at(local, None);
-    listener.set_nonblocking(true).map_err(failed)?;
-    listener.try_clone().map(TcpListener::from_std).map_err(failed)
-}
-
-/// create -> options -> bind -> listen, the order the kernel wants.
-fn bind(
-    addr: SocketAddr,
-    options: &ListenOptions,
-    target: &Target,
-) -> Result<TcpListener, NetError> {
-    let at = |stage| move |e: io::Error| NetError::new(stage, e).at(Some(addr), None);
-    let domain = Domain::for_address(addr);
-    let socket =
-        RawSocket::new(domain, Type::STREAM, Some(Protocol::TCP)).map_err(at(Stage::Bind))?;
-    let prepare = || -> io::Result<()> {
-        socket.set_nonblocking(true)?;
-        sys::reuse_address(&socket)?;
-        if options.reuse_port {
-            sys::reuse_port(&socket)?;
-        }
-        match options.ipv6_only {
-            Some(_) if addr.is_ipv4() => {
-                let text = "ipv6_only is for IPv6 addresses";
-                return Err(io::Error::new(ErrorKind::InvalidInput, text));
-            }
-            Some(only) => socket.set_only_v6(only)?,
-            None if addr.is_ipv6() && matches!(target, Target::AnyHost(_)) => {
-                socket.set_only_v6(false)?;
-            }
-            None => {}
-        }
-        if sys::ACCEPTED_INHERIT {
-            options.stream.apply(SockRef::from(&socket))?;
-        }
-        if let Some(at_most) = options.defer_accept {
-            sys::defer_accept(&socket, at_most)?;
-        }
-        socket.bind(&addr.into())
-    };
-    prepare().map_err(at(Stage::Bind))?;
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
-    socket.listen(backlog).map_err(at(Stage::Listen))?;
-    Ok(TcpListener::from_std(socket.into()))
 }
 
 fn enter(
@@ -350,14 +262,14 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
         return Err(Refused::Batch(BatchEnd::Closed));
     };
     let Some(socket) = &l.socket else { return Err(Refused::Batch(BatchEnd::Closed)) };
+    if l.state != State::Listening {
+        return Err(Refused::Batch(BatchEnd::Closed));
+    }
     let full = l.is_full();
     if full && l.admission.at_limit == AtLimit::Hold {
         leave_poller(l, &mut driver);
         l.state = State::Full;
         return Err(Refused::Batch(BatchEnd::Full));
-    }
-    if l.state != State::Listening {
-        return Err(Refused::Batch(BatchEnd::Closed));
     }
     match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
         Ok((stream, peer)) => {
@@ -396,12 +308,12 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
                 Err(Refused::Batch(BatchEnd::Enough))
             }
             AcceptFailure::Resources => match shed(d, server) {
-                Some(connections) => {
+                Some((connections, end)) => {
                     if connections > 0 {
                         let overload = Overload::Shed { connections };
                         call(d, server, None, |h, cx| h.on_overload(cx, server, overload));
                     }
-                    Err(Refused::Batch(BatchEnd::Enough))
+                    Err(Refused::Batch(end))
                 }
                 None => {
                     hold(d, server, &e);
@@ -515,8 +427,8 @@ pub(crate) fn connection_closed(layer: &mut Layer, d: &mut Driver<'_>, server: S
     let Some(l) = layer.listener(d, server) else { return };
     l.stats.connections -= 1;
     if l.state == State::Full {
-        l.state = State::Listening;
-        listen_again(l, d);
+        // If it cannot, the next that is over tries again.
+        l.state = if listen_again(l, d) { State::Listening } else { State::Full };
     }
     if l.state == State::Closing && l.stats.connections == 0 {
         d.close(&SERVER, server.0);
@@ -608,25 +520,29 @@ fn listen_again(l: &mut Listener, d: &mut Driver<'_>) -> bool {
 }
 
 /// Accepts and closes what waits, with the descriptor that is kept for it; how many there
-/// were. `None` if that is not wanted, or not possible.
-fn shed(d: &mut Dispatch<'_>, server: ServerKey) -> Option<u32> {
+/// were, and why it stopped. `None` if that is not wanted, or did not help.
+fn shed(d: &mut Dispatch<'_>, server: ServerKey) -> Option<(u32, BatchEnd)> {
     let (layer, mut driver) = d.parts::<Layer>();
     let l = layer.listener(&driver, server)?;
     let socket = l.socket.as_ref()?;
     drop(l.spare.take()?);
-    let mut connections = 0;
+    let (mut connections, mut end) = (0, BatchEnd::Budget);
     while connections < l.budget {
         match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
             Ok(_) => connections += 1,
             Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                end = BatchEnd::WouldBlock;
+                break;
+            }
             Err(_) => break,
         }
     }
     l.stats.accepted += u64::from(connections);
     l.stats.shed += u64::from(connections);
     l.spare = sys::spare();
-    // Without one, and with nobody shed, this would be tried again at once and for ever.
-    (connections > 0 || l.spare.is_some()).then_some(connections)
+    // With nobody shed, though somebody waits, this would be tried again at once and for ever.
+    (connections > 0 || end == BatchEnd::WouldBlock).then_some((connections, end))
 }
 
 /// Stops accepting for now; what the kernel holds stays there.
@@ -659,8 +575,16 @@ pub(crate) fn unpause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError
     match l.state {
         State::Closing => return Err(KeyError::Closed),
         State::Paused => {
-            l.state = State::Listening;
-            listen_again(l, &mut d);
+            if listen_again(l, &mut d) {
+                l.state = State::Listening;
+            } else {
+                layer.held += 1;
+                let timer = back_off(cx, server);
+                let (layer, d) = cx.parts::<Layer>();
+                if let Some(l) = layer.listener(&d, server) {
+                    l.state = State::Held(timer);
+                }
+            }
         }
         _ => {}
     }
@@ -676,6 +600,9 @@ fn resume(cx: &mut Cx<'_>, server: ServerKey) {
     let (layer, mut d) = cx.parts::<Layer>();
     let Some(l) = layer.listener(&d, server) else { return };
     let State::Held(timer) = l.state else { return };
+    if l.spare.is_none() && l.admission.out_of_descriptors == OutOfDescriptors::Shed {
+        l.spare = sys::spare();
+    }
     if listen_again(l, &mut d) {
         l.state = State::Listening;
         layer.held -= 1;
@@ -761,7 +688,11 @@ pub(crate) fn shutdown(
     grace: Duration,
 ) -> Result<(), KeyError> {
     let connections = connections(cx, server);
-    close(cx, server)?;
+    let closed = close(cx, server);
+    // Closed before, it may still have connections to end.
+    if connections.is_empty() {
+        return closed;
+    }
     for key in connections {
         let (layer, mut d) = cx.parts::<Layer>();
         let now = as_nanos(d.clock());

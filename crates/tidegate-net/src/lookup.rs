@@ -9,10 +9,13 @@ use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+#[cfg(feature = "lookup")]
+use tidegate_loop::WorkError;
 use tidegate_loop::{AsCx, Cx};
 
 use crate::connect;
 use crate::key::SocketKey;
+#[cfg(feature = "lookup")]
 use crate::layer::Layer;
 
 /// Why a name has no address.
@@ -62,6 +65,7 @@ impl From<LookupFault> for io::Error {
     }
 }
 
+#[cfg(feature = "lookup")]
 type Found = io::Result<Vec<IpAddr>>;
 
 type Lookup = dyn Fn(&mut Cx<'_>, &str, LookupAnswer);
@@ -92,15 +96,17 @@ pub struct LookupAnswer(pub(crate) SocketKey);
 
 impl LookupAnswer {
     /// The addresses, in the order in which to try them. Nothing happens if nobody waits
-    /// any more.
+    /// any more, or in another loop than that of the connection.
     pub fn give(self, cx: &mut impl AsCx, found: io::Result<Vec<IpAddr>>) {
-        connect::looked_up(&mut cx.as_cx(), self.0, &found);
+        connect::looked_up(&mut cx.as_cx(), self.0, found);
     }
 }
 
 /// Who waits for a name that is being looked up.
+#[cfg(feature = "lookup")]
 pub(crate) struct Waiting {
     pub(crate) host: String,
+    pub(crate) ticket: u64,
     pub(crate) sockets: Vec<SocketKey>,
 }
 
@@ -112,13 +118,21 @@ pub(crate) fn start(cx: &mut Cx<'_>, host: &str, socket: SocketKey) -> io::Resul
         waiting.sockets.push(socket);
         return Ok(());
     }
-    let (name, asked) = (host.to_owned(), host.to_owned());
-    let done = move |cx: &mut Cx<'_>, found: Result<Found, tidegate_loop::WorkError>| {
-        let found = found.unwrap_or_else(|e| Err(io::Error::other(e)));
+    let ticket = layer.lookup_tickets;
+    layer.lookup_tickets += 1;
+    let asked = host.to_owned();
+    let done = move |cx: &mut Cx<'_>, found: Result<Found, WorkError>| {
         let lookups = &mut cx.parts::<Layer>().0.lookups;
-        let Some(at) = lookups.iter().position(|w| w.host == name) else { return };
-        for socket in lookups.swap_remove(at).sockets {
-            connect::looked_up(cx, socket, &found);
+        let Some(at) = lookups.iter().position(|w| w.ticket == ticket) else { return };
+        let Waiting { host, sockets, .. } = lookups.swap_remove(at);
+        let found = match found {
+            // By `close_all`: whoever asked since then did not mean to be cancelled.
+            Err(WorkError::Cancelled) => return again(cx, &host, sockets),
+            Ok(found) => found,
+            Err(e) => Err(io::Error::other(e)),
+        };
+        for socket in sockets {
+            connect::looked_up(cx, socket, copy(&found));
         }
     };
     let work = cx.slow_work(move || resolve(&asked), done);
@@ -126,7 +140,7 @@ pub(crate) fn start(cx: &mut Cx<'_>, host: &str, socket: SocketKey) -> io::Resul
     // Whoever waits keeps the loop alive.
     let _ = cx.set_ref(work, false);
     let lookups = &mut cx.parts::<Layer>().0.lookups;
-    lookups.push(Waiting { host: host.to_owned(), sockets: vec![socket] });
+    lookups.push(Waiting { host: host.to_owned(), ticket, sockets: vec![socket] });
     Ok(())
 }
 
@@ -134,6 +148,31 @@ pub(crate) fn start(cx: &mut Cx<'_>, host: &str, socket: SocketKey) -> io::Resul
 pub(crate) fn start(_: &mut Cx<'_>, host: &str, _: SocketKey) -> io::Result<()> {
     let text = format!("{host:?} is a name, and the feature \"lookup\" is off: give an address");
     Err(io::Error::new(io::ErrorKind::Unsupported, text))
+}
+
+/// A lookup that was cancelled begins anew for those who still wait.
+#[cfg(feature = "lookup")]
+fn again(cx: &mut Cx<'_>, host: &str, sockets: Vec<SocketKey>) {
+    for socket in sockets {
+        if connect::waits_for_lookup(cx, socket) {
+            if let Err(e) = start(cx, host, socket) {
+                connect::looked_up(cx, socket, Err(e));
+            }
+        }
+    }
+}
+
+/// The answer for one of those who wait.
+#[cfg(feature = "lookup")]
+fn copy(found: &Found) -> Found {
+    match found {
+        Ok(ips) => Ok(ips.clone()),
+        Err(e) => Err(match (e.raw_os_error(), e.get_ref().and_then(|e| e.downcast_ref())) {
+            (Some(code), _) => io::Error::from_raw_os_error(code),
+            (None, Some(fault)) => LookupFault::clone(fault).into(),
+            (None, None) => io::Error::new(e.kind(), e.to_string()),
+        }),
+    }
 }
 
 /// Asks the system. Blocks.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -26,9 +26,19 @@ pub(crate) enum At {
     /// Every interface: `::` for both families, or `0.0.0.0`.
     Port(u16),
     /// One that listens already.
-    Adopted(Arc<TcpListener>),
+    Adopted(Adopted),
     /// A Unix domain socket.
     Unix(PathBuf),
+}
+
+/// A listener that is to be taken over, once.
+#[derive(Clone, Debug)]
+pub(crate) struct Adopted(Arc<Mutex<Option<TcpListener>>>);
+
+impl Adopted {
+    pub(crate) fn take(&self) -> Option<TcpListener> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// How to listen. A text (`"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`,
@@ -513,7 +523,7 @@ from! {
 /// come before `listen` do not apply. Cloned options cannot be used twice.
 impl From<TcpListener> for ListenOptions {
     fn from(listener: TcpListener) -> ListenOptions {
-        ListenOptions::at(At::Adopted(Arc::new(listener)))
+        ListenOptions::at(At::Adopted(Adopted(Arc::new(Mutex::new(Some(listener))))))
     }
 }
 
@@ -545,10 +555,7 @@ impl At {
             At::Addr(a) => Ok(Target::Addr(*a)),
             At::Port(p) => Ok(Target::AnyHost(*p)),
             At::Unix(path) => Ok(Target::Path(path.clone())),
-            At::Adopted(listener) => match listener.local_addr() {
-                Ok(addr) => Ok(Target::Addr(addr)),
-                Err(_) => Ok(Target::AnyHost(0)),
-            },
+            At::Adopted(_) => Ok(Target::AnyHost(0)),
             At::Text(s) => parse(s).map_err(|fault| AddressError { input: s.clone(), fault }),
         }
     }

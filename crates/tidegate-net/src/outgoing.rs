@@ -137,7 +137,7 @@ impl Socket {
     fn wrote(&mut self, d: &Driver<'_>, bytes: usize) {
         if bytes > 0 {
             self.bytes_written += bytes as u64;
-            self.clocks.active = as_nanos(d.now());
+            self.clocks.touch(as_nanos(d.now()));
         }
     }
 

@@ -35,7 +35,7 @@ use crate::listener;
 use crate::net::Net;
 use crate::options::StreamOptions;
 use crate::socket_cx::SocketCx;
-use crate::timeout::{self, Clocks, Timeout, as_nanos};
+use crate::timeout::{self, Clocks, Due, Timeout, as_nanos};
 use crate::wire::Wire;
 
 pub(crate) static SOCKET: Kind = Kind {
@@ -130,7 +130,12 @@ impl Socket {
             duplex: Duplex::new(write, options.allow_half_open),
             server: None,
             remote: None,
-            since: as_nanos(if life == Life::Connecting { d.clock() } else { d.now() }),
+            // A deadline must not be early; else the time of the poll will do.
+            since: as_nanos(if options.deadlines.has_any() || life == Life::Connecting {
+                d.clock()
+            } else {
+                d.now()
+            }),
             bytes_read: 0,
             bytes_written: 0,
             clocks: Clocks::default(),
@@ -377,7 +382,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(d);
         if lingers && !s.duplex.read.wants_read() && s.duplex.read != ReadState::Ended {
             // The peer's end, seen from a pause.
-            s.clocks.active = as_nanos(d.now());
+            s.clocks.side_ended(as_nanos(d.now()));
         }
         told
     });
@@ -486,7 +491,7 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
                     driver.emit(|| NetEvent::FirstByte { socket: key, remote: s.remote, bytes: n });
                 }
                 s.bytes_read += n as u64;
-                s.clocks.active = as_nanos(driver.now());
+                s.clocks.touch(as_nanos(driver.now()));
                 let more = driver.bits(key.0).has(Bits::READABLE);
                 match s.wire {
                     Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
@@ -544,7 +549,7 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
         return s.destroy(&mut driver, Reason::Failed(first));
     }
     s.duplex.read.eof();
-    s.clocks.active = as_nanos(driver.now());
+    s.clocks.side_ended(as_nanos(driver.now()));
     let pipe = s.pipes().and_then(|p| p.into);
     driver.emit(|| NetEvent::End { socket: key, remote: s.remote });
     let handler = s.handler.take();
@@ -572,7 +577,7 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
             Some(Effect::Finish) => {
                 driver.emit(|| NetEvent::Finish { socket: key, remote });
-                s.clocks.active = as_nanos(driver.now());
+                s.clocks.side_ended(as_nanos(driver.now()));
                 let (handler, lingers) = (s.handler.take(), s.clocks.has_linger());
                 call_only(d, key, handler, |h, s| h.on_finish(s));
                 if lingers {
@@ -592,12 +597,13 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                     call(d, key, |h, s| h.on_shutdown(s));
                     continue;
                 }
-                match timeout::take_due(s) {
-                    Some(Timeout::Idle) if s.duplex.is_open() => {
+                match timeout::take_due(s, &driver) {
+                    Some(Due::NotYet) => timeout::arm(&mut d.cx(), key),
+                    Some(Due::Now(Timeout::Idle)) if s.duplex.is_open() => {
                         call(d, key, |h, s| h.on_timeout(s));
                         timeout::arm(&mut d.cx(), key);
                     }
-                    Some(which) => {
+                    Some(Due::Now(which)) => {
                         let reason = timeout::reason(s, &driver, which);
                         s.destroy(&mut driver, reason);
                     }

@@ -410,7 +410,8 @@ impl<'a> SocketCx<'a> {
 
     /// The type of service of what is sent (`IP_TOS`, `IPV6_TCLASS`).
     pub fn set_tos(&mut self, tos: u8) -> io::Result<()> {
-        let v6 = self.peer_addr().is_some_and(|a| a.is_ipv6());
+        // An IPv4 peer of a server for both families has a mapped address.
+        let v6 = self.peer_addr().is_some_and(|a| a.ip().to_canonical().is_ipv6());
         self.socket_option(|socket| sys::set_tos(&socket, v6, tos))
     }
 

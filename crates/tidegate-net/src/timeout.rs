@@ -6,10 +6,10 @@
 //!
 //! | deadline | counts from | when it passes |
 //! |---|---|---|
-//! | connect | `connect` | closed |
-//! | idle | the last byte, either way | one more read is tried; then `on_timeout` |
+//! | connect | `connect` | the kernel is asked once more; then closed |
+//! | idle | the last byte, either way | the kernel is asked once more; then `on_timeout` |
 //! | lifetime | accepted or connected | closed |
-//! | linger | an end of either side, and the last byte after it | one more read is tried; then closed |
+//! | linger | an end of either side, and the last byte after it | the kernel is asked once more; then closed |
 //!
 //! None of them keeps a loop alive.
 #![forbid(unsafe_code)]
@@ -19,8 +19,9 @@ use std::collections::BinaryHeap;
 use std::fmt;
 use std::time::Duration;
 
-use tidegate_loop::{Bits, Cx, TimerKey};
+use tidegate_loop::{Bits, Cx, Driver, TimerKey};
 
+use crate::connect;
 use crate::error::{Reason, Stage};
 use crate::key::SocketKey;
 use crate::layer::Layer;
@@ -65,10 +66,17 @@ pub(crate) struct Deadlines {
     pub(crate) linger: u32,
 }
 
-/// Whole milliseconds, rounded up: a deadline is never early.
+impl Deadlines {
+    pub(crate) fn has_any(&self) -> bool {
+        self.idle != 0 || self.lifetime != 0 || self.linger != 0
+    }
+}
+
+/// Whole milliseconds, rounded up: a deadline is never early. More than fits, 49 days, is
+/// never.
 pub(crate) fn millis(d: Duration) -> u32 {
     let up = d.as_nanos().div_ceil(1_000_000);
-    u32::try_from(up).unwrap_or(u32::MAX)
+    u32::try_from(up).unwrap_or(0)
 }
 
 /// What a connection knows of its deadlines. Times are nanoseconds of the loop's.
@@ -78,12 +86,16 @@ pub(crate) struct Clocks {
     linger: u32,
     /// The end of the connect, and then of the lifetime; 0 for none.
     until: u64,
-    /// When a byte moved last.
-    pub(crate) active: u64,
+    /// When a byte moved last, or the idle timeout was set.
+    active: u64,
+    /// When a side ended.
+    ended: u64,
     /// What its live entry says; 0 for none.
     armed: u64,
-    /// The idle deadline was told at this activity, and is not told again before the next.
-    told: u64,
+    /// The idle deadline was told, and no byte has moved since.
+    told: bool,
+    /// Its server shuts down: the end of the lifetime only comes nearer.
+    grace: bool,
     expiry: Expiry,
 }
 
@@ -102,14 +114,26 @@ impl Clocks {
     pub(crate) fn start(&mut self, deadlines: Deadlines, now: u64) {
         self.idle = deadlines.idle;
         self.linger = deadlines.linger;
-        self.active = now;
+        self.touch(now);
         self.set_until(deadlines.lifetime, now);
+    }
+
+    /// A byte moved.
+    #[inline]
+    pub(crate) fn touch(&mut self, now: u64) {
+        self.active = now;
+        self.told = false;
+    }
+
+    /// A side has ended.
+    pub(crate) fn side_ended(&mut self, now: u64) {
+        self.ended = now;
     }
 
     pub(crate) fn set_idle(&mut self, idle: Duration, now: u64) {
         self.idle = millis(idle);
-        self.active = now;
-        self.told = 0;
+        self.touch(now);
+        self.expiry = Expiry::Waiting;
     }
 
     pub(crate) fn set_linger(&mut self, linger: Duration) {
@@ -117,7 +141,13 @@ impl Clocks {
     }
 
     pub(crate) fn set_until(&mut self, after: u32, now: u64) {
-        self.until = if after == 0 { 0 } else { now.saturating_add(nanos(after)) };
+        let until = if after == 0 { 0 } else { now.saturating_add(nanos(after)) };
+        if !self.grace {
+            self.until = until;
+        } else if until != 0 {
+            self.until = self.until.min(until);
+        }
+        self.expiry = Expiry::Waiting;
     }
 
     /// The lifetime ends then, if not before.
@@ -125,6 +155,7 @@ impl Clocks {
         if self.until == 0 || self.until > at {
             self.until = at;
         }
+        self.grace = true;
     }
 
     pub(crate) fn is_due(&self) -> bool {
@@ -141,12 +172,26 @@ impl Clocks {
 
     /// The next deadline, if any, and which it is.
     fn next(&self, life: Life, half_closed: bool) -> Option<(u64, Timeout)> {
-        let after = |ms: u32| (ms != 0).then(|| self.active.saturating_add(nanos(ms)));
+        let after = |from: u64, ms: u32| (ms != 0).then(|| from.saturating_add(nanos(ms)));
         let hard = if life == Life::Connecting { Timeout::Connect } else { Timeout::Lifetime };
         let until = (self.until != 0).then_some((self.until, hard));
-        let idle = after(self.idle).filter(|_| life == Life::Open).map(|t| (t, Timeout::Idle));
-        let linger = after(self.linger).filter(|_| half_closed).map(|t| (t, Timeout::Linger));
+        let idles = life == Life::Open && !self.told;
+        let idle = after(self.active, self.idle).filter(|_| idles).map(|t| (t, Timeout::Idle));
+        let since = self.active.max(self.ended);
+        let linger = after(since, self.linger).filter(|_| half_closed);
+        let linger = linger.map(|t| (t, Timeout::Linger));
         [until, linger, idle].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+}
+
+impl Clocks {
+    /// When to look again: at the next deadline; and if idleness was told, after as long
+    /// again, since only then bytes can have made the next.
+    fn look_at(&self, life: Life, half_closed: bool, now: u64) -> Option<u64> {
+        let again = self.told && self.idle != 0 && life == Life::Open;
+        let again = again.then(|| now.saturating_add(nanos(self.idle)));
+        let next = self.next(life, half_closed).map(|(at, _)| at);
+        next.into_iter().chain(again).min()
     }
 }
 
@@ -174,8 +219,8 @@ pub(crate) fn as_nanos(d: Duration) -> u64 {
 pub(crate) fn arm(cx: &mut Cx<'_>, key: SocketKey) {
     let (layer, d) = cx.parts::<Layer>();
     let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
-    let half_closed = s.is_half_closed(&d);
-    let Some((at, _)) = s.clocks.next(s.life, half_closed) else { return };
+    let (half_closed, now) = (s.is_half_closed(&d), as_nanos(d.now()));
+    let Some(at) = s.clocks.look_at(s.life, half_closed, now) else { return };
     push(cx, key, at);
 }
 
@@ -187,6 +232,12 @@ fn push(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
     }
     s.clocks.armed = at;
     layer.deadlines.heap.push(Reverse((at, key)));
+    // Entries of connections that are over, or have a sooner one, must not pile up.
+    if layer.deadlines.heap.len() > 2 * layer.sockets.len() + 64 {
+        let live = layer.sockets.iter().map(|(_, s)| (s.clocks.armed, s.key));
+        let live = live.filter(|(armed, _)| *armed != 0).map(Reverse).collect();
+        layer.deadlines.heap = live;
+    }
     start_timer(cx);
 }
 
@@ -195,11 +246,13 @@ fn start_timer(cx: &mut Cx<'_>) {
     let (layer, d) = cx.parts::<Layer>();
     let Some(Reverse((first, _))) = layer.deadlines.heap.peek() else { return };
     let first = *first;
-    let running = layer.deadlines.timer;
+    let (running, clock) = (layer.deadlines.timer, as_nanos(d.clock()));
+    // `close_all` closes this timer, too.
+    let running = running.filter(|(timer, _)| cx.is_open(*timer));
     if running.is_some_and(|(_, at)| at <= first) {
         return;
     }
-    let after = Duration::from_nanos(first.saturating_sub(as_nanos(d.clock())));
+    let after = Duration::from_nanos(first.saturating_sub(clock));
     if let Some((timer, _)) = running {
         let _ = cx.timer_stop(timer);
     }
@@ -234,20 +287,24 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
     }
     s.clocks.armed = 0;
     let half_closed = s.is_half_closed(&d);
-    let Some((at, which)) = s.clocks.next(s.life, half_closed) else { return };
-    let told = which == Timeout::Idle && s.clocks.told == s.clocks.active;
-    if at > now || told {
+    let due = s.clocks.next(s.life, half_closed).filter(|(at, _)| *at <= now);
+    let Some((_, which)) = due else {
         s.clocks.expiry = Expiry::Waiting;
-        let again = if told { now.saturating_add(nanos(s.clocks.idle)) } else { at };
-        return push(cx, key, again);
-    }
-    let soft = matches!(which, Timeout::Idle | Timeout::Linger);
-    if soft && s.duplex.read.wants_read() && s.clocks.expiry == Expiry::Waiting {
-        // The loop may be late: what waits in the kernel is read before it is called idle.
+        if let Some(at) = s.clocks.look_at(s.life, half_closed, now) {
+            push(cx, key, at);
+        }
+        return;
+    };
+    let reads = s.life == Life::Open && s.duplex.read.wants_read();
+    let soft = which == Timeout::Connect || which != Timeout::Lifetime && reads;
+    if soft && s.clocks.expiry == Expiry::Waiting {
+        // The loop may be late: the kernel is asked before it is called silent.
         s.clocks.expiry = Expiry::Probing;
-        d.assume(key.into(), Bits::READABLE);
-        d.queue(key.into());
-        return push(cx, key, now);
+        if reads {
+            d.assume(key.into(), Bits::READABLE);
+            d.queue(key.into());
+        }
+        return push(cx, key, now.saturating_add(1));
     }
     s.clocks.expiry = Expiry::Due(which);
     d.pend(key.into());
@@ -255,17 +312,29 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
 
 /// What is due for this connection, once. An idle one is to be told, unless it has closed by
 /// then; the others are its end.
-pub(crate) fn take_due(s: &mut Socket) -> Option<Timeout> {
-    let Expiry::Due(which) = s.clocks.expiry else { return None };
+pub(crate) fn take_due(s: &mut Socket, d: &Driver<'_>) -> Option<Due> {
+    let Expiry::Due(_) = s.clocks.expiry else { return None };
     s.clocks.expiry = Expiry::Waiting;
+    let now = as_nanos(d.now());
+    let half_closed = s.is_half_closed(d);
+    // Bytes may have moved since, or it was taken back.
+    let due = s.clocks.next(s.life, half_closed).filter(|(at, _)| *at <= now);
+    let Some((_, which)) = due else { return Some(Due::NotYet) };
     if which == Timeout::Idle {
-        s.clocks.told = s.clocks.active;
+        s.clocks.told = true;
     }
-    Some(which)
+    Some(Due::Now(which))
+}
+
+/// What came of a deadline.
+pub(crate) enum Due {
+    NotYet,
+    Now(Timeout),
 }
 
 /// The end of a connection by a deadline.
-pub(crate) fn reason(s: &Socket, d: &tidegate_loop::Driver<'_>, which: Timeout) -> Reason {
+pub(crate) fn reason(s: &mut Socket, d: &Driver<'_>, which: Timeout) -> Reason {
+    connect::give_up_on_running(s, d);
     let stage = if which == Timeout::Connect { Stage::Connect } else { Stage::Open };
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, which);
     Reason::TimedOut(which, s.error(stage, source, d))

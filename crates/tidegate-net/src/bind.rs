@@ -1,0 +1,115 @@
+//! Opening a listening socket, with its options in the kernel's order: create, options, bind,
+//! listen. Or taking over one that is there.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use mio::net::TcpListener;
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
+
+use crate::error::{ListenError, NetError, Stage};
+use crate::options::{Adopted, At, ListenOptions, Target};
+use crate::sys::{self, ListenSocket};
+use crate::unix::Endpoint;
+
+/// A socket that listens as the options say: on the first of the addresses that will have it.
+pub(crate) fn first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint), ListenError> {
+    match &options.at {
+        At::Unix(path) => return bind_path(path, options).map_err(ListenError::Failed),
+        At::Adopted(listener) => {
+            return adopt(listener, options).and_then(address).map_err(ListenError::Failed);
+        }
+        _ => {}
+    }
+    let target = options.at.target().map_err(ListenError::Address)?;
+    let lookup = |e| ListenError::Failed(NetError::new(Stage::Lookup, e));
+    let candidates = target.candidates().map_err(lookup)?;
+    let mut first = None;
+    for addr in candidates {
+        match bind(addr, options, &target) {
+            Ok(socket) => return address(socket).map_err(ListenError::Failed),
+            Err(e) => {
+                // Without a host: no IPv6 here, so IPv4 it is.
+                let next = matches!(target, Target::AnyHost(_)) && e.kind() != ErrorKind::AddrInUse;
+                first.get_or_insert(e);
+                if !next {
+                    break;
+                }
+            }
+        }
+    }
+    let e = first.unwrap_or_else(|| NetError::new(Stage::Lookup, ErrorKind::NotFound.into()));
+    Err(ListenError::Failed(e))
+}
+
+fn bind_path(path: &Path, options: &ListenOptions) -> Result<(ListenSocket, Endpoint), NetError> {
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    let local = Endpoint::Path(path.to_owned());
+    match sys::unix_listen(path, backlog, options.mode) {
+        Ok(socket) => Ok((socket, local)),
+        Err((stage, e)) => Err(NetError::new(stage, e).tried(Some(local.to_string()), Vec::new())),
+    }
+}
+
+/// Where it listens: the port that the system chose.
+fn address(socket: TcpListener) -> Result<(ListenSocket, Endpoint), NetError> {
+    let local = socket.local_addr().map_err(|e| NetError::new(Stage::Listen, e))?;
+    Ok((ListenSocket::Tcp(socket), Endpoint::Ip(local)))
+}
+
+/// A listener that is there already: it goes over to the server. What the kernel sets per
+/// connection holds from here on.
+fn adopt(listener: &Adopted, options: &ListenOptions) -> Result<TcpListener, NetError> {
+    let failed = |local| move |e| NetError::new(Stage::Listen, e).at(local, None);
+    let used = || io::Error::new(ErrorKind::InvalidInput, "these options were used before");
+    let listener = listener.take().ok_or_else(used).map_err(failed(None))?;
+    let local = listener.local_addr().ok();
+    listener.set_nonblocking(true).map_err(failed(local))?;
+    if sys::ACCEPTED_INHERIT {
+        options.stream.apply(SockRef::from(&listener)).map_err(failed(local))?;
+    }
+    Ok(TcpListener::from_std(listener))
+}
+
+/// create -> options -> bind -> listen, the order the kernel wants.
+fn bind(
+    addr: SocketAddr,
+    options: &ListenOptions,
+    target: &Target,
+) -> Result<TcpListener, NetError> {
+    let at = |stage| move |e: io::Error| NetError::new(stage, e).at(Some(addr), None);
+    let domain = Domain::for_address(addr);
+    let socket =
+        RawSocket::new(domain, Type::STREAM, Some(Protocol::TCP)).map_err(at(Stage::Bind))?;
+    let prepare = || -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        sys::reuse_address(&socket)?;
+        if options.reuse_port {
+            sys::reuse_port(&socket)?;
+        }
+        match options.ipv6_only {
+            Some(_) if addr.is_ipv4() => {
+                let text = "ipv6_only is for IPv6 addresses";
+                return Err(io::Error::new(ErrorKind::InvalidInput, text));
+            }
+            Some(only) => socket.set_only_v6(only)?,
+            None if addr.is_ipv6() && matches!(target, Target::AnyHost(_)) => {
+                socket.set_only_v6(false)?;
+            }
+            None => {}
+        }
+        if sys::ACCEPTED_INHERIT {
+            options.stream.apply(SockRef::from(&socket))?;
+        }
+        if let Some(at_most) = options.defer_accept {
+            sys::defer_accept(&socket, at_most)?;
+        }
+        socket.bind(&addr.into())
+    };
+    prepare().map_err(at(Stage::Bind))?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    socket.listen(backlog).map_err(at(Stage::Listen))?;
+    Ok(TcpListener::from_std(socket.into()))
+}
