@@ -207,6 +207,29 @@ fn ends_that_are_no_operations() {
     lp.run().unwrap();
     assert!(said.lines()[0].contains("buffered_limit is 1000"), "{:?}", said.lines());
 
+    // One end of a pipe breaks: the other is closed, and says why.
+    let c = close(|lp, on| {
+        let key = lp.connect(at, on);
+        struct Quiet;
+        impl tidegate::stream::Source for Quiet {
+            fn read(
+                &mut self,
+                _: &mut tidegate::stream::ReadableCx<'_>,
+            ) -> Result<(), tidegate::stream::BoxError> {
+                Ok(())
+            }
+        }
+        let from = lp.open_readable(Default::default(), Quiet, ()).unwrap();
+        lp.pipe(from, key, |_, result| {
+            assert_eq!(result.unwrap_err().to_string(), "the pipe's source failed: no disk");
+        })
+        .unwrap();
+        lp.readable(from).fail("no disk");
+        Some(key)
+    });
+    assert_eq!(c.to_string(), "its pipe broke: the other end failed: no disk");
+    assert!(c.piped && c.reason.is_error());
+
     let c = close(|lp, on| {
         let key = lp.connect(at, on);
         lp.socket(key).destroy();
@@ -236,6 +259,7 @@ fn servers() {
 
     let overload = Overload::Shed { connections: 2 };
     assert!(overload.to_string().ends_with("raise the limit of open files"));
+    assert!(Overload::Held.to_string().starts_with("connections wait: no descriptor or memory"));
     let dropped = Overload::MaxConnections { peer: Some(taken), dropped: 3 }.to_string();
     assert_eq!(dropped, format!("{taken} was closed: max_connections are open (3 dropped so far)"));
     assert!(RuleError::Prefix.to_string().contains("at most 32 bits"));

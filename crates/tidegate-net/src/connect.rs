@@ -120,9 +120,9 @@ pub(crate) fn start(
     }));
     let s = entry.insert(s);
     match target {
-        Ok(Target::Addr(addr)) => begin(cx, key, [addr.ip()], addr.port(), Some(addr)),
+        Ok(Target::Addr(addr)) => begin(cx, key, [addr]),
         Ok(Target::Path(path)) => to_path(cx, key, &path),
-        Ok(Target::AnyHost(port)) => begin(cx, key, [Ipv4Addr::LOCALHOST.into()], port, None),
+        Ok(Target::AnyHost(port)) => begin(cx, key, [(Ipv4Addr::LOCALHOST, port).into()]),
         Ok(Target::Name(host, port)) => look_up(cx, key, host, port),
         Err(e) => s.fail(&mut d, Stage::Lookup, e.into()),
     }
@@ -238,18 +238,21 @@ pub(crate) fn waits_for_lookup(cx: &mut Cx<'_>, key: SocketKey) -> bool {
 }
 
 /// The answer of a lookup, for one who may wait for it.
-pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<IpAddr>>) {
+pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<SocketAddr>>) {
     let (layer, mut d) = cx.parts::<Layer>();
     let socket = layer.socket(&d, key).filter(|s| is_before_attempts(s));
     let Some(s) = socket else { return d.bury(found) };
     let Some(c) = s.connecting.as_ref() else { return };
     let (family, port) = (c.options.family, c.port);
     let error = match found {
-        Ok(ips) => {
-            let ips: Vec<IpAddr> = ips.iter().copied().filter(|ip| family.has(*ip)).collect();
-            d.emit(|| NetEvent::LookedUp { socket: key, addresses: ips.clone() });
-            if !ips.is_empty() {
-                return begin(cx, key, ips, port, None);
+        Ok(mut found) => {
+            found.retain(|addr| family.has(addr.ip()));
+            // With its scope, if it is link-local.
+            found.iter_mut().for_each(|addr| addr.set_port(port));
+            let addresses = || found.iter().map(SocketAddr::ip).collect();
+            d.emit(|| NetEvent::LookedUp { socket: key, addresses: addresses() });
+            if !found.is_empty() {
+                return begin(cx, key, found);
             }
             LookupFault::NotFound.into()
         }
@@ -258,20 +261,10 @@ pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<I
     s.fail(&mut d, Stage::Lookup, error);
 }
 
-fn begin(
-    cx: &mut Cx<'_>,
-    key: SocketKey,
-    ips: impl IntoIterator<Item = IpAddr>,
-    port: u16,
-    exact: Option<SocketAddr>,
-) {
+fn begin(cx: &mut Cx<'_>, key: SocketKey, found: impl IntoIterator<Item = SocketAddr>) {
     let (layer, d) = cx.parts::<Layer>();
     let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) else { return };
-    c.waiting = race::order(ips).into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    if let Some(exact) = exact {
-        // With its scope, if it is link-local.
-        c.waiting = VecDeque::from([exact]);
-    }
+    c.waiting = race::order(found);
     next(cx, key);
 }
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 #[cfg(feature = "lookup")]
@@ -66,7 +66,7 @@ impl From<LookupFault> for io::Error {
 }
 
 #[cfg(feature = "lookup")]
-type Found = io::Result<Vec<IpAddr>>;
+type Found = io::Result<Vec<SocketAddr>>;
 
 type Lookup = dyn Fn(&mut Cx<'_>, &str, LookupAnswer);
 
@@ -98,6 +98,8 @@ impl LookupAnswer {
     /// The addresses, in the order in which to try them. Nothing happens if nobody waits
     /// any more, or in another loop than that of the connection.
     pub fn give(self, cx: &mut impl AsCx, found: io::Result<Vec<IpAddr>>) {
+        let port_to_come = |ip| SocketAddr::new(ip, 0);
+        let found = found.map(|ips| ips.into_iter().map(port_to_come).collect());
         connect::looked_up(&mut cx.as_cx(), self.0, found);
     }
 }
@@ -166,7 +168,7 @@ fn again(cx: &mut Cx<'_>, host: &str, sockets: Vec<SocketKey>) {
 #[cfg(feature = "lookup")]
 fn copy(found: &Found) -> Found {
     match found {
-        Ok(ips) => Ok(ips.clone()),
+        Ok(found) => Ok(found.clone()),
         Err(e) => Err(match (e.raw_os_error(), e.get_ref().and_then(|e| e.downcast_ref())) {
             (Some(code), _) => io::Error::from_raw_os_error(code),
             (None, Some(fault)) => LookupFault::clone(fault).into(),
@@ -182,16 +184,7 @@ fn resolve(host: &str) -> Found {
 
     let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
     match getaddrinfo(Some(host), None, Some(hints)) {
-        Ok(found) => {
-            let mut ips = Vec::new();
-            for info in found {
-                let ip = info?.sockaddr.ip();
-                if !ips.contains(&ip) {
-                    ips.push(ip);
-                }
-            }
-            Ok(ips)
-        }
+        Ok(found) => found.map(|info| info.map(|info| info.sockaddr)).collect(),
         Err(e) => Err(match e.kind() {
             LookupErrorKind::NoName | LookupErrorKind::NoData => LookupFault::NotFound.into(),
             LookupErrorKind::Again => LookupFault::TryAgain.into(),

@@ -6,17 +6,17 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 /// The addresses once each, families in turns.
-pub(crate) fn order(found: impl IntoIterator<Item = IpAddr>) -> VecDeque<IpAddr> {
+pub(crate) fn order(found: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
     let (mut first, mut second) = (VecDeque::new(), VecDeque::new());
-    for ip in found {
-        let leads: &VecDeque<IpAddr> = &first;
-        let same = leads.front().is_none_or(|f| f.is_ipv4() == ip.is_ipv4());
+    for addr in found {
+        let leads: &VecDeque<SocketAddr> = &first;
+        let same = leads.front().is_none_or(|f| f.is_ipv4() == addr.is_ipv4());
         let family = if same { &mut first } else { &mut second };
-        if !family.contains(&ip) {
-            family.push_back(ip);
+        if !family.contains(&addr) {
+            family.push_back(addr);
         }
     }
     let mut order = VecDeque::with_capacity(first.len() + second.len());
@@ -31,8 +31,9 @@ pub(crate) fn order(found: impl IntoIterator<Item = IpAddr>) -> VecDeque<IpAddr>
 mod tests {
     use super::*;
 
-    fn ips(text: &str) -> Vec<IpAddr> {
-        text.split_whitespace().map(|t| t.parse().unwrap()).collect()
+    fn ips(text: &str) -> Vec<SocketAddr> {
+        let ips = text.split_whitespace().map(|t| t.parse().unwrap());
+        ips.map(|ip| SocketAddr::new(ip, 80)).collect()
     }
 
     #[test]
