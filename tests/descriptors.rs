@@ -118,7 +118,11 @@ fn a_listener_that_fails_for_good_does_not_spin() {
         fn on_connection(&mut self, conn: Incoming<'_>) {
             conn.reject();
         }
-        fn on_error(&mut self, _: &mut Cx<'_>, _: ServerKey, _: tidegate::net::NetError) {
+        fn on_error(&mut self, _: &mut Cx<'_>, _: ServerKey, e: tidegate::net::NetError) {
+            assert_eq!((e.stage(), e.code()), (tidegate::net::Stage::Accept, Some("EINVAL")));
+            let text =
+                format!("accept on {} failed: invalid argument (EINVAL)", e.local().unwrap());
+            assert_eq!(e.to_string(), text);
             self.0.set(self.0.get() + 1);
         }
     }
