@@ -100,22 +100,32 @@ impl Hooks {
     }
 
     pub(crate) fn remove(&mut self, hook: Hook, start: u64) -> Option<HookFn> {
-        self.lists[hook as usize].entries.remove(&start)?.callback
+        let list = &mut self.lists[hook as usize];
+        let entry = list.entries.remove(&start)?;
+        if list.entries.is_empty() {
+            // Nothing is left of a batch, be it one that a panic interrupted.
+            (list.cursor, list.end) = (0, 0);
+        }
+        entry.callback
     }
 
     pub(crate) fn has_idle(&self) -> bool {
         !self.lists[Hook::Idle as usize].entries.is_empty()
     }
 
+    #[inline]
+    fn has_any(&self, hook: Hook) -> bool {
+        !self.lists[hook as usize].entries.is_empty()
+    }
+
     /// What is started up to here is the batch, unless one is still to be
-    /// finished. `false` if there is nothing to do.
-    fn open_batch(&mut self, hook: Hook) -> bool {
+    /// finished.
+    fn open_batch(&mut self, hook: Hook) {
         let list = &mut self.lists[hook as usize];
-        if list.entries.is_empty() || list.cursor >= list.end {
+        if list.cursor >= list.end {
             list.cursor = 0;
             list.end = self.starts;
         }
-        !list.entries.is_empty()
     }
 
     fn take(&mut self, hook: Hook) -> Option<(u64, Key, HookFn)> {
@@ -160,10 +170,16 @@ fn end(core: &mut Core, hook: Hook, key: Key, start: u64) {
     Driver { r: &mut core.reactor }.free(hook.kind(), key);
 }
 
+/// Most loops have none.
+#[inline]
 pub(crate) fn run(d: &mut Dispatch<'_>, hook: Hook) {
-    if !d.core.hooks.open_batch(hook) {
-        return;
+    if d.core.hooks.has_any(hook) {
+        run_batch(d, hook);
     }
+}
+
+fn run_batch(d: &mut Dispatch<'_>, hook: Hook) {
+    d.core.hooks.open_batch(hook);
     while let Some((start, key, callback)) = d.core.hooks.take(hook) {
         d.core.call(|core| {
             let d = &mut Dispatch { core };

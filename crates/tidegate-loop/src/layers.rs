@@ -1,21 +1,21 @@
 //! Where the layers above keep their own state: in the loop, found by type.
 #![forbid(unsafe_code)]
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 /// The state of the layers above, found by type. There are few, and the first
 /// is the one that is asked for all the time.
 #[derive(Default)]
-pub(crate) struct Layers(Vec<Box<dyn Any>>);
+pub(crate) struct Layers(Vec<(TypeId, Box<dyn Any>)>);
 
 impl Layers {
     #[inline]
     pub(crate) fn get<E: Any + Default>(&mut self) -> &mut E {
         let at = match self.0.first() {
-            Some(layer) if layer.is::<E>() => 0,
+            Some((layer, _)) if *layer == TypeId::of::<E>() => 0,
             _ => self.find::<E>(),
         };
-        match self.0[at].downcast_mut() {
+        match self.0[at].1.downcast_mut() {
             Some(layer) => layer,
             None => unreachable!("a layer is found by its type"),
         }
@@ -23,8 +23,8 @@ impl Layers {
 
     #[cold]
     fn find<E: Any + Default>(&mut self) -> usize {
-        self.0.iter().position(|layer| layer.is::<E>()).unwrap_or_else(|| {
-            self.0.push(Box::new(E::default()));
+        self.0.iter().position(|(layer, _)| *layer == TypeId::of::<E>()).unwrap_or_else(|| {
+            self.0.push((TypeId::of::<E>(), Box::new(E::default())));
             self.0.len() - 1
         })
     }
