@@ -193,6 +193,33 @@ fn libuv_03_loop_alive() {
     assert!(!lp.is_alive());
 }
 
+/// A post that comes while the loop changes what it watches is not lost. (mio's poll(2)
+/// swallows such a wake-up.)
+#[test]
+fn posts_meet_registrations() {
+    let mut lp = guarded();
+    lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
+    let nobody = closed_port();
+    let remote = lp.as_cx().remote();
+    let poster = std::thread::spawn(move || {
+        let (say, hear) = std::sync::mpsc::channel();
+        for _ in 0..3_000 {
+            let say = say.clone();
+            let post = move |cx: &mut Cx<'_>| {
+                say.send(()).unwrap();
+                // The next post meets this.
+                let key = cx.connect(nobody, On::new().close(|_, _| {}));
+                cx.socket(key).destroy();
+            };
+            remote.post(post).map_err(|_| ()).unwrap();
+            hear.recv_timeout(DEADLINE / 2).expect("the post ran");
+        }
+        remote.post(|cx| cx.stop()).map_err(|_| ()).unwrap();
+    });
+    lp.run().unwrap();
+    poster.join().unwrap();
+}
+
 #[test]
 fn posts_run_in_order_and_fail_when_they_cannot() {
     let mut lp = guard(Loop::builder().inbox_limit(3).build().unwrap());

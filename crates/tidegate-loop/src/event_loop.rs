@@ -108,6 +108,7 @@ impl Loop {
                 works: crate::work::Works::new(&limits),
                 ticks: Ticks::default(),
                 inbox: VecDeque::new(),
+                inbox_key,
                 remote,
                 stop: false,
                 next: 0,

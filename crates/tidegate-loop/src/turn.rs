@@ -136,6 +136,7 @@ pub(crate) struct Core {
     pub(crate) works: Works,
     pub(crate) ticks: Ticks,
     pub(crate) inbox: VecDeque<Post>,
+    pub(crate) inbox_key: Key,
     pub(crate) remote: Remote,
     pub(crate) stop: bool,
     /// The next phase, a place in `TURN`.
@@ -223,6 +224,10 @@ impl Core {
             Phase::Idle => hooks::run(&mut Dispatch { core: self }, Hook::Idle),
             Phase::Prepare => hooks::run(&mut Dispatch { core: self }, Hook::Prepare),
             Phase::Poll => {
+                // mio's poll(2) forgets a wake-up that meets a registration of this thread.
+                if self.remote.is_woken() {
+                    Driver { r: &mut self.reactor }.queue(self.inbox_key);
+                }
                 let before = self.reactor.recent();
                 let timeout = self.timeout(mode, before);
                 self.reactor.poll(timeout, before)?;
