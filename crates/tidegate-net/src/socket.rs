@@ -270,6 +270,16 @@ impl Socket {
         }
     }
 
+    /// Nothing is under way, and no deadline hangs on an end.
+    #[inline]
+    fn is_quiet(&self) -> bool {
+        self.duplex.is_quiet()
+            && !self.busy
+            && !self.shutting_down
+            && !self.clocks.is_due()
+            && !self.clocks.has_linger()
+    }
+
     /// After a dispatch: whoever could go on is queued, and a new connection
     /// that cannot is registered.
     fn rest(&mut self, d: &mut Driver<'_>) {
@@ -362,6 +372,12 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     }
     let mut lingers = false;
     let (layer, mut driver) = d.parts::<Layer>();
+    if let Some(s) = layer.socket(&driver, key) {
+        // The ordinary end of an echo.
+        if s.is_quiet() {
+            return s.rest(&mut driver);
+        }
+    }
     let told = layer.with(&mut driver, key, |s, d, shared| {
         // A pipe that writes to it says when it ends.
         let piped = s.pipes().and_then(|p| p.from).is_some_and(|p| d.check(p.into()).is_ok());

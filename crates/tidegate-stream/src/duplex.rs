@@ -71,6 +71,12 @@ impl<R> Duplex<R> {
         matches!(self.outcome, Outcome::Open)
     }
 
+    /// Whether it flows both ways and nothing is under way: nothing to send, to tell, to end.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.is_open() && self.read.wants_read() && self.write.is_quiet()
+    }
+
     /// Why it is over, until that was taken.
     pub fn outcome(&self) -> Option<&R> {
         match &self.outcome {
