@@ -64,7 +64,9 @@ fn silent() -> io::Result<(TcpListener, Vec<std::net::TcpStream>)> {
     Ok((listener, fill))
 }
 
-fn reset(stream: std::net::TcpStream) {
+/// Once it has heard a byte: the connection stands on both sides.
+fn reset(mut stream: std::net::TcpStream) {
+    let _ = std::io::Read::read(&mut stream, &mut [0]);
     let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }
 
@@ -87,7 +89,11 @@ fn main() -> io::Result<()> {
         "Reset while reading",
         "the peer threw the connection away: it crashed, or closed with bytes unread.",
         peer(reset)?,
-        |on| on,
+        |on| {
+            on.connect(|s| {
+                let _ = s.write(b"x");
+            })
+        },
     )?;
     attempt(
         "Reset, noticed by a write",

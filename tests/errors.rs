@@ -83,8 +83,16 @@ fn connect_and_lookup() {
 #[test]
 fn reads_and_writes() {
     let (l, at) = listener();
-    let peer = std::thread::spawn(move || reset(l.accept().unwrap().0));
-    let c = close(|lp, on| Some(lp.connect(at, on)));
+    // Not before the connection is made on both sides.
+    let peer = std::thread::spawn(move || {
+        let mut c = l.accept().unwrap().0;
+        std::io::Read::read_exact(&mut c, &mut [0]).unwrap();
+        reset(c);
+    });
+    let hello = |s: &mut SocketCx<'_>| {
+        let _ = s.write(b"x");
+    };
+    let c = close(|lp, on| Some(lp.connect(at, on.connect(hello))));
     peer.join().unwrap();
     let begins = format!("read with {at} failed after ");
     let words = ": connection reset by peer (ECONNRESET) [from 127.0.0.1:";
