@@ -256,7 +256,8 @@ macro_rules! stream_options {
             }
 
             /// After so long without a byte either way comes `on_timeout`, which closes
-            /// unless it was overridden. Rounded up to milliseconds; zero, the default: never.
+            /// unless it was overridden. Rounded up to milliseconds; zero, the default, and
+            /// more than 49 days: never.
             pub fn idle_timeout(mut self, after: Duration) -> $options {
                 self.stream.deadlines.idle = millis(after);
                 self
