@@ -124,6 +124,55 @@ fn listen_errors_and_permissions() {
     assert!(!path.exists());
 }
 
+/// An option that means nothing here is an error, never ignored; nor is one that means
+/// nothing elsewhere.
+#[test]
+fn options_that_do_not_apply_are_errors() {
+    let mut lp = guarded();
+    let path = path("refused");
+    let on = || ListenOptions::unix(&path);
+    let cases = [
+        (on().reuse_port(true), "reuse_port does not apply to a Unix domain socket"),
+        (on().ipv6_only(false), "ipv6_only does not apply to a Unix domain socket"),
+        (on().no_delay(true), "no_delay does not apply to a Unix domain socket"),
+        (on().keep_alive(KeepAlive::default()), "keep_alive does not apply"),
+        (on().block_list(BlockList::new()), "block_list does not apply"),
+        (ListenOptions::new("127.0.0.1:0").mode(0o600), "mode does not apply to an address"),
+        (
+            ListenOptions::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap()).mode(0o600),
+            "mode does not apply to a socket that listens already",
+        ),
+    ];
+    for (options, text) in cases {
+        let e = lp.listen(options, echo).unwrap_err();
+        assert!(e.to_string().contains(text), "{e}");
+    }
+    assert!(!path.exists());
+    let log = Log::default();
+    let local = ConnectOptions::unix(&path).local_port(80);
+    for options in [local, ConnectOptions::unix(&path).no_delay(true)] {
+        let log = log.clone();
+        lp.connect(options, On::new().close(move |_, c| log.add(c.to_string())));
+    }
+    lp.run().unwrap();
+    assert!(log.lines()[0].contains("local_port does not apply to a Unix domain socket"));
+    assert!(log.lines()[1].contains("no_delay does not apply to a Unix domain socket"));
+
+    // The buffers of the kernel do apply.
+    let sized = |size: Rc<Cell<usize>>| {
+        move |mut conn: Incoming<'_>| {
+            let server = conn.server();
+            conn.close_server(server).unwrap();
+            size.set(conn.accept(On::new()).buffer_sizes().unwrap().1);
+        }
+    };
+    let size = Rc::new(Cell::new(0));
+    lp.listen(ListenOptions::unix(&path).send_buffer(300_000), sized(size.clone())).unwrap();
+    lp.connect(ConnectOptions::unix(&path), On::new().connect(|s| s.end()));
+    lp.run().unwrap();
+    assert!(size.get() >= 200_000, "{}", size.get());
+}
+
 /// An abstract name has no file (Linux).
 #[test]
 #[cfg(target_os = "linux")]

@@ -1,8 +1,9 @@
 //! Signals: a callback in the loop for what the system interrupts a process with.
 //!
 //! The handler in the kernel's hands only sets a bit and rings a bell, which is a handle of
-//! the loop's own (`sys/`): a poller's waker may take locks. The ready pass then calls each watcher of that number, in start order. Several signals
-//! of one number that come before the loop looks are one.
+//! the loop's own (`sys/`): a poller's waker may take locks. The ready pass then calls each
+//! watcher of that number, in start order. Several signals of one number that come before the
+//! loop looks are one.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;

@@ -16,6 +16,9 @@ use crate::unix::Endpoint;
 
 /// A socket that listens as the options say: on the first of the addresses that will have it.
 pub(crate) fn first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint), ListenError> {
+    if let Err(e) = options.check() {
+        return Err(ListenError::Failed(NetError::new(Stage::Listen, e)));
+    }
     match &options.at {
         At::Unix(path) => return bind_path(path, options).map_err(ListenError::Failed),
         At::Adopted(listener) => {
@@ -69,6 +72,9 @@ fn adopt(listener: &Adopted, options: &ListenOptions) -> Result<TcpListener, Net
     listener.set_nonblocking(true).map_err(failed(local))?;
     if sys::ACCEPTED_INHERIT {
         options.stream.apply(SockRef::from(&listener)).map_err(failed(local))?;
+    }
+    if let Some(at_most) = options.defer_accept {
+        sys::defer_accept(&SockRef::from(&listener), at_most).map_err(failed(local))?;
     }
     Ok(TcpListener::from_std(listener))
 }

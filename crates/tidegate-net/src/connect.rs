@@ -166,7 +166,13 @@ fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
     if let Some(c) = &mut s.connecting {
         c.name = Some(Endpoint::Path(path.to_owned()).to_string());
     }
-    match sys::unix_connect(path) {
+    let Some(c) = &s.connecting else { return };
+    let made = c.options.check_unix().and_then(|()| {
+        let stream = sys::unix_connect(path)?;
+        c.options.stream.apply(SockRef::from(&stream))?;
+        Ok(stream)
+    });
+    match made {
         Ok(stream) => {
             s.stream = Some(stream);
             s.watch(&mut d);
@@ -281,7 +287,8 @@ fn next(cx: &mut Cx<'_>, key: SocketKey) {
             return;
         };
         let alone = c.waiting.is_empty() && c.running.is_empty();
-        let since = as_nanos(d.clock());
+        // A number is tried at once.
+        let since = if c.name.is_some() { as_nanos(d.clock()) } else { s.since };
         d.emit(|| NetEvent::ConnectStart { socket: key, remote });
         let stream = match open(&c.options, remote) {
             Ok(stream) => stream,
@@ -549,8 +556,11 @@ fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let lifetime = options.as_ref().map_or(0, |o| o.stream.deadlines.lifetime);
     s.clocks.set_until(lifetime, now);
     s.tell_busy(&mut driver);
-    let (remote, local) = (s.remote, s.stream.as_ref().and_then(|s| s.local_addr().ok()));
-    driver.emit(|| NetEvent::Connected { socket: key, local, remote });
+    driver.emit(|| NetEvent::Connected {
+        socket: key,
+        local: s.stream.as_ref().and_then(|s| s.local_addr().ok()),
+        remote: s.remote,
+    });
     if let Some(lookup) = options.and_then(|o| o.lookup) {
         driver.bury(lookup);
     }

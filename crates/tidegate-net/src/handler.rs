@@ -122,7 +122,11 @@ pub trait ServerHandler: 'static {
     /// first time and then ever more seldom.
     fn on_overload(&mut self, cx: &mut Cx<'_>, server: ServerKey, overload: Overload) {
         let Ok(stats) = cx.server_stats(server) else { return };
-        if (stats.dropped + stats.shed + stats.held).is_power_of_two() {
+        let new = match overload {
+            Overload::Shed { connections } => u64::from(connections),
+            Overload::MaxConnections { .. } | Overload::Held => 1,
+        };
+        if is_worth_a_line(stats.dropped + stats.shed + stats.held, new) {
             log::warn!(target: "tidegate::net", "{overload}");
         }
     }
@@ -179,11 +183,30 @@ impl fmt::Display for Overload {
     }
 }
 
+/// Whether the count has reached or passed a power of two with these new ones.
+fn is_worth_a_line(count: u64, new: u64) -> bool {
+    count.checked_ilog2() != count.saturating_sub(new).checked_ilog2()
+}
+
 /// `listen`'s closure is a server handler like any other.
 pub(crate) struct OnConnection<F>(pub(crate) F);
 
 impl<F: FnMut(Incoming<'_>) + 'static> ServerHandler for OnConnection<F> {
     fn on_connection(&mut self, conn: Incoming<'_>) {
         (self.0)(conn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overload_is_told_at_first_and_then_ever_more_seldom() {
+        for step in [1, 3, 63, 64, 1000] {
+            let lines = (1..=1000).filter(|n| is_worth_a_line(n * step, step)).count();
+            assert!(is_worth_a_line(step, step), "the first, whatever its size");
+            assert!((8..=12).contains(&lines), "{lines} lines in steps of {step}");
+        }
     }
 }

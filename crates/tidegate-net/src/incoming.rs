@@ -126,10 +126,7 @@ impl<'a> Incoming<'a> {
         let whole = |s: &&mut Socket| s.remote.is_some() && s.duplex.write.is_empty();
         let stream = stream.filter(whole);
         let stream = stream.and_then(|s| s.stream.take()).ok_or(io::ErrorKind::NotConnected)?;
-        listener::reject(layer, &mut d, self.key);
-        if let Some(l) = layer.listener(&d, self.server) {
-            l.count_detached();
-        }
+        listener::detach(layer, &mut d, self.key);
         Ok(stream.into())
     }
 

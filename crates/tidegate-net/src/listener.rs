@@ -122,12 +122,6 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// It was counted as rejected.
-    pub(crate) fn count_detached(&mut self) {
-        self.stats.rejected -= 1;
-        self.stats.detached += 1;
-    }
-
     fn error(&self, e: io::Error) -> NetError {
         let error = NetError::new(Stage::Accept, e);
         match &self.local {
@@ -316,18 +310,15 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
                     Err(Refused::Batch(end))
                 }
                 None => {
-                    hold(d, server, &e);
+                    hold(d, server);
                     call(d, server, None, |h, cx| h.on_overload(cx, server, Overload::Held));
                     Err(Refused::Batch(BatchEnd::Held))
                 }
             },
             AcceptFailure::Listener => {
                 l.stats.errors += 1;
-                hold(d, server, &e);
-                let text = e.to_string();
-                let made = look(&mut d.cx(), server, |l| l.error(e));
-                let error =
-                    made.unwrap_or_else(|_| NetError::new(Stage::Accept, io::Error::other(text)));
+                let error = l.error(e);
+                hold(d, server);
                 call(d, server, None, |h, cx| h.on_error(cx, server, error));
                 Err(Refused::Batch(BatchEnd::Held))
             }
@@ -355,7 +346,8 @@ fn admit(
     };
     let key = SocketKey(raw);
     let mut s = Socket::new(key, Life::Offered, &l.stream, &driver);
-    if !sys::ACCEPTED_INHERIT && l.stream.has_any() {
+    // Those of Unix domain sockets never do.
+    if l.stream.has_any() && (!sys::ACCEPTED_INHERIT || peer.is_none()) {
         // It connects all the same; the peer may be gone already.
         let _ = l.stream.apply(SockRef::from(&stream));
     }
@@ -388,9 +380,23 @@ fn decided(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
     }
 }
 
-/// Closes a connection that no user code took. It has no handler and needs no
-/// closing phase, unless it was destroyed by its key.
+/// Closes a connection that no user code took.
 pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
+    let_go(layer, d, key, |stats| &mut stats.rejected);
+}
+
+/// Lets go of a connection whose descriptor was taken out.
+pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
+    let_go(layer, d, key, |stats| &mut stats.detached);
+}
+
+/// It has no handler and needs no closing phase, unless it was destroyed by its key.
+fn let_go(
+    layer: &mut Layer,
+    d: &mut Driver<'_>,
+    key: SocketKey,
+    counter: fn(&mut ServerStats) -> &mut u64,
+) {
     let Some(s) = layer.socket(d, key) else { return };
     if s.life != Life::Offered || !s.duplex.is_open() {
         return;
@@ -398,9 +404,8 @@ pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
     if s.pipes().is_some() {
         // They are told in the closing phase.
         s.destroy(d, Reason::Destroyed);
-        let server = s.server;
-        if let Some(l) = server.and_then(|server| layer.listener(d, server)) {
-            l.stats.rejected += 1;
+        if let Some(l) = s.server.and_then(|server| layer.listener(d, server)) {
+            *counter(&mut l.stats) += 1;
         }
         return;
     }
@@ -417,7 +422,7 @@ pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
     }
     d.free(&SOCKET, key.0);
     if let Some(l) = layer.listener(d, server) {
-        l.stats.rejected += 1;
+        *counter(&mut l.stats) += 1;
     }
     connection_closed(layer, d, server);
 }
@@ -477,17 +482,12 @@ fn call(
 
 /// Out of descriptors or memory: the connections stay in the kernel's queue.
 /// The listener leaves the poller, or a level-triggered one would spin.
-fn hold(d: &mut Dispatch<'_>, server: ServerKey, e: &io::Error) {
+fn hold(d: &mut Dispatch<'_>, server: ServerKey) {
     let timer = back_off(&mut d.cx(), server);
     let (layer, mut d) = d.parts::<Layer>();
     let Some(l) = layer.listener(&d, server) else { return };
     l.stats.held += 1;
     l.state = State::Held(timer);
-    log::warn!(
-        target: "tidegate::net",
-        "accept on {} is held: {e}; close connections or raise the limit of open files",
-        l.local
-    );
     leave_poller(l, &mut d);
     layer.held += 1;
 }

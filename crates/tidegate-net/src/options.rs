@@ -160,12 +160,31 @@ impl StreamOptions {
         Ok(())
     }
 
+    /// Of the options, those that a Unix domain socket knows nothing of.
+    fn only_tcp(&self) -> [(&'static str, bool); 2] {
+        [("no_delay", self.no_delay), ("keep_alive", self.keep_alive.is_some())]
+    }
+
     /// Whether [`apply`](StreamOptions::apply) has anything to do.
     pub(crate) fn has_any(&self) -> bool {
         self.no_delay
             || self.keep_alive.is_some()
             || self.recv_buffer.is_some()
             || self.send_buffer.is_some()
+    }
+}
+
+/// An option that does not apply is an error, never ignored.
+fn refuse(
+    options: impl IntoIterator<Item = (&'static str, bool)>,
+    by: &'static str,
+) -> io::Result<()> {
+    match options.into_iter().find(|(_, set)| *set) {
+        Some((name, _)) => {
+            let text = format!("{name} does not apply to {by}");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        }
+        None => Ok(()),
     }
 }
 
@@ -500,6 +519,42 @@ impl ConnectOptions {
     }
 }
 
+impl ListenOptions {
+    /// Whether every option that is set has a meaning where it is to listen.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let before_bind =
+            [("reuse_port", self.reuse_port), ("ipv6_only", self.ipv6_only.is_some())];
+        let mode = ("mode", self.mode.is_some());
+        match &self.at {
+            At::Unix(_) => {
+                let defer = ("defer_accept", self.defer_accept.is_some());
+                let block = ("block_list", self.admission.block_list.is_some());
+                let tcp = self.stream.only_tcp();
+                let all = before_bind.into_iter().chain(tcp).chain([defer, block]);
+                refuse(all, "a Unix domain socket")
+            }
+            At::Adopted(_) => {
+                refuse(before_bind.into_iter().chain([mode]), "a socket that listens already")
+            }
+            At::Text(_) | At::Addr(_) | At::Port(_) => refuse([mode], "an address"),
+        }
+    }
+}
+
+impl ConnectOptions {
+    /// Whether every option that is set has a meaning for a Unix domain socket.
+    pub(crate) fn check_unix(&self) -> io::Result<()> {
+        let own = [
+            ("family", self.family != Family::Any),
+            ("local_address", self.local_ip.is_some()),
+            ("local_port", self.local_port != 0),
+            ("block_list", self.block_list.is_some()),
+            ("lookup", self.lookup.is_some()),
+        ];
+        refuse(own.into_iter().chain(self.stream.only_tcp()), "a Unix domain socket")
+    }
+}
+
 macro_rules! from {
     ($($t:ty => |$x:ident| $at:expr;)*) => {
         $(impl From<$t> for ListenOptions {
@@ -520,8 +575,8 @@ from! {
 }
 
 /// A socket that listens already: from the one who started the process, or made with
-/// options that have no name here. It belongs to the server from then on; options that
-/// come before `listen` do not apply. Cloned options cannot be used twice.
+/// options that have no name here. It belongs to the server from then on; the backlog is
+/// what it is, and options that come before bind are an error. Cloned options cannot be used twice.
 impl From<TcpListener> for ListenOptions {
     fn from(listener: TcpListener) -> ListenOptions {
         ListenOptions::at(At::Adopted(Adopted(Arc::new(Mutex::new(Some(listener))))))

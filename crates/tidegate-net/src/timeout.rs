@@ -182,9 +182,7 @@ impl Clocks {
         let linger = linger.map(|t| (t, Timeout::Linger));
         [until, linger, idle].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
-}
 
-impl Clocks {
     /// When to look again: at the next deadline; and if idleness was told, after as long
     /// again, since only then bytes can have made the next.
     fn look_at(&self, life: Life, half_closed: bool, now: u64) -> Option<u64> {
@@ -246,13 +244,13 @@ fn start_timer(cx: &mut Cx<'_>) {
     let (layer, d) = cx.parts::<Layer>();
     let Some(Reverse((first, _))) = layer.deadlines.heap.peek() else { return };
     let first = *first;
-    let (running, clock) = (layer.deadlines.timer, as_nanos(d.clock()));
+    let running = layer.deadlines.timer;
     // `close_all` closes this timer, too.
-    let running = running.filter(|(timer, _)| cx.is_open(*timer));
+    let running = running.filter(|(timer, _)| d.check((*timer).into()).is_ok());
     if running.is_some_and(|(_, at)| at <= first) {
         return;
     }
-    let after = Duration::from_nanos(first.saturating_sub(clock));
+    let after = Duration::from_nanos(first.saturating_sub(as_nanos(d.clock())));
     if let Some((timer, _)) = running {
         let _ = cx.timer_stop(timer);
     }

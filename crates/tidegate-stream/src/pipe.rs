@@ -174,7 +174,8 @@ impl PipeKey {
     pub fn ended(self, d: &mut Dispatch<'_>) {
         let layer = d.parts::<Layer>().0;
         let Some(p) = layer.pipes.get_mut(&self.0) else { return };
-        if let (State::Flowing | State::Full, Some(through)) = (&p.state, p.through.take()) {
+        let takes = matches!(p.state, State::Flowing | State::Full);
+        if let Some(through) = p.through.take_if(|_| takes) {
             transform(d, self.0, through, None);
         }
         let layer = d.parts::<Layer>().0;
