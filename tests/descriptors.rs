@@ -3,40 +3,18 @@
 //! whole process's.
 #![cfg(target_os = "linux")]
 
+#[path = "support/rlimit.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod rlimit;
 mod support;
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rlimit::{alone, next_descriptor, set_limit};
 use support::*;
 use tidegate::prelude::*;
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[allow(unsafe_code)]
-fn set_limit(soft: u64) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls get a valid pointer to a local rlimit.
-    unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
-        let before = limit.rlim_cur;
-        limit.rlim_cur = soft;
-        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
-        before
-    }
-}
-
-/// The lowest descriptor number that is free.
-fn next_descriptor() -> u64 {
-    use std::os::fd::AsRawFd;
-    std::fs::File::open("/dev/null").unwrap().as_raw_fd() as u64
-}
 
 #[test]
 fn out_of_descriptors_holds_without_a_spin_and_loses_nobody() {

@@ -213,8 +213,6 @@ fn endings() -> Vec<(&'static str, String)> {
     ends("reset after bytes that were not read yet", {
         let mut s = plain();
         write_all(&s.peer, b"unread");
-        // They are there before the reset is.
-        std::thread::sleep(20 * MS);
         reset(std::mem::replace(&mut s.peer, client_of_nobody()));
         s.run()
     });

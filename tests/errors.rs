@@ -106,11 +106,7 @@ fn reads_and_writes() {
         lp.as_cx().interval(MS, move |cx, me| {
             drop(peer.take());
             let mut s = cx.socket(key);
-            // The first is answered by a reset, which another finds before it is read.
-            for _ in 0..3 {
-                let _ = s.write(b"x");
-                std::thread::sleep(MS);
-            }
+            // The first is answered by a reset, which another finds, or a read.
             if s.write(b"x") == Flow::Closed {
                 cx.close(me).unwrap();
             }

@@ -5,11 +5,14 @@
 #[path = "support/allocation.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod allocation;
+#[path = "support/rlimit.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod rlimit;
 mod support;
+use rlimit::{alone, next_descriptor, set_limit};
 use std::cell::RefCell;
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::*;
 use tidegate::net::*;
@@ -19,37 +22,6 @@ use tidegate::prelude::*;
 static COUNTING: allocation::Counting = allocation::Counting;
 
 const MS: Duration = Duration::from_millis(1);
-static ONE: Mutex<()> = Mutex::new(());
-fn alone() -> MutexGuard<'static, ()> {
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[allow(unsafe_code)]
-fn set_limit(soft: u64) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls get a valid pointer to a local rlimit.
-    unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
-        let before = limit.rlim_cur;
-        limit.rlim_cur = soft;
-        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
-        before
-    }
-}
-fn next_descriptor() -> u64 {
-    use std::os::fd::AsRawFd;
-    std::fs::File::open("/dev/null").unwrap().as_raw_fd() as u64
-}
-fn pair() -> (TcpStream, TcpStream) {
-    let l = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = client(l.local_addr().unwrap());
-    let (ours, _) = l.accept().unwrap();
-    (peer, ours)
-}
-fn run_for(lp: &mut Loop, d: Duration) {
-    lp.as_cx().timer(d, |cx, _| cx.stop());
-    lp.run().unwrap();
-}
 
 fn two(port: u16) -> ConnectOptions {
     ConnectOptions::new(("tide.example", port)).lookup(|cx, _, a| {

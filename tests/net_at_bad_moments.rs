@@ -4,7 +4,7 @@
 mod support;
 use std::cell::{Cell, RefCell};
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use support::*;
@@ -14,17 +14,6 @@ use tidegate::prelude::*;
 const MS: Duration = Duration::from_millis(1);
 
 /// The peer, and a stream to adopt.
-fn pair() -> (TcpStream, TcpStream) {
-    let l = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = client(l.local_addr().unwrap());
-    let (ours, _) = l.accept().unwrap();
-    (peer, ours)
-}
-
-fn run_for(lp: &mut Loop, d: Duration) {
-    lp.as_cx().timer(d, |cx, _| cx.stop());
-    lp.run().unwrap();
-}
 
 #[test]
 fn lifetime_after_idle_was_told() {
@@ -432,23 +421,6 @@ fn shutdown_after_close_server() {
     turn_until(&mut lp, |_| n.get() == 1);
     lp.close_server(server).unwrap();
     assert_eq!(lp.shutdown(server, 30 * MS), Ok(()), "the connections are to end");
-}
-
-fn silent() -> Option<(TcpListener, Vec<TcpStream>)> {
-    use socket2::{Domain, Socket, Type};
-    let raw = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    raw.bind(&"0.0.0.0:0".parse::<SocketAddr>().unwrap().into()).unwrap();
-    raw.listen(0).unwrap();
-    let l: TcpListener = raw.into();
-    let at: SocketAddr = ([127, 0, 0, 1], l.local_addr().unwrap().port()).into();
-    let mut fill = Vec::new();
-    for _ in 0..8 {
-        match TcpStream::connect_timeout(&at, 50 * MS) {
-            Ok(c) => fill.push(c),
-            Err(_) => return Some((l, fill)),
-        }
-    }
-    None
 }
 
 #[test]

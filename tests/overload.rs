@@ -3,6 +3,9 @@
 //! that was held up until 1,000 connections waited.
 #![cfg(target_os = "linux")]
 
+#[path = "support/rlimit.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod rlimit;
 mod support;
 
 use std::cell::{Cell, RefCell};
@@ -12,24 +15,13 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rlimit::{raise_limit, set_limit};
 use support::*;
 use tidegate::net::*;
 use tidegate::prelude::*;
 
 const CLIENTS: usize = 500;
 const POLICY: &str = "TIDEGATE_TEST_POLICY";
-
-#[allow(unsafe_code)]
-fn limit_descriptors(soft: Option<u64>) -> bool {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls get a valid pointer to a local rlimit.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && {
-            limit.rlim_cur = soft.unwrap_or(limit.rlim_max);
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 63
-        }
-    }
-}
 
 /// Counts what the server is told.
 struct Counts {
@@ -57,7 +49,7 @@ impl ServerHandler for Counts {
 #[test]
 fn the_server_of_the_others() {
     let Ok(policy) = std::env::var(POLICY) else { return };
-    limit_descriptors(Some(64));
+    set_limit(64);
     let policy = match &policy[..] {
         "shed" => OutOfDescriptors::Shed,
         _ => OutOfDescriptors::Hold,
@@ -172,7 +164,7 @@ fn wait_until(mut done: impl FnMut() -> bool) -> bool {
 
 #[test]
 fn held_connections_wait_and_are_served_when_there_is_room() {
-    if !limit_descriptors(None) {
+    if raise_limit() < 600 {
         return println!("skipped: not enough descriptors for the clients");
     }
     let server = Server::start("hold");
@@ -217,7 +209,7 @@ fn held_connections_wait_and_are_served_when_there_is_room() {
 
 #[test]
 fn shed_connections_are_closed_at_once() {
-    if !limit_descriptors(None) {
+    if raise_limit() < 600 {
         return println!("skipped: not enough descriptors for the clients");
     }
     let server = Server::start("shed");
@@ -258,7 +250,7 @@ fn shed_connections_are_closed_at_once() {
 #[test]
 fn a_queue_of_1_000_is_drained_by_budget_and_an_echo_beside_it_is_served() {
     const QUEUED: usize = 1000;
-    if !limit_descriptors(None) {
+    if raise_limit() < 2_200 {
         return println!("skipped: not enough descriptors for the clients");
     }
     let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();

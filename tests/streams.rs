@@ -1,6 +1,10 @@
 //! Rules of Node's streams, on sockets: completions, their order, and what becomes of
 //! them when a connection ends early. The numbers are those of `tests/README.md`.
 
+#[cfg(unix)]
+#[path = "support/rlimit.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod rlimit;
 mod support;
 
 use std::cell::{Cell, RefCell};
@@ -276,7 +280,10 @@ fn a_cut_off_connection_is_reset() {
 /// by the high-water mark. One that ignores it is closed, and the others are unharmed.
 #[test]
 fn slow_readers_cost_a_high_water_mark_each() {
-    let many = if raised_limit() { 1000 } else { 100 };
+    #[cfg(unix)]
+    let many = if rlimit::raise_limit() > 2_200 { 1000 } else { 100 };
+    #[cfg(not(unix))]
+    let many = 100;
     let mut lp = guard(Loop::builder().write_limit(1 << 20).build().unwrap());
     let keys = Rc::new(RefCell::new(Vec::new()));
     let k = keys.clone();
@@ -303,22 +310,4 @@ fn slow_readers_cost_a_high_water_mark_each() {
     turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == many - 1);
     assert!(keys.borrow()[1..].iter().all(|key| lp.socket(*key).state().is_ok()));
     drop(clients);
-}
-
-#[cfg(unix)]
-#[allow(unsafe_code)]
-fn raised_limit() -> bool {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls get a valid pointer to a local rlimit.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max > 2_200
-        }
-    }
-}
-
-#[cfg(not(unix))]
-fn raised_limit() -> bool {
-    false
 }

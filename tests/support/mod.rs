@@ -132,3 +132,36 @@ pub fn closed_port() -> SocketAddr {
 pub fn write_all(mut s: &TcpStream, data: &[u8]) {
     s.write_all(data).unwrap();
 }
+
+/// A connection of the standard library's: the peer's end, and ours.
+pub fn pair() -> (TcpStream, TcpStream) {
+    let l = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = client(l.local_addr().unwrap());
+    let (ours, _) = l.accept().unwrap();
+    (peer, ours)
+}
+
+/// Runs the loop for so long.
+pub fn run_for(lp: &mut Loop, time: Duration) {
+    lp.as_cx().timer(time, |cx, _| cx.stop());
+    lp.run().unwrap();
+}
+
+/// A listener on all addresses whose queue is full: the next connection is not answered, where
+/// the system does that (Linux). And what fills it.
+pub fn silent() -> Option<(std::net::TcpListener, Vec<TcpStream>)> {
+    use socket2::{Domain, Socket, Type};
+    let raw = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    raw.bind(&SocketAddr::from(([0, 0, 0, 0], 0)).into()).unwrap();
+    raw.listen(0).unwrap();
+    let listener: std::net::TcpListener = raw.into();
+    let at = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
+    let mut fill = Vec::new();
+    for _ in 0..8 {
+        match TcpStream::connect_timeout(&at, Duration::from_millis(50)) {
+            Ok(c) => fill.push(c),
+            Err(_) => return Some((listener, fill)),
+        }
+    }
+    None
+}

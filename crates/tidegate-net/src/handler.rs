@@ -66,7 +66,7 @@ pub trait Handler: 'static {
 
     /// The peer ended its side; every byte before was delivered. Writing is
     /// still possible here. Afterwards our side ends by itself, unless the
-    /// option `allow_half_open` is set.
+    /// option `allow_half_open` is set, or a pipe writes to it, which ends it in its time.
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;
     }

@@ -229,7 +229,8 @@ impl KeepAlive {
 macro_rules! stream_options {
     ($options:ident) => {
         impl $options {
-            /// Our side stays open after the peer's end; default off.
+            /// Our side stays open after the peer's end; default off. What a pipe writes to
+            /// stays open till the pipe ends it, either way.
             pub fn allow_half_open(mut self, on: bool) -> $options {
                 self.stream.allow_half_open = on;
                 self
