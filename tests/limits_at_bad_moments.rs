@@ -11,7 +11,7 @@ mod rlimit;
 mod support;
 use rlimit::{alone, next_descriptor, set_limit};
 use std::cell::RefCell;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use support::*;
