@@ -98,7 +98,7 @@ impl<'a> Cx<'a> {
 
     /// The loop's counters.
     pub fn metrics(&self) -> Metrics {
-        self.core.reactor.metrics
+        self.core.reactor.metrics()
     }
 
     /// Open handles, the closing ones included.

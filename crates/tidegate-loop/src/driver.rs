@@ -8,7 +8,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::{Events, Interest, Poll};
@@ -35,8 +35,8 @@ pub(crate) struct Reactor {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Option<Box<dyn Observer>>,
-    pub(crate) origin: Instant,
-    /// Nanoseconds since `origin`, read once when poll returns.
+    clock: sys::Clock,
+    /// Nanoseconds since it was made, read once when poll returns.
     pub(crate) now: u64,
     polled_at: u64,
     /// The clock as it was read last, until something takes its time.
@@ -44,6 +44,8 @@ pub(crate) struct Reactor {
     /// When the kernel was asked last, and how long it had not been before.
     asked_at: u64,
     pub(crate) away: u64,
+    /// Nanoseconds spent in the poller.
+    idle: u64,
     pub(crate) batch: usize,
     pub(crate) turn: u64,
     pub(crate) phase: Phase,
@@ -69,12 +71,13 @@ impl Reactor {
             limits,
             metrics: Metrics::default(),
             observer: None,
-            origin: Instant::now(),
+            clock: sys::Clock::start(),
             now: 0,
             polled_at: 0,
             read: None,
             asked_at: 0,
             away: 0,
+            idle: 0,
             batch: 0,
             turn: 0,
             phase: Phase::Outside,
@@ -86,12 +89,16 @@ impl Reactor {
         }
     }
 
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics { idle: Duration::from_nanos(self.idle), ..self.metrics }
+    }
+
     pub(crate) fn clock(&self) -> u64 {
         #[cfg(any(test, feature = "test-util"))]
         if let Some(script) = &self.script {
             return script.clock();
         }
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.clock.elapsed()
     }
 
     fn read_clock(&mut self) -> u64 {
@@ -134,7 +141,7 @@ impl Reactor {
         self.now = self.read_clock();
         self.polled_at = self.now;
         self.asked_at = self.now;
-        self.metrics.idle += Duration::from_nanos(self.now.saturating_sub(before));
+        self.idle += self.now.saturating_sub(before);
         self.batch = 0;
         match polled {
             Ok(()) => {}
@@ -366,6 +373,12 @@ impl Driver<'_> {
         self.r.table.get(key).map(|s| s.data)
     }
 
+    /// Both at once: the data word, and what is known of its readiness.
+    #[inline]
+    pub fn look(&self, key: Key) -> Option<(u64, Bits)> {
+        self.r.table.get(key).map(|s| (s.data, s.bits.readiness()))
+    }
+
     /// What is known of the handle's readiness.
     #[inline]
     pub fn bits(&self, key: Key) -> Bits {
@@ -488,23 +501,26 @@ impl Driver<'_> {
 
     /// Runs a read of up to `len` bytes and keeps `READABLE` true to the
     /// kernel: cleared on `WouldBlock`, and on a short read where that proves
-    /// the same and no end, error or urgent data was announced. Retries `EINTR`.
+    /// the same and no end, error or urgent data was announced. Retries `EINTR`. With the
+    /// bytes comes whether there may be more: what `READABLE` is now.
     #[inline]
     pub fn try_read(
         &mut self,
         key: Key,
         len: usize,
         op: impl FnMut() -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let done = self.try_io(key, Bits::READABLE | Bits::PRIORITY, op);
-        if sys::SHORT_IO_DRAINS && matches!(done, Ok(n) if 0 < n && n < len) {
+    ) -> io::Result<(usize, bool)> {
+        let n = self.try_io(key, Bits::READABLE | Bits::PRIORITY, op)?;
+        let mut more = true;
+        if sys::SHORT_IO_DRAINS && 0 < n && n < len {
             if let Some(slot) = self.r.table.get_mut(key) {
-                if !slot.bits.has(Bits::READ_CLOSED | Bits::ERROR | Bits::PRIORITY) {
+                more = slot.bits.has(Bits::READ_CLOSED | Bits::ERROR | Bits::PRIORITY);
+                if !more {
                     slot.bits.clear(Bits::READABLE);
                 }
             }
         }
-        done
+        Ok((n, more))
     }
 
     /// Runs a write of `len` bytes and keeps `WRITABLE` true to the kernel, as
@@ -584,6 +600,7 @@ impl Driver<'_> {
 
     /// How long the kernel was not asked before this turn's poll: the turn before, and what
     /// passed outside of a run. So long events can have waited.
+    #[inline]
     pub fn away(&self) -> Duration {
         Duration::from_nanos(self.r.away)
     }

@@ -111,6 +111,7 @@ impl Loop {
                 inbox_key,
                 remote,
                 stop: false,
+                scratch: Vec::new(),
                 next: 0,
                 opened: false,
                 had_effects: false,
@@ -131,7 +132,7 @@ impl Loop {
             core.settle();
             core.reactor.phase = Phase::Timers;
             core.reactor.now = core.reactor.recent();
-            timers::run_due(&mut Dispatch { core });
+            timers::run_due(&mut Dispatch::new(core));
         }
         while core.may_turn() {
             core.turn(Mode::Default)?;
@@ -241,7 +242,7 @@ impl Loop {
 
     /// The loop's counters.
     pub fn metrics(&self) -> Metrics {
-        self.core.reactor.metrics
+        self.core.reactor.metrics()
     }
 
     /// Sends every event of every layer to `observer`, in place of an earlier

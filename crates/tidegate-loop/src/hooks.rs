@@ -109,12 +109,8 @@ impl Hooks {
         entry.callback
     }
 
-    pub(crate) fn has_idle(&self) -> bool {
-        !self.lists[Hook::Idle as usize].entries.is_empty()
-    }
-
     #[inline]
-    fn has_any(&self, hook: Hook) -> bool {
+    pub(crate) fn has_any(&self, hook: Hook) -> bool {
         !self.lists[hook as usize].entries.is_empty()
     }
 
@@ -170,19 +166,11 @@ fn end(core: &mut Core, hook: Hook, key: Key, start: u64) {
     Driver { r: &mut core.reactor }.free(hook.kind(), key);
 }
 
-/// Most loops have none.
-#[inline]
 pub(crate) fn run(d: &mut Dispatch<'_>, hook: Hook) {
-    if d.core.hooks.has_any(hook) {
-        run_batch(d, hook);
-    }
-}
-
-fn run_batch(d: &mut Dispatch<'_>, hook: Hook) {
     d.core.hooks.open_batch(hook);
     while let Some((start, key, callback)) = d.core.hooks.take(hook) {
         d.core.call(|core| {
-            let d = &mut Dispatch { core };
+            let d = &mut Dispatch::new(core);
             let mut called = Called { d, hook, start, callback: Some(callback) };
             if let Some(f) = called.callback.as_mut() {
                 f(&mut called.d.cx(), HookKey(key));

@@ -259,5 +259,5 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
 /// For systems where signals come in a thread of their own: as a post.
 #[cfg_attr(unix, allow(dead_code))]
 pub(crate) fn ring(cx: &mut Cx<'_>) {
-    deliver(&mut Dispatch { core: cx.core_mut() });
+    deliver(&mut Dispatch::new(cx.core_mut()));
 }

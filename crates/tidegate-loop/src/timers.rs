@@ -213,6 +213,12 @@ impl Timers {
         }
     }
 
+    /// Whether any is started, or due.
+    #[inline]
+    pub(crate) fn has_any(&self) -> bool {
+        !self.heap.0.is_empty() || !self.due.is_empty()
+    }
+
     pub(crate) fn has_due(&self) -> bool {
         !self.due.is_empty()
     }
@@ -282,7 +288,7 @@ pub(crate) fn run_due(d: &mut Dispatch<'_>) {
         let Core { timers, reactor, .. } = &mut *d.core;
         let Some((entry, key, callback)) = timers.take_due(|| reactor.clock()) else { return };
         d.core.call(|core| {
-            let d = &mut Dispatch { core };
+            let d = &mut Dispatch::new(core);
             let mut firing = Firing { d, key, entry, callback: Some(callback) };
             if let Some(f) = firing.callback.as_mut() {
                 f(&mut firing.d.cx(), TimerKey(key));

@@ -139,6 +139,8 @@ pub(crate) struct Core {
     pub(crate) inbox_key: Key,
     pub(crate) remote: Remote,
     pub(crate) stop: bool,
+    /// What handles read into; empty until one does.
+    pub(crate) scratch: Vec<u8>,
     /// The next phase, a place in `TURN`.
     pub(crate) next: usize,
     /// The turn has begun.
@@ -186,7 +188,7 @@ impl Core {
             || !self.reactor.closing.is_empty()
             || !self.ticks.is_empty()
             || self.timers.has_due()
-            || self.hooks.has_idle()
+            || self.hooks.has_any(Hook::Idle)
             || !self.is_alive()
     }
 
@@ -204,12 +206,34 @@ impl Core {
         if self.opened {
             self.settle();
         }
+        self.open_turn();
         loop {
-            self.step(mode)?;
+            // Most phases of most turns have nothing to do.
+            if self.is_idle(TURN[self.next]) {
+                self.phase_done();
+            } else {
+                self.step(mode)?;
+            }
             if self.next == 0 {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether a phase would call nobody, and nobody watches it.
+    #[inline]
+    fn is_idle(&self, phase: Phase) -> bool {
+        self.reactor.observer.is_none()
+            && match phase {
+                Phase::Poll | Phase::Outside => false,
+                Phase::Pending => self.reactor.pending.is_empty(),
+                Phase::Ready => self.reactor.ready.is_empty(),
+                Phase::Closing => self.reactor.closing.is_empty(),
+                Phase::Timers => !self.timers.has_any(),
+                Phase::Idle => !self.hooks.has_any(Hook::Idle),
+                Phase::Prepare => !self.hooks.has_any(Hook::Prepare),
+                Phase::Check => !self.hooks.has_any(Hook::Check),
+            }
     }
 
     /// The next phase of the turn. Interrupted by a panic, it is still the next.
@@ -221,8 +245,8 @@ impl Core {
         let before = if watched { self.reactor.clock() } else { 0 };
         match phase {
             Phase::Pending => self.run_pending(),
-            Phase::Idle => hooks::run(&mut Dispatch { core: self }, Hook::Idle),
-            Phase::Prepare => hooks::run(&mut Dispatch { core: self }, Hook::Prepare),
+            Phase::Idle => hooks::run(&mut Dispatch::new(self), Hook::Idle),
+            Phase::Prepare => hooks::run(&mut Dispatch::new(self), Hook::Prepare),
             Phase::Poll => {
                 // mio's poll(2) forgets a wake-up that meets a registration of this thread.
                 if self.remote.is_woken() {
@@ -233,7 +257,7 @@ impl Core {
                 self.reactor.poll(timeout, before)?;
             }
             Phase::Ready => self.run_ready(),
-            Phase::Check => hooks::run(&mut Dispatch { core: self }, Hook::Check),
+            Phase::Check => hooks::run(&mut Dispatch::new(self), Hook::Check),
             Phase::Closing => self.run_closing(),
             Phase::Timers => self.run_timers(),
             Phase::Outside => {}
@@ -241,12 +265,18 @@ impl Core {
         if watched {
             self.reactor.phase_ended(phase, before);
         }
-        self.next = (self.next + 1) % TURN.len();
-        if self.next == 0 {
+        self.phase_done();
+        Ok(())
+    }
+
+    #[inline]
+    fn phase_done(&mut self) {
+        self.next += 1;
+        if self.next == TURN.len() {
+            self.next = 0;
             self.opened = false;
             self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
         }
-        Ok(())
     }
 
     /// Begins a turn, once.
@@ -274,22 +304,25 @@ impl Core {
             while left > 0 {
                 left -= 1;
                 let Some(key) = self.reactor.pending.pop_front() else { return };
-                self.dispatch(key, Bits::PENDING);
+                self.dispatch(key, Bits::PENDING, None);
             }
         }
     }
 
     fn run_ready(&mut self) {
+        // A panic loses it, and the next pass makes another.
+        let mut scratch = std::mem::take(&mut self.scratch);
         self.reactor.ready.open_pass();
         while let Some(key) = self.reactor.ready.take() {
-            self.dispatch(key, Bits::QUEUED);
+            self.dispatch(key, Bits::QUEUED, Some(&mut scratch));
         }
+        self.scratch = scratch;
     }
 
     /// Calls a queued handle. Its mark falls first, so the call may queue it
     /// again.
     #[inline]
-    fn dispatch(&mut self, key: Key, mark: Bits) {
+    fn dispatch(&mut self, key: Key, mark: Bits, scratch: Option<&mut Vec<u8>>) {
         let Some(slot) = self.reactor.table.get_mut(key) else { return };
         slot.bits.clear(mark);
         let Some(kind) = slot.kind else { return };
@@ -306,7 +339,7 @@ impl Core {
         };
         let called = Interrupted { core: self, key, mark };
         let core = &mut *called.core;
-        core.call(|core| call(&mut Dispatch { core }, key, data));
+        core.call(|core| call(&mut Dispatch { core, scratch }, key, data));
         called.returned();
     }
 
@@ -334,23 +367,28 @@ impl Core {
             let Some(kind) = slot.kind else { continue };
             let data = slot.data;
             let ending = Ending { core: self, key };
-            ending.core.call(|core| (kind.closed)(&mut Dispatch { core }, key, data));
+            ending.core.call(|core| (kind.closed)(&mut Dispatch::new(core), key, data));
         }
     }
 
     fn run_timers(&mut self) {
-        if self.timers.next_deadline().is_some() || self.timers.has_due() {
+        if self.timers.has_any() {
             self.reactor.now = self.reactor.recent();
-            timers::run_due(&mut Dispatch { core: self });
+            timers::run_due(&mut Dispatch::new(self));
         }
     }
 
     /// After each callback: its ticks, then what it displaced.
     #[inline]
     pub(crate) fn settle(&mut self) {
-        if !self.ticks.is_empty() || !self.reactor.graveyard.is_empty() {
+        if !self.is_settled() {
             self.settle_slowly();
         }
+    }
+
+    #[inline]
+    fn is_settled(&self) -> bool {
+        self.ticks.is_empty() && self.reactor.graveyard.is_empty()
     }
 
     /// Drops what was displaced. A panic of the observer, which waited for a place
@@ -426,9 +464,37 @@ impl Drop for Ending<'_> {
 /// ```
 pub struct Dispatch<'a> {
     pub(crate) core: &'a mut Core,
+    /// Lent to one handle after the other of a ready pass.
+    scratch: Option<&'a mut Vec<u8>>,
 }
 
-impl Dispatch<'_> {
+impl<'a> Dispatch<'a> {
+    pub(crate) fn new(core: &'a mut Core) -> Dispatch<'a> {
+        Dispatch { core, scratch: None }
+    }
+
+    /// Memory of the loop's to read into, at least `len` bytes of whatever was there
+    /// before, and the dispatch beside it, which may run callbacks while it is lent. `None`
+    /// outside of [`Kind::ready`](crate::Kind::ready), and while it is lent already.
+    ///
+    /// ```
+    /// use tidegate_loop::{Dispatch, Key};
+    /// fn ready(d: &mut Dispatch<'_>, key: Key, _data: u64) {
+    ///     let Some((buffer, mut d)) = d.lend_scratch(64 * 1024) else { return };
+    ///     buffer[..4].copy_from_slice(b"tide");
+    ///     d.driver().queue(key);
+    /// }
+    /// # let _: fn(&mut Dispatch<'_>, Key, u64) = ready;
+    /// ```
+    #[inline]
+    pub fn lend_scratch(&mut self, len: usize) -> Option<(&mut [u8], Dispatch<'_>)> {
+        let scratch = self.scratch.as_deref_mut()?;
+        if scratch.len() < len {
+            scratch.resize(len, 0);
+        }
+        Some((scratch, Dispatch { core: self.core, scratch: None }))
+    }
+
     /// A context to lend to one callback. Make a new one for the next.
     #[inline]
     pub fn cx(&mut self) -> Cx<'_> {
@@ -445,6 +511,12 @@ impl Dispatch<'_> {
     #[inline]
     pub fn parts<E: Any + Default>(&mut self) -> (&mut E, Driver<'_>) {
         (self.core.layers.get(), Driver { r: &mut self.core.reactor })
+    }
+
+    /// Whether [`settle`](Dispatch::settle) would have nothing to do.
+    #[inline]
+    pub fn is_settled(&self) -> bool {
+        self.core.is_settled()
     }
 
     /// To be called after each user callback, when all state is whole again:

@@ -19,8 +19,6 @@ use crate::wire::Passed;
 pub(crate) struct Layer {
     pub(crate) sockets: Slab<Socket>,
     pub(crate) listeners: Slab<Listener>,
-    /// Every socket reads into this; empty until the first read.
-    pub(crate) read_buffer: Vec<u8>,
     pub(crate) shared: Shared,
     pub(crate) deadlines: timeout::Queue,
     /// Names that are being looked up.

@@ -297,35 +297,50 @@ impl Socket {
     }
 }
 
-/// A handler that left its slot for the time of its call. Dropping it, also by
-/// a panic, puts it back; a panic is the connection's end.
+/// A handler that left its slot for the time of its call. It comes back by `run`; dropped
+/// by a panic it is put back all the same, and the panic is the connection's end.
 struct Called<'a, 'b> {
     d: &'a mut Dispatch<'b>,
     key: SocketKey,
     handler: Option<Box<dyn Handler>>,
-    returned: bool,
+}
+
+impl Called<'_, '_> {
+    /// Makes the call. Whether the connection is quiet after it.
+    #[inline]
+    fn run(mut self, f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>)) -> bool {
+        if let Some(handler) = &mut self.handler {
+            f(&mut **handler, &mut SocketCx::new(self.d.cx(), self.key));
+        }
+        let Some(handler) = self.handler.take() else { return false };
+        self.put_back(handler).is_some_and(|s| s.is_quiet())
+    }
+
+    #[inline]
+    fn put_back(&mut self, handler: Box<dyn Handler>) -> Option<&mut Socket> {
+        let (layer, mut d) = self.d.parts::<Layer>();
+        match layer.socket(&d, self.key) {
+            Some(s) if s.handler.is_none() => {
+                s.handler = Some(handler);
+                Some(s)
+            }
+            // Replaced by `set_handler`, whose value stays.
+            s => {
+                d.bury(handler);
+                s
+            }
+        }
+    }
 }
 
 impl Drop for Called<'_, '_> {
     #[inline]
     fn drop(&mut self) {
         let Some(handler) = self.handler.take() else { return };
+        self.put_back(handler);
         let (layer, mut d) = self.d.parts::<Layer>();
-        match layer.socket(&d, self.key) {
-            Some(s) if s.handler.is_none() => {
-                s.handler = Some(handler);
-                if !self.returned {
-                    s.destroy(&mut d, Reason::Panicked);
-                }
-            }
-            // Replaced by `set_handler`, whose value stays.
-            Some(s) => {
-                if !self.returned {
-                    s.destroy(&mut d, Reason::Panicked);
-                }
-                d.bury(handler);
-            }
-            None => d.bury(handler),
+        if let Some(s) = layer.socket(&d, self.key) {
+            s.destroy(&mut d, Reason::Panicked);
         }
     }
 }
@@ -357,27 +372,22 @@ fn call_only(
     handler: Option<Box<dyn Handler>>,
     f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
 ) {
-    let mut called = Called { d, key, handler, returned: false };
-    if let Some(handler) = &mut called.handler {
-        f(&mut **handler, &mut SocketCx::new(called.d.cx(), key));
-    }
-    called.returned = true;
+    Called { d, key, handler }.run(f);
 }
 
 /// The connection's turn in the ready pass: read, write, tell, rest.
 fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let key = SocketKey(raw);
-    if !read(d, key) && !connected(d, key) {
-        return;
+    match read(d, key) {
+        Reads::Quiet => return,
+        Reads::Done => {}
+        Reads::NotOpen => match connected(d, key) {
+            Reads::Done => {}
+            Reads::NotOpen | Reads::Quiet => return,
+        },
     }
     let mut lingers = false;
     let (layer, mut driver) = d.parts::<Layer>();
-    if let Some(s) = layer.socket(&driver, key) {
-        // The ordinary end of an echo.
-        if s.is_quiet() {
-            return s.rest(&mut driver);
-        }
-    }
     let told = layer.with(&mut driver, key, |s, d, shared| {
         // A pipe that writes to it says when it ends.
         let piped = s.pipes().and_then(|p| p.from).is_some_and(|p| d.check(p.into()).is_ok());
@@ -414,13 +424,13 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     }
 }
 
-/// The poller spoke of a connection that is not open yet. `true` if it is now:
-/// then it was told, and read from.
-fn connected(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+/// The poller spoke of a connection that is not open yet. If it is now, it is told, and
+/// read from.
+fn connected(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
     let (layer, driver) = d.parts::<Layer>();
     let waits = layer.socket(&driver, key).is_some_and(|s| s.life == Life::Connecting);
     if !waits || !connect::complete(d, key) {
-        return false;
+        return Reads::NotOpen;
     }
     call(d, key, |h, s| h.on_connect(s));
     read(d, key)
@@ -442,53 +452,41 @@ fn failed_while_ended(s: &mut Socket, d: &mut Driver<'_>) {
     }
 }
 
-/// The loop's read buffer, out for the time of a read loop; empty until the
-/// first read.
-struct Lease<'a, 'b> {
-    d: &'a mut Dispatch<'b>,
-    buffer: Vec<u8>,
-}
-
-impl Drop for Lease<'_, '_> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.buffer.is_empty() {
-            self.d.parts::<Layer>().0.read_buffer = std::mem::take(&mut self.buffer);
-        }
-    }
+/// What came of a read loop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// The connection is not open yet.
+    NotOpen,
+    /// Nothing is under way: there is nothing to write, to tell or to queue.
+    Quiet,
+    Done,
 }
 
 /// Reads until the kernel has no more, the budget is spent, or a callback
-/// pauses, closes or replaces. `false` if the connection is not open yet.
-fn read(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+/// pauses, closes or replaces.
+fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
     let mut left = d.driver().limits().read_budget;
-    let mut lease = Lease { d, buffer: Vec::new() };
+    let Some((buffer, mut d)) = d.lend_scratch(READ_BUFFER) else { return Reads::Done };
+    let d = &mut d;
     loop {
-        let Lease { d, buffer } = &mut lease;
         let (layer, mut driver) = d.parts::<Layer>();
-        let Layer { sockets, listeners, read_buffer, .. } = layer;
-        let index = driver.data(key.0).map(|i| i as usize);
-        let Some(s) = index.and_then(|i| sockets.get_mut(i)) else { return true };
+        let Layer { sockets, listeners, .. } = layer;
+        let Some((index, bits)) = driver.look(key.0) else { return Reads::Done };
+        let Some(s) = sockets.get_mut(index as usize) else { return Reads::Done };
         if s.life != Life::Open {
-            return false;
+            return Reads::NotOpen;
         }
-        let bits = driver.bits(key.0);
         if left == 0 || !bits.has(Bits::READABLE) || !s.duplex.read.wants_read() {
             if bits.has(Bits::ERROR) {
                 failed_while_ended(s, &mut driver);
             }
-            return true;
+            return Reads::Done;
         }
-        let Some(stream) = &s.stream else { return true };
-        if buffer.is_empty() {
-            *buffer = std::mem::take(read_buffer);
-            if buffer.is_empty() {
-                buffer.resize(READ_BUFFER, 0);
-            }
-        }
+        let Some(stream) = &s.stream else { return Reads::Done };
         let len = left.min(buffer.len());
         let done = driver.try_read(key.0, len, || (&mut &*stream).read(&mut buffer[..len]));
-        if s.watched == Watched::Nothing {
+        let watched = s.watched != Watched::Nothing;
+        if !watched {
             // The first read, before the poller spoke: did it pay?
             let hit = !matches!(&done, Err(e) if e.kind() == ErrorKind::WouldBlock);
             let server = s.server.and_then(|k| driver.data(k.into()));
@@ -496,39 +494,44 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
                 l.first_reads.report(hit);
             }
         }
-        match done {
-            Ok(0) => {
+        let more = match done {
+            Ok((0, _)) => {
                 at_end(d, key);
-                return true;
+                return Reads::Done;
             }
-            Ok(n) => {
+            Ok((n, more)) => {
                 left -= n;
                 if s.bytes_read == 0 {
                     driver.emit(|| NetEvent::FirstByte { socket: key, remote: s.remote, bytes: n });
                 }
                 s.bytes_read += n as u64;
                 s.clocks.touch(as_nanos(driver.now()));
-                let more = driver.bits(key.0).has(Bits::READABLE);
                 match s.wire {
                     Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
                     Wire::Plain => {
-                        let handler = s.handler.take();
-                        call_handler(d, key, handler, |h, s| h.on_data(s, &buffer[..n]));
+                        let called = Called { handler: s.handler.take(), d, key };
+                        let quiet = called.run(|h, s| h.on_data(s, &buffer[..n]));
+                        // The ordinary end of an echo.
+                        if quiet && !more && watched && d.is_settled() {
+                            return Reads::Quiet;
+                        }
+                        d.settle();
                     }
                     Wire::Filter(_) => filtered(d, key, &buffer[..n]),
                 }
-                if !more {
-                    return true;
-                }
+                more
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return true,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => false,
             Err(e) => {
                 match s.failure.take() {
                     Some(first) => s.destroy(&mut driver, Reason::Failed(first)),
                     None => s.fail(&mut driver, Stage::Read, e),
                 }
-                return true;
+                false
             }
+        };
+        if !more {
+            return Reads::Done;
         }
     }
 }

@@ -12,7 +12,8 @@
 //! - `LevelSource`: what `register_level` needs of a source;
 //! - `BackendFd`, `backend_fd`: the poller's own descriptor, where it has one.
 //!
-//! On Unix `fd.rs` makes any descriptor a source. `signal.rs` is the same everywhere.
+//! On Unix `fd.rs` makes any descriptor a source. `clock.rs` is the clock, and
+//! `signal.rs` the same everywhere.
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(mio_unsupported_force_poll_poll)))]
 #[path = "epoll.rs"]
@@ -25,6 +26,7 @@ mod imp;
 #[path = "edge.rs"]
 mod imp;
 
+mod clock;
 #[cfg(unix)]
 mod fd;
 #[cfg(feature = "signal")]
@@ -45,6 +47,7 @@ pub(crate) mod public {
     pub use signal_hook::consts::signal as signals;
 }
 
+pub(crate) use clock::Clock;
 pub(crate) use imp::{
     DEREGISTER_BEFORE_CLOSE, READS, REARM_AFTER_WOULD_BLOCK, SHORT_IO_DRAINS, backend_fd,
     deregister_level, register_level,
