@@ -503,7 +503,7 @@ impl Driver<'_> {
     /// kernel: cleared on `WouldBlock`, and on a short read where that proves
     /// the same and no end, error or urgent data was announced. Retries `EINTR`. With the
     /// bytes comes whether there may be more: what `READABLE` is now.
-    #[inline]
+    #[inline(always)]
     pub fn try_read(
         &mut self,
         key: Key,
@@ -525,7 +525,7 @@ impl Driver<'_> {
 
     /// Runs a write of `len` bytes and keeps `WRITABLE` true to the kernel, as
     /// [`try_read`](Driver::try_read) does for reads.
-    #[inline]
+    #[inline(always)]
     pub fn try_write(
         &mut self,
         key: Key,
@@ -541,7 +541,7 @@ impl Driver<'_> {
 
     /// Runs any other operation; `bit` is cleared on `WouldBlock`. Retries
     /// `EINTR`.
-    #[inline]
+    #[inline(always)]
     pub fn try_io<T>(
         &mut self,
         key: Key,
@@ -591,6 +591,12 @@ impl Driver<'_> {
     /// Nanoseconds since the loop was made, read when poll returned.
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.r.now)
+    }
+
+    /// The same as a plain number.
+    #[inline]
+    pub fn nanos(&self) -> u64 {
+        self.r.now
     }
 
     /// Events in this turn's batch.

@@ -109,6 +109,12 @@ impl Hooks {
         entry.callback
     }
 
+    /// Whether there is none of any phase.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.iter().all(|list| list.entries.is_empty())
+    }
+
     #[inline]
     pub(crate) fn has_any(&self, hook: Hook) -> bool {
         !self.lists[hook as usize].entries.is_empty()
@@ -166,6 +172,7 @@ fn end(core: &mut Core, hook: Hook, key: Key, start: u64) {
     Driver { r: &mut core.reactor }.free(hook.kind(), key);
 }
 
+/// Runs the batch, including what a panic left of an earlier one.
 pub(crate) fn run(d: &mut Dispatch<'_>, hook: Hook) {
     d.core.hooks.open_batch(hook);
     while let Some((start, key, callback)) = d.core.hooks.take(hook) {

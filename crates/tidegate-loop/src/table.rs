@@ -42,6 +42,12 @@ impl Key {
         Key(NonZeroU64::new(raw).unwrap_or(NonZeroU64::MAX))
     }
 
+    /// The same place in its next life; `None` if the generation would wrap.
+    fn next_generation(self) -> Option<Key> {
+        let last = self.generation() == GENERATION_MASK;
+        (!last).then(|| Key::new(self.loop_id(), self.generation() + 1, self.index()))
+    }
+
     /// The place in the loop's table.
     pub fn index(self) -> usize {
         (self.0.get() & INDEX_MASK) as usize
@@ -182,9 +188,11 @@ impl fmt::Debug for Kind {
 
 /// One row. A vacant row has no kind and keeps the next free index in `data`.
 pub(crate) struct Slot {
+    /// Of the handle that lives here; of the next one, if the row is vacant; `None` if it is
+    /// retired.
+    key: Option<Key>,
     pub(crate) kind: Option<&'static Kind>,
     pub(crate) data: u64,
-    generation: u32,
     /// When it was inserted, in the loop's time: units of 2^24 ns.
     pub(crate) since: u32,
     pub(crate) bits: Bits,
@@ -208,8 +216,8 @@ impl Table {
     /// The loop's id, and a generation that no key of it has had; `None` if there
     /// is none left.
     pub(crate) fn lease_ends(&self) -> (u16, Option<u32>) {
-        let retired = self.slots.iter().any(|s| s.generation == 0);
-        let highest = self.slots.iter().map(|s| s.generation).max();
+        let retired = self.slots.iter().any(|s| s.key.is_none());
+        let highest = self.slots.iter().filter_map(|s| s.key).map(Key::generation).max();
         let next = highest.unwrap_or(self.first_generation) + 1;
         (self.loop_id, (!retired && next < GENERATION_MASK).then_some(next))
     }
@@ -239,9 +247,9 @@ impl Table {
                 return Err(TableFull);
             }
             self.slots.push(Slot {
+                key: Some(Key::new(self.loop_id, self.first_generation, index)),
                 kind: None,
                 data: NONE,
-                generation: self.first_generation,
                 since,
                 bits: Bits::NONE,
             });
@@ -257,7 +265,8 @@ impl Table {
         slot.since = since;
         slot.bits = Bits::NONE;
         self.live += 1;
-        Ok(Key::new(self.loop_id, slot.generation, index))
+        // A retired row is not in the free list.
+        slot.key.ok_or(TableFull)
     }
 
     /// A key that finds nothing and never will.
@@ -272,11 +281,9 @@ impl Table {
         let bits = slot.bits;
         slot.kind = None;
         slot.data = free;
-        if slot.generation < GENERATION_MASK {
-            slot.generation += 1;
+        slot.key = key.next_generation();
+        if slot.key.is_some() {
             self.free = key.index() as u64;
-        } else {
-            slot.generation = 0;
         }
         self.live -= 1;
         self.internal -= usize::from(bits.has(Bits::INTERNAL));
@@ -285,20 +292,12 @@ impl Table {
 
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&Slot> {
-        let slot = self.slots.get(key.index())?;
-        (slot.generation == key.generation()
-            && slot.kind.is_some()
-            && key.loop_id() == self.loop_id)
-            .then_some(slot)
+        self.slots.get(key.index()).filter(|s| s.key == Some(key) && s.kind.is_some())
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(key.index())?;
-        (slot.generation == key.generation()
-            && slot.kind.is_some()
-            && key.loop_id() == self.loop_id)
-            .then_some(slot)
+        self.slots.get_mut(key.index()).filter(|s| s.key == Some(key) && s.kind.is_some())
     }
 
     /// The handle that a poller token speaks of, unless it is gone.
@@ -306,8 +305,8 @@ impl Table {
     pub(crate) fn by_token(&mut self, token: mio::Token) -> Option<(Key, &mut Slot)> {
         let index = token.0 & INDEX_MASK as usize;
         let slot = self.slots.get_mut(index)?;
-        let key = Key::new(self.loop_id, slot.generation, index);
-        (key.token() == token && slot.kind.is_some()).then_some((key, slot))
+        let key = slot.key.filter(|key| key.token() == token)?;
+        slot.kind.is_some().then_some((key, slot))
     }
 
     pub(crate) fn check(&self, key: Key) -> Result<(), KeyError> {
@@ -318,12 +317,7 @@ impl Table {
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = (Key, &Slot)> {
-        let id = self.loop_id;
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, s)| s.kind.is_some())
-            .map(move |(i, s)| (Key::new(id, s.generation, i), s))
+        self.slots.iter().filter(|s| s.kind.is_some()).filter_map(|s| Some((s.key?, s)))
     }
 }
 
@@ -346,8 +340,8 @@ mod tests {
     fn a_row_whose_generation_would_wrap_is_retired() {
         let mut t = Table::new(1, 1);
         let first = t.insert(&NOTHING, 0, 0).unwrap();
-        t.slots[0].generation = GENERATION_MASK;
         let last = Key::new(1, GENERATION_MASK, 0);
+        t.slots[0].key = Some(last);
         assert!(t.get(first).is_none());
         assert!(t.remove(last).is_some());
         assert!(t.get(last).is_none());

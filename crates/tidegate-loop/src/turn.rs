@@ -112,6 +112,10 @@ const TURN: [Phase; 9] = [
     Phase::Timers,
 ];
 
+/// Places in it.
+const POLL: usize = 3;
+const AFTER_READY: usize = 5;
+
 /// How long a turn may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -208,11 +212,11 @@ impl Core {
         }
         self.open_turn();
         loop {
-            // Most phases of most turns have nothing to do.
-            if self.is_idle(TURN[self.next]) {
-                self.phase_done();
-            } else {
-                self.step(mode)?;
+            match self.next {
+                // Most turns have nothing to do before they poll, nor after the ready pass.
+                0 if self.passes_by() => self.next = POLL,
+                AFTER_READY if self.passes_by() && !self.has_ends() => self.end_turn(),
+                _ => self.step(mode)?,
             }
             if self.next == 0 {
                 return Ok(());
@@ -220,20 +224,16 @@ impl Core {
         }
     }
 
-    /// Whether a phase would call nobody, and nobody watches it.
+    /// Whether there is no effect to tell, no hook, and nobody who watches.
     #[inline]
-    fn is_idle(&self, phase: Phase) -> bool {
-        self.reactor.observer.is_none()
-            && match phase {
-                Phase::Poll | Phase::Outside => false,
-                Phase::Pending => self.reactor.pending.is_empty(),
-                Phase::Ready => self.reactor.ready.is_empty(),
-                Phase::Closing => self.reactor.closing.is_empty(),
-                Phase::Timers => !self.timers.has_any(),
-                Phase::Idle => !self.hooks.has_any(Hook::Idle),
-                Phase::Prepare => !self.hooks.has_any(Hook::Prepare),
-                Phase::Check => !self.hooks.has_any(Hook::Check),
-            }
+    fn passes_by(&self) -> bool {
+        self.reactor.pending.is_empty() && self.hooks.is_empty() && self.reactor.observer.is_none()
+    }
+
+    /// Whether a turn has close callbacks or timers to look at.
+    #[inline]
+    fn has_ends(&self) -> bool {
+        !self.reactor.closing.is_empty() || self.timers.has_any()
     }
 
     /// The next phase of the turn. Interrupted by a panic, it is still the next.
@@ -265,18 +265,18 @@ impl Core {
         if watched {
             self.reactor.phase_ended(phase, before);
         }
-        self.phase_done();
+        self.next += 1;
+        if self.next == TURN.len() {
+            self.end_turn();
+        }
         Ok(())
     }
 
     #[inline]
-    fn phase_done(&mut self) {
-        self.next += 1;
-        if self.next == TURN.len() {
-            self.next = 0;
-            self.opened = false;
-            self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
-        }
+    fn end_turn(&mut self) {
+        self.next = 0;
+        self.opened = false;
+        self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
     }
 
     /// Begins a turn, once.
@@ -321,7 +321,7 @@ impl Core {
 
     /// Calls a queued handle. Its mark falls first, so the call may queue it
     /// again.
-    #[inline]
+    #[inline(always)]
     fn dispatch(&mut self, key: Key, mark: Bits, scratch: Option<&mut Vec<u8>>) {
         let Some(slot) = self.reactor.table.get_mut(key) else { return };
         slot.bits.clear(mark);
@@ -344,14 +344,20 @@ impl Core {
     }
 
     /// One call of a handle, and then its ticks. Measured with an observer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn call(&mut self, call: impl FnOnce(&mut Core)) {
         self.reactor.calls += 1;
         self.reactor.read = None;
         if self.reactor.observer.is_none() {
             call(self);
-            return self.settle();
+            self.settle();
+        } else {
+            self.call_watched(call);
         }
+    }
+
+    #[cold]
+    fn call_watched(&mut self, call: impl FnOnce(&mut Core)) {
         let before = self.reactor.clock();
         call(self);
         self.settle();

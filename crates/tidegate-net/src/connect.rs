@@ -421,7 +421,7 @@ fn give_up(s: &mut Socket, d: &mut Driver<'_>) {
 
 /// The time is over: what is under way has failed by that.
 pub(crate) fn give_up_on_running(s: &mut Socket, d: &Driver<'_>) {
-    let now = as_nanos(d.now());
+    let now = d.nanos();
     let alone = s.remote.filter(|_| s.stream.is_some());
     let Some(c) = s.connecting.as_mut() else { return };
     let alone = alone.map(|remote| (remote, c.alone_since));
@@ -548,7 +548,7 @@ fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.parts::<Layer>();
     let Some(s) = layer.socket(&driver, key) else { return };
     s.life = Life::Open;
-    let now = as_nanos(driver.now());
+    let now = driver.nanos();
     s.clocks.touch(now);
     let delay = s.connecting.as_mut().and_then(|c| c.delay.take());
     drop_attempts(s, &mut driver);

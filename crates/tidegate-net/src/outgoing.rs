@@ -17,7 +17,6 @@ use crate::event::NetEvent;
 use crate::layer::Shared;
 use crate::socket::{Life, Socket, Watched};
 use crate::sys;
-use crate::timeout::as_nanos;
 use crate::wire::{Filter, FilterError, Passed, Wire};
 
 /// Pieces that leave in one call.
@@ -25,7 +24,7 @@ const GATHER: usize = 64;
 
 impl Socket {
     /// Accepts `data`, or says why not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(
         &mut self,
         d: &mut Driver<'_>,
@@ -37,7 +36,7 @@ impl Socket {
         }
         match self.wire {
             Wire::Plain => self.send(d, data),
-            Wire::Filter(_) => self.filter(d, shared, |f, out| f.outbound(data.bytes(), out)),
+            Wire::Filter(_) => self.filter_out(d, shared, data.bytes()),
         }
         match self.duplex.write.flow() {
             Flow::Full => self.full(d),
@@ -45,7 +44,13 @@ impl Socket {
         }
     }
 
+    #[cold]
+    fn filter_out(&mut self, d: &mut Driver<'_>, shared: &mut Shared, data: &[u8]) {
+        self.filter(d, shared, |f, out| f.outbound(data, out));
+    }
+
     /// Whoever writes is to wait for the drain.
+    #[cold]
     pub(crate) fn full(&mut self, d: &mut Driver<'_>) -> Flow {
         d.emit(|| NetEvent::Full { socket: self.key, queued: self.duplex.write.len() });
         self.duplex.write.stop()
@@ -95,12 +100,19 @@ impl Socket {
     }
 
     /// Tries the kernel first, if nothing waits before; queues the rest.
+    #[inline(always)]
     fn send(&mut self, d: &mut Driver<'_>, data: Chunk<'_>) {
         let bytes = data.bytes();
         let Some(out) = self.offer(d, bytes) else { return };
         if out == bytes.len() {
             return;
         }
+        self.keep(d, data, out);
+    }
+
+    /// Queues what the kernel did not take.
+    #[cold]
+    fn keep(&mut self, d: &mut Driver<'_>, data: Chunk<'_>, out: usize) {
         match data {
             Chunk::Lent(bytes) => self.duplex.write.push(&bytes[out..]),
             Chunk::Shared(bytes) => self.duplex.write.push_bytes(bytes.slice(out..)),
@@ -110,7 +122,7 @@ impl Socket {
 
     /// Offers the kernel these bytes, if nothing waits before; how many it took. `None` if
     /// writing broke.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn offer(&mut self, d: &mut Driver<'_>, bytes: &[u8]) -> Option<usize> {
         let mut out = 0;
         if let Some(stream) = &self.stream {
@@ -137,7 +149,7 @@ impl Socket {
     fn wrote(&mut self, d: &Driver<'_>, bytes: usize) {
         if bytes > 0 {
             self.bytes_written += bytes as u64;
-            self.clocks.touch(as_nanos(d.now()));
+            self.clocks.touch(d.nanos());
         }
     }
 
@@ -156,6 +168,7 @@ impl Socket {
     /// Writing is over, reading is not: an answer that came before the reset is
     /// still delivered, and then the connection ends with this error. A paused
     /// connection would never get there, so it ends at once.
+    #[cold]
     fn write_failed(&mut self, d: &mut Driver<'_>, source: io::Error) {
         let error = self.error(Stage::Write, source, d);
         self.duplex.write.fail();

@@ -190,7 +190,7 @@ impl Socket {
     pub(crate) fn error(&self, stage: Stage, source: io::Error, d: &Driver<'_>) -> Arc<NetError> {
         let client = if self.server.is_none() { self.stream.as_ref() } else { None };
         let local = client.and_then(|s| s.local_addr().ok());
-        let elapsed = Duration::from_nanos(as_nanos(d.now()).saturating_sub(self.since));
+        let elapsed = Duration::from_nanos(d.nanos().saturating_sub(self.since));
         let asked = self.connecting.as_ref().filter(|_| stage == Stage::Bind);
         let local = asked.and_then(|c| c.own_address()).or(local);
         let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
@@ -307,21 +307,22 @@ struct Called<'a, 'b> {
 
 impl Called<'_, '_> {
     /// Makes the call. Whether the connection is quiet after it.
-    #[inline]
+    #[inline(always)]
     fn run(mut self, f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>)) -> bool {
-        if let Some(handler) = &mut self.handler {
-            f(&mut **handler, &mut SocketCx::new(self.d.cx(), self.key));
-        }
-        let Some(handler) = self.handler.take() else { return false };
-        self.put_back(handler).is_some_and(|s| s.is_quiet())
+        let Some(handler) = &mut self.handler else { return false };
+        f(&mut **handler, &mut SocketCx::new(self.d.cx(), self.key));
+        let handler = self.handler.take();
+        let quiet = self.put_back(handler).is_some_and(|s| s.is_quiet());
+        std::mem::forget(self);
+        quiet
     }
 
-    #[inline]
-    fn put_back(&mut self, handler: Box<dyn Handler>) -> Option<&mut Socket> {
+    #[inline(always)]
+    fn put_back(&mut self, handler: Option<Box<dyn Handler>>) -> Option<&mut Socket> {
         let (layer, mut d) = self.d.parts::<Layer>();
         match layer.socket(&d, self.key) {
             Some(s) if s.handler.is_none() => {
-                s.handler = Some(handler);
+                s.handler = handler;
                 Some(s)
             }
             // Replaced by `set_handler`, whose value stays.
@@ -334,10 +335,10 @@ impl Called<'_, '_> {
 }
 
 impl Drop for Called<'_, '_> {
-    #[inline]
+    #[cold]
     fn drop(&mut self) {
         let Some(handler) = self.handler.take() else { return };
-        self.put_back(handler);
+        self.put_back(Some(handler));
         let (layer, mut d) = self.d.parts::<Layer>();
         if let Some(s) = layer.socket(&d, self.key) {
             s.destroy(&mut d, Reason::Panicked);
@@ -378,13 +379,13 @@ fn call_only(
 /// The connection's turn in the ready pass: read, write, tell, rest.
 fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let key = SocketKey(raw);
-    match read(d, key) {
-        Reads::Quiet => return,
-        Reads::Done => {}
-        Reads::NotOpen => match connected(d, key) {
-            Reads::Done => {}
-            Reads::NotOpen | Reads::Quiet => return,
-        },
+    loop {
+        match read(d, key) {
+            Reads::Quiet => return,
+            Reads::Done => break,
+            Reads::NotOpen if connected(d, key) => {}
+            Reads::NotOpen => return,
+        }
     }
     let mut lingers = false;
     let (layer, mut driver) = d.parts::<Layer>();
@@ -408,7 +409,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(d);
         if lingers && !s.duplex.read.wants_read() && s.duplex.read != ReadState::Ended {
             // The peer's end, seen from a pause.
-            s.clocks.side_ended(as_nanos(d.now()));
+            s.clocks.side_ended(d.nanos());
         }
         told
     });
@@ -424,16 +425,17 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     }
 }
 
-/// The poller spoke of a connection that is not open yet. If it is now, it is told, and
-/// read from.
-fn connected(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
+/// The poller spoke of a connection that is not open yet. `true` if it is now: then it was
+/// told.
+#[cold]
+fn connected(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
     let (layer, driver) = d.parts::<Layer>();
     let waits = layer.socket(&driver, key).is_some_and(|s| s.life == Life::Connecting);
     if !waits || !connect::complete(d, key) {
-        return Reads::NotOpen;
+        return false;
     }
     call(d, key, |h, s| h.on_connect(s));
-    read(d, key)
+    true
 }
 
 /// The same for an attempt that won: reading comes in the connection's own dispatch.
@@ -464,6 +466,7 @@ enum Reads {
 
 /// Reads until the kernel has no more, the budget is spent, or a callback
 /// pauses, closes or replaces.
+#[inline]
 fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
     let mut left = d.driver().limits().read_budget;
     let Some((buffer, mut d)) = d.lend_scratch(READ_BUFFER) else { return Reads::Done };
@@ -505,7 +508,7 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                     driver.emit(|| NetEvent::FirstByte { socket: key, remote: s.remote, bytes: n });
                 }
                 s.bytes_read += n as u64;
-                s.clocks.touch(as_nanos(driver.now()));
+                s.clocks.touch(driver.nanos());
                 match s.wire {
                     Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
                     Wire::Plain => {
@@ -568,7 +571,7 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
         return s.destroy(&mut driver, Reason::Failed(first));
     }
     s.duplex.read.eof();
-    s.clocks.side_ended(as_nanos(driver.now()));
+    s.clocks.side_ended(driver.nanos());
     let pipe = s.pipes().and_then(|p| p.into);
     driver.emit(|| NetEvent::End { socket: key, remote: s.remote });
     let handler = s.handler.take();
@@ -596,7 +599,7 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
             Some(Effect::Finish) => {
                 driver.emit(|| NetEvent::Finish { socket: key, remote });
-                s.clocks.side_ended(as_nanos(driver.now()));
+                s.clocks.side_ended(driver.nanos());
                 let (handler, lingers) = (s.handler.take(), s.clocks.has_linger());
                 call_only(d, key, handler, |h, s| h.on_finish(s));
                 if lingers {

@@ -217,7 +217,7 @@ pub(crate) fn as_nanos(d: Duration) -> u64 {
 pub(crate) fn arm(cx: &mut Cx<'_>, key: SocketKey) {
     let (layer, d) = cx.parts::<Layer>();
     let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
-    let (half_closed, now) = (s.is_half_closed(&d), as_nanos(d.now()));
+    let (half_closed, now) = (s.is_half_closed(&d), d.nanos());
     let Some(at) = s.clocks.look_at(s.life, half_closed, now) else { return };
     push(cx, key, at);
 }
@@ -313,7 +313,7 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
 pub(crate) fn take_due(s: &mut Socket, d: &Driver<'_>) -> Option<Due> {
     let Expiry::Due(_) = s.clocks.expiry else { return None };
     s.clocks.expiry = Expiry::Waiting;
-    let now = as_nanos(d.now());
+    let now = d.nanos();
     let half_closed = s.is_half_closed(d);
     // Bytes may have moved since, or it was taken back.
     let due = s.clocks.next(s.life, half_closed).filter(|(at, _)| *at <= now);
