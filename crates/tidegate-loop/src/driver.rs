@@ -1,254 +1,25 @@
 //! The seam between the loop and the layers above: what the owner of a kind of
 //! handle may do. Users of sockets and timers never need it.
-//!
-//! The reactor is the poller, the table and the queues; [`Driver`] lends it.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use mio::Interest;
 use mio::event::Source;
-use mio::{Events, Interest, Poll};
 
-use crate::closing::{Buried, ClosingQueue, Graveyard};
+use crate::closing::Buried;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
-use crate::observe::{Event, LayerEvent, Moment, Observer};
-use crate::ready::{Bits, ReadyQueue};
+use crate::observe::{Event, LayerEvent};
+use crate::reactor::Reactor;
+use crate::ready::Bits;
 use crate::sys;
-use crate::table::{Key, KeyError, Kind, Table, TableFull};
+use crate::table::{Key, KeyError, Kind, TableFull};
 use crate::turn::Phase;
 
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
 pub(crate) const AGE_SHIFT: u32 = 24;
-
-/// The poller, the table and the queues of one loop.
-pub(crate) struct Reactor {
-    pub(crate) table: Table,
-    pub(crate) ready: ReadyQueue,
-    pub(crate) pending: VecDeque<Key>,
-    pub(crate) closing: ClosingQueue,
-    pub(crate) graveyard: Graveyard,
-    pub(crate) limits: Limits,
-    pub(crate) metrics: Metrics,
-    pub(crate) observer: Option<Box<dyn Observer>>,
-    clock: sys::Clock,
-    /// Nanoseconds since it was made, read once when poll returns.
-    pub(crate) now: u64,
-    polled_at: u64,
-    /// The clock as it was read last, until something takes its time.
-    pub(crate) read: Option<u64>,
-    /// When the kernel was asked last, and how long it had not been before.
-    asked_at: u64,
-    pub(crate) away: u64,
-    /// Nanoseconds spent in the poller.
-    idle: u64,
-    pub(crate) batch: usize,
-    pub(crate) turn: u64,
-    pub(crate) phase: Phase,
-    /// Referenced handles.
-    pub(crate) alive: usize,
-    /// Calls and kernel events so far, for who steps through the phases.
-    pub(crate) calls: u64,
-    #[cfg(any(test, feature = "test-util"))]
-    pub(crate) script: Option<crate::script::Script>,
-    events: Events,
-    poll: Poll,
-}
-
-impl Reactor {
-    pub(crate) fn new(poll: Poll, table: Table, limits: Limits) -> Reactor {
-        Reactor {
-            table,
-            ready: ReadyQueue::default(),
-            pending: VecDeque::new(),
-            closing: ClosingQueue::default(),
-            graveyard: Graveyard::default(),
-            events: Events::with_capacity(limits.events),
-            limits,
-            metrics: Metrics::default(),
-            observer: None,
-            clock: sys::Clock::start(),
-            now: 0,
-            polled_at: 0,
-            read: None,
-            asked_at: 0,
-            away: 0,
-            idle: 0,
-            batch: 0,
-            turn: 0,
-            phase: Phase::Outside,
-            alive: 0,
-            calls: 0,
-            #[cfg(any(test, feature = "test-util"))]
-            script: None,
-            poll,
-        }
-    }
-
-    pub(crate) fn metrics(&self) -> Metrics {
-        Metrics { idle: Duration::from_nanos(self.idle), ..self.metrics }
-    }
-
-    pub(crate) fn clock(&self) -> u64 {
-        #[cfg(any(test, feature = "test-util"))]
-        if let Some(script) = &self.script {
-            return script.clock();
-        }
-        self.clock.elapsed()
-    }
-
-    fn read_clock(&mut self) -> u64 {
-        let now = self.clock();
-        self.read = Some(now);
-        now
-    }
-
-    /// The clock as it was read last, if no user code ran since: what passes without is
-    /// less than a timer can tell.
-    #[inline]
-    pub(crate) fn recent(&mut self) -> u64 {
-        match self.read {
-            Some(now) => now,
-            None => self.read_clock(),
-        }
-    }
-
-    /// A run begins.
-    pub(crate) fn enter(&mut self) {
-        self.now = self.read_clock();
-        self.polled_at = self.now;
-    }
-
-    pub(crate) fn backend_fd(&self) -> Option<sys::BackendFd<'_>> {
-        sys::backend_fd(&self.poll)
-    }
-
-    /// Asks the kernel and turns its events into bits and queue places. Runs no
-    /// callback. `before` is the clock of now.
-    pub(crate) fn poll(&mut self, timeout: Option<Duration>, before: u64) -> io::Result<()> {
-        self.emit(|| Event::Poll { timeout });
-        if timeout != Some(Duration::ZERO) {
-            self.metrics.blocking_polls += 1;
-        }
-        self.away = before.saturating_sub(self.asked_at);
-        self.metrics.turn_lengths.add(before.saturating_sub(self.polled_at));
-        self.metrics.ready_depth = self.metrics.ready_depth.max(self.ready.len());
-        let polled = self.ask(timeout);
-        self.now = self.read_clock();
-        self.polled_at = self.now;
-        self.asked_at = self.now;
-        self.idle += self.now.saturating_sub(before);
-        self.batch = 0;
-        match polled {
-            Ok(()) => {}
-            // A signal: zero events, and the turn goes on.
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(e) => return Err(e),
-        }
-        for event in self.events.iter() {
-            self.batch += 1;
-            let Some((key, slot)) = self.table.by_token(event.token()) else { continue };
-            slot.bits |= Bits::of(event);
-            if !slot.bits.has(Bits::QUEUED) {
-                slot.bits |= Bits::QUEUED;
-                self.ready.push(key);
-            }
-        }
-        #[cfg(any(test, feature = "test-util"))]
-        self.follow_script(timeout)?;
-        self.calls += self.batch as u64;
-        self.metrics.events += self.batch as u64;
-        if timeout == Some(Duration::ZERO) {
-            self.metrics.events_waiting += self.batch as u64;
-        }
-        let events = self.batch;
-        self.emit(|| Event::Polled { events });
-        Ok(())
-    }
-
-    /// The kernel's part of a poll. A script does not let it wait.
-    fn ask(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        #[cfg(any(test, feature = "test-util"))]
-        let timeout = if self.script.is_some() { Some(Duration::ZERO) } else { timeout };
-        self.poll.poll(&mut self.events, timeout)
-    }
-
-    /// The script's part: its events, or the end of the wait.
-    #[cfg(any(test, feature = "test-util"))]
-    fn follow_script(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Some(script) = self.script.clone() else { return Ok(()) };
-        match script.take() {
-            Some(events) => {
-                self.batch += events.len();
-                for (key, bits) in events {
-                    let mut d = Driver { r: self };
-                    d.assume(key, bits);
-                    d.queue(key);
-                }
-            }
-            None if self.batch == 0 => script.wait(timeout)?,
-            None => {}
-        }
-        self.now = self.read_clock();
-        self.polled_at = self.now;
-        Ok(())
-    }
-
-    #[inline]
-    pub(crate) fn emit<'e>(&mut self, event: impl FnOnce() -> Event<'e>) {
-        if self.observer.is_some() {
-            self.tell(&event());
-        }
-    }
-
-    /// Only with an observer: a clock read costs about as much as a small phase.
-    #[cold]
-    pub(crate) fn phase_ended(&mut self, phase: Phase, before: u64) {
-        let took = Duration::from_nanos(self.clock().saturating_sub(before));
-        self.metrics.phases[phase as usize] += took;
-        self.emit(|| Event::PhaseEnd { phase, took });
-    }
-
-    /// A panic of the observer must not strike where state is half-changed: it waits
-    /// in the graveyard, and the observer gets no more events.
-    #[cold]
-    fn tell(&mut self, event: &Event<'_>) {
-        let elapsed = Duration::from_nanos(self.clock());
-        let at = Moment { turn: self.turn, phase: self.phase, elapsed };
-        let Some(mut observer) = self.observer.take() else { return };
-        match catch_unwind(AssertUnwindSafe(|| observer.event(&at, event))) {
-            Ok(()) => self.observer = Some(observer),
-            Err(payload) => {
-                self.graveyard.bury(Buried::Panic { payload });
-                self.graveyard.bury(Buried::Observer { _observer: observer });
-            }
-        }
-    }
-
-    pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer>) {
-        if let Some(old) = self.observer.replace(observer) {
-            self.graveyard.bury(Buried::Observer { _observer: old });
-        }
-    }
-
-    /// The handles of users: all but the inbox.
-    pub(crate) fn live(&self) -> impl Iterator<Item = (Key, &'static Kind, u64, Bits, u32)> {
-        self.table
-            .live()
-            .filter(|(_, s)| !s.bits.has(Bits::INTERNAL))
-            .filter_map(|(key, s)| Some((key, s.kind?, s.data, s.bits, s.since)))
-    }
-
-    pub(crate) fn free(&mut self, key: Key) {
-        if let Some(bits) = self.table.remove(key) {
-            self.alive -= usize::from(bits.has(Bits::ALIVE));
-        }
-    }
-}
 
 /// How a listener-like source was registered.
 ///
@@ -609,6 +380,12 @@ impl Driver<'_> {
     #[inline]
     pub fn away(&self) -> Duration {
         Duration::from_nanos(self.r.away)
+    }
+
+    /// Whether there is an observer.
+    #[inline]
+    pub fn is_observed(&self) -> bool {
+        self.r.observer.is_some()
     }
 
     /// Tells the observer, if there is one; `event` runs only then.

@@ -10,19 +10,20 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::cx::{AsCx, Cx};
-use crate::driver::Reactor;
+use crate::dispatch::Dispatch;
 use crate::hooks::Hooks;
 use crate::layers::Layers;
 use crate::limits::{Builder, Limits};
 use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
+use crate::reactor::Reactor;
 use crate::remote::{INBOX, Remote};
 use crate::sys::BackendFd;
 use crate::table::{Key, Table};
 use crate::tick::Ticks;
 use crate::timers::{self, Timers};
-use crate::turn::{Core, Dispatch, Mode, Phase};
+use crate::turn::{Core, Mode, Phase};
 use crate::watch::Watches;
 
 /// The event loop: it owns every handle, closure and descriptor. Not `Send`;

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 use crate::closing::Buried;
 use crate::cx::Cx;
+use crate::dispatch::Dispatch;
 use crate::driver::Driver;
 use crate::table::{Key, Kind};
-use crate::turn::{Core, Dispatch};
+use crate::turn::Core;
 
 pub(crate) type HookFn = Box<dyn FnMut(&mut Cx<'_>, HookKey)>;
 

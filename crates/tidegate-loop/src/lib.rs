@@ -22,6 +22,7 @@
 
 mod closing;
 mod cx;
+mod dispatch;
 mod driver;
 mod event_loop;
 mod hooks;
@@ -34,6 +35,7 @@ mod metrics;
 mod observe;
 #[cfg(feature = "work")]
 mod pool;
+mod reactor;
 mod ready;
 mod remote;
 #[cfg(any(test, feature = "test-util"))]
@@ -53,6 +55,7 @@ mod watch;
 mod work;
 
 pub use cx::{AsCx, Cx};
+pub use dispatch::Dispatch;
 pub use driver::{Driver, Trigger};
 pub use event_loop::{HandleInfo, Loop, Step};
 pub use hooks::HookKey;
@@ -70,7 +73,7 @@ pub use signal::SignalKey;
 pub use sys::public::*;
 pub use table::{Key, KeyError, Kind, TableFull};
 pub use timers::TimerKey;
-pub use turn::{Dispatch, Phase};
+pub use turn::Phase;
 pub use watch::{Readiness, WatchKey};
 #[cfg(feature = "work")]
 pub use work::{WorkError, WorkKey, WorkRefused, WorkStats};

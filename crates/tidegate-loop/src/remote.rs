@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cx::Cx;
+use crate::dispatch::Dispatch;
 use crate::keep_alive;
 use crate::mailbox::{Mailbox, Refused};
 use crate::table::{Key, Kind};
-use crate::turn::Dispatch;
 
 pub(crate) type Post = Box<dyn FnOnce(&mut Cx<'_>) + Send>;
 

@@ -14,11 +14,12 @@ use slab::Slab;
 
 use crate::closing::Buried;
 use crate::cx::Cx;
+use crate::dispatch::Dispatch;
 use crate::driver::Driver;
 use crate::sys;
 use crate::sys::signal::{Bell, Registration};
 use crate::table::{Key, Kind};
-use crate::turn::{Core, Dispatch};
+use crate::turn::Core;
 
 static SIGNAL: Kind = Kind {
     name: "signal",

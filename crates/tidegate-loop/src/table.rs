@@ -10,8 +10,8 @@ use std::fmt;
 use std::num::NonZeroU64;
 
 use crate::cx::Cx;
+use crate::dispatch::Dispatch;
 use crate::ready::Bits;
-use crate::turn::Dispatch;
 
 const INDEX_BITS: u32 = 24;
 const GENERATION_BITS: u32 = 28;

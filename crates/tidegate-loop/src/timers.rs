@@ -16,8 +16,9 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use crate::cx::Cx;
+use crate::dispatch::Dispatch;
 use crate::table::{Key, Kind};
-use crate::turn::{Core, Dispatch};
+use crate::turn::Core;
 
 pub(crate) type TimerFn = Box<dyn FnMut(&mut Cx<'_>, TimerKey)>;
 

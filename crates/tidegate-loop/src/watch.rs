@@ -15,11 +15,12 @@ use slab::Slab;
 
 use crate::closing::Buried;
 use crate::cx::Cx;
+use crate::dispatch::Dispatch;
 use crate::driver::Driver;
 use crate::ready::Bits;
 use crate::sys;
 use crate::table::{Key, KeyError, Kind};
-use crate::turn::{Core, Dispatch};
+use crate::turn::Core;
 
 static WATCH: Kind = Kind {
     name: "watch",

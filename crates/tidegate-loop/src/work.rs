@@ -17,11 +17,11 @@ use slab::Slab;
 
 use crate::closing::Buried;
 use crate::cx::Cx;
+use crate::dispatch::Dispatch;
 use crate::driver::Driver;
 use crate::limits::Limits;
 use crate::pool::{Class, NotTaken, Outcome, Pool, Run};
 use crate::table::{Key, KeyError, Kind};
-use crate::turn::Dispatch;
 
 static WORK: Kind = Kind {
     name: "work",
