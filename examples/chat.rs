@@ -97,7 +97,7 @@ impl Handler for Seat {
 
 fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
     let room = Shared::default();
-    let server = lp.listen(at, move |conn| {
+    let server = lp.listen(at, move |mut conn| {
         let key = conn.key();
         let name = {
             let mut room = room.borrow_mut();

@@ -40,7 +40,7 @@ fn main() -> io::Result<()> {
     env_logger::init();
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".to_owned());
     let mut lp = Loop::new()?;
-    let server = lp.listen(at.as_str(), |conn| {
+    let server = lp.listen(at.as_str(), |mut conn| {
         println!("{:?}: from {:?}", conn.key(), conn.peer_addr());
         conn.accept(Echo::default());
     });

@@ -12,14 +12,14 @@ use slab::Slab;
 use crate::cx::{AsCx, Cx};
 use crate::dispatch::Dispatch;
 use crate::hooks::Hooks;
-use crate::layers::Layers;
+
 use crate::limits::{Builder, Limits};
 use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::reactor::Reactor;
 use crate::remote::{INBOX, Remote};
-use crate::sys::BackendFd;
+use crate::sys::{BackendFd, Layers};
 use crate::table::{Key, Table};
 use crate::tick::Ticks;
 use crate::timers::{self, Timers};

@@ -27,7 +27,6 @@ mod driver;
 mod event_loop;
 mod hooks;
 mod keep_alive;
-mod layers;
 mod limits;
 mod loop_id;
 mod mailbox;

@@ -33,7 +33,6 @@ use crate::dispatch::Dispatch;
 use crate::driver::Driver;
 use crate::hooks::{self, Hook, Hooks};
 use crate::keep_alive::KeepAlives;
-use crate::layers::Layers;
 use crate::observe::Event;
 use crate::reactor::Reactor;
 use crate::ready::Bits;
@@ -41,6 +40,7 @@ use crate::remote::{Post, Remote};
 use crate::shared::Values;
 #[cfg(feature = "signal")]
 use crate::signal::Signals;
+use crate::sys::Layers;
 use crate::table::Key;
 use crate::tick::Ticks;
 use crate::timers::{self, Timers};
@@ -115,6 +115,7 @@ const TURN: [Phase; 9] = [
 
 /// Places in it.
 const POLL: usize = 3;
+const READY: usize = 4;
 const AFTER_READY: usize = 5;
 
 /// How long a turn may wait.
@@ -213,12 +214,17 @@ impl Core {
         }
         self.open_turn();
         loop {
+            // Most turns have nothing to do before they poll, nor after the ready pass.
             match self.next {
-                // Most turns have nothing to do before they poll, nor after the ready pass.
+                READY => {}
                 0 if self.passes_by() => self.next = POLL,
-                AFTER_READY if self.passes_by() && !self.has_ends() => self.end_turn(),
-                _ => self.step(mode)?,
+                AFTER_READY if self.passes_by() && !self.has_ends() => {
+                    self.end_turn();
+                    return Ok(());
+                }
+                _ => {}
             }
+            self.step(mode)?;
             if self.next == 0 {
                 return Ok(());
             }

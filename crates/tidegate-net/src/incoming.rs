@@ -11,8 +11,8 @@ use tidegate_loop::{AsCx, Cx};
 use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
-use crate::listener;
-use crate::socket::{Life, Socket};
+use crate::net::Net;
+use crate::offer::{self, Offer};
 use crate::socket_cx::SocketCx;
 use crate::timeout;
 
@@ -36,7 +36,6 @@ use crate::timeout;
 /// ```
 pub struct Incoming<'a> {
     cx: Cx<'a>,
-    key: SocketKey,
     server: ServerKey,
     peer: Option<SocketAddr>,
 }
@@ -61,19 +60,18 @@ impl AsCx for Incoming<'_> {
 }
 
 impl<'a> Incoming<'a> {
-    pub(crate) fn new(
-        cx: Cx<'a>,
-        key: SocketKey,
-        server: ServerKey,
-        peer: Option<SocketAddr>,
-    ) -> Incoming<'a> {
-        Incoming { cx, key, server, peer }
+    pub(crate) fn new(cx: Cx<'a>, server: ServerKey, peer: Option<SocketAddr>) -> Incoming<'a> {
+        Incoming { cx, server, peer }
     }
 
     /// The key the connection has, and keeps if it is accepted. A proxy gives
     /// it to the other half before this one is accepted.
-    pub fn key(&self) -> SocketKey {
-        self.key
+    ///
+    /// It has no place in the loop before it is accepted, or asked for its key: one that is
+    /// rejected costs less.
+    pub fn key(&mut self) -> SocketKey {
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        offer::place(layer, &mut d).unwrap_or_else(|| SocketKey(d.stale_key()))
     }
 
     /// The server it came to.
@@ -88,31 +86,25 @@ impl<'a> Incoming<'a> {
 
     /// The address it was made to. One system call.
     pub fn local_addr(&mut self) -> io::Result<SocketAddr> {
-        SocketCx::new(self.cx.as_cx(), self.key).local_addr()
+        let (layer, _) = self.cx.parts::<Layer>();
+        if let Offer::Held(held) = &layer.offer {
+            return held.stream.local_addr();
+        }
+        let key = self.key();
+        self.cx.socket(key).local_addr()
     }
 
     /// Takes the connection. It can be written to at once; reading begins in
     /// this same ready pass. If it was destroyed by its key before, the handler
-    /// gets its `on_close`.
+    /// gets its `on_close`. If the loop's table is full, there is no room for its key: it is
+    /// closed and counted as rejected, and the key finds nothing.
     pub fn accept(mut self, handler: impl Handler) -> SocketCx<'a> {
-        let handler: Box<dyn Handler> = Box::new(handler);
         let (layer, mut d) = self.cx.parts::<Layer>();
-        let mut deadlines = false;
-        match layer.socket(&d, self.key) {
-            Some(s) if s.life == Life::Offered => {
-                deadlines = s.clocks.has_any();
-                s.life = Life::Open;
-                // One may have been set by the key already.
-                if let Some(old) = s.handler.replace(handler) {
-                    d.bury(old);
-                }
-            }
-            _ => d.bury(handler),
-        }
+        let (key, deadlines) = offer::accept(layer, &mut d, Box::new(handler));
         if deadlines {
-            timeout::arm(&mut self.cx, self.key);
+            timeout::arm(&mut self.cx, key);
         }
-        SocketCx::new(self.cx, self.key)
+        SocketCx::new(self.cx, key)
     }
 
     /// Takes a TCP connection out of this loop, for another one's
@@ -120,20 +112,14 @@ impl<'a> Incoming<'a> {
     /// the connection is rejected, if bytes of ours wait in its queue.
     pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
         let (layer, mut d) = self.cx.parts::<Layer>();
-        let stream = layer.socket(&d, self.key).filter(|s| s.life == Life::Offered);
-        // Another loop could not tell that it is none of TCP; and what was written to it by
-        // its key, and waits, would be lost.
-        let whole = |s: &&mut Socket| s.remote.is_some() && s.duplex.write.is_empty();
-        let stream = stream.filter(whole);
-        let stream = stream.and_then(|s| s.stream.take()).ok_or(io::ErrorKind::NotConnected)?;
-        listener::detach(layer, &mut d, self.key);
-        Ok(stream.into())
+        let stream = offer::detach(layer, &mut d);
+        stream.map(Into::into).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Closes the connection; it is counted as rejected. What was written to it by its
     /// key before is lost if the kernel did not take it.
     pub fn reject(mut self) {
         let (layer, mut d) = self.cx.parts::<Layer>();
-        listener::reject(layer, &mut d, self.key);
+        offer::reject(layer, &mut d);
     }
 }

@@ -9,6 +9,7 @@ use crate::key::{ServerKey, SocketKey};
 use crate::listener::Listener;
 #[cfg(feature = "lookup")]
 use crate::lookup;
+use crate::offer::Offer;
 use crate::socket::Socket;
 use crate::timeout;
 use crate::wire::Passed;
@@ -19,6 +20,8 @@ use crate::wire::Passed;
 pub(crate) struct Layer {
     pub(crate) sockets: Slab<Socket>,
     pub(crate) listeners: Slab<Listener>,
+    /// The connection that a server's callback decides about.
+    pub(crate) offer: Offer,
     pub(crate) shared: Shared,
     pub(crate) deadlines: timeout::Queue,
     /// Names that are being looked up.

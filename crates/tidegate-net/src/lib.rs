@@ -43,6 +43,7 @@ mod layer;
 mod listener;
 mod lookup;
 mod net;
+mod offer;
 mod on;
 mod options;
 mod outgoing;

@@ -21,23 +21,22 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use socket2::SockRef;
-use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, Key, KeyError, Kind, TimerKey, Trigger};
+use tidegate_loop::{Bits, Cx, Dispatch, Driver, Key, KeyError, Kind, TimerKey, Trigger};
 
 use crate::bind;
-use crate::error::{ListenError, NetError, Reason, Stage};
+use crate::error::{ListenError, NetError, Stage};
 use crate::event::{BatchEnd, NetEvent};
 use crate::handler::{Overload, ServerHandler};
 use crate::incoming::Incoming;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
+use crate::offer::{self, Held, Offer};
 use crate::options::{Admission, AtLimit, ListenOptions, OutOfDescriptors, StreamOptions};
 use crate::pace::{FirstReads, Pace};
-use crate::socket::{Life, SOCKET, Socket};
+use crate::socket::Socket;
 use crate::sys::{self, AcceptFailure, ListenSocket};
 use crate::timeout::{self, as_nanos};
 use crate::unix::Endpoint;
-use crate::wire::Wire;
 
 static SERVER: Kind = Kind {
     name: "server",
@@ -114,11 +113,11 @@ pub(crate) struct Listener {
     trigger: Trigger,
     pace: Pace,
     pub(crate) first_reads: FirstReads,
-    stream: StreamOptions,
-    admission: Admission,
+    pub(crate) stream: StreamOptions,
+    pub(crate) admission: Admission,
     /// Kept for shedding.
     spare: Option<sys::Spare>,
-    stats: ServerStats,
+    pub(crate) stats: ServerStats,
 }
 
 impl Listener {
@@ -250,6 +249,7 @@ enum Refused {
     Batch(BatchEnd),
 }
 
+#[inline(always)]
 fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<(), Refused> {
     let (layer, mut driver) = d.parts::<Layer>();
     let Some(l) = layer.listener(&driver, server) else {
@@ -269,174 +269,124 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
         Ok((stream, peer)) => {
             l.stats.accepted += 1;
             if full {
-                l.stats.dropped += 1;
-                let overload = Overload::MaxConnections { peer, dropped: l.stats.dropped };
-                drop(stream);
-                call(d, server, None, |h, cx| h.on_overload(cx, server, overload));
-                return Err(Refused::Connection);
+                return Err(turned_away(d, server, stream, peer));
             }
-            if l.admission
-                .block_list
-                .as_ref()
-                .is_some_and(|b| peer.is_some_and(|p| b.contains(p.ip())))
-            {
+            let list = l.admission.block_list.as_deref();
+            if list.is_some_and(|list| peer.is_some_and(|p| list.contains(p.ip()))) {
                 l.stats.blocked += 1;
                 return Err(Refused::Connection);
             }
-            admit(d, server, stream, peer)
+            l.stats.connections += 1;
+            let handler = l.handler.take();
+            layer.offer = Offer::Held(Held { server, stream, peer });
+            // An observer knows it by its key.
+            if driver.is_observed() {
+                offer::place(layer, &mut driver);
+            }
+            let mut called = Called { d, server, handler };
+            if let Some(handler) = &mut called.handler {
+                handler.on_connection(Incoming::new(called.d.cx(), server, peer));
+            }
+            drop(called);
+            d.settle();
+            Ok(())
         }
-        Err(e) if e.kind() == ErrorKind::WouldBlock => Err(Refused::Batch(BatchEnd::WouldBlock)),
-        Err(e) if e.kind() == ErrorKind::ConnectionAborted => {
-            l.stats.aborted += 1;
-            Err(Refused::Connection)
-        }
-        Err(e) => match sys::accept_failure(&e) {
-            AcceptFailure::Connection => {
-                l.stats.errors += 1;
-                let error = l.error(e);
-                call(d, server, None, |h, cx| h.on_error(cx, server, error));
-                Err(Refused::Connection)
-            }
-            // The system says so even if nobody waits. Ask the poller.
-            AcceptFailure::Resources if accepted > 0 && l.trigger == Trigger::Level => {
-                Err(Refused::Batch(BatchEnd::Enough))
-            }
-            AcceptFailure::Resources => match shed(d, server) {
-                Some((connections, end)) => {
-                    if connections > 0 {
-                        let overload = Overload::Shed { connections };
-                        call(d, server, None, |h, cx| h.on_overload(cx, server, overload));
-                    }
-                    Err(Refused::Batch(end))
-                }
-                None => {
-                    hold(d, server);
-                    call(d, server, None, |h, cx| h.on_overload(cx, server, Overload::Held));
-                    Err(Refused::Batch(BatchEnd::Held))
-                }
-            },
-            AcceptFailure::Listener => {
-                l.stats.errors += 1;
-                let error = l.error(e);
-                hold(d, server);
-                call(d, server, None, |h, cx| h.on_error(cx, server, error));
-                Err(Refused::Batch(BatchEnd::Held))
-            }
-        },
+        Err(e) => Err(failed(d, server, accepted, e)),
     }
 }
 
-/// Gives a new connection its slot and offers it to the user.
-fn admit(
+/// Closes a connection beyond `max_connections`.
+#[cold]
+fn turned_away(
     d: &mut Dispatch<'_>,
     server: ServerKey,
     stream: TcpStream,
     peer: Option<SocketAddr>,
-) -> Result<(), Refused> {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let Layer { sockets, listeners, .. } = layer;
-    let Some(l) = driver.data(server.0).and_then(|i| listeners.get_mut(i as usize)) else {
-        return Err(Refused::Batch(BatchEnd::Closed));
-    };
-    let entry = sockets.vacant_entry();
-    let Ok(raw) = driver.insert(&SOCKET, entry.key() as u64) else {
-        // The loop's table is full: counted there, and the peer sees a close.
-        l.stats.rejected += 1;
-        return Err(Refused::Connection);
-    };
-    let key = SocketKey(raw);
-    let mut s = Socket::new(key, Life::Offered, &l.stream, &driver);
-    // Those of Unix domain sockets never do.
-    if l.stream.has_any() && (!sys::ACCEPTED_INHERIT || peer.is_none()) {
-        // It connects all the same; the peer may be gone already.
-        let _ = l.stream.apply(SockRef::from(&stream));
+) -> Refused {
+    drop(stream);
+    let (layer, driver) = d.parts::<Layer>();
+    if let Some(l) = layer.listener(&driver, server) {
+        l.stats.dropped += 1;
+        let overload = Overload::MaxConnections { peer, dropped: l.stats.dropped };
+        call(d, server, |h, cx| h.on_overload(cx, server, overload));
     }
-    if l.admission.pause_on_connect {
-        s.duplex.read.pause();
-    }
-    s.stream = Some(stream);
-    s.server = Some(server);
-    s.remote = peer;
-    entry.insert(s);
-    l.stats.connections += 1;
-    driver.assume(raw, Bits::WRITABLE);
-    if l.first_reads.worth_trying() {
-        driver.assume(raw, Bits::READABLE);
-    }
-    driver.emit(|| NetEvent::Accepted { server, socket: key, remote: peer });
-    call(d, server, Some(key), |h, cx| {
-        h.on_connection(Incoming::new(cx.as_cx(), key, server, peer));
-    });
-    Ok(())
+    Refused::Connection
 }
 
-/// What became of an offered connection: accepted ones get their place in this
-/// pass, the others are closed.
-fn decided(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
-    match layer.socket(d, key).map(|s| s.life) {
-        Some(Life::Offered) => reject(layer, d, key),
-        Some(_) => d.queue_now(key.0),
-        None => {}
-    }
-}
-
-/// Closes a connection that no user code took.
-pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
-    let_go(layer, d, key, |stats| &mut stats.rejected);
-}
-
-/// Lets go of a connection whose descriptor was taken out.
-pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
-    let_go(layer, d, key, |stats| &mut stats.detached);
-}
-
-/// It has no handler and needs no closing phase, unless it was destroyed by its key.
-fn let_go(
-    layer: &mut Layer,
-    d: &mut Driver<'_>,
-    key: SocketKey,
-    counter: fn(&mut ServerStats) -> &mut u64,
-) {
-    let Some(s) = layer.socket(d, key) else { return };
-    if s.life != Life::Offered || !s.duplex.is_open() {
-        return;
-    }
-    if s.pipes().is_some() {
-        // They are told in the closing phase.
-        s.destroy(d, Reason::Destroyed);
-        if let Some(l) = s.server.and_then(|server| layer.listener(d, server)) {
-            *counter(&mut l.stats) += 1;
+/// What an accept that failed means.
+#[cold]
+fn failed(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32, e: io::Error) -> Refused {
+    let (layer, driver) = d.parts::<Layer>();
+    let Some(l) = layer.listener(&driver, server) else { return Refused::Connection };
+    match e.kind() {
+        ErrorKind::WouldBlock => return Refused::Batch(BatchEnd::WouldBlock),
+        ErrorKind::ConnectionAborted => {
+            l.stats.aborted += 1;
+            return Refused::Connection;
         }
-        return;
+        _ => {}
     }
-    s.close_descriptor(d);
-    let Some(server) = s.server else { return };
-    let Some(index) = d.data(key.0) else { return };
-    // It may have been given a handler or a filter by its key.
-    let Some(s) = layer.remove(index as usize) else { return };
-    if let Some(handler) = s.handler {
-        d.bury(handler);
+    match sys::accept_failure(&e) {
+        AcceptFailure::Connection => {
+            l.stats.errors += 1;
+            let error = l.error(e);
+            call(d, server, |h, cx| h.on_error(cx, server, error));
+            Refused::Connection
+        }
+        // The system says so even if nobody waits. Ask the poller.
+        AcceptFailure::Resources if accepted > 0 && l.trigger == Trigger::Level => {
+            Refused::Batch(BatchEnd::Enough)
+        }
+        AcceptFailure::Resources => match shed(d, server) {
+            Some((connections, end)) => {
+                if connections > 0 {
+                    let overload = Overload::Shed { connections };
+                    call(d, server, |h, cx| h.on_overload(cx, server, overload));
+                }
+                Refused::Batch(end)
+            }
+            None => {
+                hold(d, server);
+                call(d, server, |h, cx| h.on_overload(cx, server, Overload::Held));
+                Refused::Batch(BatchEnd::Held)
+            }
+        },
+        AcceptFailure::Listener => {
+            l.stats.errors += 1;
+            let error = l.error(e);
+            hold(d, server);
+            call(d, server, |h, cx| h.on_error(cx, server, error));
+            Refused::Batch(BatchEnd::Held)
+        }
     }
-    if let Wire::Filter(filter) = s.wire {
-        d.bury(filter);
-    }
-    d.free(&SOCKET, key.0);
-    if let Some(l) = layer.listener(d, server) {
-        *counter(&mut l.stats) += 1;
-    }
-    connection_closed(layer, d, server);
 }
 
 /// One connection less; the last one of a closed server ends it.
 pub(crate) fn connection_closed(layer: &mut Layer, d: &mut Driver<'_>, server: ServerKey) {
     let Some(l) = layer.listener(d, server) else { return };
-    l.stats.connections -= 1;
-    if l.state == State::Full {
-        // If it cannot, the next that is over tries again.
-        l.state = if listen_again(l, d) { State::Listening } else { State::Full };
+    l.closed_one(d);
+}
+
+impl Listener {
+    /// One connection less.
+    #[inline]
+    pub(crate) fn closed_one(&mut self, d: &mut Driver<'_>) {
+        self.stats.connections -= 1;
+        if matches!(self.state, State::Full | State::Closing) {
+            self.make_room(d);
+        }
     }
-    if l.state == State::Closing && l.stats.connections == 0 {
-        d.close(&SERVER, server.0);
+
+    #[cold]
+    fn make_room(&mut self, d: &mut Driver<'_>) {
+        let l = self;
+        if l.state == State::Full {
+            // If it cannot, the next that is over tries again.
+            l.state = if listen_again(l, d) { State::Listening } else { State::Full };
+        }
+        if l.state == State::Closing && l.stats.connections == 0 {
+            d.close(&SERVER, l.key.0);
+        }
     }
 }
 
@@ -445,10 +395,10 @@ struct Called<'a, 'b> {
     d: &'a mut Dispatch<'b>,
     server: ServerKey,
     handler: Option<Box<dyn ServerHandler>>,
-    offered: Option<SocketKey>,
 }
 
 impl Drop for Called<'_, '_> {
+    #[inline]
     fn drop(&mut self) {
         let Some(handler) = self.handler.take() else { return };
         let (layer, mut d) = self.d.parts::<Layer>();
@@ -456,8 +406,8 @@ impl Drop for Called<'_, '_> {
             Some(l) => l.handler = Some(handler),
             None => d.bury(handler),
         }
-        if let Some(key) = self.offered {
-            decided(layer, &mut d, key);
+        if !matches!(layer.offer, Offer::Nothing) {
+            offer::reject(layer, &mut d);
         }
     }
 }
@@ -467,12 +417,11 @@ impl Drop for Called<'_, '_> {
 fn call(
     d: &mut Dispatch<'_>,
     server: ServerKey,
-    offered: Option<SocketKey>,
     f: impl FnOnce(&mut dyn ServerHandler, &mut Cx<'_>),
 ) {
     let (layer, driver) = d.parts::<Layer>();
     let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
-    let mut called = Called { d, server, handler, offered };
+    let mut called = Called { d, server, handler };
     if let Some(handler) = &mut called.handler {
         f(&mut **handler, &mut called.d.cx());
     }

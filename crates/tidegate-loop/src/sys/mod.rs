@@ -12,8 +12,8 @@
 //! - `LevelSource`: what `register_level` needs of a source;
 //! - `BackendFd`, `backend_fd`: the poller's own descriptor, where it has one.
 //!
-//! On Unix `fd.rs` makes any descriptor a source. `clock.rs` is the clock, and
-//! `signal.rs` the same everywhere.
+//! On Unix `fd.rs` makes any descriptor a source. `clock.rs` is the clock;
+//! `signal.rs` and `layers.rs` are the same everywhere.
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(mio_unsupported_force_poll_poll)))]
 #[path = "epoll.rs"]
@@ -29,6 +29,7 @@ mod imp;
 mod clock;
 #[cfg(unix)]
 mod fd;
+mod layers;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
 
@@ -52,4 +53,5 @@ pub(crate) use imp::{
     DEREGISTER_BEFORE_CLOSE, READS, REARM_AFTER_WOULD_BLOCK, SHORT_IO_DRAINS, backend_fd,
     deregister_level, register_level,
 };
+pub(crate) use layers::Layers;
 pub(crate) use public::{BackendFd, LevelSource};

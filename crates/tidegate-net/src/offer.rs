@@ -1,0 +1,187 @@
+//! A connection between the kernel and the user: accepted by the server, offered to its
+//! callback, and not yet taken.
+//!
+//! | offer | event | next |
+//! |---|---|---|
+//! | Held | it needs its key, or is accepted | Placed |
+//! | Held | rejected, detached, or nothing | gone: it never had a place in the loop |
+//! | Placed | accepted | an open connection |
+//! | Placed | rejected, detached, or nothing | gone |
+//!
+//! A server runs its callback for one at a time, so there is one offer in a loop. The API
+//! is in `incoming.rs`.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use socket2::SockRef;
+use tidegate_loop::{Bits, Driver};
+
+use crate::error::Reason;
+use crate::event::NetEvent;
+use crate::handler::Handler;
+use crate::key::{ServerKey, SocketKey};
+use crate::layer::Layer;
+use crate::listener::ServerStats;
+use crate::socket::{Life, SOCKET, Socket};
+use crate::sys;
+use crate::wire::Wire;
+
+/// What the callback that runs was offered.
+#[derive(Default)]
+pub(crate) enum Offer {
+    #[default]
+    Nothing,
+    Held(Held),
+    Placed(SocketKey),
+}
+
+pub(crate) struct Held {
+    pub(crate) server: ServerKey,
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+/// Which counter of its server a connection goes to that is let go of.
+type Counter = fn(&mut ServerStats) -> &mut u64;
+
+/// The offer's key; the connection gets its place in the loop now if it has none. `None` if
+/// it was decided already, or the loop's table is full: then it is closed.
+pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> {
+    let Held { server, stream, peer } = match std::mem::take(&mut layer.offer) {
+        Offer::Held(held) => held,
+        Offer::Placed(key) => {
+            layer.offer = Offer::Placed(key);
+            return Some(key);
+        }
+        Offer::Nothing => return None,
+    };
+    let Layer { sockets, listeners, offer, .. } = layer;
+    let l = listeners.get_mut(d.data(server.0)? as usize)?;
+    let entry = sockets.vacant_entry();
+    let Ok(raw) = d.insert(&SOCKET, entry.key() as u64) else {
+        // Counted by the loop, too, and the peer sees a close.
+        l.stats.rejected += 1;
+        l.closed_one(d);
+        return None;
+    };
+    let key = SocketKey(raw);
+    let mut s = Socket::new(key, Life::Offered, &l.stream, d);
+    // Those of Unix domain sockets never do.
+    if l.stream.has_any() && (!sys::ACCEPTED_INHERIT || peer.is_none()) {
+        // It connects all the same; the peer may be gone already.
+        let _ = l.stream.apply(SockRef::from(&stream));
+    }
+    if l.admission.pause_on_connect {
+        s.duplex.read.pause();
+    }
+    s.stream = Some(stream);
+    s.server = Some(server);
+    s.remote = peer;
+    entry.insert(s);
+    let first_read = if l.first_reads.worth_trying() { Bits::READABLE } else { Bits::NONE };
+    d.assume(raw, Bits::WRITABLE | first_read);
+    *offer = Offer::Placed(key);
+    d.emit(|| NetEvent::Accepted { server, socket: key, remote: peer });
+    Some(key)
+}
+
+/// Takes the offer: its key, and whether it has deadlines to be armed. Its first dispatch
+/// comes in this same ready pass.
+pub(crate) fn accept(
+    layer: &mut Layer,
+    d: &mut Driver<'_>,
+    handler: Box<dyn Handler>,
+) -> (SocketKey, bool) {
+    let Some(key) = place(layer, d) else {
+        d.bury(handler);
+        return (SocketKey(d.stale_key()), false);
+    };
+    layer.offer = Offer::Nothing;
+    let mut deadlines = false;
+    match layer.socket(d, key) {
+        Some(s) if s.life == Life::Offered => {
+            deadlines = s.clocks.has_any();
+            s.life = Life::Open;
+            // One may have been set by the key already.
+            if let Some(old) = s.handler.replace(handler) {
+                d.bury(old);
+            }
+        }
+        _ => d.bury(handler),
+    }
+    d.queue_now(key.0);
+    (key, deadlines)
+}
+
+/// Closes what no user code took.
+pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>) {
+    let_go(layer, d, |stats| &mut stats.rejected);
+}
+
+/// Takes the descriptor out, for another loop. Not one of a path, which that could not tell
+/// from TCP; nor if bytes of ours wait in its queue, which would be lost.
+pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream> {
+    match &layer.offer {
+        Offer::Held(held) if held.peer.is_some() => {}
+        Offer::Placed(key) => {
+            let s = layer.sockets.get_mut(d.data(key.0)? as usize)?;
+            let whole = s.remote.is_some() && s.duplex.write.is_empty();
+            let stream = if whole { s.stream.take() } else { None }?;
+            let_go(layer, d, |stats| &mut stats.detached);
+            return Some(stream);
+        }
+        _ => return None,
+    }
+    let Offer::Held(Held { server, stream, .. }) = std::mem::take(&mut layer.offer) else {
+        return None;
+    };
+    gone(layer, d, server, |stats| &mut stats.detached);
+    Some(stream)
+}
+
+/// It has no handler and needs no closing phase, unless it was destroyed by its key.
+fn let_go(layer: &mut Layer, d: &mut Driver<'_>, counter: Counter) {
+    let key = match std::mem::take(&mut layer.offer) {
+        Offer::Nothing => return,
+        Offer::Held(Held { server, stream, .. }) => {
+            drop(stream);
+            return gone(layer, d, server, counter);
+        }
+        Offer::Placed(key) => key,
+    };
+    let Some(s) = layer.socket(d, key) else { return };
+    if s.life != Life::Offered || !s.duplex.is_open() {
+        return;
+    }
+    let Some(server) = s.server else { return };
+    if s.pipes().is_some() {
+        // They are told in the closing phase.
+        s.destroy(d, Reason::Destroyed);
+        if let Some(l) = layer.listener(d, server) {
+            *counter(&mut l.stats) += 1;
+        }
+        return;
+    }
+    s.close_descriptor(d);
+    let Some(index) = d.data(key.0) else { return };
+    // It may have been given a handler or a filter by its key.
+    let Some(s) = layer.remove(index as usize) else { return };
+    if let Some(handler) = s.handler {
+        d.bury(handler);
+    }
+    if let Wire::Filter(filter) = s.wire {
+        d.bury(filter);
+    }
+    d.free(&SOCKET, key.0);
+    gone(layer, d, server, counter);
+}
+
+/// A connection less, and why.
+fn gone(layer: &mut Layer, d: &mut Driver<'_>, server: ServerKey, counter: Counter) {
+    if let Some(l) = layer.listener(d, server) {
+        *counter(&mut l.stats) += 1;
+        l.closed_one(d);
+    }
+}
