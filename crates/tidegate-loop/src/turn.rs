@@ -217,7 +217,7 @@ impl Core {
         let phase = TURN[self.next];
         self.open_turn();
         self.reactor.phase = phase;
-        let watched = self.reactor.observer.is_some();
+        let watched = self.reactor.is_watched();
         let before = if watched { self.reactor.clock() } else { 0 };
         match phase {
             Phase::Pending => self.run_pending(),
@@ -239,11 +239,18 @@ impl Core {
             Phase::Outside => {}
         }
         if watched {
-            self.reactor.phase_ended(phase, before);
+            self.reactor.tell_took(before, |metrics, took| {
+                metrics.phases[phase as usize] += took;
+                Event::PhaseEnd { phase, took }
+            });
         }
         self.next = (self.next + 1) % TURN.len();
         if self.next == 0 {
             self.opened = false;
+            if watched {
+                let began = self.reactor.turn_began;
+                self.reactor.tell_took(began, |_, took| Event::TurnEnd { took });
+            }
             self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
         }
         Ok(())
@@ -260,7 +267,11 @@ impl Core {
         r.metrics.turns += 1;
         r.metrics.carried_over += u64::from(!r.ready.is_empty());
         r.phase = TURN[0];
-        r.emit(|| Event::Turn);
+        if r.is_watched() {
+            r.turn_began = r.clock();
+            let ready = r.ready.len();
+            r.emit(|| Event::Turn { ready });
+        }
         self.ticks.open_turn(self.reactor.limits.tick_budget);
         self.settle();
     }
@@ -306,25 +317,32 @@ impl Core {
         };
         let called = Interrupted { core: self, key, mark };
         let core = &mut *called.core;
-        core.call(|core| call(&mut Dispatch { core }, key, data));
+        core.call(key, kind.name, |core| call(&mut Dispatch { core }, key, data));
         called.returned();
     }
 
     /// One call of a handle, and then its ticks. Measured with an observer.
     #[inline]
-    pub(crate) fn call(&mut self, call: impl FnOnce(&mut Core)) {
+    pub(crate) fn call(&mut self, key: Key, kind: &'static str, call: impl FnOnce(&mut Core)) {
         self.reactor.calls += 1;
         self.reactor.read = None;
-        if self.reactor.observer.is_none() {
-            call(self);
-            return self.settle();
+        if self.reactor.is_watched() {
+            return self.call_watched(key, kind, call);
         }
+        call(self);
+        self.settle();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn call_watched(&mut self, key: Key, kind: &'static str, call: impl FnOnce(&mut Core)) {
         let before = self.reactor.clock();
         call(self);
         self.settle();
-        let took = self.reactor.clock().saturating_sub(before);
-        let longest = &mut self.reactor.metrics.longest_call;
-        *longest = (*longest).max(Duration::from_nanos(took));
+        self.reactor.tell_took(before, |metrics, took| {
+            metrics.longest_call = metrics.longest_call.max(took);
+            Event::Called { key, kind, took }
+        });
     }
 
     fn run_closing(&mut self) {
@@ -334,7 +352,9 @@ impl Core {
             let Some(kind) = slot.kind else { continue };
             let data = slot.data;
             let ending = Ending { core: self, key };
-            ending.core.call(|core| (kind.closed)(&mut Dispatch { core }, key, data));
+            ending.core.call(key, kind.name, |core| {
+                (kind.closed)(&mut Dispatch { core }, key, data);
+            });
         }
     }
 

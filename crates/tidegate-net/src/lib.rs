@@ -59,7 +59,7 @@ pub use block_list::{BlockList, RuleError};
 pub use error::{
     AddressError, AddressFault, Attempt, Close, ListenError, NetError, Reason, Scope, Stage,
 };
-pub use event::{BatchEnd, NetEvent};
+pub use event::{BatchEnd, Connection, NetEvent, Server, ServerEvent, SocketEvent};
 pub use handler::{Handler, Overload, ServerHandler};
 pub use incoming::Incoming;
 pub use key::{ServerKey, SocketKey};

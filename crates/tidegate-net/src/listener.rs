@@ -23,10 +23,11 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, Key, KeyError, Kind, TimerKey, Trigger};
+use tidegate_stream::ReadState;
 
 use crate::bind;
 use crate::error::{ListenError, NetError, Reason, Stage};
-use crate::event::{BatchEnd, NetEvent};
+use crate::event::{BatchEnd, NetEvent, Server, ServerEvent, SocketEvent};
 use crate::handler::{Overload, ServerHandler};
 use crate::incoming::Incoming;
 use crate::key::{ServerKey, SocketKey};
@@ -130,6 +131,12 @@ impl Listener {
         }
     }
 
+    /// Tells the observer, if there is one.
+    #[inline(always)]
+    fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> ServerEvent) {
+        d.emit(|| NetEvent::Server(Server { key: self.key, local: self.local.clone() }, event()));
+    }
+
     fn is_full(&self) -> bool {
         self.admission.max_connections.is_some_and(|most| self.stats.connections >= most)
     }
@@ -176,12 +183,12 @@ fn enter(
         }
     };
     let server = ServerKey(key);
-    entry.insert(Listener {
+    let listener = entry.insert(Listener {
         key: server,
         state: State::Listening,
         socket: Some(socket),
         handler: Some(handler),
-        local: local.clone(),
+        local,
         budget: options.accept_budget.unwrap_or(d.limits().accept_budget),
         trigger,
         pace: Pace::default(),
@@ -194,7 +201,7 @@ fn enter(
         admission: options.admission.clone(),
         stats: ServerStats::default(),
     });
-    d.emit(|| NetEvent::Listening { server, local });
+    listener.tell(&mut d, || ServerEvent::Listening);
     Ok(server)
 }
 
@@ -238,8 +245,8 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             _ => {}
         }
         l.pace.learn(tried, want, budget);
+        l.tell(&mut driver, || ServerEvent::AcceptBatch { accepted, stopped });
     }
-    driver.emit(|| NetEvent::AcceptBatch { server, accepted, stopped });
 }
 
 /// Why an accept gave no connection.
@@ -263,6 +270,8 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
     if full && l.admission.at_limit == AtLimit::Hold {
         leave_poller(l, &mut driver);
         l.state = State::Full;
+        let connections = l.stats.connections;
+        l.tell(&mut driver, || ServerEvent::Full { connections });
         return Err(Refused::Batch(BatchEnd::Full));
     }
     match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
@@ -272,7 +281,7 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
                 l.stats.dropped += 1;
                 let overload = Overload::MaxConnections { peer, dropped: l.stats.dropped };
                 drop(stream);
-                call(d, server, None, |h, cx| h.on_overload(cx, server, overload));
+                overloaded(d, server, overload);
                 return Err(Refused::Connection);
             }
             if l.admission
@@ -281,6 +290,7 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
                 .is_some_and(|b| peer.is_some_and(|p| b.contains(p.ip())))
             {
                 l.stats.blocked += 1;
+                l.tell(&mut driver, || ServerEvent::Blocked { peer });
                 return Err(Refused::Connection);
             }
             admit(d, server, stream, peer)
@@ -292,9 +302,7 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
         }
         Err(e) => match sys::accept_failure(&e) {
             AcceptFailure::Connection => {
-                l.stats.errors += 1;
-                let error = l.error(e);
-                call(d, server, None, |h, cx| h.on_error(cx, server, error));
+                failed(d, server, e);
                 Err(Refused::Connection)
             }
             // The system says so even if nobody waits. Ask the poller.
@@ -304,26 +312,45 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
             AcceptFailure::Resources => match shed(d, server) {
                 Some((connections, end)) => {
                     if connections > 0 {
-                        let overload = Overload::Shed { connections };
-                        call(d, server, None, |h, cx| h.on_overload(cx, server, overload));
+                        overloaded(d, server, Overload::Shed { connections });
                     }
                     Err(Refused::Batch(end))
                 }
                 None => {
                     hold(d, server);
-                    call(d, server, None, |h, cx| h.on_overload(cx, server, Overload::Held));
+                    overloaded(d, server, Overload::Held);
                     Err(Refused::Batch(BatchEnd::Held))
                 }
             },
             AcceptFailure::Listener => {
-                l.stats.errors += 1;
-                let error = l.error(e);
                 hold(d, server);
-                call(d, server, None, |h, cx| h.on_error(cx, server, error));
+                failed(d, server, e);
                 Err(Refused::Batch(BatchEnd::Held))
             }
         },
     }
+}
+
+/// There was no room: the user is told.
+fn overloaded(d: &mut Dispatch<'_>, server: ServerKey, overload: Overload) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    if let Some(l) = layer.listener(&driver, server) {
+        l.tell(&mut driver, || ServerEvent::Overload(overload));
+    }
+    call(d, server, None, |h, cx| h.on_overload(cx, server, overload));
+}
+
+/// Accepting failed: the user is told.
+fn failed(d: &mut Dispatch<'_>, server: ServerKey, e: io::Error) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(l) = layer.listener(&driver, server) else { return };
+    l.stats.errors += 1;
+    let error = l.error(e);
+    l.tell(&mut driver, || {
+        let text = error.in_words();
+        ServerEvent::AcceptFailed { error: text, code: error.code() }
+    });
+    call(d, server, None, |h, cx| h.on_error(cx, server, error));
 }
 
 /// Gives a new connection its slot and offers it to the user.
@@ -357,17 +384,28 @@ fn admit(
     s.stream = Some(stream);
     s.server = Some(server);
     s.remote = peer;
-    entry.insert(s);
+    let s = entry.insert(s);
     l.stats.connections += 1;
     driver.assume(raw, Bits::WRITABLE);
     if l.first_reads.worth_trying() {
         driver.assume(raw, Bits::READABLE);
     }
-    driver.emit(|| NetEvent::Accepted { server, socket: key, remote: peer });
+    if driver.is_observed() {
+        accepted(s, &mut driver);
+    }
     call(d, server, Some(key), |h, cx| {
         h.on_connection(Incoming::new(cx.as_cx(), key, server, peer));
     });
     Ok(())
+}
+
+#[cold]
+fn accepted(s: &mut Socket, d: &mut Driver<'_>) {
+    s.note_local();
+    s.tell(d, || SocketEvent::Accepted);
+    if s.duplex.read == ReadState::Paused {
+        s.tell(d, || SocketEvent::Pause);
+    }
 }
 
 /// What became of an offered connection: accepted ones get their place in this
@@ -382,12 +420,12 @@ fn decided(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
 
 /// Closes a connection that no user code took.
 pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
-    let_go(layer, d, key, |stats| &mut stats.rejected);
+    let_go(layer, d, key, SocketEvent::Rejected, |stats| &mut stats.rejected);
 }
 
 /// Lets go of a connection whose descriptor was taken out.
 pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>, key: SocketKey) {
-    let_go(layer, d, key, |stats| &mut stats.detached);
+    let_go(layer, d, key, SocketEvent::Detached, |stats| &mut stats.detached);
 }
 
 /// It has no handler and needs no closing phase, unless it was destroyed by its key.
@@ -395,6 +433,7 @@ fn let_go(
     layer: &mut Layer,
     d: &mut Driver<'_>,
     key: SocketKey,
+    event: SocketEvent,
     counter: fn(&mut ServerStats) -> &mut u64,
 ) {
     let Some(s) = layer.socket(d, key) else { return };
@@ -409,6 +448,7 @@ fn let_go(
         }
         return;
     }
+    s.tell(d, || event);
     s.close_descriptor(d);
     let Some(server) = s.server else { return };
     let Some(index) = d.data(key.0) else { return };
@@ -513,6 +553,9 @@ fn listen_again(l: &mut Listener, d: &mut Driver<'_>) -> bool {
         d.assume(l.key.0, Bits::READABLE);
         d.queue(l.key.0);
     }
+    if back.is_ok() {
+        l.tell(d, || ServerEvent::Resumed);
+    }
     if let Err(e) = &back {
         log::warn!(target: "tidegate::net", "accept on {} is still held: {e}", l.local);
     }
@@ -552,7 +595,7 @@ pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     match l.state {
         State::Closing => return Err(KeyError::Closed),
-        State::Paused => {}
+        State::Paused => return Ok(()),
         State::Full => l.state = State::Paused,
         State::Listening => {
             leave_poller(l, &mut d);
@@ -563,6 +606,10 @@ pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
             layer.held -= 1;
             let _ = cx.timer_stop(timer);
         }
+    }
+    let (layer, mut d) = cx.parts::<Layer>();
+    if let Some(l) = layer.listener(&d, server) {
+        l.tell(&mut d, || ServerEvent::Paused);
     }
     Ok(())
 }
@@ -640,6 +687,7 @@ pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
     if before == State::Closing {
         return Err(KeyError::Closed);
     }
+    l.tell(&mut d, || ServerEvent::Closing);
     if before == State::Listening {
         // The descriptor may be shared: one that was adopted.
         leave_poller(l, &mut d);
@@ -664,6 +712,7 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let (layer, mut driver) = d.parts::<Layer>();
     driver.free(&SERVER, raw);
     let Some(l) = layer.listeners.try_remove(index as usize) else { return };
+    l.tell(&mut driver, || ServerEvent::Closed);
     if let Some(mut handler) = l.handler {
         handler.on_close(&mut d.cx(), ServerKey(raw));
     }
