@@ -125,9 +125,16 @@ impl Reactor {
 
     /// Asks the kernel and turns its events into bits and queue places. Runs no
     /// callback. `before` is the clock of now.
-    pub(crate) fn poll(&mut self, timeout: Option<Duration>, before: u64) -> io::Result<()> {
+    #[inline(always)]
+    pub(crate) fn poll<const WATCHED: bool>(
+        &mut self,
+        timeout: Option<Duration>,
+        before: u64,
+    ) -> io::Result<()> {
         let ready = self.ready.len();
-        self.emit(|| Event::Poll { timeout, ready });
+        if WATCHED {
+            self.emit(|| Event::Poll { timeout, ready });
+        }
         if timeout != Some(Duration::ZERO) {
             self.metrics.blocking_polls += 1;
         }
@@ -144,7 +151,9 @@ impl Reactor {
             Ok(()) => {}
             // A signal: zero events, and the turn goes on.
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {
-                self.polled(before);
+                if WATCHED {
+                    self.polled(before);
+                }
                 return Ok(());
             }
             Err(e) => return Err(e),
@@ -165,11 +174,13 @@ impl Reactor {
         if timeout == Some(Duration::ZERO) {
             self.metrics.events_waiting += self.batch as u64;
         }
-        self.polled(before);
+        if WATCHED {
+            self.polled(before);
+        }
         Ok(())
     }
 
-    #[inline]
+    #[cold]
     fn polled(&mut self, before: u64) {
         let (events, ready) = (self.batch, self.ready.len());
         let waited = Duration::from_nanos(self.now.saturating_sub(before));

@@ -169,7 +169,7 @@ impl Loop {
         let mut phase = Phase::Outside;
         self.one(|core| {
             phase = core.next_phase();
-            core.step(Mode::Once)
+            core.step::<true>(Mode::Once)
         })?;
         let reactor = &self.core.reactor;
         Ok(Step { turn: reactor.turn, phase, calls: reactor.calls - before })

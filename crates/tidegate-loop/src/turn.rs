@@ -204,8 +204,24 @@ impl Core {
         if self.opened {
             self.settle();
         }
+        // Asked once a turn: an observer comes from outside of a run.
+        if self.reactor.is_watched() {
+            return self.turn_watched(mode);
+        }
+        self.phases::<false>(mode)
+    }
+
+    /// The same code once more, for those who observe: so the others pay nothing for it.
+    #[cold]
+    #[inline(never)]
+    fn turn_watched(&mut self, mode: Mode) -> io::Result<()> {
+        self.phases::<true>(mode)
+    }
+
+    #[inline(always)]
+    fn phases<const WATCHED: bool>(&mut self, mode: Mode) -> io::Result<()> {
         loop {
-            self.step(mode)?;
+            self.step::<WATCHED>(mode)?;
             if self.next == 0 {
                 return Ok(());
             }
@@ -213,14 +229,16 @@ impl Core {
     }
 
     /// The next phase of the turn. Interrupted by a panic, it is still the next.
-    pub(crate) fn step(&mut self, mode: Mode) -> io::Result<()> {
+    #[inline(always)]
+    pub(crate) fn step<const WATCHED: bool>(&mut self, mode: Mode) -> io::Result<()> {
         let phase = TURN[self.next];
-        self.open_turn();
+        if !self.opened {
+            self.open_turn::<WATCHED>();
+        }
         self.reactor.phase = phase;
-        let watched = self.reactor.is_watched();
-        let before = if watched { self.reactor.clock() } else { 0 };
+        let before = if WATCHED { self.reactor.clock() } else { 0 };
         match phase {
-            Phase::Pending => self.run_pending(),
+            Phase::Pending => self.run_pending::<WATCHED>(),
             Phase::Idle => hooks::run(&mut Dispatch { core: self }, Hook::Idle),
             Phase::Prepare => hooks::run(&mut Dispatch { core: self }, Hook::Prepare),
             Phase::Poll => {
@@ -230,15 +248,15 @@ impl Core {
                 }
                 let before = self.reactor.recent();
                 let timeout = self.timeout(mode, before);
-                self.reactor.poll(timeout, before)?;
+                self.reactor.poll::<WATCHED>(timeout, before)?;
             }
-            Phase::Ready => self.run_ready(),
+            Phase::Ready => self.run_ready::<WATCHED>(),
             Phase::Check => hooks::run(&mut Dispatch { core: self }, Hook::Check),
-            Phase::Closing => self.run_closing(),
+            Phase::Closing => self.run_closing::<WATCHED>(),
             Phase::Timers => self.run_timers(),
             Phase::Outside => {}
         }
-        if watched {
+        if WATCHED {
             self.reactor.tell_took(before, |metrics, took| {
                 metrics.phases[phase as usize] += took;
                 Event::PhaseEnd { phase, took }
@@ -247,7 +265,7 @@ impl Core {
         self.next = (self.next + 1) % TURN.len();
         if self.next == 0 {
             self.opened = false;
-            if watched {
+            if WATCHED {
                 let began = self.reactor.turn_began;
                 self.reactor.tell_took(began, |_, took| Event::TurnEnd { took });
             }
@@ -256,18 +274,16 @@ impl Core {
         Ok(())
     }
 
-    /// Begins a turn, once.
-    fn open_turn(&mut self) {
-        if std::mem::replace(&mut self.opened, true) {
-            return;
-        }
+    #[inline(always)]
+    fn open_turn<const WATCHED: bool>(&mut self) {
+        self.opened = true;
         self.had_effects = !self.ticks.is_empty() || !self.reactor.pending.is_empty();
         let r = &mut self.reactor;
         r.turn += 1;
         r.metrics.turns += 1;
         r.metrics.carried_over += u64::from(!r.ready.is_empty());
         r.phase = TURN[0];
-        if r.is_watched() {
+        if WATCHED {
             r.turn_began = r.clock();
             let ready = r.ready.len();
             r.emit(|| Event::Turn { ready });
@@ -276,7 +292,8 @@ impl Core {
         self.settle();
     }
 
-    fn run_pending(&mut self) {
+    #[inline(always)]
+    fn run_pending<const WATCHED: bool>(&mut self) {
         for _ in 0..PENDING_PASSES {
             let mut left = self.reactor.pending.len();
             if left == 0 {
@@ -285,22 +302,23 @@ impl Core {
             while left > 0 {
                 left -= 1;
                 let Some(key) = self.reactor.pending.pop_front() else { return };
-                self.dispatch(key, Bits::PENDING);
+                self.dispatch::<WATCHED>(key, Bits::PENDING);
             }
         }
     }
 
-    fn run_ready(&mut self) {
+    #[inline(always)]
+    fn run_ready<const WATCHED: bool>(&mut self) {
         self.reactor.ready.open_pass();
         while let Some(key) = self.reactor.ready.take() {
-            self.dispatch(key, Bits::QUEUED);
+            self.dispatch::<WATCHED>(key, Bits::QUEUED);
         }
     }
 
     /// Calls a queued handle. Its mark falls first, so the call may queue it
     /// again.
-    #[inline]
-    fn dispatch(&mut self, key: Key, mark: Bits) {
+    #[inline(always)]
+    fn dispatch<const WATCHED: bool>(&mut self, key: Key, mark: Bits) {
         let Some(slot) = self.reactor.table.get_mut(key) else { return };
         slot.bits.clear(mark);
         let Some(kind) = slot.kind else { return };
@@ -308,51 +326,56 @@ impl Core {
         if bits.has(Bits::CLOSING) {
             return;
         }
-        let call = if mark == Bits::QUEUED {
+        if WATCHED && mark == Bits::QUEUED {
             let bits = bits.readiness();
             self.reactor.emit(|| Event::Ready { key, kind: kind.name, bits });
-            kind.ready
-        } else {
-            kind.pending
-        };
+        }
+        let call = if mark == Bits::QUEUED { kind.ready } else { kind.pending };
         let called = Interrupted { core: self, key, mark };
         let core = &mut *called.core;
-        core.call(key, kind.name, |core| call(&mut Dispatch { core }, key, data));
+        core.call_if::<WATCHED>(key, kind.name, |core| call(&mut Dispatch { core }, key, data));
         called.returned();
     }
 
     /// One call of a handle, and then its ticks. Measured with an observer.
     #[inline]
     pub(crate) fn call(&mut self, key: Key, kind: &'static str, call: impl FnOnce(&mut Core)) {
+        if self.reactor.is_watched() {
+            self.call_if::<true>(key, kind, call);
+        } else {
+            self.call_if::<false>(key, kind, call);
+        }
+    }
+
+    #[inline(always)]
+    fn call_if<const WATCHED: bool>(
+        &mut self,
+        key: Key,
+        kind: &'static str,
+        call: impl FnOnce(&mut Core),
+    ) {
         self.reactor.calls += 1;
         self.reactor.read = None;
-        if self.reactor.is_watched() {
-            return self.call_watched(key, kind, call);
+        let before = if WATCHED { self.reactor.clock() } else { 0 };
+        call(self);
+        self.settle();
+        if WATCHED {
+            self.reactor.tell_took(before, |metrics, took| {
+                metrics.longest_call = metrics.longest_call.max(took);
+                Event::Called { key, kind, took }
+            });
         }
-        call(self);
-        self.settle();
     }
 
-    #[cold]
-    #[inline(never)]
-    fn call_watched(&mut self, key: Key, kind: &'static str, call: impl FnOnce(&mut Core)) {
-        let before = self.reactor.clock();
-        call(self);
-        self.settle();
-        self.reactor.tell_took(before, |metrics, took| {
-            metrics.longest_call = metrics.longest_call.max(took);
-            Event::Called { key, kind, took }
-        });
-    }
-
-    fn run_closing(&mut self) {
+    #[inline(always)]
+    fn run_closing<const WATCHED: bool>(&mut self) {
         self.reactor.closing.open_batch();
         while let Some(key) = self.reactor.closing.take() {
             let Some(slot) = self.reactor.table.get(key) else { continue };
             let Some(kind) = slot.kind else { continue };
             let data = slot.data;
             let ending = Ending { core: self, key };
-            ending.core.call(key, kind.name, |core| {
+            ending.core.call_if::<WATCHED>(key, kind.name, |core| {
                 (kind.closed)(&mut Dispatch { core }, key, data);
             });
         }
