@@ -582,6 +582,8 @@ fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let lifetime = options.as_ref().map_or(0, |o| o.stream.deadlines.lifetime);
     s.clocks.set_until(lifetime, now);
     s.tell_busy(&mut driver);
+    layer.counted.connected += 1;
+    let Some(s) = layer.socket(&driver, key) else { return };
     if driver.is_observed() {
         s.note_local();
         let elapsed = asked_for(s, &driver);

@@ -32,6 +32,7 @@ use crate::handler::{Overload, ServerHandler};
 use crate::incoming::Incoming;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
+use crate::metrics::ServerMetrics;
 use crate::options::{Admission, AtLimit, ListenOptions, OutOfDescriptors, StreamOptions};
 use crate::pace::{FirstReads, Pace};
 use crate::socket::{Life, SOCKET, Socket};
@@ -756,6 +757,10 @@ pub(crate) fn shutdown(
 
 pub(crate) fn stats(cx: &mut Cx<'_>, server: ServerKey) -> Result<ServerStats, KeyError> {
     look(cx, server, |l| l.stats)
+}
+
+pub(crate) fn metrics(l: &Listener) -> ServerMetrics {
+    ServerMetrics { key: l.key, local: l.local.clone(), stats: l.stats }
 }
 
 fn look<R>(

@@ -705,6 +705,7 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     if driver.is_observed() {
         s.tell_closed(&mut driver, &reason);
     }
+    layer.counted.count(&s, &reason);
     if let Some(server) = s.server {
         listener::connection_closed(layer, &mut driver, server);
     }
