@@ -10,12 +10,11 @@
 //! it, the callback it led to, its stage and the other endpoint.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::process::exit;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tidegate::net::NetEvent;
+use tidegate::net::{NetEvent, ServerEvent};
 use tidegate::prelude::*;
 use tidegate::{Event, Moment, Observer};
 
@@ -38,20 +37,19 @@ struct Step {
 #[derive(Default)]
 struct Timeline {
     steps: Rc<RefCell<Vec<Step>>>,
-    sides: HashMap<SocketKey, Side>,
 }
 
 impl Observer for Timeline {
     fn event(&mut self, at: &Moment, event: &Event<'_>) {
         let step = match event {
-            Event::Poll { timeout: None } => Some((Side::Loop, "poll", "may wait".to_owned())),
-            Event::Poll { timeout: Some(t) } if *t == Duration::ZERO => {
+            Event::Poll { timeout: None, .. } => Some((Side::Loop, "poll", "may wait".to_owned())),
+            Event::Poll { timeout: Some(t), .. } if *t == Duration::ZERO => {
                 Some((Side::Loop, "poll", "does not wait".to_owned()))
             }
-            Event::Poll { timeout: Some(t) } => {
+            Event::Poll { timeout: Some(t), .. } => {
                 Some((Side::Loop, "poll", format!("at most {t:?}")))
             }
-            Event::Polled { events } => Some((Side::Loop, "polled", format!("{events} ready"))),
+            Event::Polled { events, .. } => Some((Side::Loop, "polled", format!("{events} ready"))),
             Event::Layer(e) => e.as_any().downcast_ref().and_then(|e| self.net(e)),
             _ => None,
         };
@@ -63,36 +61,17 @@ impl Observer for Timeline {
 
 impl Timeline {
     fn net(&mut self, event: &NetEvent) -> Option<(Side, &'static str, String)> {
-        let from = |remote: &Option<std::net::SocketAddr>| match remote {
-            Some(remote) => format!("from {remote}"),
-            None => String::new(),
-        };
-        let (socket, stage, more) = match event {
-            NetEvent::Listening { local, .. } => {
-                return Some((Side::Server, "listen", format!("on {local}")));
+        match event {
+            NetEvent::Server(s, ServerEvent::Listening) => {
+                Some((Side::Server, "listen", format!("on {}", s.local)))
             }
-            NetEvent::ConnectStart { socket, remote } => {
-                self.sides.insert(*socket, Side::Client);
-                (socket, "connect start", format!("to {remote}"))
+            NetEvent::Server(..) => None,
+            NetEvent::Socket(c, e) => {
+                let side = if c.server.is_some() { Side::Server } else { Side::Client };
+                Some((side, e.name(), e.to_string()))
             }
-            NetEvent::Accepted { socket, remote, .. } => {
-                self.sides.insert(*socket, Side::Server);
-                (socket, "accept", from(remote))
-            }
-            NetEvent::Connected { socket, remote, .. } => {
-                (socket, "connect", from(remote).replace("from", "to"))
-            }
-            NetEvent::FirstByte { socket, remote, bytes } => {
-                (socket, "first byte", format!("{} ({bytes} B)", from(remote)))
-            }
-            NetEvent::End { socket, remote } => (socket, "end", from(remote)),
-            NetEvent::Finish { socket, remote } => {
-                (socket, "finish", from(remote).replace("from", "to"))
-            }
-            NetEvent::Closed { socket, reason, .. } => (socket, "close", reason.clone()),
-            _ => return None,
-        };
-        Some((*self.sides.get(socket)?, stage, more))
+            _ => None,
+        }
     }
 }
 
@@ -146,7 +125,7 @@ fn callback(stage: &str) -> &'static str {
     match stage {
         "accept" => "on_connection",
         "connect" => "on_connect",
-        "first byte" => "on_data",
+        "first read" => "on_data",
         "end" => "on_end",
         "finish" => "on_finish",
         "close" => "on_close",
@@ -156,8 +135,8 @@ fn callback(stage: &str) -> &'static str {
 
 /// What a whole run shows, on each side.
 const EXPECTED: [(Side, &[&str]); 2] = [
-    (Side::Server, &["listen", "accept", "first byte", "end", "finish", "close"]),
-    (Side::Client, &["connect start", "connect", "first byte", "finish", "end", "close"]),
+    (Side::Server, &["listen", "accept", "first read", "end", "finish", "close"]),
+    (Side::Client, &["connect start", "connect", "first read", "finish", "end", "close"]),
 ];
 
 fn main() -> std::io::Result<()> {

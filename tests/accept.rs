@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use support::*;
-use tidegate::net::{BatchEnd, NetEvent};
+use tidegate::net::{BatchEnd, NetEvent, ServerEvent};
 use tidegate::prelude::*;
 
 /// 1,000 queued connections and a budget of 8: 125 turns of 8, a 126th that
@@ -41,7 +41,7 @@ fn budget_8_takes_1000_queued_connections_in_125_turns_and_starves_nobody() {
 
     lp.observe(trace.clone());
     let batch = |event: &NetEvent| match event {
-        NetEvent::AcceptBatch { server: s, accepted, stopped } if *s == server => {
+        NetEvent::Server(s, ServerEvent::AcceptBatch { accepted, stopped }) if s.key == server => {
             Some((*accepted, *stopped))
         }
         _ => None,
@@ -100,7 +100,7 @@ fn a_loop_that_was_held_up_drains_its_queue_in_full_batches() {
     // The callback that takes so long.
     lp.as_cx().next_tick(move |_| c.borrow_mut().extend((0..1000).map(|_| client(at))));
     turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1020);
-    let turns = trace.0.borrow().iter().filter(|(_, s)| *s == Seen::Turn).count();
+    let turns = trace.0.borrow().iter().filter(|(_, s)| matches!(s, Seen::Turn)).count();
     assert!((16..=17).contains(&turns), "{turns} turns");
     drop(clients);
 }

@@ -79,7 +79,8 @@ fn a_name_is_looked_up_by_the_system() {
     assert!(log.lines().is_empty());
     lp.run().unwrap();
     assert_eq!(log.lines(), WELL);
-    let looked = |e: &&(u64, NetEvent)| matches!(&e.1, NetEvent::LookedUp { .. });
+    let looked =
+        |e: &&(u64, NetEvent)| matches!(&e.1, NetEvent::Socket(_, SocketEvent::LookedUp { .. }));
     assert_eq!(trace.net().iter().filter(looked).count(), 1);
 }
 
@@ -94,7 +95,8 @@ fn a_number_skips_the_lookup() {
     lp.connect(("127.0.0.1", at.port()), told(&log));
     lp.run().unwrap();
     assert_eq!(log.lines(), WELL);
-    assert!(!trace.net().iter().any(|(_, e)| matches!(e, NetEvent::Lookup { .. })));
+    let asked = |e: &NetEvent| matches!(e, NetEvent::Socket(_, SocketEvent::LookupStart { .. }));
+    assert!(!trace.net().iter().any(|(_, e)| asked(e)));
 }
 
 /// Many connections to one name at once ask once; each is told.
@@ -174,7 +176,7 @@ fn a_refused_family_is_followed_by_the_other() {
         .net()
         .into_iter()
         .filter_map(|(_, e)| match e {
-            NetEvent::ConnectStart { remote, .. } => Some(remote),
+            NetEvent::Socket(_, SocketEvent::AttemptStart { to: Endpoint::Ip(to) }) => Some(to),
             _ => None,
         })
         .collect();
@@ -398,7 +400,9 @@ fn giving_up_at_every_stage() {
     let key = lp.connect(name(port).lookup(knows(&all).0).attempt_delay(delay), told(&log));
     let starts = || {
         let all = trace.net();
-        all.iter().filter(|(_, e)| matches!(e, NetEvent::ConnectStart { .. })).count()
+        let start =
+            |e: &NetEvent| matches!(e, NetEvent::Socket(_, SocketEvent::AttemptStart { .. }));
+        all.iter().filter(|(_, e)| start(e)).count()
     };
     turn_until(&mut lp, |_| starts() == 2);
     assert!(handles(&lp) >= 2, "one beside the other");

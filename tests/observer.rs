@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use support::*;
-use tidegate::net::NetEvent;
+use tidegate::net::{NetEvent, ServerEvent, SocketEvent};
 use tidegate::prelude::*;
 use tidegate::{Event, Moment, Observer};
 
@@ -37,20 +37,20 @@ macro_rules! at {
 #[test]
 fn a_panic_at_any_event_loses_nothing() {
     let events: [(&str, Test); 14] = [
-        ("turn", |e| matches!(e, Event::Turn)),
+        ("turn", |e| matches!(e, Event::Turn { .. })),
         ("poll", |e| matches!(e, Event::Poll { .. })),
         ("polled", |e| matches!(e, Event::Polled { .. })),
         ("ready", |e| matches!(e, Event::Ready { .. })),
         ("phase end", |e| matches!(e, Event::PhaseEnd { .. })),
-        ("accepted", at!(NetEvent::Accepted { .. })),
-        ("batch", at!(NetEvent::AcceptBatch { .. })),
-        ("connect start", at!(NetEvent::ConnectStart { .. })),
-        ("connected", at!(NetEvent::Connected { .. })),
-        ("first byte", at!(NetEvent::FirstByte { .. })),
-        ("full", at!(NetEvent::Full { .. })),
-        ("drain", at!(NetEvent::Drain { .. })),
-        ("end", at!(NetEvent::End { .. })),
-        ("closed", at!(NetEvent::Closed { .. })),
+        ("accepted", at!(NetEvent::Socket(_, SocketEvent::Accepted))),
+        ("batch", at!(NetEvent::Server(_, ServerEvent::AcceptBatch { .. }))),
+        ("connect start", at!(NetEvent::Socket(_, SocketEvent::AttemptStart { .. }))),
+        ("connected", at!(NetEvent::Socket(_, SocketEvent::Connected { .. }))),
+        ("first byte", at!(NetEvent::Socket(_, SocketEvent::FirstRead { .. }))),
+        ("full", at!(NetEvent::Socket(_, SocketEvent::Full { .. }))),
+        ("drain", at!(NetEvent::Socket(_, SocketEvent::Drain))),
+        ("end", at!(NetEvent::Socket(_, SocketEvent::End))),
+        ("closed", at!(NetEvent::Socket(_, SocketEvent::Closed { .. }))),
     ];
     for (name, event) in events {
         let mut lp = guarded();

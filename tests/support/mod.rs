@@ -42,7 +42,7 @@ pub fn turn_until(lp: &mut Loop, mut done: impl FnMut(&mut Loop) -> bool) {
 }
 
 /// An event of the loop as a line, or of this layer as itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Seen {
     Turn,
     Poll(Option<Duration>),
@@ -56,8 +56,8 @@ pub struct Trace(pub Rc<RefCell<Vec<(u64, Seen)>>>);
 impl Observer for Trace {
     fn event(&mut self, at: &Moment, event: &Event<'_>) {
         let seen = match event {
-            Event::Turn => Seen::Turn,
-            Event::Poll { timeout } => Seen::Poll(*timeout),
+            Event::Turn { .. } => Seen::Turn,
+            Event::Poll { timeout, .. } => Seen::Poll(*timeout),
             Event::Layer(e) => match e.as_any().downcast_ref::<NetEvent>() {
                 Some(e) => Seen::Net(e.clone()),
                 None => return,

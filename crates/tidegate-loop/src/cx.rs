@@ -19,11 +19,12 @@ use crate::event_loop::HandleInfo;
 use crate::hooks::{Hook, HookFn, HookKey};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::phase::Phase;
 use crate::ready::Bits;
 use crate::remote::Remote;
 use crate::table::{Key, KeyError, TableFull};
 use crate::timers::{TIMER, TimerKey};
-use crate::turn::{Core, Phase};
+use crate::turn::Core;
 
 /// A loop, lent to the code it calls.
 ///

@@ -12,11 +12,11 @@ use mio::event::Source;
 use crate::closing::Buried;
 use crate::limits::Limits;
 use crate::observe::{Event, LayerEvent};
+use crate::phase::Phase;
 use crate::reactor::Reactor;
 use crate::ready::Bits;
 use crate::sys;
 use crate::table::{Key, KeyError, Kind, TableFull};
-use crate::turn::Phase;
 
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
 pub(crate) const AGE_SHIFT: u32 = 24;
@@ -382,17 +382,24 @@ impl Driver<'_> {
         Duration::from_nanos(self.r.away)
     }
 
-    /// Whether there is an observer.
-    #[inline]
+    /// Whether there is an observer: for what only an event needs to know.
+    #[inline(always)]
     pub fn is_observed(&self) -> bool {
-        self.r.observer.is_some()
+        self.r.is_watched()
     }
 
     /// Tells the observer, if there is one; `event` runs only then.
-    #[inline]
+    #[inline(always)]
     pub fn emit<E: LayerEvent>(&mut self, event: impl FnOnce() -> E) {
-        if self.r.observer.is_some() {
-            self.r.tell(&Event::Layer(&event()));
+        if self.r.is_watched() {
+            self.make_and_tell(event);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_and_tell<E: LayerEvent>(&mut self, event: impl FnOnce() -> E) {
+        let now = self.r.clock();
+        self.r.tell(now, &Event::Layer(&event()));
     }
 }

@@ -17,13 +17,14 @@ use crate::limits::{Builder, Limits};
 use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
+use crate::phase::Phase;
 use crate::reactor::Reactor;
 use crate::remote::{INBOX, Remote};
 use crate::sys::{BackendFd, Layers};
 use crate::table::{Key, Table};
 use crate::tick::Ticks;
 use crate::timers::{self, Timers};
-use crate::turn::{Core, Mode, Phase};
+use crate::turn::{Core, Mode};
 use crate::watch::Watches;
 
 /// The event loop: it owns every handle, closure and descriptor. Not `Send`;
@@ -171,7 +172,7 @@ impl Loop {
         let mut phase = Phase::Outside;
         self.one(|core| {
             phase = core.next_phase();
-            core.step(Mode::Once)
+            core.step::<true>(Mode::Once)
         })?;
         let reactor = &self.core.reactor;
         Ok(Step { turn: reactor.turn, phase, calls: reactor.calls - before })

@@ -177,7 +177,7 @@ fn end(core: &mut Core, hook: Hook, key: Key, start: u64) {
 pub(crate) fn run(d: &mut Dispatch<'_>, hook: Hook) {
     d.core.hooks.open_batch(hook);
     while let Some((start, key, callback)) = d.core.hooks.take(hook) {
-        d.core.call(|core| {
+        d.core.call(key, hook.kind().name, |core| {
             let d = &mut Dispatch::new(core);
             let mut called = Called { d, hook, start, callback: Some(callback) };
             if let Some(f) = called.callback.as_mut() {

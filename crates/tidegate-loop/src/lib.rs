@@ -32,6 +32,7 @@ mod loop_id;
 mod mailbox;
 mod metrics;
 mod observe;
+mod phase;
 #[cfg(feature = "work")]
 mod pool;
 mod reactor;
@@ -62,6 +63,7 @@ pub use keep_alive::KeepAlive;
 pub use limits::{Builder, LimitError, Limits};
 pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer};
+pub use phase::Phase;
 pub use ready::Bits;
 pub use remote::{PostError, Remote};
 #[cfg(any(test, feature = "test-util"))]
@@ -72,7 +74,6 @@ pub use signal::SignalKey;
 pub use sys::public::*;
 pub use table::{Key, KeyError, Kind, TableFull};
 pub use timers::TimerKey;
-pub use turn::Phase;
 pub use watch::{Readiness, WatchKey};
 #[cfg(feature = "work")]
 pub use work::{WorkError, WorkKey, WorkRefused, WorkStats};

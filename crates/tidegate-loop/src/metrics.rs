@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::turn::Phase;
+use crate::phase::Phase;
 
 /// Counters of one loop since it was made. Plain numbers; take two and
 /// subtract.
@@ -51,7 +51,8 @@ pub struct Metrics {
 
 impl Metrics {
     /// Time spent in a phase, callbacks included. Measured only while there is an
-    /// observer: a clock read costs about as much as a small phase.
+    /// observer, and of a phase that [`run_phase`](crate::Loop::run_phase) runs: a clock read
+    /// costs about as much as a small phase.
     ///
     /// ```
     /// use tidegate_loop::{Loop, Phase};

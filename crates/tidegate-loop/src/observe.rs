@@ -1,16 +1,16 @@
 //! The observer: typed events from every layer, as they happen.
 //!
-//! One optional observer per loop. It is called inline, has no `Cx`, and so
-//! cannot change what it sees. Without one, an event costs a branch.
+//! One optional observer per loop; several are one, as a tuple. It is called inline, has
+//! no `Cx`, and so cannot change what it sees. Without one, an event costs a branch.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
+use crate::phase::Phase;
 use crate::ready::Bits;
 use crate::table::Key;
-use crate::turn::Phase;
 
 /// When something happened.
 ///
@@ -42,25 +42,40 @@ pub struct Moment {
 ///
 /// ```
 /// use tidegate_loop::Event;
-/// assert_eq!(Event::Poll { timeout: None }.to_string(), "poll, blocking");
+/// assert_eq!(Event::Poll { timeout: None, ready: 0 }.to_string(), "poll, blocking");
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A turn began.
-    Turn,
+    Turn {
+        /// Handles that were queued already: left over by a budget, or queued since the
+        /// last ready pass.
+        ready: usize,
+    },
+    /// A turn is over. It began `took` before this moment.
+    TurnEnd {
+        /// How long it took, waiting included.
+        took: Duration,
+    },
     /// The loop is about to ask the kernel. `None` blocks until something
     /// happens; zero does not block.
     Poll {
         /// The longest wait.
         timeout: Option<Duration>,
+        /// Handles that are queued: with any, it does not wait.
+        ready: usize,
     },
     /// The kernel answered.
     Polled {
         /// Events in this batch.
         events: usize,
+        /// How long it took to answer.
+        waited: Duration,
+        /// Handles that are queued now, for this turn's ready pass.
+        ready: usize,
     },
-    /// A phase is over.
+    /// A phase is over. It began `took` before this moment.
     PhaseEnd {
         /// Which.
         phase: Phase,
@@ -76,6 +91,16 @@ pub enum Event<'a> {
         /// What is known of it.
         bits: Bits,
     },
+    /// A handle was called, of whatever kind and in whatever phase. The call began `took`
+    /// before this moment.
+    Called {
+        /// Which.
+        key: Key,
+        /// Its kind's name.
+        kind: &'static str,
+        /// How long it took, with the ticks after it.
+        took: Duration,
+    },
     /// An event of a layer above; see its documentation for the type to
     /// downcast to.
     Layer(&'a dyn LayerEvent),
@@ -84,13 +109,18 @@ pub enum Event<'a> {
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Turn => f.write_str("turn"),
-            Event::Poll { timeout: None } => f.write_str("poll, blocking"),
-            Event::Poll { timeout: Some(t) } if t.is_zero() => f.write_str("poll, not blocking"),
-            Event::Poll { timeout: Some(t) } => write!(f, "poll, at most {t:?}"),
-            Event::Polled { events } => write!(f, "polled {events}"),
+            Event::Turn { ready: 0 } => f.write_str("turn"),
+            Event::Turn { ready } => write!(f, "turn, {ready} queued already"),
+            Event::TurnEnd { took } => write!(f, "turn took {took:?}"),
+            Event::Poll { timeout: None, .. } => f.write_str("poll, blocking"),
+            Event::Poll { timeout: Some(t), .. } if t.is_zero() => {
+                f.write_str("poll, not blocking")
+            }
+            Event::Poll { timeout: Some(t), .. } => write!(f, "poll, at most {t:?}"),
+            Event::Polled { events, .. } => write!(f, "polled {events}"),
             Event::PhaseEnd { phase, took } => write!(f, "{phase} took {took:?}"),
             Event::Ready { key, kind, bits } => write!(f, "ready {kind} {key:?} {bits:?}"),
+            Event::Called { key, kind, took } => write!(f, "{kind} {key:?} took {took:?}"),
             Event::Layer(e) => e.fmt(f),
         }
     }
@@ -126,11 +156,54 @@ pub trait LayerEvent: fmt::Debug + fmt::Display {
 /// struct Turns(u64);
 /// impl Observer for Turns {
 ///     fn event(&mut self, _: &Moment, event: &Event<'_>) {
-///         if let Event::Turn = event { self.0 += 1 }
+///         if let Event::Turn { .. } = event { self.0 += 1 }
 ///     }
 /// }
 /// ```
 pub trait Observer: 'static {
     /// Called as it happens. Keep it short; it cannot touch the loop.
     fn event(&mut self, at: &Moment, event: &Event<'_>);
+}
+
+/// Several observers, told in this order. One that panics keeps the others from this
+/// event, and all are let go.
+///
+/// ```
+/// use tidegate_loop::{Event, Loop, Moment, Observer};
+/// struct Count(&'static str, u64);
+/// impl Observer for Count {
+///     fn event(&mut self, _: &Moment, _: &Event<'_>) { self.1 += 1 }
+/// }
+/// let mut lp = Loop::new()?;
+/// lp.observe((Count("one", 0), Count("another", 0)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn event(&mut self, at: &Moment, event: &Event<'_>) {
+        self.0.event(at, event);
+        self.1.event(at, event);
+    }
+}
+
+impl<A: Observer, B: Observer, C: Observer> Observer for (A, B, C) {
+    fn event(&mut self, at: &Moment, event: &Event<'_>) {
+        self.0.event(at, event);
+        self.1.event(at, event);
+        self.2.event(at, event);
+    }
+}
+
+/// One that may be there.
+impl<O: Observer> Observer for Option<O> {
+    fn event(&mut self, at: &Moment, event: &Event<'_>) {
+        if let Some(observer) = self {
+            observer.event(at, event);
+        }
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for Box<O> {
+    fn event(&mut self, at: &Moment, event: &Event<'_>) {
+        (**self).event(at, event);
+    }
 }

@@ -15,10 +15,10 @@ use crate::driver::Driver;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::observe::{Event, Moment, Observer};
+use crate::phase::Phase;
 use crate::ready::{Bits, ReadyQueue};
 use crate::sys;
 use crate::table::{Key, Kind, Table};
-use crate::turn::Phase;
 
 /// The poller, the table and the queues of one loop.
 pub(crate) struct Reactor {
@@ -43,6 +43,8 @@ pub(crate) struct Reactor {
     idle: u64,
     pub(crate) batch: usize,
     pub(crate) turn: u64,
+    /// When it began; kept only with an observer.
+    pub(crate) turn_began: u64,
     pub(crate) phase: Phase,
     /// Referenced handles.
     pub(crate) alive: usize,
@@ -75,6 +77,7 @@ impl Reactor {
             idle: 0,
             batch: 0,
             turn: 0,
+            turn_began: 0,
             phase: Phase::Outside,
             alive: 0,
             calls: 0,
@@ -124,14 +127,22 @@ impl Reactor {
 
     /// Asks the kernel and turns its events into bits and queue places. Runs no
     /// callback. `before` is the clock of now.
-    pub(crate) fn poll(&mut self, timeout: Option<Duration>, before: u64) -> io::Result<()> {
-        self.emit(|| Event::Poll { timeout });
+    #[inline(always)]
+    pub(crate) fn poll<const WATCHED: bool>(
+        &mut self,
+        timeout: Option<Duration>,
+        before: u64,
+    ) -> io::Result<()> {
+        let ready = self.ready.len();
+        if WATCHED {
+            self.emit(|| Event::Poll { timeout, ready });
+        }
         if timeout != Some(Duration::ZERO) {
             self.metrics.blocking_polls += 1;
         }
         self.away = before.saturating_sub(self.asked_at);
         self.metrics.turn_lengths.add(before.saturating_sub(self.polled_at));
-        self.metrics.ready_depth = self.metrics.ready_depth.max(self.ready.len());
+        self.metrics.ready_depth = self.metrics.ready_depth.max(ready);
         let polled = self.ask(timeout);
         self.now = self.read_clock();
         self.polled_at = self.now;
@@ -141,7 +152,12 @@ impl Reactor {
         match polled {
             Ok(()) => {}
             // A signal: zero events, and the turn goes on.
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+                if WATCHED {
+                    self.polled(before);
+                }
+                return Ok(());
+            }
             Err(e) => return Err(e),
         }
         for event in self.events.iter() {
@@ -160,9 +176,17 @@ impl Reactor {
         if timeout == Some(Duration::ZERO) {
             self.metrics.events_waiting += self.batch as u64;
         }
-        let events = self.batch;
-        self.emit(|| Event::Polled { events });
+        if WATCHED {
+            self.polled(before);
+        }
         Ok(())
+    }
+
+    #[cold]
+    fn polled(&mut self, before: u64) {
+        let (events, ready) = (self.batch, self.ready.len());
+        let waited = Duration::from_nanos(self.now.saturating_sub(before));
+        self.emit(|| Event::Polled { events, waited, ready });
     }
 
     /// The kernel's part of a poll. A script does not let it wait.
@@ -193,26 +217,48 @@ impl Reactor {
         Ok(())
     }
 
-    #[inline]
+    /// Whether there is an observer. `--cfg tidegate_no_observer` builds a loop that has
+    /// none, to count what asking costs.
+    #[inline(always)]
+    pub(crate) fn is_watched(&self) -> bool {
+        cfg!(not(tidegate_no_observer)) && self.observer.is_some()
+    }
+
+    #[inline(always)]
     pub(crate) fn emit<'e>(&mut self, event: impl FnOnce() -> Event<'e>) {
-        if self.observer.is_some() {
-            self.tell(&event());
+        if self.is_watched() {
+            self.make_and_tell(event);
         }
     }
 
-    /// Only with an observer: a clock read costs about as much as a small phase.
+    /// Out of the way of those that nobody observes.
     #[cold]
-    pub(crate) fn phase_ended(&mut self, phase: Phase, before: u64) {
-        let took = Duration::from_nanos(self.clock().saturating_sub(before));
-        self.metrics.phases[phase as usize] += took;
-        self.emit(|| Event::PhaseEnd { phase, took });
+    #[inline(never)]
+    fn make_and_tell<'e>(&mut self, event: impl FnOnce() -> Event<'e>) {
+        let now = self.clock();
+        self.tell(now, &event());
+    }
+
+    /// Something that began at `before` is over: exactly as long before this moment. Only
+    /// with an observer: a clock read costs about as much as a small phase.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tell_took<'e>(
+        &mut self,
+        before: u64,
+        event: impl FnOnce(&mut Metrics, Duration) -> Event<'e>,
+    ) {
+        let now = self.clock();
+        let took = Duration::from_nanos(now.saturating_sub(before));
+        let event = event(&mut self.metrics, took);
+        self.tell(now, &event);
     }
 
     /// A panic of the observer must not strike where state is half-changed: it waits
     /// in the graveyard, and the observer gets no more events.
     #[cold]
-    pub(crate) fn tell(&mut self, event: &Event<'_>) {
-        let elapsed = Duration::from_nanos(self.clock());
+    pub(crate) fn tell(&mut self, now: u64, event: &Event<'_>) {
+        let elapsed = Duration::from_nanos(now);
         let at = Moment { turn: self.turn, phase: self.phase, elapsed };
         let Some(mut observer) = self.observer.take() else { return };
         match catch_unwind(AssertUnwindSafe(|| observer.event(&at, event))) {
@@ -225,6 +271,7 @@ impl Reactor {
     }
 
     pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer>) {
+        self.turn_began = self.clock();
         if let Some(old) = self.observer.replace(observer) {
             self.graveyard.bury(Buried::Observer { _observer: old });
         }

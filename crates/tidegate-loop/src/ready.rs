@@ -162,6 +162,7 @@ impl ReadyQueue {
     }
 
     /// What is queued up to here is the pass.
+    #[inline(always)]
     pub(crate) fn open_pass(&mut self) {
         if self.now.is_empty() {
             std::mem::swap(&mut self.now, &mut self.next);

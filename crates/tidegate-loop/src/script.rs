@@ -112,7 +112,11 @@ mod tests {
 
     impl Observer for Trace {
         fn event(&mut self, at: &Moment, event: &Event<'_>) {
-            if !matches!(event, Event::PhaseEnd { .. }) {
+            let ends = matches!(
+                event,
+                Event::PhaseEnd { .. } | Event::TurnEnd { .. } | Event::Called { .. }
+            );
+            if !ends {
                 self.0.borrow_mut().push(format!("{}s {event}", at.elapsed.as_secs_f64()));
             }
         }

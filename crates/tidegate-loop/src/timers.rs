@@ -288,7 +288,7 @@ pub(crate) fn run_due(d: &mut Dispatch<'_>) {
     loop {
         let Core { timers, reactor, .. } = &mut *d.core;
         let Some((entry, key, callback)) = timers.take_due(|| reactor.clock()) else { return };
-        d.core.call(|core| {
+        d.core.call(key, TIMER.name, |core| {
             let d = &mut Dispatch::new(core);
             let mut firing = Firing { d, key, entry, callback: Some(callback) };
             if let Some(f) = firing.callback.as_mut() {

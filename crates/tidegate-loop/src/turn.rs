@@ -23,7 +23,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -34,6 +33,7 @@ use crate::driver::Driver;
 use crate::hooks::{self, Hook, Hooks};
 use crate::keep_alive::KeepAlives;
 use crate::observe::Event;
+use crate::phase::Phase;
 use crate::reactor::Reactor;
 use crate::ready::Bits;
 use crate::remote::{Post, Remote};
@@ -51,54 +51,6 @@ use crate::work::Works;
 /// Passes over the pending queue in one phase; what is queued after that waits
 /// for the next turn (libuv 1.44.2 chose the same number).
 const PENDING_PASSES: usize = 8;
-
-/// A phase of a turn.
-///
-/// ```
-/// assert_eq!(tidegate_loop::Phase::Ready.to_string(), "ready");
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Phase {
-    /// The loop does not run.
-    Outside,
-    /// Effects of earlier API calls.
-    Pending,
-    /// Idle hooks.
-    Idle,
-    /// Prepare hooks.
-    Prepare,
-    /// The kernel is asked.
-    Poll,
-    /// Ready handles are called.
-    Ready,
-    /// Check hooks.
-    Check,
-    /// Close callbacks.
-    Closing,
-    /// Due timers.
-    Timers,
-}
-
-impl Phase {
-    pub(crate) const COUNT: usize = Phase::Timers as usize + 1;
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Phase::Outside => "outside",
-            Phase::Pending => "pending",
-            Phase::Idle => "idle",
-            Phase::Prepare => "prepare",
-            Phase::Poll => "poll",
-            Phase::Ready => "ready",
-            Phase::Check => "check",
-            Phase::Closing => "closing",
-            Phase::Timers => "timers",
-        })
-    }
-}
 
 /// A turn, phase by phase.
 const TURN: [Phase; 9] = [
@@ -212,29 +164,49 @@ impl Core {
         if self.opened {
             self.settle();
         }
-        self.open_turn();
+        // Asked once a turn: an observer comes from outside of a run.
+        if self.reactor.is_watched() { self.turn_watched(mode) } else { self.phases(mode) }
+    }
+
+    /// The same, phase by phase, for those who observe: so the others pay nothing for it.
+    #[cold]
+    #[inline(never)]
+    fn turn_watched(&mut self, mode: Mode) -> io::Result<()> {
         loop {
-            // Most turns have nothing to do before they poll, nor after the ready pass.
-            match self.next {
-                READY => {}
-                0 if self.passes_by() => self.next = POLL,
-                AFTER_READY if self.passes_by() && !self.has_ends() => {
-                    self.end_turn();
-                    return Ok(());
-                }
-                _ => {}
-            }
-            self.step(mode)?;
+            self.step::<true>(mode)?;
             if self.next == 0 {
                 return Ok(());
             }
         }
     }
 
-    /// Whether there is no effect to tell, no hook, and nobody who watches.
+    #[inline(always)]
+    fn phases(&mut self, mode: Mode) -> io::Result<()> {
+        if !self.opened {
+            self.open_turn::<false>();
+        }
+        loop {
+            // Most turns have nothing to do before they poll, nor after the ready pass.
+            match self.next {
+                READY => {}
+                0 if self.passes_by() => self.next = POLL,
+                AFTER_READY if self.passes_by() && !self.has_ends() => {
+                    self.end_turn::<false>();
+                    return Ok(());
+                }
+                _ => {}
+            }
+            self.step::<false>(mode)?;
+            if self.next == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether there is no effect to tell, and no hook.
     #[inline]
     fn passes_by(&self) -> bool {
-        self.reactor.pending.is_empty() && self.hooks.is_empty() && self.reactor.observer.is_none()
+        self.reactor.pending.is_empty() && self.hooks.is_empty()
     }
 
     /// Whether a turn has close callbacks or timers to look at.
@@ -244,14 +216,16 @@ impl Core {
     }
 
     /// The next phase of the turn. Interrupted by a panic, it is still the next.
-    pub(crate) fn step(&mut self, mode: Mode) -> io::Result<()> {
+    #[inline(always)]
+    pub(crate) fn step<const WATCHED: bool>(&mut self, mode: Mode) -> io::Result<()> {
         let phase = TURN[self.next];
-        self.open_turn();
+        if !self.opened {
+            self.open_turn::<WATCHED>();
+        }
         self.reactor.phase = phase;
-        let watched = self.reactor.observer.is_some();
-        let before = if watched { self.reactor.clock() } else { 0 };
+        let before = if WATCHED { self.reactor.clock() } else { 0 };
         match phase {
-            Phase::Pending => self.run_pending(),
+            Phase::Pending => self.run_pending::<WATCHED>(),
             Phase::Idle => hooks::run(&mut Dispatch::new(self), Hook::Idle),
             Phase::Prepare => hooks::run(&mut Dispatch::new(self), Hook::Prepare),
             Phase::Poll => {
@@ -261,48 +235,58 @@ impl Core {
                 }
                 let before = self.reactor.recent();
                 let timeout = self.timeout(mode, before);
-                self.reactor.poll(timeout, before)?;
+                self.reactor.poll::<WATCHED>(timeout, before)?;
             }
-            Phase::Ready => self.run_ready(),
+            Phase::Ready => self.run_ready::<WATCHED>(),
             Phase::Check => hooks::run(&mut Dispatch::new(self), Hook::Check),
-            Phase::Closing => self.run_closing(),
+            Phase::Closing => self.run_closing::<WATCHED>(),
             Phase::Timers => self.run_timers(),
             Phase::Outside => {}
         }
-        if watched {
-            self.reactor.phase_ended(phase, before);
+        if WATCHED {
+            self.reactor.tell_took(before, |metrics, took| {
+                metrics.phases[phase as usize] += took;
+                Event::PhaseEnd { phase, took }
+            });
         }
         self.next += 1;
         if self.next == TURN.len() {
-            self.end_turn();
+            self.end_turn::<WATCHED>();
         }
         Ok(())
     }
 
     #[inline]
-    fn end_turn(&mut self) {
+    fn end_turn<const WATCHED: bool>(&mut self) {
         self.next = 0;
         self.opened = false;
+        if WATCHED {
+            let began = self.reactor.turn_began;
+            self.reactor.tell_took(began, |_, took| Event::TurnEnd { took });
+        }
         self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
     }
 
-    /// Begins a turn, once.
-    fn open_turn(&mut self) {
-        if std::mem::replace(&mut self.opened, true) {
-            return;
-        }
+    #[inline(always)]
+    fn open_turn<const WATCHED: bool>(&mut self) {
+        self.opened = true;
         self.had_effects = !self.ticks.is_empty() || !self.reactor.pending.is_empty();
         let r = &mut self.reactor;
         r.turn += 1;
         r.metrics.turns += 1;
         r.metrics.carried_over += u64::from(!r.ready.is_empty());
         r.phase = TURN[0];
-        r.emit(|| Event::Turn);
+        if WATCHED {
+            r.turn_began = r.clock();
+            let ready = r.ready.len();
+            r.emit(|| Event::Turn { ready });
+        }
         self.ticks.open_turn(self.reactor.limits.tick_budget);
         self.settle();
     }
 
-    fn run_pending(&mut self) {
+    #[inline(always)]
+    fn run_pending<const WATCHED: bool>(&mut self) {
         for _ in 0..PENDING_PASSES {
             let mut left = self.reactor.pending.len();
             if left == 0 {
@@ -311,17 +295,18 @@ impl Core {
             while left > 0 {
                 left -= 1;
                 let Some(key) = self.reactor.pending.pop_front() else { return };
-                self.dispatch(key, Bits::PENDING, None);
+                self.dispatch::<WATCHED>(key, Bits::PENDING, None);
             }
         }
     }
 
-    fn run_ready(&mut self) {
+    #[inline(always)]
+    fn run_ready<const WATCHED: bool>(&mut self) {
         // A panic loses it, and the next pass makes another.
         let mut scratch = std::mem::take(&mut self.scratch);
         self.reactor.ready.open_pass();
         while let Some(key) = self.reactor.ready.take() {
-            self.dispatch(key, Bits::QUEUED, Some(&mut scratch));
+            self.dispatch::<WATCHED>(key, Bits::QUEUED, Some(&mut scratch));
         }
         self.scratch = scratch;
     }
@@ -329,7 +314,12 @@ impl Core {
     /// Calls a queued handle. Its mark falls first, so the call may queue it
     /// again.
     #[inline(always)]
-    fn dispatch(&mut self, key: Key, mark: Bits, scratch: Option<&mut Vec<u8>>) {
+    fn dispatch<const WATCHED: bool>(
+        &mut self,
+        key: Key,
+        mark: Bits,
+        scratch: Option<&mut Vec<u8>>,
+    ) {
         let Some(slot) = self.reactor.table.get_mut(key) else { return };
         slot.bits.clear(mark);
         let Some(kind) = slot.kind else { return };
@@ -337,50 +327,60 @@ impl Core {
         if bits.has(Bits::CLOSING) {
             return;
         }
-        let call = if mark == Bits::QUEUED {
+        if WATCHED && mark == Bits::QUEUED {
             let bits = bits.readiness();
             self.reactor.emit(|| Event::Ready { key, kind: kind.name, bits });
-            kind.ready
-        } else {
-            kind.pending
-        };
+        }
+        let call = if mark == Bits::QUEUED { kind.ready } else { kind.pending };
         let called = Interrupted { core: self, key, mark };
         let core = &mut *called.core;
-        core.call(|core| call(&mut Dispatch::lending(core, scratch), key, data));
+        core.call_if::<WATCHED>(key, kind.name, |core| {
+            call(&mut Dispatch::lending(core, scratch), key, data);
+        });
         called.returned();
     }
 
     /// One call of a handle, and then its ticks. Measured with an observer.
-    #[inline(always)]
-    pub(crate) fn call(&mut self, call: impl FnOnce(&mut Core)) {
-        self.reactor.calls += 1;
-        self.reactor.read = None;
-        if self.reactor.observer.is_none() {
-            call(self);
-            self.settle();
+    #[inline]
+    pub(crate) fn call(&mut self, key: Key, kind: &'static str, call: impl FnOnce(&mut Core)) {
+        if self.reactor.is_watched() {
+            self.call_if::<true>(key, kind, call);
         } else {
-            self.call_watched(call);
+            self.call_if::<false>(key, kind, call);
         }
     }
 
-    #[cold]
-    fn call_watched(&mut self, call: impl FnOnce(&mut Core)) {
-        let before = self.reactor.clock();
+    #[inline(always)]
+    fn call_if<const WATCHED: bool>(
+        &mut self,
+        key: Key,
+        kind: &'static str,
+        call: impl FnOnce(&mut Core),
+    ) {
+        self.reactor.calls += 1;
+        self.reactor.read = None;
+        let before = if WATCHED { self.reactor.clock() } else { 0 };
         call(self);
         self.settle();
-        let took = self.reactor.clock().saturating_sub(before);
-        let longest = &mut self.reactor.metrics.longest_call;
-        *longest = (*longest).max(Duration::from_nanos(took));
+        if WATCHED {
+            self.reactor.tell_took(before, |metrics, took| {
+                metrics.longest_call = metrics.longest_call.max(took);
+                Event::Called { key, kind, took }
+            });
+        }
     }
 
-    fn run_closing(&mut self) {
+    #[inline(always)]
+    fn run_closing<const WATCHED: bool>(&mut self) {
         self.reactor.closing.open_batch();
         while let Some(key) = self.reactor.closing.take() {
             let Some(slot) = self.reactor.table.get(key) else { continue };
             let Some(kind) = slot.kind else { continue };
             let data = slot.data;
             let ending = Ending { core: self, key };
-            ending.core.call(|core| (kind.closed)(&mut Dispatch::new(core), key, data));
+            ending.core.call_if::<WATCHED>(key, kind.name, |core| {
+                (kind.closed)(&mut Dispatch::new(core), key, data);
+            });
         }
     }
 

@@ -20,6 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::Interest;
 use mio::net::TcpStream;
@@ -27,7 +28,7 @@ use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, Key, Kind, TimerKey};
 
 use crate::error::{Attempt, Close, NetError, Reason, Stage};
-use crate::event::NetEvent;
+use crate::event::SocketEvent;
 use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::Layer;
@@ -153,6 +154,10 @@ pub(crate) fn adopt(
     s.handler = Some(handler);
     s.remote = Some(remote);
     s.stream = Some(TcpStream::from_std(stream));
+    if d.is_observed() {
+        s.note_local();
+        s.tell(&mut d, || SocketEvent::Adopted);
+    }
     entry.insert(s);
     d.assume(key, Bits::WRITABLE | Bits::READABLE);
     d.queue(key);
@@ -166,6 +171,7 @@ fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
     if let Some(c) = &mut s.connecting {
         c.name = Some(Endpoint::Path(path.to_owned()).to_string());
     }
+    s.tell(&mut d, || SocketEvent::AttemptStart { to: Endpoint::Path(path.to_owned()) });
     let Some(c) = &s.connecting else { return };
     let made = c.options.check_unix().and_then(|()| {
         let stream = sys::unix_connect(path)?;
@@ -195,10 +201,11 @@ fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io:
 
 fn look_up(cx: &mut Cx<'_>, key: SocketKey, host: String, port: u16) {
     let (layer, mut d) = cx.parts::<Layer>();
-    let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) else { return };
+    let Some(s) = layer.socket(&d, key) else { return };
+    s.tell(&mut d, || SocketEvent::LookupStart { host: host.clone() });
+    let Some(c) = s.connecting.as_mut() else { return };
     c.port = port;
     c.name = Some(format!("{host}:{port}"));
-    d.emit(|| NetEvent::Lookup { socket: key, host: host.clone() });
     if c.options.lookup.is_some() {
         // It is the user's code: not in here.
         c.host = Some(host);
@@ -207,9 +214,24 @@ fn look_up(cx: &mut Cx<'_>, key: SocketKey, host: String, port: u16) {
     if let Err(e) = lookup::start(cx, &host, key) {
         let (layer, mut d) = cx.parts::<Layer>();
         if let Some(s) = layer.socket(&d, key) {
-            s.fail(&mut d, Stage::Lookup, e);
+            lookup_failed(s, &mut d, e);
         }
     }
+}
+
+fn lookup_failed(s: &mut Socket, d: &mut Driver<'_>, e: io::Error) {
+    let took = asked_for(s, d);
+    let error = NetError::new(Stage::Lookup, e);
+    s.tell(d, || {
+        let text = error.in_words();
+        SocketEvent::LookupFailed { error: text, code: error.code(), took }
+    });
+    s.fail(d, Stage::Lookup, error.into_source());
+}
+
+/// How long ago the connection was asked for.
+fn asked_for(s: &Socket, d: &Driver<'_>) -> Duration {
+    d.clock().saturating_sub(Duration::from_nanos(s.since))
 }
 
 /// Calls the user's own lookup, if that is due.
@@ -255,16 +277,19 @@ pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<S
             found.retain(|addr| family.has(addr.ip()));
             // With its scope, if it is link-local.
             found.iter_mut().for_each(|addr| addr.set_port(port));
-            let addresses = || found.iter().map(SocketAddr::ip).collect();
-            d.emit(|| NetEvent::LookedUp { socket: key, addresses: addresses() });
             if !found.is_empty() {
+                if d.is_observed() {
+                    let took = asked_for(s, &d);
+                    let addresses = found.iter().map(SocketAddr::ip).collect();
+                    s.tell(&mut d, || SocketEvent::LookedUp { addresses, took });
+                }
                 return begin(cx, key, found);
             }
             LookupFault::NotFound.into()
         }
         Err(e) => e,
     };
-    s.fail(&mut d, Stage::Lookup, error);
+    lookup_failed(s, &mut d, error);
 }
 
 fn begin(cx: &mut Cx<'_>, key: SocketKey, found: impl IntoIterator<Item = SocketAddr>) {
@@ -289,7 +314,8 @@ fn next(cx: &mut Cx<'_>, key: SocketKey) {
         let alone = c.waiting.is_empty() && c.running.is_empty();
         // A number is tried at once.
         let since = if c.name.is_some() { as_nanos(d.clock()) } else { s.since };
-        d.emit(|| NetEvent::ConnectStart { socket: key, remote });
+        s.tell(&mut d, || SocketEvent::AttemptStart { to: Endpoint::Ip(remote) });
+        let Some(c) = s.connecting.as_mut() else { return };
         let stream = match open(&c.options, remote) {
             Ok(stream) => stream,
             Err((stage, e)) => {
@@ -399,10 +425,10 @@ fn attempt_failed(
     since: u64,
     e: io::Error,
 ) {
-    let elapsed = std::time::Duration::from_nanos(as_nanos(d.clock()).saturating_sub(since));
-    let Some(c) = s.connecting.as_mut() else { return };
+    let elapsed = Duration::from_nanos(as_nanos(d.clock()).saturating_sub(since));
     let attempt = Attempt { remote, stage, elapsed, error: Arc::new(e) };
-    d.emit(|| NetEvent::AttemptFailed { socket: s.key, remote, error: attempt.to_string() });
+    s.tell(d, || SocketEvent::AttemptFailed(attempt.clone()));
+    let Some(c) = s.connecting.as_mut() else { return };
     c.failed.push(attempt);
 }
 
@@ -427,7 +453,7 @@ pub(crate) fn give_up_on_running(s: &mut Socket, d: &Driver<'_>) {
     let alone = alone.map(|remote| (remote, c.alone_since));
     let beside = c.running.iter().map(|r| (r.remote, r.since));
     for (remote, since) in beside.chain(alone) {
-        let elapsed = std::time::Duration::from_nanos(now.saturating_sub(since));
+        let elapsed = Duration::from_nanos(now.saturating_sub(since));
         let error = io::Error::new(io::ErrorKind::TimedOut, "no answer yet");
         let stage = Stage::Connect;
         c.failed.push(Attempt { remote, stage, elapsed, error: Arc::new(error) });
@@ -556,11 +582,13 @@ fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let lifetime = options.as_ref().map_or(0, |o| o.stream.deadlines.lifetime);
     s.clocks.set_until(lifetime, now);
     s.tell_busy(&mut driver);
-    driver.emit(|| NetEvent::Connected {
-        socket: key,
-        local: s.stream.as_ref().and_then(|s| s.local_addr().ok()),
-        remote: s.remote,
-    });
+    layer.counted.connected += 1;
+    let Some(s) = layer.socket(&driver, key) else { return };
+    if driver.is_observed() {
+        s.note_local();
+        let elapsed = asked_for(s, &driver);
+        s.tell(&mut driver, || SocketEvent::Connected { elapsed });
+    }
     if let Some(lookup) = options.and_then(|o| o.lookup) {
         driver.bury(lookup);
     }

@@ -10,6 +10,7 @@ use tidegate_loop::{Bits, Cx, Driver};
 use tidegate_stream::{Chunk, Flow, PipeKey, ReadEnd, ReadState, StreamError, WriteEnd};
 
 use crate::error::Reason;
+use crate::event::SocketEvent;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
 use crate::net::Net;
@@ -55,6 +56,7 @@ impl ReadEnd for SocketKey {
                 return Err(StreamError::Piped);
             }
             *into = Some(pipe);
+            s.tell(d, || SocketEvent::PipedInto { pipe });
             resume(s, d);
             Ok(())
         });
@@ -77,14 +79,17 @@ impl ReadEnd for SocketKey {
 
 /// Goes on reading, in a later dispatch.
 pub(crate) fn resume(s: &mut Socket, d: &mut Driver<'_>) {
-    if s.duplex.read.resume() && d.bits(s.key.into()).has(Bits::READABLE) {
-        d.queue(s.key.into());
+    if s.duplex.read.resume() {
+        s.tell(d, || SocketEvent::Resume);
+        if d.bits(s.key.into()).has(Bits::READABLE) {
+            d.queue(s.key.into());
+        }
     }
 }
 
 impl WriteEnd for SocketKey {
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError> {
-        let attached = open(cx, *self, |s, _, _| {
+        let attached = open(cx, *self, |s, d, _| {
             if !s.duplex.write.is_open() {
                 return Err(StreamError::Closed);
             }
@@ -93,6 +98,7 @@ impl WriteEnd for SocketKey {
                 return Err(StreamError::Piped);
             }
             *from = Some(pipe);
+            s.tell(d, || SocketEvent::PipedFrom { pipe });
             Ok(if s.duplex.write.needs_drain() { Flow::Full } else { Flow::Ready })
         });
         attached.unwrap_or_else(|| Err(over(cx, *self)))
@@ -115,6 +121,7 @@ impl WriteEnd for SocketKey {
                 return Flow::Closed;
             }
             s.duplex.write.push_whole(data);
+            s.tell_queued(d);
             if s.life == Life::Connecting {
                 // Nobody refused anything yet.
                 return s.duplex.write.flow();

@@ -172,6 +172,21 @@ impl NetError {
         self
     }
 
+    /// The underlying error in words, with the system's name for it.
+    pub(crate) fn in_words(&self) -> String {
+        struct Words<'a>(&'a io::Error);
+        impl fmt::Display for Words<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                describe(self.0, f)
+            }
+        }
+        Words(&self.source).to_string()
+    }
+
+    pub(crate) fn into_source(self) -> io::Error {
+        self.source
+    }
+
     /// Every address that was tried.
     fn list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, attempt) in self.attempts().iter().enumerate() {

@@ -1,13 +1,29 @@
 //! What this layer tells the loop's observer.
+//!
+//! One connection's events, in order:
+//!
+//! ```text
+//! client  LookupStart? LookedUp?  (AttemptStart AttemptFailed?)+  Connected  ...  Closed
+//! server                                                           Accepted  ...  Closed
+//!
+//! ...     FirstRead  FirstWritten  { Queued* Full Drain }*  { Pause Resume }*  End  Finish
+//!         Timeout*  Reset?
+//! ```
+//! The last one is `Closed`, `Rejected` or `Detached`, whatever happens.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tidegate_loop::LayerEvent;
+use tidegate_stream::PipeKey;
 
+use crate::error::{Attempt, Reason};
+use crate::handler::Overload;
 use crate::key::{ServerKey, SocketKey};
+use crate::timeout::Timeout;
 use crate::unix::Endpoint;
 
 /// An event of servers and connections. It arrives as
@@ -15,129 +31,275 @@ use crate::unix::Endpoint;
 ///
 /// ```
 /// use tidegate_loop::{Event, Moment, Observer};
-/// use tidegate_net::NetEvent;
+/// use tidegate_net::{NetEvent, SocketEvent};
 /// struct Connections(u64);
 /// impl Observer for Connections {
 ///     fn event(&mut self, _: &Moment, event: &Event<'_>) {
 ///         if let Event::Layer(e) = event {
-///             if let Some(NetEvent::Accepted { .. }) = e.as_any().downcast_ref() {
+///             if let Some(NetEvent::Socket(_, SocketEvent::Accepted)) = e.as_any().downcast_ref() {
 ///                 self.0 += 1;
 ///             }
 ///         }
 ///     }
 /// }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum NetEvent {
-    /// A server listens.
-    Listening {
-        /// Which.
-        server: ServerKey,
-        /// Where.
-        local: Endpoint,
-    },
-    /// A connection was taken from the kernel's queue.
-    Accepted {
-        /// By which server.
-        server: ServerKey,
-        /// Its key.
-        socket: SocketKey,
-        /// The peer, if it has an address.
-        remote: Option<SocketAddr>,
-    },
-    /// A server's turn in the ready pass is over.
+    /// Of a server.
+    Server(Server, ServerEvent),
+    /// Of a connection.
+    Socket(Connection, SocketEvent),
+}
+
+/// Which server an event is about.
+///
+/// ```
+/// fn line(s: &tidegate_net::Server) -> String { format!("{:?} on {}", s.key, s.local) }
+/// # let _ = line;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Server {
+    /// Its key.
+    pub key: ServerKey,
+    /// Where it listens.
+    pub local: Endpoint,
+}
+
+/// Which connection an event is about.
+///
+/// ```
+/// fn is_client(c: &tidegate_net::Connection) -> bool { c.server.is_none() }
+/// # let _ = is_client;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Connection {
+    /// Its key; after the last event it finds nothing any more.
+    pub key: SocketKey,
+    /// The server that accepted it; none for a client's.
+    pub server: Option<ServerKey>,
+    /// Our end, once there is a connection. Asked for once, and only if somebody observed
+    /// when it was accepted or made.
+    pub local: Option<SocketAddr>,
+    /// The peer, once it is known; none on a Unix domain socket.
+    pub remote: Option<SocketAddr>,
+}
+
+/// What happened to a server.
+///
+/// ```
+/// assert_eq!(tidegate_net::ServerEvent::Listening.name(), "listening");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// It listens.
+    Listening,
+    /// Its turn in the ready pass is over.
     AcceptBatch {
-        /// Which.
-        server: ServerKey,
         /// Connections it accepted in this turn.
         accepted: u32,
-        /// Why it stopped.
+        /// Why it stopped: [`BatchEnd::Budget`] is a carry-over.
         stopped: BatchEnd,
     },
+    /// There was no room for connections.
+    Overload(Overload),
+    /// `max_connections` are open; whoever comes waits in the kernel's queue.
+    Full {
+        /// How many are open.
+        connections: usize,
+    },
+    /// The block list forbids this peer: closed at once.
+    Blocked {
+        /// Who.
+        peer: Option<SocketAddr>,
+    },
+    /// Accepting failed.
+    AcceptFailed {
+        /// In words.
+        error: String,
+        /// The system's name of it.
+        code: Option<&'static str>,
+    },
+    /// `pause_accept` was called.
+    Paused,
+    /// It accepts again, after it was paused, held or full.
+    Resumed,
+    /// It accepts no more; its connections live on.
+    Closing,
+    /// It was closed, and its last connection is over.
+    Closed,
+}
+
+/// What happened to a connection.
+///
+/// ```
+/// assert_eq!(tidegate_net::SocketEvent::Pause.name(), "pause");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SocketEvent {
     /// A name is looked up.
-    Lookup {
-        /// For which connection.
-        socket: SocketKey,
+    LookupStart {
         /// The name.
         host: String,
     },
     /// It has addresses.
     LookedUp {
-        /// For which connection.
-        socket: SocketKey,
         /// In the order of the resolver.
         addresses: Vec<IpAddr>,
+        /// Since the connection was asked for.
+        took: Duration,
     },
-    /// An address failed; another may still do.
-    AttemptFailed {
-        /// For which connection.
-        socket: SocketKey,
-        /// The address.
-        remote: SocketAddr,
+    /// It has none: the connection is over.
+    LookupFailed {
         /// In words.
         error: String,
+        /// As `ENOTFOUND`.
+        code: Option<&'static str>,
+        /// Since the connection was asked for.
+        took: Duration,
     },
-    /// An attempt to connect begins.
-    ConnectStart {
-        /// Its key.
-        socket: SocketKey,
-        /// To where.
-        remote: SocketAddr,
+    /// An address is tried.
+    AttemptStart {
+        /// Which.
+        to: Endpoint,
     },
-    /// It was made.
+    /// An address failed; another may still do.
+    AttemptFailed(Attempt),
+    /// The connection is made.
     Connected {
-        /// Its key.
-        socket: SocketKey,
-        /// Our end.
-        local: Option<SocketAddr>,
-        /// The peer, if it has an address.
-        remote: Option<SocketAddr>,
+        /// Since it was asked for.
+        elapsed: Duration,
     },
-    /// The first bytes were read from a connection.
-    FirstByte {
-        /// Its key.
-        socket: SocketKey,
-        /// The peer.
-        remote: Option<SocketAddr>,
+    /// It was taken from the kernel's queue.
+    Accepted,
+    /// It was there already, and is ours now.
+    Adopted,
+    /// The callback did not take it: closed.
+    Rejected,
+    /// It was taken out, for another loop.
+    Detached,
+    /// The first bytes were read.
+    FirstRead {
         /// How many came at once.
         bytes: usize,
     },
-    /// A write reached the high-water mark.
+    /// The kernel took the first bytes.
+    FirstWritten {
+        /// How many at once.
+        bytes: usize,
+    },
+    /// What waits in our queue has changed: the kernel did not take all of a write, or took
+    /// some of what waited.
+    Queued {
+        /// Bytes that wait now.
+        bytes: usize,
+    },
+    /// A write reached the high-water mark, or was made beyond it.
     Full {
-        /// Its key.
-        socket: SocketKey,
         /// Bytes queued.
         queued: usize,
     },
     /// The queue is empty after it was full.
-    Drain {
-        /// Its key.
-        socket: SocketKey,
+    Drain,
+    /// Nothing more is read: the peer is to slow down.
+    Pause,
+    /// Reading goes on.
+    Resume,
+    /// What it reads goes into a pipe.
+    PipedInto {
+        /// Which.
+        pipe: PipeKey,
     },
-    /// The peer's end was read.
-    End {
-        /// Its key.
-        socket: SocketKey,
-        /// The peer.
-        remote: Option<SocketAddr>,
+    /// What it writes comes from a pipe.
+    PipedFrom {
+        /// Which.
+        pipe: PipeKey,
     },
-    /// Our end is out.
-    Finish {
-        /// Its key.
-        socket: SocketKey,
-        /// The peer.
-        remote: Option<SocketAddr>,
+    /// The peer's end (FIN) was read.
+    End,
+    /// Our end (FIN) is out.
+    Finish,
+    /// It was reset (RST).
+    Reset {
+        /// By the peer, or by us.
+        by_peer: bool,
     },
-    /// A connection is over.
+    /// A deadline passed.
+    TimedOut(Timeout),
+    /// The connection is over.
     Closed {
-        /// Its key; it finds nothing any more.
-        socket: SocketKey,
-        /// The peer.
-        remote: Option<SocketAddr>,
-        /// In words.
-        reason: String,
+        /// Why: an error has stage, code, endpoints and time.
+        reason: Reason,
+        /// Bytes that were accepted for writing and did not reach the kernel.
+        unsent: usize,
+        /// Bytes read in all.
+        bytes_read: u64,
+        /// Bytes the kernel took in all.
+        bytes_written: u64,
+        /// Since it was asked for, or accepted.
+        elapsed: Duration,
     },
+}
+
+impl ServerEvent {
+    /// A short name that does not change.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ServerEvent::Listening => "listening",
+            ServerEvent::AcceptBatch { .. } => "accept batch",
+            ServerEvent::Overload(Overload::MaxConnections { .. }) => "dropped",
+            ServerEvent::Overload(Overload::Shed { .. }) => "shed",
+            ServerEvent::Overload(Overload::Held) => "held",
+            ServerEvent::Full { .. } => "full",
+            ServerEvent::Blocked { .. } => "blocked",
+            ServerEvent::AcceptFailed { .. } => "accept failed",
+            ServerEvent::Paused => "paused",
+            ServerEvent::Resumed => "resumed",
+            ServerEvent::Closing => "closing",
+            ServerEvent::Closed => "closed",
+        }
+    }
+}
+
+impl SocketEvent {
+    /// A short name that does not change.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SocketEvent::LookupStart { .. } => "lookup start",
+            SocketEvent::LookedUp { .. } => "lookup",
+            SocketEvent::LookupFailed { .. } => "lookup failed",
+            SocketEvent::AttemptStart { .. } => "connect start",
+            SocketEvent::AttemptFailed(_) => "attempt failed",
+            SocketEvent::Connected { .. } => "connect",
+            SocketEvent::Accepted => "accept",
+            SocketEvent::Adopted => "adopt",
+            SocketEvent::Rejected => "reject",
+            SocketEvent::Detached => "detach",
+            SocketEvent::FirstRead { .. } => "first read",
+            SocketEvent::FirstWritten { .. } => "first write",
+            SocketEvent::Queued { .. } => "queued",
+            SocketEvent::Full { .. } => "full",
+            SocketEvent::Drain => "drain",
+            SocketEvent::Pause => "pause",
+            SocketEvent::Resume => "resume",
+            SocketEvent::PipedInto { .. } => "piped into",
+            SocketEvent::PipedFrom { .. } => "piped from",
+            SocketEvent::End => "end",
+            SocketEvent::Finish => "finish",
+            SocketEvent::Reset { .. } => "reset",
+            SocketEvent::TimedOut(_) => "timeout",
+            SocketEvent::Closed { .. } => "close",
+        }
+    }
+
+    /// Whether nothing more comes for this connection.
+    pub fn is_last(&self) -> bool {
+        matches!(self, SocketEvent::Closed { .. } | SocketEvent::Rejected | SocketEvent::Detached)
+    }
 }
 
 /// Why a server's turn ended.
@@ -184,14 +346,50 @@ impl LayerEvent for NetEvent {
     }
 }
 
-/// A peer's address, or a dash.
-struct Peer(Option<SocketAddr>);
-
-impl fmt::Display for Peer {
+/// What happened, without whom it happened to.
+impl fmt::Display for ServerEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(a) => a.fmt(f),
-            None => f.write_str("-"),
+        match self {
+            ServerEvent::AcceptBatch { accepted, stopped } => {
+                write!(f, "accepted {accepted} in this turn, then {stopped}")
+            }
+            ServerEvent::Overload(overload) => overload.fmt(f),
+            ServerEvent::Full { connections } => {
+                write!(f, "full: {connections} connections are open, others wait")
+            }
+            ServerEvent::Blocked { peer: Some(peer) } => write!(f, "blocked {peer}"),
+            ServerEvent::AcceptFailed { error, .. } => write!(f, "accept failed: {error}"),
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+/// What happened, without whom it happened to.
+impl fmt::Display for SocketEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SocketEvent::LookupStart { host } => write!(f, "looking up {host}"),
+            SocketEvent::LookedUp { addresses, .. } => write!(f, "found {addresses:?}"),
+            SocketEvent::LookupFailed { error, .. } => write!(f, "lookup failed: {error}"),
+            SocketEvent::AttemptStart { to } => write!(f, "connecting to {to}"),
+            SocketEvent::AttemptFailed(attempt) => write!(f, "attempt failed: {attempt}"),
+            SocketEvent::Connected { elapsed } => write!(f, "connected after {elapsed:.1?}"),
+            SocketEvent::Accepted => f.write_str("accepted"),
+            SocketEvent::FirstRead { bytes } => write!(f, "first bytes read: {bytes}"),
+            SocketEvent::FirstWritten { bytes } => write!(f, "first bytes written: {bytes}"),
+            SocketEvent::Queued { bytes } => write!(f, "{bytes} bytes wait"),
+            SocketEvent::Full { queued } => write!(f, "full: {queued} bytes queued"),
+            SocketEvent::Drain => f.write_str("drained"),
+            SocketEvent::End => f.write_str("end of the peer"),
+            SocketEvent::Finish => f.write_str("our end is out"),
+            SocketEvent::Reset { by_peer: true } => f.write_str("reset by the peer"),
+            SocketEvent::Reset { by_peer: false } => f.write_str("reset by us"),
+            SocketEvent::TimedOut(which) => write!(f, "{which}"),
+            SocketEvent::Closed { reason, unsent: 0, .. } => write!(f, "closed: {reason}"),
+            SocketEvent::Closed { reason, unsent, .. } => {
+                write!(f, "closed: {reason} ({unsent} bytes unsent)")
+            }
+            _ => f.write_str(self.name()),
         }
     }
 }
@@ -199,29 +397,11 @@ impl fmt::Display for Peer {
 impl fmt::Display for NetEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NetEvent::Listening { local, .. } => write!(f, "listening on {local}"),
-            NetEvent::Accepted { remote, .. } => write!(f, "accepted {}", Peer(*remote)),
-            NetEvent::AcceptBatch { accepted, stopped, .. } => {
-                write!(f, "accepted {accepted} in this turn, then {stopped}")
+            NetEvent::Server(server, event) => write!(f, "{}: {event}", server.local),
+            NetEvent::Socket(Connection { remote: Some(remote), .. }, event) => {
+                write!(f, "{remote}: {event}")
             }
-            NetEvent::Lookup { host, .. } => write!(f, "looking up {host}"),
-            NetEvent::LookedUp { addresses, .. } => write!(f, "found {addresses:?}"),
-            NetEvent::AttemptFailed { error, .. } => write!(f, "attempt failed: {error}"),
-            NetEvent::ConnectStart { remote, .. } => write!(f, "connecting to {remote}"),
-            NetEvent::Connected { local: Some(local), remote, .. } => {
-                write!(f, "connected to {} from {local}", Peer(*remote))
-            }
-            NetEvent::Connected { remote, .. } => write!(f, "connected to {}", Peer(*remote)),
-            NetEvent::FirstByte { remote, bytes, .. } => {
-                write!(f, "first bytes from {}: {bytes}", Peer(*remote))
-            }
-            NetEvent::Full { queued, .. } => write!(f, "full: {queued} bytes queued"),
-            NetEvent::Drain { .. } => f.write_str("drained"),
-            NetEvent::End { remote, .. } => write!(f, "end of {}", Peer(*remote)),
-            NetEvent::Finish { remote, .. } => write!(f, "our end to {}", Peer(*remote)),
-            NetEvent::Closed { remote, reason, .. } => {
-                write!(f, "closed {}: {reason}", Peer(*remote))
-            }
+            NetEvent::Socket(_, event) => event.fmt(f),
         }
     }
 }

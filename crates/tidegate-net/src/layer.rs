@@ -9,6 +9,7 @@ use crate::key::{ServerKey, SocketKey};
 use crate::listener::Listener;
 #[cfg(feature = "lookup")]
 use crate::lookup;
+use crate::metrics::NetMetrics;
 use crate::offer::Offer;
 use crate::socket::Socket;
 use crate::timeout;
@@ -29,6 +30,8 @@ pub(crate) struct Layer {
     pub(crate) lookups: Vec<lookup::Waiting>,
     #[cfg(feature = "lookup")]
     pub(crate) lookup_tickets: u64,
+    /// What connections counted that are over.
+    pub(crate) counted: NetMetrics,
     /// Listeners that wait for a descriptor.
     pub(crate) held: usize,
 }

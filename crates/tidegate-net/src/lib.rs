@@ -42,6 +42,7 @@ mod key;
 mod layer;
 mod listener;
 mod lookup;
+mod metrics;
 mod net;
 mod offer;
 mod on;
@@ -60,12 +61,13 @@ pub use block_list::{BlockList, RuleError};
 pub use error::{
     AddressError, AddressFault, Attempt, Close, ListenError, NetError, Reason, Scope, Stage,
 };
-pub use event::{BatchEnd, NetEvent};
+pub use event::{BatchEnd, Connection, NetEvent, Server, ServerEvent, SocketEvent};
 pub use handler::{Handler, Overload, ServerHandler};
 pub use incoming::Incoming;
 pub use key::{ServerKey, SocketKey};
 pub use listener::ServerStats;
 pub use lookup::{LookupAnswer, LookupFault};
+pub use metrics::{NetMetrics, ServerMetrics, SocketMetrics};
 pub use net::Net;
 pub use on::{On, OnWith};
 pub use options::{AtLimit, ConnectOptions, Family, KeepAlive, ListenOptions, OutOfDescriptors};

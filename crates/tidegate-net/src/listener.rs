@@ -25,11 +25,12 @@ use tidegate_loop::{Bits, Cx, Dispatch, Driver, Key, KeyError, Kind, TimerKey, T
 
 use crate::bind;
 use crate::error::{ListenError, NetError, Stage};
-use crate::event::{BatchEnd, NetEvent};
+use crate::event::{BatchEnd, NetEvent, Server, ServerEvent};
 use crate::handler::{Overload, ServerHandler};
 use crate::incoming::Incoming;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
+use crate::metrics::ServerMetrics;
 use crate::offer::{self, Held, Offer};
 use crate::options::{Admission, AtLimit, ListenOptions, OutOfDescriptors, StreamOptions};
 use crate::pace::{FirstReads, Pace};
@@ -129,6 +130,12 @@ impl Listener {
         }
     }
 
+    /// Tells the observer, if there is one.
+    #[inline(always)]
+    fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> ServerEvent) {
+        d.emit(|| NetEvent::Server(Server { key: self.key, local: self.local.clone() }, event()));
+    }
+
     fn is_full(&self) -> bool {
         self.admission.max_connections.is_some_and(|most| self.stats.connections >= most)
     }
@@ -175,12 +182,12 @@ fn enter(
         }
     };
     let server = ServerKey(key);
-    entry.insert(Listener {
+    let listener = entry.insert(Listener {
         key: server,
         state: State::Listening,
         socket: Some(socket),
         handler: Some(handler),
-        local: local.clone(),
+        local,
         budget: options.accept_budget.unwrap_or(d.limits().accept_budget),
         trigger,
         pace: Pace::default(),
@@ -193,7 +200,7 @@ fn enter(
         admission: options.admission.clone(),
         stats: ServerStats::default(),
     });
-    d.emit(|| NetEvent::Listening { server, local });
+    listener.tell(&mut d, || ServerEvent::Listening);
     Ok(server)
 }
 
@@ -237,8 +244,8 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             _ => {}
         }
         l.pace.learn(tried, want, budget);
+        l.tell(&mut driver, || ServerEvent::AcceptBatch { accepted, stopped });
     }
-    driver.emit(|| NetEvent::AcceptBatch { server, accepted, stopped });
 }
 
 /// Why an accept gave no connection.
@@ -263,6 +270,8 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
     if full && l.admission.at_limit == AtLimit::Hold {
         leave_poller(l, &mut driver);
         l.state = State::Full;
+        let connections = l.stats.connections;
+        l.tell(&mut driver, || ServerEvent::Full { connections });
         return Err(Refused::Batch(BatchEnd::Full));
     }
     match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
@@ -274,6 +283,7 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
             let list = l.admission.block_list.as_deref();
             if list.is_some_and(|list| peer.is_some_and(|p| list.contains(p.ip()))) {
                 l.stats.blocked += 1;
+                l.tell(&mut driver, || ServerEvent::Blocked { peer });
                 return Err(Refused::Connection);
             }
             l.stats.connections += 1;
@@ -308,16 +318,27 @@ fn turned_away(
     if let Some(l) = layer.listener(&driver, server) {
         l.stats.dropped += 1;
         let overload = Overload::MaxConnections { peer, dropped: l.stats.dropped };
-        call(d, server, |h, cx| h.on_overload(cx, server, overload));
+        overloaded(d, server, overload);
     }
     Refused::Connection
+}
+
+/// There was no room: the user is told.
+fn overloaded(d: &mut Dispatch<'_>, server: ServerKey, overload: Overload) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    if let Some(l) = layer.listener(&driver, server) {
+        l.tell(&mut driver, || ServerEvent::Overload(overload));
+    }
+    call(d, server, |h, cx| h.on_overload(cx, server, overload));
 }
 
 /// What an accept that failed means.
 #[cold]
 fn failed(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32, e: io::Error) -> Refused {
     let (layer, driver) = d.parts::<Layer>();
-    let Some(l) = layer.listener(&driver, server) else { return Refused::Connection };
+    let Some(l) = layer.listener(&driver, server) else {
+        return Refused::Batch(BatchEnd::Closed);
+    };
     match e.kind() {
         ErrorKind::WouldBlock => return Refused::Batch(BatchEnd::WouldBlock),
         ErrorKind::ConnectionAborted => {
@@ -328,9 +349,7 @@ fn failed(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32, e: io::Error) 
     }
     match sys::accept_failure(&e) {
         AcceptFailure::Connection => {
-            l.stats.errors += 1;
-            let error = l.error(e);
-            call(d, server, |h, cx| h.on_error(cx, server, error));
+            tell_failed(d, server, e);
             Refused::Connection
         }
         // The system says so even if nobody waits. Ask the poller.
@@ -340,25 +359,35 @@ fn failed(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32, e: io::Error) 
         AcceptFailure::Resources => match shed(d, server) {
             Some((connections, end)) => {
                 if connections > 0 {
-                    let overload = Overload::Shed { connections };
-                    call(d, server, |h, cx| h.on_overload(cx, server, overload));
+                    overloaded(d, server, Overload::Shed { connections });
                 }
                 Refused::Batch(end)
             }
             None => {
                 hold(d, server);
-                call(d, server, |h, cx| h.on_overload(cx, server, Overload::Held));
+                overloaded(d, server, Overload::Held);
                 Refused::Batch(BatchEnd::Held)
             }
         },
         AcceptFailure::Listener => {
-            l.stats.errors += 1;
-            let error = l.error(e);
             hold(d, server);
-            call(d, server, |h, cx| h.on_error(cx, server, error));
+            tell_failed(d, server, e);
             Refused::Batch(BatchEnd::Held)
         }
     }
+}
+
+/// Accepting failed: the user is told.
+fn tell_failed(d: &mut Dispatch<'_>, server: ServerKey, e: io::Error) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(l) = layer.listener(&driver, server) else { return };
+    l.stats.errors += 1;
+    let error = l.error(e);
+    l.tell(&mut driver, || {
+        let text = error.in_words();
+        ServerEvent::AcceptFailed { error: text, code: error.code() }
+    });
+    call(d, server, |h, cx| h.on_error(cx, server, error));
 }
 
 /// One connection less; the last one of a closed server ends it.
@@ -400,10 +429,10 @@ struct Called<'a, 'b> {
 impl Drop for Called<'_, '_> {
     #[inline]
     fn drop(&mut self) {
-        let Some(handler) = self.handler.take() else { return };
+        let handler = self.handler.take();
         let (layer, mut d) = self.d.parts::<Layer>();
         match layer.listener(&d, self.server) {
-            Some(l) => l.handler = Some(handler),
+            Some(l) => l.handler = handler,
             None => d.bury(handler),
         }
         if !matches!(layer.offer, Offer::Nothing) {
@@ -462,6 +491,9 @@ fn listen_again(l: &mut Listener, d: &mut Driver<'_>) -> bool {
         d.assume(l.key.0, Bits::READABLE);
         d.queue(l.key.0);
     }
+    if back.is_ok() {
+        l.tell(d, || ServerEvent::Resumed);
+    }
     if let Err(e) = &back {
         log::warn!(target: "tidegate::net", "accept on {} is still held: {e}", l.local);
     }
@@ -501,7 +533,7 @@ pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     match l.state {
         State::Closing => return Err(KeyError::Closed),
-        State::Paused => {}
+        State::Paused => return Ok(()),
         State::Full => l.state = State::Paused,
         State::Listening => {
             leave_poller(l, &mut d);
@@ -512,6 +544,10 @@ pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
             layer.held -= 1;
             let _ = cx.timer_stop(timer);
         }
+    }
+    let (layer, mut d) = cx.parts::<Layer>();
+    if let Some(l) = layer.listener(&d, server) {
+        l.tell(&mut d, || ServerEvent::Paused);
     }
     Ok(())
 }
@@ -589,6 +625,7 @@ pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
     if before == State::Closing {
         return Err(KeyError::Closed);
     }
+    l.tell(&mut d, || ServerEvent::Closing);
     if before == State::Listening {
         // The descriptor may be shared: one that was adopted.
         leave_poller(l, &mut d);
@@ -613,6 +650,7 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let (layer, mut driver) = d.parts::<Layer>();
     driver.free(&SERVER, raw);
     let Some(l) = layer.listeners.try_remove(index as usize) else { return };
+    l.tell(&mut driver, || ServerEvent::Closed);
     if let Some(mut handler) = l.handler {
         handler.on_close(&mut d.cx(), ServerKey(raw));
     }
@@ -656,6 +694,10 @@ pub(crate) fn shutdown(
 
 pub(crate) fn stats(cx: &mut Cx<'_>, server: ServerKey) -> Result<ServerStats, KeyError> {
     look(cx, server, |l| l.stats)
+}
+
+pub(crate) fn metrics(l: &Listener) -> ServerMetrics {
+    ServerMetrics { key: l.key, local: l.local.clone(), stats: l.stats }
 }
 
 fn look<R>(

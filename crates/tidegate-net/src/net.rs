@@ -13,6 +13,7 @@ use crate::handler::{Handler, OnConnection, ServerHandler};
 use crate::incoming::Incoming;
 use crate::key::{ServerKey, SocketKey};
 use crate::listener::{self, ServerStats};
+use crate::metrics::{self, NetMetrics, ServerMetrics};
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::socket_cx::SocketCx;
 use crate::unix::Endpoint;
@@ -152,6 +153,16 @@ pub trait Net: AsCx {
     /// `on_close`.
     fn server_stats(&mut self, server: ServerKey) -> Result<ServerStats, KeyError> {
         listener::stats(&mut self.as_cx(), server)
+    }
+
+    /// What every server of the loop has counted.
+    fn servers(&mut self) -> Vec<ServerMetrics> {
+        metrics::servers(&mut self.as_cx())
+    }
+
+    /// What all connections of the loop have counted. Looks at every one that is open.
+    fn net_metrics(&mut self) -> NetMetrics {
+        metrics::net(&mut self.as_cx())
     }
 }
 

@@ -17,9 +17,10 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::{Bits, Driver};
+use tidegate_stream::ReadState;
 
 use crate::error::Reason;
-use crate::event::NetEvent;
+use crate::event::SocketEvent;
 use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
@@ -79,12 +80,23 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
     s.stream = Some(stream);
     s.server = Some(server);
     s.remote = peer;
-    entry.insert(s);
+    let s = entry.insert(s);
     let first_read = if l.first_reads.worth_trying() { Bits::READABLE } else { Bits::NONE };
     d.assume(raw, Bits::WRITABLE | first_read);
     *offer = Offer::Placed(key);
-    d.emit(|| NetEvent::Accepted { server, socket: key, remote: peer });
+    if d.is_observed() {
+        tell_accepted(s, d);
+    }
     Some(key)
+}
+
+#[cold]
+fn tell_accepted(s: &mut Socket, d: &mut Driver<'_>) {
+    s.note_local();
+    s.tell(d, || SocketEvent::Accepted);
+    if s.duplex.read == ReadState::Paused {
+        s.tell(d, || SocketEvent::Pause);
+    }
 }
 
 /// Takes the offer: its key, and whether it has deadlines to be armed. Its first dispatch
@@ -117,7 +129,7 @@ pub(crate) fn accept(
 
 /// Closes what no user code took.
 pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>) {
-    let_go(layer, d, |stats| &mut stats.rejected);
+    let_go(layer, d, SocketEvent::Rejected, |stats| &mut stats.rejected);
 }
 
 /// Takes the descriptor out, for another loop. Not one of a path, which that could not tell
@@ -129,7 +141,7 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
             let s = layer.sockets.get_mut(d.data(key.0)? as usize)?;
             let whole = s.remote.is_some() && s.duplex.write.is_empty();
             let stream = if whole { s.stream.take() } else { None }?;
-            let_go(layer, d, |stats| &mut stats.detached);
+            let_go(layer, d, SocketEvent::Detached, |stats| &mut stats.detached);
             return Some(stream);
         }
         _ => return None,
@@ -142,7 +154,7 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
 }
 
 /// It has no handler and needs no closing phase, unless it was destroyed by its key.
-fn let_go(layer: &mut Layer, d: &mut Driver<'_>, counter: Counter) {
+fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: SocketEvent, counter: Counter) {
     let key = match std::mem::take(&mut layer.offer) {
         Offer::Nothing => return,
         Offer::Held(Held { server, stream, .. }) => {
@@ -164,6 +176,7 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, counter: Counter) {
         }
         return;
     }
+    s.tell(d, || event);
     s.close_descriptor(d);
     let Some(index) = d.data(key.0) else { return };
     // It may have been given a handler or a filter by its key.

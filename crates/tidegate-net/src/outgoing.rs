@@ -13,7 +13,7 @@ use tidegate_loop::{Bits, Driver};
 use tidegate_stream::{Chunk, Flow, ReadState, Refused};
 
 use crate::error::{Reason, Scope, Stage};
-use crate::event::NetEvent;
+use crate::event::SocketEvent;
 use crate::layer::Shared;
 use crate::socket::{Life, Socket, Watched};
 use crate::sys;
@@ -52,7 +52,7 @@ impl Socket {
     /// Whoever writes is to wait for the drain.
     #[cold]
     pub(crate) fn full(&mut self, d: &mut Driver<'_>) -> Flow {
-        d.emit(|| NetEvent::Full { socket: self.key, queued: self.duplex.write.len() });
+        self.tell(d, || SocketEvent::Full { queued: self.duplex.write.len() });
         self.duplex.write.stop()
     }
 
@@ -117,6 +117,7 @@ impl Socket {
             Chunk::Lent(bytes) => self.duplex.write.push(&bytes[out..]),
             Chunk::Shared(bytes) => self.duplex.write.push_bytes(bytes.slice(out..)),
         }
+        self.tell_queued(d);
         self.await_writable(d);
     }
 
@@ -146,11 +147,19 @@ impl Socket {
     }
 
     #[inline]
-    fn wrote(&mut self, d: &Driver<'_>, bytes: usize) {
+    fn wrote(&mut self, d: &mut Driver<'_>, bytes: usize) {
         if bytes > 0 {
+            if self.bytes_written == 0 {
+                self.tell(d, || SocketEvent::FirstWritten { bytes });
+            }
             self.bytes_written += bytes as u64;
             self.clocks.touch(d.nanos());
         }
+    }
+
+    /// What waits has changed.
+    pub(crate) fn tell_queued(&self, d: &mut Driver<'_>) {
+        self.tell(d, || SocketEvent::Queued { bytes: self.duplex.write.len() });
     }
 
     /// Something is queued: makes sure that room in the kernel is noticed.
@@ -170,6 +179,7 @@ impl Socket {
     /// connection would never get there, so it ends at once.
     #[cold]
     fn write_failed(&mut self, d: &mut Driver<'_>, source: io::Error) {
+        self.tell_reset(d, &source);
         let error = self.error(Stage::Write, source, d);
         self.duplex.write.fail();
         if self.duplex.read.wants_read() {
@@ -202,6 +212,7 @@ impl Socket {
                     self.duplex.write.advance(sent);
                     self.wrote(d, sent);
                     left = left.saturating_sub(sent);
+                    self.tell_queued(d);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) => return self.write_failed(d, e),

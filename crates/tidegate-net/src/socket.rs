@@ -27,7 +27,7 @@ use tidegate_stream::{Chunk, Duplex, Effect, ReadState, WriteState};
 use crate::connect::{self, Connecting};
 use crate::ends::Pipes;
 use crate::error::{Close, NetError, Reason, Stage};
-use crate::event::NetEvent;
+use crate::event::{Connection, NetEvent, SocketEvent};
 use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
@@ -95,6 +95,8 @@ pub(crate) struct Socket {
     pub(crate) duplex: Duplex<Reason>,
     pub(crate) server: Option<ServerKey>,
     pub(crate) remote: Option<SocketAddr>,
+    /// Our end, if somebody observed when it was made.
+    local: Option<Box<SocketAddr>>,
     /// When it was accepted or asked for, in the loop's nanoseconds.
     pub(crate) since: u64,
     pub(crate) bytes_read: u64,
@@ -130,6 +132,7 @@ impl Socket {
             duplex: Duplex::new(write, options.allow_half_open),
             server: None,
             remote: None,
+            local: None,
             // A deadline must not be early; else the time of the poll will do.
             since: as_nanos(if options.deadlines.has_any() || life == Life::Connecting {
                 d.clock()
@@ -205,7 +208,7 @@ impl Socket {
     pub(crate) fn destroy(&mut self, d: &mut Driver<'_>, reason: Reason) {
         // The peer must not take what it has for all there is.
         if matches!(reason, Reason::WriteLimit { .. } | Reason::Panicked) {
-            self.linger_zero();
+            self.linger_zero(d);
         }
         if self.duplex.destroy(reason) {
             self.close_descriptor(d);
@@ -214,16 +217,64 @@ impl Socket {
     }
 
     /// Closing will send a RST.
-    fn linger_zero(&mut self) {
+    fn linger_zero(&mut self, d: &mut Driver<'_>) {
         if let Some(stream) = &self.stream {
             // Without it the end is a FIN: no worse than before.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            self.tell(d, || SocketEvent::Reset { by_peer: false });
         }
+    }
+
+    /// Tells the observer, if there is one.
+    #[inline(always)]
+    pub(crate) fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> SocketEvent) {
+        d.emit(|| NetEvent::Socket(self.connection(), event()));
+    }
+
+    fn connection(&self) -> Connection {
+        let local = self.local.as_deref().copied();
+        Connection { key: self.key, server: self.server, local, remote: self.remote }
+    }
+
+    /// Asks for our own end, which the events to come will name.
+    #[cold]
+    pub(crate) fn note_local(&mut self) {
+        let local = self.stream.as_ref().and_then(|s| s.local_addr().ok());
+        self.local = local.map(Box::new);
+    }
+
+    /// An operation failed: was it a RST that came?
+    #[cold]
+    pub(crate) fn tell_reset(&self, d: &mut Driver<'_>, e: &io::Error) {
+        // Linux says EPIPE for one that comes after the peer's end.
+        if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
+            self.tell(d, || SocketEvent::Reset { by_peer: true });
+        }
+    }
+
+    #[cold]
+    fn tell_closed(&self, d: &mut Driver<'_>, reason: &Reason) {
+        let elapsed = d.clock().saturating_sub(Duration::from_nanos(self.since));
+        d.emit(|| {
+            let mut connection = self.connection();
+            // Of a connect that failed, the error knows more.
+            let error = reason.error();
+            connection.local = connection.local.or(error.and_then(|e| e.local()));
+            connection.remote = connection.remote.or(error.and_then(|e| e.remote()));
+            let closed = SocketEvent::Closed {
+                reason: reason.clone(),
+                unsent: self.duplex.write.len(),
+                bytes_read: self.bytes_read,
+                bytes_written: self.bytes_written,
+                elapsed,
+            };
+            NetEvent::Socket(connection, closed)
+        });
     }
 
     /// The end, by a RST.
     pub(crate) fn reset(&mut self, d: &mut Driver<'_>) {
-        self.linger_zero();
+        self.linger_zero(d);
         self.destroy(d, Reason::Destroyed);
     }
 
@@ -264,7 +315,10 @@ impl Socket {
     /// Reads nothing more. A connection whose writing failed would never get to its
     /// end that way, so it ends now.
     pub(crate) fn pause(&mut self, d: &mut Driver<'_>) {
-        self.duplex.read.pause();
+        if self.duplex.read == ReadState::Flowing {
+            self.duplex.read.pause();
+            self.tell(d, || SocketEvent::Pause);
+        }
         if let Some(failure) = self.failure.take() {
             self.destroy(d, Reason::Failed(failure));
         }
@@ -448,7 +502,7 @@ pub(crate) fn opened(d: &mut Dispatch<'_>, key: SocketKey) {
 fn failed_while_ended(s: &mut Socket, d: &mut Driver<'_>) {
     if s.duplex.read == ReadState::Ended {
         if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {
-            // Linux says EPIPE for a reset that comes after the peer's end.
+            s.tell_reset(d, &e);
             s.fail(d, Stage::Read, e);
         }
     }
@@ -505,7 +559,7 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
             Ok((n, more)) => {
                 left -= n;
                 if s.bytes_read == 0 {
-                    driver.emit(|| NetEvent::FirstByte { socket: key, remote: s.remote, bytes: n });
+                    s.tell(&mut driver, || SocketEvent::FirstRead { bytes: n });
                 }
                 s.bytes_read += n as u64;
                 s.clocks.touch(driver.nanos());
@@ -528,7 +582,10 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
             Err(e) => {
                 match s.failure.take() {
                     Some(first) => s.destroy(&mut driver, Reason::Failed(first)),
-                    None => s.fail(&mut driver, Stage::Read, e),
+                    None => {
+                        s.tell_reset(&mut driver, &e);
+                        s.fail(&mut driver, Stage::Read, e);
+                    }
                 }
                 false
             }
@@ -573,7 +630,7 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     s.duplex.read.eof();
     s.clocks.side_ended(driver.nanos());
     let pipe = s.pipes().and_then(|p| p.into);
-    driver.emit(|| NetEvent::End { socket: key, remote: s.remote });
+    s.tell(&mut driver, || SocketEvent::End);
     let handler = s.handler.take();
     call_only(d, key, handler, |h, s| h.on_end(s));
     if let Some(pipe) = pipe {
@@ -587,18 +644,17 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
     for _ in 0..TELL {
         let (layer, mut driver) = d.parts::<Layer>();
         let Some(s) = layer.socket(&driver, key) else { return };
-        let remote = s.remote;
         let pipe = s.pipes().and_then(|p| p.from);
         match s.duplex.write.take_effect() {
             Some(Effect::Drain) => {
-                driver.emit(|| NetEvent::Drain { socket: key });
+                s.tell(&mut driver, || SocketEvent::Drain);
                 if let Some(pipe) = pipe {
                     pipe.drained(d);
                 }
                 call(d, key, |h, s| h.on_drain(s));
             }
             Some(Effect::Finish) => {
-                driver.emit(|| NetEvent::Finish { socket: key, remote });
+                s.tell(&mut driver, || SocketEvent::Finish);
                 s.clocks.side_ended(driver.nanos());
                 let (handler, lingers) = (s.handler.take(), s.clocks.has_linger());
                 call_only(d, key, handler, |h, s| h.on_finish(s));
@@ -619,7 +675,11 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                     call(d, key, |h, s| h.on_shutdown(s));
                     continue;
                 }
-                match timeout::take_due(s, &driver) {
+                let due = timeout::take_due(s, &driver);
+                if let Some(Due::Now(which)) = due {
+                    s.tell(&mut driver, || SocketEvent::TimedOut(which));
+                }
+                match due {
                     Some(Due::NotYet) => timeout::arm(&mut d.cx(), key),
                     Some(Due::Now(Timeout::Idle)) if s.duplex.is_open() => {
                         call(d, key, |h, s| h.on_timeout(s));
@@ -648,7 +708,10 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let connecting = s.connecting.take();
     // Undecided only if the loop was told to close a key behind our back.
     let reason = s.duplex.take_outcome().unwrap_or(Reason::Destroyed);
-    driver.emit(|| NetEvent::Closed { socket: key, remote: s.remote, reason: reason.to_string() });
+    if driver.is_observed() {
+        s.tell_closed(&mut driver, &reason);
+    }
+    layer.counted.count(&s, &reason);
     if let Some(server) = s.server {
         listener::connection_closed(layer, &mut driver, server);
     }

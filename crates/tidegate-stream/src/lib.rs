@@ -21,6 +21,7 @@
 mod chunk;
 mod duplex;
 mod error;
+mod event;
 mod flow;
 mod pipe;
 mod read;
@@ -31,6 +32,7 @@ mod write;
 pub use chunk::Chunk;
 pub use duplex::Duplex;
 pub use error::{BoxError, PipeError, PipeStage, StreamError};
+pub use event::{PipeEvent, StreamEvent};
 pub use flow::{
     Progress, ReadEnd, Reader, Sink, Source, StreamClose, Streams, Transform, WriteEnd,
     WriteHandler,

@@ -15,9 +15,10 @@
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use tidegate_loop::{Cx, Dispatch, Key, Kind, TableFull};
+use tidegate_loop::{Cx, Dispatch, Driver, Key, Kind, TableFull};
 
 use crate::error::{BoxError, PipeError, PipeStage, StreamError};
+use crate::event::{PipeEvent, StreamEvent};
 use crate::flow::{Layer, ReadEnd, Transform, WriteEnd, call};
 use crate::{Chunk, Flow};
 
@@ -126,6 +127,7 @@ pub(crate) fn open(
         done: Some(done),
     };
     layer.pipes.insert(key, pipe);
+    PipeKey(key).tell(&mut d, || PipeEvent::Opened);
     let sink = to.attach(cx, PipeKey(key));
     let source = from.attach(cx, PipeKey(key));
     let layer = cx.parts::<Layer>().0;
@@ -148,6 +150,11 @@ pub(crate) fn open(
 }
 
 impl PipeKey {
+    #[inline(always)]
+    fn tell(self, d: &mut Driver<'_>, event: impl FnOnce() -> PipeEvent) {
+        d.emit(|| StreamEvent::Pipe(self, event()));
+    }
+
     /// Whether the pipe waits for its sink to drain: its source is not to go on.
     pub fn is_full(self, cx: &mut Cx<'_>) -> bool {
         let pipe = cx.parts::<Layer>().0.pipes.get(&self.0);
@@ -178,10 +185,11 @@ impl PipeKey {
         if let Some(through) = p.through.take_if(|_| takes) {
             transform(d, self.0, through, None);
         }
-        let layer = d.parts::<Layer>().0;
+        let (layer, mut driver) = d.parts::<Layer>();
         let Some(p) = layer.pipes.get_mut(&self.0) else { return };
         if matches!(p.state, State::Flowing | State::Full) {
             p.state = State::Ending;
+            self.tell(&mut driver, || PipeEvent::Ending);
             if let Some(sink) = p.sink.clone() {
                 sink.end(&mut d.cx());
             }
@@ -192,10 +200,11 @@ impl PipeKey {
 
     /// The sink has room again.
     pub fn drained(self, d: &mut Dispatch<'_>) {
-        let layer = d.parts::<Layer>().0;
+        let (layer, mut driver) = d.parts::<Layer>();
         let Some(p) = layer.pipes.get_mut(&self.0) else { return };
         if matches!(p.state, State::Full) {
             p.state = State::Flowing;
+            self.tell(&mut driver, || PipeEvent::Flowing);
             if let Some(source) = p.source.clone() {
                 source.resume(&mut d.cx());
             }
@@ -293,9 +302,12 @@ fn spare(buffer: &mut BytesMut, rest: &[u8]) -> Bytes {
 
 /// The sink takes no more for now.
 fn full(cx: &mut Cx<'_>, key: Key) {
-    let layer = cx.parts::<Layer>().0;
+    let (layer, mut d) = cx.parts::<Layer>();
     let Some(p) = layer.pipes.get_mut(&key) else { return };
     if matches!(p.state, State::Flowing | State::Full) {
+        if matches!(p.state, State::Flowing) {
+            PipeKey(key).tell(&mut d, || PipeEvent::Full);
+        }
         p.state = State::Full;
         // Also if it was paused before: somebody else may have let it go on.
         if let Some(source) = p.source.clone() {
@@ -354,7 +366,7 @@ fn through_back(d: &mut Dispatch<'_>, key: Key, through: Through, panicked: bool
 
 /// Notes why, destroys what is left of both ends, and ends the pipe when nothing is.
 fn fail(cx: &mut Cx<'_>, key: Key, stage: PipeStage, cause: StreamError) {
-    let layer = cx.parts::<Layer>().0;
+    let (layer, mut d) = cx.parts::<Layer>();
     let Some(p) = layer.pipes.get_mut(&key) else { return };
     match &mut p.state {
         State::Done => return,
@@ -363,7 +375,11 @@ fn fail(cx: &mut Cx<'_>, key: Key, stage: PipeStage, cause: StreamError) {
                 *first = PipeError { stage, cause };
             }
         }
-        state => *state = State::Failing(PipeError { stage, cause }),
+        state => {
+            let error = PipeError { stage, cause };
+            PipeKey(key).tell(&mut d, || PipeEvent::Failing(error.clone()));
+            *state = State::Failing(error);
+        }
     }
     let State::Failing(PipeError { cause, .. }) = &p.state else { return };
     let (cause, source, sink) = (cause.clone(), p.source.clone(), p.sink.clone());
@@ -387,6 +403,7 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
         State::Failing(e) => Err(e),
         _ => Ok(()),
     };
+    PipeKey(key).tell(&mut driver, || PipeEvent::Closed(result.clone()));
     if let Some(done) = p.done {
         done(&mut d.cx(), result);
     }

@@ -1,0 +1,87 @@
+//! What this layer tells the loop's observer: the states of pipes. Connections tell of
+//! themselves, in the layer above.
+#![forbid(unsafe_code)]
+
+use std::any::Any;
+use std::fmt;
+
+use tidegate_loop::LayerEvent;
+
+use crate::error::PipeError;
+use crate::pipe::PipeKey;
+
+/// An event of pipes. It arrives as [`Event::Layer`](tidegate_loop::Event::Layer); downcast
+/// it.
+///
+/// ```
+/// use tidegate_loop::{Event, Moment, Observer};
+/// use tidegate_stream::{PipeEvent, StreamEvent};
+/// struct Stalls(u64);
+/// impl Observer for Stalls {
+///     fn event(&mut self, _: &Moment, event: &Event<'_>) {
+///         if let Event::Layer(e) = event {
+///             if let Some(StreamEvent::Pipe(_, PipeEvent::Full)) = e.as_any().downcast_ref() {
+///                 self.0 += 1;
+///             }
+///         }
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StreamEvent {
+    /// Of a pipe.
+    Pipe(PipeKey, PipeEvent),
+}
+
+/// What happened to a pipe.
+///
+/// ```
+/// assert_eq!(tidegate_stream::PipeEvent::Full.name(), "pipe full");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PipeEvent {
+    /// It was made.
+    Opened,
+    /// Its sink takes no more for now: its source is paused.
+    Full,
+    /// Its sink has drained: its source goes on.
+    Flowing,
+    /// Its source has ended: its sink is to end.
+    Ending,
+    /// It broke: both ends are closed. The first cause.
+    Failing(PipeError),
+    /// It is over, and `done` is called.
+    Closed(Result<(), PipeError>),
+}
+
+impl PipeEvent {
+    /// A short name that does not change.
+    pub fn name(&self) -> &'static str {
+        match self {
+            PipeEvent::Opened => "pipe opened",
+            PipeEvent::Full => "pipe full",
+            PipeEvent::Flowing => "pipe flowing",
+            PipeEvent::Ending => "pipe ending",
+            PipeEvent::Failing(_) => "pipe failing",
+            PipeEvent::Closed(_) => "pipe closed",
+        }
+    }
+}
+
+impl LayerEvent for StreamEvent {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl fmt::Display for StreamEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StreamEvent::Pipe(_, event) = self;
+        match event {
+            PipeEvent::Failing(e) | PipeEvent::Closed(Err(e)) => write!(f, "{}: {e}", event.name()),
+            _ => f.write_str(event.name()),
+        }
+    }
+}
