@@ -4,7 +4,7 @@
 //! An output is a block of this form; `...` alone on a line stands for any number of lines:
 //!
 //! ```text
-//! cargo run --release --example NAME
+//! cargo run --release --example NAME [-- ARGUMENT...]
 //!
 //! what it prints
 //! ...
@@ -46,6 +46,7 @@ fn chapters() -> BTreeMap<String, Vec<String>> {
 /// An output in a chapter.
 struct Output {
     chapter: String,
+    /// The example's name, and its arguments.
     example: String,
     /// Each with its number in the file.
     lines: Vec<(usize, String)>,
@@ -78,10 +79,10 @@ fn shape(line: &str) -> String {
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut shape = String::new();
     let mut rest = line.as_str();
-    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+    let digit = |c: char| c.is_ascii_digit();
+    while let Some(at) = rest.find(digit) {
         shape.push_str(&rest[..at]);
         rest = &rest[at..];
-        let digit = |c: char| c.is_ascii_digit();
         let mut end = 0;
         // 127.0.0.1:80 is one number, and so is 0.5; a full stop at the end is none.
         while rest[end..].starts_with(digit)
@@ -132,9 +133,15 @@ fn mismatch(lines: &[String], printed: &[String]) -> Option<usize> {
     if places.contains(&lines.len()) { None } else { furthest.pop_last() }
 }
 
+fn name(example: &str) -> &str {
+    example.split(' ').next().unwrap_or_default()
+}
+
 /// What the example prints, up to the deadline.
-fn run(binary: &Path) -> Vec<String> {
-    let mut child = Command::new(binary)
+fn run(binaries: &Path, example: &str) -> Vec<String> {
+    let (_, arguments) = example.split_once(" -- ").unwrap_or_default();
+    let mut child = Command::new(binaries.join(name(example)))
+        .args(arguments.split_whitespace())
         .env_remove("RUST_LOG")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -152,8 +159,8 @@ fn run(binary: &Path) -> Vec<String> {
         child.kill().unwrap();
     }
     let status = child.wait().unwrap();
-    let Ok(printed) = printed else { panic!("{} does not end", binary.display()) };
-    assert!(status.success(), "{}: {status}", binary.display());
+    let Ok(printed) = printed else { panic!("{example} does not end") };
+    assert!(status.success(), "{example}: {status}");
     let printed = printed.unwrap();
     printed.lines().map(|l| l.trim_end().to_owned()).filter(|l| !l.is_empty()).collect()
 }
@@ -165,21 +172,17 @@ fn the_outputs_in_the_manual_are_those_of_the_examples() {
         return;
     }
     let outputs = outputs();
-    let names: BTreeSet<&str> = outputs.iter().map(|o| o.example.as_str()).collect();
-    let names: Vec<&str> = names.into_iter().collect();
-    assert!(!names.is_empty(), "the manual shows no output");
-    let binaries = example::build(&names);
-    let printed: BTreeMap<&str, Vec<String>> =
-        names.iter().map(|name| (*name, run(&binaries.join(name)))).collect();
+    assert!(!outputs.is_empty(), "the manual shows no output");
+    let names: BTreeSet<&str> = outputs.iter().map(|o| name(&o.example)).collect();
+    let binaries = example::build(&names.into_iter().collect::<Vec<_>>());
+    let mut printed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
 
     let mut wrong = Vec::new();
     for Output { chapter, example, lines } in &outputs {
-        let printed = &printed[example.as_str()];
-        let shapes = |lines: &mut dyn Iterator<Item = &String>| -> Vec<String> {
-            lines.map(|l| shape(l)).collect()
-        };
-        let here = shapes(&mut lines.iter().map(|(_, l)| l));
-        if let Some(at) = mismatch(&here, &shapes(&mut printed.iter())) {
+        let printed = printed.entry(example).or_insert_with(|| run(&binaries, example));
+        let here: Vec<String> = lines.iter().map(|(_, l)| shape(l)).collect();
+        let there: Vec<String> = printed.iter().map(|l| shape(l)).collect();
+        if let Some(at) = mismatch(&here, &there) {
             let (number, line) = match lines.get(at) {
                 Some((number, line)) => (*number, line.as_str()),
                 None => (lines.last().map_or(0, |(n, _)| n + 1), "the end of the block"),

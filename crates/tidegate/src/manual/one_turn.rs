@@ -3,13 +3,12 @@
 //! # The phases
 //!
 //! ```text
-//!        +--------------------------- one turn ----------------------------------+
-//!        |                                                                       |
-//!  run --+-> pending -> idle -> prepare -> poll -> ready -> pending -> check     |
-//!        |                                  |                            |       |
-//!        |                             the kernel                     closing    |
-//!        |                                                               |       |
-//!        +<------------------------------------------------------------ timers <-+
+//!  +-> pending -> idle -> prepare -> poll -> ready -> pending -> check -> closing -> timers -+
+//!  |                                  |                                                     |
+//!  |                                  +-- asks the kernel: sets bits, queues handles,       |
+//!  |                                      calls nobody. Waits, if nothing is left to do     |
+//!  |                                                                                        |
+//!  +--------------------- is anything alive, and nobody has said stop? ---------------------+
 //! ```
 //!
 //! | phase | calls | at most |
@@ -133,24 +132,25 @@
 //! two equal deadlines the first started comes first.
 //!
 //! ```
-//! # use std::{cell::RefCell, rc::Rc, time::Duration};
+//! # thread_local! { static LOG: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) } }
+//! # fn say(what: &'static str) { LOG.with_borrow_mut(|log| log.push(what)) }
+//! # fn said() -> Vec<&'static str> { LOG.take() }
+//! # use std::time::Duration;
 //! use tidegate::{AsCx, Loop};
 //! let mut lp = Loop::new()?;
-//! let log = Rc::new(RefCell::new(Vec::new()));
-//! # let say = |what: &'static str| { let log = log.clone(); move || log.borrow_mut().push(what) };
-//! # let (timer, tick, check, again, prepare) = (say("timer"), say("tick"), say("check"), say("timer again"), say("prepare"));
 //! let mut cx = lp.as_cx();
-//! cx.timer(Duration::ZERO, move |cx, _| {
-//!     timer();
-//!     # let (tick, again) = (tick.clone(), again.clone());
-//!     cx.next_tick(move |_| tick());
-//!     cx.timer(Duration::ZERO, move |_, _| again());
+//! cx.timer(Duration::ZERO, |cx, _| {
+//!     say("timer");
+//!     cx.timer(Duration::ZERO, |_, _| say("the other timer"));
+//!     cx.next_tick(|_| say("its tick"));
 //! });
-//! cx.prepare(move |cx, me| { prepare(); cx.close(me).unwrap() });
-//! cx.check(move |cx, me| { check(); cx.close(me).unwrap() });
-//! lp.run_once()?; // prepare, poll, check, timers; the tick right after its callback
+//! cx.timer(Duration::ZERO, |_, _| say("second timer"));
+//! cx.check(|cx, me| { say("check"); cx.close(me).unwrap() });
+//! cx.prepare(|cx, me| { say("prepare"); cx.close(me).unwrap() });
 //! lp.run_once()?;
-//! assert_eq!(*log.borrow(), ["prepare", "check", "timer", "tick", "timer again"]);
+//! assert_eq!(said(), ["prepare", "check", "timer", "its tick", "second timer"]);
+//! lp.run_once()?;
+//! assert_eq!(said(), ["the other timer"]);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!

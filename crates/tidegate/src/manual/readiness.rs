@@ -4,15 +4,15 @@
 //!
 //! epoll(7) can say that a socket is ready in two ways. *Level-triggered*, it says so at every
 //! poll, as long as it is true. *Edge-triggered*, it says so once, when it becomes true, and not
-//! again before that was used up: read until `EWOULDBLOCK`, or be silent for ever. mio uses
-//! behaves like that on every system.
+//! again before that was used up: read until `EWOULDBLOCK`, or be silent for ever. mio speaks
+//! in edges on every system.
 //!
 //! ```text
-//!  bytes waiting:   0 -----+ 4 ------+ 22 -------------------- 14 -------- 0
-//!                          |         |                     a read of 8    all read
-//!  level says:             ready at every poll ................................
-//!  edge says:              ready     ready                     (nothing)
-//!                          ^ an edge ^ another: more came      ^ still 14: your problem
+//!  bytes waiting    0      4         22             14                       0
+//!                          |         |              |                        |
+//!                          4 come    18 more come   8 are read: 14 still     all are read
+//!  level:           -      ready     ready          ready                    -
+//!  edge:            -      ready     ready          (silence)                -
 //! ```
 //!
 //! Edges are cheaper: who knows already is not told again, and to pause or to go on is no call
@@ -25,20 +25,18 @@
 //! later, in the ready pass.
 //!
 //! ```text
-//!   kernel event ----> set bits ----> queued? --no--> into the ready queue
-//!                         |
-//!                      readable            ready pass: take one, call it
-//!                         |                     |
-//!                         |                read, on_data, read, on_data ...
-//!                         |                     |
-//!        +----------------+---------------------+---------------------+
-//!        | EWOULDBLOCK, or a     | the budget is spent     | you paused |
-//!        | read that came short  |                         |            |
-//!        v                       v                         v            |
-//!   the bit falls           the bit stays             the bit stays     |
-//!   the poller will say     queued again, the next    not queued:       |
-//!   when there is more      poll does not wait        resume() queues   |
-//!        +--------------------------------------------------------------+
+//!   poll: an event ---> sets bits ---> queued already? --no--> into the ready queue
+//!                                                                     |
+//!   ready pass: takes the first <-------------------------------------+
+//!       |
+//!       v
+//!     read, on_data, read, on_data ... until one of these:
+//!       |
+//!       +-- EWOULDBLOCK, or a short read     the bit falls. The poller says so when
+//!       |                                    there is more
+//!       +-- the budget is spent              the bit stays. Queued again, behind the
+//!       |                                    others; the next poll does not wait
+//!       +-- paused                           the bit stays. Not queued: resume() does
 //! ```
 //!
 //! | bit | set by | falls |
@@ -57,10 +55,10 @@
 //!
 //! A read of 4 bytes into a buffer of 64 KiB has emptied the socket: epoll(7) allows to rely
 //! on that, and it saves the second read that would only say `EWOULDBLOCK`; so an echo takes
-//! three system calls, not four. Not so once `read_closed` or `error` is set: then the end itself still
-//! waits to be read, and no edge will announce it again. There a short read proves nothing,
-//! and the loop reads on. Where the poller has no such rule (poll(2), Windows) it always reads
-//! on.
+//! three system calls, not four. Not so once `read_closed` or `error` is set: then the end
+//! itself still waits to be read, and no edge will announce it again. There a short read
+//! proves nothing, and the loop reads on. Where the poller has no such rule (poll(2), Windows)
+//! it always reads on.
 //!
 //! # Watch it
 //!

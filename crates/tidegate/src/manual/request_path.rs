@@ -6,24 +6,23 @@
 //! process, and each of them is late: what it tells of has happened before.
 //!
 //! ```text
-//!  client                              the kernels                              server
-//!                                                             listen: bind, queue made  |
-//!  connect("host:80")                                                                   |
-//!   | lookup: getaddrinfo on a thread                                                   |
-//!   | attempt: socket, connect   ---- SYN ---------------->   half-open: SYN queue      |
-//!   |                            <------------ SYN-ACK ----                             |
-//!   | the kernel is connected    ---- ACK ---------------->   ACCEPT QUEUE, listener    |
-//!   v                                                         is readable               |
-//!  on_connect                                                  `-- accept -> on_connection
-//!  write: the kernel takes it    ---- bytes -------------->   receive buffer            |
-//!                                                              `-- read ---> on_data    |
-//!   receive buffer               <------------- bytes -----   the kernel takes it: write|
-//!  on_data <-- read --'                                                                 |
-//!  end: after what is queued     ---- FIN ---------------->   read finds the end: on_end|
-//!  on_finish                                                                            |
-//!  on_end <-- read finds the end <--------------- FIN -----   end                       |
-//!                                                             on_finish                 |
-//!  on_close, in the closing phase                             on_close, closing phase   |
+//!  client program   client's kernel               server's kernel       server program
+//!  --------------   ---------------               ---------------       --------------
+//!                                                 SYN queue,         <- listen
+//!  connect(name)                                  accept queue
+//!   lookup, on a thread
+//!   an attempt   -> SYN ------------------------> half-open
+//!                   SYN-ACK <-------------------- answers
+//!  on_connect    <- connected: ACK -------------> into the accept queue
+//!                                                 readable           -> accept: on_connection
+//!  write         -> send buffer ------- bytes --> receive buffer
+//!                                                 readable           -> read: on_data
+//!                   receive buffer <--- bytes --- send buffer        <- write
+//!  on_data: read <- readable
+//!  end           -> FIN ------------------------> read_closed        -> read of 0: on_end
+//!  on_finish
+//!  on_end        <- read_closed <---------------- FIN                <- end
+//!  on_close                                                             on_finish, on_close
 //! ```
 //!
 //! The handshake needs no process: RFC 9293, 3.5, and listen(2). So `on_connect` says that the
@@ -51,7 +50,7 @@
 //! |---|---|---|---|
 //! | text to address | `connect`, at once | nothing | - |
 //! | name to addresses | a thread of the loop's ([`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup): you) | a job, and a post back | an [observer](crate::Observer) sees it |
-//! | attempts | `connect.rs`, in the order of RFC 8305 | socket, connect, registration, for each | an observer sees each |
+//! | attempts | `connect.rs`, in the order of RFC 8305 | a socket and its registration, for each | an observer sees each |
 //! | handshake | the kernels | one round trip | - |
 //! | connected | poll says writable, no error waits, there is a peer | 2 calls | [`on_connect`](crate::net::Handler::on_connect) |
 //! | accepted | the server's turn in the ready pass | `accept4` | [`on_connection`](crate::net::ServerHandler::on_connection) |
@@ -71,35 +70,36 @@
 //! `request_path` prints it as a timeline, with microseconds, turns and phases.
 //!
 //! ```
-//! # use std::{cell::RefCell, rc::Rc};
+//! # thread_local! { static LOG: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) } }
+//! # fn say(what: &'static str) { LOG.with_borrow_mut(|log| log.push(what)) }
+//! # fn said() -> Vec<&'static str> { LOG.take() }
 //! use tidegate::prelude::*;
-//! # let log = Rc::new(RefCell::new(Vec::new()));
-//! # let say = |what: &'static str| { let log = log.clone(); move || log.borrow_mut().push(what) };
 //! let mut lp = Loop::new()?;
-//! # let (accepted, asked, ended, closed) = (say("server: connection"), say("server: data"), say("server: end"), say("server: close"));
-//! let handlers = std::cell::Cell::new(Some((asked, ended, closed)));
-//! let server = lp.listen("127.0.0.1:0", move |mut conn| {
-//!     accepted();
+//! let server = lp.listen("127.0.0.1:0", |mut conn| {
+//!     say("server: connection");
 //!     let server = conn.server();
 //!     conn.close_server(server).unwrap(); // one connection is all it takes
-//!     let (asked, ended, closed) = handlers.take().unwrap();
-//!     conn.accept(
-//!         On::new()
-//!             .data(move |s, _| { asked(); let _ = s.end_with("the tide is in"); })
-//!             .end(move |_| ended())
-//!             .close(move |_, _| closed()),
-//!     );
+//!     let on = On::new()
+//!         .data(|s, _| {
+//!             say("server: data");
+//!             let _ = s.end_with("the tide is in");
+//!         })
+//!         .end(|_| say("server: end"))
+//!         .close(|_, _| say("server: close"));
+//!     conn.accept(on);
 //! })?;
-//! # let (connected, answered, ended, closed) = (say("client: connect"), say("client: data"), say("client: end"), say("client: close"));
 //! let at = lp.local_addr(server)?;
-//! let client = On::new()
-//!     .connect(move |s| { connected(); let _ = s.write(b"is the gate open?"); })
-//!     .data(move |_, _| answered())
-//!     .end(move |_| ended())
-//!     .close(move |_, _| closed());
-//! lp.connect(at, client);
+//! let on = On::new()
+//!     .connect(|s| {
+//!         say("client: connect");
+//!         let _ = s.write(b"is the gate open?");
+//!     })
+//!     .data(|_, _| say("client: data"))
+//!     .end(|_| say("client: end")) // our side ends by itself then
+//!     .close(|_, _| say("client: close"));
+//! lp.connect(at, on);
 //! lp.run()?;
-//! assert_eq!(*log.borrow(), [
+//! assert_eq!(said(), [
 //!     "server: connection", "client: connect", // one poll said both
 //!     "server: data",
 //!     "client: data", "client: end", "client: close",
@@ -111,7 +111,7 @@
 //! # Where it broke
 //!
 //! Each error has its [stage](crate::net::Stage), a code, both ends as far as they are known,
-//! and the time since the connection was asked for. The stage says where on the path to look:
+//! and how long it had taken. The stage says where on the path to look:
 //!
 //! | the error says | it got as far as | look at |
 //! |---|---|---|
