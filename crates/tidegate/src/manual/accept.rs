@@ -16,8 +16,9 @@
 //!  `------------ the kernel's, per listener ---'      `------- the loop's, per turn -----'
 //! ```
 //!
-//! The handshake is the kernel's work. When it is done the *client* is connected, may write,
-//! and knows nothing of the queue. So clients that report "connected" and a server that
+//! The listener carries no bytes: each `accept4` makes a new socket. The handshake is the
+//! kernel's work. When it is done the *client* is connected, may write, and knows nothing of
+//! the queue. So clients that report "connected" and a server that
 //! counts fewer connections are both right: the difference stands in the accept queue.
 //!
 //! # The backlog

@@ -119,9 +119,9 @@
 //! # What goes wrong in practice
 //!
 //! - **The answer is lost, though it was written**: the server closed with bytes of the client's
-//!   unread. That is a RST, and it overtakes what the client has not read yet (RFC 1122,
-//!   4.2.2.13; RFC 2525, 2.17). `end`, and let the client end; with a linger timeout, if it
-//!   may not.
+//!   unread. That is a RST (RFC 1122, 4.2.2.13), and takes with it what was not sent yet, on
+//!   some systems also what the client has not read yet (RFC 9112, 9.6). So: `end`, and let the
+//!   client end; with a linger timeout, if it may not.
 //! - **EPIPE here, ECONNRESET there**, for the same cause: the first write after a peer is gone
 //!   succeeds, its RST comes back, the next one fails. Which call notices is chance; the
 //!   table says where.

@@ -23,11 +23,11 @@
 //! | timers | what is due, by deadline, then by start | what was due when it began |
 //!
 //! The order is libuv's (`uv_run`, since 1.45), with two differences: hooks and close
-//! callbacks run first-in first-out, not the other way round; and I/O is called in a pass of
-//! its own after the poll, which is bounded, not out of the poll.
+//! callbacks run first-in first-out, not the other way round; and I/O callbacks come in a
+//! bounded pass of their own after the poll, not out of it.
 //!
 //! After each callback, and before the next, come its ticks
-//! ([`next_tick`](crate::Cx::next_tick)); then values of yours that it displaced are dropped.
+//! ([`next_tick`](crate::Cx::next_tick)), and values of yours that it displaced are dropped.
 //!
 //! # When it waits
 //!
