@@ -31,7 +31,18 @@
 //! A full queue answers nobody. Linux ignores the last ACK of the handshake, and further SYNs;
 //! the client tries again after a second, then ever more seldom, and sees a slow connect or a
 //! time-out, *not* a refusal. (With `net.ipv4.tcp_abort_on_overflow` it sees a reset: tcp(7).)
-//! `nstat -az TcpExtListenOverflows` counts them.
+//! `nstat -az TcpExtListenOverflows` counts them. Here is a listener with a backlog of 0, and
+//! some clients before us:
+//!
+//! ```text
+//! cargo run --release --example refused_reset_timeout
+//!
+//! ...
+//! Timed out while connecting
+//!     seen:  connect to 127.0.0.1:52259 timed out after 50.5 ms (from 127.0.0.1:55976; connect timeout)
+//!     means: nobody answered at all: a filter that drops, a host that is down, a queue that is full.
+//! ...
+//! ```
 //!
 //! A longer backlog takes a longer burst. It helps nobody if the loop is too slow all the
 //! time: then it only makes the wait longer, and clients give up while they stand in it.

@@ -145,4 +145,14 @@
 //!   idle timeout ends it ([`timeouts`](super::timeouts)).
 //! - A completion ([`write_id`](crate::net::SocketCx::write_id)) says that the kernel has
 //!   the bytes, not that the peer read them. Only an answer of the peer's says that.
+//!
+//! # What goes wrong in practice
+//!
+//! - **Memory grows with a slow peer**: somebody ignores `Full`. Here the compiler warns, and
+//!   `write_limit` is the end of it.
+//! - **Both sides stand still**: each writes all it has before it reads, as a client that asks
+//!   an echo for much. Both windows close, and each waits for the other. Read while you
+//!   write; an idle timeout ends those who do not.
+//! - **`on_drain` does not come**: no write was `Full`, or [`end`](crate::net::SocketCx::end)
+//!   was called since. `on_finish` comes then.
 #![forbid(unsafe_code)]
