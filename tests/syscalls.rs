@@ -3,6 +3,8 @@
 //! machine.
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
+#[path = "support/example.rs"]
+mod example;
 mod support;
 
 use std::collections::HashMap;
@@ -28,26 +30,10 @@ fn interrupt(child: &Child, signal: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// The example, as fresh as this test: `cargo test --test syscalls` alone builds
-/// none.
-fn bench_server() -> PathBuf {
-    let mut profile = std::env::current_exe().unwrap();
-    profile.pop();
-    profile.pop();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--example", "bench_server", "--target-dir"]);
-    build.arg(profile.parent().unwrap());
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success());
-    profile.join("examples/bench_server")
-}
-
 impl Traced {
     /// `None`, with the reason printed, where strace is missing or not allowed.
     fn start(mode: &str) -> Option<Traced> {
-        let mut server = Command::new(bench_server())
+        let mut server = Command::new(example::build(&["bench_server"]).join("bench_server"))
             .arg(mode)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())

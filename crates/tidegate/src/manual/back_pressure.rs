@@ -26,12 +26,23 @@
 //! ```text
 //! cargo run --release --example slow_reader
 //!
+//! A producer that obeys Flow sends 64 MiB; all figures in KiB.
+//!
 //!          produced      read   our queue  our memory   in kernel
 //! Full         4160         0          68          68        4092
 //!         reads again after 100ms
 //!         stops reading
+//! ...
 //! Drain       22656     20525           0           0        2131
+//! ...
+//! never more than 79 KiB of our memory
+//! ...
 //! ```
+//!
+//! 4 MiB were accepted before anybody was told, and none of it is a leak: the kernel's send
+//! buffer grows with what the connection needs (`net.ipv4.tcp_wmem`, tcp(7)), and so does the
+//! peer's receive buffer (`tcp_rmem`). Whoever wants less of that sets `send_buffer`:
+//! [`options`](super::options).
 //!
 //! # Writing
 //!
@@ -45,6 +56,32 @@
 //! | `Full` | stop. This write was accepted all the same | `on_drain`, once, when the queue is empty |
 //! | `Closed` | it was not accepted | `on_close`, if it did not come yet |
 //!
+//! ```
+//! # use std::{cell::Cell, rc::Rc};
+//! use tidegate::prelude::*;
+//! let mut lp = Loop::new()?;
+//! let drains = Rc::new(Cell::new(0));
+//! let count = drains.clone();
+//! let server = lp.listen("127.0.0.1:0", move |mut conn| {
+//!     let server = conn.server();
+//!     conn.close_server(server).unwrap();
+//!     let count = count.clone();
+//!     let drain = On::new().drain(move |s| {
+//!         count.set(count.get() + 1);
+//!         s.end();
+//!     });
+//!     let mut s = conn.accept(drain);
+//!     while s.write(&[b'~'; 16 * 1024]) == Flow::Ready {}
+//!     assert!(s.buffered() >= 64 * 1024, "all before that is the kernel's");
+//!     assert_eq!(s.write(b"one more is accepted all the same"), Flow::Full);
+//! })?;
+//! let at = lp.local_addr(server)?;
+//! lp.connect(at, On::new()); // reads, and takes no notice
+//! lp.run()?;
+//! assert_eq!(drains.get(), 1, "once, for two answers of Full");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! Why at empty and not below the mark? So that a producer makes one large batch for each
 //! round instead of many small ones; while it produces, the kernel still has its send
 //! buffer to send from.
@@ -53,6 +90,16 @@
 //! meets `write_limit`: the connection is destroyed, with a RST, and
 //! [`Reason::WriteLimit`](crate::net::Reason::WriteLimit) says how much was queued. Others
 //! are unharmed.
+//!
+//! ```text
+//! cargo run --release --example slow_reader
+//!
+//! ...
+//! A producer that ignores Flow, under a write_limit of 1024 KiB:
+//!
+//! closed: 1052672 bytes were queued, write_limit is 1048576 (1052672 bytes unsent)
+//! ...
+//! ```
 //!
 //! # Reading
 //!
@@ -94,6 +141,18 @@
 //!   each slow peer. Multiply it by the number of connections you expect.
 //! - `write_limit` is not for flow but for mistakes: leave it far above the mark.
 //! - `buffered_limit` bounds all connections of a loop together.
+//! - A peer that never reads again fills its share once and then costs nothing but that; an
+//!   idle timeout ends it ([`timeouts`](super::timeouts)).
 //! - A completion ([`write_id`](crate::net::SocketCx::write_id)) says that the kernel has
 //!   the bytes, not that the peer read them. Only an answer of the peer's says that.
+//!
+//! # What goes wrong in practice
+//!
+//! - **Memory grows with a slow peer**: somebody ignores `Full`. Here the compiler warns, and
+//!   `write_limit` is the end of it.
+//! - **Both sides stand still**: each writes all it has before it reads, as a client that asks
+//!   an echo for much. Both windows close, and each waits for the other. Read while you
+//!   write; an idle timeout ends those who do not.
+//! - **`on_drain` does not come**: no write was `Full`, or [`end`](crate::net::SocketCx::end)
+//!   was called since. `on_finish` comes then.
 #![forbid(unsafe_code)]

@@ -67,16 +67,68 @@
 //! before them may still be wanted. [`peer_state`](crate::net::SocketCx::peer_state) knows
 //! of them all the same, and the linger deadline ends such a connection if nobody does.
 //!
-//! # Deadlines
+//! # Ending it yourself
 //!
-//! | deadline | from | then |
-//! |---|---|---|
-//! | `connect_timeout` | `connect`, the lookup counts | closed |
-//! | `idle_timeout` | the last byte, either way | `on_timeout`, which closes unless overridden |
-//! | `lifetime` | accepted or connected | closed |
-//! | `linger_timeout` | an end of either side, and the last byte after it | closed |
+//! | call | what is queued | the peer sees | told here |
+//! |---|---|---|---|
+//! | [`end`](crate::net::SocketCx::end) | goes out first | a FIN; it may go on sending | `finish`, later `close: ended` |
+//! | [`destroy`](crate::net::SocketCx::destroy) | is lost, and counted in [`Close::unsent`](crate::net::Close::unsent) | a FIN; a RST if bytes of its own were not read | `close: destroyed` |
+//! | [`reset`](crate::net::SocketCx::reset) | as with `destroy` | a RST: this was no ordinary end | `close: destroyed` |
+//! | a deadline, by [`timeouts`](super::timeouts) | as with `destroy` | as with `destroy` | `close` with its name |
+//! | a limit, a panic | as with `destroy` | a RST, so that it does not take what it has for all | `close` with the reason |
 //!
-//! None is early, none keeps a loop alive, and before an idle or lingering connection is
-//! called so, one more read is tried: a loop that was late does not close a healthy
-//! connection.
+//! ```
+//! use tidegate::prelude::*;
+//! let mut lp = Loop::new()?;
+//! let server = lp.listen("127.0.0.1:0", |mut conn| {
+//!     let server = conn.server();
+//!     conn.close_server(server).unwrap();
+//!     let mut s = conn.accept(On::new().close(|s, close| {
+//!         assert!(matches!(close.reason, Reason::Destroyed));
+//!         assert!(close.unsent >= 64 * 1024, "every byte is accounted for");
+//!         assert_eq!(s.write(b"too late"), Flow::Closed); // and harmless
+//!     }));
+//!     while s.write(&[b'~'; 16 * 1024]) == Flow::Ready {}
+//!     s.destroy();
+//! })?;
+//! let at = lp.local_addr(server)?;
+//! lp.connect(at, On::new().close(|_, close| println!("{close}")));
+//! lp.run()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # What it looks like
+//!
+//! ```text
+//! cargo run --release --example refused_reset_timeout
+//!
+//! Refused
+//!     seen:  connect to 127.0.0.1:44933 failed after 0.2 ms: connection refused (ECONNREFUSED) [from 127.0.0.1:53888]
+//!     means: the host answered that nobody listens on this port. Wrong port, or not started.
+//! ...
+//! Reset while reading
+//!     seen:  read with 127.0.0.1:37287 failed after 0.3 ms: connection reset by peer (ECONNRESET) [from 127.0.0.1:45344]
+//!     means: the peer threw the connection away: it crashed, or closed with bytes unread.
+//! ...
+//! An ordinary end
+//!     seen:  both sides ended
+//!     means: both sides said that they had no more. Not an error.
+//! ...
+//! ```
+//!
+//! # What goes wrong in practice
+//!
+//! - **The answer is lost, though it was written**: the server closed with bytes of the client's
+//!   unread. That is a RST (RFC 1122, 4.2.2.13), and takes with it what was not sent yet, on
+//!   some systems also what the client has not read yet (RFC 9112, 9.6). So: `end`, and let the
+//!   client end; with a linger timeout, if it may not.
+//! - **EPIPE here, ECONNRESET there**, for the same cause: the first write after a peer is gone
+//!   succeeds, its RST comes back, the next one fails. Which call notices is chance; the
+//!   table says where.
+//! - **A FIN does not say who sent it**: a peer that closed and one that only ended its side look
+//!   alike. The first answers the next write with a RST.
+//! - **A peer that loses power sends nothing at all.** No ending comes; keep-alive or an idle
+//!   timeout makes one.
+//! - **TIME_WAIT** stays with the side that ends first (RFC 9293, 3.6). It is no error, and it
+//!   does not keep a server from its port ([`options`](super::options)).
 #![forbid(unsafe_code)]

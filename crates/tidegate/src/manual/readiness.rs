@@ -1,0 +1,169 @@
+//! Readiness and edges: how what the kernel says becomes a callback.
+//!
+//! # Said once
+//!
+//! epoll(7) can say that a socket is ready in two ways. *Level-triggered*, it says so at every
+//! poll, as long as it is true. *Edge-triggered*, it says so once, when it becomes true, and not
+//! again before that was used up: read until `EWOULDBLOCK`, or be silent for ever. mio speaks
+//! in edges on every system.
+//!
+//! ```text
+//!  bytes waiting    0      4         22             14                       0
+//!                          |         |              |                        |
+//!                          4 come    18 more come   8 are read: 14 still     all are read
+//!  level:           -      ready     ready          ready                    -
+//!  edge:            -      ready     ready          (silence)                -
+//! ```
+//!
+//! Edges are cheaper: who knows already is not told again, and to pause or to go on is no call
+//! to the kernel. The price is that somebody has to remember. Here that is the loop, not you.
+//!
+//! # Sticky bits
+//!
+//! Each handle has [`Bits`](crate::Bits). An event of the kernel's sets some of them, and puts
+//! the handle into the ready queue, once. That is all that an event does; callbacks come
+//! later, in the ready pass.
+//!
+//! ```text
+//!   poll: an event ---> sets bits ---> queued already? --no--> into the ready queue
+//!                                                                     |
+//!   ready pass: takes the first <-------------------------------------+
+//!       |
+//!       v
+//!     read, on_data, read, on_data ... until one of these:
+//!       |
+//!       +-- EWOULDBLOCK, or a short read     the bit falls. The poller says so when
+//!       |                                    there is more
+//!       +-- the budget is spent              the bit stays. Queued again, behind the
+//!       |                                    others; the next poll does not wait
+//!       +-- paused                           the bit stays. Not queued: resume() does
+//! ```
+//!
+//! | bit | set by | falls |
+//! |---|---|---|
+//! | `readable` | bytes, an end, an error, a connection to accept; assumed for a new connection while that pays | `EWOULDBLOCK`; a short read |
+//! | `writable` | room in the send buffer, connected, an error; assumed for a new connection | `EWOULDBLOCK`; a short write |
+//! | `read_closed` | the peer's FIN, or a reset | never |
+//! | `write_closed` | nothing written will arrive any more | never |
+//! | `error` | the socket has an error to fetch | never |
+//! | `priority` | urgent data: a read stops short at its mark | `EWOULDBLOCK` |
+//!
+//! A closed or failed half counts as readable and writable: the next operation returns at once,
+//! and says why.
+//!
+//! # Why a short read will do
+//!
+//! A read of 4 bytes into a buffer of 64 KiB has emptied the socket: epoll(7) allows to rely
+//! on that, and it saves the second read that would only say `EWOULDBLOCK`; so an echo takes
+//! three system calls, not four. Not so once `read_closed` or `error` is set: then the end
+//! itself still waits to be read, and no edge will announce it again. There a short read
+//! proves nothing, and the loop reads on. Where the poller has no such rule (poll(2), Windows)
+//! it always reads on.
+//!
+//! # Watch it
+//!
+//! ```text
+//! cargo run --release --example edges
+//!
+//! A new connection
+//! - the bits are assumed, and a read is tried
+//!   poll  1 events
+//!   ready server: readable
+//!   ready socket: readable|writable
+//!   then  the next poll may wait
+//!         now writable: the kernel had nothing (EWOULDBLOCK)
+//!
+//! A short read
+//! - the peer has sent 4 bytes
+//!   poll  1 events
+//!   ready socket: readable|writable
+//!         on_data of 4 bytes; now writable
+//!   then  the next poll may wait
+//! ...
+//! Stopped by the budget of 8 bytes
+//! - the peer has sent 18 bytes
+//!   poll  1 events
+//!   ready socket: readable|writable
+//!         on_data of 8 bytes; now readable|writable
+//!   then  the next poll would not wait
+//! - nothing is new to the kernel; the bit stayed, and so did the place in the queue
+//!   poll  0 events
+//!   ready socket: readable|writable
+//!         on_data of 8 bytes; now readable|writable
+//!   then  the next poll would not wait
+//! ...
+//! Stopped by choice: on_data pauses
+//! - the peer has sent 18 bytes
+//!   poll  1 events
+//!   ready socket: readable|writable
+//!         on_data of 8 bytes; now readable|writable
+//!   then  the next poll may wait
+//! ...
+//! - the peer ends its side: that is seen, not read
+//!   poll  1 events
+//!   ready socket: readable|writable|read_closed
+//!   then  the next poll may wait
+//!         peer_state is Ended
+//! - resume: no system call, a place in the queue
+//!   poll  0 events
+//!   ready socket: readable|writable|read_closed
+//!         on_data of 8 bytes; now readable|writable|read_closed
+//!   then  the next poll would not wait
+//! - the rest, and the end
+//!   poll  0 events
+//!   ready socket: readable|writable|read_closed
+//!         on_data of 2 bytes; now readable|writable|read_closed
+//!         on_end; now readable|writable|read_closed
+//! ...
+//! ```
+//!
+//! The kernel's word is needed once; all else is remembered:
+//!
+//! ```
+//! # use std::{cell::RefCell, io::Write, net::TcpStream, rc::Rc, time::Duration};
+//! use tidegate::prelude::*;
+//! let mut lp = Loop::builder().read_budget(8).build()?;
+//! let read = Rc::new(RefCell::new(Vec::new()));
+//! let sizes = read.clone();
+//! let server = lp.listen("127.0.0.1:0", move |conn| {
+//!     let sizes = sizes.clone();
+//!     conn.accept(On::new().data(move |_, chunk| sizes.borrow_mut().push(chunk.len())));
+//! })?;
+//! let mut peer = TcpStream::connect(lp.local_addr(server)?)?;
+//! peer.write_all(b"high water at noon")?;
+//! lp.run_once()?;
+//! assert_eq!(*read.borrow(), [8]);
+//! assert_eq!(lp.backend_timeout(), Some(Duration::ZERO)); // the next poll does not wait
+//!
+//! let events = lp.metrics().events;
+//! lp.run_once()?;
+//! lp.run_once()?;
+//! assert_eq!(*read.borrow(), [8, 8, 2]);
+//! assert_eq!(lp.metrics().events, events); // and the kernel has said nothing more
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Sources of your own
+//!
+//! [`Cx::watch`](crate::Cx::watch) gives any source the same treatment. Its callback does its
+//! I/O through [`Readiness`](crate::Readiness), which keeps the bits true. A callback that
+//! leaves a bit set without having met `EWOULDBLOCK` is not forgotten: as with libuv's poll
+//! handles, it is called again.
+//!
+//! # The one level
+//!
+//! On Linux listeners are level-triggered. Accepting until `EWOULDBLOCK` costs a failing
+//! `accept4` for each connection that comes alone; with a level it may stop early, and the
+//! kernel repeats itself: [`accept`](super::accept).
+//!
+//! # What goes wrong in practice
+//!
+//! - **A connection falls silent** in a hand-written edge-triggered loop: it stopped before
+//!   `EWOULDBLOCK`. That cannot be done here, neither by a budget nor by a pause.
+//! - **One fast peer starves the others**: it is always ready. `read_budget` (1 MiB) stops it,
+//!   and it is queued behind them.
+//! - **`on_end` does not come** while reading is paused: the bytes before it were not read.
+//!   [`peer_state`](crate::net::SocketCx::peer_state) knows of the end all the same.
+//! - **Spurious readiness**: a poller may say ready where nothing is. Nothing is called then:
+//!   the read says `EWOULDBLOCK`, the bit falls, that is all.
+#![forbid(unsafe_code)]

@@ -1,0 +1,125 @@
+//! The request path: one connection, from the lookup to the last `on_close`.
+//!
+//! # Who does what
+//!
+//! Most of a connection's life is the kernel's. Your callbacks are where it crosses into the
+//! process, and each of them is late: what it tells of has happened before.
+//!
+//! ```text
+//!  client program   client's kernel               server's kernel       server program
+//!  --------------   ---------------               ---------------       --------------
+//!                                                 SYN queue,         <- listen
+//!  connect(name)                                  accept queue
+//!   lookup, on a thread
+//!   an attempt   -> SYN ------------------------> half-open
+//!                   SYN-ACK <-------------------- answers
+//!  on_connect    <- connected: ACK -------------> into the accept queue
+//!                                                 readable           -> accept: on_connection
+//!  write         -> send buffer ------- bytes --> receive buffer
+//!                                                 readable           -> read: on_data
+//!                   receive buffer <--- bytes --- send buffer        <- write
+//!  on_data: read <- readable
+//!  end           -> FIN ------------------------> read_closed        -> read of 0: on_end
+//!  on_finish
+//!  on_end        <- read_closed <---------------- FIN                <- end
+//!  on_close                                                             on_finish, on_close
+//! ```
+//!
+//! The handshake needs no process: RFC 9293, 3.5, and listen(2). So `on_connect` says that the
+//! server's *kernel* has us in its queue. Whether the server's program ever looks there is
+//! another matter; only an answer says so.
+//!
+//! ```
+//! use tidegate::prelude::*;
+//! let mut lp = Loop::new()?;
+//! let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
+//! let at = lp.local_addr(server)?;
+//!
+//! // The loop has not run yet, and this client is connected all the same.
+//! let client = std::net::TcpStream::connect(at)?;
+//! assert_eq!(client.peer_addr()?, at);
+//! assert_eq!(lp.server_stats(server)?.accepted, 0);
+//! lp.run_nowait()?;
+//! assert_eq!(lp.server_stats(server)?.accepted, 1);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Step by step
+//!
+//! | step | done by | what it costs here | you see |
+//! |---|---|---|---|
+//! | text to address | `connect`, at once | nothing | - |
+//! | name to addresses | a thread of the loop's ([`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup): you) | a job, and a post back | an [observer](crate::Observer) sees it |
+//! | attempts | `connect.rs`, in the order of RFC 8305 | a socket and its registration, for each | an observer sees each |
+//! | handshake | the kernels | one round trip | - |
+//! | connected | poll says writable, no error waits, there is a peer | 2 calls | [`on_connect`](crate::net::Handler::on_connect) |
+//! | accepted | the server's turn in the ready pass | `accept4` | [`on_connection`](crate::net::ServerHandler::on_connection) |
+//! | bytes out | [`write`](crate::net::SocketCx::write): the kernel first | one `write` | [`Flow`](crate::net::Flow) |
+//! | bytes in | the connection's turn in the ready pass | one `read` | [`on_data`](crate::net::Handler::on_data) |
+//! | the peer's end | a read of 0 bytes | one `read` | [`on_end`](crate::net::Handler::on_end) |
+//! | our end | [`end`](crate::net::SocketCx::end), after what is queued | `shutdown`, or the `close` that comes anyway | [`on_finish`](crate::net::Handler::on_finish) |
+//! | over | both ended, or anything that went wrong | `close`, at once | [`on_close`](crate::net::Handler::on_close), in the closing phase |
+//!
+//! A new connection that sends at once, as a client of HTTP does, costs the server no poll of
+//! its own: after `on_connection` a first read is tried in the same pass, while that pays.
+//! Accepted, answered and closed in one callback, it never meets the poller.
+//!
+//! # The same, asserted
+//!
+//! Both sides in one loop. This is the order in which the callbacks come; the example
+//! `request_path` prints it as a timeline, with microseconds, turns and phases.
+//!
+//! ```
+//! # thread_local! { static LOG: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) } }
+//! # fn say(what: &'static str) { LOG.with_borrow_mut(|log| log.push(what)) }
+//! # fn said() -> Vec<&'static str> { LOG.take() }
+//! use tidegate::prelude::*;
+//! let mut lp = Loop::new()?;
+//! let server = lp.listen("127.0.0.1:0", |mut conn| {
+//!     say("server: connection");
+//!     let server = conn.server();
+//!     conn.close_server(server).unwrap(); // one connection is all it takes
+//!     let on = On::new()
+//!         .data(|s, _| {
+//!             say("server: data");
+//!             let _ = s.end_with("the tide is in");
+//!         })
+//!         .end(|_| say("server: end"))
+//!         .close(|_, _| say("server: close"));
+//!     conn.accept(on);
+//! })?;
+//! let at = lp.local_addr(server)?;
+//! let on = On::new()
+//!     .connect(|s| {
+//!         say("client: connect");
+//!         let _ = s.write(b"is the gate open?");
+//!     })
+//!     .data(|_, _| say("client: data"))
+//!     .end(|_| say("client: end")) // our side ends by itself then
+//!     .close(|_, _| say("client: close"));
+//! lp.connect(at, on);
+//! lp.run()?;
+//! assert_eq!(said(), [
+//!     "server: connection", "client: connect", // one poll said both
+//!     "server: data",
+//!     "client: data", "client: end", "client: close",
+//!     "server: end", "server: close",
+//! ]);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Where it broke
+//!
+//! Each error has its [stage](crate::net::Stage), a code, both ends as far as they are known,
+//! and how long it had taken. The stage says where on the path to look:
+//!
+//! | the error says | it got as far as | look at |
+//! |---|---|---|
+//! | `lookup of ...` | no packet to the host yet | spelling; the resolver |
+//! | `bind on ...` | nor here: our own address | `local_address`, `local_port`; on a server, who has the port |
+//! | `connect to ...`, `ECONNREFUSED`, at once | the host answered: nobody listens there | port, and whether the server runs |
+//! | `connect to ... timed out` | nobody answered | routes, filters that drop, a full accept queue ([`accept`](super::accept)) |
+//! | connected, and no answer | the server's kernel | its accept queue, or its program: is its loop held up? |
+//! | `read with ...`, `ECONNRESET` | an open connection | the peer's program: a crash, or a close with bytes unread ([`endings`](super::endings)) |
+//! | `connection with ... timed out` | an open connection | silence: the deadlines in [`timeouts`](super::timeouts) |
+#![forbid(unsafe_code)]

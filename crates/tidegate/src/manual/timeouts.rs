@@ -1,0 +1,133 @@
+//! Time-outs: the four deadlines of a connection, and what else is called a time-out.
+//!
+//! # Four deadlines
+//!
+//! ```text
+//!  connect()      connected                                 an end             closed
+//!     |               |                                        |                  |
+//!     |- connect_timeout ->                                    |                  |
+//!     |               |- idle_timeout ->                       |                  |
+//!     |               |       byte: |- idle_timeout ->         |                  |
+//!     |               |                                        |- linger_timeout ->
+//!     |               |- lifetime ------------------------------------------------>
+//! ```
+//!
+//! | option | counts from | when it passes | set later by |
+//! |---|---|---|---|
+//! | [`connect_timeout`](crate::net::ConnectOptions::connect_timeout) | `connect`; the lookup and all attempts count | closed | - |
+//! | [`idle_timeout`](crate::net::ListenOptions::idle_timeout) | the last byte, either way | [`on_timeout`](crate::net::Handler::on_timeout), which closes unless overridden | [`set_idle_timeout`](crate::net::SocketCx::set_idle_timeout) |
+//! | [`lifetime`](crate::net::ListenOptions::lifetime) | accepted or connected | closed, whatever it does | [`set_lifetime`](crate::net::SocketCx::set_lifetime) |
+//! | [`linger_timeout`](crate::net::ListenOptions::linger_timeout) | an end of either side, and the last byte after it | closed | [`set_linger_timeout`](crate::net::SocketCx::set_linger_timeout) |
+//!
+//! None is set unless you set it: a connection may be silent for ever. All of them end in
+//! [`Reason::TimedOut`](crate::net::Reason::TimedOut) with the one that passed, so that
+//! no two are taken for each other:
+//!
+//! ```text
+//! cargo run --release --example refused_reset_timeout
+//!
+//! ...
+//! Timed out while connecting
+//!     seen:  connect to 127.0.0.1:52259 timed out after 50.5 ms (from 127.0.0.1:55976; connect timeout)
+//!     means: nobody answered at all: a filter that drops, a host that is down, a queue that is full.
+//! ...
+//! Silence
+//!     seen:  connection with 127.0.0.1:44517 timed out after 50.6 ms (from 127.0.0.1:57252; idle timeout)
+//!     means: the connection stands, and no byte comes. TCP alone would wait for ever.
+//!
+//! The peer never ends its side
+//!     seen:  connection with 127.0.0.1:42537 timed out after 51.3 ms (from 127.0.0.1:39446; linger timeout)
+//!     means: ours is ended, the peer's is not: half-open. A linger timeout closes it.
+//! ...
+//! ```
+//!
+//! # How they are kept
+//!
+//! A read or a write only notes the time. A heap of the loop's has at most one live entry for
+//! each connection, and one timer runs for the first of all. When an entry comes up, the
+//! connection is looked at:
+//!
+//! ```text
+//!   timers phase          next turn                    the phase after
+//!   entry comes up --> bytes moved since? --yes--> put back for later
+//!                         | no
+//!                         v
+//!                      one more read is tried, in the ready pass: was the LOOP late?
+//!                         | still silent
+//!                         v
+//!                      timers phase: due  ---------> pending phase: on_timeout, or closed
+//! ```
+//!
+//! - A deadline is never early. It is rounded up to milliseconds; more than 49 days is never.
+//! - A loop that was held up does not close a healthy connection: the bytes that came
+//!   meanwhile are read first. A connect, too, is looked at once more.
+//! - A paused connection reads nothing, so it is not probed: it does expire.
+//! - `on_timeout` is told once, until bytes move again.
+//! - No deadline keeps the loop alive.
+//!
+//! # Deciding yourself
+//!
+//! ```
+//! use std::time::Duration;
+//! use tidegate::net::Timeout;
+//! use tidegate::prelude::*;
+//!
+//! /// Asks once, and then gives up.
+//! struct Patient {
+//!     asked: bool,
+//! }
+//! impl Handler for Patient {
+//!     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
+//!         assert_eq!(s.phase(), tidegate::Phase::Pending);
+//!         if self.asked {
+//!             return s.time_out(); // what the default does
+//!         }
+//!         self.asked = true;
+//!         let _ = s.write(b"still there?\n"); // a byte moved: it counts anew
+//!     }
+//!     fn on_close(&mut self, _: &mut SocketCx<'_>, close: Close) {
+//!         assert!(matches!(close.reason, Reason::TimedOut(Timeout::Idle, _)), "{close}");
+//!         assert_eq!(close.bytes_written, 13);
+//!     }
+//! }
+//!
+//! let silent = std::net::TcpListener::bind("127.0.0.1:0")?; // connects, and that is all
+//! let mut lp = Loop::new()?;
+//! let to = ConnectOptions::new(silent.local_addr()?).idle_timeout(Duration::from_millis(5));
+//! lp.connect(to, Patient { asked: false });
+//! lp.run()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! For a deadline of the protocol's own (a whole request within 30 s, whatever trickles in) an
+//! idle timeout is the wrong tool: each byte refreshes it. Start a
+//! [`timer`](crate::Cx::timer) at the first byte and close from there, or use `lifetime`.
+//!
+//! # What else is called a time-out
+//!
+//! | name | whose | what it says | here |
+//! |---|---|---|---|
+//! | SYN retries | the kernel's, about 2 minutes on Linux (`tcp_syn_retries`, tcp(7)) | nobody answers the SYN | `ETIMEDOUT` at stage `connect`; set `connect_timeout` to be sooner |
+//! | retransmission | the kernel's, some 15 minutes (`tcp_retries2`) | our bytes are not acknowledged | `ETIMEDOUT`, as a rule at stage `read`; `TCP_USER_TIMEOUT` by [`socket_option`](crate::net::SocketCx::socket_option) |
+//! | keep-alive | the kernel's probes, if [`keep_alive`](crate::net::ListenOptions::keep_alive) is set | the peer's *host* is gone | `ETIMEDOUT` at stage `read` |
+//! | attempt delay | [`attempt_delay`](crate::net::ConnectOptions::attempt_delay), 250 ms (RFC 8305) | the next address of a name starts beside this one | nothing ends |
+//! | grace | [`shutdown`](crate::net::Net::shutdown) | the server has waited for long enough | `TimedOut(Lifetime)` |
+//! | back-off | the server's, 50 ms | there were no descriptors | accepting is tried again |
+//! | TIME_WAIT | the kernel's, 60 s on Linux (RFC 9293, 3.6) | who closed first remembers the port pair | does not keep a server from its port: [`options`](super::options) |
+//!
+//! Keep-alive asks the peer's kernel, an idle timeout waits for the peer's program. A program
+//! that hangs still answers every probe; only an answer of the protocol's own says that it
+//! lives.
+//!
+//! # What goes wrong in practice
+//!
+//! - **A middle box forgets idle connections** (NAT, firewalls, load balancers: often after some
+//!   minutes) and tells nobody. The next write is lost in silence, and fails much later. Close
+//!   earlier than it does, or let keep-alive send something: `idle` below its limit.
+//! - **Both sides have the same idle timeout**: one closes in the moment in which the other
+//!   sends. The one that opens connections should have the shorter one.
+//! - **A half-closed connection stays for ever**: the peer read our end, and never ended. That
+//!   is what `linger_timeout` is for; an idle timeout does it as well.
+//! - **Everything times out at once**: the loop was held up. See the turn lengths in
+//!   [`Metrics`](crate::Metrics), not the network.
+#![forbid(unsafe_code)]
