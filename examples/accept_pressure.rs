@@ -13,9 +13,10 @@
 //! who reported connected before <= accepted + queued <= who had begun to connect after
 //! ```
 //!
-//! and both sides are equal whenever no client is on its way: between two groups. The loop
-//! itself, which looks at the end of each turn, is always exact. It ends by itself; the exit
-//! code says whether the numbers were right.
+//! and both sides are equal whenever no client is on its way: between two groups. While the loop
+//! accepts, the thread may miss one that has left the queue and is not counted yet; the loop,
+//! which looks at the end of each turn, never does. It ends by itself; the exit code says
+//! whether the numbers were right.
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -38,7 +39,7 @@ const ACCEPT_BUDGET: u32 = 32;
 /// A handshake's last packet may be on its way for so long after `connect` returned.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the threads share. Each counter has one writer.
+/// What the threads share.
 #[derive(Default)]
 struct Counters {
     /// Clients that called `connect`.

@@ -35,7 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Small, so that one can watch them fill. Linux sets aside twice as much.
 const KERNEL_BUFFERS: usize = 48 * 1024;
 const HIGH_WATER_MARK: usize = 96 * 1024;
-/// Linux holds an acknowledgement back for at most 200 ms (`TCP_DELACK_MAX`).
+/// So many lines are longer than the 200 ms for which Linux may hold an acknowledgement back
+/// (`TCP_DELACK_MAX`).
 const AT_REST: u32 = 5;
 
 /// Who has the bytes, at one moment.
@@ -44,7 +45,7 @@ struct Sample {
     produced: u64,
     ours: u64,
     send: u64,
-    /// Of `send`, the bytes that may have arrived.
+    /// Of `send`, the bytes that were sent: they may have arrived.
     unacknowledged: u64,
     receive: u64,
     read: u64,
@@ -62,7 +63,7 @@ impl Sample {
             produced,
             ours: before.ours,
             send: before.send?,
-            unacknowledged: before.send?.checked_sub(after.unsent?)?,
+            unacknowledged: before.send?.saturating_sub(after.unsent?),
             receive: peer.receive?,
             read: cx.socket(reader).bytes_read(),
             window: after.peer_window.unwrap_or_default(),
@@ -78,9 +79,10 @@ impl Sample {
     }
 
     fn print(&self, time: Duration) {
-        let twice = match self.sum() - self.produced {
-            0 => String::new(),
-            n => format!("  ({n} in both kernels)"),
+        let twice = match self.sum().checked_sub(self.produced) {
+            Some(0) => String::new(),
+            Some(n) => format!("  ({n} in both kernels)"),
+            None => format!("  ({} are missing)", self.produced - self.sum()),
         };
         println!(
             "{:>5} {:>8} | {} | {} | {} | {:>7} {:>7}{twice}",
@@ -108,8 +110,7 @@ fn bar(bytes: u64) -> String {
 struct Ledger {
     produced: Cell<u64>,
     samples: RefCell<Vec<Sample>>,
-    wrong: Cell<u32>,
-    unknown: Cell<bool>,
+    wrong: Cell<bool>,
 }
 
 impl Ledger {
@@ -120,7 +121,7 @@ impl Ledger {
         let exact = sample.sum() == sample.produced;
         if !sample.is_right() || (at_rest as u32 > AT_REST && !exact) {
             println!("      these do not add up: {} are unacknowledged", sample.unacknowledged);
-            self.wrong.set(self.wrong.get() + 1);
+            self.wrong.set(true);
         }
     }
 }
@@ -131,7 +132,8 @@ fn produce(cx: &mut Cx<'_>, timer: TimerKey, to: SocketKey, full: &Cell<bool>, l
         return;
     }
     let done = ledger.produced.get() == TOTAL;
-    match if done { Flow::Closed } else { cx.socket(to).write(&[b'~'; PIECE]) } {
+    let flow = if done { Flow::Closed } else { cx.socket(to).write(&[b'~'; PIECE]) };
+    match flow {
         Flow::Closed => {
             let _ = cx.timer_stop(timer);
         }
@@ -147,14 +149,12 @@ fn look(cx: &mut Cx<'_>, sender: SocketKey, reader: SocketKey, ledger: Rc<Ledger
     let begun = Instant::now();
     cx.interval(LOOK_EVERY, move |cx, timer| {
         let sample = Sample::take(cx, sender, reader, ledger.produced.get());
-        let Some(sample) = sample else {
-            ledger.unknown.set(true);
-            return cx.stop();
-        };
+        let Some(sample) = sample else { return cx.stop() };
         sample.print(begun.elapsed());
         ledger.enter(sample);
-        let last = sample.read == TOTAL && sample.send == 0;
-        if last || ledger.wrong.get() > 0 {
+        if ledger.wrong.get() {
+            cx.stop();
+        } else if sample.read == TOTAL && sample.send == 0 {
             let _ = cx.timer_stop(timer);
             cx.socket(sender).end();
         }
@@ -203,20 +203,23 @@ fn main() -> std::io::Result<()> {
     );
     lp.run()?;
 
-    if ledger.unknown.get() {
+    let samples = ledger.samples.borrow();
+    if samples.is_empty() {
         println!("this system does not tell what waits in its kernel; on Linux there are bars");
         return Ok(());
     }
-    let samples = ledger.samples.borrow();
     let is_exact = |s: &&Sample| s.sum() == s.produced;
     let exact = samples.iter().filter(is_exact).count();
     let repeated: Vec<_> = samples.windows(2).filter(|w| w[0] == w[1]).map(|w| &w[1]).collect();
     let repeated_exact = repeated.iter().copied().filter(is_exact).count();
     let (produced, read) = (ledger.produced.get(), samples.last().map_or(0, |s| s.read));
-    println!("\nproduced {produced} bytes, read {read}, left on the way {}", produced - read);
+    println!(
+        "\nproduced {produced} bytes, read {read}, left on the way {}",
+        produced.saturating_sub(read)
+    );
     println!("{} lines: {exact} equal, the others within what is unacknowledged", samples.len());
     println!("{} repeat the line before, {repeated_exact} of them equal", repeated.len());
-    if ledger.wrong.get() > 0 || read != TOTAL || produced != TOTAL {
+    if ledger.wrong.get() || read != TOTAL || produced != TOTAL {
         eprintln!("the bytes do not add up: please report this, with the lines above");
         exit(1);
     }
