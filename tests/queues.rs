@@ -211,37 +211,36 @@ fn a_connection_is_as_ss_says() {
     p.settle();
     let port = p.lp.socket(p.sender).local_addr().unwrap().port();
     let filter = format!("sport = :{port}");
-    let mut compared = false;
     // A probe of the closed window may come between the two.
-    while !compared {
+    let (before, text) = loop {
         let before = p.sender();
         let Some(text) = ss(&["-tinH", &filter]) else { return };
-        if p.sender() != before {
-            continue;
+        if p.sender() == before {
+            break (before, text);
         }
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let number = |name: &str| -> Option<f64> {
-            let word = words.iter().find_map(|w| w.strip_prefix(name))?;
-            word.split('/').next()?.parse().ok()
-        };
-        let ms = |d: Option<Duration>| d.map(|d| d.as_micros() as f64 / 1e3);
-        assert_eq!(words[2].parse().ok(), before.send, "{text}");
-        assert_eq!(number("notsent:").unwrap_or(0.0) as u64, before.unsent.unwrap(), "{text}");
-        assert_eq!(number("cwnd:"), before.congestion_segments.map(f64::from), "{text}");
-        assert_eq!(
-            number("mss:").unwrap() as u64 * u64::from(before.congestion_segments.unwrap()),
-            before.congestion_window.unwrap()
-        );
-        assert_eq!(number("rtt:"), ms(before.rtt), "{text}");
-        // Older ones of the tool, and of the kernel, do not know it.
-        if let Some(window) = number("snd_wnd:") {
-            assert_eq!(Some(window as u64), before.peer_window, "{text}");
-        }
-        let variation = words.iter().find_map(|w| w.strip_prefix("rtt:"));
-        let variation = variation.and_then(|w| w.split('/').nth(1)?.parse().ok());
-        assert_eq!(variation, ms(before.rtt_variation), "{text}");
-        compared = true;
+        p.lp.run_once().unwrap();
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let number = |name: &str| -> Option<f64> {
+        let word = words.iter().find_map(|w| w.strip_prefix(name))?;
+        word.split('/').next()?.parse().ok()
+    };
+    let ms = |d: Option<Duration>| d.map(|d| d.as_micros() as f64 / 1e3);
+    assert_eq!(words[2].parse().ok(), before.send, "{text}");
+    assert_eq!(number("notsent:").unwrap_or(0.0) as u64, before.unsent.unwrap(), "{text}");
+    assert_eq!(number("cwnd:"), before.congestion_segments.map(f64::from), "{text}");
+    assert_eq!(
+        number("mss:").unwrap() as u64 * u64::from(before.congestion_segments.unwrap()),
+        before.congestion_window.unwrap()
+    );
+    assert_eq!(number("rtt:"), ms(before.rtt), "{text}");
+    // Older ones of the tool, and of the kernel, do not know it.
+    if let Some(window) = number("snd_wnd:") {
+        assert_eq!(Some(window as u64), before.peer_window, "{text}");
     }
+    let variation = words.iter().find_map(|w| w.strip_prefix("rtt:"));
+    let variation = variation.and_then(|w| w.split('/').nth(1)?.parse().ok());
+    assert_eq!(variation, ms(before.rtt_variation), "{text}");
 }
 
 fn somaxconn() -> Option<u32> {
