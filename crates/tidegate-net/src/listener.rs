@@ -18,6 +18,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -34,6 +35,7 @@ use crate::metrics::ServerMetrics;
 use crate::offer::{self, Held, Offer};
 use crate::options::{Admission, AtLimit, ListenOptions, OutOfDescriptors, StreamOptions};
 use crate::pace::{FirstReads, Pace};
+use crate::queues::{AcceptGauge, AcceptQueue};
 use crate::socket::Socket;
 use crate::sys::{self, AcceptFailure, ListenSocket};
 use crate::timeout::{self, as_nanos};
@@ -119,6 +121,8 @@ pub(crate) struct Listener {
     /// Kept for shedding.
     spare: Option<sys::Spare>,
     pub(crate) stats: ServerStats,
+    /// For gauges of other threads; gone with `socket`.
+    duplicate: Option<Arc<sys::Duplicate>>,
 }
 
 impl Listener {
@@ -199,6 +203,7 @@ fn enter(
         },
         admission: options.admission.clone(),
         stats: ServerStats::default(),
+        duplicate: None,
     });
     listener.tell(&mut d, || ServerEvent::Listening);
     Ok(server)
@@ -630,6 +635,7 @@ pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
         // The descriptor may be shared: one that was adopted.
         leave_poller(l, &mut d);
     }
+    l.duplicate = None;
     if let Some(mut socket) = l.socket.take() {
         if l.trigger == Trigger::Edge {
             d.before_close(&mut socket);
@@ -690,6 +696,24 @@ pub(crate) fn shutdown(
         timeout::arm(cx, key);
     }
     Ok(())
+}
+
+/// What waits in the kernel for a server.
+pub(crate) fn accept_queue(cx: &mut Cx<'_>, server: ServerKey) -> Result<AcceptQueue, KeyError> {
+    look(cx, server, |l| l.socket.as_ref().map(sys::accept_queue))?.ok_or(KeyError::Closed)
+}
+
+/// The same for other threads, over one descriptor more for each server that is asked so.
+pub(crate) fn accept_gauge(cx: &mut Cx<'_>, server: ServerKey) -> io::Result<AcceptGauge> {
+    cx.find(server)?;
+    let (layer, d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    let socket = l.socket.as_ref().ok_or(KeyError::Closed)?;
+    let duplicate = match l.duplicate.take() {
+        Some(duplicate) => duplicate,
+        None => Arc::new(sys::duplicate(socket)?),
+    };
+    Ok(AcceptGauge::new(l.duplicate.insert(duplicate)))
 }
 
 pub(crate) fn stats(cx: &mut Cx<'_>, server: ServerKey) -> Result<ServerStats, KeyError> {

@@ -15,6 +15,7 @@ use crate::key::{ServerKey, SocketKey};
 use crate::listener::{self, ServerStats};
 use crate::metrics::{self, NetMetrics, ServerMetrics};
 use crate::options::{ConnectOptions, ListenOptions};
+use crate::queues::{AcceptGauge, AcceptQueue};
 use crate::socket_cx::SocketCx;
 use crate::unix::Endpoint;
 
@@ -163,6 +164,32 @@ pub trait Net: AsCx {
     /// What all connections of the loop have counted. Looks at every one that is open.
     fn net_metrics(&mut self) -> NetMetrics {
         metrics::net(&mut self.as_cx())
+    }
+
+    /// How many connections wait in the kernel for a server, and how many may. One system
+    /// call. For a second thread: [`accept_gauge`](Net::accept_gauge).
+    ///
+    /// ```
+    /// use std::net::TcpStream;
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::Net;
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
+    /// let client = TcpStream::connect(lp.local_addr(server)?)?; // its peer is the kernel alone
+    /// if let Some(depth) = lp.accept_queue(server)?.depth {
+    ///     assert_eq!(depth, 1);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn accept_queue(&mut self, server: ServerKey) -> Result<AcceptQueue, KeyError> {
+        listener::accept_queue(&mut self.as_cx(), server)
+    }
+
+    /// [`accept_queue`](Net::accept_queue) for another thread: it may ask while this one is
+    /// inside a callback. An error if the server is closed, or if there is no descriptor left:
+    /// all gauges of a server share one more.
+    fn accept_gauge(&mut self, server: ServerKey) -> io::Result<AcceptGauge> {
+        listener::accept_gauge(&mut self.as_cx(), server)
     }
 }
 

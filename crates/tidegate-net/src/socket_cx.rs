@@ -17,6 +17,7 @@ use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
 use crate::options::KeepAlive;
+use crate::queues::Queues;
 use crate::socket::{Life, Socket};
 use crate::sys;
 use crate::timeout::{self, Timeout, as_nanos};
@@ -426,6 +427,29 @@ impl<'a> SocketCx<'a> {
             s.set_recv_buffer_size(recv)?;
             s.set_send_buffer_size(send)
         })
+    }
+
+    /// Where the bytes of this connection are: in our queue, in the kernel's two, and what
+    /// TCP knows of the way. At most four system calls.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// let there = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let mut lp = Loop::new()?;
+    /// let key = lp.connect(there.local_addr()?, On::new());
+    /// let _ = lp.socket(key).write(b"high water"); // it waits with us until `on_connect`
+    /// let queues = lp.socket(key).queues()?;
+    /// assert_eq!((queues.ours, queues.send.unwrap_or(0)), (10, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn queues(&mut self) -> Result<Queues, KeyError> {
+        self.state()?;
+        self.look(|s| {
+            let kernel = s.stream.as_ref().map(sys::kernel_queues).unwrap_or_default();
+            Queues { ours: s.duplex.write.len() as u64, ..kernel }
+        })
+        .ok_or(KeyError::Closed)
     }
 
     /// Bytes that wait in our queue; 0 if the connection is over.

@@ -3,7 +3,8 @@
 //! - `SEND_FLAGS`: flags that keep a write to a dead peer from raising a signal;
 //! - `reuse_port`: `SO_REUSEPORT`, or an error where there is none;
 //! - `accept_failure`: what a failed accept says about;
-//! - `code_name`: the system's name of an error number.
+//! - `code_name`: the system's name of an error number;
+//! - `kernel_queues`, `accept_queue`: what waits in the kernel, as far as it says.
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -12,6 +13,14 @@ mod imp;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code)]
 mod linux;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[allow(unsafe_code)]
+#[path = "linux_queues.rs"]
+mod queues;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "no_queues.rs"]
+mod queues;
 
 #[cfg(unix)]
 mod listen_socket;
@@ -30,6 +39,8 @@ use std::io;
 pub(crate) use imp::defer_accept;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::defer_accept;
+
+pub(crate) use queues::{Duplicate, accept_queue, duplicate, kernel_queues};
 
 pub(crate) use imp::{
     ACCEPTED_INHERIT, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting,
