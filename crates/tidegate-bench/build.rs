@@ -4,7 +4,8 @@ use std::path::Path;
 
 fn main() {
     println!("cargo:rustc-check-cfg=cfg(libuv)");
-    println!("cargo:rerun-if-changed=src/sys/libuv.c");
+    println!("cargo:rerun-if-changed=src/sys/libuv_loop.c");
+    println!("cargo:rerun-if-changed=src/sys/libuv_server.c");
     println!("cargo:rerun-if-changed=/usr/include/uv.h");
     println!("cargo:rerun-if-env-changed=LIBUV_PREFIX");
     let prefix = std::env::var("LIBUV_PREFIX").ok();
@@ -16,7 +17,8 @@ fn main() {
         return;
     }
     let built = cc::Build::new()
-        .file("src/sys/libuv.c")
+        .file("src/sys/libuv_loop.c")
+        .file("src/sys/libuv_server.c")
         .include(&include)
         .opt_level(2)
         .define("NDEBUG", None)
@@ -25,8 +27,12 @@ fn main() {
         Ok(()) => {
             if let Some(prefix) = prefix {
                 println!("cargo:rustc-link-search=native={prefix}/lib");
+                // Without this a shared one would have to be found again when it runs.
+                let archive = Path::new(&prefix).join("lib/libuv.a").exists();
+                println!("cargo:rustc-link-lib={}uv", if archive { "static=" } else { "" });
+            } else {
+                println!("cargo:rustc-link-lib=uv");
             }
-            println!("cargo:rustc-link-lib=uv");
             println!("cargo:rustc-cfg=libuv");
         }
         Err(e) => println!("cargo:warning=libuv is left out: {e}"),

@@ -1,0 +1,3 @@
+#![doc = "The report."]
+#![forbid(unsafe_code)]
+fn main() {}
