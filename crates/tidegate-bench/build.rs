@@ -3,6 +3,11 @@
 use std::path::Path;
 
 fn main() {
+    // The report names the compiler.
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    let said = std::process::Command::new(rustc).arg("-V").output();
+    let version = said.map_or(String::new(), |o| String::from_utf8_lossy(&o.stdout).into_owned());
+    println!("cargo:rustc-env=TIDEGATE_BENCH_RUSTC={}", version.trim());
     println!("cargo:rustc-check-cfg=cfg(libuv)");
     println!("cargo:rerun-if-changed=src/sys/libuv_loop.c");
     println!("cargo:rerun-if-changed=src/sys/libuv_server.c");

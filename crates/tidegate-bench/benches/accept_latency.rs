@@ -8,15 +8,13 @@
 
 mod drive;
 
-use tidegate_bench::suite;
+use std::time::Duration;
+
+use tidegate_bench::suite::{self, BUDGETS, Positions};
 
 fn main() {
-    drive::main(|s| {
-        let busy = std::time::Duration::from_millis(1);
-        let idle = std::time::Duration::ZERO;
-        [suite::queued_budgets(s, idle), suite::queued_budgets(s, busy)]
-            .into_iter()
-            .flatten()
-            .collect()
+    drive::main(|scale| {
+        let by = |work| suite::queued_budgets(scale, work, &BUDGETS, &Positions::default());
+        [by(Duration::ZERO), by(Duration::from_millis(1))].into_iter().flatten().collect()
     });
 }

@@ -1,10 +1,13 @@
 //! Every contest, by what it is about: the benches hold some of them, the report all.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::contest::{Contender, Contest, Unit};
-use crate::load::{self, PingPong, Slice, Talk};
+use crate::load::{self, PingPong, Talk};
 use crate::micro::{Sides, lookup, post, timers, turns, work};
 use crate::server::{Mode, Options, Peer, Server, Stamps};
 use crate::stats::quantile;
@@ -82,8 +85,9 @@ pub fn budget_name(budget: u32) -> String {
     }
 }
 
-fn budgets() -> impl Iterator<Item = (String, Peer)> {
-    BUDGETS.into_iter().map(|n| (format!("tidegate {}", budget_name(n)), Peer::tidegate(Some(n))))
+fn by_budget(budgets: &[u32]) -> Vec<(String, Peer)> {
+    let one = |n: &u32| (format!("tidegate {}", budget_name(*n)), Peer::tidegate(Some(*n)));
+    budgets.iter().map(one).collect()
 }
 
 fn named(peers: Vec<(&str, Peer)>) -> impl Iterator<Item = (String, Peer)> {
@@ -144,7 +148,9 @@ pub fn accept_budgets(scale: Scale) -> Vec<Contest> {
             let name = format!("{what}, {}", at_once(n));
             let measures = [("", Unit::Cpu), ("rate", Unit::PerSecond)];
             all.push(Contest::new(name, &measures, scale.cycles.min(11), move || {
-                let peers = budgets().chain(named(vec![("floor", Peer::Floor(None))]));
+                let peers = by_budget(&BUDGETS)
+                    .into_iter()
+                    .chain(named(vec![("floor", Peer::Floor(None))]));
                 serving(peers, mode, move |s| {
                     let slice = load::connections(s, n, talk, scale.slice);
                     vec![slice.cpu_each(), slice.wall_each()]
@@ -158,21 +164,31 @@ pub fn accept_budgets(scale: Scale) -> Vec<Contest> {
 const QUEUED: &[(&str, Unit)] =
     &[("drained", Unit::PerSecond), ("p50", Unit::Time), ("p99", Unit::Time)];
 
-/// Connections that queued while the server was held up.
-fn queue_slice(server: &Server, n: usize, stamps: &Stamps) -> Vec<f64> {
-    let slice: Slice = load::queued(server, n, Some(stamps));
-    assert_eq!(slice.latencies.len(), n, "a callback for each");
-    vec![slice.wall_each(), quantile(&slice.latencies, 0.5), quantile(&slice.latencies, 0.99)]
-}
+/// By contender: the last waiting times, in ns, by place in the queue.
+pub type Positions = Rc<RefCell<BTreeMap<String, Vec<f64>>>>;
 
-fn queue(peers: Vec<(String, Peer)>, n: usize, work: Duration) -> Vec<Contender> {
+/// Connections that queued while the server was held up, answered by a close.
+fn queue(
+    peers: impl IntoIterator<Item = (String, Peer)>,
+    n: usize,
+    work: Duration,
+    positions: &Positions,
+) -> Vec<Contender> {
     peers
         .into_iter()
         .map(|(name, peer)| {
             let stamps = Stamps::new(n);
             let options = Options { work, stamps: Some(stamps.clone()), ..Mode::Accept.into() };
             let server = Server::start(peer, options);
-            Contender::new(name, move || queue_slice(&server, n, &stamps))
+            let (positions, key) = (positions.clone(), name.clone());
+            Contender::new(name, move || {
+                let slice = load::queued(&server, n, Some(&stamps));
+                let waited = slice.latencies.as_slice();
+                assert_eq!(waited.len(), n, "a callback for each");
+                let costs = vec![slice.wall_each(), quantile(waited, 0.5), quantile(waited, 0.99)];
+                positions.borrow_mut().insert(key.clone(), slice.latencies);
+                costs
+            })
         })
         .collect()
 }
@@ -189,24 +205,32 @@ pub fn queued(scale: Scale) -> Vec<Contest> {
     let n = room(scale.queued);
     let name = format!("{n} queued connections");
     vec![Contest::new(name, QUEUED, scale.cycles, move || {
-        queue(named(Peer::all()).collect(), n, Duration::ZERO)
+        queue(named(Peer::all()), n, Duration::ZERO, &Positions::default())
     })]
 }
 
-/// One contender with a budget for each, and who accepts one in a turn beside the floor.
-pub fn queued_budgets(scale: Scale, work: Duration) -> Vec<Contest> {
+/// The same by accept budget, beside the floor, libuv, and an epoll loop that accepts one
+/// in each turn, as libuv does since 1.45. With `work` in every turn tokio cannot take
+/// part: it has none.
+pub fn queued_budgets(
+    scale: Scale,
+    work: Duration,
+    budgets: &[u32],
+    positions: &Positions,
+) -> Vec<Contest> {
     let n = room(scale.queued);
     let busy = !work.is_zero();
     let doing = if busy { ", 1 ms of work in each turn" } else { "" };
     let cycles = if busy { scale.long_cycles } else { scale.some_cycles() };
+    let (positions, budgets) = (positions.clone(), budgets.to_vec());
     vec![Contest::new(format!("{n} queued connections{doing}"), QUEUED, cycles, move || {
-        let mut peers: Vec<(String, Peer)> = budgets().collect();
+        let mut peers: Vec<(String, Peer)> = by_budget(&budgets);
         peers.push(("floor".into(), Peer::Floor(None)));
         if cfg!(libuv) {
             peers.push(("libuv".into(), Peer::Libuv));
         }
         peers.push(("one a turn".into(), Peer::Floor(Some(1))));
-        queue(peers, n, work)
+        queue(peers, n, work, &positions)
     })]
 }
 
@@ -216,7 +240,9 @@ pub fn fairness(scale: Scale) -> Vec<Contest> {
     let measures = [("p50", Unit::Time), ("p99", Unit::Time)];
     let name = format!("echo behind {n} new connections");
     vec![Contest::new(name, &measures, scale.some_cycles(), move || {
-        let peers = budgets().chain(named(Peer::all()).filter(|(name, _)| name != "tidegate"));
+        let peers = by_budget(&BUDGETS)
+            .into_iter()
+            .chain(named(Peer::all()).filter(|(name, _)| name != "tidegate"));
         serving(peers, Mode::Echo, move |s| {
             let slice = load::echo_behind(s, n, scale.rounds.div_ceil(4));
             vec![quantile(&slice.latencies, 0.5), quantile(&slice.latencies, 0.99)]
@@ -228,7 +254,7 @@ pub fn fairness(scale: Scale) -> Vec<Contest> {
 pub fn ping_pong(scale: Scale) -> Vec<Contest> {
     let contest = move |n: usize| {
         let name = format!("ping-pong on {n} connection{}", if n == 1 { "" } else { "s" });
-        let measures = [("", Unit::PerSecond), ("", Unit::Cpu)];
+        let measures = [("", Unit::PerSecond), ("by CPU", Unit::Cpu)];
         Contest::new(name, &measures, scale.cycles, move || {
             let open = |(name, peer): (&str, Peer)| {
                 let server = Server::start(peer, Mode::Echo);
@@ -261,8 +287,8 @@ pub fn pump(scale: Scale) -> Vec<Contest> {
 /// Many small writes without a pause.
 pub fn write_batch(scale: Scale) -> Vec<Contest> {
     let name = format!("each of {} small writes", crate::contest::thousands(scale.many.into()));
-    let measures = [("", Unit::Time), ("", Unit::Cpu)];
-    vec![Contest::new(name, &measures, scale.some_cycles(), move || {
+    let measures = [("", Unit::Time), ("by CPU", Unit::Cpu)];
+    vec![Contest::new(name, &measures, scale.long_cycles.max(scale.cycles / 4), move || {
         serving(named(Peer::all()), Mode::Batch(scale.many), move |s| {
             let slice = load::receive(s, scale.many, 13);
             vec![slice.wall_each(), slice.cpu_each()]
@@ -337,7 +363,7 @@ pub fn lookups(scale: Scale) -> Vec<Contest> {
         &[("", Unit::Time)],
         scale.some_cycles(),
         move || {
-            let server = std::rc::Rc::new(Server::start(Peer::Floor(None), Mode::Discard));
+            let server = Rc::new(Server::start(Peer::Floor(None), Mode::Discard));
             let one = |(name, f): &(&'static str, lookup::Side)| {
                 let f = *f;
                 let server = server.clone();
