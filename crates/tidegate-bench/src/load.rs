@@ -204,23 +204,31 @@ pub fn pump(server: &Server, connections: usize, bytes: usize) -> Slice {
     }
 }
 
-/// Connects so many while the server is held up, lets it go on, and waits until each is
-/// answered or closed. `wall` begins when it goes on. Latencies, if the server stamps its
-/// callbacks: from then to the callback, by place in the queue.
-pub fn queued(server: &Server, connections: usize, stamps: Option<&Stamps>) -> Slice {
-    let epoll = Epoll::new().expect("an epoll instance");
-    let mut events = Events::with_capacity(1024);
+/// Connects so many, while the server is held up.
+fn queue(server: &Server, connections: usize) -> Vec<OwnedFd> {
     server.hold();
-    let open: Vec<OwnedFd> = (0..connections)
-        .map(|n| {
-            let fd = epoll::connect(server.at()).expect("a connection");
-            let interest = epoll::IN | epoll::END | epoll::EDGE;
-            epoll.add(&fd, interest, n as u64).expect("it can be watched");
-            fd
-        })
-        .collect();
+    let connect = |_| epoll::connect(server.at()).expect("a connection");
+    let open = (0..connections).map(connect).collect();
     // What the kernel still does for the handshakes is not the server's.
     std::thread::sleep(Duration::from_millis(2));
+    open
+}
+
+/// How long it waited, by its place in the queue, from when the server went on.
+fn waited(stamps: &Stamps, began: u64) -> Vec<f64> {
+    stamps.take().iter().map(|t| t.saturating_sub(began) as f64).collect()
+}
+
+/// Connects so many while the server is held up, lets it go on, and waits until each is
+/// answered or closed; that is what `wall` tells.
+pub fn drained(server: &Server, connections: usize, stamps: &Stamps) -> Slice {
+    let epoll = Epoll::new().expect("an epoll instance");
+    let mut events = Events::with_capacity(1024);
+    let open = queue(server, connections);
+    for (n, fd) in open.iter().enumerate() {
+        let interest = epoll::IN | epoll::END | epoll::EDGE;
+        epoll.add(fd, interest, n as u64).expect("it can be watched");
+    }
     let (begin, began, cpu) = (Instant::now(), cores::now(), server.cpu());
     server.go_on();
     let mut answered = vec![false; connections];
@@ -237,15 +245,26 @@ pub fn queued(server: &Server, connections: usize, stamps: Option<&Stamps>) -> S
     let wall = begin.elapsed();
     server.settle();
     let cpu = server.cpu() - cpu;
-    let times = stamps.map(Stamps::take).unwrap_or_default();
     drop(open);
     server.settle();
-    Slice {
-        ops: connections as u64,
-        wall,
-        cpu,
-        latencies: times.iter().map(|t| t.saturating_sub(began) as f64).collect(),
+    Slice { ops: connections as u64, wall, cpu, latencies: waited(stamps, began) }
+}
+
+/// The same with a server that keeps its connections: `wall` ends with the last callback.
+pub fn called(server: &Server, connections: usize, stamps: &Stamps) -> Slice {
+    let open = queue(server, connections);
+    let (begin, began, cpu) = (Instant::now(), cores::now(), server.cpu());
+    server.go_on();
+    while stamps.used() < connections {
+        std::thread::sleep(Duration::from_micros(500));
+        assert!(begin.elapsed() < Duration::from_secs(60), "the server is stuck");
     }
+    let cpu = server.cpu() - cpu;
+    let latencies = waited(stamps, began);
+    drop(open);
+    server.settle();
+    let wall = Duration::from_nanos(latencies.last().copied().unwrap_or(0.0) as u64);
+    Slice { ops: connections as u64, wall, cpu, latencies }
 }
 
 /// So many connections queue while the server is held up, then a message comes on one that

@@ -116,6 +116,11 @@ impl Stamps {
         }
     }
 
+    /// How many were noted.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Acquire) as usize
+    }
+
     /// What was noted; then there is room again. The server must be quiet.
     pub fn take(&self) -> Vec<u64> {
         let n = self.used.swap(0, Ordering::AcqRel) as usize;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::contest::{Contender, Contest, Unit};
-use crate::load::{self, PingPong, Talk};
+use crate::load::{self, PingPong, Slice, Talk};
 use crate::micro::{Sides, lookup, post, timers, turns, work};
 use crate::server::{Mode, Options, Peer, Server, Stamps};
 use crate::stats::quantile;
@@ -167,22 +167,28 @@ const QUEUED: &[(&str, Unit)] =
 /// By contender: the last waiting times, in ns, by place in the queue.
 pub type Positions = Rc<RefCell<BTreeMap<String, Vec<f64>>>>;
 
-/// Connections that queued while the server was held up, answered by a close.
+/// Connections that queued while the server was held up. They are answered by a close; with
+/// work in each turn they are kept, and the callback is what counts.
 fn queue(
     peers: impl IntoIterator<Item = (String, Peer)>,
     n: usize,
     work: Duration,
     positions: &Positions,
 ) -> Vec<Contender> {
+    type Load = fn(&Server, usize, &Stamps) -> Slice;
+    let (mode, load): (Mode, Load) = match work.is_zero() {
+        true => (Mode::Accept, load::drained),
+        false => (Mode::Discard, load::called),
+    };
     peers
         .into_iter()
         .map(|(name, peer)| {
             let stamps = Stamps::new(n);
-            let options = Options { work, stamps: Some(stamps.clone()), ..Mode::Accept.into() };
+            let options = Options { work, stamps: Some(stamps.clone()), ..mode.into() };
             let server = Server::start(peer, options);
             let (positions, key) = (positions.clone(), name.clone());
             Contender::new(name, move || {
-                let slice = load::queued(&server, n, Some(&stamps));
+                let slice = load(&server, n, &stamps);
                 let waited = slice.latencies.as_slice();
                 assert_eq!(waited.len(), n, "a callback for each");
                 let costs = vec![slice.wall_each(), quantile(waited, 0.5), quantile(waited, 0.99)];

@@ -166,7 +166,20 @@ fn own_wakes(n: u64) -> u64 {
 
 // The floor: a queue under a mutex, and an eventfd that is written when it was empty.
 
-type Posted = Box<dyn FnOnce(&mut u64) + Send>;
+type Posted = Box<dyn FnOnce(&mut Run) + Send>;
+
+#[derive(Default)]
+struct Run {
+    seen: u64,
+    over: bool,
+}
+
+impl Run {
+    fn saw_one_of(&mut self, all: u64) {
+        self.seen += 1;
+        self.over = self.seen == all;
+    }
+}
 
 struct Inbox {
     queue: Mutex<Vec<Posted>>,
@@ -174,7 +187,7 @@ struct Inbox {
 }
 
 impl Inbox {
-    fn post(&self, f: impl FnOnce(&mut u64) + Send + 'static) {
+    fn post(&self, f: impl FnOnce(&mut Run) + Send + 'static) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.push(Box::new(f));
         let first = queue.len() == 1;
@@ -185,7 +198,7 @@ impl Inbox {
     }
 }
 
-fn floor(n: u64, threads: u32, each: impl Fn(&Inbox) + Clone + Send + Sync + 'static) -> u64 {
+fn floor(threads: u32, each: impl Fn(&Inbox) + Clone + Send + Sync + 'static) -> u64 {
     on(Core::Any, || {
         let wake = EventFd::new().expect("an eventfd");
         let epoll = Epoll::new().expect("an epoll instance");
@@ -199,14 +212,14 @@ fn floor(n: u64, threads: u32, each: impl Fn(&Inbox) + Clone + Send + Sync + 'st
                 std::thread::spawn(move || each(&inbox))
             })
             .collect();
-        let (mut seen, mut batch) = (0, Vec::new());
-        while seen < n {
+        let (mut run, mut batch) = (Run::default(), Vec::new());
+        while !run.over {
             epoll.wait(&mut events, -1);
             inbox.wake.clear();
             let mut queue = inbox.queue.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut *queue, &mut batch);
             drop(queue);
-            batch.drain(..).for_each(|f| f(&mut seen));
+            batch.drain(..).for_each(|f| f(&mut run));
         }
         let took = nanos(start);
         threads.into_iter().for_each(|t| t.join().expect("it does not panic"));
@@ -216,20 +229,21 @@ fn floor(n: u64, threads: u32, each: impl Fn(&Inbox) + Clone + Send + Sync + 'st
 
 fn floor_posts(n: u64, threads: u32) -> u64 {
     let each = n / u64::from(threads);
-    floor(each * u64::from(threads), threads, move |inbox| {
+    let all = each * u64::from(threads);
+    floor(threads, move |inbox| {
         for _ in 0..each {
-            inbox.post(|seen| *seen += 1);
+            inbox.post(move |run| run.saw_one_of(all));
         }
     })
 }
 
 fn floor_round_trips(n: u64) -> u64 {
     let answer = Arc::new(Semaphore::default());
-    floor(n, 1, move |inbox| {
+    floor(1, move |inbox| {
         for _ in 0..n {
             let answered = answer.clone();
-            inbox.post(move |seen| {
-                *seen += 1;
+            inbox.post(move |run| {
+                run.saw_one_of(n);
                 answered.post();
             });
             answer.wait();
@@ -248,10 +262,9 @@ fn floor_wakes(n: u64) -> u64 {
         time_wakes(
             n,
             move || {
-                let (wake, pending) = &*shared;
-                let asleep = !pending.load(Ordering::Relaxed);
-                if asleep && !pending.swap(true, Ordering::SeqCst) {
-                    wake.wake();
+                // A look before the exchange would be cheaper, and could lose a wake-up.
+                if !shared.1.swap(true, Ordering::SeqCst) {
+                    shared.0.wake();
                 }
             },
             |done| {

@@ -86,12 +86,12 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     let idle = Positions::default();
     let by_budget =
         progress.hold(&suite::queued_budgets(scale, Duration::ZERO, &PLOT_BUDGETS, &idle));
-    let _ = writeln!(page, "![throughput by accept budget](docs/plots/throughput.svg)\n");
-    plots::throughput(&plots.join("throughput.svg"), &PLOT_BUDGETS, &by_budget)?;
     let positions = Positions::default();
     let millisecond = Duration::from_millis(1);
     let busy = progress.hold(&suite::queued_budgets(scale, millisecond, &BUDGETS, &positions));
     section(&mut page, "A queue, and a loop that is busy", &busy);
+    let _ = writeln!(page, "![throughput by accept budget](docs/plots/throughput.svg)\n");
+    plots::throughput(&plots.join("throughput.svg"), &PLOT_BUDGETS, &by_budget, &busy)?;
     let _ = writeln!(page, "![waiting time by place in the queue](docs/plots/latency.svg)\n");
     plots::latency(&plots.join("latency.svg"), &positions.borrow())?;
 

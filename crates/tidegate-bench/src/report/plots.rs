@@ -87,18 +87,32 @@ where
     area.present().map_err(|e| failed(&e))
 }
 
-/// Connections a second out of a queue, by accept budget; those without one as lines.
-pub(super) fn throughput(path: &Path, budgets: &[u32], by: &[Outcome]) -> io::Result<()> {
-    let Some(outcome) = by.first() else { return Ok(()) };
-    let rate = |n: usize| 1e9 / outcome.cost(n, 0);
-    let own = budgets.iter().enumerate().filter_map(|(x, budget)| {
-        let n = outcome.place(&format!("tidegate {}", budget_name(*budget)))?;
-        Some((x as f64, rate(n)))
-    });
-    let mut series = vec![Series { name: "tidegate".into(), points: own.collect(), marked: true }];
+/// Connections a second out of a queue, by accept budget, in a loop that is idle and in one
+/// that is busy; those without a budget as lines.
+pub(super) fn throughput(
+    path: &Path,
+    budgets: &[u32],
+    idle: &[Outcome],
+    busy: &[Outcome],
+) -> io::Result<()> {
+    let ([idle], [busy]) = (idle, busy) else { return Ok(()) };
+    let by_budget = |outcome: &Outcome| {
+        let at = |(x, budget): (usize, &u32)| {
+            let n = outcome.place(&format!("tidegate {}", budget_name(*budget)))?;
+            Some((x as f64, 1e9 / outcome.cost(n, 0)))
+        };
+        budgets.iter().enumerate().filter_map(at).collect()
+    };
+    let own = |name: &str, outcome| Series {
+        name: name.to_owned(),
+        points: by_budget(outcome),
+        marked: true,
+    };
+    let mut series = vec![own("tidegate", idle), own("tidegate, 1 ms a turn", busy)];
     let last = budgets.len() as f64 - 1.0;
-    for (n, name) in outcome.names.iter().enumerate().filter(|(_, n)| !n.starts_with("tidegate")) {
-        let points = vec![(0.0, rate(n)), (last, rate(n))];
+    for (n, name) in idle.names.iter().enumerate().filter(|(_, n)| !n.starts_with("tidegate")) {
+        let rate = 1e9 / idle.cost(n, 0);
+        let points = vec![(0.0, rate), (last, rate)];
         series.push(Series { name: name.clone(), points, marked: false });
     }
     let most = series.iter().flat_map(|s| &s.points).fold(0.0, |m: f64, p| m.max(p.1));
@@ -143,7 +157,7 @@ pub(super) fn latency(path: &Path, by: &BTreeMap<String, Vec<f64>>) -> io::Resul
         tell_y: &|y| if *y < 1.0 { format!("{y}") } else { thousands(*y) },
         ticks: 9,
     };
-    draw(path, &axes, 0.0..last, (0.1..most * 1.5).log_scale(), &series)
+    draw(path, &axes, 0.0..last, (0.5..most * 1.5).log_scale(), &series)
 }
 
 /// Bytes for each connection.
@@ -164,5 +178,5 @@ pub(super) fn memory(path: &Path, memory: &Memory) -> io::Result<()> {
         tell_y: &|y| thousands(*y),
         ticks: 9,
     };
-    draw(path, &axes, 0.0..last * 1.03, (10.0..most * 2.0).log_scale(), &series)
+    draw(path, &axes, 0.0..last * 1.03, (10.0..most * 3.0).log_scale(), &series)
 }
