@@ -1,4 +1,5 @@
-//! Builds the libuv side of the benches, if its headers and library are there.
+//! Says whether there is an epoll, and builds the libuv side of the benches if its headers
+//! and library are there.
 
 use std::path::Path;
 
@@ -8,7 +9,11 @@ fn main() {
     let said = std::process::Command::new(rustc).arg("-V").output();
     let version = said.map_or(String::new(), |o| String::from_utf8_lossy(&o.stdout).into_owned());
     println!("cargo:rustc-env=TIDEGATE_BENCH_RUSTC={}", version.trim());
-    println!("cargo:rustc-check-cfg=cfg(libuv)");
+    println!("cargo:rustc-check-cfg=cfg(epoll, libuv)");
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        return;
+    }
+    println!("cargo:rustc-cfg=epoll");
     println!("cargo:rerun-if-changed=src/sys/libuv_loop.c");
     println!("cargo:rerun-if-changed=src/sys/libuv_server.c");
     println!("cargo:rerun-if-changed=/usr/include/uv.h");

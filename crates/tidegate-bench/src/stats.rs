@@ -83,8 +83,12 @@ impl Estimate {
 
 impl std::fmt::Display for Estimate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Large ratios need no hundredths.
-        let digits = if self.value >= 9.95 { 1 } else { 2 };
+        // Two or three digits that say something.
+        let digits = match self.value {
+            v if v >= 9.95 => 1,
+            v if v >= 0.095 => 2,
+            _ => 4,
+        };
         write!(f, "{:.digits$} ±{:.digits$}", self.value, self.spread)
     }
 }

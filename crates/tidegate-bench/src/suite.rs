@@ -54,18 +54,18 @@ impl Scale {
         pumped: 64 << 20,
         many: 100_000,
         some: 2_000,
-        rounds: 10,
+        rounds: 20,
     };
     /// To be quoted.
     pub const FULL: Scale = Scale {
         cycles: 21,
-        long_cycles: 3,
+        long_cycles: 4,
         slice: Duration::from_millis(50),
         queued: 4000,
         pumped: 256 << 20,
         many: 1_000_000,
         some: 20_000,
-        rounds: 40,
+        rounds: 100,
     };
 
     /// Between the two counts, for slices that are neither short nor long.
@@ -242,15 +242,15 @@ pub fn queued_budgets(
 
 /// An established connection while others queue.
 pub fn fairness(scale: Scale) -> Vec<Contest> {
-    let n = room(scale.queued / 4);
+    let n = room(scale.queued / 16);
     let measures = [("p50", Unit::Time), ("p99", Unit::Time)];
     let name = format!("echo behind {n} new connections");
-    vec![Contest::new(name, &measures, scale.some_cycles(), move || {
+    vec![Contest::new(name, &measures, scale.long_cycles, move || {
         let peers = by_budget(&BUDGETS)
             .into_iter()
             .chain(named(Peer::all()).filter(|(name, _)| name != "tidegate"));
         serving(peers, Mode::Echo, move |s| {
-            let slice = load::echo_behind(s, n, scale.rounds.div_ceil(4));
+            let slice = load::echo_behind(s, n, scale.rounds);
             vec![quantile(&slice.latencies, 0.5), quantile(&slice.latencies, 0.99)]
         })
     })]
@@ -281,7 +281,8 @@ pub fn pump(scale: Scale) -> Vec<Contest> {
     let contest = move |n: usize| {
         let name = format!("pump over {n} connection{}", if n == 1 { "" } else { "s" });
         let measures = [("", Unit::GibPerSecond)];
-        Contest::new(name, &measures, scale.cycles, move || {
+        // Windows grow differently from connection to connection.
+        Contest::new(name, &measures, scale.cycles * 2 - 1, move || {
             serving(named(Peer::all()), Mode::Discard, move |s| {
                 vec![load::pump(s, n, scale.pumped).wall_each() * (1 << 30) as f64]
             })
@@ -312,7 +313,7 @@ fn counting(n: u64, who: Sides) -> Vec<Contender> {
 }
 
 fn small(name: &str, n: u64, scale: Scale, who: fn() -> Sides) -> Contest {
-    Contest::new(name, &[("", Unit::Time)], scale.some_cycles(), move || counting(n, who()))
+    Contest::new(name, &[("", Unit::Time)], scale.cycles, move || counting(n, who()))
 }
 
 /// Timers: start, fire, stop.
@@ -342,7 +343,7 @@ pub fn posts(scale: Scale) -> Vec<Contest> {
         small("post from 1 thread", n * 10, scale, post::from_one),
         small("post from 2 threads", n * 10, scale, post::from_two),
         small("post from 4 threads", n * 10, scale, post::from_four),
-        small("post and answer", n / 2, scale, post::round_trips),
+        small("post and answer", n / 10, scale, post::round_trips),
     ]
 }
 
@@ -358,7 +359,7 @@ pub fn turns(scale: Scale) -> Vec<Contest> {
 
 /// Jobs for other threads, one after another.
 pub fn works(scale: Scale) -> Vec<Contest> {
-    vec![small("work round trip", scale.some / 2, scale, work::sides)]
+    vec![small("work round trip", scale.some / 5, scale, work::sides)]
 }
 
 /// Connections by name, one after another.
@@ -367,7 +368,7 @@ pub fn lookups(scale: Scale) -> Vec<Contest> {
     vec![Contest::new(
         "connect to localhost by name",
         &[("", Unit::Time)],
-        scale.some_cycles(),
+        scale.cycles,
         move || {
             let server = Rc::new(Server::start(Peer::Floor(None), Mode::Discard));
             let one = |(name, f): &(&'static str, lookup::Side)| {

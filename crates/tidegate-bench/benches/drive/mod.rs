@@ -1,6 +1,9 @@
 //! How each bench runs its contests: by criterion, contender by contender, and then in
 //! turns for the ratios. `--test` does each thing once, and small.
 
+#[cfg(not(epoll))]
+compile_error!("the floor beside which the benches measure is epoll, on Linux");
+
 use std::time::Duration;
 
 use criterion::Criterion;

@@ -95,10 +95,11 @@ extern "C" fn tb_count(bytes: i64) {
     super::allocator::add(bytes);
 }
 
-/// Lets libuv's allocations be counted. Before any other call.
+/// Lets libuv's allocations be counted. What came before is not.
 pub fn count_allocations() {
     static ONCE: Once = Once::new();
-    // SAFETY: no pointers; libuv was not used yet, as the caller promises.
+    // SAFETY: no pointers; the functions are those of the C library beside a count, so that
+    // memory from before can be given to them.
     ONCE.call_once(|| unsafe { tb_count_allocations() });
 }
 

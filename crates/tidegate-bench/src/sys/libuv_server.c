@@ -43,7 +43,6 @@ static void *counted_calloc(size_t n, size_t size) {
   return p;
 }
 
-/* Must come before libuv is used in any other way. */
 void tb_count_allocations(void) {
   uv_replace_allocator(counted_malloc, counted_realloc, counted_calloc, counted_free);
 }
