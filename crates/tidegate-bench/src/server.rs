@@ -1,5 +1,5 @@
 //! Servers under measurement: each a thread of this process on the servers' core, all with
-//! one face. What they are made of is in [`peer`](crate::peer).
+//! one face. What they are made of is in [`peer`].
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};

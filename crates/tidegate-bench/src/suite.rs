@@ -162,24 +162,21 @@ pub fn accept_budgets(scale: Scale) -> Vec<Contest> {
 }
 
 const QUEUED: &[(&str, Unit)] =
-    &[("drained", Unit::PerSecond), ("p50", Unit::Time), ("p99", Unit::Time)];
+    &[("rate", Unit::PerSecond), ("p50", Unit::Time), ("p99", Unit::Time)];
 
 /// By contender: the last waiting times, in ns, by place in the queue.
 pub type Positions = Rc<RefCell<BTreeMap<String, Vec<f64>>>>;
 
-/// Connections that queued while the server was held up. They are answered by a close; with
-/// work in each turn they are kept, and the callback is what counts.
+type QueueLoad = fn(&Server, usize, &Stamps) -> Slice;
+
+/// Connections that queued while the server was held up.
 fn queue(
     peers: impl IntoIterator<Item = (String, Peer)>,
     n: usize,
     work: Duration,
+    (mode, load): (Mode, QueueLoad),
     positions: &Positions,
 ) -> Vec<Contender> {
-    type Load = fn(&Server, usize, &Stamps) -> Slice;
-    let (mode, load): (Mode, Load) = match work.is_zero() {
-        true => (Mode::Accept, load::drained),
-        false => (Mode::Discard, load::called),
-    };
     peers
         .into_iter()
         .map(|(name, peer)| {
@@ -206,16 +203,17 @@ fn room(wanted: usize) -> usize {
     wanted.min(most.unwrap_or(wanted))
 }
 
-/// A queue that is drained, with nothing else to do.
+/// A queue that is drained, each connection answered by a close.
 pub fn queued(scale: Scale) -> Vec<Contest> {
     let n = room(scale.queued);
-    let name = format!("{n} queued connections");
+    let name = format!("{n} queued connections, accept and close");
     vec![Contest::new(name, QUEUED, scale.cycles, move || {
-        queue(named(Peer::all()), n, Duration::ZERO, &Positions::default())
+        let load: (Mode, QueueLoad) = (Mode::Accept, load::drained);
+        queue(named(Peer::all()), n, Duration::ZERO, load, &Positions::default())
     })]
 }
 
-/// The same by accept budget, beside the floor, libuv, and an epoll loop that accepts one
+/// A queue of connections that are kept, by accept budget, beside the floor, libuv, and an epoll loop that accepts one
 /// in each turn, as libuv does since 1.45. With `work` in every turn tokio cannot take
 /// part: it has none.
 pub fn queued_budgets(
@@ -236,7 +234,7 @@ pub fn queued_budgets(
             peers.push(("libuv".into(), Peer::Libuv));
         }
         peers.push(("one a turn".into(), Peer::Floor(Some(1))));
-        queue(peers, n, work, &positions)
+        queue(peers, n, work, (Mode::Discard, load::called), &positions)
     })]
 }
 

@@ -68,8 +68,9 @@ pub(crate) fn measure(quick: bool, descriptors: u64) -> Memory {
 pub(crate) fn page(memory: &Memory) -> String {
     let mut out = format!(
         "Bytes of user memory for each connection that has echoed one message and is idle, the \
-         handler included. tidegate, the floor and libuv read into one buffer for all; tokio's \
-         task has one of {} bytes.\n\n| connections |",
+         handler included; tables double as they grow, so some counts leave more of them unused \
+         than others. tidegate, the floor and libuv read into one buffer for all; tokio's task \
+         has one of {} bytes.\n\n| connections |",
         thousands(BUFFER as f64)
     );
     for (name, _) in memory {

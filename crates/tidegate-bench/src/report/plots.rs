@@ -14,7 +14,7 @@ use tidegate_bench::suite::budget_name;
 use super::memory::Memory;
 
 /// Told apart by who cannot see red or green, too.
-const COLOURS: [RGBColor; 7] = [
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -22,6 +22,7 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(90, 90, 90),
+    RGBColor(160, 140, 90),
 ];
 
 struct Series {
@@ -108,28 +109,31 @@ pub(super) fn throughput(
         points: by_budget(outcome),
         marked: true,
     };
-    let mut series = vec![own("tidegate", idle), own("tidegate, 1 ms a turn", busy)];
+    let mut series = vec![own("tidegate", idle), own("tidegate, 1 ms of work", busy)];
     let last = budgets.len() as f64 - 1.0;
-    for (n, name) in idle.names.iter().enumerate().filter(|(_, n)| !n.starts_with("tidegate")) {
-        let rate = 1e9 / idle.cost(n, 0);
-        let points = vec![(0.0, rate), (last, rate)];
-        series.push(Series { name: name.clone(), points, marked: false });
+    for (outcome, doing) in [(idle, ""), (busy, ", 1 ms of work")] {
+        let peers = outcome.names.iter().enumerate().filter(|(_, n)| !n.starts_with("tidegate"));
+        for (n, name) in peers {
+            let rate = 1e9 / outcome.cost(n, 0);
+            let (name, points) = (format!("{name}{doing}"), vec![(0.0, rate), (last, rate)]);
+            series.push(Series { name, points, marked: false });
+        }
     }
-    let most = series.iter().flat_map(|s| &s.points).fold(0.0, |m: f64, p| m.max(p.1));
+    let most = series.iter().flat_map(|s| &s.points).fold(1.0, |m: f64, p| m.max(p.1));
     let budget = |x: &f64| match budgets.get(x.round() as usize) {
         Some(&u32::MAX) => "unlimited".to_owned(),
         Some(n) if (x - x.round()).abs() < 0.01 => n.to_string(),
         _ => String::new(),
     };
     let axes = Axes {
-        title: "Draining a queue of connections",
+        title: "Accepting a queue of connections",
         x: "accept budget of a turn",
         y: "connections a second",
         tell_x: &budget,
         tell_y: &|y| thousands(*y),
         ticks: budgets.len(),
     };
-    draw(path, &axes, -0.2..last + 0.2, 0.0..most * 1.1, &series)
+    draw(path, &axes, -0.2..last + 0.2, (500.0..most * 2.0).log_scale(), &series)
 }
 
 /// How long each connection waited, by its place in the queue.
