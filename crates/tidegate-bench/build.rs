@@ -1,10 +1,21 @@
-//! Builds the libuv side of the benches, if its headers and library are there.
+//! Says whether there is an epoll, and builds the libuv side of the benches if its headers
+//! and library are there.
 
 use std::path::Path;
 
 fn main() {
-    println!("cargo:rustc-check-cfg=cfg(libuv)");
-    println!("cargo:rerun-if-changed=src/sys/libuv.c");
+    // The report names the compiler.
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    let said = std::process::Command::new(rustc).arg("-V").output();
+    let version = said.map_or(String::new(), |o| String::from_utf8_lossy(&o.stdout).into_owned());
+    println!("cargo:rustc-env=TIDEGATE_BENCH_RUSTC={}", version.trim());
+    println!("cargo:rustc-check-cfg=cfg(epoll, libuv)");
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        return;
+    }
+    println!("cargo:rustc-cfg=epoll");
+    println!("cargo:rerun-if-changed=src/sys/libuv_loop.c");
+    println!("cargo:rerun-if-changed=src/sys/libuv_server.c");
     println!("cargo:rerun-if-changed=/usr/include/uv.h");
     println!("cargo:rerun-if-env-changed=LIBUV_PREFIX");
     let prefix = std::env::var("LIBUV_PREFIX").ok();
@@ -16,7 +27,8 @@ fn main() {
         return;
     }
     let built = cc::Build::new()
-        .file("src/sys/libuv.c")
+        .file("src/sys/libuv_loop.c")
+        .file("src/sys/libuv_server.c")
         .include(&include)
         .opt_level(2)
         .define("NDEBUG", None)
@@ -25,8 +37,12 @@ fn main() {
         Ok(()) => {
             if let Some(prefix) = prefix {
                 println!("cargo:rustc-link-search=native={prefix}/lib");
+                // Without this a shared one would have to be found again when it runs.
+                let archive = Path::new(&prefix).join("lib/libuv.a").exists();
+                println!("cargo:rustc-link-lib={}uv", if archive { "static=" } else { "" });
+            } else {
+                println!("cargo:rustc-link-lib=uv");
             }
-            println!("cargo:rustc-link-lib=uv");
             println!("cargo:rustc-cfg=libuv");
         }
         Err(e) => println!("cargo:warning=libuv is left out: {e}"),

@@ -1,0 +1,47 @@
+//! The command line.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::report;
+
+const USAGE: &str = "usage: tidegate-bench report [--quick] [--out DIR]
+       tidegate-bench compare OLD NEW    two BENCHMARKS.md; fails if a ratio differs by 10 %";
+
+fn report(args: &[String]) -> Result<ExitCode, String> {
+    let mut quick = false;
+    let mut out = None;
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--quick" => quick = true,
+            "--out" => out = Some(PathBuf::from(args.next().ok_or("--out needs a directory")?)),
+            other => return Err(format!("{other:?} is no option of report")),
+        }
+    }
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let out = out.unwrap_or(if quick { root.join("target/report") } else { root });
+    report::run(quick, &out).map_err(|e| format!("{}: {e}", out.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compare(args: &[String]) -> Result<ExitCode, String> {
+    let [old, new] = args else { return Err("compare needs two files".into()) };
+    let read = |path: &String| std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
+    report::compare::run(&read(old)?, &read(new)?)
+}
+
+/// Does what the command line says.
+pub(crate) fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.first().map(String::as_str) {
+        Some("report") => report(&args[1..]),
+        Some("compare") => compare(&args[1..]),
+        _ => Err("which one?".into()),
+    };
+    done.unwrap_or_else(|e| {
+        eprintln!("{e}\n{USAGE}");
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,30 @@
+//! The report: everything that is measured, in one go.
+//!
+//! ```text
+//! cargo run --release -p tidegate-bench -- report              # some minutes
+//! cargo run --release -p tidegate-bench -- report --quick      # half a minute, for a look
+//! cargo run --release -p tidegate-bench -- compare OLD NEW     # two reports
+//! ```
+//! `report` writes `BENCHMARKS.md` and `docs/plots` into the repository; with `--quick`
+//! into `target/report`; with `--out DIR` there. The machine should do nothing else.
+#![forbid(unsafe_code)]
+
+#[cfg(epoll)]
+mod command;
+#[cfg(epoll)]
+mod report;
+
+#[cfg(epoll)]
+#[global_allocator]
+static ALLOCATOR: tidegate_bench::sys::allocator::Counting =
+    tidegate_bench::sys::allocator::Counting;
+
+#[cfg(epoll)]
+fn main() -> std::process::ExitCode {
+    command::main()
+}
+
+#[cfg(not(epoll))]
+fn main() {
+    println!("skipped: the floor beside which this measures is epoll, on Linux");
+}

@@ -1,0 +1,92 @@
+//! tidegate's servers.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mio::Interest;
+use tidegate::prelude::*;
+
+use crate::server::{Mode, Options, obey, spin};
+
+struct Server {
+    options: Options,
+}
+
+impl ServerHandler for Server {
+    fn on_connection(&mut self, conn: Incoming<'_>) {
+        if let Some(stamps) = &self.options.stamps {
+            stamps.mark();
+        }
+        match self.options.mode {
+            Mode::Accept => conn.reject(),
+            Mode::Answer => drop(conn.accept(Discard).write(b"x")),
+            Mode::Echo => drop(conn.accept(Echo)),
+            Mode::Discard => drop(conn.accept(Discard)),
+            Mode::Batch(messages) => {
+                let mut s = conn.accept(Discard);
+                for _ in 0..messages {
+                    // The batch is bounded, and so nobody waits for the drain.
+                    let _ = s.write(b"Hello, world.");
+                }
+                s.end();
+            }
+        }
+    }
+}
+
+struct Echo;
+
+impl Handler for Echo {
+    fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+        if s.write(chunk) == Flow::Full {
+            s.pause();
+        }
+    }
+    fn on_drain(&mut self, s: &mut SocketCx<'_>) {
+        s.resume();
+    }
+    // A client that resets is how each run ends.
+    fn on_close(&mut self, _: &mut SocketCx<'_>, _: Close) {}
+}
+
+struct Discard;
+
+impl Handler for Discard {
+    fn on_close(&mut self, _: &mut SocketCx<'_>, _: Close) {}
+}
+
+/// Serves until the other end of `control` is dropped; tells where it listens, and with
+/// each order how many turns there were.
+pub fn serve(
+    listen: ListenOptions,
+    options: &Options,
+    control: UnixStream,
+    turns: Arc<AtomicU64>,
+    listening: impl FnOnce(SocketAddr),
+) {
+    let mut lp = Loop::new().expect("a loop");
+    let server = lp.serve(listen, Server { options: options.clone() }).expect("a server");
+    let mut cx = lp.as_cx();
+    let work = options.work;
+    if !work.is_zero() {
+        cx.check(move |_, _| spin(work));
+    }
+    let control = mio::net::UnixStream::from_std(control);
+    cx.watch(control, Interest::READABLE, move |cx, _, control, ready| {
+        turns.store(cx.turn(), Ordering::Relaxed);
+        let _ = ready.try_io(Interest::READABLE, || {
+            if obey(control) {
+                cx.stop();
+            }
+            // It was read until there was nothing more.
+            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+        });
+    })
+    .expect("a socket can be watched");
+    listening(lp.local_addr(server).expect("an address"));
+    lp.run().expect("the poller works");
+}

@@ -1,0 +1,281 @@
+//! Servers under measurement: each a thread of this process on the servers' core, all with
+//! one face. What they are made of is in [`peer`].
+#![forbid(unsafe_code)]
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+use tidegate::net::ListenOptions;
+
+use crate::peer;
+use crate::sys::{allocator, cores, epoll};
+
+/// What a server does with a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Closes it at once.
+    Accept,
+    /// Writes one byte, and closes when the client does.
+    Answer,
+    /// Sends back what comes.
+    Echo,
+    /// Reads and drops.
+    Discard,
+    /// Writes so many messages of 13 bytes one by one, waits for nothing, and ends.
+    Batch(u32),
+}
+
+/// Who serves.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    /// An epoll loop by hand; its accept batch adapts, or is so large at most.
+    Floor(Option<u32>),
+    /// tidegate, listening with these options.
+    Tidegate(Box<ListenOptions>),
+    /// libuv, where it was built.
+    Libuv,
+    /// tokio on one thread, a task for each connection.
+    Tokio,
+}
+
+impl Peer {
+    /// tidegate with an accept budget; `None` is the default's.
+    pub fn tidegate(budget: Option<u32>) -> Peer {
+        let options = ListenOptions::new("127.0.0.1:0").backlog(BACKLOG);
+        Peer::Tidegate(Box::new(match budget {
+            Some(n) => options.accept_budget(n),
+            None => options,
+        }))
+    }
+
+    /// Everybody, as they come: tidegate, the floor, and who is there besides.
+    pub fn all() -> Vec<(&'static str, Peer)> {
+        let mut all = vec![("tidegate", Peer::tidegate(None)), ("floor", Peer::Floor(None))];
+        if cfg!(libuv) {
+            all.push(("libuv", Peer::Libuv));
+        }
+        all.push(("tokio", Peer::Tokio));
+        all
+    }
+}
+
+/// Connections that the kernel may keep for each server; it may clamp that.
+pub const BACKLOG: u32 = 4096;
+
+/// How a server serves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What it does.
+    pub mode: Mode,
+    /// Its backlog.
+    pub backlog: u32,
+    /// What each turn of its loop computes besides.
+    pub work: Duration,
+    /// Where the time of each accept callback goes.
+    pub stamps: Option<Arc<Stamps>>,
+    /// Whether its memory is counted.
+    pub counted: bool,
+    /// The read buffer of a connection, of peers that have one for each.
+    pub buffer: usize,
+}
+
+impl From<Mode> for Options {
+    fn from(mode: Mode) -> Options {
+        let (backlog, work) = (BACKLOG, Duration::ZERO);
+        Options { mode, backlog, work, stamps: None, counted: false, buffer: 64 * 1024 }
+    }
+}
+
+/// Times, in ns of the monotonic clock, written by one thread.
+#[derive(Debug)]
+pub struct Stamps {
+    times: Box<[AtomicU64]>,
+    used: AtomicU64,
+}
+
+impl Stamps {
+    /// Room for so many.
+    pub fn new(room: usize) -> Arc<Stamps> {
+        let times = (0..room).map(|_| AtomicU64::new(0)).collect();
+        Arc::new(Stamps { times, used: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn mark(&self) {
+        let n = self.used.load(Ordering::Relaxed);
+        if let Some(slot) = self.times.get(n as usize) {
+            slot.store(cores::now(), Ordering::Relaxed);
+            self.used.store(n + 1, Ordering::Release);
+        }
+    }
+
+    /// How many were noted.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Acquire) as usize
+    }
+
+    /// What was noted; then there is room again. The server must be quiet.
+    pub fn take(&self) -> Vec<u64> {
+        let n = self.used.swap(0, Ordering::AcqRel) as usize;
+        self.times[..n].iter().map(|t| t.load(Ordering::Relaxed)).collect()
+    }
+
+    /// For C: the places, how many there are, and how many are used.
+    #[cfg(libuv)]
+    pub(crate) fn raw(&self) -> (*mut u64, u64, *mut u64) {
+        let first = self.times.first().map_or(std::ptr::null_mut(), AtomicU64::as_ptr);
+        (first, self.times.len() as u64, self.used.as_ptr())
+    }
+}
+
+/// A server that runs until it is dropped.
+pub struct Server {
+    at: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+    /// Orders; its end is the last one.
+    control: Option<UnixStream>,
+    turns: Arc<AtomicU64>,
+}
+
+impl Server {
+    /// Starts one, and waits until it listens.
+    pub fn start(peer: Peer, options: impl Into<Options>) -> Server {
+        Server::start_on(cores::Core::Server, peer, options)
+    }
+
+    /// As [`start`](Server::start), on another core.
+    pub fn start_on(core: cores::Core, peer: Peer, options: impl Into<Options>) -> Server {
+        let options = options.into();
+        let (control, theirs) = UnixStream::pair().expect("a pair of sockets");
+        theirs.set_nonblocking(true).expect("a socket that does not block");
+        let (tell, told) = mpsc::channel();
+        let turns = Arc::new(AtomicU64::new(0));
+        let seen = turns.clone();
+        let thread = std::thread::spawn(move || {
+            cores::pin(core);
+            if options.counted {
+                allocator::count_this_thread();
+            }
+            let listening = |at| tell.send(at).expect("somebody waits for the address");
+            if let Peer::Tidegate(listen) = peer {
+                return peer::tidegate::serve(*listen, &options, theirs, seen, listening);
+            }
+            let listener = listen(options.backlog);
+            listening(listener.local_addr().expect("an address"));
+            match peer {
+                Peer::Floor(budget) => peer::floor::serve(&listener, &theirs, &options, budget),
+                #[cfg(libuv)]
+                Peer::Libuv => crate::sys::libuv::serve(listener, &theirs, &options),
+                Peer::Tokio => peer::tokio::serve(listener, theirs, &options),
+                Peer::Tidegate(_) => {}
+                #[cfg(not(libuv))]
+                Peer::Libuv => panic!("libuv was not built"),
+            }
+        });
+        let at = told.recv().expect("the server listens");
+        Server { at, thread: Some(thread), control: Some(control), turns }
+    }
+
+    /// Where it listens.
+    pub fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// CPU time that it has used.
+    pub fn cpu(&self) -> Duration {
+        self.thread.as_ref().map_or(Duration::ZERO, cores::cpu)
+    }
+
+    fn order(&self, order: u8) {
+        let mut control = self.control.as_ref().expect("a server that runs");
+        control.write_all(&[order]).expect("the server takes orders");
+    }
+
+    /// Holds it up: on return it does nothing until [`go_on`](Server::go_on), as if a
+    /// callback took long.
+    pub fn hold(&self) {
+        self.order(HOLD);
+        let mut control = self.control.as_ref().expect("a server that runs");
+        control.read_exact(&mut [0]).expect("the server answers");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.order(GO);
+    }
+
+    /// Turns of tidegate's loop until now.
+    pub fn turns(&self) -> u64 {
+        self.hold();
+        self.go_on();
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Waits until it does nothing any more: what it still does for the last operations is
+    /// theirs.
+    pub fn settle(&self) {
+        let end = Instant::now() + Duration::from_secs(5);
+        let mut last = self.cpu();
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+            let now = self.cpu();
+            if now - last < Duration::from_micros(20) {
+                return;
+            }
+            last = now;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.control = None;
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            assert!(!matches!(ended, Some(Err(_))), "a server panicked");
+        }
+    }
+}
+
+const HOLD: u8 = b'h';
+const GO: u8 = b'g';
+
+/// Follows the orders that came, in the server's thread. Whether it is to stop.
+pub(crate) fn obey(control: &impl AsRawFd) -> bool {
+    let mut order = [0];
+    loop {
+        match epoll::read(control, &mut order) {
+            Ok(0) => return true,
+            Ok(_) if order[0] == HOLD => {
+                if epoll::write(control, &order).is_ok() {
+                    epoll::wait_readable(control);
+                }
+            }
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// What each turn computes besides.
+pub(crate) fn spin(work: Duration) {
+    let until = cores::now() + work.as_nanos() as u64;
+    while cores::now() < until {
+        std::hint::spin_loop();
+    }
+}
+
+fn listen(backlog: u32) -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).expect("a socket");
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&at.into()).expect("a free port");
+    socket.listen(backlog as i32).expect("a listening socket");
+    socket.into()
+}
