@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::report;
+use crate::{counts, report};
 
 const USAGE: &str = "usage: tidegate-bench report [--quick] [--out DIR]
-       tidegate-bench compare OLD NEW    two BENCHMARKS.md; fails if a ratio differs by 10 %";
+       tidegate-bench compare OLD NEW    two BENCHMARKS.md; fails if a ratio differs by 10 %
+       tidegate-bench counts [--update]  fails if a count grew by more than 3 %
+       tidegate-bench operate NAME N     to be traced by counts";
 
 fn report(args: &[String]) -> Result<ExitCode, String> {
     let mut quick = false;
@@ -32,12 +34,29 @@ fn compare(args: &[String]) -> Result<ExitCode, String> {
     report::compare::run(&read(old)?, &read(new)?)
 }
 
+fn count(args: &[String]) -> Result<ExitCode, String> {
+    match args {
+        [] => counts::run(false),
+        [update] if update == "--update" => counts::run(true),
+        _ => Err("counts takes --update or nothing".into()),
+    }
+}
+
+fn operate(args: &[String]) -> Result<ExitCode, String> {
+    let [name, n] = args else { return Err("operate needs a name and a number".into()) };
+    let n = n.parse().map_err(|_| format!("{n:?} is no number"))?;
+    counts::operate(name, n).map_err(|e| format!("{name}: {e}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.first().map(String::as_str) {
         Some("report") => report(&args[1..]),
         Some("compare") => compare(&args[1..]),
+        Some("counts") => count(&args[1..]),
+        Some("operate") => operate(&args[1..]),
         _ => Err("which one?".into()),
     };
     done.unwrap_or_else(|e| {

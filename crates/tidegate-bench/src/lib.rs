@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod contest;
+pub mod counted;
 pub mod load;
 pub mod micro;
 pub mod peer;

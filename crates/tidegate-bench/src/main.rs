@@ -1,16 +1,20 @@
-//! The report: everything that is measured, in one go.
+//! The report: everything that is measured, in one go; and what can be counted.
 //!
 //! ```text
 //! cargo run --release -p tidegate-bench -- report              # some minutes
 //! cargo run --release -p tidegate-bench -- report --quick      # half a minute, for a look
 //! cargo run --release -p tidegate-bench -- compare OLD NEW     # two reports
+//! cargo run --release -p tidegate-bench -- counts              # what noise cannot touch
 //! ```
 //! `report` writes `BENCHMARKS.md` and `docs/plots` into the repository; with `--quick`
-//! into `target/report`; with `--out DIR` there. The machine should do nothing else.
+//! into `target/report`; with `--out DIR` there. The machine should do nothing else. For
+//! `counts` it may do what it likes: it fails if a count grew by more than 3 %.
 #![forbid(unsafe_code)]
 
 #[cfg(epoll)]
 mod command;
+#[cfg(epoll)]
+mod counts;
 #[cfg(epoll)]
 mod report;
 

@@ -24,7 +24,8 @@ fn greet(fd: &OwnedFd) {
     assert_eq!(epoll::read(fd, &mut [0; MESSAGE]).ok(), Some(MESSAGE));
 }
 
-fn of(peer: Peer, counts: &[usize]) -> Vec<(usize, f64)> {
+/// What a peer holds for each connection, by how many are open.
+pub(crate) fn of(peer: Peer, counts: &[usize]) -> Vec<(usize, f64)> {
     let before = allocator::held();
     let options = Options { counted: true, buffer: BUFFER, ..Mode::Echo.into() };
     let server = Server::start(peer, options);

@@ -3,7 +3,7 @@
 
 pub(crate) mod compare;
 mod machine;
-mod memory;
+pub(crate) mod memory;
 mod plots;
 mod tuning;
 

@@ -1,0 +1,53 @@
+//! Instructions in user space, by valgrind: no noise reaches them.
+//!
+//! ```text
+//! cargo install gungraun-runner --version 0.18.2     # once; and valgrind
+//! cargo bench -p tidegate-bench --bench instructions
+//! ```
+//! Each counts 256 operations, prepared before. The figures per operation, and whether
+//! they grew: `cargo run --release -p tidegate-bench -- counts`.
+
+#[cfg(epoll)]
+mod counted {
+    use gungraun::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+    use tidegate_bench::counted::{Operation, warm};
+
+    fn prepared(name: &str) -> Box<dyn Operation> {
+        warm(name).expect("loopback works")
+    }
+
+    // Given back, so that its end is not counted.
+    #[library_benchmark(setup = prepared)]
+    #[bench::turn("turn")]
+    #[bench::dispatch("dispatch")]
+    #[bench::timer("timer")]
+    #[bench::write_queue("write_queue")]
+    #[bench::accept_and_close("accept_and_close")]
+    #[bench::accept_keep_end("accept_keep_end")]
+    #[bench::echo("echo")]
+    #[bench::echo_alone("echo_alone")]
+    fn operations(mut operation: Box<dyn Operation>) -> Box<dyn Operation> {
+        operation.run();
+        operation
+    }
+
+    library_benchmark_group!(name = instructions; benchmarks = operations);
+    main!(
+        config = LibraryBenchmarkConfig::default();
+        library_benchmark_groups = instructions
+    );
+
+    pub(crate) fn run() {
+        main();
+    }
+}
+
+#[cfg(epoll)]
+fn main() {
+    counted::run();
+}
+
+#[cfg(not(epoll))]
+fn main() {
+    println!("skipped: Linux only");
+}

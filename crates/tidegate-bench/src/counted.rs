@@ -1,0 +1,293 @@
+//! Operations to be counted: instructions by valgrind, allocations by the counting
+//! allocator. Each is prepared up to the moment that a loop finds it; what is counted is
+//! then the loop's part alone.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use tidegate::prelude::*;
+use tidegate::stream::WriteState;
+use tidegate::{Dispatch, Key, Kind};
+
+/// How many of them at once.
+pub const OPERATIONS: u32 = 256;
+
+/// One kind of operation, prepared.
+pub trait Operation {
+    /// Makes ready for [`OPERATIONS`] more of them.
+    fn prepare(&mut self) -> io::Result<()>;
+    /// Does them.
+    fn run(&mut self);
+}
+
+/// An operation by its name, warm: it was done some times already.
+pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
+    let mut operation: Box<dyn Operation> = match name {
+        "turn" => Box::new(Turns(idle_loop()?)),
+        "dispatch" => Box::new(Dispatches::new()?),
+        "timer" => Box::new(Timers(Loop::new()?)),
+        "write_queue" => Box::new(Queue(WriteState::new(16 * 1024, usize::MAX))),
+        "accept_and_close" => Box::new(Accepts::new(false)?),
+        "accept_keep_end" => Box::new(Accepts::new(true)?),
+        "echo" => Box::new(Echoes::new(OPERATIONS)?),
+        "echo_alone" => Box::new(Alone(Echoes::new(1)?)),
+        other => return Err(io::Error::new(ErrorKind::InvalidInput, other.to_owned())),
+    };
+    for _ in 0..3 {
+        operation.prepare()?;
+        operation.run();
+    }
+    operation.prepare()?;
+    Ok(operation)
+}
+
+/// All that [`warm`] knows.
+pub const NAMES: [&str; 8] = [
+    "turn",
+    "dispatch",
+    "timer",
+    "write_queue",
+    "accept_and_close",
+    "accept_keep_end",
+    "echo",
+    "echo_alone",
+];
+
+fn turn(lp: &mut Loop) {
+    lp.run_nowait().expect("polling works");
+}
+
+fn idle_loop() -> io::Result<Loop> {
+    let mut lp = Loop::new()?;
+    lp.as_cx().timer(Duration::from_secs(3600), |_, _| {});
+    Ok(lp)
+}
+
+/// Turns with nothing due.
+struct Turns(Loop);
+
+impl Operation for Turns {
+    fn prepare(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn run(&mut self) {
+        for _ in 0..OPERATIONS {
+            turn(&mut self.0);
+        }
+    }
+}
+
+static NOTHING: Kind = Kind {
+    name: "nothing",
+    ready: |_: &mut Dispatch<'_>, _, _| {},
+    pending: |_, _, _| {},
+    close: |cx, key, _| {
+        cx.driver().close(&NOTHING, key);
+        Ok(())
+    },
+    closed: |d, key, _| d.driver().free(&NOTHING, key),
+    describe: |_, _, _| String::new(),
+};
+
+/// Handles that are queued, and called in one ready pass.
+struct Dispatches {
+    lp: Loop,
+    keys: Vec<Key>,
+}
+
+impl Dispatches {
+    fn new() -> io::Result<Dispatches> {
+        let mut lp = Loop::new()?;
+        let mut keys = Vec::new();
+        for _ in 0..OPERATIONS {
+            keys.push(lp.as_cx().driver().insert(&NOTHING, 0)?);
+        }
+        Ok(Dispatches { lp, keys })
+    }
+}
+
+impl Operation for Dispatches {
+    fn prepare(&mut self) -> io::Result<()> {
+        for key in &self.keys {
+            self.lp.as_cx().driver().queue(*key);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) {
+        turn(&mut self.lp);
+    }
+}
+
+/// Timers that are due.
+struct Timers(Loop);
+
+impl Operation for Timers {
+    fn prepare(&mut self) -> io::Result<()> {
+        for _ in 0..OPERATIONS {
+            self.0.as_cx().timer(Duration::ZERO, |_, _| {});
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) {
+        turn(&mut self.0);
+    }
+}
+
+/// Small writes that find a full kernel, and their way out in gathers.
+struct Queue(WriteState);
+
+impl Operation for Queue {
+    fn prepare(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn run(&mut self) {
+        for _ in 0..OPERATIONS {
+            self.0.push(b"thirteen byte");
+        }
+        while !self.0.is_empty() {
+            let mut pieces = [&[][..]; 64];
+            let n = self.0.gather(&mut pieces);
+            let bytes = pieces[..n].iter().map(|p| p.len()).sum();
+            self.0.advance(bytes);
+        }
+    }
+}
+
+/// Connections that wait in the backlog, and are closed by the server; or they are kept,
+/// and those before them, whose clients have gone, end.
+struct Accepts {
+    lp: Loop,
+    server: ServerKey,
+    clients: Vec<TcpStream>,
+    accepted: u64,
+}
+
+impl Accepts {
+    fn new(keep: bool) -> io::Result<Accepts> {
+        let mut lp = Loop::new()?;
+        let options = ListenOptions::new("127.0.0.1:0").backlog(2 * OPERATIONS);
+        let server = lp.listen(options.accept_budget(u32::MAX), move |conn| {
+            if keep {
+                conn.accept(Kept(0));
+            } else {
+                conn.reject();
+            }
+        })?;
+        Ok(Accepts { lp, server, clients: Vec::new(), accepted: 0 })
+    }
+}
+
+impl Operation for Accepts {
+    fn prepare(&mut self) -> io::Result<()> {
+        self.clients.clear();
+        let at = self.lp.local_addr(self.server)?;
+        for _ in 0..OPERATIONS {
+            self.clients.push(TcpStream::connect(at)?);
+        }
+        self.accepted += u64::from(OPERATIONS);
+        Ok(())
+    }
+
+    fn run(&mut self) {
+        while self.lp.server_stats(self.server).is_ok_and(|s| s.accepted < self.accepted) {
+            turn(&mut self.lp);
+        }
+    }
+}
+
+/// A handler with something in it.
+struct Kept(u64);
+
+impl Handler for Kept {
+    fn on_data(&mut self, _: &mut SocketCx<'_>, chunk: &[u8]) {
+        self.0 += chunk.len() as u64;
+    }
+}
+
+struct Echo;
+
+impl Handler for Echo {
+    fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+        if s.write(chunk) == Flow::Full {
+            s.pause();
+        }
+    }
+
+    fn on_drain(&mut self, s: &mut SocketCx<'_>) {
+        s.resume();
+    }
+}
+
+const MESSAGE: [u8; 64] = [7; 64];
+
+/// One message on each of many connections, echoed in one turn.
+struct Echoes {
+    lp: Loop,
+    clients: Vec<TcpStream>,
+    asked: bool,
+}
+
+impl Echoes {
+    fn new(connections: u32) -> io::Result<Echoes> {
+        let mut lp = Loop::new()?;
+        let options = ListenOptions::new("127.0.0.1:0").backlog(2 * connections);
+        let server = lp.listen(options, |conn| {
+            conn.accept(Echo);
+        })?;
+        let at = lp.local_addr(server)?;
+        let mut clients = Vec::new();
+        for _ in 0..connections {
+            clients.push(TcpStream::connect(at)?);
+        }
+        while lp.server_stats(server)?.accepted < u64::from(connections) {
+            lp.run_once()?;
+        }
+        Ok(Echoes { lp, clients, asked: false })
+    }
+
+    fn ask(&mut self) -> io::Result<()> {
+        self.asked = true;
+        self.clients.iter().try_for_each(|mut c| c.write_all(&MESSAGE))
+    }
+
+    fn answered(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.asked) {
+            return Ok(());
+        }
+        self.clients.iter().try_for_each(|mut c| c.read_exact(&mut [0; MESSAGE.len()]))
+    }
+}
+
+impl Operation for Echoes {
+    fn prepare(&mut self) -> io::Result<()> {
+        self.answered()?;
+        self.ask()
+    }
+
+    fn run(&mut self) {
+        turn(&mut self.lp);
+    }
+}
+
+/// One connection, and a turn for each message; the client's two calls count, too.
+struct Alone(Echoes);
+
+impl Operation for Alone {
+    fn prepare(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn run(&mut self) {
+        for _ in 0..OPERATIONS {
+            self.0.ask().expect("there is room");
+            turn(&mut self.0.lp);
+            self.0.answered().expect("it is echoed");
+        }
+    }
+}
