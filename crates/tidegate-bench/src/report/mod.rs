@@ -108,13 +108,15 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     let small: Vec<Outcome> = small.iter().flat_map(|c| progress.hold(c)).collect();
     section(&mut page, "The loop itself", &small);
 
+    let fair = progress.hold(&suite::fairness(scale));
+    section(&mut page, "Established connections while others come", &fair);
+
     progress.tell("memory of idle connections");
     let memory = memory::measure(quick, descriptors);
     let _ = write!(page, "## Memory of idle connections\n\n{}\n", memory::page(&memory));
     let _ = writeln!(page, "![memory by connections](docs/plots/memory.svg)\n");
     plots::memory(&plots.join("memory.svg"), &memory)?;
 
-    let fair = progress.hold(&suite::fairness(scale));
     let _ = write!(page, "## Tuning accept\n\n");
     let _ = write!(page, "{}", tuning::budget(&busy, &fair));
     let _ = write!(page, "{}", tuning::rest(quick, |what| progress.tell(what)));
