@@ -23,6 +23,7 @@ fn report(args: &[String]) -> Result<ExitCode, String> {
         }
     }
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let root = root.canonicalize().unwrap_or(root);
     let out = out.unwrap_or(if quick { root.join("target/report") } else { root });
     report::run(quick, &out).map_err(|e| format!("{}: {e}", out.display()))?;
     Ok(ExitCode::SUCCESS)

@@ -15,3 +15,14 @@ pub mod suite;
 
 #[allow(unsafe_code)] // system calls, and calls into C
 pub mod sys;
+
+/// Before anything is measured, in the thread that will be the client: its core, all the
+/// descriptors that there are, a network of its own. Says what could not be had. How many
+/// descriptors there are.
+pub fn prepare() -> u64 {
+    if let Err(e) = sys::network::isolate() {
+        println!("the loopback is shared with others: no network of its own ({e})");
+    }
+    sys::cores::pin(sys::cores::Core::Client);
+    sys::cores::raise_descriptors()
+}

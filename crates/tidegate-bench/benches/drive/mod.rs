@@ -9,12 +9,10 @@ use std::time::Duration;
 use criterion::Criterion;
 use tidegate_bench::contest::{Contest, Table};
 use tidegate_bench::suite::Scale;
-use tidegate_bench::sys::cores::{self, Core};
 
 /// Runs them.
 pub(crate) fn main(contests: impl Fn(Scale) -> Vec<Contest>) {
-    cores::pin(Core::Client);
-    cores::raise_descriptors();
+    tidegate_bench::prepare();
     let once = std::env::args().any(|a| a == "--test");
     let contests = contests(if once { Scale::TEST } else { Scale::FULL });
     if once {

@@ -1,4 +1,5 @@
-//! What other threads ask of a loop: to wake up, or to run a closure.
+//! What other threads ask of a loop: to wake up, or to run a closure. The loop is on the
+//! servers' core, they on the client's.
 #![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -12,7 +13,7 @@ use tidegate::prelude::*;
 use tokio::runtime::{Builder, Handle};
 
 use super::{FAR, Sides, nanos, on};
-use crate::sys::cores::Core;
+use crate::sys::cores::{self, Core};
 use crate::sys::epoll::{self, Epoll, EventFd, Events};
 use crate::sys::semaphore::Semaphore;
 
@@ -23,7 +24,7 @@ pub fn wakes() -> Sides {
         ("floor", floor_wakes),
         ("tokio", tokio_wakes),
         #[cfg(libuv)]
-        ("libuv", |n| on(Core::Any, || crate::sys::libuv::wakes(n))),
+        ("libuv", |n| on(Core::Server, || crate::sys::libuv::wakes(n))),
     ]
 }
 
@@ -34,7 +35,7 @@ pub fn from_one() -> Sides {
         ("floor", |n| floor_posts(n, 1)),
         ("tokio", |n| tokio_posts(n, 1)),
         #[cfg(libuv)]
-        ("libuv", |n| on(Core::Any, || crate::sys::libuv::posts(n, 1))),
+        ("libuv", |n| on(Core::Server, || crate::sys::libuv::posts(n, 1))),
     ]
 }
 
@@ -45,7 +46,7 @@ pub fn from_two() -> Sides {
         ("floor", |n| floor_posts(n, 2)),
         ("tokio", |n| tokio_posts(n, 2)),
         #[cfg(libuv)]
-        ("libuv", |n| on(Core::Any, || crate::sys::libuv::posts(n, 2))),
+        ("libuv", |n| on(Core::Server, || crate::sys::libuv::posts(n, 2))),
     ]
 }
 
@@ -56,7 +57,7 @@ pub fn from_four() -> Sides {
         ("floor", |n| floor_posts(n, 4)),
         ("tokio", |n| tokio_posts(n, 4)),
         #[cfg(libuv)]
-        ("libuv", |n| on(Core::Any, || crate::sys::libuv::posts(n, 4))),
+        ("libuv", |n| on(Core::Server, || crate::sys::libuv::posts(n, 4))),
     ]
 }
 
@@ -67,7 +68,7 @@ pub fn round_trips() -> Sides {
         ("floor", floor_round_trips),
         ("tokio", tokio_round_trips),
         #[cfg(libuv)]
-        ("libuv", |n| on(Core::Any, || crate::sys::libuv::round_trips(n))),
+        ("libuv", |n| on(Core::Server, || crate::sys::libuv::round_trips(n))),
     ]
 }
 
@@ -75,14 +76,17 @@ pub fn round_trips() -> Sides {
 
 /// A loop that runs while threads reach it.
 fn own(threads: u32, each: impl Fn(tidegate::Remote) + Clone + Send + Sync + 'static) -> u64 {
-    on(Core::Any, || {
+    on(Core::Server, || {
         let mut lp = Loop::new().expect("a loop");
         lp.as_cx().timer(FAR, |_, _| {});
         let start = Instant::now();
         let threads: Vec<_> = (0..threads)
             .map(|_| {
                 let (remote, each) = (lp.as_cx().remote(), each.clone());
-                std::thread::spawn(move || each(remote))
+                std::thread::spawn(move || {
+                    cores::pin(Core::Client);
+                    each(remote)
+                })
             })
             .collect();
         lp.run().expect("the poller works");
@@ -134,6 +138,7 @@ fn time_wakes(n: u64, wake: impl Fn() + Send + 'static, run: impl FnOnce(&Atomic
     let done = Arc::new(AtomicBool::new(false));
     let told = done.clone();
     let sender = std::thread::spawn(move || {
+        cores::pin(Core::Client);
         let start = Instant::now();
         for _ in 0..n {
             wake();
@@ -148,7 +153,7 @@ fn time_wakes(n: u64, wake: impl Fn() + Send + 'static, run: impl FnOnce(&Atomic
 }
 
 fn own_wakes(n: u64) -> u64 {
-    on(Core::Any, || {
+    on(Core::Server, || {
         let mut lp = Loop::new().expect("a loop");
         lp.as_cx().timer(FAR, |_, _| {});
         let remote = lp.as_cx().remote();
@@ -199,7 +204,7 @@ impl Inbox {
 }
 
 fn floor(threads: u32, each: impl Fn(&Inbox) + Clone + Send + Sync + 'static) -> u64 {
-    on(Core::Any, || {
+    on(Core::Server, || {
         let wake = EventFd::new().expect("an eventfd");
         let epoll = Epoll::new().expect("an epoll instance");
         epoll.add(&wake, epoll::IN, 0).expect("it can be watched");
@@ -209,7 +214,10 @@ fn floor(threads: u32, each: impl Fn(&Inbox) + Clone + Send + Sync + 'static) ->
         let threads: Vec<_> = (0..threads)
             .map(|_| {
                 let (inbox, each) = (inbox.clone(), each.clone());
-                std::thread::spawn(move || each(&inbox))
+                std::thread::spawn(move || {
+                    cores::pin(Core::Client);
+                    each(&inbox)
+                })
             })
             .collect();
         let (mut run, mut batch) = (Run::default(), Vec::new());
@@ -252,7 +260,7 @@ fn floor_round_trips(n: u64) -> u64 {
 }
 
 fn floor_wakes(n: u64) -> u64 {
-    on(Core::Any, || {
+    on(Core::Server, || {
         let wake = EventFd::new().expect("an eventfd");
         let epoll = Epoll::new().expect("an epoll instance");
         epoll.add(&wake, epoll::IN, 0).expect("it can be watched");
@@ -286,13 +294,16 @@ thread_local! {
 }
 
 fn tokio(n: u64, threads: u32, each: impl Fn(&Handle) + Clone + Send + Sync + 'static) -> u64 {
-    on(Core::Any, || {
+    on(Core::Server, || {
         let rt = Builder::new_current_thread().enable_io().build().expect("a runtime");
         let start = Instant::now();
         let threads: Vec<_> = (0..threads)
             .map(|_| {
                 let (handle, each) = (rt.handle().clone(), each.clone());
-                std::thread::spawn(move || each(&handle))
+                std::thread::spawn(move || {
+                    cores::pin(Core::Client);
+                    each(&handle)
+                })
             })
             .collect();
         rt.block_on(poll_fn(|cx| {
@@ -340,7 +351,7 @@ fn tokio_round_trips(n: u64) -> u64 {
 }
 
 fn tokio_wakes(n: u64) -> u64 {
-    on(Core::Any, || {
+    on(Core::Server, || {
         let rt = Builder::new_current_thread().enable_io().build().expect("a runtime");
         let (tell, told) = mpsc::channel::<Waker>();
         let waker = std::sync::OnceLock::new();

@@ -26,6 +26,7 @@ fn ratios(page: &str) -> BTreeMap<String, f64> {
         }
         for (name, cell) in header.iter().zip(&cells) {
             let ratio = cell.split_once(" ±").and_then(|(ratio, _)| ratio.parse().ok());
+            let ratio = ratio.filter(|r: &f64| *r > 0.0);
             if let (Some(ratio), Some(what)) = (ratio, cells.last()) {
                 found.insert(format!("{section}: {what}, to {name}"), ratio);
             }

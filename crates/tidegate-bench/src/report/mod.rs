@@ -14,10 +14,9 @@ use std::time::{Duration, Instant};
 
 use tidegate_bench::contest::{Contest, Outcome, Table};
 use tidegate_bench::suite::{self, BUDGETS, Positions, Scale};
-use tidegate_bench::sys::cores::{self, Core};
 
 const HOW: &str = "Servers are threads of one process, on one core; the client is one epoll \
-thread on another, the same for all. Within a contest all contenders are alive at once and take \
+thread on another, the same for all; as root the process has a loopback of its own. Within a contest all contenders are alive at once and take \
 short slices in turns, in a new random order each cycle. Ratios are taken inside a cycle; told is \
 their median over the cycles, ± half of its 90 % interval (bootstrap). **Above 1 tidegate is \
 ahead** of the column's contender. The figure is tidegate's own. Where connections come and go, \
@@ -64,8 +63,7 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     // Before anything else uses libuv.
     #[cfg(libuv)]
     tidegate_bench::sys::libuv::count_allocations();
-    cores::pin(Core::Client);
-    let descriptors = cores::raise_descriptors();
+    let descriptors = tidegate_bench::prepare();
     let scale = if quick { Scale::QUICK } else { Scale::FULL };
     let plots = out.join("docs/plots");
     std::fs::create_dir_all(&plots)?;
@@ -108,13 +106,15 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     let small: Vec<Outcome> = small.iter().flat_map(|c| progress.hold(c)).collect();
     section(&mut page, "The loop itself", &small);
 
+    let fair = progress.hold(&suite::fairness(scale));
+    section(&mut page, "Established connections while others come", &fair);
+
     progress.tell("memory of idle connections");
     let memory = memory::measure(quick, descriptors);
     let _ = write!(page, "## Memory of idle connections\n\n{}\n", memory::page(&memory));
     let _ = writeln!(page, "![memory by connections](docs/plots/memory.svg)\n");
     plots::memory(&plots.join("memory.svg"), &memory)?;
 
-    let fair = progress.hold(&suite::fairness(scale));
     let _ = write!(page, "## Tuning accept\n\n");
     let _ = write!(page, "{}", tuning::budget(&busy, &fair));
     let _ = write!(page, "{}", tuning::rest(quick, |what| progress.tell(what)));

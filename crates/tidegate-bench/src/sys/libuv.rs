@@ -95,6 +95,11 @@ extern "C" fn tb_count(bytes: i64) {
     super::allocator::add(bytes);
 }
 
+#[unsafe(no_mangle)]
+extern "C" fn tb_pin_client() {
+    super::cores::pin(super::cores::Core::Client);
+}
+
 /// Lets libuv's allocations be counted. What came before is not.
 pub fn count_allocations() {
     static ONCE: Once = Once::new();

@@ -102,7 +102,11 @@ static void wakes_cb(uv_async_t *a) {
   if (w->done) uv_close((uv_handle_t *)a, NULL);
 }
 
+/* To the core where no loop is; the Rust side knows it. */
+void tb_pin_client(void);
+
 static void wakes_thread(void *arg) {
+  tb_pin_client();
   struct wakes *w = arg;
   uint64_t t0 = uv_hrtime();
   for (uint64_t i = 0; i < w->n; i++) uv_async_send(&w->async);
@@ -167,6 +171,7 @@ static void posts_cb(uv_async_t *a) {
 static void count_down(void *arg) { ((struct posts *)arg)->left--; }
 
 static void posts_thread(void *arg) {
+  tb_pin_client();
   struct posts *p = arg;
   for (uint64_t i = 0; i < p->each; i++) post(p, count_down, p);
 }
@@ -178,6 +183,7 @@ static void answer(void *arg) {
 }
 
 static void rounds_thread(void *arg) {
+  tb_pin_client();
   struct posts *p = arg;
   for (uint64_t i = 0; i < p->each; i++) {
     post(p, answer, p);

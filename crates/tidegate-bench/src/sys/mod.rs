@@ -5,4 +5,5 @@ pub mod cores;
 pub mod epoll;
 #[cfg(libuv)]
 pub mod libuv;
+pub mod network;
 pub mod semaphore;
