@@ -101,13 +101,12 @@ fn main() -> std::io::Result<()> {
     let mut lp = Loop::new()?;
     let timeline = Timeline::new();
     let file = trace_file();
-    let trace = match &file {
-        Some(file) => Some(Perfetto::create(file).unwrap_or_else(|e| {
+    let trace = file.as_ref().map(|file| {
+        Perfetto::create(file).unwrap_or_else(|e| {
             eprintln!("{file} cannot be written: {e}. Give a path that can.");
-            exit(1);
-        })),
-        None => None,
-    };
+            exit(1)
+        })
+    });
     let written = trace.as_ref().map(|trace| trace.written());
     // Printing waits until the run is over: it takes longer than all steps together.
     lp.observe((timeline.clone(), trace));

@@ -125,8 +125,15 @@ fn pipe(lp: &mut Loop) {
     let to = lp.adopt(to, On::new().close(|_, _| {})).unwrap();
     lp.as_cx().pipe(from, to, |_, result| result.unwrap()).unwrap();
     let write = std::thread::spawn(move || write_all(&from_peer, &[7; 12 << 20]));
+    let (is_full, full) = std::sync::mpsc::channel();
+    lp.as_cx().interval(Duration::from_millis(1), move |cx, me| {
+        if cx.socket(to).metrics().is_ok_and(|m| m.full) {
+            is_full.send(()).unwrap();
+            cx.close(me).unwrap();
+        }
+    });
     let read = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
+        full.recv().unwrap();
         assert_eq!(read_to_end(&to_peer).len(), 12 << 20);
     });
     lp.run().unwrap();
