@@ -202,6 +202,7 @@ fn socket(of: &Connection, event: &SocketEvent) -> Fields {
         SocketEvent::AttemptFailed(attempt) => fields
             .with("to", attempt.remote.to_string())
             .with("stage", attempt.stage.to_string())
+            .with_some("code", attempt.code())
             .with("error", attempt.error.to_string())
             .with("took_ns", attempt.elapsed),
         SocketEvent::Connected { elapsed } => fields.with("elapsed_ns", *elapsed),
