@@ -4,11 +4,12 @@
 //! cargo run --release --example echo_server [ADDR]     # 127.0.0.1:7000
 //! ```
 //! Talk to it with `nc 127.0.0.1 7000`; stop it with Ctrl-C. With
-//! `RUST_LOG=debug` the log shows what the runtime says, too.
+//! `RUST_LOG=tidegate=debug` the log shows each step of each connection.
 
 use std::io;
 use std::process::exit;
 
+use tidegate::observe::LogRecords;
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
 
@@ -40,6 +41,9 @@ fn main() -> io::Result<()> {
     env_logger::init();
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".to_owned());
     let mut lp = Loop::new()?;
+    if log::log_enabled!(target: "tidegate::net", log::Level::Debug) {
+        lp.observe(LogRecords::new());
+    }
     let server = lp.listen(at.as_str(), |mut conn| {
         println!("{:?}: from {:?}", conn.key(), conn.peer_addr());
         conn.accept(Echo::default());

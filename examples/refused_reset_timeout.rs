@@ -4,7 +4,7 @@
 //! ```text
 //! cargo run --release --example refused_reset_timeout
 //! ```
-//! It ends by itself.
+//! It ends by itself. With `RUST_LOG=tidegate=debug` each step of each connection is logged.
 
 use std::cell::Cell;
 use std::io;
@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate::net::{LookupAnswer, LookupFault};
+use tidegate::observe::LogRecords;
 use tidegate::prelude::*;
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -25,6 +26,7 @@ fn attempt(
     handler: impl FnOnce(On) -> On,
 ) -> io::Result<()> {
     let mut lp = Loop::new()?;
+    lp.observe(LogRecords::new());
     let end = Rc::new(Cell::new(None));
     let e = end.clone();
     let on = handler(On::new()).close(move |_, close| e.set(Some(close.to_string())));

@@ -3,77 +3,18 @@
 //!
 //! ```text
 //! cargo run --release --example request_path
+//! cargo run --release --example request_path -- --trace path.json
 //! ```
-//! The client connects, sends, is answered, and half-closes; the server says one
-//! last thing into the half-open connection and ends, too. Each line is one step:
-//! microseconds since the loop was made, the turn and the phase that delivered
-//! it, the callback it led to, its stage and the other endpoint.
+//! The client looks the server up by its name, connects, sends, is answered, and half-closes;
+//! the server says one last thing into the half-open connection and ends, too. Each line is
+//! one step: microseconds since the loop was made, the turn and the phase that delivered it,
+//! the callback it led to, its stage and the other endpoint. With `--trace` the same run is
+//! also written as a file for https://ui.perfetto.dev.
 
-use std::cell::RefCell;
 use std::process::exit;
-use std::rc::Rc;
-use std::time::Duration;
 
-use tidegate::net::{NetEvent, ServerEvent};
+use tidegate::observe::{Perfetto, Side, Timeline};
 use tidegate::prelude::*;
-use tidegate::{Event, Moment, Observer};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Loop,
-    Server,
-    Client,
-}
-
-struct Step {
-    at: Moment,
-    side: Side,
-    stage: &'static str,
-    more: String,
-}
-
-/// Collects the steps. Printing waits until the run is over: it takes longer
-/// than all of them together.
-#[derive(Default)]
-struct Timeline {
-    steps: Rc<RefCell<Vec<Step>>>,
-}
-
-impl Observer for Timeline {
-    fn event(&mut self, at: &Moment, event: &Event<'_>) {
-        let step = match event {
-            Event::Poll { timeout: None, .. } => Some((Side::Loop, "poll", "may wait".to_owned())),
-            Event::Poll { timeout: Some(t), .. } if *t == Duration::ZERO => {
-                Some((Side::Loop, "poll", "does not wait".to_owned()))
-            }
-            Event::Poll { timeout: Some(t), .. } => {
-                Some((Side::Loop, "poll", format!("at most {t:?}")))
-            }
-            Event::Polled { events, .. } => Some((Side::Loop, "polled", format!("{events} ready"))),
-            Event::Layer(e) => e.as_any().downcast_ref().and_then(|e| self.net(e)),
-            _ => None,
-        };
-        if let Some((side, stage, more)) = step {
-            self.steps.borrow_mut().push(Step { at: *at, side, stage, more });
-        }
-    }
-}
-
-impl Timeline {
-    fn net(&mut self, event: &NetEvent) -> Option<(Side, &'static str, String)> {
-        match event {
-            NetEvent::Server(s, ServerEvent::Listening) => {
-                Some((Side::Server, "listen", format!("on {}", s.local)))
-            }
-            NetEvent::Server(..) => None,
-            NetEvent::Socket(c, e) => {
-                let side = if c.server.is_some() { Side::Server } else { Side::Client };
-                Some((side, e.name(), e.to_string()))
-            }
-            _ => None,
-        }
-    }
-}
 
 struct Server;
 
@@ -120,63 +61,79 @@ impl Handler for Ask {
     }
 }
 
-/// Which callback a step leads to.
-fn callback(stage: &str) -> &'static str {
-    match stage {
-        "accept" => "on_connection",
-        "connect" => "on_connect",
-        "first read" => "on_data",
-        "end" => "on_end",
-        "finish" => "on_finish",
-        "close" => "on_close",
-        _ => "",
+/// What a whole run shows, on each side.
+const EXPECTED: [(Side, &[&str]); 3] = [
+    (Side::Loop, &["polled", "turn"]),
+    (
+        Side::Server,
+        &["listening", "accept", "first read", "first write", "end", "finish", "close", "closed"],
+    ),
+    (
+        Side::Client,
+        &[
+            "lookup start",
+            "lookup",
+            "connect start",
+            "connect",
+            "first write",
+            "first read",
+            "finish",
+            "end",
+            "close",
+        ],
+    ),
+];
+
+/// The file of `--trace FILE`.
+fn trace_file() -> Option<String> {
+    let mut args = std::env::args().skip(1);
+    match (args.next().as_deref(), args.next(), args.next()) {
+        (None, ..) => None,
+        (Some("--trace"), Some(file), None) => Some(file),
+        _ => {
+            eprintln!("usage: request_path [--trace FILE]");
+            exit(2);
+        }
     }
 }
 
-/// What a whole run shows, on each side.
-const EXPECTED: [(Side, &[&str]); 2] = [
-    (Side::Server, &["listen", "accept", "first read", "end", "finish", "close"]),
-    (Side::Client, &["connect start", "connect", "first read", "finish", "end", "close"]),
-];
-
 fn main() -> std::io::Result<()> {
     let mut lp = Loop::new()?;
-    let timeline = Timeline::default();
-    let steps = timeline.steps.clone();
-    lp.observe(timeline);
+    let timeline = Timeline::new();
+    let file = trace_file();
+    let trace = file.as_ref().map(|file| {
+        Perfetto::create(file).unwrap_or_else(|e| {
+            eprintln!("{file} cannot be written: {e}. Give a path that can.");
+            exit(1)
+        })
+    });
+    let written = trace.as_ref().map(|trace| trace.written());
+    // Printing waits until the run is over: it takes longer than all steps together.
+    lp.observe((timeline.clone(), trace));
     let options = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
     let server = lp.serve(options, Server)?;
-    let at = lp.local_addr(server)?;
-    lp.connect(at, Ask::default());
+    let port = lp.local_addr(server)?.port();
+    lp.connect(("localhost", port), Ask::default());
     lp.run()?;
+    let turns = lp.metrics().turns;
+    drop(lp);
 
-    let steps = steps.borrow();
-    println!(
-        "\n{:>8} {:>5}  {:<8} {:<14}| {:<42}| client",
-        "us", "turn", "phase", "calls", "server"
-    );
-    println!("{:-<39}+{:-<43}+{:-<43}", "", "", "");
-    for Step { at, side, stage, more } in steps.iter() {
-        let us = at.elapsed.as_micros();
-        print!("{us:>8} {:>5}  {:<8} {:<14}", at.turn, at.phase, callback(stage));
-        match side {
-            Side::Loop => println!(":   {stage}: {more}"),
-            Side::Server => println!("| {:<42}|", format!("{stage:<14}{more}")),
-            Side::Client => println!("| {:<42}| {stage:<14}{more}", ""),
-        }
+    println!("\n{timeline}");
+    if let (Some(file), Some(written)) = (file, written) {
+        written.check()?;
+        println!("{file}: {} bytes. Open it in https://ui.perfetto.dev.", written.bytes());
     }
     let mut missing = Vec::new();
     for (side, stages) in EXPECTED {
-        let name = if side == Side::Server { "server" } else { "client" };
-        let absent =
-            stages.iter().filter(|e| !steps.iter().any(|s| s.side == side && s.stage == **e));
-        missing.extend(absent.map(|stage| format!("{name}: {stage}")));
+        let absent = stages.iter().filter(|stage| !timeline.has(side, stage));
+        missing.extend(absent.map(|stage| format!("{side:?}: {stage}")));
     }
     if !missing.is_empty() {
         eprintln!("\nsteps that did not happen: {}", missing.join(", "));
         exit(1);
     }
+    let steps = timeline.steps();
     let net = steps.iter().filter(|s| s.side != Side::Loop).count();
-    println!("\n{net} steps in {} turns; nothing is left in the loop.", lp.metrics().turns);
+    println!("{net} steps in {turns} turns; nothing is left in the loop.");
     Ok(())
 }

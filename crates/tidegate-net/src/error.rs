@@ -117,6 +117,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The operating system's name of the error, as `ECONNREFUSED`.
+    pub fn code(&self) -> Option<&'static str> {
+        self.error.raw_os_error().and_then(sys::code_name)
+    }
+
     /// The system's error again.
     pub(crate) fn copy(&self) -> io::Error {
         match self.error.raw_os_error() {

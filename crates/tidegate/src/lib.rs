@@ -4,6 +4,10 @@
 #[cfg(doc)]
 pub mod manual;
 
+pub mod observe;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
+
 pub use tidegate_loop::*;
 pub use tidegate_net as net;
 pub use tidegate_stream as stream;

@@ -1,0 +1,133 @@
+//! Where lines of text go, and what became of them. An observer cannot return an error, so
+//! it is kept here, and logged once.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+/// Lines leave together from so many bytes on.
+const TOGETHER: usize = 64 * 1024;
+/// What a file may take, unless it was said otherwise.
+pub(super) const LIMIT: u64 = 1 << 30;
+
+/// What became of an observer's file. Keep it beside the loop, which owns the observer; it
+/// knows everything once that is dropped.
+///
+/// ```
+/// use tidegate::Loop;
+/// use tidegate::observe::JsonLines;
+/// let json = JsonLines::new(Vec::new());
+/// let written = json.written();
+/// let mut lp = Loop::new()?;
+/// lp.observe(json);
+/// drop(lp);
+/// written.check()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Written(Rc<RefCell<State>>);
+
+#[derive(Default)]
+struct State {
+    error: Option<io::Error>,
+    bytes: u64,
+    lost: u64,
+}
+
+impl Written {
+    /// The first error, if there was one: nothing was written after it.
+    pub fn check(&self) -> io::Result<()> {
+        match &self.0.borrow().error {
+            Some(e) => Err(io::Error::new(e.kind(), e.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes written so far.
+    pub fn bytes(&self) -> u64 {
+        self.0.borrow().bytes
+    }
+
+    /// Events that were left out: after an error, or beyond the limit of the file's size.
+    pub fn lost(&self) -> u64 {
+        self.0.borrow().lost
+    }
+
+    fn fail(&self, e: io::Error) {
+        log::error!(target: "tidegate::observe", "writing events failed, the rest is lost: {e}");
+        self.0.borrow_mut().error = Some(e);
+    }
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.borrow();
+        f.debug_struct("Written").field("bytes", &state.bytes).field("error", &state.error).finish()
+    }
+}
+
+/// A writer of whole lines.
+pub(super) struct Lines {
+    /// `None` after an error.
+    to: Option<Box<dyn Write>>,
+    buffer: Vec<u8>,
+    taken: u64,
+    pub(super) limit: u64,
+    pub(super) written: Written,
+}
+
+impl Lines {
+    pub(super) fn new(to: impl Write + 'static) -> Lines {
+        Lines {
+            to: Some(Box::new(to)),
+            buffer: Vec::new(),
+            taken: 0,
+            limit: LIMIT,
+            written: Written::default(),
+        }
+    }
+
+    /// Takes what `line` writes; whether it was taken.
+    pub(super) fn line(&mut self, line: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> bool {
+        if self.to.is_none() || self.taken >= self.limit {
+            self.written.0.borrow_mut().lost += 1;
+            return false;
+        }
+        let before = self.buffer.len();
+        if let Err(e) = line(&mut self.buffer) {
+            self.buffer.truncate(before);
+            self.to = None;
+            self.written.fail(e);
+            return false;
+        }
+        self.taken += (self.buffer.len() - before) as u64;
+        if self.taken >= self.limit {
+            let limit = self.limit;
+            log::warn!(target: "tidegate::observe", "the file has {limit} bytes, its limit: the rest is lost");
+        }
+        if self.buffer.len() >= TOGETHER {
+            self.flush();
+        }
+        true
+    }
+
+    /// As a line, but whatever the limit: how a file ends.
+    pub(super) fn last(&mut self, text: &str) {
+        self.buffer.extend_from_slice(text.as_bytes());
+        self.flush();
+    }
+
+    pub(super) fn flush(&mut self) {
+        let Some(to) = &mut self.to else { return };
+        match to.write_all(&self.buffer).and_then(|()| to.flush()) {
+            Ok(()) => self.written.0.borrow_mut().bytes += self.buffer.len() as u64,
+            Err(e) => {
+                self.to = None;
+                self.written.fail(e);
+            }
+        }
+        self.buffer.clear();
+    }
+}

@@ -1,0 +1,105 @@
+//! Events as JSON lines.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::{Map, json};
+
+use super::fields::{Fields, Value};
+use super::file::{Lines, Written};
+use crate::{Event, Moment, Observer};
+
+/// Writes one JSON object for each event, on a line of its own.
+///
+/// Every object has `at_ns` (since the loop was made), `turn`, `phase`, `layer` and `event`;
+/// those of a connection have `conn`, its [`Id`](super::Id), in every line, and `local` and
+/// `remote` once they are known. Times end in `_ns`. A file takes up to 1 GiB, see
+/// [`limit`](JsonLines::limit).
+///
+/// ```
+/// use tidegate::observe::JsonLines;
+/// use tidegate::prelude::*;
+/// let path = std::env::temp_dir().join(format!("tidegate-doc-{}.jsonl", std::process::id()));
+/// let mut lp = Loop::new()?;
+/// lp.observe(JsonLines::create(&path)?.without_loop());
+/// lp.connect("127.0.0.1:1", On::new().close(|_, _| {}));
+/// lp.run()?;
+/// drop(lp);
+/// let lines = std::fs::read_to_string(&path)?;
+/// assert!(lines.lines().last().unwrap().contains("\"code\":\"ECONNREFUSED\""));
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct JsonLines {
+    lines: Lines,
+    with_loop: bool,
+}
+
+impl JsonLines {
+    /// To a new file, in place of one that is there.
+    pub fn create(path: impl AsRef<Path>) -> io::Result<JsonLines> {
+        Ok(JsonLines::new(File::create(path)?))
+    }
+
+    /// To any writer; it is written to in pieces of about 64 KiB.
+    pub fn new(to: impl Write + 'static) -> JsonLines {
+        JsonLines { lines: Lines::new(to), with_loop: true }
+    }
+
+    /// Without turns, phases and readiness: what servers, connections and pipes tell.
+    pub fn without_loop(mut self) -> JsonLines {
+        self.with_loop = false;
+        self
+    }
+
+    /// Bytes after which nothing more is written.
+    pub fn limit(mut self, bytes: u64) -> JsonLines {
+        self.lines.limit = bytes;
+        self
+    }
+
+    /// What became of it.
+    pub fn written(&self) -> Written {
+        self.lines.written.clone()
+    }
+}
+
+impl Observer for JsonLines {
+    fn event(&mut self, at: &Moment, event: &Event<'_>) {
+        let fields = Fields::new(event);
+        if fields.layer == "loop" && !self.with_loop {
+            return;
+        }
+        let mut object = Map::new();
+        let elapsed = u64::try_from(at.elapsed.as_nanos()).unwrap_or(u64::MAX);
+        object.insert("at_ns".into(), elapsed.into());
+        object.insert("turn".into(), at.turn.into());
+        object.insert("phase".into(), at.phase.to_string().into());
+        object.insert("layer".into(), fields.layer.into());
+        object.insert("event".into(), fields.name.into());
+        for (name, value) in fields.values {
+            object.insert(name.into(), to_json(value));
+        }
+        self.lines.line(|out| {
+            serde_json::to_writer(&mut *out, &object)?;
+            out.push(b'\n');
+            Ok(())
+        });
+    }
+}
+
+pub(super) fn to_json(value: Value) -> serde_json::Value {
+    match value {
+        Value::Uint(v) => json!(v),
+        Value::Bool(v) => json!(v),
+        Value::Text(v) => v.into(),
+    }
+}
+
+impl Drop for JsonLines {
+    fn drop(&mut self) {
+        self.lines.flush();
+    }
+}

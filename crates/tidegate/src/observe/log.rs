@@ -1,0 +1,192 @@
+//! Events as records of the `log` crate.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::time::Duration;
+
+use log::kv::{Error, Key, Source, VisitSource};
+use log::{Level, Record};
+
+use super::Id;
+use super::fields::{Fields, Value};
+use crate::net::{BatchEnd, Connection, NetEvent, ServerEvent, SocketEvent};
+use crate::stream::{PipeEvent, StreamEvent};
+use crate::{Event, Moment, Observer};
+
+/// Hands every event to the `log` crate: a line for people, and key-values for machines.
+///
+/// The target is `tidegate::` and the layer: `loop`, `stream`, `net`.
+///
+/// | level | what |
+/// |---|---|
+/// | warn | a call that took long: nothing else ran meanwhile |
+/// | info | a server listens, ends; a connection fails |
+/// | debug | the life of servers, connections and pipes |
+/// | trace | turns, phases, readiness, accept batches, every change of a queue |
+///
+/// Failures are no more than `info` here, because an error that nobody handles is logged at
+/// `warn` with the same target anyway, observer or not; [`failures`](LogRecords::failures)
+/// changes that. A line of a connection begins with its [`Id`] and its endpoints, ours first.
+///
+/// ```
+/// use tidegate::observe::LogRecords;
+/// use tidegate::prelude::*;
+/// let mut lp = Loop::new()?;
+/// lp.observe(LogRecords::new());
+/// lp.connect("127.0.0.1:1", On::new().close(|_, _| {}));
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct LogRecords {
+    failures: Level,
+    slow: Duration,
+}
+
+impl Default for LogRecords {
+    fn default() -> LogRecords {
+        LogRecords::new()
+    }
+}
+
+impl LogRecords {
+    /// With the levels above; a call is slow from 100 ms on.
+    pub fn new() -> LogRecords {
+        LogRecords { failures: Level::Info, slow: Duration::from_millis(100) }
+    }
+
+    /// The level of connections and lookups that fail.
+    pub fn failures(mut self, level: Level) -> LogRecords {
+        self.failures = level;
+        self
+    }
+
+    /// From how long on a call is worth a warning.
+    pub fn slow_call(mut self, from: Duration) -> LogRecords {
+        self.slow = from;
+        self
+    }
+
+    fn level(&self, event: &Event<'_>) -> Level {
+        match event {
+            Event::Called { took, .. } if *took >= self.slow => Level::Warn,
+            Event::Layer(e) => {
+                let any = e.as_any();
+                match (any.downcast_ref(), any.downcast_ref()) {
+                    (Some(e), _) => self.net(e),
+                    (_, Some(StreamEvent::Pipe(_, PipeEvent::Closed(Err(_))))) => self.failures,
+                    _ => Level::Debug,
+                }
+            }
+            _ => Level::Trace,
+        }
+    }
+
+    fn net(&self, event: &NetEvent) -> Level {
+        match event {
+            NetEvent::Server(_, e) => match e {
+                ServerEvent::Listening | ServerEvent::Closing | ServerEvent::Closed => Level::Info,
+                ServerEvent::AcceptBatch { stopped, .. } if *stopped != BatchEnd::Budget => {
+                    Level::Trace
+                }
+                _ => Level::Debug,
+            },
+            NetEvent::Socket(_, e) => match e {
+                SocketEvent::Closed { reason, .. } if reason.is_error() => self.failures,
+                SocketEvent::Queued { .. } => Level::Trace,
+                _ => Level::Debug,
+            },
+            _ => Level::Debug,
+        }
+    }
+}
+
+impl Observer for LogRecords {
+    fn event(&mut self, at: &Moment, event: &Event<'_>) {
+        let level = self.level(event);
+        if level > log::max_level() {
+            return;
+        }
+        let fields = Fields::new(event);
+        let target = match fields.layer {
+            "loop" => "tidegate::loop",
+            "stream" => "tidegate::stream",
+            "net" => "tidegate::net",
+            _ => "tidegate",
+        };
+        let metadata = log::Metadata::builder().level(level).target(target).build();
+        let logger = log::logger();
+        if !logger.enabled(&metadata) {
+            return;
+        }
+        let pairs = Pairs { at: *at, fields };
+        logger.log(
+            &Record::builder()
+                .metadata(metadata)
+                .args(format_args!("{}", Line(event)))
+                .key_values(&pairs)
+                .build(),
+        );
+    }
+}
+
+/// What a person reads: who, and what happened.
+pub(super) struct Line<'a>(pub(super) &'a Event<'a>);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Event::Layer(e) = self.0 else { return self.0.fmt(f) };
+        match e.as_any().downcast_ref() {
+            Some(NetEvent::Server(s, event)) => {
+                write!(f, "{} on {}: {event}", Id::server(s.key), s.local)
+            }
+            Some(NetEvent::Socket(c, event)) => write!(f, "{}: {event}", Ends(c)),
+            _ => match e.as_any().downcast_ref() {
+                Some(StreamEvent::Pipe(key, _)) => write!(f, "{} {e}", Id::pipe(*key)),
+                _ => e.fmt(f),
+            },
+        }
+    }
+}
+
+/// A connection with its endpoints, ours first: `->` of a client's, `<-` of a server's.
+struct Ends<'a>(&'a Connection);
+
+impl fmt::Display for Ends<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let c = self.0;
+        write!(f, "{}", Id::connection(c.key))?;
+        if let Some(local) = c.local {
+            write!(f, " {local}")?;
+        }
+        match (c.remote, c.server) {
+            (Some(remote), None) => write!(f, " -> {remote}"),
+            (Some(remote), Some(_)) => write!(f, " <- {remote}"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+/// The key-values of a record.
+struct Pairs {
+    at: Moment,
+    fields: Fields,
+}
+
+impl Source for Pairs {
+    fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), Error> {
+        let elapsed = u64::try_from(self.at.elapsed.as_nanos()).unwrap_or(u64::MAX);
+        visitor.visit_pair(Key::from_str("event"), self.fields.name.into())?;
+        visitor.visit_pair(Key::from_str("at_ns"), elapsed.into())?;
+        visitor.visit_pair(Key::from_str("turn"), self.at.turn.into())?;
+        for (name, value) in &self.fields.values {
+            let value = match value {
+                Value::Uint(v) => (*v).into(),
+                Value::Bool(v) => (*v).into(),
+                Value::Text(v) => v.as_str().into(),
+            };
+            visitor.visit_pair(Key::from_str(name), value)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Ready-made observers: what a loop does, as a log, as JSON, as a picture, as a timeline.
+//!
+//! Each is an [`Observer`](crate::Observer) for [`Loop::observe`](crate::Loop::observe);
+//! several are one, as a tuple. What they are told is in [`Event`](crate::Event),
+//! [`NetEvent`](crate::net::NetEvent) and [`StreamEvent`](crate::stream::StreamEvent).
+//!
+//! | observer | gives | feature |
+//! |---|---|---|
+//! | [`LogRecords`] | records of the `log` crate, with key-values | |
+//! | [`Timeline`] | a text with client and server side by side | |
+//! | `JsonLines` | one JSON object a line | `trace` |
+//! | `Perfetto` | a trace file for <https://ui.perfetto.dev> | `trace` |
+//!
+//! ```
+//! use tidegate::observe::{LogRecords, Timeline};
+//! use tidegate::prelude::*;
+//! let mut lp = Loop::new()?;
+//! let timeline = Timeline::new();
+//! lp.observe((LogRecords::new(), timeline.clone()));
+//! lp.connect("127.0.0.1:1", On::new().close(|_, _| {}));
+//! lp.run()?;
+//! println!("{timeline}");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod fields;
+mod log;
+mod timeline;
+
+#[cfg(feature = "trace")]
+mod file;
+#[cfg(feature = "trace")]
+mod json;
+#[cfg(feature = "trace")]
+mod perfetto;
+
+use std::fmt;
+
+use crate::Key;
+
+pub use self::log::LogRecords;
+#[cfg(feature = "trace")]
+pub use file::Written;
+#[cfg(feature = "trace")]
+pub use json::JsonLines;
+#[cfg(feature = "trace")]
+pub use perfetto::Perfetto;
+pub use timeline::{Side, Step, Timeline};
+
+/// What all observers call a handle: a letter, then loop, place and generation, as `c1.3.1`.
+/// Unique in a process, for as long as it runs.
+///
+/// ```
+/// use tidegate::observe::Id;
+/// use tidegate::prelude::*;
+/// let mut lp = Loop::new()?;
+/// let key = lp.connect("127.0.0.1:1", On::new().close(|_, _| {}));
+/// assert!(Id::connection(key).to_string().starts_with('c'));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Id {
+    letter: char,
+    key: Key,
+}
+
+impl Id {
+    /// Of a connection: `c`.
+    pub fn connection(key: crate::net::SocketKey) -> Id {
+        Id { letter: 'c', key: key.into() }
+    }
+
+    /// Of a server: `s`.
+    pub fn server(key: crate::net::ServerKey) -> Id {
+        Id { letter: 's', key: key.into() }
+    }
+
+    /// Of a pipe: `p`.
+    pub fn pipe(key: crate::stream::PipeKey) -> Id {
+        Id { letter: 'p', key: key.into() }
+    }
+
+    /// Of a handle of this kind; `h` if it is none of the above.
+    pub fn of(kind: &str, key: Key) -> Id {
+        let letter = match kind {
+            "socket" => 'c',
+            "server" => 's',
+            "pipe" => 'p',
+            _ => 'h',
+        };
+        Id { letter, key }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Id { letter, key } = self;
+        write!(f, "{letter}{}.{}.{}", key.loop_id(), key.index(), key.generation())
+    }
+}

@@ -1,0 +1,353 @@
+//! Events as a trace file that ui.perfetto.dev and chrome://tracing open.
+//!
+//! The format is Chrome's trace events, as an array of JSON objects, which is complete
+//! also without its last bracket: a program that ends early leaves a file that opens.
+//!
+//! | track | what |
+//! |---|---|
+//! | loop / turns | slices in each other: turn, phase, wait or call |
+//! | connections / one each | slices: lookup, connecting, open; marks for all else |
+//! | connections / one each, reading and writing | slices: paused; full |
+//! | counters | handles queued, connections, bytes in all queues and in each |
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::Id;
+use super::fields::Fields;
+use super::file::{Lines, Written};
+use super::json::to_json;
+use crate::net::{Connection, NetEvent, SocketEvent, SocketKey};
+use crate::stream::StreamEvent;
+use crate::{Event, Moment, Observer};
+
+/// The two groups of tracks.
+const LOOP: u32 = 1;
+const CONNECTIONS: u32 = 2;
+
+/// Writes a trace file for <https://ui.perfetto.dev>: turns and phases as nested slices, each
+/// connection as a track with its stages, buffered bytes as counters.
+///
+/// Times are those of the loop's clock, in microseconds. The file is complete when the loop
+/// is dropped, and can be opened whenever the program ends. It takes up to 1 GiB, see
+/// [`limit`](Perfetto::limit).
+///
+/// ```
+/// use tidegate::observe::Perfetto;
+/// use tidegate::prelude::*;
+/// let path = std::env::temp_dir().join(format!("tidegate-doc-{}.json", std::process::id()));
+/// let mut lp = Loop::new()?;
+/// let trace = Perfetto::create(&path)?;
+/// let written = trace.written();
+/// lp.observe(trace);
+/// lp.connect("127.0.0.1:1", On::new().close(|_, _| {}));
+/// lp.run()?;
+/// drop(lp);
+/// written.check()?;
+/// println!("open {} in https://ui.perfetto.dev", path.display());
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Perfetto {
+    lines: Lines,
+    begun: bool,
+    /// The last moment, in nanoseconds.
+    now: u64,
+    /// When the kernel was asked.
+    asked: u64,
+    tracks: HashMap<SocketKey, Track>,
+    next_track: u32,
+    /// Bytes in all queues.
+    queued: usize,
+}
+
+/// What is known of a connection's tracks: the life, and two more when they are needed.
+struct Track {
+    tid: u32,
+    name: String,
+    /// The stage that is open on the first.
+    stage: Option<&'static str>,
+    paused: bool,
+    full: bool,
+    /// The tracks for reading and writing have their names.
+    reads: bool,
+    writes: bool,
+    queued: usize,
+}
+
+impl Track {
+    const READING: u32 = 1;
+    const WRITING: u32 = 2;
+    const STEP: u32 = 3;
+}
+
+impl Perfetto {
+    /// To a new file, in place of one that is there.
+    pub fn create(path: impl AsRef<Path>) -> io::Result<Perfetto> {
+        Ok(Perfetto::new(File::create(path)?))
+    }
+
+    /// To any writer; it is written to in pieces of about 64 KiB.
+    pub fn new(to: impl Write + 'static) -> Perfetto {
+        let mut perfetto = Perfetto {
+            lines: Lines::new(to),
+            begun: false,
+            now: 0,
+            asked: 0,
+            tracks: HashMap::new(),
+            next_track: 1,
+            queued: 0,
+        };
+        perfetto.name(LOOP, 0, "process_name", "tidegate loop");
+        perfetto.name(LOOP, 1, "thread_name", "turns");
+        perfetto.name(CONNECTIONS, 0, "process_name", "connections");
+        perfetto
+    }
+
+    /// Bytes after which nothing more is written but the end.
+    pub fn limit(mut self, bytes: u64) -> Perfetto {
+        self.lines.limit = bytes;
+        self
+    }
+
+    /// What became of it.
+    pub fn written(&self) -> Written {
+        self.lines.written.clone()
+    }
+
+    fn put(&mut self, event: Value) {
+        let first = !self.begun;
+        let taken = self.lines.line(|out| {
+            out.extend_from_slice(if first { b"[\n" } else { b",\n" });
+            Ok(serde_json::to_writer(out, &event)?)
+        });
+        self.begun |= taken;
+    }
+
+    fn name(&mut self, pid: u32, tid: u32, what: &str, name: &str) {
+        let args = json!({ "name": name });
+        self.put(json!({ "ph": "M", "pid": pid, "tid": tid, "name": what, "args": args }));
+    }
+
+    /// A slice that is over.
+    fn slice(&mut self, name: &str, cat: &str, from: u64, args: Value) {
+        let dur = micros(self.now.saturating_sub(from));
+        let ts = micros(from);
+        self.put(json!({
+            "ph": "X", "pid": LOOP, "tid": 1, "ts": ts, "dur": dur,
+            "name": name, "cat": cat, "args": args,
+        }));
+    }
+
+    fn begin(&mut self, tid: u32, name: &str) {
+        let ts = micros(self.now);
+        self.put(json!({
+            "ph": "B", "pid": CONNECTIONS, "tid": tid, "ts": ts,
+            "name": name, "cat": "connection",
+        }));
+    }
+
+    fn end(&mut self, tid: u32) {
+        let ts = micros(self.now);
+        self.put(json!({ "ph": "E", "pid": CONNECTIONS, "tid": tid, "ts": ts }));
+    }
+
+    fn mark(&mut self, pid: u32, tid: u32, fields: &Fields, layer: &str) {
+        let args: Map<_, _> =
+            fields.values.iter().map(|(k, v)| ((*k).to_owned(), to_json(v.clone()))).collect();
+        let ts = micros(self.now);
+        self.put(json!({
+            "ph": "i", "s": "t", "pid": pid, "tid": tid, "ts": ts,
+            "name": fields.name, "cat": layer, "args": args,
+        }));
+    }
+
+    fn counter(&mut self, pid: u32, name: &str, value: usize) {
+        let ts = micros(self.now);
+        let args = json!({ "value": value });
+        self.put(json!({ "ph": "C", "pid": pid, "ts": ts, "name": name, "args": args }));
+    }
+
+    fn of_loop(&mut self, at: &Moment, event: &Event<'_>) {
+        let began = |took: &std::time::Duration| nanos(at.elapsed.saturating_sub(*took));
+        match event {
+            Event::Turn { ready } => self.counter(LOOP, "handles queued", *ready),
+            Event::TurnEnd { took } => {
+                let name = format!("turn {}", at.turn);
+                self.slice(&name, "turn", began(took), json!({ "turn": at.turn }));
+            }
+            Event::Poll { .. } => self.asked = self.now,
+            Event::Polled { events, ready, .. } => {
+                self.slice("wait", "poll", self.asked, json!({ "events": events }));
+                self.counter(LOOP, "handles queued", *ready);
+            }
+            Event::PhaseEnd { phase, took } => {
+                self.slice(&phase.to_string(), "phase", began(took), json!({ "turn": at.turn }));
+            }
+            Event::Called { key, kind, took } => {
+                let id = Id::of(kind, *key).to_string();
+                let name = format!("{kind} {id}");
+                self.slice(&name, "call", began(took), json!({ "handle": id }));
+            }
+            _ => {}
+        }
+    }
+
+    fn socket(&mut self, of: &Connection, event: &SocketEvent, fields: &Fields) {
+        if !self.tracks.contains_key(&of.key) {
+            self.new_track(of, event);
+        }
+        let Some(mut track) = self.tracks.remove(&of.key) else { return };
+        let tid = track.tid;
+        match event {
+            SocketEvent::LookupStart { .. } => self.stage(&mut track, Some("lookup")),
+            SocketEvent::AttemptStart { .. } => self.stage(&mut track, Some("connecting")),
+            SocketEvent::Accepted | SocketEvent::Adopted | SocketEvent::Connected { .. } => {
+                self.stage(&mut track, Some("open"));
+            }
+            SocketEvent::LookedUp { .. } | SocketEvent::LookupFailed { .. } => {
+                self.stage(&mut track, None);
+            }
+            SocketEvent::Pause => {
+                self.side(&mut track, Track::READING, true);
+            }
+            SocketEvent::Resume => self.side(&mut track, Track::READING, false),
+            SocketEvent::Full { .. } => self.side(&mut track, Track::WRITING, true),
+            SocketEvent::Drain => self.side(&mut track, Track::WRITING, false),
+            _ => {}
+        }
+        match event {
+            SocketEvent::Queued { bytes } => self.queue(&mut track, *bytes),
+            SocketEvent::Full { queued } => self.queue(&mut track, *queued),
+            _ => self.mark(CONNECTIONS, tid, fields, "net"),
+        }
+        if event.is_last() {
+            self.close(track);
+            self.counter(CONNECTIONS, "connections", self.tracks.len());
+        } else {
+            self.tracks.insert(of.key, track);
+        }
+    }
+
+    fn new_track(&mut self, of: &Connection, event: &SocketEvent) {
+        let id = Id::connection(of.key);
+        let name = match (event, of.server, of.remote) {
+            (SocketEvent::LookupStart { host }, ..) => format!("{id} client to {host}"),
+            (SocketEvent::AttemptStart { to }, ..) => format!("{id} client to {to}"),
+            (_, Some(server), Some(remote)) => {
+                format!("{id} of server {}, from {remote}", Id::server(server))
+            }
+            (_, Some(server), None) => format!("{id} of server {}", Id::server(server)),
+            (_, None, _) => format!("{id} client"),
+        };
+        let tid = self.next_track;
+        self.next_track += Track::STEP;
+        self.name(CONNECTIONS, tid, "thread_name", &name);
+        let track = Track {
+            tid,
+            name,
+            stage: None,
+            paused: false,
+            full: false,
+            reads: false,
+            writes: false,
+            queued: 0,
+        };
+        self.tracks.insert(of.key, track);
+        self.counter(CONNECTIONS, "connections", self.tracks.len());
+    }
+
+    /// One stage follows another.
+    fn stage(&mut self, track: &mut Track, stage: Option<&'static str>) {
+        if track.stage == stage {
+            return;
+        }
+        if track.stage.is_some() {
+            self.end(track.tid);
+        }
+        if let Some(stage) = stage {
+            self.begin(track.tid, stage);
+        }
+        track.stage = stage;
+    }
+
+    /// A side of it stops, or goes on.
+    fn side(&mut self, track: &mut Track, side: u32, stopped: bool) {
+        let tid = track.tid + side;
+        let (state, named, what, text) = match side {
+            Track::READING => (&mut track.paused, &mut track.reads, "paused", "reading"),
+            _ => (&mut track.full, &mut track.writes, "full", "writing"),
+        };
+        if std::mem::replace(state, stopped) == stopped {
+            return;
+        }
+        if !std::mem::replace(named, true) {
+            let name = format!("{}: {text}", track.name);
+            self.name(CONNECTIONS, tid, "thread_name", &name);
+        }
+        if stopped { self.begin(tid, what) } else { self.end(tid) }
+    }
+
+    fn queue(&mut self, track: &mut Track, bytes: usize) {
+        self.queued = self.queued - track.queued + bytes;
+        track.queued = bytes;
+        let name = format!("{} queued bytes", track.name);
+        self.counter(CONNECTIONS, &name, bytes);
+        self.counter(CONNECTIONS, "queued bytes", self.queued);
+    }
+
+    /// Nothing is open any more on its tracks.
+    fn close(&mut self, mut track: Track) {
+        self.stage(&mut track, None);
+        self.side(&mut track, Track::READING, false);
+        self.side(&mut track, Track::WRITING, false);
+        if track.queued > 0 {
+            self.queue(&mut track, 0);
+        }
+    }
+}
+
+impl Observer for Perfetto {
+    fn event(&mut self, at: &Moment, event: &Event<'_>) {
+        self.now = nanos(at.elapsed);
+        let Event::Layer(e) = event else { return self.of_loop(at, event) };
+        let any = e.as_any();
+        match (any.downcast_ref(), any.downcast_ref()) {
+            (Some(NetEvent::Socket(of, event)), _) => {
+                let fields = Fields::new(&Event::Layer(*e));
+                self.socket(of, event, &fields);
+            }
+            (Some(NetEvent::Server(..)), _) => {
+                self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "server");
+            }
+            (_, Some(StreamEvent::Pipe(..))) => {
+                self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "pipe");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Perfetto {
+    fn drop(&mut self) {
+        let open: Vec<Track> = self.tracks.drain().map(|(_, track)| track).collect();
+        for track in open {
+            self.close(track);
+        }
+        self.lines.last(if self.begun { "\n]\n" } else { "[]\n" });
+    }
+}
+
+/// The format's unit; what is below it stands behind the point.
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1000.0
+}
+
+fn nanos(d: std::time::Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}

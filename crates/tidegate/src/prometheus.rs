@@ -1,0 +1,220 @@
+//! All counters of a loop as Prometheus text. Feature `prometheus`.
+//!
+//! The numbers themselves are plain fields: [`Metrics`] of the loop,
+//! [`NetMetrics`] of all connections, [`ServerStats`](crate::net::ServerStats) of each server.
+//! Here they get names, help and units; the text is that of OpenMetrics 1.0, which Prometheus
+//! reads. Who has a registry of the crate `prometheus-client` already registers a
+//! [`Snapshot`] there: it is a [`Collector`].
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::net::{Net, NetMetrics, ServerMetrics};
+use crate::observe::Id;
+use crate::{AsCx, Metrics, Phase};
+
+/// The media type of [`Snapshot::text`], for the header of an answer.
+///
+/// ```
+/// assert!(tidegate::prometheus::CONTENT_TYPE.starts_with("application/openmetrics-text"));
+/// ```
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What a loop and all in it had counted at one moment. Plain numbers, and `Send`.
+///
+/// ```
+/// use tidegate::prelude::*;
+/// use tidegate::prometheus::Snapshot;
+/// let mut lp = Loop::new()?;
+/// lp.run_nowait()?;
+/// let text = Snapshot::take(&mut lp).text();
+/// assert!(text.contains("tidegate_loop_turns_total 0\n"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Of the loop.
+    pub of_loop: Metrics,
+    /// Handles that are open.
+    pub handles: usize,
+    /// Of all connections.
+    pub net: NetMetrics,
+    /// Of each server.
+    pub servers: Vec<ServerMetrics>,
+}
+
+impl Snapshot {
+    /// What is counted now. Looks at every connection that is open.
+    pub fn take(at: &mut impl AsCx) -> Snapshot {
+        let mut cx = at.as_cx();
+        Snapshot {
+            of_loop: cx.metrics(),
+            handles: cx.handles(),
+            net: cx.net_metrics(),
+            servers: cx.servers(),
+        }
+    }
+
+    /// The text that a scrape gets, with its last line `# EOF`.
+    pub fn text(self) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self));
+        let mut text = String::new();
+        // Nothing in here fails but the writer, and a string does not.
+        let _ = text::encode(&mut text, &registry);
+        text
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut to = To { encoder };
+        of_loop(&mut to, &self.of_loop, self.handles)?;
+        of_net(&mut to, &self.net)?;
+        of_servers(&mut to, &self.servers)
+    }
+}
+
+fn of_loop(to: &mut To<'_>, m: &Metrics, handles: usize) -> fmt::Result {
+    to.gauge("loop_handles", "Handles that are open.", handles)?;
+    to.counter("loop_turns", "Turns begun.", m.turns)?;
+    to.counter("loop_events", "Kernel events taken.", m.events)?;
+    to.counter("loop_late_events", "Of these, found without waiting.", m.events_waiting)?;
+    to.counter("loop_blocking_polls", "Polls that were allowed to wait.", m.blocking_polls)?;
+    to.seconds("loop_idle", "Time in the poller.", m.idle)?;
+    to.gauge("loop_ready_depth_max", "Most handles queued at a poll.", m.ready_depth)?;
+    to.counter("loop_carried_over", "Turns begun with handles queued.", m.carried_over)?;
+    to.counter("loop_ticks_carried_over", "Turns that left ticks.", m.ticks_carried_over)?;
+    to.counter("loop_table_full", "Handles refused.", m.table_full)?;
+    to.counter("loop_unhandled_errors", "Errors nobody handled.", m.unhandled_errors)?;
+    to.counter("loop_panics", "Panics out of run.", m.panics)?;
+    let quantiles = [("0.5", 0.5), ("0.99", 0.99), ("1", 1.0)];
+    let lengths = quantiles.map(|(name, q)| (name, m.turn_lengths.quantile(q).as_secs_f64()));
+    let help = "How long turns worked, exact to a factor of two.";
+    to.family("loop_turn_length", help, "quantile", Some(&Unit::Seconds), &lengths)?;
+    let phases = PHASES.map(|phase| (phase, m.phase(phase).as_secs_f64()));
+    let phases = phases.map(|(phase, took)| (phase.to_string(), took));
+    let help = "Time in each phase; only with an observer.";
+    to.family("loop_phase", help, "phase", Some(&Unit::Seconds), &phases)
+}
+
+const PHASES: [Phase; 8] = [
+    Phase::Pending,
+    Phase::Idle,
+    Phase::Prepare,
+    Phase::Poll,
+    Phase::Ready,
+    Phase::Check,
+    Phase::Closing,
+    Phase::Timers,
+];
+
+fn of_net(to: &mut To<'_>, m: &NetMetrics) -> fmt::Result {
+    to.gauge("net_sockets", "Connections that are there.", m.sockets)?;
+    to.gauge("net_connecting", "Of these, being made.", m.connecting)?;
+    to.gauge("net_paused", "Of these, paused.", m.paused)?;
+    to.gauge("net_full", "Of these, waiting for a drain.", m.full)?;
+    to.gauge("net_queued_bytes", "Bytes in our queues.", m.queued)?;
+    to.gauge("net_held_bytes", "Memory that our queues hold.", m.held)?;
+    to.counter("net_connected", "Connections we made.", m.connected)?;
+    to.counter("net_closed", "Connections that are over.", m.closed)?;
+    to.counter("net_failed", "Of these, by an error.", m.failed)?;
+    to.counter("net_timed_out", "Of these, by a deadline.", m.timed_out)?;
+    to.counter("net_unsent_bytes", "Bytes that never reached the kernel.", m.unsent)?;
+    to.counter("net_read_bytes", "Bytes read.", m.bytes_read)?;
+    to.counter("net_written_bytes", "Bytes the kernel took.", m.bytes_written)
+}
+
+fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
+    type Read = fn(&ServerMetrics) -> u64;
+    let counters: [(&str, &str, Read); 9] = [
+        ("server_accepted", "Connections taken from the kernel.", |s| s.stats.accepted),
+        ("server_rejected", "Of these, not taken by the callback.", |s| s.stats.rejected),
+        ("server_detached", "Of these, taken out for another loop.", |s| s.stats.detached),
+        ("server_carried_over", "Turns with the accept budget spent.", |s| s.stats.carried_over),
+        ("server_aborted", "Peers gone before they were accepted.", |s| s.stats.aborted),
+        ("server_held", "Times without descriptors.", |s| s.stats.held),
+        ("server_shed", "Closed for want of descriptors.", |s| s.stats.shed),
+        ("server_dropped", "Closed at max_connections.", |s| s.stats.dropped),
+        ("server_blocked", "Closed by the block list.", |s| s.stats.blocked),
+    ];
+    for (name, help, read) in counters {
+        to.of_each(name, help, MetricType::Counter, servers, read)?;
+    }
+    let open: Read = |s| s.stats.connections as u64;
+    to.of_each("server_connections", "Connections that are open.", MetricType::Gauge, servers, open)
+}
+
+/// Where the metrics go, one after the other.
+struct To<'a> {
+    encoder: DescriptorEncoder<'a>,
+}
+
+impl To<'_> {
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let name = format!("tidegate_{name}");
+        let mut metric = self.encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, value: Duration) -> fmt::Result {
+        let name = format!("tidegate_{name}");
+        let unit = Some(&Unit::Seconds);
+        let mut metric = self.encoder.encode_descriptor(&name, help, unit, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value.as_secs_f64(), None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: usize) -> fmt::Result {
+        let name = format!("tidegate_{name}");
+        let mut metric = self.encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    /// One gauge for each value of a label.
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        unit: Option<&Unit>,
+        values: &[(impl AsRef<str>, f64)],
+    ) -> fmt::Result {
+        let name = format!("tidegate_{name}");
+        let mut metric = self.encoder.encode_descriptor(&name, help, unit, MetricType::Gauge)?;
+        for (of, value) in values {
+            metric.encode_family(&[(label, of.as_ref())])?.encode_gauge(value)?;
+        }
+        Ok(())
+    }
+
+    fn of_each(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        servers: &[ServerMetrics],
+        read: fn(&ServerMetrics) -> u64,
+    ) -> fmt::Result {
+        let name = format!("tidegate_{name}");
+        let is_counter = matches!(kind, MetricType::Counter);
+        let mut metric = self.encoder.encode_descriptor(&name, help, None, kind)?;
+        for server in servers {
+            let (local, value) = (server.local.to_string(), read(server));
+            let labels = [("server", local), ("id", Id::server(server.key).to_string())];
+            let mut metric = metric.encode_family(&labels)?;
+            if is_counter {
+                metric.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+            } else {
+                metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! All counters of a loop, served as Prometheus text on a port of their own, by the loop
+//! itself.
+//!
+//! ```text
+//! cargo run --release --example metrics              # scrapes itself once, and ends
+//! cargo run --release --example metrics -- 9100      # goes on: point Prometheus at it
+//! ```
+//! A few clients talk to an echo server first, one of them to nobody. The answer is the
+//! smallest that HTTP/1.0 knows; nothing of the request is looked at but its end.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tidegate::prelude::*;
+use tidegate::prometheus::{CONTENT_TYPE, Snapshot};
+
+/// Clients that get their echo.
+const CLIENTS: u32 = 5;
+
+/// A scraper: it has said everything when there is an empty line.
+#[derive(Default)]
+struct Scraper {
+    request: Vec<u8>,
+}
+
+impl Handler for Scraper {
+    fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+        self.request.extend_from_slice(chunk);
+        if self.request.len() > 8192 {
+            return s.destroy();
+        }
+        if self.request.windows(4).any(|w| w == b"\r\n\r\n") {
+            let body = Snapshot::take(s).text();
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.0 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {length}\r\n\r\n"
+            );
+            let _ = s.write(head.as_bytes());
+            let _ = s.end_with(body.as_bytes());
+        }
+    }
+}
+
+fn main() -> io::Result<()> {
+    env_logger::init();
+    let port: Option<u16> = match std::env::args().nth(1).map(|a| a.parse()) {
+        None => None,
+        Some(Ok(port)) => Some(port),
+        Some(Err(_)) => {
+            eprintln!("usage: metrics [PORT]");
+            std::process::exit(2);
+        }
+    };
+    let mut lp = Loop::new()?;
+    let echo = lp.listen("127.0.0.1:0", |conn| {
+        conn.accept(
+            On::new()
+                .data(|s, chunk| {
+                    if s.write(chunk) == Flow::Full {
+                        s.pause();
+                    }
+                })
+                .drain(|s| s.resume()),
+        );
+    })?;
+    let options = ListenOptions::new(("127.0.0.1", port.unwrap_or(0)));
+    let metrics = lp.listen(options, |conn| {
+        conn.accept(Scraper::default()).set_idle_timeout(Duration::from_secs(10));
+    })?;
+    let at = lp.local_addr(metrics)?;
+    println!("metrics on http://{at}/metrics");
+
+    let echo_at = lp.local_addr(echo)?;
+    let left = Rc::new(Cell::new(CLIENTS + 1));
+    for n in 0..=CLIENTS {
+        let left = left.clone();
+        // The last one meets nobody.
+        let to = if n < CLIENTS { echo_at } else { nobody()? };
+        let on = On::new()
+            .connect(|s| {
+                let _ = s.write(b"is the gate open?");
+            })
+            .data(|s, _| s.end())
+            .close(move |s, _| {
+                left.set(left.get() - 1);
+                if left.get() == 0 && port.is_none() {
+                    scrape(s, at, [echo, metrics]);
+                }
+            });
+        lp.connect(to, on);
+    }
+    lp.run()
+}
+
+/// A port on which nobody listens.
+fn nobody() -> io::Result<std::net::SocketAddr> {
+    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// Asks for the metrics as Prometheus does, prints them, and closes the servers.
+fn scrape(cx: &mut Cx<'_>, at: std::net::SocketAddr, servers: [ServerKey; 2]) {
+    let answer = Rc::new(Cell::new(Vec::new()));
+    let all = answer.clone();
+    let on = On::new()
+        .connect(|s| {
+            let _ = s.write(b"GET /metrics HTTP/1.0\r\n\r\n");
+        })
+        .data(move |_, chunk| {
+            let mut text = all.take();
+            text.extend_from_slice(chunk);
+            all.set(text);
+        })
+        .close(move |s, close| {
+            println!("{}\nscraped once: {close}", String::from_utf8_lossy(&answer.take()));
+            for server in servers {
+                let _ = s.close_server(server);
+            }
+        });
+    cx.connect(at, on);
+}
