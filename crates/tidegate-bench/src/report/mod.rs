@@ -12,6 +12,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use self::tuning::Tuned;
 use tidegate_bench::contest::{Contest, Outcome, Table};
 use tidegate_bench::suite::{self, BUDGETS, Positions, Scale};
 
@@ -66,7 +67,9 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     let descriptors = tidegate_bench::prepare();
     let scale = if quick { Scale::QUICK } else { Scale::FULL };
     let plots = out.join("docs/plots");
+    let chapter = out.join("docs/tuning");
     std::fs::create_dir_all(&plots)?;
+    std::fs::create_dir_all(&chapter)?;
     let progress = Progress { begin: Instant::now() };
     let mut page = String::new();
     let _ = write!(page, "# Benchmarks\n\n");
@@ -116,8 +119,11 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     plots::memory(&plots.join("memory.svg"), &memory)?;
 
     let _ = write!(page, "## Tuning accept\n\n");
-    let _ = write!(page, "{}", tuning::budget(&busy, &fair));
-    let _ = write!(page, "{}", tuning::rest(quick, |what| progress.tell(what)));
+    let tuned = tuning::budget(&busy, &fair).into_iter();
+    for Tuned { option, text } in tuned.chain(tuning::rest(quick, |what| progress.tell(what))) {
+        let _ = write!(page, "### {option}\n\n{text}\n");
+        std::fs::write(chapter.join(format!("{option}.md")), text)?;
+    }
     std::fs::write(out.join("BENCHMARKS.md"), &page)?;
     progress.tell(&format!("written: {}", out.join("BENCHMARKS.md").display()));
     Ok(())

@@ -24,20 +24,26 @@ fn serve(listen: ListenOptions, options: impl Into<Options>) -> Server {
     Server::start(Peer::Tidegate(Box::new(listen)), options)
 }
 
-fn table(title: &str, about: &str, header: &str, rows: &[Vec<String>]) -> String {
-    let mut out = format!("### {title}\n\n{about}\n\n| {header} |\n");
+/// An option, and what was measured of it: a sentence or two, and a table. The manual's
+/// chapter has each in its place.
+pub(crate) struct Tuned {
+    pub(crate) option: &'static str,
+    pub(crate) text: String,
+}
+
+fn table(option: &'static str, about: &str, header: &str, rows: &[Vec<String>]) -> Tuned {
+    let mut out = format!("{about}\n\n| {header} |\n");
     let columns = header.split('|').count();
     let _ = writeln!(out, "|{}", "---:|".repeat(columns));
     for row in rows {
         let _ = writeln!(out, "| {} |", row.join(" | "));
     }
-    out.push('\n');
-    out
+    Tuned { option, text: out }
 }
 
 /// What a budget trades: the wait of new connections against that of established ones.
-pub(crate) fn budget(busy: &[Outcome], fair: &[Outcome]) -> String {
-    let ([busy], [fair]) = (busy, fair) else { return String::new() };
+pub(crate) fn budget(busy: &[Outcome], fair: &[Outcome]) -> Option<Tuned> {
+    let ([busy], [fair]) = (busy, fair) else { return None };
     let row = |budget: &u32| {
         let name = format!("tidegate {}", budget_name(*budget));
         let (b, f) = (busy.place(&name)?, fair.place(&name)?);
@@ -52,26 +58,26 @@ pub(crate) fn budget(busy: &[Outcome], fair: &[Outcome]) -> String {
         busy.name, fair.name
     );
     let header = "accept_budget | new: p50 | new: p99 | echo: p50 | echo: p99";
-    table("accept_budget", &about, header, &rows)
+    Some(table("accept_budget", &about, header, &rows))
 }
 
 /// The others, measured here.
-pub(crate) fn rest(quick: bool, tell: impl Fn(&str)) -> String {
-    let mut out = String::new();
+pub(crate) fn rest(quick: bool, tell: impl Fn(&str)) -> Vec<Tuned> {
+    let mut all = Vec::new();
     tell("tuning: backlog");
-    out += &backlog();
+    all.push(backlog());
     tell("tuning: reuse_port");
-    out += &reuse_port(if quick { 3 } else { 11 });
+    all.push(reuse_port(if quick { 3 } else { 11 }));
     tell("tuning: defer_accept");
-    out += &defer_accept(if quick { 50 } else { 400 });
+    all.push(defer_accept(if quick { 50 } else { 400 }));
     tell("tuning: max_connections");
-    out += &max_connections();
-    out
+    all.push(max_connections());
+    all
 }
 
 const CROWD: usize = 256;
 
-fn backlog() -> String {
+fn backlog() -> Tuned {
     let row = |backlog: u32| {
         let server = serve(listen().backlog(backlog), Mode::Accept);
         let epoll = Epoll::new().expect("an epoll instance");
@@ -120,7 +126,7 @@ fn backlog() -> String {
     table("backlog", &about, header, &rows)
 }
 
-fn reuse_port(cycles: usize) -> String {
+fn reuse_port(cycles: usize) -> Tuned {
     let row = |loops: usize| {
         let mut servers: Vec<(Server, std::sync::Arc<Stamps>)> = Vec::new();
         for n in 0..loops {
@@ -162,7 +168,7 @@ fn reuse_port(cycles: usize) -> String {
     table("reuse_port", about, header, &rows)
 }
 
-fn defer_accept(connections: u64) -> String {
+fn defer_accept(connections: u64) -> Tuned {
     let row = |deferred: bool| {
         let listen = listen();
         let listen = if deferred { listen.defer_accept(Duration::from_secs(5)) } else { listen };
@@ -205,7 +211,7 @@ fn defer_accept(connections: u64) -> String {
 const PLACES: usize = 64;
 const STAY: Duration = Duration::from_millis(20);
 
-fn max_connections() -> String {
+fn max_connections() -> Tuned {
     let row = |(name, beyond): (&str, AtLimit)| {
         let server = serve(listen().max_connections(PLACES, beyond), Mode::Echo);
         let epoll = Epoll::new().expect("an epoll instance");

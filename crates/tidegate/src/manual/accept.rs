@@ -7,9 +7,9 @@
 //!    |                   |                          |                        |
 //!    v                   v                          v                        v
 //!  +-----------+      +------------------------+      +--------------+      +-----------+
-//!  | SYN queue | ---> | ACCEPT QUEUE           | ---> | a slot, a    | ---> | accept,   |
-//!  | half-open |      | connected, may already |      | key, nobody  |      | reject,   |
-//!  |           |      | hold bytes             |      | has it yet   |      | detach    |
+//!  | SYN queue | ---> | ACCEPT QUEUE           | ---> | a descriptor | ---> | accept,   |
+//!  | half-open |      | connected, may already |      | on offer, no |      | reject,   |
+//!  |           |      | hold bytes             |      | slot or key  |      | detach    |
 //!  +-----------+      +------------------------+      +--------------+      +-----------+
 //!   tcp_max_syn_       min(backlog, somaxconn)         accept_budget         yours, or
 //!   backlog, cookies                                   for each turn         rejected
@@ -50,7 +50,9 @@
 //! # The accept loop
 //!
 //! The listener is a handle like any other. Its turn in the ready pass takes connections from
-//! the queue, each into a slot of its own, and calls `on_connection` for each. It stops when:
+//! the queue, one by one, and offers each to `on_connection`. One that is accepted gets a slot
+//! and a key (or before, if [`key`](crate::net::Incoming::key) asks for it); one that is rejected
+//! never had any. It stops when:
 //!
 //! | [`BatchEnd`](crate::net::BatchEnd) | because | goes on |
 //! |---|---|---|

@@ -8,6 +8,7 @@
 //! | [`one_turn`] | in which order callbacks come, and when the loop waits |
 //! | [`readiness`] | how what the kernel says becomes a callback; what happens to what was not read |
 //! | [`accept`] | where connections wait before you see them, and who is refused |
+//! | [`tuning_accept`] | what budget, backlog and the other options of a listener trade, measured |
 //! | [`back_pressure`] | where bytes wait, and who stops whom |
 //! | [`endings`] | every way a connection ends, and what is told, in order |
 //! | [`timeouts`] | the four deadlines, and what else is called a time-out |
@@ -27,3 +28,4 @@ pub mod options;
 pub mod readiness;
 pub mod request_path;
 pub mod timeouts;
+pub mod tuning_accept;
