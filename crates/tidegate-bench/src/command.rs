@@ -9,7 +9,7 @@ use crate::{counts, report};
 const USAGE: &str = "usage: tidegate-bench report [--quick] [--out DIR]
        tidegate-bench compare OLD NEW    two BENCHMARKS.md; fails if a ratio differs by 10 %
        tidegate-bench counts [--update]  fails if a count grew by more than 3 %
-       tidegate-bench operate NAME N     to be traced by counts";
+       tidegate-bench operate NAME N     to be traced by counts: N rounds";
 
 fn report(args: &[String]) -> Result<ExitCode, String> {
     let mut quick = false;

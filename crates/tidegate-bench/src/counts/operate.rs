@@ -1,8 +1,10 @@
-//! A process to be traced: the loop on its first thread, a client on another.
+//! A process to be traced: the loop on its first thread, clients on another, in step: the
+//! loop turns when they have done their part, so that the calls are the same each time.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -10,49 +12,98 @@ use tidegate::prelude::*;
 
 const MESSAGE: [u8; 64] = [7; 64];
 
-fn connect_and_see_the_end(at: SocketAddr, n: u64) -> io::Result<()> {
-    for _ in 0..n {
-        let mut c = TcpStream::connect(at)?;
-        while c.read(&mut [0; 1])? > 0 {}
-        // No TIME_WAIT.
-        SockRef::from(&c).set_linger(Some(Duration::ZERO))?;
-    }
-    Ok(())
+/// Connections that are served in one turn.
+pub(super) const CROWD: u64 = 16;
+
+/// What each client does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Connect,
+    Ask,
+    TakeAnswer,
+    /// Sees the server's end.
+    SeeEnd,
+    Close,
 }
 
-fn echo(c: &mut TcpStream, n: u64) -> io::Result<()> {
-    for _ in 0..n {
-        c.write_all(&MESSAGE)?;
-        c.read_exact(&mut [0; MESSAGE.len()])?;
-    }
-    Ok(())
+/// What the clients do before each turn of the loop.
+type Turns = &'static [&'static [Act]];
+
+struct Plan {
+    name: &'static str,
+    /// The server keeps its connections, and echoes.
+    echoes: bool,
+    before: Turns,
+    again: Turns,
 }
 
-fn connect_echo_close(at: SocketAddr, n: u64) -> io::Result<()> {
-    (0..n).try_for_each(|_| echo(&mut TcpStream::connect(at)?, 1))
-}
-
-fn echo_on_one(at: SocketAddr, n: u64) -> io::Result<()> {
-    echo(&mut TcpStream::connect(at)?, n)
-}
-
-/// What the client does, and whether the server keeps the connection.
-type Plan = (fn(SocketAddr, u64) -> io::Result<()>, bool);
+const PLANS: [Plan; 3] = [
+    Plan {
+        name: "accept_and_close",
+        echoes: false,
+        before: &[],
+        again: &[&[Act::Connect], &[Act::SeeEnd]],
+    },
+    Plan {
+        name: "connect_echo_close",
+        echoes: true,
+        before: &[],
+        again: &[&[Act::Connect, Act::Ask], &[Act::TakeAnswer, Act::Close]],
+    },
+    Plan {
+        name: "echo",
+        echoes: true,
+        before: &[&[Act::Connect, Act::Ask]],
+        again: &[&[Act::TakeAnswer, Act::Ask]],
+    },
+];
 
 /// The operations that can be traced.
-pub(super) const NAMES: [&str; 3] = ["accept_and_close", "connect_echo_close", "echo"];
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    PLANS.iter().map(|plan| plan.name)
+}
 
-/// Does an operation `n` times.
-pub(crate) fn operate(name: &str, n: u64) -> io::Result<()> {
-    let (client, keeps): Plan = match name {
-        "accept_and_close" => (connect_and_see_the_end, false),
-        "connect_echo_close" => (connect_echo_close, true),
-        "echo" => (echo_on_one, true),
-        other => return Err(io::Error::new(io::ErrorKind::InvalidInput, other.to_owned())),
-    };
+fn act(act: Act, at: SocketAddr, open: &mut Vec<TcpStream>) -> io::Result<()> {
+    match act {
+        Act::Connect => {
+            for _ in 0..CROWD {
+                open.push(TcpStream::connect(at)?);
+            }
+        }
+        Act::Ask => open.iter().try_for_each(|mut c| c.write_all(&MESSAGE))?,
+        Act::TakeAnswer => {
+            open.iter().try_for_each(|mut c| c.read_exact(&mut [0; MESSAGE.len()]))?;
+        }
+        Act::SeeEnd => {
+            for mut c in open.drain(..) {
+                while c.read(&mut [0; 1])? > 0 {}
+                // No TIME_WAIT.
+                SockRef::from(&c).set_linger(Some(Duration::ZERO))?;
+            }
+        }
+        Act::Close => open.clear(),
+    }
+    Ok(())
+}
+
+/// The clients' thread: does what it is told, and says so.
+fn clients(at: SocketAddr, orders: &mpsc::Receiver<&[Act]>, done: &mpsc::Sender<io::Result<()>>) {
+    let mut open = Vec::new();
+    for acts in orders {
+        if done.send(acts.iter().try_for_each(|a| act(*a, at, &mut open))).is_err() {
+            return;
+        }
+    }
+}
+
+/// Does an operation [`CROWD`] times in a turn or two, and that so many times.
+pub(crate) fn operate(name: &str, rounds: u64) -> io::Result<()> {
+    let unknown = || io::Error::new(io::ErrorKind::InvalidInput, name.to_owned());
+    let plan = PLANS.iter().find(|plan| plan.name == name).ok_or_else(unknown)?;
     let mut lp = Loop::new()?;
+    let echoes = plan.echoes;
     let server = lp.listen("127.0.0.1:0", move |conn| {
-        if keeps {
+        if echoes {
             conn.accept(On::new().data(|s, chunk| {
                 let _ = s.write(chunk);
             }));
@@ -60,12 +111,25 @@ pub(crate) fn operate(name: &str, n: u64) -> io::Result<()> {
             conn.reject();
         }
     })?;
-    let (at, remote) = (lp.local_addr(server)?, lp.as_cx().remote());
-    let client = std::thread::spawn(move || {
-        let done = client(at, n);
-        let _ = remote.post(|cx| cx.stop());
-        done
-    });
-    lp.run()?;
-    client.join().map_err(|_| io::Error::other("the client panicked"))?
+    let at = lp.local_addr(server)?;
+    let (order, orders) = mpsc::channel();
+    let (done, was_done) = mpsc::channel();
+    let thread = std::thread::spawn(move || clients(at, &orders, &done));
+    let mut turns = |turns: Turns| {
+        for acts in turns {
+            let sent = order.send(*acts).is_ok();
+            was_done.recv().map_err(io::Error::other)??;
+            // The end that clients see needs no turn.
+            if sent && *acts != [Act::SeeEnd] {
+                lp.run_once()?;
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    turns(plan.before)?;
+    for _ in 0..rounds {
+        turns(plan.again)?;
+    }
+    drop(order);
+    thread.join().map_err(|_| io::Error::other("the clients panicked"))
 }

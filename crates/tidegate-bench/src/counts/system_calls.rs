@@ -5,23 +5,23 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use super::operate::NAMES;
-use super::{Count, Counted};
+use super::{Count, Counted, operate};
 
-const SHORT: u64 = 200;
-const LONG: u64 = 1200;
+/// Rounds.
+const SHORT: u64 = 20;
+const LONG: u64 = 120;
 
 type Calls = BTreeMap<String, f64>;
 
 /// The calls of the process's first thread, by name.
-fn trace(name: &str, n: u64) -> Result<Calls, String> {
+fn trace(name: &str, rounds: u64) -> Result<Calls, String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let log = std::env::temp_dir().join(format!("tidegate-{}-{name}.strace", std::process::id()));
     let traced = Command::new("strace")
         .args(["-f", "-qq", "-o"])
         .arg(&log)
         .arg(own)
-        .args(["operate", name, &n.to_string()])
+        .args(["operate", name, &rounds.to_string()])
         .stdout(Stdio::null())
         .output()
         .map_err(|e| format!("strace cannot be started: {e}"))?;
@@ -36,7 +36,8 @@ fn trace(name: &str, n: u64) -> Result<Calls, String> {
     let mut calls = Calls::new();
     for line in text.lines().filter(|line| thread(line) == first) {
         let call = line.split_whitespace().nth(1).and_then(|call| call.split_once('('));
-        if let Some((call, _)) = call {
+        // That is how the threads wait for each other.
+        if let Some((call, _)) = call.filter(|(call, _)| *call != "futex") {
             *calls.entry(call.to_owned()).or_default() += 1.0;
         }
     }
@@ -45,9 +46,10 @@ fn trace(name: &str, n: u64) -> Result<Calls, String> {
 
 fn per_operation(name: &str) -> Result<Count, String> {
     let (short, long) = (trace(name, SHORT)?, trace(name, LONG)?);
+    let operations = ((LONG - SHORT) * operate::CROWD) as f64;
     let each: Vec<(&String, f64)> = long
         .iter()
-        .map(|(call, n)| (call, (n - short.get(call).unwrap_or(&0.0)) / (LONG - SHORT) as f64))
+        .map(|(call, n)| (call, (n - short.get(call).unwrap_or(&0.0)) / operations))
         .filter(|(_, n)| n.abs() >= 0.01)
         .collect();
     let names: Vec<String> = each.iter().map(|(call, n)| format!("{call} {n:.2}")).collect();
@@ -56,5 +58,5 @@ fn per_operation(name: &str) -> Result<Count, String> {
 }
 
 pub(super) fn count() -> Counted {
-    NAMES.iter().map(|name| per_operation(name)).collect()
+    operate::names().map(per_operation).collect()
 }
