@@ -149,8 +149,8 @@ impl Socket {
     #[inline]
     fn wrote(&mut self, d: &mut Driver<'_>, bytes: usize) {
         if bytes > 0 {
-            if self.bytes_written == 0 {
-                self.tell(d, || SocketEvent::FirstWritten { bytes });
+            if d.is_observed() {
+                self.observe_write(d, bytes);
             }
             self.bytes_written += bytes as u64;
             self.clocks.touch(d.nanos());

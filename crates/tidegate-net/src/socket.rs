@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use mio::Interest;
 use mio::net::TcpStream;
+use slab::Slab;
 use socket2::SockRef;
 use tidegate_loop::{Bits, Dispatch, Driver, Key, Kind};
 use tidegate_stream::{Chunk, Duplex, Effect, ReadState, WriteState};
@@ -31,7 +32,7 @@ use crate::event::{Connection, NetEvent, SocketEvent};
 use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
-use crate::listener;
+use crate::listener::{self, Listener};
 use crate::net::Net;
 use crate::options::StreamOptions;
 use crate::socket_cx::SocketCx;
@@ -100,6 +101,8 @@ pub(crate) struct Socket {
     /// When it was accepted or asked for, in the loop's nanoseconds.
     pub(crate) since: u64,
     pub(crate) bytes_read: u64,
+    /// It has not read yet, or the poller does not know it.
+    fresh: bool,
     pub(crate) bytes_written: u64,
     pub(crate) clocks: Clocks,
     /// Until it is connected.
@@ -140,6 +143,7 @@ impl Socket {
                 d.now()
             }),
             bytes_read: 0,
+            fresh: true,
             bytes_written: 0,
             clocks: Clocks::default(),
             connecting: None,
@@ -229,6 +233,14 @@ impl Socket {
     #[inline(always)]
     pub(crate) fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> SocketEvent) {
         d.emit(|| NetEvent::Socket(self.connection(), event()));
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn observe_write(&self, d: &mut Driver<'_>, bytes: usize) {
+        if self.bytes_written == 0 {
+            self.tell(d, || SocketEvent::FirstWritten { bytes });
+        }
     }
 
     fn connection(&self) -> Connection {
@@ -542,14 +554,9 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         let Some(stream) = &s.stream else { return Reads::Done };
         let len = left.min(buffer.len());
         let done = driver.try_read(key.0, len, || (&mut &*stream).read(&mut buffer[..len]));
-        let watched = s.watched != Watched::Nothing;
-        if !watched {
-            // The first read, before the poller spoke: did it pay?
-            let hit = !matches!(&done, Err(e) if e.kind() == ErrorKind::WouldBlock);
-            let server = s.server.and_then(|k| driver.data(k.into()));
-            if let Some(l) = server.and_then(|i| listeners.get_mut(i as usize)) {
-                l.first_reads.report(hit);
-            }
+        let fresh = s.fresh;
+        if fresh {
+            first_read(s, listeners, &mut driver, &done);
         }
         let more = match done {
             Ok((0, _)) => {
@@ -558,9 +565,6 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
             }
             Ok((n, more)) => {
                 left -= n;
-                if s.bytes_read == 0 {
-                    s.tell(&mut driver, || SocketEvent::FirstRead { bytes: n });
-                }
                 s.bytes_read += n as u64;
                 s.clocks.touch(driver.nanos());
                 match s.wire {
@@ -569,7 +573,7 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                         let called = Called { handler: s.handler.take(), d, key };
                         let quiet = called.run(|h, s| h.on_data(s, &buffer[..n]));
                         // The ordinary end of an echo.
-                        if quiet && !more && watched && d.is_settled() {
+                        if quiet && !more && !fresh && d.is_settled() {
                             return Reads::Quiet;
                         }
                         d.settle();
@@ -594,6 +598,30 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
             return Reads::Done;
         }
     }
+}
+
+/// What is looked at until a connection has read and is in the poller's hands.
+#[cold]
+fn first_read(
+    s: &mut Socket,
+    listeners: &mut Slab<Listener>,
+    d: &mut Driver<'_>,
+    done: &io::Result<(usize, bool)>,
+) {
+    if s.watched == Watched::Nothing {
+        // Before the poller spoke: did it pay?
+        let hit = !matches!(done, Err(e) if e.kind() == ErrorKind::WouldBlock);
+        let server = s.server.and_then(|k| d.data(k.into()));
+        if let Some(l) = server.and_then(|i| listeners.get_mut(i as usize)) {
+            l.first_reads.report(hit);
+        }
+    }
+    let bytes = done.as_ref().map_or(0, |(n, _)| *n);
+    if bytes > 0 && s.bytes_read == 0 {
+        s.tell(d, || SocketEvent::FirstRead { bytes });
+    }
+    let has_read = bytes > 0 || s.bytes_read > 0;
+    s.fresh = !has_read || s.watched == Watched::Nothing;
 }
 
 /// Bytes from the kernel go through the filter to the handler.
