@@ -669,7 +669,9 @@ pub(crate) fn endpoint(cx: &mut Cx<'_>, server: ServerKey) -> Result<Endpoint, K
 
 /// The connections of a server that are open.
 pub(crate) fn connections(cx: &mut Cx<'_>, server: ServerKey) -> Vec<SocketKey> {
-    let layer = cx.parts::<Layer>().0;
+    let (layer, mut d) = cx.parts::<Layer>();
+    // The one that is offered is open, too, and is named by its key.
+    offer::place(layer, &mut d);
     let of_it = |s: &&Socket| s.server == Some(server) && s.duplex.is_open();
     layer.sockets.iter().map(|(_, s)| s).filter(of_it).map(|s| s.key).collect()
 }

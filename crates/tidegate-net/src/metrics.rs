@@ -11,6 +11,7 @@ use crate::error::Reason;
 use crate::key::ServerKey;
 use crate::layer::Layer;
 use crate::listener::{self, ServerStats};
+use crate::offer;
 use crate::socket::{Life, Socket};
 use crate::socket_cx::SocketCx;
 use crate::timeout::as_nanos;
@@ -75,7 +76,9 @@ impl NetMetrics {
 
 /// Those that are over were counted; those that are there are looked at.
 pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
-    let layer = cx.parts::<Layer>().0;
+    let (layer, mut d) = cx.parts::<Layer>();
+    // So that the one that is offered is looked at, too.
+    offer::place(layer, &mut d);
     let mut m = NetMetrics { held: layer.shared.buffered, ..layer.counted };
     for (_, s) in &layer.sockets {
         m.sockets += 1;
