@@ -184,3 +184,25 @@ fn shutdown_reaches_the_connection_that_is_offered() {
         assert!(told.iter().any(|line| line == "shutdown"), "observed: {watched}: {told:?}");
     }
 }
+
+/// `NetMetrics`: "Take two and subtract."
+#[test]
+fn bytes_of_a_rejected_connection_stay_counted() {
+    let mut lp = guarded();
+    let during = Log::default();
+    let d = during.clone();
+    let server = lp
+        .listen("127.0.0.1:0", move |mut conn| {
+            let key = conn.key();
+            assert_eq!(conn.socket(key).write(b"busy"), Flow::Ready);
+            d.add(conn.net_metrics().bytes_written.to_string());
+            conn.reject();
+        })
+        .unwrap();
+    let at = lp.local_addr(server).unwrap();
+    let c = client(at);
+    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().rejected == 1);
+    assert_eq!(read_to_end(&c), b"busy");
+    assert_eq!(during.lines(), ["4"]);
+    assert_eq!(lp.net_metrics().bytes_written, 4, "the kernel took them");
+}

@@ -68,6 +68,11 @@ impl NetMetrics {
         self.closed += 1;
         self.failed += u64::from(reason.is_error());
         self.timed_out += u64::from(matches!(reason, Reason::TimedOut(..)));
+        self.count_bytes(s);
+    }
+
+    /// It is gone: also one that was rejected, or detached, after it was written to by its key.
+    pub(crate) fn count_bytes(&mut self, s: &Socket) {
         self.unsent += s.duplex.write.len() as u64;
         self.bytes_read += s.bytes_read;
         self.bytes_written += s.bytes_written;

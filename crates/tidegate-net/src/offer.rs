@@ -181,6 +181,7 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: SocketEvent, counter: Co
     let Some(index) = d.data(key.0) else { return };
     // It may have been given a handler or a filter by its key.
     let Some(s) = layer.remove(index as usize) else { return };
+    layer.counted.count_bytes(&s);
     if let Some(handler) = s.handler {
         d.bury(handler);
     }
