@@ -136,6 +136,11 @@ const ACTIONS: &[(&str, Action)] = &[
         let server = conn.server();
         conn.accept(Tells(log.clone())).shutdown(server, MINUTE).unwrap();
     }),
+    ("close all and accept", |mut conn, log| {
+        conn.close_all();
+        conn.accept(Tells(log.clone()));
+    }),
+    ("close all and nothing", |mut conn, _| conn.close_all()),
     ("panic", |_, _| resume_unwind(Box::new("on purpose"))),
     ("panic after the key", |mut conn, _| {
         conn.key();
@@ -182,6 +187,18 @@ fn shutdown_reaches_the_connection_that_is_offered() {
     for watched in [false, true] {
         let told = outcome(watched, of("shut down and accept"));
         assert!(told.iter().any(|line| line == "shutdown"), "observed: {watched}: {told:?}");
+    }
+}
+
+#[test]
+fn close_all_takes_the_connection_that_is_offered() {
+    for watched in [false, true] {
+        let told = outcome(watched, of("close all and accept"));
+        assert!(
+            told.iter().any(|line| line.starts_with("closed: ")),
+            "observed: {watched}: {told:?}"
+        );
+        assert!(told.iter().any(|line| line == "server closed"), "observed: {watched}: {told:?}");
     }
 }
 

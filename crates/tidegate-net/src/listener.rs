@@ -45,7 +45,12 @@ static SERVER: Kind = Kind {
     name: "server",
     ready,
     pending: |_, _, _| {},
-    close: |cx, key, _| close(cx, ServerKey(key)),
+    close: |cx, key, _| {
+        // `close_all` may mean the one that is offered, too.
+        let (layer, mut d) = cx.parts::<Layer>();
+        offer::place(layer, &mut d);
+        close(cx, ServerKey(key))
+    },
     closed,
     describe: |cx, key, _| match look(cx, ServerKey(key), |l| {
         (l.local.clone(), l.stats.connections)
