@@ -3,7 +3,9 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use support::*;
@@ -222,4 +224,27 @@ fn bytes_of_a_rejected_connection_stay_counted() {
     assert_eq!(read_to_end(&c), b"busy");
     assert_eq!(during.lines(), ["4"]);
     assert_eq!(lp.net_metrics().bytes_written, 4, "the kernel took them");
+}
+
+/// On most systems an accepted socket does not have the options of the one that listens.
+#[test]
+fn a_detached_connection_has_the_options_of_its_server() {
+    for ask_for_key in [false, true] {
+        let mut lp = guarded();
+        let taken = Rc::new(RefCell::new(None));
+        let t = taken.clone();
+        let options = ListenOptions::new("127.0.0.1:0").no_delay(true);
+        let server = lp
+            .listen(options, move |mut conn| {
+                if ask_for_key {
+                    conn.key();
+                }
+                *t.borrow_mut() = Some(conn.detach().unwrap());
+            })
+            .unwrap();
+        let at = lp.local_addr(server).unwrap();
+        let _client = client(at);
+        turn_until(&mut lp, |_| taken.borrow().is_some());
+        assert!(taken.borrow().as_ref().unwrap().nodelay().unwrap(), "key: {ask_for_key}");
+    }
 }
