@@ -45,24 +45,24 @@ impl Handler for Acts {
             s.next_tick(|_| {});
         }
     }
-    fn on_drain(&mut self, _: &mut SocketCx<'_>) {
-        self.log.add("drain");
+    fn on_drain(&mut self, s: &mut SocketCx<'_>) {
+        self.log.add(format!("drain in {}", s.phase()));
     }
-    fn on_written(&mut self, _: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
-        self.log.add(format!("written {id} {}", result.is_ok()));
+    fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
+        self.log.add(format!("written {id} {} in {}", result.is_ok(), s.phase()));
     }
-    fn on_end(&mut self, _: &mut SocketCx<'_>) {
-        self.log.add("end");
+    fn on_end(&mut self, s: &mut SocketCx<'_>) {
+        self.log.add(format!("end in {}", s.phase()));
     }
-    fn on_finish(&mut self, _: &mut SocketCx<'_>) {
-        self.log.add("finish");
+    fn on_finish(&mut self, s: &mut SocketCx<'_>) {
+        self.log.add(format!("finish in {}", s.phase()));
     }
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add("timeout");
+        self.log.add(format!("timeout in {}", s.phase()));
         s.time_out();
     }
     fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add("shutdown");
+        self.log.add(format!("shutdown in {}", s.phase()));
         s.end();
     }
     fn on_close(&mut self, _: &mut SocketCx<'_>, close: Close) {
