@@ -82,7 +82,9 @@ const ACTIONS: &[(&str, Action)] = &[
         conn.key();
         log.add(format!("{:?}", conn.detach().is_ok()));
     }),
-    ("accept", |conn, log| drop(conn.accept(Tells(log.clone())))),
+    ("accept", |conn, log| {
+        conn.accept(Tells(log.clone()));
+    }),
     ("look around and accept", |mut conn, log| {
         note(&mut conn, log);
         conn.accept(Tells(log.clone()));
