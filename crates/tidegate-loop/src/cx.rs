@@ -169,10 +169,13 @@ impl<'a> Cx<'a> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn close_all(&mut self) {
-        let keys: Vec<Key> = self.core.reactor.live().map(|(key, ..)| key).collect();
-        for key in keys {
-            // One may have ended with another.
-            let _ = self.close(key);
+        // Twice: closing a handle may give another its place that had none yet.
+        for _ in 0..2 {
+            let keys: Vec<Key> = self.core.reactor.live().map(|(key, ..)| key).collect();
+            for key in keys {
+                // One may have ended with another.
+                let _ = self.close(key);
+            }
         }
     }
 

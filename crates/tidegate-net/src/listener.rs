@@ -18,7 +18,6 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -35,7 +34,7 @@ use crate::metrics::ServerMetrics;
 use crate::offer::{self, Held, Offer};
 use crate::options::{Admission, AtLimit, ListenOptions, OutOfDescriptors, StreamOptions};
 use crate::pace::{FirstReads, Pace};
-use crate::queues::{AcceptGauge, AcceptQueue};
+use crate::queues::{AcceptGauge, AcceptQueue, Gauged};
 use crate::socket::Socket;
 use crate::sys::{self, AcceptFailure, ListenSocket};
 use crate::timeout::{self, as_nanos};
@@ -45,7 +44,12 @@ static SERVER: Kind = Kind {
     name: "server",
     ready,
     pending: |_, _, _| {},
-    close: |cx, key, _| close(cx, ServerKey(key)),
+    close: |cx, key, _| {
+        // `close_all` may mean the one that is offered, too.
+        let (layer, mut d) = cx.parts::<Layer>();
+        offer::place(layer, &mut d);
+        close(cx, ServerKey(key))
+    },
     closed,
     describe: |cx, key, _| match look(cx, ServerKey(key), |l| {
         (l.local.clone(), l.stats.connections)
@@ -122,7 +126,7 @@ pub(crate) struct Listener {
     spare: Option<sys::Spare>,
     pub(crate) stats: ServerStats,
     /// For gauges of other threads; gone with `socket`.
-    duplicate: Option<Arc<sys::Duplicate>>,
+    gauged: Option<Gauged>,
 }
 
 impl Listener {
@@ -203,7 +207,7 @@ fn enter(
         },
         admission: options.admission.clone(),
         stats: ServerStats::default(),
-        duplicate: None,
+        gauged: None,
     });
     listener.tell(&mut d, || ServerEvent::Listening);
     Ok(server)
@@ -635,7 +639,7 @@ pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
         // The descriptor may be shared: one that was adopted.
         leave_poller(l, &mut d);
     }
-    l.duplicate = None;
+    l.gauged = None;
     if let Some(mut socket) = l.socket.take() {
         if l.trigger == Trigger::Edge {
             d.before_close(&mut socket);
@@ -669,7 +673,9 @@ pub(crate) fn endpoint(cx: &mut Cx<'_>, server: ServerKey) -> Result<Endpoint, K
 
 /// The connections of a server that are open.
 pub(crate) fn connections(cx: &mut Cx<'_>, server: ServerKey) -> Vec<SocketKey> {
-    let layer = cx.parts::<Layer>().0;
+    let (layer, mut d) = cx.parts::<Layer>();
+    // The one that is offered is open, too, and is named by its key.
+    offer::place(layer, &mut d);
     let of_it = |s: &&Socket| s.server == Some(server) && s.duplex.is_open();
     layer.sockets.iter().map(|(_, s)| s).filter(of_it).map(|s| s.key).collect()
 }
@@ -709,11 +715,11 @@ pub(crate) fn accept_gauge(cx: &mut Cx<'_>, server: ServerKey) -> io::Result<Acc
     let (layer, d) = cx.parts::<Layer>();
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     let socket = l.socket.as_ref().ok_or(KeyError::Closed)?;
-    let duplicate = match l.duplicate.take() {
-        Some(duplicate) => duplicate,
-        None => Arc::new(sys::duplicate(socket)?),
+    let gauged = match l.gauged.take() {
+        Some(gauged) => gauged,
+        None => Gauged::new(sys::duplicate(socket)?),
     };
-    Ok(AcceptGauge::new(l.duplicate.insert(duplicate)))
+    Ok(l.gauged.insert(gauged).gauge())
 }
 
 pub(crate) fn stats(cx: &mut Cx<'_>, server: ServerKey) -> Result<ServerStats, KeyError> {

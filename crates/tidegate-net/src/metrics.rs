@@ -11,6 +11,7 @@ use crate::error::Reason;
 use crate::key::ServerKey;
 use crate::layer::Layer;
 use crate::listener::{self, ServerStats};
+use crate::offer;
 use crate::socket::{Life, Socket};
 use crate::socket_cx::SocketCx;
 use crate::timeout::as_nanos;
@@ -67,6 +68,11 @@ impl NetMetrics {
         self.closed += 1;
         self.failed += u64::from(reason.is_error());
         self.timed_out += u64::from(matches!(reason, Reason::TimedOut(..)));
+        self.count_bytes(s);
+    }
+
+    /// It is gone: also one that was rejected, or detached, after it was written to by its key.
+    pub(crate) fn count_bytes(&mut self, s: &Socket) {
         self.unsent += s.duplex.write.len() as u64;
         self.bytes_read += s.bytes_read;
         self.bytes_written += s.bytes_written;
@@ -75,7 +81,9 @@ impl NetMetrics {
 
 /// Those that are over were counted; those that are there are looked at.
 pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
-    let layer = cx.parts::<Layer>().0;
+    let (layer, mut d) = cx.parts::<Layer>();
+    // So that the one that is offered is looked at, too.
+    offer::place(layer, &mut d);
     let mut m = NetMetrics { held: layer.shared.buffered, ..layer.counted };
     for (_, s) in &layer.sockets {
         m.sockets += 1;

@@ -24,7 +24,7 @@ use crate::event::SocketEvent;
 use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
-use crate::listener::ServerStats;
+use crate::listener::{Listener, ServerStats};
 use crate::socket::{Life, SOCKET, Socket};
 use crate::sys;
 use crate::wire::Wire;
@@ -69,11 +69,7 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
     };
     let key = SocketKey(raw);
     let mut s = Socket::new(key, Life::Offered, &l.stream, d);
-    // Those of Unix domain sockets never do.
-    if l.stream.has_any() && (!sys::ACCEPTED_INHERIT || peer.is_none()) {
-        // It connects all the same; the peer may be gone already.
-        let _ = l.stream.apply(SockRef::from(&stream));
-    }
+    apply_options(l, &stream, peer);
     if l.admission.pause_on_connect {
         s.duplex.read.pause();
     }
@@ -88,6 +84,15 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
         tell_accepted(s, d);
     }
     Some(key)
+}
+
+/// Where an accepted socket does not have those of the one that listens. Those of Unix domain
+/// sockets never do.
+fn apply_options(l: &Listener, stream: &TcpStream, peer: Option<SocketAddr>) {
+    if l.stream.has_any() && (!sys::ACCEPTED_INHERIT || peer.is_none()) {
+        // It connects all the same; the peer may be gone already.
+        let _ = l.stream.apply(SockRef::from(stream));
+    }
 }
 
 #[cold]
@@ -146,9 +151,12 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
         }
         _ => return None,
     }
-    let Offer::Held(Held { server, stream, .. }) = std::mem::take(&mut layer.offer) else {
+    let Offer::Held(Held { server, stream, peer }) = std::mem::take(&mut layer.offer) else {
         return None;
     };
+    if let Some(l) = layer.listener(d, server) {
+        apply_options(l, &stream, peer);
+    }
     gone(layer, d, server, |stats| &mut stats.detached);
     Some(stream)
 }
@@ -181,6 +189,7 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: SocketEvent, counter: Co
     let Some(index) = d.data(key.0) else { return };
     // It may have been given a handler or a filter by its key.
     let Some(s) = layer.remove(index as usize) else { return };
+    layer.counted.count_bytes(&s);
     if let Some(handler) = s.handler {
         d.bury(handler);
     }

@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tidegate_loop::KeyError;
@@ -132,17 +132,34 @@ pub struct AcceptQueue {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct AcceptGauge(Weak<sys::Duplicate>);
+pub struct AcceptGauge(Arc<RwLock<Option<sys::Duplicate>>>);
 
 impl AcceptGauge {
-    pub(crate) fn new(listener: &Arc<sys::Duplicate>) -> AcceptGauge {
-        AcceptGauge(Arc::downgrade(listener))
+    /// What waits now. One system call, which `close_server` waits for. `Err` once the
+    /// server is closed.
+    pub fn read(&self) -> Result<AcceptQueue, KeyError> {
+        let listener = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        listener.as_ref().map(sys::accept_queue).ok_or(KeyError::Closed)
+    }
+}
+
+/// The server's own hold of what its gauges read. Dropped, it closes the descriptor, also
+/// while one of them reads: else that one would keep the port.
+pub(crate) struct Gauged(AcceptGauge);
+
+impl Gauged {
+    pub(crate) fn new(listener: sys::Duplicate) -> Gauged {
+        Gauged(AcceptGauge(Arc::new(RwLock::new(Some(listener)))))
     }
 
-    /// What waits now. One system call. `Err` once the server is closed.
-    pub fn read(&self) -> Result<AcceptQueue, KeyError> {
-        let listener = self.0.upgrade().ok_or(KeyError::Closed)?;
-        Ok(sys::accept_queue(&*listener))
+    pub(crate) fn gauge(&self) -> AcceptGauge {
+        self.0.clone()
+    }
+}
+
+impl Drop for Gauged {
+    fn drop(&mut self) {
+        *self.0.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

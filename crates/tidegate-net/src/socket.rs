@@ -552,7 +552,7 @@ fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
             return Reads::Done;
         }
         let Some(stream) = &s.stream else { return Reads::Done };
-        let len = left.min(buffer.len());
+        let len = left.min(READ_BUFFER);
         let done = driver.try_read(key.0, len, || (&mut &*stream).read(&mut buffer[..len]));
         let fresh = s.fresh;
         if fresh {
