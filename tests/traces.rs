@@ -360,6 +360,70 @@ fn json_lines_tell_one_story_for_each_connection() {
     assert_eq!(ends.values().map(|(read, _)| read).max(), Some(&(ANSWER as u64)));
 }
 
+/// Clients one after the other, in the same slots, whose connections end in every way.
+fn every_end(lp: &mut Loop) {
+    const EACH: u32 = 10;
+    fn next(cx: &mut Cx<'_>, at: std::net::SocketAddr, left: u32, server: ServerKey) {
+        let Some(left) = left.checked_sub(1) else { return cx.close_server(server).unwrap() };
+        let on = On::new().close(move |s, _| next(s, at, left, server));
+        cx.connect(at, on);
+    }
+    let mut count = 0;
+    let server = lp.listen("127.0.0.1:0", move |conn| {
+        count += 1;
+        match count % 5 {
+            0 => conn.reject(),
+            1 => drop(conn.detach().unwrap()),
+            2 => {}
+            3 => conn.accept(On::new().close(|_, _| {})).reset(),
+            _ => conn.accept(On::new()).end(),
+        }
+    });
+    let server = server.unwrap();
+    let at = lp.local_addr(server).unwrap();
+    next(&mut lp.as_cx(), at, 5 * EACH, server);
+    lp.run().unwrap();
+    assert_eq!(lp.server_stats(server).map(|s| s.accepted).ok(), None, "it is closed");
+    assert_eq!(handles(lp), 0);
+}
+
+/// A slot that is used again is another connection: each name begins once and ends once, and
+/// nothing is kept of those that are over.
+#[test]
+fn a_name_is_one_connection_only() {
+    let memory = Memory::default();
+    let mut lp = guarded();
+    lp.observe(JsonLines::new(memory.clone()).without_loop());
+    every_end(&mut lp);
+    drop(lp);
+    let mut stories: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in memory.text().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if let Some(conn) = line["conn"].as_str() {
+            stories.entry(conn.into()).or_default().push(text(&line, "event").into());
+        }
+    }
+    assert_eq!(stories.len(), 100);
+    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
+    for (id, story) in &stories {
+        let is_last = |name: &String| ["close", "reject", "detach"].contains(&&name[..]);
+        let begins = |name: &String| ["accept", "connect start"].contains(&&name[..]);
+        assert!(begins(&story[0]) && !story[1..].iter().any(begins), "{id}: {story:?}");
+        assert_eq!(story.iter().position(is_last), Some(story.len() - 1), "{id}: {story:?}");
+        *ends.entry(story[story.len() - 1].clone()).or_default() += 1;
+    }
+    assert_eq!((ends["reject"], ends["detach"], ends["close"]), (20, 10, 70), "{ends:?}");
+
+    let (events, _) = traced(every_end);
+    let last = |name: &str| events.iter().rev().find(|e| text(e, "name") == name).unwrap();
+    assert_eq!(last("connections")["args"]["value"], 0);
+    let is_track = |e: &&Value| text(e, "name") == "thread_name" && track(e).0 == 2;
+    let names: Vec<&str> =
+        events.iter().filter(is_track).map(|e| text(&e["args"], "name")).collect();
+    assert_eq!(names.len(), 100);
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 100, "{names:?}");
+}
+
 #[test]
 fn the_timeline_has_both_sides() {
     let mut lp = guarded();

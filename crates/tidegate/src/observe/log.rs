@@ -24,9 +24,9 @@ use crate::{Event, Moment, Observer};
 /// | debug | the life of servers, connections and pipes |
 /// | trace | turns, phases, readiness, accept batches, every change of a queue |
 ///
-/// Failures are no more than `info` here, because an error that nobody handles is logged at
-/// `warn` with the same target anyway, observer or not; [`failures`](LogRecords::failures)
-/// changes that. A line of a connection begins with its [`Id`] and its endpoints, ours first.
+/// Failures are no more than `info` here: an error that nobody handles is logged at `warn` with
+/// the same target anyway, observer or not, and says `unhandled`;
+/// [`failures`](LogRecords::failures) changes that. A line of a connection begins with its [`Id`] and its endpoints, ours first.
 ///
 /// ```
 /// use tidegate::observe::LogRecords;
