@@ -9,7 +9,7 @@
 use std::io;
 use std::process::exit;
 
-use tidegate::observe::LogRecords;
+use tidegate::observe::{Id, LogRecords};
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
 
@@ -33,7 +33,8 @@ impl Handler for Echo {
 
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         let (read, written) = (close.bytes_read, close.bytes_written);
-        println!("{:?}: {close}; {read} B in, {written} B out, {} pauses", s.key(), self.pauses);
+        let id = Id::connection(s.key());
+        println!("{id}: {close}; {read} B in, {written} B out, {} pauses", self.pauses);
     }
 }
 
@@ -44,9 +45,12 @@ fn main() -> io::Result<()> {
     if log::log_enabled!(target: "tidegate::net", log::Level::Debug) {
         lp.observe(LogRecords::new());
     }
-    let server = lp.listen(at.as_str(), |mut conn| {
-        println!("{:?}: from {:?}", conn.key(), conn.peer_addr());
-        conn.accept(Echo::default());
+    let server = lp.listen(at.as_str(), |conn| {
+        let peer = conn.peer_addr();
+        let s = conn.accept(Echo::default());
+        if let Some(peer) = peer {
+            println!("{}: from {peer}", Id::connection(s.key()));
+        }
     });
     let server = server.unwrap_or_else(|e| {
         eprintln!("{e}\nusage: echo_server [HOST:PORT]; port 0 takes a free one");

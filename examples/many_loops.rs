@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::process::exit;
 use std::sync::mpsc;
 use std::thread;
 
@@ -34,8 +35,8 @@ fn serve(at: SocketAddr, say: &mpsc::Sender<(SocketAddr, Remote)>) -> io::Result
 fn ask(at: SocketAddr, clients: usize) -> io::Result<usize> {
     let mut lp = Loop::new()?;
     let answered = std::rc::Rc::new(std::cell::Cell::new(0));
-    for _ in 0..clients.div_ceil(100) {
-        for _ in 0..100 {
+    for first in (0..clients).step_by(100) {
+        for _ in first..clients.min(first + 100) {
             let a = answered.clone();
             let question = On::new()
                 .connect(|s| {
@@ -51,24 +52,28 @@ fn ask(at: SocketAddr, clients: usize) -> io::Result<usize> {
 
 fn main() -> io::Result<()> {
     env_logger::init();
-    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
+    let numbers: Result<Vec<usize>, _> = std::env::args().skip(1).map(|a| a.parse()).collect();
+    let numbers = numbers.unwrap_or_else(|e| {
+        eprintln!("{e}\nusage: many_loops [LOOPS [CLIENTS]]");
+        exit(2)
+    });
     let cores = thread::available_parallelism().map_or(2, |n| n.get());
     let loops = numbers.first().copied().unwrap_or(cores).max(1);
     let clients = numbers.get(1).copied().unwrap_or(2000);
 
-    let (say, hear) = mpsc::channel();
     let mut at = SocketAddr::from(([127, 0, 0, 1], 0));
     let (mut threads, mut remotes) = (Vec::new(), Vec::new());
     for _ in 0..loops {
-        let (say, port) = (say.clone(), at);
-        threads.push(thread::spawn(move || serve(port, &say)));
-        match hear.recv() {
-            Ok((address, remote)) => {
-                at = address;
-                remotes.push(remote);
-            }
-            Err(e) => return Err(io::Error::other(e)),
-        }
+        let ((say, hear), port) = (mpsc::channel(), at);
+        let thread = thread::spawn(move || serve(port, &say));
+        let Ok((address, remote)) = hear.recv() else {
+            // It says why.
+            let served = thread.join().map_err(|_| io::Error::other("a loop panicked"))?;
+            return served.map(|_| ());
+        };
+        at = address;
+        remotes.push(remote);
+        threads.push(thread);
     }
     println!("{loops} loops listen on {at}");
     let answered = ask(at, clients)?;

@@ -10,6 +10,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::process::exit;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ fn main() -> io::Result<()> {
         Some(Ok(port)) => Some(port),
         Some(Err(_)) => {
             eprintln!("usage: metrics [PORT]");
-            std::process::exit(2);
+            exit(2);
         }
     };
     let mut lp = Loop::new()?;
@@ -68,9 +69,14 @@ fn main() -> io::Result<()> {
     let options = ListenOptions::new(("127.0.0.1", port.unwrap_or(0)));
     let metrics = lp.listen(options, |conn| {
         conn.accept(Scraper::default()).set_idle_timeout(Duration::from_secs(10));
-    })?;
+    });
+    let metrics = metrics.unwrap_or_else(|e| {
+        eprintln!("{e}\nusage: metrics [PORT]");
+        exit(1)
+    });
     let at = lp.local_addr(metrics)?;
-    println!("metrics on http://{at}/metrics");
+    let stops = if port.is_some() { "; Ctrl-C stops" } else { "" };
+    println!("metrics on http://{at}/metrics{stops}");
 
     let echo_at = lp.local_addr(echo)?;
     let left = Rc::new(Cell::new(CLIENTS + 1));

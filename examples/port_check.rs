@@ -5,20 +5,22 @@
 //! cargo run --release --example port_check                    # a demonstration, which ends
 //! cargo run --release --example port_check HOST:PORT [TEXT]   # sends TEXT, shows the answer
 //! ```
+//! The exit code is 1 if the port is not reachable.
 
 use std::cell::RefCell;
 use std::io;
+use std::process::exit;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate::prelude::*;
 
-/// Connects, sends `text`, and waits for an answer.
-fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<()> {
+/// Connects, sends `text`, and waits for an answer. Whether the port was reached.
+fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
     let state = Rc::new(RefCell::new((false, Vec::new())));
     let (c, d) = (state.clone(), state.clone());
     let text = text.to_owned();
-    let (target, ended) = (to.to_owned(), state);
+    let (target, ended) = (to.to_owned(), state.clone());
     let on = On::new()
         .connect(move |s| {
             c.borrow_mut().0 = true;
@@ -41,7 +43,9 @@ fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<()> {
         });
     let options = ConnectOptions::new(to).connect_timeout(Duration::from_secs(3));
     lp.connect(options.idle_timeout(Duration::from_millis(300)), on);
-    lp.run()
+    lp.run()?;
+    let (reached, _) = *state.borrow();
+    Ok(reached)
 }
 
 fn demonstrate(lp: &mut Loop) -> io::Result<()> {
@@ -70,6 +74,9 @@ fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next() {
         None => demonstrate(&mut lp),
-        Some(to) => check(&mut lp, &to, &arguments.next().unwrap_or_default()),
+        Some(to) => match check(&mut lp, &to, &arguments.next().unwrap_or_default())? {
+            true => Ok(()),
+            false => exit(1),
+        },
     }
 }

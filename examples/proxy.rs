@@ -122,7 +122,10 @@ fn main() -> io::Result<()> {
     match &arguments[..] {
         [] => demonstrate(&mut lp),
         [at, to] => {
-            let server = proxy(&mut lp, at, to.clone())?;
+            let server = proxy(&mut lp, at, to.clone()).unwrap_or_else(|e| {
+                eprintln!("{e}\nusage: proxy [LISTEN UPSTREAM]");
+                exit(1)
+            });
             println!("listening on {}, passing on to {to}; Ctrl-C stops", lp.local_addr(server)?);
             lp.run()
         }

@@ -4,10 +4,12 @@
 //! ```text
 //! cargo run --release --example reconnect [HOST:PORT]    # without: a demonstration, which ends
 //! ```
+//! With an address it comes back for ever: Ctrl-C stops it.
 
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::process::exit;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -48,6 +50,10 @@ impl Client {
             if self.left.get() == 0 {
                 return println!("over: {close}; enough");
             }
+        }
+        if close.reason.error().is_some_and(|e| e.kind() == io::ErrorKind::InvalidInput) {
+            eprintln!("{close}\nusage: reconnect [HOST:PORT]");
+            exit(2)
         }
         let failures = self.failures.get();
         self.failures.set(failures + 1);

@@ -16,6 +16,8 @@ use std::process::exit;
 use tidegate::observe::{Perfetto, Side, Timeline};
 use tidegate::prelude::*;
 
+const QUESTION: &[u8] = b"is the gate open?";
+
 struct Server;
 
 impl ServerHandler for Server {
@@ -30,8 +32,7 @@ impl ServerHandler for Server {
 struct Answer;
 
 impl Handler for Answer {
-    fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
-        println!("server got {:?}", String::from_utf8_lossy(chunk));
+    fn on_data(&mut self, s: &mut SocketCx<'_>, _: &[u8]) {
         let _ = s.write(b"the tide is in");
     }
     /// The client is done; we are not: the connection is half-open.
@@ -48,7 +49,7 @@ struct Ask {
 
 impl Handler for Ask {
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
-        let _ = s.write(b"is the gate open?");
+        let _ = s.write(QUESTION);
     }
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
         if self.answer.is_empty() {
@@ -57,7 +58,8 @@ impl Handler for Ask {
         self.answer.extend_from_slice(chunk);
     }
     fn on_close(&mut self, _: &mut SocketCx<'_>, close: Close) {
-        println!("client got {:?}; {close}", String::from_utf8_lossy(&self.answer));
+        let [asked, got] = [QUESTION, &self.answer].map(String::from_utf8_lossy);
+        println!("asked {asked:?}, got {got:?}; {close}");
     }
 }
 
@@ -108,7 +110,7 @@ fn main() -> std::io::Result<()> {
         })
     });
     let written = trace.as_ref().map(|trace| trace.written());
-    // Printing waits until the run is over: it takes longer than all steps together.
+    // Printing waits until the steps are over: it takes longer than all of them together.
     lp.observe((timeline.clone(), trace));
     let options = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
     let server = lp.serve(options, Server)?;
@@ -120,7 +122,10 @@ fn main() -> std::io::Result<()> {
 
     println!("\n{timeline}");
     if let (Some(file), Some(written)) = (file, written) {
-        written.check()?;
+        if let Err(e) = written.check() {
+            eprintln!("{file} is not whole: {e}. Give a path with room for it.");
+            exit(1);
+        }
         println!("{file}: {} bytes. Open it in https://ui.perfetto.dev.", written.bytes());
     }
     let mut missing = Vec::new();

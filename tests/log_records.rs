@@ -237,7 +237,56 @@ fn a_line_of_a_failed_connection_is_enough_to_place_it() {
     assert_eq!(line.get("local"), local.to_string());
     assert!(line.get("server").starts_with('s'), "{line:#?}");
 
+    times_agree();
+    one_line_each();
     levels();
+}
+
+/// A name with a line break in it writes no line of its own into the log.
+fn one_line_each() {
+    let lines = logged(|lp| {
+        let to = ConnectOptions::new(("gate\nERROR all is lost", 80));
+        lp.connect(to.lookup(unknown(LookupFault::NotFound)), On::new());
+        lp.run().unwrap();
+    });
+    let said = lines.iter().filter(|l| l.text.contains("gate"));
+    // Where it starts, where it fails, and nobody handles that.
+    assert_eq!(said.count(), 3, "{lines:#?}");
+    assert!(lines.iter().all(|l| !l.text.contains('\n')), "{lines:#?}");
+    // The values are as they are.
+    assert!(lines.iter().any(|l| l.get("host") == "gate\nERROR all is lost"), "{lines:#?}");
+}
+
+/// The whole took no less than its one attempt.
+fn times_agree() {
+    let at = closed_port();
+    for local in [None, Some([192, 0, 2, 1])] {
+        let mut took = Vec::new();
+        let lines = logged(|lp| {
+            let to = ConnectOptions::new(at);
+            let to = match local {
+                Some(local) => to.local_address(local.into()),
+                None => to,
+            };
+            lp.connect(to, quiet());
+            lp.run().unwrap();
+        });
+        for line in &lines {
+            match line.get("event") {
+                "attempt failed" => took.push(said_ms(&line.text)),
+                "close" => took.push(said_ms(&line.text)),
+                _ => {}
+            }
+        }
+        assert_eq!(took.len(), 2, "{lines:#?}");
+        assert!(took[0] <= took[1], "{took:?} of {lines:#?}");
+    }
+}
+
+/// Of a text with "after 0.2 ms".
+fn said_ms(text: &str) -> f64 {
+    let (_, after) = text.split_once(" after ").unwrap();
+    after.split_once(" ms").unwrap().0.parse().unwrap()
 }
 
 /// An ordinary connection tells nothing above debug; every layer has its target; a call

@@ -66,6 +66,19 @@ fn back_pressure(lp: &mut Loop) {
     lp.run().unwrap();
 }
 
+/// Names that nobody has, which would be two lines each.
+fn odd_names(lp: &mut Loop) {
+    use tidegate::net::{LookupAnswer, LookupFault};
+    let not_found = |cx: &mut Cx<'_>, _: &str, answer: LookupAnswer| {
+        answer.give(cx, Err(LookupFault::NotFound.into()));
+    };
+    let to = ConnectOptions::new(("gate\nexample\x1b", 80)).lookup(not_found);
+    lp.connect(to, On::new().close(|_, close| assert_eq!(close.to_string().lines().count(), 1)));
+    #[cfg(unix)]
+    lp.connect(ConnectOptions::unix("/no/such\npath"), On::new().close(|_, _| {}));
+    lp.run().unwrap();
+}
+
 fn text<'a>(event: &'a Value, field: &str) -> &'a str {
     event[field].as_str().unwrap_or_default()
 }
@@ -219,6 +232,23 @@ fn a_trace_that_was_cut_off_opens() {
     assert!(parse(&memory.text()).len() >= events.len());
 }
 
+/// What a turn told is there when the turn is over: for `tail -f`, and for who is killed.
+#[test]
+fn a_file_has_all_turns_that_are_over() {
+    let (trace, json) = (Memory::default(), Memory::default());
+    let mut lp = guarded();
+    lp.observe((Perfetto::new(trace.clone()), JsonLines::new(json.clone()).without_loop()));
+    let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
+    let _client = client(lp.local_addr(server).unwrap());
+    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().rejected == 1);
+    let lines = json.text();
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!((text(&last, "event"), lines.ends_with('\n')), ("accept batch", true));
+    let events = parse(&format!("{}]", trace.text()));
+    assert_eq!(text(events.last().unwrap(), "cat"), "turn");
+    assert!(events.iter().any(|e| text(e, "name") == "reject"));
+}
+
 #[test]
 fn a_file_ends_at_its_limit_and_is_whole() {
     let memory = Memory::default();
@@ -262,6 +292,21 @@ fn a_write_error_is_kept_and_nothing_panics() {
     }
     assert!(written.iter().all(|w| w.bytes() <= 100_000));
     assert!(written[0].lost() > 0, "{written:?}");
+}
+
+/// What was lost with the piece that failed is counted as well.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_with_what_is_lost() {
+    let mut lp = guarded();
+    let json = JsonLines::create("/dev/full").unwrap();
+    let written = json.written();
+    lp.observe(json.without_loop());
+    lp.connect(closed_port(), On::new().close(|_, _| {}));
+    lp.run().unwrap();
+    drop(lp);
+    assert_eq!(written.check().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    assert_eq!((written.bytes(), written.lost()), (0, 3), "start, failure, close");
 }
 
 /// Each connection's lines tell one story, and the two sides of one agree.
@@ -315,6 +360,70 @@ fn json_lines_tell_one_story_for_each_connection() {
     assert_eq!(ends.values().map(|(read, _)| read).max(), Some(&(ANSWER as u64)));
 }
 
+/// Clients one after the other, in the same slots, whose connections end in every way.
+fn every_end(lp: &mut Loop) {
+    const EACH: u32 = 10;
+    fn next(cx: &mut Cx<'_>, at: std::net::SocketAddr, left: u32, server: ServerKey) {
+        let Some(left) = left.checked_sub(1) else { return cx.close_server(server).unwrap() };
+        let on = On::new().close(move |s, _| next(s, at, left, server));
+        cx.connect(at, on);
+    }
+    let mut count = 0;
+    let server = lp.listen("127.0.0.1:0", move |conn| {
+        count += 1;
+        match count % 5 {
+            0 => conn.reject(),
+            1 => drop(conn.detach().unwrap()),
+            2 => {}
+            3 => conn.accept(On::new().close(|_, _| {})).reset(),
+            _ => conn.accept(On::new()).end(),
+        }
+    });
+    let server = server.unwrap();
+    let at = lp.local_addr(server).unwrap();
+    next(&mut lp.as_cx(), at, 5 * EACH, server);
+    lp.run().unwrap();
+    assert_eq!(lp.server_stats(server).map(|s| s.accepted).ok(), None, "it is closed");
+    assert_eq!(handles(lp), 0);
+}
+
+/// A slot that is used again is another connection: each name begins once and ends once, and
+/// nothing is kept of those that are over.
+#[test]
+fn a_name_is_one_connection_only() {
+    let memory = Memory::default();
+    let mut lp = guarded();
+    lp.observe(JsonLines::new(memory.clone()).without_loop());
+    every_end(&mut lp);
+    drop(lp);
+    let mut stories: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in memory.text().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if let Some(conn) = line["conn"].as_str() {
+            stories.entry(conn.into()).or_default().push(text(&line, "event").into());
+        }
+    }
+    assert_eq!(stories.len(), 100);
+    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
+    for (id, story) in &stories {
+        let is_last = |name: &String| ["close", "reject", "detach"].contains(&&name[..]);
+        let begins = |name: &String| ["accept", "connect start"].contains(&&name[..]);
+        assert!(begins(&story[0]) && !story[1..].iter().any(begins), "{id}: {story:?}");
+        assert_eq!(story.iter().position(is_last), Some(story.len() - 1), "{id}: {story:?}");
+        *ends.entry(story[story.len() - 1].clone()).or_default() += 1;
+    }
+    assert_eq!((ends["reject"], ends["detach"], ends["close"]), (20, 10, 70), "{ends:?}");
+
+    let (events, _) = traced(every_end);
+    let last = |name: &str| events.iter().rev().find(|e| text(e, "name") == name).unwrap();
+    assert_eq!(last("connections")["args"]["value"], 0);
+    let is_track = |e: &&Value| text(e, "name") == "thread_name" && track(e).0 == 2;
+    let names: Vec<&str> =
+        events.iter().filter(is_track).map(|e| text(&e["args"], "name")).collect();
+    assert_eq!(names.len(), 100);
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 100, "{names:?}");
+}
+
 #[test]
 fn the_timeline_has_both_sides() {
     let mut lp = guarded();
@@ -348,6 +457,47 @@ fn the_timeline_has_both_sides() {
     assert_eq!(timeline.steps().iter().filter(|s| s.stage == "turn").count() as u64, {
         lp.metrics().turns
     });
+}
+
+/// A deadline that ends the connection by itself calls nobody but `on_close`.
+#[test]
+fn the_timeline_says_which_callback_comes() {
+    let mut lp = guarded();
+    let timeline = Timeline::new();
+    lp.observe(timeline.clone());
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = || ConnectOptions::new(silent.local_addr().unwrap());
+    let short = Duration::from_millis(5);
+    let told: Rc<RefCell<Vec<&str>>> = Rc::default();
+    for options in [to().idle_timeout(short), to().lifetime(short)] {
+        let (connect, timeout, close) = (told.clone(), told.clone(), told.clone());
+        let on = On::new()
+            .connect(move |_| connect.borrow_mut().push("on_connect"))
+            .timeout(move |s| {
+                timeout.borrow_mut().push("on_timeout");
+                s.time_out();
+            })
+            .close(move |_, _| close.borrow_mut().push("on_close"));
+        lp.connect(options, on);
+        lp.run().unwrap();
+    }
+    let steps = timeline.steps();
+    let said: Vec<&str> = steps.iter().map(|s| s.calls).filter(|c| !c.is_empty()).collect();
+    assert_eq!(said, *told.borrow());
+    assert_eq!(steps.iter().filter(|s| s.stage == "timeout").count(), 2);
+}
+
+/// A name with a line break in it is still one line.
+#[test]
+fn a_step_is_one_line() {
+    let mut lp = guarded();
+    let timeline = Timeline::new();
+    lp.observe(timeline.clone());
+    odd_names(&mut lp);
+    let (text, steps) = (timeline.to_string(), timeline.steps());
+    assert!(steps.iter().any(|s| s.stage == "lookup start"), "{steps:?}");
+    assert_eq!(text.lines().count(), 2 + steps.len(), "{text}");
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
 }
 
 #[test]

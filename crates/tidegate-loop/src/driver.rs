@@ -341,7 +341,7 @@ impl Driver<'_> {
     /// silent.
     pub fn unhandled(&mut self, target: &str, error: std::fmt::Arguments<'_>) {
         self.r.metrics.unhandled_errors += 1;
-        log::warn!(target: target, "{error}");
+        log::warn!(target: target, "unhandled: {error}");
     }
 
     /// Nanoseconds since the loop was made, read now.

@@ -2,7 +2,7 @@
 //! time. And how a connection ended: [`Close`].
 #![forbid(unsafe_code)]
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -138,6 +138,19 @@ impl fmt::Display for Attempt {
     }
 }
 
+/// A name from outside, in a text that is to be one line: without line breaks of its own,
+/// and without orders to a terminal.
+pub(crate) struct OneLine<'a>(pub(crate) &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            c if c.is_control() => write!(f, "{}", c.escape_debug()),
+            c => f.write_char(c),
+        })
+    }
+}
+
 /// An error in words, with the system's name for it.
 fn describe(e: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match e.raw_os_error().and_then(sys::code_name) {
@@ -241,15 +254,16 @@ impl NetError {
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.stage.fmt(f)?;
+        let name = OneLine(self.name().unwrap_or_default());
         match (self.stage, self.remote, self.local) {
             (Stage::Lookup, _, _) if self.name().is_some() => {
-                write!(f, " of {}", self.name().unwrap_or_default())?;
+                write!(f, " of {}", name)?;
             }
             (Stage::Bind | Stage::Listen | Stage::Accept, _, None) if self.name().is_some() => {
-                write!(f, " on {}", self.name().unwrap_or_default())?;
+                write!(f, " on {}", name)?;
             }
             (Stage::Connect, _, _) if self.name().is_some() => {
-                write!(f, " to {}", self.name().unwrap_or_default())?;
+                write!(f, " to {}", name)?;
             }
             (Stage::Connect, Some(remote), _) => write!(f, " to {remote}")?,
             (Stage::Bind | Stage::Listen | Stage::Accept, _, Some(local)) => {

@@ -9,7 +9,8 @@
 //! ...     FirstRead  FirstWritten  { Queued* Full Drain }*  { Pause Resume }*  End  Finish
 //!         Timeout*  Reset?
 //! ```
-//! The last one is `Closed`, `Rejected` or `Detached`, whatever happens.
+//! The last one is `Closed`, `Rejected` or `Detached`, whatever happens. Only a loop that is
+//! dropped tells nothing of the connections that it still has.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tidegate_loop::LayerEvent;
 use tidegate_stream::PipeKey;
 
-use crate::error::{Attempt, Reason};
+use crate::error::{Attempt, OneLine, Reason};
 use crate::handler::Overload;
 use crate::key::{ServerKey, SocketKey};
 use crate::timeout::Timeout;
@@ -368,7 +369,7 @@ impl fmt::Display for ServerEvent {
 impl fmt::Display for SocketEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SocketEvent::LookupStart { host } => write!(f, "looking up {host}"),
+            SocketEvent::LookupStart { host } => write!(f, "looking up {}", OneLine(host)),
             SocketEvent::LookedUp { addresses, .. } => write!(f, "found {addresses:?}"),
             SocketEvent::LookupFailed { error, .. } => write!(f, "lookup failed: {error}"),
             SocketEvent::AttemptStart { to } => write!(f, "connecting to {to}"),

@@ -197,7 +197,8 @@ impl Socket {
     pub(crate) fn error(&self, stage: Stage, source: io::Error, d: &Driver<'_>) -> Arc<NetError> {
         let client = if self.server.is_none() { self.stream.as_ref() } else { None };
         let local = client.and_then(|s| s.local_addr().ok());
-        let elapsed = Duration::from_nanos(d.nanos().saturating_sub(self.since));
+        // Now, not when the poll returned: an attempt in it has a time of its own.
+        let elapsed = d.clock().saturating_sub(Duration::from_nanos(self.since));
         let asked = self.connecting.as_ref().filter(|_| stage == Stage::Bind);
         let local = asked.and_then(|c| c.own_address()).or(local);
         let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::error::OneLine;
 use crate::options::{At, ConnectOptions, ListenOptions};
 
 /// Where a server listens.
@@ -38,8 +39,8 @@ impl fmt::Display for Endpoint {
 fn write_path(path: &std::path::Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let text = path.to_string_lossy();
     match text.strip_prefix('\0') {
-        Some(name) => write!(f, "@{name}"),
-        None => f.write_str(&text),
+        Some(name) => write!(f, "@{}", OneLine(name)),
+        None => write!(f, "{}", OneLine(&text)),
     }
 }
 

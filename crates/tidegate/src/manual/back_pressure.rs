@@ -44,6 +44,34 @@
 //! peer's receive buffer (`tcp_rmem`). Whoever wants less of that sets `send_buffer`:
 //! [`options`](super::options).
 //!
+//! The example `where_are_my_bytes` asks all three who has the bytes, every 50 ms. A producer
+//! goes on steadily; its reader sleeps for 800 ms, and is slow from then on; the kernels' buffers
+//! are small, so that one sees them fill:
+//!
+//! ```text
+//! cargo run --release --example where_are_my_bytes
+//!
+//!    ms produced |      our queue       |   our kernel: send   | its kernel: receive  |    read  window
+//! ...
+//!   152     112K |    0K                |   48K ######         |   64K ########       |      0K     24K
+//! ...
+//!   305     232K |   73K ##########     |   96K ############   |   64K ########       |      0K     24K
+//! ...
+//!   762     256K |   97K #############  |   72K #########      |   88K ###########    |      0K      0K
+//! ...
+//!   863     256K |   97K #############  |   72K #########      |   64K ########       |     88K     64K  (65534 in both kernels)
+//! ...
+//!  1976    1024K |    0K                |    0K                |    0K                |   1024K     64K
+//!
+//! produced 1048576 bytes, read 1048576, left on the way 0
+//! 39 lines: 17 equal, the others within what is unacknowledged
+//! 8 repeat the line before, 8 of them equal
+//! ```
+//!
+//! At 762 ms all three are full and nobody moves: the window is closed, and the producer was
+//! told. A byte that has arrived, and whose acknowledgement has not, is in both kernels.
+//! [`queues`](crate::net::SocketCx::queues) tells the same of any connection.
+//!
 //! # Writing
 //!
 //! [`SocketCx::write`](crate::net::SocketCx::write) tries the kernel first. What it takes

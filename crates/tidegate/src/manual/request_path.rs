@@ -64,10 +64,56 @@
 //! its own: after `on_connection` a first read is tried in the same pass, while that pays.
 //! Accepted, answered and closed in one callback, it never meets the poller.
 //!
+//! # The same, timed
+//!
+//! Both sides in one loop, which observes itself: microseconds, the turn and the phase of each
+//! step, and the callback that it leads to. The client knows a name only, so a lookup comes
+//! first; it half-closes after the first answer, and the server says one last thing.
+//!
+//! ```text
+//! cargo run --release --example request_path
+//!
+//! asked "is the gate open?", got "the tide is in, and out"; both sides ended
+//!
+//!       us  turn  phase    calls         | server                                   | client
+//! ---------------------------------------+------------------------------------------+------------------------------------------
+//!       91     0  outside                | listening      on 127.0.0.1:43795        |
+//!      131     0  outside                |                                          | lookup start   localhost
+//!      689     1  poll                   : polled         1 ready, after 480.1µs
+//! ...
+//!      701     1  ready                  |                                          | connect start  to 127.0.0.1:43795
+//! ...
+//!      798     2  poll                   : polled         2 ready, after 1.2µs
+//!      806     2  ready    on_connection | accept         from 127.0.0.1:57276      |
+//!      808     2  ready                  | closing                                  |
+//!      868     2  ready    on_connect    |                                          | connect        to 127.0.0.1:43795 (765.0µs)
+//!      888     2  ready                  |                                          | first write    17 B to 127.0.0.1:43795
+//!      895     2  ready    on_data       | first read     17 B from 127.0.0.1:57276 |
+//!      903     2  ready                  | first write    14 B to 127.0.0.1:57276   |
+//! ...
+//!      908     3  poll                   : polled         1 ready, after 741.0ns
+//!      910     3  ready    on_data       |                                          | first read     14 B from 127.0.0.1:43795
+//!      929     3  ready    on_finish     |                                          | finish         to 127.0.0.1:43795
+//! ...
+//!      936     4  poll                   : polled         2 ready, after 791.0ns
+//!      937     4  ready    on_end        | end            from 127.0.0.1:57276      |
+//!      965     4  ready    on_finish     | finish         to 127.0.0.1:57276        |
+//!      967     4  closing  on_close      | close          both sides ended          |
+//! ...
+//!      975     5  ready    on_end        |                                          | end            from 127.0.0.1:43795
+//! ...
+//!      981     5  closing  on_close      |                                          | close          both sides ended
+//! ...
+//! ```
+//!
+//! The first poll waits for the thread that looks the name up. After it four do for the whole
+//! connection, and wait for nobody: what the kernel has done for both sides by then is found
+//! together, so `accept` and `connect` are in one turn, and the first bytes in the same. With
+//! `-- --trace path.json` the same run is a picture in <https://ui.perfetto.dev>.
+//!
 //! # The same, asserted
 //!
-//! Both sides in one loop. This is the order in which the callbacks come; the example
-//! `request_path` prints it as a timeline, with microseconds, turns and phases.
+//! This is the order in which the callbacks come, of a client that knows the address.
 //!
 //! ```
 //! # thread_local! { static LOG: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) } }

@@ -50,14 +50,17 @@ impl Written {
         self.0.borrow().bytes
     }
 
-    /// Events that were left out: after an error, or beyond the limit of the file's size.
+    /// Events that were left out: beyond the limit of the file's size, after an error, or with
+    /// it, in the piece that could not be written whole.
     pub fn lost(&self) -> u64 {
         self.0.borrow().lost
     }
 
-    fn fail(&self, e: io::Error) {
+    fn fail(&self, e: io::Error, lost: u64) {
         log::error!(target: "tidegate::observe", "writing events failed, the rest is lost: {e}");
-        self.0.borrow_mut().error = Some(e);
+        let mut state = self.0.borrow_mut();
+        state.error = Some(e);
+        state.lost += lost;
     }
 }
 
@@ -73,6 +76,8 @@ pub(super) struct Lines {
     /// `None` after an error.
     to: Option<Box<dyn Write>>,
     buffer: Vec<u8>,
+    /// How many lines that is.
+    waiting: u64,
     taken: u64,
     pub(super) limit: u64,
     pub(super) written: Written,
@@ -83,6 +88,7 @@ impl Lines {
         Lines {
             to: Some(Box::new(to)),
             buffer: Vec::new(),
+            waiting: 0,
             taken: 0,
             limit: LIMIT,
             written: Written::default(),
@@ -99,33 +105,47 @@ impl Lines {
         if let Err(e) = line(&mut self.buffer) {
             self.buffer.truncate(before);
             self.to = None;
-            self.written.fail(e);
+            self.written.fail(e, self.waiting + 1);
             return false;
         }
+        self.waiting += 1;
         self.taken += (self.buffer.len() - before) as u64;
         if self.taken >= self.limit {
             let limit = self.limit;
             log::warn!(target: "tidegate::observe", "the file has {limit} bytes, its limit: the rest is lost");
         }
         if self.buffer.len() >= TOGETHER {
-            self.flush();
+            self.write_out();
         }
         true
+    }
+
+    /// A turn is over: what it told leaves now. The loop may wait for long, or the program
+    /// end; and between two turns a slow disk is in the time of none of them.
+    pub(super) fn turn_is_over(&mut self) {
+        if !self.buffer.is_empty() {
+            self.write_out();
+        }
     }
 
     /// As a line, but whatever the limit: how a file ends.
     pub(super) fn last(&mut self, text: &str) {
         self.buffer.extend_from_slice(text.as_bytes());
-        self.flush();
+        self.write_out();
+        if let Some(Err(e)) = self.to.as_mut().map(|to| to.flush()) {
+            self.to = None;
+            self.written.fail(e, 0);
+        }
     }
 
-    pub(super) fn flush(&mut self) {
+    fn write_out(&mut self) {
         let Some(to) = &mut self.to else { return };
-        match to.write_all(&self.buffer).and_then(|()| to.flush()) {
+        let waiting = std::mem::take(&mut self.waiting);
+        match to.write_all(&self.buffer) {
             Ok(()) => self.written.0.borrow_mut().bytes += self.buffer.len() as u64,
             Err(e) => {
                 self.to = None;
-                self.written.fail(e);
+                self.written.fail(e, waiting);
             }
         }
         self.buffer.clear();

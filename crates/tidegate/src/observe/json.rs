@@ -15,8 +15,8 @@ use crate::{Event, Moment, Observer};
 ///
 /// Every object has `at_ns` (since the loop was made), `turn`, `phase`, `layer` and `event`;
 /// those of a connection have `conn`, its [`Id`](super::Id), in every line, and `local` and
-/// `remote` once they are known. Times end in `_ns`. A file takes up to 1 GiB, see
-/// [`limit`](JsonLines::limit).
+/// `remote` once they are known. Times end in `_ns`. When a turn is over its lines are in the
+/// file, so `tail -f` follows. A file takes up to 1 GiB, see [`limit`](JsonLines::limit).
 ///
 /// ```
 /// use tidegate::observe::JsonLines;
@@ -43,7 +43,8 @@ impl JsonLines {
         Ok(JsonLines::new(File::create(path)?))
     }
 
-    /// To any writer; it is written to in pieces of about 64 KiB.
+    /// To any writer; it is written to at the end of each turn that told something, and in
+    /// pieces of about 64 KiB at most.
     pub fn new(to: impl Write + 'static) -> JsonLines {
         JsonLines { lines: Lines::new(to), with_loop: true }
     }
@@ -68,10 +69,17 @@ impl JsonLines {
 
 impl Observer for JsonLines {
     fn event(&mut self, at: &Moment, event: &Event<'_>) {
-        let fields = Fields::new(event);
-        if fields.layer == "loop" && !self.with_loop {
-            return;
+        if self.with_loop || matches!(event, Event::Layer(_)) {
+            self.write(at, Fields::new(event));
         }
+        if let Event::TurnEnd { .. } = event {
+            self.lines.turn_is_over();
+        }
+    }
+}
+
+impl JsonLines {
+    fn write(&mut self, at: &Moment, fields: Fields) {
         let mut object = Map::new();
         let elapsed = u64::try_from(at.elapsed.as_nanos()).unwrap_or(u64::MAX);
         object.insert("at_ns".into(), elapsed.into());
@@ -100,6 +108,6 @@ pub(super) fn to_json(value: Value) -> serde_json::Value {
 
 impl Drop for JsonLines {
     fn drop(&mut self) {
-        self.lines.flush();
+        self.lines.last("");
     }
 }

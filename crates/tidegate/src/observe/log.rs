@@ -20,13 +20,13 @@ use crate::{Event, Moment, Observer};
 /// | level | what |
 /// |---|---|
 /// | warn | a call that took long: nothing else ran meanwhile |
-/// | info | a server listens, ends; a connection fails |
+/// | info | a server listens, ends; a connection, a pipe or an accept fails |
 /// | debug | the life of servers, connections and pipes |
 /// | trace | turns, phases, readiness, accept batches, every change of a queue |
 ///
-/// Failures are no more than `info` here, because an error that nobody handles is logged at
-/// `warn` with the same target anyway, observer or not; [`failures`](LogRecords::failures)
-/// changes that. A line of a connection begins with its [`Id`] and its endpoints, ours first.
+/// Failures are no more than `info` here: an error that nobody handles is logged at `warn` with
+/// the same target anyway, observer or not, and says `unhandled`;
+/// [`failures`](LogRecords::failures) changes that. A line of a connection begins with its [`Id`] and its endpoints, ours first.
 ///
 /// ```
 /// use tidegate::observe::LogRecords;
@@ -55,7 +55,7 @@ impl LogRecords {
         LogRecords { failures: Level::Info, slow: Duration::from_millis(100) }
     }
 
-    /// The level of connections and lookups that fail.
+    /// The level of connections, pipes and accepts that fail.
     pub fn failures(mut self, level: Level) -> LogRecords {
         self.failures = level;
         self
@@ -89,6 +89,7 @@ impl LogRecords {
                 ServerEvent::AcceptBatch { stopped, .. } if *stopped != BatchEnd::Budget => {
                     Level::Trace
                 }
+                ServerEvent::AcceptFailed { .. } => self.failures,
                 _ => Level::Debug,
             },
             NetEvent::Socket(_, e) => match e {

@@ -33,9 +33,10 @@ const CONNECTIONS: u32 = 2;
 /// Writes a trace file for <https://ui.perfetto.dev>: turns and phases as nested slices, each
 /// connection as a track with its stages, buffered bytes as counters.
 ///
-/// Times are those of the loop's clock, in microseconds. The file is complete when the loop
-/// is dropped, and can be opened whenever the program ends. It takes up to 1 GiB, see
-/// [`limit`](Perfetto::limit).
+/// Times are those of the loop's clock, in microseconds; what an observer itself takes is in
+/// them. The file is complete when the loop is dropped. Before that it has all turns that are
+/// over, and opens as well: also while the program runs, and if it is killed. It takes up to
+/// 1 GiB, see [`limit`](Perfetto::limit).
 ///
 /// ```
 /// use tidegate::observe::Perfetto;
@@ -92,7 +93,8 @@ impl Perfetto {
         Ok(Perfetto::new(File::create(path)?))
     }
 
-    /// To any writer; it is written to in pieces of about 64 KiB.
+    /// To any writer; it is written to at the end of each turn, and in pieces of about 64 KiB
+    /// at most.
     pub fn new(to: impl Write + 'static) -> Perfetto {
         let mut perfetto = Perfetto {
             lines: Lines::new(to),
@@ -315,7 +317,13 @@ impl Perfetto {
 impl Observer for Perfetto {
     fn event(&mut self, at: &Moment, event: &Event<'_>) {
         self.now = nanos(at.elapsed);
-        let Event::Layer(e) = event else { return self.of_loop(at, event) };
+        let Event::Layer(e) = event else {
+            self.of_loop(at, event);
+            if let Event::TurnEnd { .. } = event {
+                self.lines.turn_is_over();
+            }
+            return;
+        };
         let any = e.as_any();
         match (any.downcast_ref(), any.downcast_ref()) {
             (Some(NetEvent::Socket(of, event)), _) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Id;
 use super::fields::{Fields, Value};
-use crate::net::{Connection, NetEvent, ServerEvent, SocketEvent};
+use crate::net::{Connection, NetEvent, ServerEvent, SocketEvent, Timeout};
 use crate::{Event, Moment, Observer, Phase};
 
 /// How many steps are kept, unless it was said otherwise.
@@ -80,6 +80,8 @@ pub struct Step {
     pub connection: Option<Id>,
     /// What happened: a name that does not change, as `connect start`.
     pub stage: &'static str,
+    /// The callback that it leads to, as `on_connect`; empty if there is none.
+    pub calls: &'static str,
     /// More of it: the other endpoint, bytes, an error.
     pub text: String,
 }
@@ -132,13 +134,13 @@ impl Observer for Timeline {
             Event::Polled { waited, events, .. } => {
                 state.waited = *waited;
                 let text = format!("{events} ready, after {waited:.1?}");
-                Some((Side::Loop, None, "polled", text))
+                Some((Side::Loop, None, "polled", "", text))
             }
             Event::PhaseEnd { phase, took } => {
                 state.phases.push((*phase, *took));
                 None
             }
-            Event::TurnEnd { took } => Some((Side::Loop, None, "turn", state.turn(*took))),
+            Event::TurnEnd { took } => Some((Side::Loop, None, "turn", "", state.turn(*took))),
             Event::Layer(e) => match e.as_any().downcast_ref() {
                 Some(NetEvent::Server(of, event)) => {
                     let text = match event {
@@ -146,23 +148,23 @@ impl Observer for Timeline {
                         ServerEvent::AcceptBatch { .. } => return,
                         _ => beside(event.name(), event.to_string()),
                     };
-                    Some((Side::Server, None, event.name(), text))
+                    Some((Side::Server, None, event.name(), of_server(event), text))
                 }
                 Some(NetEvent::Socket(of, event)) => {
                     let side = if of.server.is_some() { Side::Server } else { Side::Client };
                     let id = Some(Id::connection(of.key));
-                    Some((side, id, event.name(), text(of, event)))
+                    Some((side, id, event.name(), of_socket(event), text(of, event)))
                 }
                 _ => {
                     let fields = Fields::new(event);
-                    Some((Side::Loop, None, fields.name, in_words(&fields)))
+                    Some((Side::Loop, None, fields.name, "", in_words(&fields)))
                 }
             },
             _ => None,
         };
-        let Some((side, connection, stage, text)) = step else { return };
+        let Some((side, connection, stage, calls, text)) = step else { return };
         if state.steps.len() < state.limit {
-            state.steps.push(Step { at: *at, side, connection, stage, text });
+            state.steps.push(Step { at: *at, side, connection, stage, calls, text });
         } else {
             state.left_out += 1;
         }
@@ -196,7 +198,7 @@ fn text(of: &Connection, event: &SocketEvent) -> String {
     let from = || of.remote.map_or(String::new(), |r| format!("from {r}"));
     let to = || of.remote.map_or(String::new(), |r| format!("to {r}"));
     match event {
-        SocketEvent::LookupStart { host } => host.clone(),
+        SocketEvent::LookupStart { host } => host.escape_debug().to_string(),
         SocketEvent::AttemptStart { to } => format!("to {to}"),
         SocketEvent::AttemptFailed(attempt) => attempt.to_string(),
         SocketEvent::LookedUp { addresses, took } => {
@@ -227,18 +229,26 @@ fn in_words(fields: &Fields) -> String {
     fields.values.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// Which callback a step leads to, if it was not the callback that led to it.
-fn callback(side: Side, stage: &str) -> &'static str {
-    match stage {
-        "accept" => "on_connection",
-        "connect" => "on_connect",
-        "first read" => "on_data",
-        "drain" => "on_drain",
-        "end" => "on_end",
-        "finish" => "on_finish",
-        "timeout" => "on_timeout",
-        "close" => "on_close",
-        "closed" if side == Side::Server => "on_close",
+/// The callback that comes of it; none of a deadline that ends the connection by itself.
+fn of_socket(event: &SocketEvent) -> &'static str {
+    match event {
+        SocketEvent::Accepted => "on_connection",
+        SocketEvent::Connected { .. } => "on_connect",
+        SocketEvent::FirstRead { .. } => "on_data",
+        SocketEvent::Drain => "on_drain",
+        SocketEvent::End => "on_end",
+        SocketEvent::Finish => "on_finish",
+        SocketEvent::TimedOut(Timeout::Idle) => "on_timeout",
+        SocketEvent::Closed { .. } => "on_close",
+        _ => "",
+    }
+}
+
+fn of_server(event: &ServerEvent) -> &'static str {
+    match event {
+        ServerEvent::Overload(_) => "on_overload",
+        ServerEvent::AcceptFailed { .. } => "on_error",
+        ServerEvent::Closed => "on_close",
         _ => "",
     }
 }
@@ -274,10 +284,9 @@ impl fmt::Display for Timeline {
         let rule = width + 2;
         writeln!(f, "{:-<39}+{:-<rule$}+{:-<rule$}", "", "", "")?;
         for (step, cell) in state.steps.iter().zip(&cells) {
-            let Step { at, side, stage, .. } = step;
+            let Step { at, side, stage, calls, .. } = step;
             let us = at.elapsed.as_micros();
             let phase = if *stage == "turn" { String::new() } else { at.phase.to_string() };
-            let calls = callback(*side, stage);
             write!(f, "{us:>8} {:>5}  {phase:<8} {calls:<14}", at.turn)?;
             match side {
                 Side::Loop => writeln!(f, ": {cell}")?,
