@@ -11,6 +11,8 @@ use tidegate::prelude::*;
 use tidegate::stream::WriteState;
 use tidegate::{Dispatch, Key, Kind};
 
+use crate::peer::tidegate::Echo;
+
 /// How many of them at once.
 pub const OPERATIONS: u32 = 256;
 
@@ -207,20 +209,6 @@ struct Kept(u64);
 impl Handler for Kept {
     fn on_data(&mut self, _: &mut SocketCx<'_>, chunk: &[u8]) {
         self.0 += chunk.len() as u64;
-    }
-}
-
-struct Echo;
-
-impl Handler for Echo {
-    fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
-        if s.write(chunk) == Flow::Full {
-            s.pause();
-        }
-    }
-
-    fn on_drain(&mut self, s: &mut SocketCx<'_>) {
-        s.resume();
     }
 }
 

@@ -38,7 +38,8 @@ impl ServerHandler for Server {
     }
 }
 
-struct Echo;
+/// The ordinary echo.
+pub(crate) struct Echo;
 
 impl Handler for Echo {
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
