@@ -13,43 +13,34 @@ use tidegate::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The peer, and a stream to adopt.
-
-#[test]
-fn lifetime_after_idle_was_told() {
+/// What a silent connection is told in half a second: its idle timeout, which it ignores, and
+/// its end by the other deadline.
+fn told_after_idle(set: impl FnOnce(&mut SocketCx<'_>)) -> Vec<String> {
     let mut lp = guarded();
     let (_peer, ours) = pair();
     let log = Log::default();
     let (a, b) = (log.clone(), log.clone());
-    let key = lp
-        .adopt(
-            ours,
-            On::new().timeout(move |_| a.add("timeout")).close(move |_, c| b.add(format!("{c}"))),
-        )
-        .unwrap();
+    let on = On::new().timeout(move |_| a.add("timeout")).close(move |_, c| b.add(c.to_string()));
+    let key = lp.adopt(ours, on).unwrap();
     lp.socket(key).set_idle_timeout(10 * MS);
-    lp.socket(key).set_lifetime(50 * MS);
+    set(&mut lp.socket(key));
     run_for(&mut lp, 500 * MS);
-    assert_eq!(log.lines().len(), 2, "lifetime 50 ms, after 500 ms: {:?}", log.lines());
+    log.lines()
+}
+
+#[test]
+fn lifetime_after_idle_was_told() {
+    let lines = told_after_idle(|s| s.set_lifetime(50 * MS));
+    assert_eq!(lines.len(), 2, "lifetime 50 ms, after 500 ms: {lines:?}");
 }
 
 #[test]
 fn linger_after_idle_was_told() {
-    let mut lp = guarded();
-    let (_peer, ours) = pair();
-    let log = Log::default();
-    let (a, b) = (log.clone(), log.clone());
-    let key = lp
-        .adopt(
-            ours,
-            On::new().timeout(move |_| a.add("timeout")).close(move |_, c| b.add(format!("{c}"))),
-        )
-        .unwrap();
-    lp.socket(key).set_idle_timeout(10 * MS);
-    lp.socket(key).set_linger_timeout(50 * MS);
-    lp.socket(key).end();
-    run_for(&mut lp, 500 * MS);
-    assert_eq!(log.lines().len(), 2, "linger 50 ms, after 500 ms: {:?}", log.lines());
+    let lines = told_after_idle(|s| {
+        s.set_linger_timeout(50 * MS);
+        s.end();
+    });
+    assert_eq!(lines.len(), 2, "linger 50 ms, after 500 ms: {lines:?}");
 }
 
 #[test]

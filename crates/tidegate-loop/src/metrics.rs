@@ -44,7 +44,7 @@ pub struct Metrics {
     /// Panics of callbacks that unwound out of `run`.
     pub panics: u64,
     /// The longest call of a handle, its ticks included. Measured only while there
-    /// is an observer.
+    /// is an observer, and of calls that [`run_phase`](crate::Loop::run_phase) makes.
     pub longest_call: Duration,
     pub(crate) phases: [Duration; Phase::COUNT],
 }

@@ -69,6 +69,8 @@ const TURN: [Phase; 9] = [
 const POLL: usize = 3;
 const READY: usize = 4;
 const AFTER_READY: usize = 5;
+const _: () = assert!(matches!((TURN[POLL], TURN[READY]), (Phase::Poll, Phase::Ready)));
+const _: () = assert!(AFTER_READY == READY + 1);
 
 /// How long a turn may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]

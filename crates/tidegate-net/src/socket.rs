@@ -260,7 +260,8 @@ impl Socket {
     #[cold]
     pub(crate) fn tell_reset(&self, d: &mut Driver<'_>, e: &io::Error) {
         // Linux says EPIPE for one that comes after the peer's end.
-        if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
+        let reset = || matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        if d.is_observed() && reset() {
             self.tell(d, || SocketEvent::Reset { by_peer: true });
         }
     }

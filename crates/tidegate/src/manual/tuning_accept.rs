@@ -77,6 +77,9 @@
 //!
 #![doc = include_str!("../../../../docs/tuning/defer_accept.md")]
 //!
+//! Fewer turns need not be less work, nor a sooner answer: the kernel then finishes the
+//! connection when the bytes come, and they wait for that. Measure it with your clients.
+//!
 //! You do not see who connects and says nothing, so [`idle_timeout`] counts for them later;
 //! and a server that greets first would wait for a client that waits for it. Without it a
 //! connection whose request is in already is answered in the turn that accepted it, as long as
