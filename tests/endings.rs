@@ -85,7 +85,7 @@ fn told(log: &Log) -> Told {
 
 /// One scene: a server for one connection, and its peer.
 struct Scene {
-    lp: Loop,
+    lp: Guarded,
     log: Log,
     peer: TcpStream,
     key: SocketKey,

@@ -17,7 +17,7 @@ use tidegate::prelude::*;
 
 /// A server's end and a client's, in one loop; the client reads when it is told to.
 struct Pair {
-    lp: Loop,
+    lp: Guarded,
     sender: SocketKey,
     reader: SocketKey,
     written: u64,

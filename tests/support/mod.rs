@@ -14,19 +14,58 @@ use tidegate::{Event, Moment, Observer};
 /// No test may wait longer for anything.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A loop in which every wait ends: a timer that does not keep it alive panics
-/// at the deadline.
-pub fn guarded() -> Loop {
+/// A loop in which every wait ends. When the test is over, a loop without connections must
+/// hold nothing for any.
+pub struct Guarded(Loop);
+
+impl std::ops::Deref for Guarded {
+    type Target = Loop;
+    fn deref(&self) -> &Loop {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Guarded {
+    fn deref_mut(&mut self) -> &mut Loop {
+        &mut self.0
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            holds_nothing(&mut self.0);
+        }
+    }
+}
+
+/// What belongs to connections is gone with the last of them.
+pub fn holds_nothing(lp: &mut Loop) {
+    let m = lp.net_metrics();
+    if m.sockets == 0 {
+        let left = (m.connecting, m.queued, m.held, m.deadlines);
+        assert_eq!(left, (0, 0, 0, 0), "connecting, queued, held, deadlines");
+        let open: usize = lp.servers().iter().map(|s| s.stats.connections).sum();
+        assert_eq!(open, 0, "connections that servers count");
+        let mut cx = lp.as_cx();
+        let kinds = ["socket", "connect attempt"];
+        let left: Vec<_> = cx.walk().into_iter().filter(|h| kinds.contains(&h.kind)).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// A timer that does not keep the loop alive panics at the deadline.
+pub fn guarded() -> Guarded {
     guard(Loop::new().unwrap())
 }
 
-pub fn guard(mut lp: Loop) -> Loop {
+pub fn guard(mut lp: Loop) -> Guarded {
     let mut cx = lp.as_cx();
     let timer = cx.timer(DEADLINE, |cx, _| {
         panic!("the deadline of {DEADLINE:?} passed in turn {}", cx.turn())
     });
     cx.driver().set_ref(timer.into(), false);
-    lp
+    Guarded(lp)
 }
 
 /// Handles of the test: all but the guard.

@@ -21,6 +21,10 @@ use crate::table::{Key, KeyError, Kind, TableFull};
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
 pub(crate) const AGE_SHIFT: u32 = 24;
 
+/// With one of these a short read does not prove that the kernel has no more.
+const PROVES_NOTHING: Bits =
+    Bits::READ_CLOSED.with(Bits::ERROR).with(Bits::PRIORITY).with(Bits::SHORT_READS);
+
 /// How a listener-like source was registered.
 ///
 /// ```
@@ -52,13 +56,23 @@ pub struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// A handle of the loop's own, which does not keep it alive.
-    #[cfg(feature = "signal")]
-    pub(crate) fn insert_internal(&mut self, kind: &'static Kind) -> Result<Key, TableFull> {
-        let key = self.insert(kind, 0)?;
+    /// Makes a handle the layer's own. It does not keep the loop alive, it is not counted
+    /// or shown, and [`Cx::close`](crate::Cx::close) does not close it: its owner frees it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let mut cx = lp.as_cx();
+    /// let timer = cx.timer(Duration::from_secs(1), |_, _| {});
+    /// cx.driver().set_internal(timer.into());
+    /// assert_eq!((cx.handles(), cx.walk().len()), (0, 0));
+    /// lp.run()?; // returns at once
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_internal(&mut self, key: Key) {
         self.set_ref(key, false);
         self.r.table.mark_internal(key);
-        Ok(key)
     }
 
     /// What to register a stream for whose reads go through
@@ -272,8 +286,9 @@ impl Driver<'_> {
 
     /// Runs a read of up to `len` bytes and keeps `READABLE` true to the
     /// kernel: cleared on `WouldBlock`, and on a short read where that proves
-    /// the same and no end, error or urgent data was announced. Retries `EINTR`. With the
-    /// bytes comes whether there may be more: what `READABLE` is now.
+    /// the same, no end, error or urgent data was announced, and the handle is without
+    /// [`Bits::SHORT_READS`]. Retries `EINTR`. With the bytes comes whether there may be
+    /// more: what `READABLE` is now.
     #[inline(always)]
     pub fn try_read(
         &mut self,
@@ -285,7 +300,7 @@ impl Driver<'_> {
         let mut more = true;
         if sys::SHORT_IO_DRAINS && 0 < n && n < len {
             if let Some(slot) = self.r.table.get_mut(key) {
-                more = slot.bits.has(Bits::READ_CLOSED | Bits::ERROR | Bits::PRIORITY);
+                more = slot.bits.has(PROVES_NOTHING);
                 if !more {
                     slot.bits.clear(Bits::READABLE);
                 }
@@ -368,6 +383,24 @@ impl Driver<'_> {
     #[inline]
     pub fn nanos(&self) -> u64 {
         self.r.now
+    }
+
+    /// The latest moment at which something can have happened that was noted with
+    /// [`nanos`](Driver::nanos), so that a deadline that counts from it is never early: the
+    /// clock, if that was in this turn; else later than noted by at most the longest turn
+    /// of about that time. Reads the clock.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let mut cx = lp.as_cx();
+    /// let mut driver = cx.driver();
+    /// let noted = driver.nanos();
+    /// assert!(driver.latest(noted) >= noted);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn latest(&mut self, noted: u64) -> u64 {
+        self.r.latest(noted)
     }
 
     /// Events in this turn's batch.

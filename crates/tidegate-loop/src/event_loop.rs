@@ -43,6 +43,8 @@ pub struct Loop {
 
 impl AsCx for Loop {
     fn as_cx(&mut self) -> Cx<'_> {
+        // Outside of a run no poll has told the time.
+        self.core.reactor.look_at_clock();
         Cx::new(&mut self.core)
     }
 }
@@ -273,6 +275,9 @@ impl Running<'_> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.core.stop = false;
+        if self.core.timers.has_any() {
+            self.core.reactor.leave();
+        }
         self.core.reactor.phase = Phase::Outside;
         self.core.reactor.metrics.panics += u64::from(std::thread::panicking());
     }

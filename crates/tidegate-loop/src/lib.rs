@@ -43,6 +43,7 @@ mod script;
 mod shared;
 #[cfg(feature = "signal")]
 mod signal;
+mod spans;
 mod sync;
 #[allow(unsafe_code)] // what the systems offer beyond mio
 mod sys;

@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::observe::{Event, Moment, Observer};
 use crate::phase::Phase;
 use crate::ready::{Bits, ReadyQueue};
+use crate::spans::Spans;
 use crate::sys;
 use crate::table::{Key, Kind, Table};
 
@@ -34,6 +35,7 @@ pub(crate) struct Reactor {
     /// Nanoseconds since it was made, read once when poll returns.
     pub(crate) now: u64,
     polled_at: u64,
+    spans: Spans,
     /// The clock as it was read last, until something takes its time.
     pub(crate) read: Option<u64>,
     /// When the kernel was asked last, and how long it had not been before.
@@ -71,6 +73,7 @@ impl Reactor {
             clock: sys::Clock::start(),
             now: 0,
             polled_at: 0,
+            spans: Spans::default(),
             read: None,
             asked_at: 0,
             away: 0,
@@ -115,10 +118,32 @@ impl Reactor {
         }
     }
 
+    /// The time is now what the clock says.
+    pub(crate) fn look_at_clock(&mut self) {
+        self.now = self.clock();
+    }
+
     /// A run begins.
     pub(crate) fn enter(&mut self) {
         self.now = self.read_clock();
         self.polled_at = self.now;
+    }
+
+    /// A run ends: what was noted in its last turn happened by now.
+    pub(crate) fn leave(&mut self) {
+        let turn = self.recent().saturating_sub(self.polled_at);
+        self.spans.note(turn);
+    }
+
+    /// The latest moment at which something can have happened that was noted with
+    /// [`now`](Reactor::now).
+    pub(crate) fn latest(&mut self, noted: u64) -> u64 {
+        let clock = self.clock();
+        self.spans.cut(self.polled_at);
+        if noted >= self.polled_at {
+            return clock;
+        }
+        noted.saturating_add(self.spans.longest_at(noted)).min(clock)
     }
 
     pub(crate) fn backend_fd(&self) -> Option<sys::BackendFd<'_>> {
@@ -141,7 +166,9 @@ impl Reactor {
             self.metrics.blocking_polls += 1;
         }
         self.away = before.saturating_sub(self.asked_at);
-        self.metrics.turn_lengths.add(before.saturating_sub(self.polled_at));
+        let turn = before.saturating_sub(self.polled_at);
+        self.metrics.turn_lengths.add(turn);
+        self.spans.note(turn);
         self.metrics.ready_depth = self.metrics.ready_depth.max(ready);
         let polled = self.ask(timeout);
         self.now = self.read_clock();

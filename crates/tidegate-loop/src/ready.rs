@@ -43,13 +43,16 @@ impl Bits {
     pub const ERROR: Bits = Bits(1 << 4);
     /// Urgent data came: a read stops short at its mark, and more may follow.
     pub const PRIORITY: Bits = Bits(1 << 5);
-    pub(crate) const QUEUED: Bits = Bits(1 << 6);
-    pub(crate) const PENDING: Bits = Bits(1 << 7);
-    pub(crate) const CLOSING: Bits = Bits(1 << 8);
-    pub(crate) const REFERENCED: Bits = Bits(1 << 9);
-    pub(crate) const BUSY: Bits = Bits(1 << 10);
+    /// A short read proves nothing: the kernel may stop one before its last byte. Set by
+    /// the owner of the handle, for a Unix domain socket. Final.
+    pub const SHORT_READS: Bits = Bits(1 << 6);
+    pub(crate) const QUEUED: Bits = Bits(1 << 7);
+    pub(crate) const PENDING: Bits = Bits(1 << 8);
+    pub(crate) const CLOSING: Bits = Bits(1 << 9);
+    pub(crate) const REFERENCED: Bits = Bits(1 << 10);
+    pub(crate) const BUSY: Bits = Bits(1 << 11);
     /// The loop's own handle.
-    pub(crate) const INTERNAL: Bits = Bits(1 << 11);
+    pub(crate) const INTERNAL: Bits = Bits(1 << 12);
     /// Either keeps the loop alive.
     pub(crate) const ALIVE: Bits = Bits(Bits::REFERENCED.0 | Bits::BUSY.0);
 
@@ -57,6 +60,10 @@ impl Bits {
     #[inline]
     pub fn has(self, other: Bits) -> bool {
         self.0 & other.0 != 0
+    }
+
+    pub(crate) const fn with(self, other: Bits) -> Bits {
+        Bits(self.0 | other.0)
     }
 
     /// Without the loop's own marks.
@@ -121,6 +128,7 @@ impl fmt::Debug for Bits {
             (Bits::WRITE_CLOSED, "write_closed"),
             (Bits::ERROR, "error"),
             (Bits::PRIORITY, "priority"),
+            (Bits::SHORT_READS, "short_reads"),
             (Bits::QUEUED, "queued"),
             (Bits::PENDING, "pending"),
             (Bits::CLOSING, "closing"),

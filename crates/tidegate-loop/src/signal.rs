@@ -173,7 +173,8 @@ fn register(core: &mut Core, number: i32) -> io::Result<()> {
         Some(bell) => bell,
         None => {
             let mut d = Driver { r: &mut core.reactor };
-            let key = d.insert_internal(&BELL)?;
+            let key = d.insert(&BELL, 0)?;
+            d.set_internal(key);
             let remote = core.remote.clone();
             match Bell::new(|source| d.register(key, source, Interest::READABLE), remote) {
                 Ok(bell) => signals.bell.insert(bell),

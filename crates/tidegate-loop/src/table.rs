@@ -227,9 +227,9 @@ impl Table {
         self.live - self.internal
     }
 
-    /// The row is the loop's own: it is not counted, shown or closed, and stays.
+    /// The row is the loop's own, or a layer's: it is not counted, shown or closed.
     pub(crate) fn mark_internal(&mut self, key: Key) {
-        if let Some(slot) = self.get_mut(key) {
+        if let Some(slot) = self.get_mut(key).filter(|s| !s.bits.has(Bits::INTERNAL)) {
             slot.bits |= Bits::INTERNAL;
             self.internal += 1;
         }

@@ -27,7 +27,7 @@ use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, Key, Kind, TimerKey};
 
-use crate::error::{Attempt, Close, NetError, Reason, Stage};
+use crate::error::{Attempt, Close, NetError, Reason, Reset, Stage};
 use crate::event::SocketEvent;
 use crate::handler::Handler;
 use crate::key::SocketKey;
@@ -182,7 +182,7 @@ fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
         Ok(stream) => {
             s.stream = Some(stream);
             s.watch(&mut d);
-            d.assume(key.into(), Bits::WRITABLE);
+            d.assume(key.into(), Bits::WRITABLE | Bits::SHORT_READS);
             d.queue(key.into());
         }
         Err(e) => s.fail(&mut d, Stage::Connect, e),
@@ -193,8 +193,15 @@ fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
 fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io::Error) {
     let reason = Reason::Failed(Arc::new(NetError::new(Stage::Connect, e)));
     cx.next_tick(move |cx| {
-        let close =
-            Close { reason, peer: None, unsent: 0, bytes_read: 0, bytes_written: 0, piped: false };
+        let close = Close {
+            reason,
+            peer: None,
+            unsent: 0,
+            bytes_read: 0,
+            bytes_written: 0,
+            piped: false,
+            reset: Reset::No,
+        };
         handler.on_close(&mut SocketCx::new(cx.as_cx(), key), close);
     });
 }
@@ -574,13 +581,14 @@ fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.parts::<Layer>();
     let Some(s) = layer.socket(&driver, key) else { return };
     s.life = Life::Open;
-    let now = driver.nanos();
-    s.clocks.touch(now);
     let delay = s.connecting.as_mut().and_then(|c| c.delay.take());
     drop_attempts(s, &mut driver);
     let options = s.connecting.take().map(|c| c.options);
-    let lifetime = options.as_ref().map_or(0, |o| o.stream.deadlines.lifetime);
-    s.clocks.set_until(lifetime, now);
+    let deadlines = options.as_ref().map(|o| o.stream.deadlines).unwrap_or_default();
+    // A deadline must not be early; else the time of the poll will do.
+    let now = if deadlines.has_any() { as_nanos(driver.clock()) } else { driver.nanos() };
+    s.clocks.touch(now);
+    s.clocks.set_until(deadlines.lifetime, now);
     s.tell_busy(&mut driver);
     layer.counted.connected += 1;
     let Some(s) = layer.socket(&driver, key) else { return };

@@ -14,6 +14,7 @@ use crate::event::SocketEvent;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
 use crate::net::Net;
+use crate::outgoing::Admitted;
 use crate::socket::{Life, Socket};
 use crate::wire::Wire;
 
@@ -117,8 +118,10 @@ impl WriteEnd for SocketKey {
             if matches!(s.wire, Wire::Filter(_)) {
                 return s.write(d, shared, Chunk::Shared(data));
             }
-            if !s.admit(d, shared) {
-                return Flow::Closed;
+            match s.admit(d, shared) {
+                Admitted::Yes => {}
+                Admitted::Crowded => shared.crowded = !data.is_empty(),
+                Admitted::No => return Flow::Closed,
             }
             s.duplex.write.push_whole(data);
             s.tell_queued(d);

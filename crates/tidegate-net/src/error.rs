@@ -519,6 +519,25 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Whether the peer was told by a reset that this is no ordinary end.
+///
+/// ```
+/// assert_eq!(tidegate_net::Reset::default(), tidegate_net::Reset::No);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reset {
+    /// None was to be sent.
+    #[default]
+    No,
+    /// It was sent: the peer's next read or write fails with `ECONNRESET`.
+    Sent,
+    /// A Unix domain socket cannot send one: the peer sees an ordinary end, and cannot tell
+    /// that bytes are missing. (Linux: it sees `ECONNRESET` if bytes of it were not read;
+    /// then this is `Sent`.) A protocol on such a socket needs an end of its own.
+    Unsupported,
+}
+
 /// The one terminal event of a connection.
 ///
 /// ```
@@ -547,6 +566,10 @@ pub struct Close {
     pub bytes_written: u64,
     /// Whether a pipe that the connection is an end of was told as well.
     pub piped: bool,
+    /// What the peer sees of a connection that was cut off: by
+    /// [`reset`](crate::SocketCx::reset), a limit, a panic, a pipe that broke, or a deadline
+    /// or filter while bytes were queued or a pipe was not done.
+    pub reset: Reset,
 }
 
 impl Close {
@@ -561,6 +584,12 @@ impl Close {
 impl fmt::Display for Close {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.reason.fmt(f)?;
-        if self.unsent > 0 { write!(f, " ({} bytes unsent)", self.unsent) } else { Ok(()) }
+        if self.unsent > 0 {
+            write!(f, " ({} bytes unsent)", self.unsent)?;
+        }
+        if self.reset == Reset::Unsupported {
+            f.write_str("; the peer sees an ordinary end: a Unix domain socket has no reset")?;
+        }
+        Ok(())
     }
 }

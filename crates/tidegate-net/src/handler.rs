@@ -83,9 +83,10 @@ pub trait Handler: 'static {
     }
 
     /// Its server shuts down ([`Net::shutdown`](crate::Net::shutdown)): finish what is
-    /// under way. The default ends our side after what is queued.
+    /// under way. The default ends our side after what is queued; if a pipe writes to the
+    /// connection, the pipe ends it.
     fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
-        s.end();
+        s.shut_down();
     }
 
     /// The connection is over; the descriptor is closed and the key finds

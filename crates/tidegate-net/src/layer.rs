@@ -5,6 +5,7 @@
 use slab::Slab;
 use tidegate_loop::Driver;
 
+use crate::error::{Reason, Scope};
 use crate::key::{ServerKey, SocketKey};
 use crate::listener::Listener;
 #[cfg(feature = "lookup")]
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) passed: Passed,
     /// Bytes of memory that all write queues hold.
     pub(crate) buffered: usize,
+    /// A connection queued bytes though `buffered_limit` was passed: others are to give way.
+    pub(crate) crowded: bool,
 }
 
 impl Layer {
@@ -59,6 +62,9 @@ impl Layer {
     pub(crate) fn remove(&mut self, index: usize) -> Option<Socket> {
         let s = self.sockets.try_remove(index)?;
         self.shared.buffered -= s.duplex.write.held();
+        if self.sockets.is_empty() {
+            self.deadlines.clear();
+        }
         Some(s)
     }
 
@@ -73,8 +79,38 @@ impl Layer {
         let s = self.sockets.get_mut(d.data(key.0)? as usize)?;
         let before = s.duplex.write.held();
         let done = f(s, d, &mut self.shared);
-        self.shared.buffered = self.shared.buffered - before + s.duplex.write.held();
+        let after = s.duplex.write.held();
         s.tell_busy(d);
+        if after != before {
+            self.shared.buffered = self.shared.buffered - before + after;
+            if self.shared.crowded {
+                self.make_room(d, key);
+            }
+        }
         Some(done)
+    }
+
+    /// `buffered_limit` is passed: of the connections that wait for a drain, those that
+    /// hold most are closed, but not the one that writes.
+    #[cold]
+    fn make_room(&mut self, d: &mut Driver<'_>, writer: SocketKey) {
+        self.shared.crowded = false;
+        let limit = d.limits().buffered_limit;
+        let waits = |s: &Socket| s.duplex.write.needs_drain() && s.key != writer;
+        let waiting = self.sockets.iter().filter(|(_, s)| waits(s));
+        let mut waiting: Vec<_> = waiting.map(|(i, s)| (s.duplex.write.held(), i)).collect();
+        waiting.sort_unstable();
+        let mut freed = Vec::new();
+        while self.shared.buffered > limit {
+            let Some((before, index)) = waiting.pop() else { break };
+            let Some(s) = self.sockets.get_mut(index) else { break };
+            let queued = self.shared.buffered;
+            s.destroy(d, Reason::WriteLimit { scope: Scope::Loop, queued, limit });
+            freed.push(s.duplex.write.discard());
+            s.tell_busy(d);
+            self.shared.buffered = queued - before + s.duplex.write.held();
+        }
+        // Last: this may run a `Drop` of a user's, inside of a `Bytes`.
+        drop(freed);
     }
 }

@@ -32,6 +32,7 @@
 
 mod bind;
 mod block_list;
+mod close;
 mod connect;
 mod ends;
 mod error;
@@ -60,7 +61,7 @@ mod wire;
 
 pub use block_list::{BlockList, RuleError};
 pub use error::{
-    AddressError, AddressFault, Attempt, Close, ListenError, NetError, Reason, Scope, Stage,
+    AddressError, AddressFault, Attempt, Close, ListenError, NetError, Reason, Reset, Scope, Stage,
 };
 pub use event::{BatchEnd, Connection, NetEvent, Server, ServerEvent, SocketEvent};
 pub use handler::{Handler, Overload, ServerHandler};

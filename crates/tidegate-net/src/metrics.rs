@@ -46,6 +46,9 @@ pub struct NetMetrics {
     pub queued: usize,
     /// Bytes of memory that all their queues hold.
     pub held: usize,
+    /// Deadlines that wait to be looked at: at most one for each connection that has any, and
+    /// some of connections that are over.
+    pub deadlines: usize,
     /// Connections that we asked for and that were made.
     pub connected: u64,
     /// Connections that are over and were told so.
@@ -84,7 +87,11 @@ pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
     let (layer, mut d) = cx.parts::<Layer>();
     // So that the one that is offered is looked at, too.
     offer::place(layer, &mut d);
-    let mut m = NetMetrics { held: layer.shared.buffered, ..layer.counted };
+    let mut m = NetMetrics {
+        held: layer.shared.buffered,
+        deadlines: layer.deadlines.len(),
+        ..layer.counted
+    };
     for (_, s) in &layer.sockets {
         m.sockets += 1;
         m.connecting += usize::from(s.life == Life::Connecting);
@@ -94,6 +101,11 @@ pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
         m.bytes_read += s.bytes_read;
         m.bytes_written += s.bytes_written;
     }
+    debug_assert_eq!(
+        layer.shared.buffered,
+        layer.sockets.iter().map(|(_, s)| s.duplex.write.held()).sum::<usize>(),
+        "the loop's account is that of its connections"
+    );
     m
 }
 

@@ -78,7 +78,8 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
     s.remote = peer;
     let s = entry.insert(s);
     let first_read = if l.first_reads.worth_trying() { Bits::READABLE } else { Bits::NONE };
-    d.assume(raw, Bits::WRITABLE | first_read);
+    let short_reads = if peer.is_none() { Bits::SHORT_READS } else { Bits::NONE };
+    d.assume(raw, Bits::WRITABLE | first_read | short_reads);
     *offer = Offer::Placed(key);
     if d.is_observed() {
         tell_accepted(s, d);

@@ -22,6 +22,15 @@ use crate::wire::{Filter, FilterError, Passed, Wire};
 /// Pieces that leave in one call.
 const GATHER: usize = 64;
 
+/// Whether a write is accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    Yes,
+    /// Yes, but the loop's queues hold more than `buffered_limit`.
+    Crowded,
+    No,
+}
+
 impl Socket {
     /// Accepts `data`, or says why not.
     #[inline(always)]
@@ -31,17 +40,61 @@ impl Socket {
         shared: &mut Shared,
         data: Chunk<'_>,
     ) -> Flow {
-        if !self.admit(d, shared) {
-            return Flow::Closed;
+        match self.admit(d, shared) {
+            Admitted::Yes => {}
+            Admitted::Crowded => return self.write_crowded(d, shared, data),
+            Admitted::No => return Flow::Closed,
         }
         match self.wire {
             Wire::Plain => self.send(d, data),
             Wire::Filter(_) => self.filter_out(d, shared, data.bytes()),
         }
+        self.answer(d)
+    }
+
+    /// How the one who writes is to go on, by what is queued now.
+    #[inline(always)]
+    fn answer(&mut self, d: &mut Driver<'_>) -> Flow {
         match self.duplex.write.flow() {
             Flow::Full => self.full(d),
             flow => flow,
         }
+    }
+
+    /// A write while `buffered_limit` is passed: the kernel may take it; if it is queued,
+    /// the answer is `Full`, and others give way.
+    #[cold]
+    fn write_crowded(&mut self, d: &mut Driver<'_>, shared: &mut Shared, data: Chunk<'_>) -> Flow {
+        let before = self.duplex.write.len();
+        match self.wire {
+            Wire::Plain => self.send(d, data),
+            Wire::Filter(_) => self.filter_out(d, shared, data.bytes()),
+        }
+        if self.duplex.write.len() <= before {
+            return self.answer(d);
+        }
+        shared.crowded = true;
+        self.full(d)
+    }
+
+    /// [`write`](Socket::write) with an id, which `on_written` names.
+    pub(crate) fn write_id(
+        &mut self,
+        d: &mut Driver<'_>,
+        shared: &mut Shared,
+        data: Chunk<'_>,
+        id: u64,
+    ) -> Flow {
+        let flow = self.write(d, shared, data);
+        if flow == Flow::Closed {
+            return flow;
+        }
+        self.duplex.write.expect(id);
+        let flow = if flow == Flow::Ready { self.answer(d) } else { flow };
+        if self.duplex.write.has_effect() {
+            d.pend(self.key.into());
+        }
+        flow
     }
 
     #[cold]
@@ -56,18 +109,22 @@ impl Socket {
         self.duplex.write.stop()
     }
 
-    /// Whether bytes may be queued. Beyond a limit it is the connection's end.
+    /// Whether bytes may be queued. Beyond a limit it is the connection's end, if it was
+    /// asked to stop before.
     #[inline]
-    pub(crate) fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> bool {
+    pub(crate) fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> Admitted {
         let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
         let (scope, queued, limit) = match self.duplex.write.admit() {
-            Ok(()) if buffered > most => (Scope::Loop, buffered, most),
-            Ok(()) => return true,
+            Ok(()) if buffered <= most => return Admitted::Yes,
+            Ok(()) if self.duplex.write.is_empty() || !self.duplex.write.needs_drain() => {
+                return Admitted::Crowded;
+            }
+            Ok(()) => (Scope::Loop, buffered, most),
             Err(Refused::Limit { queued, limit }) => (Scope::Socket, queued, limit),
-            Err(_) => return false,
+            Err(_) => return Admitted::No,
         };
         self.destroy(d, Reason::WriteLimit { scope, queued, limit });
-        false
+        Admitted::No
     }
 
     /// Runs the filter, if there is one, and sends what it made for the peer, unless
@@ -91,8 +148,12 @@ impl Socket {
                 return d.panic_later(payload);
             }
         };
-        if !shared.passed.down.is_empty() && self.admit(d, shared) {
-            self.send(d, Chunk::Lent(&shared.passed.down));
+        if !shared.passed.down.is_empty() {
+            let down = std::mem::take(&mut shared.passed.down);
+            if self.admit(d, shared) != Admitted::No {
+                self.send(d, Chunk::Lent(&down));
+            }
+            shared.passed.down = down;
         }
         if let Err(e) = done {
             self.fail(d, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
@@ -230,20 +291,20 @@ impl Socket {
         self.duplex.write.uncork();
         self.duplex.write.end();
         self.flush(d);
-        self.finish(d);
+        self.finish();
     }
 
-    /// Sends our FIN, if it is due. After the peer's, closing the descriptor
-    /// does that and saves a call.
-    pub(crate) fn finish(&mut self, d: &mut Driver<'_>) {
+    /// Sends our FIN, if it is due. After the peer's, closing the descriptor does that and
+    /// saves a call: once `on_finish` returns, which may still ask the socket.
+    pub(crate) fn finish(&mut self) {
         if self.life == Life::Connecting || !self.duplex.write.wants_fin() {
             return;
         }
-        if self.duplex.read == ReadState::Ended {
-            self.close_descriptor(d);
-        } else if let Some(stream) = &self.stream {
-            // Fails only if the connection is gone, which the read side tells.
-            let _ = stream.shutdown(Shutdown::Write);
+        if self.duplex.read != ReadState::Ended {
+            if let Some(stream) = &self.stream {
+                // Fails only if the connection is gone, which the read side tells.
+                let _ = stream.shutdown(Shutdown::Write);
+            }
         }
         self.duplex.write.fin_sent();
     }

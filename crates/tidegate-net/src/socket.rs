@@ -14,25 +14,24 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::Interest;
 use mio::net::TcpStream;
 use slab::Slab;
-use socket2::SockRef;
 use tidegate_loop::{Bits, Dispatch, Driver, Key, Kind};
 use tidegate_stream::{Chunk, Duplex, Effect, ReadState, WriteState};
 
+use crate::close;
 use crate::connect::{self, Connecting};
 use crate::ends::Pipes;
-use crate::error::{Close, NetError, Reason, Stage};
+use crate::error::{NetError, Reason, Reset, Stage};
 use crate::event::{Connection, NetEvent, SocketEvent};
 use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
-use crate::listener::{self, Listener};
+use crate::listener::Listener;
 use crate::net::Net;
 use crate::options::StreamOptions;
 use crate::socket_cx::SocketCx;
@@ -53,7 +52,7 @@ pub(crate) static SOCKET: Kind = Kind {
         cx.socket(SocketKey(key)).destroy();
         Ok(())
     },
-    closed,
+    closed: close::closed,
     describe: |cx, key, _| {
         let (layer, d) = cx.parts::<Layer>();
         layer.socket(&d, SocketKey(key)).map_or_else(String::new, |s| s.describe())
@@ -111,6 +110,8 @@ pub(crate) struct Socket {
     busy: bool,
     /// Its server shuts down, and it is to be told.
     pub(crate) shutting_down: bool,
+    /// Whether its close sends a RST.
+    pub(crate) reset: Reset,
     /// The first write error; reading goes on to the end before it is told.
     pub(crate) failure: Option<Arc<NetError>>,
 }
@@ -149,6 +150,7 @@ impl Socket {
             connecting: None,
             busy: false,
             shutting_down: false,
+            reset: Reset::No,
             failure: None,
         };
         s.clocks.start(options.deadlines, s.since);
@@ -167,6 +169,21 @@ impl Socket {
         self.pipes.as_deref()
     }
 
+    /// A side ended. Whether there is a deadline for the other.
+    fn note_end(&mut self, d: &Driver<'_>) -> bool {
+        let lingers = self.clocks.has_linger();
+        if lingers {
+            self.clocks.side_ended(as_nanos(d.clock()));
+        }
+        lingers
+    }
+
+    /// Whether a pipe writes to it, which then says when it ends.
+    #[inline]
+    pub(crate) fn is_piped_from(&self, d: &Driver<'_>) -> bool {
+        self.pipes().and_then(|p| p.from).is_some_and(|p| d.check(p.into()).is_ok())
+    }
+
     /// A connect under way, or bytes that wait, keep the loop alive, also if the
     /// handle is not referenced (libuv: a request does).
     #[inline]
@@ -176,6 +193,14 @@ impl Socket {
             self.busy = busy;
             d.set_busy(self.key.0, busy);
         }
+    }
+
+    /// The next thing to tell of what was written: nothing before it is connected.
+    fn take_effect(&mut self) -> Option<Effect> {
+        if self.life == Life::Connecting {
+            return None;
+        }
+        self.duplex.write.take_effect()
     }
 
     fn describe(&self) -> String {
@@ -208,28 +233,6 @@ impl Socket {
         })
     }
 
-    /// The end, for this reason: the descriptor is closed now, the user is told
-    /// in the closing phase. Only the first reason counts.
-    pub(crate) fn destroy(&mut self, d: &mut Driver<'_>, reason: Reason) {
-        // The peer must not take what it has for all there is.
-        if matches!(reason, Reason::WriteLimit { .. } | Reason::Panicked) {
-            self.linger_zero(d);
-        }
-        if self.duplex.destroy(reason) {
-            self.close_descriptor(d);
-            d.close(&SOCKET, self.key.0);
-        }
-    }
-
-    /// Closing will send a RST.
-    fn linger_zero(&mut self, d: &mut Driver<'_>) {
-        if let Some(stream) = &self.stream {
-            // Without it the end is a FIN: no worse than before.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-            self.tell(d, || SocketEvent::Reset { by_peer: false });
-        }
-    }
-
     /// Tells the observer, if there is one.
     #[inline(always)]
     pub(crate) fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> SocketEvent) {
@@ -244,7 +247,7 @@ impl Socket {
         }
     }
 
-    fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> Connection {
         let local = self.local.as_deref().copied();
         Connection { key: self.key, server: self.server, local, remote: self.remote }
     }
@@ -263,46 +266,6 @@ impl Socket {
         let reset = || matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
         if d.is_observed() && reset() {
             self.tell(d, || SocketEvent::Reset { by_peer: true });
-        }
-    }
-
-    #[cold]
-    fn tell_closed(&self, d: &mut Driver<'_>, reason: &Reason) {
-        let elapsed = d.clock().saturating_sub(Duration::from_nanos(self.since));
-        d.emit(|| {
-            let mut connection = self.connection();
-            // Of a connect that failed, the error knows more.
-            let error = reason.error();
-            connection.local = connection.local.or(error.and_then(|e| e.local()));
-            connection.remote = connection.remote.or(error.and_then(|e| e.remote()));
-            let closed = SocketEvent::Closed {
-                reason: reason.clone(),
-                unsent: self.duplex.write.len(),
-                bytes_read: self.bytes_read,
-                bytes_written: self.bytes_written,
-                elapsed,
-            };
-            NetEvent::Socket(connection, closed)
-        });
-    }
-
-    /// The end, by a RST.
-    pub(crate) fn reset(&mut self, d: &mut Driver<'_>) {
-        self.linger_zero(d);
-        self.destroy(d, Reason::Destroyed);
-    }
-
-    pub(crate) fn fail(&mut self, d: &mut Driver<'_>, stage: Stage, source: io::Error) {
-        let error = self.error(stage, source, d);
-        self.destroy(d, Reason::Failed(error));
-    }
-
-    pub(crate) fn close_descriptor(&mut self, d: &mut Driver<'_>) {
-        connect::drop_attempts(self, d);
-        if let Some(mut stream) = self.stream.take() {
-            if self.watched != Watched::Nothing {
-                d.before_close(&mut stream);
-            }
         }
     }
 
@@ -458,15 +421,13 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let mut lingers = false;
     let (layer, mut driver) = d.parts::<Layer>();
     let told = layer.with(&mut driver, key, |s, d, shared| {
-        // A pipe that writes to it says when it ends.
-        let piped = s.pipes().and_then(|p| p.from).is_some_and(|p| d.check(p.into()).is_ok());
-        if s.duplex.ends_with_peer() && !piped {
+        if s.duplex.ends_with_peer() && !s.is_piped_from(d) {
             s.end(d, shared);
         }
         if s.duplex.write.wants_write() {
             s.flush(d);
         }
-        s.finish(d);
+        s.finish();
         let told = s.duplex.write.has_effect()
             || s.duplex.is_done()
             || s.shutting_down
@@ -476,8 +437,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         }
         lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(d);
         if lingers && !s.duplex.read.wants_read() && s.duplex.read != ReadState::Ended {
-            // The peer's end, seen from a pause.
-            s.clocks.side_ended(d.nanos());
+            s.clocks.peer_gone(d.nanos());
         }
         told
     });
@@ -514,7 +474,7 @@ pub(crate) fn opened(d: &mut Dispatch<'_>, key: SocketKey) {
 
 /// A half-open connection was reset: no read will tell.
 fn failed_while_ended(s: &mut Socket, d: &mut Driver<'_>) {
-    if s.duplex.read == ReadState::Ended {
+    if s.duplex.read == ReadState::Ended && !s.duplex.is_done() {
         if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {
             s.tell_reset(d, &e);
             s.fail(d, Stage::Read, e);
@@ -658,7 +618,7 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
         return s.destroy(&mut driver, Reason::Failed(first));
     }
     s.duplex.read.eof();
-    s.clocks.side_ended(driver.nanos());
+    s.note_end(&driver);
     let pipe = s.pipes().and_then(|p| p.into);
     s.tell(&mut driver, || SocketEvent::End);
     let handler = s.handler.take();
@@ -673,9 +633,11 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
 fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
     for _ in 0..TELL {
         let (layer, mut driver) = d.parts::<Layer>();
-        let Some(s) = layer.socket(&driver, key) else { return };
+        // With its account: an id that is taken gives its memory back.
+        let effect = layer.with(&mut driver, key, |s, _, _| s.take_effect());
+        let (Some(effect), Some(s)) = (effect, layer.socket(&driver, key)) else { return };
         let pipe = s.pipes().and_then(|p| p.from);
-        match s.duplex.write.take_effect() {
+        match effect {
             Some(Effect::Drain) => {
                 s.tell(&mut driver, || SocketEvent::Drain);
                 if let Some(pipe) = pipe {
@@ -685,8 +647,7 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
             Some(Effect::Finish) => {
                 s.tell(&mut driver, || SocketEvent::Finish);
-                s.clocks.side_ended(driver.nanos());
-                let (handler, lingers) = (s.handler.take(), s.clocks.has_linger());
+                let (handler, lingers) = (s.handler.take(), s.note_end(&driver));
                 call_only(d, key, handler, |h, s| h.on_finish(s));
                 if lingers {
                     timeout::arm(&mut d.cx(), key);
@@ -705,7 +666,7 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                     call(d, key, |h, s| h.on_shutdown(s));
                     continue;
                 }
-                let due = timeout::take_due(s, &driver);
+                let due = timeout::take_due(s, &mut driver);
                 if let Some(Due::Now(which)) = due {
                     s.tell(&mut driver, || SocketEvent::TimedOut(which));
                 }
@@ -726,58 +687,4 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
     }
     // The rest in the next turn.
     d.driver().queue(key.0);
-}
-
-/// The closing phase: the slot is freed, then the user is told.
-fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
-    let key = SocketKey(raw);
-    let (layer, mut driver) = d.parts::<Layer>();
-    driver.free(&SOCKET, raw);
-    let Some(mut s) = layer.remove(index as usize) else { return };
-    s.close_descriptor(&mut driver);
-    let connecting = s.connecting.take();
-    // Undecided only if the loop was told to close a key behind our back.
-    let reason = s.duplex.take_outcome().unwrap_or(Reason::Destroyed);
-    if driver.is_observed() {
-        s.tell_closed(&mut driver, &reason);
-    }
-    layer.counted.count(&s, &reason);
-    if let Some(server) = s.server {
-        listener::connection_closed(layer, &mut driver, server);
-    }
-    if layer.held > 0 {
-        listener::resume_held(&mut d.cx());
-    }
-    if let Some(connecting) = connecting {
-        connect::forget(&mut d.cx(), &connecting);
-    }
-    let mut close = Close {
-        reason,
-        peer: s.remote,
-        unsent: s.duplex.write.len(),
-        bytes_read: s.bytes_read,
-        bytes_written: s.bytes_written,
-        piped: false,
-    };
-    if let Some(pipes) = s.pipes.take() {
-        if let Some(pipe) = pipes.into {
-            close.piped |= pipe.source_closed(d, close.reason.result());
-        }
-        if let Some(pipe) = pipes.from {
-            close.piped |= pipe.sink_closed(d, close.reason.result());
-        }
-    }
-    if let Some(mut handler) = s.handler.take() {
-        while let Some((id, is_out)) = s.duplex.write.take_expected() {
-            let result = if is_out { Ok(()) } else { Err(&close.reason) };
-            let told = catch_unwind(AssertUnwindSafe(|| {
-                handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
-            }));
-            // The others, and the close, are still to be told.
-            if let Err(payload) = told {
-                d.driver().panic_later(payload);
-            }
-        }
-        handler.on_close(&mut SocketCx::new(d.cx(), key), close);
-    }
 }

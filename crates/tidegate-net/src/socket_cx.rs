@@ -181,17 +181,7 @@ impl<'a> SocketCx<'a> {
     /// ```
     pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
         let data = data.into();
-        self.with(|s, d, shared| {
-            let flow = s.write(d, shared, data);
-            if flow != Flow::Closed {
-                s.duplex.write.expect(id);
-                if s.duplex.write.has_effect() {
-                    d.pend(s.key.into());
-                }
-            }
-            flow
-        })
-        .unwrap_or(Flow::Closed)
+        self.with(|s, d, shared| s.write_id(d, shared, data, id)).unwrap_or(Flow::Closed)
     }
 
     /// Reads nothing more, from now on: not even a chunk that is in the kernel
@@ -237,6 +227,14 @@ impl<'a> SocketCx<'a> {
                 d.pend(s.key.into());
             }
         });
+    }
+
+    /// What `on_shutdown` does by default.
+    pub(crate) fn shut_down(&mut self) {
+        let is_piped = self.with(|s, d, _| s.is_piped_from(d));
+        if is_piped == Some(false) {
+            self.end();
+        }
     }
 
     /// Writes these last bytes, and ends our side.
@@ -364,9 +362,10 @@ impl<'a> SocketCx<'a> {
         timeout::arm(&mut self.cx, self.key);
     }
 
-    /// Once one side has ended, it is closed after so long without a byte. Zero stops it.
+    /// Once one side has ended, it is closed after so long without a byte; if one has ended
+    /// already, from now on. Zero stops it.
     pub fn set_linger_timeout(&mut self, after: Duration) {
-        self.with(|s, _, _| s.clocks.set_linger(after));
+        self.with(|s, d, _| s.clocks.set_linger(after, as_nanos(d.clock())));
         timeout::arm(&mut self.cx, self.key);
     }
 

@@ -1,6 +1,7 @@
 //! The four deadlines of a connection: connect, idle, lifetime, linger.
 //!
-//! A read or a write only notes the time. One heap per loop holds at most one live entry for
+//! A read or a write only notes the time of the poll; when a deadline comes up, the loop says
+//! by when it happened at the latest, so no deadline is early. One heap per loop holds at most one live entry for
 //! each connection; when it comes up, the connection is looked at, and the entry put back for
 //! later if bytes moved meanwhile. One timer of the loop's runs for the first entry.
 //!
@@ -86,17 +87,30 @@ pub(crate) struct Clocks {
     linger: u32,
     /// The end of the connect, and then of the lifetime; 0 for none.
     until: u64,
-    /// When a byte moved last, or the idle timeout was set.
+    /// When a byte moved last, or the idle timeout was set; see `activity`.
     active: u64,
     /// When a side ended.
     ended: u64,
     /// What its live entry says; 0 for none.
     armed: u64,
-    /// The idle deadline was told, and no byte has moved since.
-    told: bool,
+    activity: Activity,
+    /// The peer's end was seen while nothing was read.
+    peer_gone: bool,
     /// Its server shuts down: the end of the lifetime only comes nearer.
     grace: bool,
     expiry: Expiry,
+}
+
+/// What `active` says, and what came of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Activity {
+    /// A byte moved in the turn of this time, or a moment after it.
+    #[default]
+    InTurn,
+    /// No byte has moved since this time.
+    Exact,
+    /// The idle deadline was told, and no byte has moved since.
+    Told,
 }
 
 /// What the entry that came up last led to.
@@ -122,12 +136,28 @@ impl Clocks {
     #[inline]
     pub(crate) fn touch(&mut self, now: u64) {
         self.active = now;
-        self.told = false;
+        self.activity = Activity::InTurn;
     }
 
-    /// A side has ended.
+    /// Makes `active` exact: `latest` is asked once for each time that bytes moved.
+    fn place_activity(&mut self, latest: impl FnOnce(u64) -> u64) {
+        if self.activity == Activity::InTurn {
+            self.active = latest(self.active);
+            self.activity = Activity::Exact;
+        }
+    }
+
+    /// A side has ended, now.
     pub(crate) fn side_ended(&mut self, now: u64) {
         self.ended = now;
+    }
+
+    /// The peer has ended, as the poller says, and nobody reads. Noted once.
+    pub(crate) fn peer_gone(&mut self, now: u64) {
+        if !self.peer_gone {
+            self.peer_gone = true;
+            self.side_ended(now);
+        }
     }
 
     pub(crate) fn set_idle(&mut self, idle: Duration, now: u64) {
@@ -136,8 +166,11 @@ impl Clocks {
         self.expiry = Expiry::Waiting;
     }
 
-    pub(crate) fn set_linger(&mut self, linger: Duration) {
+    pub(crate) fn set_linger(&mut self, linger: Duration, now: u64) {
         self.linger = millis(linger);
+        // Counts from now, if a side has ended before.
+        self.ended = now;
+        self.expiry = Expiry::Waiting;
     }
 
     pub(crate) fn set_until(&mut self, after: u32, now: u64) {
@@ -175,7 +208,7 @@ impl Clocks {
         let after = |from: u64, ms: u32| (ms != 0).then(|| from.saturating_add(nanos(ms)));
         let hard = if life == Life::Connecting { Timeout::Connect } else { Timeout::Lifetime };
         let until = (self.until != 0).then_some((self.until, hard));
-        let idles = life == Life::Open && !self.told;
+        let idles = life == Life::Open && self.activity != Activity::Told;
         let idle = after(self.active, self.idle).filter(|_| idles).map(|t| (t, Timeout::Idle));
         let since = self.active.max(self.ended);
         let linger = after(since, self.linger).filter(|_| half_closed);
@@ -186,7 +219,8 @@ impl Clocks {
     /// When to look again: at the next deadline; and if idleness was told, after as long
     /// again, since only then bytes can have made the next.
     fn look_at(&self, life: Life, half_closed: bool, now: u64) -> Option<u64> {
-        let again = self.told && self.idle != 0 && life == Life::Open;
+        let told = self.activity == Activity::Told;
+        let again = told && self.idle != 0 && life == Life::Open;
         let again = again.then(|| now.saturating_add(nanos(self.idle)));
         let next = self.next(life, half_closed).map(|(at, _)| at);
         next.into_iter().chain(again).min()
@@ -202,6 +236,18 @@ fn nanos(ms: u32) -> u64 {
 pub(crate) struct Queue {
     heap: BinaryHeap<Reverse<(u64, SocketKey)>>,
     timer: Option<(TimerKey, u64)>,
+}
+
+impl Queue {
+    /// Entries that wait, also those of connections that are over.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// No connection is left.
+    pub(crate) fn clear(&mut self) {
+        self.heap.clear();
+    }
 }
 
 fn now(cx: &mut Cx<'_>) -> u64 {
@@ -245,17 +291,19 @@ fn start_timer(cx: &mut Cx<'_>) {
     let Some(Reverse((first, _))) = layer.deadlines.heap.peek() else { return };
     let first = *first;
     let running = layer.deadlines.timer;
-    // `close_all` closes this timer, too.
-    let running = running.filter(|(timer, _)| d.check((*timer).into()).is_ok());
     if running.is_some_and(|(_, at)| at <= first) {
         return;
     }
     let after = Duration::from_nanos(first.saturating_sub(as_nanos(d.clock())));
-    if let Some((timer, _)) = running {
-        let _ = cx.timer_stop(timer);
-    }
-    let timer = cx.timer(after, |cx, _| come_up(cx));
-    let _ = cx.set_ref(timer, false);
+    let reset = running.filter(|(timer, _)| cx.timer_reset(*timer, after).is_ok());
+    let timer = match reset {
+        Some((timer, _)) => timer,
+        None => {
+            let timer = cx.timer(after, |cx, _| come_up(cx));
+            cx.driver().set_internal(timer.into());
+            timer
+        }
+    };
     cx.parts::<Layer>().0.deadlines.timer = Some((timer, first));
 }
 
@@ -284,6 +332,7 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
         return;
     }
     s.clocks.armed = 0;
+    s.clocks.place_activity(|noted| d.latest(noted));
     let half_closed = s.is_half_closed(&d);
     let due = s.clocks.next(s.life, half_closed).filter(|(at, _)| *at <= now);
     let Some((_, which)) = due else {
@@ -310,16 +359,17 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
 
 /// What is due for this connection, once. An idle one is to be told, unless it has closed by
 /// then; the others are its end.
-pub(crate) fn take_due(s: &mut Socket, d: &Driver<'_>) -> Option<Due> {
+pub(crate) fn take_due(s: &mut Socket, d: &mut Driver<'_>) -> Option<Due> {
     let Expiry::Due(_) = s.clocks.expiry else { return None };
     s.clocks.expiry = Expiry::Waiting;
+    s.clocks.place_activity(|noted| d.latest(noted));
     let now = d.nanos();
     let half_closed = s.is_half_closed(d);
     // Bytes may have moved since, or it was taken back.
     let due = s.clocks.next(s.life, half_closed).filter(|(at, _)| *at <= now);
     let Some((_, which)) = due else { return Some(Due::NotYet) };
     if which == Timeout::Idle {
-        s.clocks.told = true;
+        s.clocks.activity = Activity::Told;
     }
     Some(Due::Now(which))
 }

@@ -41,4 +41,4 @@ pub use pipe::PipeKey;
 pub use read::{ReadQueue, ReadState};
 pub use readable::{ReadableCx, ReadableKey, ReadableOptions};
 pub use writable::{NotWriting, WritableCx, WritableKey, WritableOptions};
-pub use write::{Effect, Flow, Refused, WriteState};
+pub use write::{Discarded, Effect, Flow, Refused, WriteState};

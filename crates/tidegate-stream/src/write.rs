@@ -157,6 +157,16 @@ pub struct WriteState {
     expected: Option<Box<Expected>>,
 }
 
+/// What a queue held. See [`WriteState::discard`].
+///
+/// ```
+/// assert!(size_of::<tidegate_stream::Discarded>() > 0);
+/// ```
+#[derive(Debug)]
+pub struct Discarded {
+    _queue: VecDeque<Block>,
+}
+
 #[derive(Debug, Default)]
 struct Expected(VecDeque<(u64, u64)>);
 
@@ -290,13 +300,15 @@ impl WriteState {
     #[inline]
     pub fn flow(&mut self) -> Flow {
         if self.state != State::Open {
-            Flow::Closed
-        } else if self.len == 0 || self.len < self.high_water_mark && self.held <= self.limit {
-            Flow::Ready
-        } else {
-            self.full = true;
-            Flow::Full
+            return Flow::Closed;
         }
+        let at_mark = self.len > 0 && self.len >= self.high_water_mark;
+        // Ids that wait count against the limit, also if nothing is queued.
+        if at_mark || self.held > self.limit {
+            self.full = true;
+            return Flow::Full;
+        }
+        Flow::Ready
     }
 
     /// Whoever writes will wait for the drain, whatever is queued: as if the mark were
@@ -414,6 +426,24 @@ impl WriteState {
         }
     }
 
+    /// Gives up the memory of the queue. [`len`](Self::len) still says how many bytes did not
+    /// go out. For a stream that is over.
+    ///
+    /// ```
+    /// use tidegate_stream::WriteState;
+    /// let mut w = WriteState::new(1 << 16, 1 << 20);
+    /// w.push(b"tide");
+    /// w.destroy();
+    /// drop(w.discard());
+    /// assert_eq!((w.len(), w.held()), (4, 0));
+    /// ```
+    pub fn discard(&mut self) -> Discarded {
+        let freed: usize = self.queue.iter().map(Block::held).sum();
+        self.held -= freed;
+        self.sent = 0;
+        Discarded { _queue: std::mem::take(&mut self.queue) }
+    }
+
     /// The stream is over. The queue keeps its bytes, to be counted and then
     /// dropped with the machine.
     pub fn destroy(&mut self) {
@@ -426,16 +456,25 @@ impl WriteState {
     pub fn take_effect(&mut self) -> Option<Effect> {
         if self.due == Some(Due::Drain) {
             self.due = None;
-            if self.len == 0 {
+            if self.has_room() {
                 return Some(Effect::Drain);
             }
-            // Somebody wrote before it could be told: it is not empty any more.
+            // Not empty any more, or ids hold more than the limit: they come first.
             self.full = true;
         }
         if self.is_written() {
-            return self.take_expected().map(|(id, _)| Effect::Written(id));
+            let written = self.take_expected();
+            if self.full && self.has_room() && self.state == State::Open {
+                self.full = false;
+                self.due = Some(Due::Drain);
+            }
+            return written.map(|(id, _)| Effect::Written(id));
         }
         self.due.take().map(|_| Effect::Finish)
+    }
+
+    fn has_room(&self) -> bool {
+        self.len == 0 && self.held <= self.limit
     }
 
     /// Whether [`take_effect`](Self::take_effect) has something.
