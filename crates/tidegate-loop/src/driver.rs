@@ -385,8 +385,15 @@ impl Driver<'_> {
         self.r.now
     }
 
+    /// When something happens now, to be placed by [`latest`](Driver::latest): the time of the
+    /// poll; outside of a run, where no poll has told it, the clock.
+    #[inline(always)]
+    pub fn moment(&self) -> u64 {
+        if self.r.phase == Phase::Outside { self.r.clock() } else { self.r.now }
+    }
+
     /// The latest moment at which something can have happened that was noted with
-    /// [`nanos`](Driver::nanos), so that a deadline that counts from it is never early: the
+    /// [`moment`](Driver::moment), so that a deadline that counts from it is never early: the
     /// clock, if that was in this turn; else later than noted by at most the longest turn
     /// of about that time. Reads the clock.
     ///
@@ -395,7 +402,7 @@ impl Driver<'_> {
     /// let mut lp = Loop::new()?;
     /// let mut cx = lp.as_cx();
     /// let mut driver = cx.driver();
-    /// let noted = driver.nanos();
+    /// let noted = driver.moment();
     /// assert!(driver.latest(noted) >= noted);
     /// # Ok::<(), std::io::Error>(())
     /// ```

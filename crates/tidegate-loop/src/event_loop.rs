@@ -43,8 +43,6 @@ pub struct Loop {
 
 impl AsCx for Loop {
     fn as_cx(&mut self) -> Cx<'_> {
-        // Outside of a run no poll has told the time.
-        self.core.reactor.look_at_clock();
         Cx::new(&mut self.core)
     }
 }

@@ -118,11 +118,6 @@ impl Reactor {
         }
     }
 
-    /// The time is now what the clock says.
-    pub(crate) fn look_at_clock(&mut self) {
-        self.now = self.clock();
-    }
-
     /// A run begins.
     pub(crate) fn enter(&mut self) {
         self.now = self.read_clock();

@@ -214,7 +214,7 @@ impl Socket {
                 self.observe_write(d, bytes);
             }
             self.bytes_written += bytes as u64;
-            self.clocks.touch(d.nanos());
+            self.clocks.touch(d.moment());
         }
     }
 

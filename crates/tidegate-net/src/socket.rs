@@ -307,7 +307,7 @@ impl Socket {
         self.duplex.is_quiet()
             && !self.busy
             && !self.shutting_down
-            && !self.clocks.is_due()
+            && self.clocks.is_waiting()
             && !self.clocks.has_linger()
     }
 
@@ -415,7 +415,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             Reads::Quiet => return,
             Reads::Done => break,
             Reads::NotOpen if connected(d, key) => {}
-            Reads::NotOpen => return,
+            Reads::NotOpen => return still_connecting(d, key),
         }
     }
     let mut lingers = false;
@@ -432,6 +432,9 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             || s.duplex.is_done()
             || s.shutting_down
             || s.clocks.is_due();
+        if s.clocks.was_probed() {
+            d.pend(key.0);
+        }
         if !told {
             s.rest(d);
         }
@@ -464,6 +467,16 @@ fn connected(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
     }
     call(d, key, |h, s| h.on_connect(s));
     true
+}
+
+/// Asked once more for its deadline, and not connected: attempts beside it have their dispatch
+/// first.
+#[cold]
+fn still_connecting(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    if layer.socket(&driver, key).is_some_and(|s| s.clocks.was_probed()) {
+        driver.pend(key.0);
+    }
 }
 
 /// The same for an attempt that won: reading comes in the connection's own dispatch.

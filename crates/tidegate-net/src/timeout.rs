@@ -118,10 +118,10 @@ enum Activity {
 enum Expiry {
     #[default]
     Waiting,
-    /// One more read is under way.
+    /// The kernel is asked once more, in the connection's next dispatch.
     Probing,
     /// To be told or closed in the pending phase.
-    Due(Timeout),
+    Due,
 }
 
 impl Clocks {
@@ -192,7 +192,22 @@ impl Clocks {
     }
 
     pub(crate) fn is_due(&self) -> bool {
-        matches!(self.expiry, Expiry::Due(_))
+        self.expiry == Expiry::Due
+    }
+
+    /// Whether no deadline has come up.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.expiry == Expiry::Waiting
+    }
+
+    /// Whether the kernel was asked once more, just now: the deadline is due.
+    pub(crate) fn was_probed(&mut self) -> bool {
+        let probed = self.expiry == Expiry::Probing;
+        if probed {
+            self.expiry = Expiry::Due;
+        }
+        probed
     }
 
     pub(crate) fn has_any(&self) -> bool {
@@ -344,23 +359,24 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
     };
     let reads = s.life == Life::Open && s.duplex.read.wants_read();
     let soft = which == Timeout::Connect || which != Timeout::Lifetime && reads;
-    if soft && s.clocks.expiry == Expiry::Waiting {
+    if soft {
         // The loop may be late: the kernel is asked before it is called silent.
         s.clocks.expiry = Expiry::Probing;
         if reads {
             d.assume(key.into(), Bits::READABLE);
-            d.queue(key.into());
         }
-        return push(cx, key, now.saturating_add(1));
+        return d.queue(key.into());
     }
-    s.clocks.expiry = Expiry::Due(which);
+    s.clocks.expiry = Expiry::Due;
     d.pend(key.into());
 }
 
 /// What is due for this connection, once. An idle one is to be told, unless it has closed by
 /// then; the others are its end.
 pub(crate) fn take_due(s: &mut Socket, d: &mut Driver<'_>) -> Option<Due> {
-    let Expiry::Due(_) = s.clocks.expiry else { return None };
+    if !s.clocks.is_due() {
+        return None;
+    }
     s.clocks.expiry = Expiry::Waiting;
     s.clocks.place_activity(|noted| d.latest(noted));
     let now = d.nanos();
