@@ -26,6 +26,8 @@ mod counted {
     #[bench::accept_keep_end("accept_keep_end")]
     #[bench::echo("echo")]
     #[bench::echo_alone("echo_alone")]
+    #[bench::echo_idle("echo_idle")]
+    #[bench::echo_idle_alone("echo_idle_alone")]
     fn operations(mut operation: Box<dyn Operation>) -> Box<dyn Operation> {
         operation.run();
         operation

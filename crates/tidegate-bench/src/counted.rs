@@ -33,8 +33,10 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
         "write_queue" => Box::new(Queue(WriteState::new(16 * 1024, usize::MAX))),
         "accept_and_close" => Box::new(Accepts::new(false)?),
         "accept_keep_end" => Box::new(Accepts::new(true)?),
-        "echo" => Box::new(Echoes::new(OPERATIONS)?),
-        "echo_alone" => Box::new(Alone(Echoes::new(1)?)),
+        "echo" => Box::new(Echoes::new(OPERATIONS, false)?),
+        "echo_alone" => Box::new(Alone(Echoes::new(1, false)?)),
+        "echo_idle" => Box::new(Echoes::new(OPERATIONS, true)?),
+        "echo_idle_alone" => Box::new(Alone(Echoes::new(1, true)?)),
         other => return Err(io::Error::new(ErrorKind::InvalidInput, other.to_owned())),
     };
     for _ in 0..3 {
@@ -46,7 +48,7 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
 }
 
 /// All that [`warm`] knows.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 10] = [
     "turn",
     "dispatch",
     "timer",
@@ -55,6 +57,8 @@ pub const NAMES: [&str; 8] = [
     "accept_keep_end",
     "echo",
     "echo_alone",
+    "echo_idle",
+    "echo_idle_alone",
 ];
 
 fn turn(lp: &mut Loop) {
@@ -214,7 +218,8 @@ impl Handler for Kept {
 
 const MESSAGE: [u8; 64] = [7; 64];
 
-/// One message on each of many connections, echoed in one turn.
+/// One message on each of many connections, echoed in one turn; with an idle deadline, or
+/// without.
 struct Echoes {
     lp: Loop,
     clients: Vec<TcpStream>,
@@ -222,9 +227,11 @@ struct Echoes {
 }
 
 impl Echoes {
-    fn new(connections: u32) -> io::Result<Echoes> {
+    fn new(connections: u32, idle: bool) -> io::Result<Echoes> {
         let mut lp = Loop::new()?;
+        let idle = Duration::from_secs(if idle { 3600 } else { 0 });
         let options = ListenOptions::new("127.0.0.1:0").backlog(2 * connections);
+        let options = options.idle_timeout(idle);
         let server = lp.listen(options, |conn| {
             conn.accept(Echo);
         })?;

@@ -389,7 +389,13 @@ impl Driver<'_> {
     /// poll; outside of a run, where no poll has told it, the clock.
     #[inline(always)]
     pub fn moment(&self) -> u64 {
-        if self.r.phase == Phase::Outside { self.r.clock() } else { self.r.now }
+        if self.r.phase == Phase::Outside { self.moment_outside() } else { self.r.now }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn moment_outside(&self) -> u64 {
+        self.r.clock()
     }
 
     /// The latest moment at which something can have happened that was noted with

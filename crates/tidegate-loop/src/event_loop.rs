@@ -273,11 +273,12 @@ impl Running<'_> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.core.stop = false;
-        if self.core.timers.has_any() {
-            self.core.reactor.leave();
+        if std::thread::panicking() {
+            self.core.reactor.metrics.panics += 1;
+            // When the turn ended that was interrupted.
+            self.core.reactor.recent();
         }
         self.core.reactor.phase = Phase::Outside;
-        self.core.reactor.metrics.panics += u64::from(std::thread::panicking());
     }
 }
 

@@ -120,14 +120,10 @@ impl Reactor {
 
     /// A run begins.
     pub(crate) fn enter(&mut self) {
+        let ended = self.read.unwrap_or(self.polled_at);
         self.now = self.read_clock();
-        self.polled_at = self.now;
-    }
-
-    /// A run ends: what was noted in its last turn happened by now.
-    pub(crate) fn leave(&mut self) {
-        let turn = self.recent().saturating_sub(self.polled_at);
-        self.spans.note(turn);
+        // The time between two runs belongs to no turn.
+        self.polled_at = self.now.wrapping_sub(ended.wrapping_sub(self.polled_at));
     }
 
     /// The latest moment at which something can have happened that was noted with
@@ -138,7 +134,9 @@ impl Reactor {
         if noted >= self.polled_at {
             return clock;
         }
-        noted.saturating_add(self.spans.longest_at(noted)).min(clock)
+        // The turn before this run began is not among the lengths before the next poll.
+        let longest = self.spans.longest_at(noted).max(clock.saturating_sub(self.polled_at));
+        noted.saturating_add(longest).min(clock)
     }
 
     pub(crate) fn backend_fd(&self) -> Option<sys::BackendFd<'_>> {
@@ -193,10 +191,12 @@ impl Reactor {
         }
         #[cfg(any(test, feature = "test-util"))]
         self.follow_script(timeout)?;
-        self.calls += self.batch as u64;
-        self.metrics.events += self.batch as u64;
-        if timeout == Some(Duration::ZERO) {
-            self.metrics.events_waiting += self.batch as u64;
+        if self.batch > 0 {
+            self.calls += self.batch as u64;
+            self.metrics.events += self.batch as u64;
+            if timeout == Some(Duration::ZERO) {
+                self.metrics.events_waiting += self.batch as u64;
+            }
         }
         if WATCHED {
             self.polled(before);

@@ -287,7 +287,11 @@ pub(crate) fn run_due(d: &mut Dispatch<'_>) {
     d.core.timers.open_batch(d.core.reactor.now);
     loop {
         let Core { timers, reactor, .. } = &mut *d.core;
-        let Some((entry, key, callback)) = timers.take_due(|| reactor.clock()) else { return };
+        let Some((entry, key, callback)) = timers.take_due(|| reactor.clock()) else {
+            // When this turn ended, also if it is the last of a run.
+            reactor.recent();
+            return;
+        };
         d.core.call(key, TIMER.name, |core| {
             let d = &mut Dispatch::new(core);
             let mut firing = Firing { d, key, entry, callback: Some(callback) };

@@ -266,7 +266,9 @@ impl Core {
             let began = self.reactor.turn_began;
             self.reactor.tell_took(began, |_, took| Event::TurnEnd { took });
         }
-        self.reactor.metrics.ticks_carried_over += u64::from(!self.ticks.is_empty());
+        if !self.ticks.is_empty() {
+            self.reactor.metrics.ticks_carried_over += 1;
+        }
     }
 
     #[inline(always)]
@@ -276,7 +278,9 @@ impl Core {
         let r = &mut self.reactor;
         r.turn += 1;
         r.metrics.turns += 1;
-        r.metrics.carried_over += u64::from(!r.ready.is_empty());
+        if !r.ready.is_empty() {
+            r.metrics.carried_over += 1;
+        }
         r.phase = TURN[0];
         if WATCHED {
             r.turn_began = r.clock();

@@ -35,7 +35,7 @@ impl Socket {
             return;
         }
         // The peer must not take what it has for all there is.
-        if self.cuts_off(d, &reason) {
+        if !matches!(reason, Reason::Ended | Reason::Destroyed) && self.cuts_off(d, &reason) {
             self.linger_zero(d);
         }
         self.duplex.destroy(reason);
@@ -45,6 +45,7 @@ impl Socket {
 
     /// Whether this end loses bytes of which the peer knows nothing. A user who asks for it
     /// by `destroy` chose so.
+    #[cold]
     fn cuts_off(&self, d: &Driver<'_>, reason: &Reason) -> bool {
         let write = &self.duplex.write;
         if self.life == Life::Connecting || write.is_finished() {

@@ -4,6 +4,7 @@
 
 use slab::Slab;
 use tidegate_loop::Driver;
+use tidegate_stream::Effect;
 
 use crate::error::{Reason, Scope};
 use crate::key::{ServerKey, SocketKey};
@@ -82,12 +83,34 @@ impl Layer {
         let after = s.duplex.write.held();
         s.tell_busy(d);
         if after != before {
-            self.shared.buffered = self.shared.buffered - before + after;
-            if self.shared.crowded {
-                self.make_room(d, key);
-            }
+            self.recount(d, key, before, after);
         }
         Some(done)
+    }
+
+    /// A queue holds more, or less.
+    #[cold]
+    #[inline(never)]
+    fn recount(&mut self, d: &mut Driver<'_>, key: SocketKey, before: usize, after: usize) {
+        self.shared.buffered = self.shared.buffered - before + after;
+        if self.shared.crowded {
+            self.make_room(d, key);
+        }
+    }
+
+    /// What is to be told next of a connection's writes, and the connection. An id that is
+    /// taken gives its memory back.
+    #[inline]
+    pub(crate) fn take_effect(
+        &mut self,
+        d: &Driver<'_>,
+        key: SocketKey,
+    ) -> Option<(Option<Effect>, &mut Socket)> {
+        let s = self.sockets.get_mut(d.data(key.0)? as usize)?;
+        let before = s.duplex.write.held();
+        let effect = s.take_effect();
+        self.shared.buffered -= before - s.duplex.write.held();
+        Some((effect, s))
     }
 
     /// `buffered_limit` is passed: of the connections that wait for a drain, those that

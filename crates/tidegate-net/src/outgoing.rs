@@ -111,11 +111,19 @@ impl Socket {
 
     /// Whether bytes may be queued. Beyond a limit it is the connection's end, if it was
     /// asked to stop before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> Admitted {
         let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
+        if self.duplex.write.admit().is_ok() && buffered <= most {
+            return Admitted::Yes;
+        }
+        self.admit_beyond(d, buffered, most)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn admit_beyond(&mut self, d: &mut Driver<'_>, buffered: usize, most: usize) -> Admitted {
         let (scope, queued, limit) = match self.duplex.write.admit() {
-            Ok(()) if buffered <= most => return Admitted::Yes,
             Ok(()) if self.duplex.write.is_empty() || !self.duplex.write.needs_drain() => {
                 return Admitted::Crowded;
             }

@@ -196,7 +196,8 @@ impl Socket {
     }
 
     /// The next thing to tell of what was written: nothing before it is connected.
-    fn take_effect(&mut self) -> Option<Effect> {
+    #[inline]
+    pub(crate) fn take_effect(&mut self) -> Option<Effect> {
         if self.life == Life::Connecting {
             return None;
         }
@@ -646,9 +647,7 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
 fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
     for _ in 0..TELL {
         let (layer, mut driver) = d.parts::<Layer>();
-        // With its account: an id that is taken gives its memory back.
-        let effect = layer.with(&mut driver, key, |s, _, _| s.take_effect());
-        let (Some(effect), Some(s)) = (effect, layer.socket(&driver, key)) else { return };
+        let Some((effect, s)) = layer.take_effect(&driver, key) else { return };
         let pipe = s.pipes().and_then(|p| p.from);
         match effect {
             Some(Effect::Drain) => {

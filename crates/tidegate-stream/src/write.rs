@@ -302,6 +302,9 @@ impl WriteState {
         if self.state != State::Open {
             return Flow::Closed;
         }
+        if self.held == 0 {
+            return Flow::Ready;
+        }
         let at_mark = self.len > 0 && self.len >= self.high_water_mark;
         // Ids that wait count against the limit, also if nothing is queued.
         if at_mark || self.held > self.limit {
