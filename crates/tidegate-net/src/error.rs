@@ -93,7 +93,11 @@ pub struct NetError {
 struct Tried {
     name: Option<String>,
     attempts: Vec<Attempt>,
+    untried: usize,
 }
+
+/// How many attempts a text lists.
+const LISTED: usize = 8;
 
 /// One address that was tried, and what came of it.
 ///
@@ -165,13 +169,26 @@ impl NetError {
     }
 
     pub(crate) fn tried(mut self, name: Option<String>, attempts: Vec<Attempt>) -> NetError {
-        self.tried = Some(Box::new(Tried { name, attempts }));
+        self.tried = Some(Box::new(Tried { name, attempts, untried: 0 }));
+        self
+    }
+
+    pub(crate) fn untried_are(mut self, untried: usize) -> NetError {
+        if let Some(tried) = &mut self.tried {
+            tried.untried = untried;
+        }
         self
     }
 
     /// For a connect to a name: every address that was tried, in order.
     pub fn attempts(&self) -> &[Attempt] {
         self.tried.as_ref().map_or(&[], |t| &t.attempts)
+    }
+
+    /// For a connect to a name: how many of its addresses were not tried, because of
+    /// [`max_addresses`](crate::ConnectOptions::max_addresses) or because the time was over.
+    pub fn untried(&self) -> usize {
+        self.tried.as_ref().map_or(0, |t| t.untried)
     }
 
     /// For a connect: the name and port that were asked for.
@@ -205,12 +222,24 @@ impl NetError {
         self.source
     }
 
-    /// Every address that was tried.
+    /// The first addresses that were tried, and how many more there were.
     fn list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, attempt) in self.attempts().iter().enumerate() {
+        for (i, attempt) in self.attempts().iter().take(LISTED).enumerate() {
             write!(f, "{}{attempt}", if i == 0 { ": " } else { "; " })?;
         }
-        Ok(())
+        match self.attempts().len().saturating_sub(LISTED) {
+            0 => {}
+            more => write!(f, "; {more} more failed")?,
+        }
+        self.count_untried(f)
+    }
+
+    fn count_untried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.untried() {
+            0 => Ok(()),
+            1 => f.write_str("; 1 address was not tried"),
+            n => write!(f, "; {n} addresses were not tried"),
+        }
     }
 
     /// The step that failed.
@@ -285,7 +314,7 @@ impl fmt::Display for NetError {
                 None => write!(f, " ({which})")?,
             }
             return match self.attempts().len() {
-                0 | 1 => Ok(()),
+                0 | 1 => self.count_untried(f),
                 _ => self.list(f),
             };
         }
@@ -301,7 +330,8 @@ impl fmt::Display for NetError {
             },
             (Stage::Listen | Stage::Accept, _) | (_, None) => Ok(()),
             (_, Some(local)) => write!(f, " [from {local}]"),
-        }
+        }?;
+        self.count_untried(f)
     }
 }
 

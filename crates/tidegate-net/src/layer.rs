@@ -2,6 +2,9 @@
 //! share.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "lookup")]
+use std::collections::HashMap;
+
 use slab::Slab;
 use tidegate_loop::Driver;
 
@@ -27,7 +30,7 @@ pub(crate) struct Layer {
     pub(crate) deadlines: timeout::Queue,
     /// Names that are being looked up.
     #[cfg(feature = "lookup")]
-    pub(crate) lookups: Vec<lookup::Waiting>,
+    pub(crate) lookups: HashMap<String, lookup::Waiting>,
     #[cfg(feature = "lookup")]
     pub(crate) lookup_tickets: u64,
     /// What connections counted that are over.

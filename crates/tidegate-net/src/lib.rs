@@ -30,6 +30,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod attempts;
 mod bind;
 mod block_list;
 mod connect;

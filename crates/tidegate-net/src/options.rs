@@ -15,6 +15,7 @@ use crate::block_list::BlockList;
 
 use crate::error::{AddressError, AddressFault};
 use crate::lookup::{CustomLookup, LookupAnswer};
+use crate::race::Race;
 use crate::sys;
 use crate::timeout::{Deadlines, millis};
 
@@ -399,7 +400,7 @@ pub struct ConnectOptions {
     pub(crate) local_ip: Option<IpAddr>,
     pub(crate) local_port: u16,
     pub(crate) timeout: u32,
-    pub(crate) stagger: Duration,
+    pub(crate) race: Race,
     pub(crate) block_list: Option<Arc<BlockList>>,
     pub(crate) lookup: Option<CustomLookup>,
     pub(crate) stream: StreamOptions,
@@ -445,7 +446,7 @@ impl ConnectOptions {
             local_ip: None,
             local_port: 0,
             timeout: 0,
-            stagger: Duration::from_millis(250),
+            race: Race::default(),
             block_list: None,
             lookup: None,
             stream: StreamOptions::default(),
@@ -480,7 +481,34 @@ impl ConnectOptions {
     /// A name with several addresses: the next is tried when the one before has failed,
     /// or after so long beside it (RFC 8305: 250 ms, the default; at least 10 ms).
     pub fn attempt_delay(mut self, delay: Duration) -> ConnectOptions {
-        self.stagger = delay.max(Duration::from_millis(10));
+        self.race.delay = delay.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How many addresses of a name are tried at most, the families in turns; default 16.
+    /// 0 counts as 1. [`NetError::untried`](crate::NetError::untried) says how many were left
+    /// out.
+    pub fn max_addresses(mut self, addresses: usize) -> ConnectOptions {
+        self.race.addresses = addresses.max(1);
+        self
+    }
+
+    /// How many addresses of a name are tried at the same time, each with a descriptor of its
+    /// own; default 4. 0 counts as 1. While so many are under way, the next starts when one of
+    /// them fails, or when the oldest gives way: see
+    /// [`attempt_timeout`](ConnectOptions::attempt_timeout).
+    pub fn attempts_at_once(mut self, attempts: usize) -> ConnectOptions {
+        self.race.at_once = attempts.max(1);
+        self
+    }
+
+    /// While [`attempts_at_once`](ConnectOptions::attempts_at_once) are under way and another
+    /// address waits, the oldest attempt is given up after so long without an answer: it is
+    /// listed with the error kind `TimedOut`. Default 5 s, at least 10 ms. The last addresses
+    /// of a name, for which nobody waits, are tried for as long as the system does, or until
+    /// the [`connect_timeout`](ConnectOptions::connect_timeout).
+    pub fn attempt_timeout(mut self, after: Duration) -> ConnectOptions {
+        self.race.patience = after.max(Duration::from_millis(10));
         self
     }
 

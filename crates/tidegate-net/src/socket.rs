@@ -25,6 +25,7 @@ use socket2::SockRef;
 use tidegate_loop::{Bits, Dispatch, Driver, Key, Kind};
 use tidegate_stream::{Chunk, Duplex, Effect, ReadState, WriteState};
 
+use crate::attempts;
 use crate::connect::{self, Connecting};
 use crate::ends::Pipes;
 use crate::error::{Close, NetError, Reason, Stage};
@@ -203,7 +204,7 @@ impl Socket {
         let local = asked.and_then(|c| c.own_address()).or(local);
         let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
         Arc::new(match self.connecting.as_deref() {
-            Some(c) => error.tried(c.name.clone(), c.failed.clone()),
+            Some(c) => error.tried(c.name.clone(), c.failed.clone()).untried_are(c.untried()),
             None => error,
         })
     }
@@ -298,7 +299,7 @@ impl Socket {
     }
 
     pub(crate) fn close_descriptor(&mut self, d: &mut Driver<'_>) {
-        connect::drop_attempts(self, d);
+        attempts::drop_attempts(self, d);
         if let Some(mut stream) = self.stream.take() {
             if self.watched != Watched::Nothing {
                 d.before_close(&mut stream);

@@ -46,6 +46,9 @@
 //! | [`lookup`](crate::net::ConnectOptions::lookup) | the system's | if the host is a name |
 //! | [`family`](crate::net::ConnectOptions::family) | any | to what the lookup found |
 //! | [`attempt_delay`](crate::net::ConnectOptions::attempt_delay) | 250 ms | between two addresses of a name |
+//! | [`max_addresses`](crate::net::ConnectOptions::max_addresses) | 16 | to what the lookup found, the families in turns |
+//! | [`attempts_at_once`](crate::net::ConnectOptions::attempts_at_once) | 4 | while addresses wait for their turn |
+//! | [`attempt_timeout`](crate::net::ConnectOptions::attempt_timeout) | 5 s | to the oldest attempt, if all places are taken and an address waits |
 //! | [`block_list`](crate::net::ConnectOptions::block_list) | none | to each attempt |
 //! | [`local_address`](crate::net::ConnectOptions::local_address), [`local_port`](crate::net::ConnectOptions::local_port) | the system's choice | before connect |
 //! | [`connect_timeout`](crate::net::ConnectOptions::connect_timeout) | none | from `connect` to `on_connect` |
