@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use slab::Slab;
 use tidegate_loop::Driver;
 
+use crate::held::Claims;
 use crate::key::{ServerKey, SocketKey};
 use crate::listener::Listener;
 #[cfg(feature = "lookup")]
@@ -37,6 +38,7 @@ pub(crate) struct Layer {
     pub(crate) counted: NetMetrics,
     /// Listeners that wait for a descriptor.
     pub(crate) held: usize,
+    pub(crate) claims: Claims,
 }
 
 /// What all sockets of a loop share while one of them is changed.

@@ -38,6 +38,7 @@ mod ends;
 mod error;
 mod event;
 mod handler;
+mod held;
 mod incoming;
 mod key;
 mod layer;

@@ -31,6 +31,7 @@ use crate::ends::Pipes;
 use crate::error::{Close, NetError, Reason, Stage};
 use crate::event::{Connection, NetEvent, SocketEvent};
 use crate::handler::Handler;
+use crate::held;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
 use crate::listener::{self, Listener};
@@ -747,7 +748,7 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
         listener::connection_closed(layer, &mut driver, server);
     }
     if layer.held > 0 {
-        listener::resume_held(&mut d.cx());
+        held::resume_held(&mut d.cx());
     }
     if let Some(connecting) = connecting {
         connect::forget(&mut d.cx(), &connecting);
