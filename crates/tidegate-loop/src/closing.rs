@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use crate::hooks::HookFn;
 use crate::observe::Observer;
 use crate::table::Key;
+use crate::tick::TickFn;
 use crate::timers::TimerFn;
 use crate::watch::Watcher;
 
@@ -26,6 +27,9 @@ pub(crate) enum Buried {
     },
     Hook {
         _callback: HookFn,
+    },
+    Tick {
+        _callback: TickFn,
     },
     Watch {
         _watcher: Box<dyn Watcher>,

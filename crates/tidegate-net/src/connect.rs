@@ -185,7 +185,7 @@ fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
 /// There is no slot to close, so the one event comes from a tick.
 fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io::Error) {
     let reason = Reason::Failed(Arc::new(NetError::new(Stage::Connect, e)));
-    cx.next_tick(move |cx| {
+    cx.owed_tick(move |cx| {
         let close =
             Close { reason, peer: None, unsent: 0, bytes_read: 0, bytes_written: 0, piped: false };
         handler.on_close(&mut SocketCx::new(cx.as_cx(), key), close);
