@@ -10,7 +10,7 @@ use mio::net::TcpListener;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 
 use crate::error::{ListenError, NetError, Stage};
-use crate::options::{Adopted, At, ListenOptions, Target};
+use crate::options::{Adopted, At, ListenOptions, Target, check_path};
 use crate::sys::{self, ListenSocket};
 use crate::unix::Endpoint;
 
@@ -20,7 +20,10 @@ pub(crate) fn first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint),
         return Err(ListenError::Failed(NetError::new(Stage::Listen, e)));
     }
     match &options.at {
-        At::Unix(path) => return bind_path(path, options).map_err(ListenError::Failed),
+        At::Unix(path) => {
+            check_path(path).map_err(ListenError::Address)?;
+            return bind_path(path, options).map_err(ListenError::Failed);
+        }
         At::Adopted(listener) => {
             return adopt(listener, options).and_then(address).map_err(ListenError::Failed);
         }

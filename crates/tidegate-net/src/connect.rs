@@ -30,7 +30,7 @@ use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::Layer;
 use crate::lookup::{self, LookupAnswer, LookupFault};
-use crate::options::{ConnectOptions, StreamOptions, Target};
+use crate::options::{ConnectOptions, StreamOptions, Target, check_path};
 use crate::race;
 use crate::socket::{Life, SOCKET, Socket};
 use crate::socket_cx::SocketCx;
@@ -167,6 +167,7 @@ fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
     s.tell(&mut d, || SocketEvent::AttemptStart { to: Endpoint::Path(path.to_owned()) });
     let Some(c) = &s.connecting else { return };
     let made = c.options.check_unix().and_then(|()| {
+        check_path(path)?;
         let stream = sys::unix_connect(path)?;
         c.options.stream.apply(SockRef::from(&stream))?;
         Ok(stream)

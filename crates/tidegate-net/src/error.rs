@@ -347,7 +347,7 @@ impl From<NetError> for io::Error {
     }
 }
 
-/// A text that is no address.
+/// A text, or a path, that is no address.
 ///
 /// ```
 /// use tidegate_loop::Loop;
@@ -378,12 +378,30 @@ pub enum AddressFault {
     BadPort,
     /// An IPv6 address without its brackets, or brackets around something else.
     BadHost,
+    /// The path of a Unix domain socket is empty. (The system would listen on a name that it
+    /// makes up.)
+    EmptyPath,
+    /// The path has a NUL byte: the system would take what stands before it. Only a name in
+    /// Linux' abstract namespace has one, as its first byte.
+    NulInPath,
+    /// The path is longer than the system's address of a socket.
+    PathTooLong {
+        /// Its bytes.
+        bytes: usize,
+        /// As many as it may have.
+        most: usize,
+    },
 }
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} is no address: ", self.input)?;
         f.write_str(match self.fault {
+            AddressFault::PathTooLong { bytes, most } => {
+                return write!(f, "the path has {bytes} bytes, and {most} is the most");
+            }
+            AddressFault::EmptyPath => "the path is empty",
+            AddressFault::NulInPath => "the path has a NUL byte",
             AddressFault::NoPort => "the port is missing; write HOST:PORT",
             AddressFault::BadPort => "the port must be 0 to 65535",
             AddressFault::BadHost => "write an IPv6 address in brackets, as [::1]:80",

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -644,6 +644,12 @@ impl At {
             At::Text(s) => parse(s).map_err(|fault| AddressError { input: s.clone(), fault }),
         }
     }
+}
+
+/// A path that the system would take for another is an error here.
+pub(crate) fn check_path(path: &Path) -> Result<(), AddressError> {
+    let input = || path.to_string_lossy().into_owned();
+    sys::unix_path(path).map_err(|fault| AddressError { input: input(), fault })
 }
 
 fn parse(text: &str) -> Result<Target, AddressFault> {

@@ -47,7 +47,9 @@ fn write_path(path: &std::path::Path, f: &mut fmt::Formatter<'_>) -> fmt::Result
 impl ListenOptions {
     /// Listens on a path: a Unix domain socket. The file must not be there yet, whatever it
     /// is (`EADDRINUSE`); it goes when the server closes. A path that begins with a NUL is a
-    /// name in Linux' abstract namespace. See unix(7); an error where there are none.
+    /// name in Linux' abstract namespace. See unix(7); an error where there are none. A path
+    /// that is empty, too long, or has a NUL elsewhere is a
+    /// [`ListenError::Address`](crate::ListenError::Address).
     ///
     /// ```
     /// use tidegate_loop::Loop;
@@ -81,7 +83,9 @@ impl ListenOptions {
 }
 
 impl ConnectOptions {
-    /// Connects to a path: a Unix domain socket.
+    /// Connects to a path: a Unix domain socket. One that is empty, too long, or has a NUL
+    /// after its first byte fails at stage `connect`, with an
+    /// [`AddressError`](crate::AddressError) inside.
     pub fn unix(path: impl Into<PathBuf>) -> ConnectOptions {
         ConnectOptions::to(At::Unix(path.into()))
     }
