@@ -9,8 +9,9 @@ use std::path::Path;
 use mio::net::TcpListener;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 
+use crate::address::{Adopted, At, Target, check_path};
 use crate::error::{ListenError, NetError, Stage};
-use crate::options::{Adopted, At, ListenOptions, Target, check_path};
+use crate::options::ListenOptions;
 use crate::sys::{self, ListenSocket};
 use crate::unix::Endpoint;
 
@@ -71,7 +72,16 @@ fn adopt(listener: &Adopted, options: &ListenOptions) -> Result<TcpListener, Net
     let failed = |local| move |e| NetError::new(Stage::Listen, e).at(local, None);
     let used = || io::Error::new(ErrorKind::InvalidInput, "these options were used before");
     let listener = listener.take().ok_or_else(used).map_err(failed(None))?;
-    let local = listener.local_addr().ok();
+    let socket = SockRef::from(&listener);
+    let local = socket.local_addr().map_err(failed(None))?;
+    let invalid = |text| io::Error::new(ErrorKind::InvalidInput, text);
+    let Some(local) = local.as_socket().map(Some) else {
+        let text = "it is no TCP socket: for a Unix domain socket use ListenOptions::unix";
+        return Err(failed(None)(invalid(text)));
+    };
+    if !sys::is_listener(&socket).map_err(failed(local))? {
+        return Err(failed(local)(invalid("this socket does not listen")));
+    }
     listener.set_nonblocking(true).map_err(failed(local))?;
     if sys::ACCEPTED_INHERIT {
         options.stream.apply(SockRef::from(&listener)).map_err(failed(local))?;

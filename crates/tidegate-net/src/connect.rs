@@ -19,10 +19,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::{AsCx, Bits, Cx, Dispatch, Driver, TimerKey};
 
+use crate::address::{Target, check_path};
 use crate::attempts::{self, Progress, Running, attempt_failed, drop_attempts, give_up, progress};
 use crate::error::{Attempt, Close, NetError, Reason, Stage};
 use crate::event::SocketEvent;
@@ -30,7 +30,7 @@ use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::Layer;
 use crate::lookup::{self, LookupAnswer, LookupFault};
-use crate::options::{ConnectOptions, StreamOptions, Target, check_path};
+use crate::options::ConnectOptions;
 use crate::race;
 use crate::socket::{Life, SOCKET, Socket};
 use crate::socket_cx::SocketCx;
@@ -122,39 +122,6 @@ pub(crate) fn start(
     }
     timeout::arm(cx, key);
     key
-}
-
-/// A connection that is there already.
-pub(crate) fn adopt(
-    cx: &mut Cx<'_>,
-    stream: std::net::TcpStream,
-    handler: Box<dyn Handler>,
-) -> io::Result<SocketKey> {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let entry = layer.sockets.vacant_entry();
-    let ready = stream.set_nonblocking(true).and_then(|()| {
-        let remote = stream.peer_addr()?;
-        Ok((remote, d.insert(&SOCKET, entry.key() as u64)?))
-    });
-    let (remote, key) = match ready {
-        Ok(ready) => ready,
-        Err(e) => {
-            d.bury(handler);
-            return Err(e);
-        }
-    };
-    let mut s = Socket::new(SocketKey(key), Life::Open, &StreamOptions::default(), &d);
-    s.handler = Some(handler);
-    s.remote = Some(remote);
-    s.stream = Some(TcpStream::from_std(stream));
-    if d.is_observed() {
-        s.note_local();
-        s.tell(&mut d, || SocketEvent::Adopted);
-    }
-    entry.insert(s);
-    d.assume(key, Bits::WRITABLE | Bits::READABLE);
-    d.queue(key);
-    Ok(SocketKey(key))
 }
 
 /// To a Unix domain socket: done at once, told in the ready pass.

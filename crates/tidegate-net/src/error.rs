@@ -43,6 +43,9 @@ pub enum Stage {
     Filter,
     /// The connection was open; a deadline passed.
     Open,
+    /// The user's own code gave the error to
+    /// [`destroy_with`](crate::SocketCx::destroy_with).
+    Application,
 }
 
 impl fmt::Display for Stage {
@@ -58,6 +61,7 @@ impl fmt::Display for Stage {
             Stage::Write => "write",
             Stage::Filter => "filter",
             Stage::Open => "connection",
+            Stage::Application => "application",
         })
     }
 }
@@ -282,7 +286,9 @@ impl NetError {
 
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stage.fmt(f)?;
+        let own = self.stage == Stage::Application;
+        // Not the application failed.
+        if own { Stage::Open } else { self.stage }.fmt(f)?;
         let name = OneLine(self.name().unwrap_or_default());
         match (self.stage, self.remote, self.local) {
             (Stage::Lookup, _, _) if self.name().is_some() => {
@@ -291,7 +297,7 @@ impl fmt::Display for NetError {
             (Stage::Bind | Stage::Listen | Stage::Accept, _, None) if self.name().is_some() => {
                 write!(f, " on {}", name)?;
             }
-            (Stage::Connect, _, _) if self.name().is_some() => {
+            (Stage::Connect | Stage::Application, _, _) if self.name().is_some() => {
                 write!(f, " to {}", name)?;
             }
             (Stage::Connect, Some(remote), _) => write!(f, " to {remote}")?,
@@ -318,7 +324,7 @@ impl fmt::Display for NetError {
                 _ => self.list(f),
             };
         }
-        if self.attempts().len() > 1 {
+        if self.attempts().len() > 1 && !own {
             return self.list(f);
         }
         f.write_str(": ")?;

@@ -30,6 +30,8 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod address;
+mod adopt;
 mod attempts;
 mod bind;
 mod block_list;
@@ -60,6 +62,7 @@ mod timeout;
 mod unix;
 mod wire;
 
+pub use adopt::AdoptOptions;
 pub use block_list::{BlockList, RuleError};
 pub use error::{
     AddressError, AddressFault, Attempt, Close, ListenError, NetError, Reason, Scope, Stage,

@@ -5,7 +5,7 @@
 //! | Listening | out of descriptors | Held: out of the poller, a timer runs |
 //! | Held | the timer, or a connection of this loop closed | Listening |
 //! | Listening | `max_connections` are open, and more are to wait | Full: out of the poller |
-//! | Full | a connection is over | Listening |
+//! | Full | a connection is over, or `set_max_connections` makes room | Listening |
 //! | Listening, Held, Full | `pause_accept` | Paused: out of the poller |
 //! | Paused | `resume_accept` | Listening |
 //! | any but Closing | `close_server` | Closing: the descriptor is closed |
@@ -510,25 +510,30 @@ pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
 /// Takes back [`pause`].
 pub(crate) fn unpause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
     cx.find(server)?;
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, d) = cx.parts::<Layer>();
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     match l.state {
         State::Closing => return Err(KeyError::Closed),
-        State::Paused => {
-            if listen_again(l, &mut d) {
-                l.state = State::Listening;
-            } else {
-                layer.held += 1;
-                let timer = back_off(cx);
-                let (layer, d) = cx.parts::<Layer>();
-                if let Some(l) = layer.listener(&d, server) {
-                    l.state = State::Held(timer);
-                }
-            }
-        }
+        State::Paused => listen_or_hold(cx, server),
         _ => {}
     }
     Ok(())
+}
+
+/// Accepts again; if the poller does not take the server back, as soon as it does.
+fn listen_or_hold(cx: &mut Cx<'_>, server: ServerKey) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(l) = layer.listener(&d, server) else { return };
+    if listen_again(l, &mut d) {
+        l.state = State::Listening;
+        return;
+    }
+    layer.held += 1;
+    let timer = back_off(cx);
+    let (layer, d) = cx.parts::<Layer>();
+    if let Some(l) = layer.listener(&d, server) {
+        l.state = State::Held(timer);
+    }
 }
 
 /// Stops accepting. The connections live on; `on_close` comes after the last.
@@ -584,6 +589,27 @@ pub(crate) fn connections(cx: &mut Cx<'_>, server: ServerKey) -> Vec<SocketKey> 
     offer::place(layer, &mut d);
     let of_it = |s: &&Socket| s.server == Some(server) && s.duplex.is_open();
     layer.sockets.iter().map(|(_, s)| s).filter(of_it).map(|s| s.key).collect()
+}
+
+/// How many connections may be open from now on, and what becomes of the next.
+pub(crate) fn set_max_connections(
+    cx: &mut Cx<'_>,
+    server: ServerKey,
+    most: Option<usize>,
+    beyond: AtLimit,
+) -> Result<(), KeyError> {
+    cx.find(server)?;
+    let (layer, d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    if l.state == State::Closing {
+        return Err(KeyError::Closed);
+    }
+    l.admission.max_connections = most;
+    l.admission.at_limit = beyond;
+    if l.state == State::Full && !(l.is_full() && beyond == AtLimit::Hold) {
+        listen_or_hold(cx, server);
+    }
+    Ok(())
 }
 
 /// Closes the server, asks its connections to end, and gives them so long.

@@ -14,6 +14,7 @@ use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::adopt::AdoptOptions;
 use crate::error::{AddressFault, Stage};
 
 pub(crate) enum ListenSocket {
@@ -64,6 +65,12 @@ pub(crate) fn unix_path(path: &Path) -> Result<(), AddressFault> {
 /// A stream socket is a stream socket: everything done with it from here on knows no family.
 fn any_stream(stream: std_unix::UnixStream) -> TcpStream {
     TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(stream)))
+}
+
+impl From<std_unix::UnixStream> for AdoptOptions {
+    fn from(stream: std_unix::UnixStream) -> AdoptOptions {
+        std::net::TcpStream::from(OwnedFd::from(stream)).into()
+    }
 }
 
 impl ListenSocket {

@@ -43,7 +43,7 @@ pub(crate) use linux::defer_accept;
 pub(crate) use queues::{Duplicate, accept_queue, duplicate, kernel_queues};
 
 pub(crate) use imp::{
-    ACCEPTED_INHERIT, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting,
+    ACCEPTED_INHERIT, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting, is_listener,
     keep_alive_count, reuse_address, reuse_port, set_tos, spare,
 };
 

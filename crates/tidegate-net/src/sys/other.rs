@@ -37,6 +37,10 @@ pub(crate) fn defer_accept(_: &Socket, _: std::time::Duration) -> io::Result<()>
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
+pub(crate) fn is_listener(_: &SockRef<'_>) -> io::Result<bool> {
+    Ok(true)
+}
+
 pub(crate) fn is_connecting(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::WouldBlock
 }

@@ -34,7 +34,7 @@
 //! | [`backlog`](crate::net::ListenOptions::backlog) | 511 | listen | all |
 //! | [`mode`](crate::net::ListenOptions::mode) of the file | the umask's | before listen | Unix domain sockets |
 //! | [`accept_budget`](crate::net::ListenOptions::accept_budget) | the loop's, 64 | each turn | all |
-//! | [`max_connections`](crate::net::ListenOptions::max_connections) | none | each accept | all |
+//! | [`max_connections`](crate::net::ListenOptions::max_connections), later [`set_max_connections`](crate::net::Net::set_max_connections) | none | each accept | all |
 //! | [`block_list`](crate::net::ListenOptions::block_list) | none | each accept | TCP |
 //! | [`out_of_descriptors`](crate::net::ListenOptions::out_of_descriptors) | hold | when accept fails | all |
 //! | [`pause_on_connect`](crate::net::ListenOptions::pause_on_connect) | off | before `on_connection` | all |
@@ -54,6 +54,9 @@
 //! | [`connect_timeout`](crate::net::ConnectOptions::connect_timeout) | none | from `connect` to `on_connect` |
 //!
 //! # Of a connection, on either side
+//!
+//! Of [`AdoptOptions`](crate::net::AdoptOptions), too, for a connection that is there already;
+//! what the handshake needs comes too late there.
 //!
 //! | option | default | applies | later |
 //! |---|---|---|---|
