@@ -7,6 +7,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,16 @@ const PART: &str = "TIDEGATE_TEST_PART";
 #[test]
 fn the_process_of_the_others() {
     let Ok(part) = std::env::var(PART) else { return };
+    if part == "others" {
+        #[allow(unsafe_code)]
+        // SAFETY: the handler writes to a descriptor, which a signal handler may.
+        let theirs = unsafe {
+            signal_hook::low_level::register(SIGTERM, || {
+                libc::write(1, b"THEIRS\n".as_ptr().cast(), 7);
+            })
+        };
+        theirs.unwrap();
+    }
     let mut lp = Loop::new().unwrap();
     let server = lp
         .listen("127.0.0.1:0", |conn| {
@@ -41,7 +52,7 @@ fn the_process_of_the_others() {
         }
     }
     println!("PORT {}", lp.local_addr(server).unwrap().port());
-    if part == "dropped" {
+    if part == "dropped" || part == "others" {
         drop(lp);
         println!("DROPPED");
         let _ = std::io::stdin().read(&mut [0]);
@@ -50,6 +61,7 @@ fn the_process_of_the_others() {
     lp.run().unwrap();
 }
 
+/// A process, and what it says.
 struct Process {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
@@ -58,7 +70,19 @@ struct Process {
 
 impl Process {
     fn start(part: &str) -> Process {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Process::from(Command::new(std::env::current_exe().unwrap()), part)
+    }
+
+    /// With SIGTERM ignored, as nohup(1) does with SIGHUP.
+    fn start_ignoring(part: &str) -> Process {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' TERM; exec \"$0\" \"$@\""]);
+        shell.arg(std::env::current_exe().unwrap());
+        Process::from(shell, part)
+    }
+
+    fn from(mut command: Command, part: &str) -> Process {
+        let mut child = command
             .args(["--exact", "the_process_of_the_others", "--nocapture"])
             .env(PART, part)
             .stdin(Stdio::piped())
@@ -124,4 +148,57 @@ fn a_server_that_shuts_down_at_sigterm_ends_the_program() {
         let status = process.ended();
         assert_eq!(status.code(), Some(0), "{part}: {status}");
     }
+}
+
+/// After `signal_once` the second SIGTERM is nobody's: it ends the process, though a client that
+/// stays would hold it for the whole grace.
+#[test]
+fn a_second_sigterm_does_what_it_does_by_default() {
+    let mut process = Process::start("once");
+    let stays = process.client();
+    process.kill();
+    process.wait_for("TERM");
+    assert_eq!(read_to_end(&stays), b"");
+    process.kill();
+    let status = process.ended();
+    assert_eq!(status.signal(), Some(SIGTERM), "{status}");
+    drop(stays);
+}
+
+/// The same when the loop that watched is gone.
+#[test]
+fn without_its_loop_sigterm_does_what_it_does_by_default() {
+    let mut process = Process::start("dropped");
+    process.wait_for("DROPPED");
+    process.kill();
+    let status = process.ended();
+    assert_eq!(status.signal(), Some(SIGTERM), "{status}");
+}
+
+/// A signal that was ignored before is watched while it is watched, and then ignored again.
+#[test]
+fn a_signal_that_was_ignored_is_ignored_again() {
+    let mut process = Process::start_ignoring("dropped");
+    process.wait_for("DROPPED");
+    process.kill();
+    drop(process.child.stdin.take());
+    let status = process.ended();
+    assert_eq!(status.code(), Some(0), "{status}");
+
+    let process = Process::start_ignoring("watch");
+    drop(process.client());
+    process.kill();
+    assert_eq!(process.ended().code(), Some(0));
+}
+
+/// A handler that was there before gets the signal as well, and alone afterwards.
+#[test]
+fn a_handler_of_others_is_not_taken_its_signal() {
+    let mut process = Process::start("others");
+    process.wait_for("DROPPED");
+    process.kill();
+    process.wait_for("THEIRS");
+    drop(process.child.stdin.take());
+    let status = process.ended();
+    assert_eq!(status.code(), Some(0), "{status}");
 }

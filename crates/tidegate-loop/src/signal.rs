@@ -100,6 +100,14 @@ impl Cx<'_> {
     /// ends when the connections have. Where a signal is all that a loop waits for,
     /// [`set_ref`](Cx::set_ref) makes its watcher a reason to run.
     ///
+    /// When the last watcher of a number in the process is closed, or its loop is dropped, the
+    /// signal does again what it did by default: a second SIGTERM, after a
+    /// [`signal_once`](Cx::signal_once), ends the process. Not if something else was there when
+    /// the number was watched first, a handler or that it is ignored, or was installed over it
+    /// since; nor for the real-time signals of Linux. A library that shares signal-hook's handler
+    /// and begins to watch the number after this loop does cannot be seen: keep a watcher open
+    /// beside it.
+    ///
     /// Errors: `InvalidInput` for a number that is none, or that cannot be watched
     /// (`SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE`, `SIGSEGV`).
     ///
