@@ -1,11 +1,12 @@
 //! Where to listen and where to connect: a text, an address, a port, a path, a socket.
 #![forbid(unsafe_code)]
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{AddressError, AddressFault};
+use crate::lookup;
 use crate::options::{ConnectOptions, ListenOptions};
 use crate::sys;
 
@@ -137,7 +138,10 @@ impl Target {
                 (Ipv4Addr::UNSPECIFIED, *port).into(),
             ]),
             Target::Name(host, port) => {
-                (host.as_str(), *port).to_socket_addrs().map(|a| a.take(1).collect())
+                let mut found = lookup::resolve(host)?;
+                found.truncate(1);
+                found.iter_mut().for_each(|addr| addr.set_port(*port));
+                Ok(found)
             }
         }
     }

@@ -31,7 +31,14 @@ pub(crate) fn first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint),
         _ => {}
     }
     let target = options.at.target().map_err(ListenError::Address)?;
-    let lookup = |e| ListenError::Failed(NetError::new(Stage::Lookup, e));
+    let name = match &target {
+        Target::Name(host, port) => Some(format!("{host}:{port}")),
+        _ => None,
+    };
+    let lookup = |e| {
+        let error = NetError::new(Stage::Lookup, e);
+        ListenError::Failed(if name.is_some() { error.tried(name, Vec::new()) } else { error })
+    };
     let candidates = target.candidates().map_err(lookup)?;
     let mut first = None;
     for addr in candidates {
@@ -52,7 +59,7 @@ pub(crate) fn first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint),
 }
 
 fn bind_path(path: &Path, options: &ListenOptions) -> Result<(ListenSocket, Endpoint), NetError> {
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    let backlog = options.queue_length();
     let local = Endpoint::Path(path.to_owned());
     match sys::unix_listen(path, backlog, options.mode) {
         Ok(socket) => Ok((socket, local)),
@@ -128,7 +135,7 @@ fn bind(
         socket.bind(&addr.into())
     };
     prepare().map_err(at(Stage::Bind))?;
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    let backlog = options.queue_length();
     socket.listen(backlog).map_err(at(Stage::Listen))?;
     Ok(TcpListener::from_std(socket.into()))
 }

@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::Layer;
 use crate::lookup::{self, LookupAnswer, LookupFault};
-use crate::options::ConnectOptions;
+use crate::options::{ConnectOptions, Family};
 use crate::race;
 use crate::socket::{Life, SOCKET, Socket};
 use crate::socket_cx::SocketCx;
@@ -99,7 +99,7 @@ pub(crate) fn start(
     s.clocks.set_until(options.timeout, s.since);
     s.handler = Some(handler);
     s.tell_busy(&mut d);
-    let target = options.to.target();
+    let (target, family) = (options.to.target(), options.family);
     s.connecting = Some(Box::new(Connecting {
         options,
         port: 0,
@@ -114,9 +114,19 @@ pub(crate) fn start(
     }));
     let s = entry.insert(s);
     match target {
-        Ok(Target::Addr(addr)) => begin(cx, key, addr),
+        Ok(Target::Addr(addr)) if family.has(addr.ip()) => begin(cx, key, addr),
+        Ok(Target::Addr(_)) => {
+            let text = "the option family asks for the other family than this address has";
+            s.fail(&mut d, Stage::Lookup, io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         Ok(Target::Path(path)) => to_path(cx, key, &path),
-        Ok(Target::AnyHost(port)) => begin(cx, key, (Ipv4Addr::LOCALHOST, port).into()),
+        Ok(Target::AnyHost(port)) => {
+            let host: IpAddr = match family {
+                Family::V6 => Ipv6Addr::LOCALHOST.into(),
+                _ => Ipv4Addr::LOCALHOST.into(),
+            };
+            begin(cx, key, (host, port).into());
+        }
         Ok(Target::Name(host, port)) => look_up(cx, key, host, port),
         Err(e) => s.fail(&mut d, Stage::Lookup, e.into()),
     }

@@ -183,9 +183,18 @@ fn copy(found: &Found) -> Found {
     }
 }
 
+/// Asks the system. Blocks. Without the feature by the standard library, which keeps the
+/// resolver's codes to itself.
+#[cfg(not(feature = "lookup"))]
+pub(crate) fn resolve(host: &str) -> io::Result<Vec<SocketAddr>> {
+    use std::net::ToSocketAddrs;
+
+    Ok((host, 0).to_socket_addrs()?.collect())
+}
+
 /// Asks the system. Blocks.
 #[cfg(feature = "lookup")]
-fn resolve(host: &str) -> Found {
+pub(crate) fn resolve(host: &str) -> Found {
     use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
 
     let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };

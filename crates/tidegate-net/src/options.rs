@@ -36,7 +36,7 @@ use crate::timeout::{Deadlines, millis};
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
     pub(crate) at: At,
-    pub(crate) backlog: u32,
+    pub(crate) backlog: Option<u32>,
     pub(crate) accept_budget: Option<u32>,
     pub(crate) reuse_port: bool,
     pub(crate) mode: Option<u32>,
@@ -122,10 +122,10 @@ impl StreamOptions {
     /// window of the handshake knows of the buffers.
     pub(crate) fn apply(&self, socket: SockRef<'_>) -> io::Result<()> {
         if let Some(bytes) = self.recv_buffer {
-            socket.set_recv_buffer_size(bytes)?;
+            set_recv_buffer(&socket, bytes)?;
         }
         if let Some(bytes) = self.send_buffer {
-            socket.set_send_buffer_size(bytes)?;
+            set_send_buffer(&socket, bytes)?;
         }
         if self.no_delay {
             socket.set_tcp_nodelay(true)?;
@@ -148,6 +148,17 @@ impl StreamOptions {
             || self.recv_buffer.is_some()
             || self.send_buffer.is_some()
     }
+}
+
+/// The system's number is an int: of one that is larger it would take the lower half.
+const MOST_BUFFER: usize = i32::MAX as usize;
+
+pub(crate) fn set_recv_buffer(socket: &SockRef<'_>, bytes: usize) -> io::Result<()> {
+    socket.set_recv_buffer_size(bytes.min(MOST_BUFFER))
+}
+
+pub(crate) fn set_send_buffer(socket: &SockRef<'_>, bytes: usize) -> io::Result<()> {
+    socket.set_send_buffer_size(bytes.min(MOST_BUFFER))
 }
 
 /// An option that does not apply is an error, never ignored.
@@ -176,9 +187,9 @@ pub(crate) fn refuse(
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeepAlive {
-    /// Whole seconds; default 60.
+    /// Rounded up to whole seconds; default 60.
     pub idle: Duration,
-    /// Whole seconds; default 1.
+    /// Rounded up to whole seconds; default 1.
     pub interval: Duration,
     /// Default 10.
     pub count: u32,
@@ -197,7 +208,12 @@ impl KeepAlive {
             let text = "keep-alive wants an idle time and an interval of a second or more, and a count of 1 or more";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let params = TcpKeepalive::new().with_time(self.idle).with_interval(self.interval);
+        // Whole ones, and never early.
+        let up = |d: Duration| match d.subsec_nanos() {
+            0 => d,
+            _ => Duration::from_secs(d.as_secs().saturating_add(1)),
+        };
+        let params = TcpKeepalive::new().with_time(up(self.idle)).with_interval(up(self.interval));
         socket.set_tcp_keepalive(&sys::keep_alive_count(params, self.count))
     }
 }
@@ -259,15 +275,16 @@ macro_rules! stream_options {
                 self
             }
 
-            /// So long after it was made a connection is closed, whatever it does.
-            /// Zero, the default: never.
+            /// So long after it was made a connection is closed, whatever it does; one that
+            /// is adopted, after it was adopted. Zero, the default, and more than 49 days: never.
             pub fn lifetime(mut self, after: Duration) -> $options {
                 self.stream.deadlines.lifetime = millis(after);
                 self
             }
 
             /// A connection of which one side has ended is closed after so long without a
-            /// byte; so is a paused one whose peer has ended. Zero, the default: never.
+            /// byte; so is a paused one whose peer has ended. Zero, the default, and more than 49
+            /// days: never.
             pub fn linger_timeout(mut self, after: Duration) -> $options {
                 self.stream.deadlines.linger = millis(after);
                 self
@@ -290,7 +307,7 @@ impl ListenOptions {
     pub(crate) fn at(at: At) -> ListenOptions {
         ListenOptions {
             at,
-            backlog: 511,
+            backlog: None,
             accept_budget: None,
             reuse_port: false,
             mode: None,
@@ -302,9 +319,10 @@ impl ListenOptions {
     }
 
     /// Connections the kernel may keep for us; default 511. The system clamps
-    /// it (Linux: `net.core.somaxconn`). See listen(2).
+    /// it (Linux: `net.core.somaxconn`). See listen(2). An error with a socket that listens
+    /// already.
     pub fn backlog(mut self, connections: u32) -> ListenOptions {
-        self.backlog = connections;
+        self.backlog = Some(connections);
         self
     }
 
@@ -330,7 +348,8 @@ impl ListenOptions {
     }
 
     /// The kernel gives us a connection only when bytes have come, or after about this
-    /// long (`TCP_DEFER_ACCEPT`; Linux, elsewhere an error). Default off.
+    /// long (`TCP_DEFER_ACCEPT`; Linux, elsewhere an error). Rounded up to whole seconds, at
+    /// least one. Default off.
     pub fn defer_accept(mut self, at_most: Duration) -> ListenOptions {
         self.defer_accept = Some(at_most);
         self
@@ -431,7 +450,8 @@ impl ConnectOptions {
         }
     }
 
-    /// Which of the name's addresses are tried; default: all.
+    /// Which of the name's addresses are tried; default: all. A number of the other family is
+    /// an error; without a host it is `127.0.0.1`, or `::1` for [`Family::V6`].
     pub fn family(mut self, family: Family) -> ConnectOptions {
         self.family = family;
         self
@@ -450,7 +470,7 @@ impl ConnectOptions {
     }
 
     /// Everything together, the lookup and all attempts, may take so long. Zero, the
-    /// default: as long as the system tries, which is about two minutes on Linux.
+    /// default, and more than 49 days: as long as the system tries, which is about two minutes on Linux.
     pub fn connect_timeout(mut self, after: Duration) -> ConnectOptions {
         self.timeout = millis(after);
         self
@@ -527,13 +547,21 @@ impl ConnectOptions {
 }
 
 impl ListenOptions {
+    /// As listen(2) takes it.
+    pub(crate) fn queue_length(&self) -> i32 {
+        i32::try_from(self.backlog.unwrap_or(511)).unwrap_or(i32::MAX)
+    }
+
     /// Whether every option that is set has a meaning where it is to listen.
     pub(crate) fn check(&self) -> io::Result<()> {
         let before_bind =
             [("reuse_port", self.reuse_port), ("ipv6_only", self.ipv6_only.is_some())];
         let mode = ("mode", self.mode.is_some());
         match &self.at {
-            At::Unix(_) => {
+            At::Unix(path) => {
+                if sys::is_abstract(path) {
+                    refuse([mode], "a name without a file")?;
+                }
                 let defer = ("defer_accept", self.defer_accept.is_some());
                 let block = ("block_list", self.admission.block_list.is_some());
                 let tcp = self.stream.only_tcp();
@@ -541,7 +569,9 @@ impl ListenOptions {
                 refuse(all, "a Unix domain socket")
             }
             At::Adopted(_) => {
-                refuse(before_bind.into_iter().chain([mode]), "a socket that listens already")
+                let backlog = ("backlog", self.backlog.is_some());
+                let all = before_bind.into_iter().chain([mode, backlog]);
+                refuse(all, "a socket that listens already")
             }
             At::Text(_) | At::Addr(_) | At::Port(_) => refuse([mode], "an address"),
         }

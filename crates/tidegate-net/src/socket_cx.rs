@@ -17,7 +17,7 @@ use crate::error::{Reason, Stage};
 use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
-use crate::options::KeepAlive;
+use crate::options::{KeepAlive, set_recv_buffer, set_send_buffer};
 use crate::queues::Queues;
 use crate::socket::{Life, Socket};
 use crate::sys;
@@ -469,8 +469,8 @@ impl<'a> SocketCx<'a> {
     /// Sets the kernel's buffers: received, and to be sent. Linux sets aside twice as much.
     pub fn set_buffer_sizes(&mut self, recv: usize, send: usize) -> io::Result<()> {
         self.socket_option(|s| {
-            s.set_recv_buffer_size(recv)?;
-            s.set_send_buffer_size(send)
+            set_recv_buffer(&s, recv)?;
+            set_send_buffer(&s, send)
         })
     }
 

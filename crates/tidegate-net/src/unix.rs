@@ -76,7 +76,8 @@ impl ListenOptions {
     }
 
     /// Who may connect to a path: the permissions of its file, as chmod(2). Set before it
-    /// listens. Default: what the process's umask leaves.
+    /// listens. Default: what the process's umask leaves. An error with a name in the abstract
+    /// namespace, which has no file.
     pub fn mode(mut self, mode: u32) -> ListenOptions {
         self.mode = Some(mode);
         self

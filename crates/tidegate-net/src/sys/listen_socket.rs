@@ -34,7 +34,8 @@ impl Drop for Unlink {
     }
 }
 
-fn is_abstract(path: &Path) -> bool {
+/// Whether it names no file.
+pub(crate) fn is_abstract(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().first() == Some(&0)
 }
 

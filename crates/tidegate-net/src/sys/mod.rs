@@ -25,9 +25,9 @@ mod queues;
 #[cfg(unix)]
 mod listen_socket;
 #[cfg(not(unix))]
-pub(crate) use imp::{ListenSocket, unix_connect, unix_listen, unix_path};
+pub(crate) use imp::{ListenSocket, is_abstract, unix_connect, unix_listen, unix_path};
 #[cfg(unix)]
-pub(crate) use listen_socket::{ListenSocket, unix_connect, unix_listen, unix_path};
+pub(crate) use listen_socket::{ListenSocket, is_abstract, unix_connect, unix_listen, unix_path};
 
 #[cfg(not(unix))]
 #[path = "other.rs"]

@@ -95,6 +95,10 @@ impl ListenSocket {
     }
 }
 
+pub(crate) fn is_abstract(_: &Path) -> bool {
+    false
+}
+
 pub(crate) fn unix_path(_: &Path) -> Result<(), AddressFault> {
     Ok(())
 }

@@ -31,7 +31,7 @@
 //! | [`reuse_port`](crate::net::ListenOptions::reuse_port) | off | before bind | TCP, where there is one |
 //! | [`ipv6_only`](crate::net::ListenOptions::ipv6_only) | off without a host, else the system's | before bind | IPv6 |
 //! | [`defer_accept`](crate::net::ListenOptions::defer_accept) | off | before bind | TCP on Linux |
-//! | [`backlog`](crate::net::ListenOptions::backlog) | 511 | listen | all |
+//! | [`backlog`](crate::net::ListenOptions::backlog) | 511 | listen | all but a socket that listens already |
 //! | [`mode`](crate::net::ListenOptions::mode) of the file | the umask's | before listen | Unix domain sockets |
 //! | [`accept_budget`](crate::net::ListenOptions::accept_budget) | the loop's, 64 | each turn | all |
 //! | [`max_connections`](crate::net::ListenOptions::max_connections), later [`set_max_connections`](crate::net::Net::set_max_connections) | none | each accept | all |
