@@ -16,7 +16,6 @@ use std::collections::VecDeque;
 use crate::hooks::HookFn;
 use crate::observe::Observer;
 use crate::table::Key;
-use crate::tick::TickFn;
 use crate::timers::TimerFn;
 use crate::watch::Watcher;
 
@@ -27,9 +26,6 @@ pub(crate) enum Buried {
     },
     Hook {
         _callback: HookFn,
-    },
-    Tick {
-        _callback: TickFn,
     },
     Watch {
         _watcher: Box<dyn Watcher>,

@@ -128,7 +128,8 @@ impl Cx<'_> {
     #[cold]
     fn tick_is_lost(&mut self, f: TickFn) {
         let core = self.core_mut();
-        core.reactor.graveyard.bury(Buried::Tick { _callback: f });
+        // Rare: no kind of its own, which each drop of a timer's closure would pay for.
+        core.reactor.graveyard.bury(Buried::Other { _value: Box::new(f) });
         let refused = core.reactor.metrics.ticks_refused;
         if refused.is_power_of_two() {
             let limit = core.reactor.limits.tick_limit;
