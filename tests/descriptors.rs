@@ -8,12 +8,13 @@
 mod rlimit;
 mod support;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rlimit::{alone, next_descriptor, set_limit};
 use support::*;
+use tidegate::net::*;
 use tidegate::prelude::*;
 
 #[test]
@@ -134,4 +135,100 @@ fn loops_that_cannot_be_made_use_nothing_up() {
     set_limit(before);
     assert_eq!(failed, 5_000);
     Loop::new().unwrap();
+}
+
+/// Where the descriptors come from that become free.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Freed {
+    /// A connection of the loop's closes, then the loop sleeps.
+    Now,
+    /// One closes in each turn.
+    EachTurn,
+    /// Those of the first server close before others do.
+    OfTheFirst,
+    /// Some close at once.
+    InBursts,
+    /// Something else in the process closes one.
+    Outside,
+}
+
+/// How many connections each of the servers got, of `rounds` that became free.
+fn shares(servers: usize, freed: Freed) -> Vec<u64> {
+    const ROUNDS: usize = 60;
+    let _alone = alone();
+    let mut lp = guarded();
+    let open: Rc<RefCell<Vec<(usize, SocketKey)>>> = Rc::default();
+    let listening: Vec<ServerKey> = (0..servers)
+        .map(|n| {
+            let o = open.clone();
+            let on_connection = move |conn: Incoming<'_>| {
+                let key = conn.accept(On::new().close(|_, _| {})).key();
+                o.borrow_mut().push((n, key));
+            };
+            lp.listen("127.0.0.1:0", on_connection).unwrap()
+        })
+        .collect();
+    let ports: Vec<_> = listening.iter().map(|s| lp.local_addr(*s).unwrap()).collect();
+    // Nobody is accepted before all wait.
+    let clients: Vec<_> = ports.iter().flat_map(|at| [*at; 80].map(client)).collect();
+    let mut files: Vec<_> = Vec::new();
+    if freed == Freed::Outside {
+        files.extend((0..ROUNDS).map(|_| std::fs::File::open("/dev/null").unwrap()));
+    }
+    let before = set_limit(next_descriptor() + 8);
+    run_for(&mut lp, Duration::from_millis(5));
+    let accepted = |lp: &mut Loop| -> Vec<u64> {
+        listening.iter().map(|s| lp.server_stats(*s).unwrap().accepted).collect()
+    };
+    let start = accepted(&mut lp);
+    let had = start.iter().sum::<u64>() as usize;
+    assert!(had >= 4, "{start:?}");
+    let mut released = 0;
+    while released < ROUNDS {
+        let burst = if freed == Freed::InBursts { 4 } else { 1 };
+        for _ in 0..burst {
+            match freed {
+                Freed::Outside => drop(files.pop()),
+                _ => {
+                    let mut open = open.borrow_mut();
+                    let first =
+                        open.iter().position(|(n, _)| freed == Freed::OfTheFirst && *n == 0);
+                    let at = first.unwrap_or(0);
+                    let (_, key) = open.remove(at);
+                    lp.socket(key).destroy();
+                }
+            }
+            released += 1;
+        }
+        if freed == Freed::EachTurn {
+            lp.run_nowait().unwrap();
+        } else {
+            let so_far = (released + had) as u64;
+            turn_until(&mut lp, |lp| accepted(lp).iter().sum::<u64>() >= so_far);
+        }
+    }
+    turn_until(&mut lp, |lp| accepted(lp).iter().sum::<u64>() >= (released + had) as u64);
+    set_limit(before);
+    let end = accepted(&mut lp);
+    drop(clients);
+    end.iter().zip(start).map(|(end, start)| end - start).collect()
+}
+
+/// Servers that wait for descriptors get them in turns: each has a fair share.
+#[test]
+fn servers_without_descriptors_take_turns() {
+    for servers in [2, 3] {
+        for freed in
+            [Freed::Now, Freed::EachTurn, Freed::OfTheFirst, Freed::InBursts, Freed::Outside]
+        {
+            if (servers, freed) == (3, Freed::Outside) {
+                continue; // 50 ms for each
+            }
+            let shares = shares(servers, freed);
+            let all: u64 = shares.iter().sum();
+            let least = if servers == 2 { all * 4 / 10 } else { all / 4 };
+            println!("{servers} servers, {freed:?}: {shares:?}");
+            assert!(shares.iter().all(|n| *n >= least), "{freed:?}: {shares:?}");
+        }
+    }
 }

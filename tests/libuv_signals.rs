@@ -30,6 +30,12 @@ fn alone() -> MutexGuard<'static, ()> {
     SIGNALS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A watcher is no reason to run; here it is to be one.
+fn stay(cx: &mut Cx<'_>, watcher: tidegate::SignalKey) {
+    assert!(!cx.has_ref(watcher));
+    cx.set_ref(watcher, true).unwrap();
+}
+
 fn raise(number: i32) {
     signal_hook::low_level::raise(number).unwrap();
 }
@@ -49,6 +55,8 @@ fn libuv_65_we_get_signals_mixed() {
         });
         keys.push(key.unwrap());
     }
+    assert!(!lp.is_alive(), "as in Node; in libuv a watcher is a reason to run");
+    stay(&mut lp.as_cx(), keys[0]);
     let l = log.clone();
     lp.as_cx().signal_once(SIGUSR1, move |_, _, _| l.add("once")).unwrap();
     raise(SIGUSR1);
@@ -73,14 +81,14 @@ fn libuv_65_one_shot() {
     let mut lp = guarded();
     let shots = Rc::new(Cell::new(0));
     fn start(cx: &mut Cx<'_>, shots: Rc<Cell<u32>>) {
-        cx.signal_once(SIGUSR1, move |cx, me, _| {
+        let key = cx.signal_once(SIGUSR1, move |cx, me, _| {
             assert!(!cx.is_open(me), "it has ended before its call");
             shots.set(shots.get() + 1);
             if shots.get() < 3 {
                 start(cx, shots.clone());
             }
-        })
-        .unwrap();
+        });
+        stay(cx, key.unwrap());
     }
     start(&mut lp.as_cx(), shots.clone());
     for n in 1..=3 {
@@ -97,12 +105,14 @@ fn libuv_65_signal_multiple_loops() {
     let (ready, started) = mpsc::channel();
     let other = std::thread::spawn(move || {
         let mut lp = guarded();
-        lp.as_cx().signal_once(SIGUSR2, |_, _, _| {}).unwrap();
+        let key = lp.as_cx().signal_once(SIGUSR2, |_, _, _| {}).unwrap();
+        stay(&mut lp.as_cx(), key);
         ready.send(()).unwrap();
         lp.run().unwrap();
     });
     let mut lp = guarded();
-    lp.as_cx().signal_once(SIGUSR2, |_, _, _| {}).unwrap();
+    let key = lp.as_cx().signal_once(SIGUSR2, |_, _, _| {}).unwrap();
+    stay(&mut lp.as_cx(), key);
     started.recv().unwrap();
     raise(SIGUSR2);
     lp.run().unwrap();
@@ -119,6 +129,7 @@ fn libuv_65_signal_pending_on_close() {
     let key = lp.as_cx().signal(SIGUSR1, move |_, _, _| panic!("{held:?}")).unwrap();
     // Another one, so that the signal is not what ends the process.
     let other = lp.as_cx().signal(SIGUSR1, |_, _, _| {}).unwrap();
+    stay(&mut lp.as_cx(), other);
     raise(SIGUSR1);
     lp.as_cx().close(key).unwrap();
     lp.run_once().unwrap();

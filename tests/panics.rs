@@ -151,7 +151,8 @@ fn ready_by_work() {
 fn ready_by_signals() {
     interrupted(Phase::Ready, |lp, batch| {
         for b in batch {
-            lp.as_cx().signal_once(SIGUSR1, move |cx, _, _| b.call(cx)).unwrap();
+            let key = lp.as_cx().signal_once(SIGUSR1, move |cx, _, _| b.call(cx)).unwrap();
+            lp.as_cx().set_ref(key, true).unwrap();
         }
         signal_hook::low_level::raise(SIGUSR1).unwrap();
     });

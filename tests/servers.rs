@@ -87,6 +87,40 @@ fn max_connections_holds_the_surplus() {
     assert_eq!(log.lines(), ["connection", "connection", "close"]);
 }
 
+/// The limit of an open server: raised, it lets those in that wait; lowered, it closes nobody.
+#[test]
+fn max_connections_of_an_open_server() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let server = lp.serve(local().max_connections(1, AtLimit::Hold), Told(log.clone())).unwrap();
+    let at = lp.local_addr(server).unwrap();
+    let open = |lp: &mut Loop| lp.server_stats(server).unwrap().connections;
+    let first: Vec<_> = (0..5).map(|_| client(at)).collect();
+    turn_until(&mut lp, |_| log.has("connection"));
+    run_for(&mut lp, Duration::from_millis(5)); // full, and out of the poller
+    lp.set_max_connections(server, 3, AtLimit::Hold).unwrap();
+    turn_until(&mut lp, |lp| open(lp) == 3);
+    run_for(&mut lp, Duration::from_millis(5));
+    assert_eq!(open(&mut lp), 3);
+    lp.set_max_connections(server, 2, AtLimit::Hold).unwrap();
+    run_for(&mut lp, Duration::from_millis(5));
+    assert_eq!(open(&mut lp), 3, "nobody is closed");
+    lp.set_max_connections(server, None, AtLimit::Hold).unwrap();
+    turn_until(&mut lp, |lp| open(lp) == 5);
+    // Full once more, and those that wait are to be dropped.
+    lp.set_max_connections(server, Some(0), AtLimit::Hold).unwrap();
+    let late = client(at);
+    run_for(&mut lp, Duration::from_millis(5));
+    assert_eq!(lp.server_stats(server).unwrap().dropped, 0);
+    lp.set_max_connections(server, 0, AtLimit::Drop).unwrap();
+    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().dropped == 1);
+    drop((first, late));
+    lp.close_server(server).unwrap();
+    let closed = lp.set_max_connections(server, 1, AtLimit::Drop);
+    assert_eq!(closed, Err(tidegate::KeyError::Closed));
+    lp.run().unwrap();
+}
+
 #[test]
 fn pause_accept_and_resume_accept() {
     let mut lp = guarded();

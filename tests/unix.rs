@@ -173,11 +173,61 @@ fn options_that_do_not_apply_are_errors() {
     assert!(size.get() >= 200_000, "{}", size.get());
 }
 
+/// A path that the system would take for another is an error that names it: an empty one (Linux
+/// would make up a name), one with a NUL (cut off there), one that is too long.
+#[test]
+fn paths_that_are_none_say_what_is_wrong() {
+    let mut lp = guarded();
+    let cut = path("cut");
+    let with_nul = PathBuf::from(format!("{}\0tail", cut.display()));
+    let most = if cfg!(target_os = "linux") { 107 } else { 103 };
+    let long = PathBuf::from("x".repeat(most + 1));
+    let too_long = AddressFault::PathTooLong { bytes: most + 1, most };
+    for (path, fault, says) in [
+        (PathBuf::new(), AddressFault::EmptyPath, "the path is empty"),
+        (with_nul, AddressFault::NulInPath, "the path has a NUL byte"),
+        (PathBuf::from("x\0"), AddressFault::NulInPath, "the path has a NUL byte"),
+        (long, too_long, "bytes, and"),
+    ] {
+        let expected = AddressError { input: path.to_string_lossy().into_owned(), fault };
+        let text = expected.to_string();
+        assert!(text.starts_with(&format!("{path:?} is no address: ")), "{text}");
+        assert!(text.contains(says), "{text}");
+        match lp.listen(ListenOptions::unix(&path), echo) {
+            Err(ListenError::Address(e)) => assert_eq!(e, expected),
+            other => panic!("{path:?}: {other:?}"),
+        }
+        let end = Rc::new(Cell::new(None));
+        let e = end.clone();
+        lp.connect(ConnectOptions::unix(&path), On::new().close(move |_, c| e.set(Some(c))));
+        lp.run().unwrap();
+        let close = end.take().unwrap();
+        let e = close.reason.error().unwrap();
+        assert_eq!((e.stage(), e.kind()), (Stage::Connect, ErrorKind::InvalidInput), "{close}");
+        let source = std::error::Error::source(e).and_then(|e| e.downcast_ref::<std::io::Error>());
+        let inner = source.and_then(|e| e.get_ref()).and_then(|e| e.downcast_ref());
+        assert_eq!(inner, Some(&expected), "{close}");
+        assert!(close.to_string().contains(&text), "{close}");
+    }
+    assert!(!cut.exists(), "nothing was made");
+    // The longest that there may be is fine.
+    let mut longest = std::env::temp_dir().join("x").into_os_string();
+    longest.push("x".repeat(most - longest.len()));
+    let longest = PathBuf::from(longest);
+    let _ = std::fs::remove_file(&longest);
+    let server = lp.listen(ListenOptions::unix(&longest), echo).unwrap();
+    assert!(longest.exists());
+    lp.close_server(server).unwrap();
+    lp.run().unwrap();
+}
+
 /// An abstract name has no file (Linux).
 #[test]
 #[cfg(target_os = "linux")]
 fn an_abstract_name() {
-    let name = PathBuf::from(format!("\0tidegate-{}", std::process::id()));
+    // It may have any byte, and be as long as the address.
+    let name = format!("\0tidegate-\0-{}", std::process::id());
+    let name = PathBuf::from(format!("{name:x<108}"));
     let mut lp = guarded();
     let server = lp
         .listen(ListenOptions::unix(&name), |mut conn| {

@@ -466,13 +466,6 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Calls `f` right after the current callback (outside of one: at the start
-    /// of the next turn), before anything else happens. At most `tick_budget`
-    /// run in one turn; the rest keep their order.
-    pub fn next_tick(&mut self, f: impl FnOnce(&mut Cx<'_>) + 'static) {
-        self.core.ticks.push(Box::new(f));
-    }
-
     /// The way to this loop from other threads.
     pub fn remote(&self) -> Remote {
         self.core.remote.clone()

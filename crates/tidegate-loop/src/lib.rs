@@ -74,6 +74,7 @@ pub use shared::{LeaseError, Shared};
 pub use signal::SignalKey;
 pub use sys::public::*;
 pub use table::{Key, KeyError, Kind, TableFull};
+pub use tick::TickFull;
 pub use timers::TimerKey;
 pub use watch::{Readiness, WatchKey};
 #[cfg(feature = "work")]

@@ -66,6 +66,10 @@ limits! {
     /// `next_tick` callbacks that run in one turn; default 1,000. The rest keep
     /// their order and run first in the next turn, which does not block.
     tick_budget: u32 = 1_000;
+    /// `next_tick` callbacks that may wait; default 65,536. Beyond it
+    /// [`try_next_tick`](crate::Cx::try_next_tick) gives the closure back, and `next_tick`
+    /// drops it and says so: see there.
+    tick_limit: usize = 65_536;
     /// Closures that may wait in the inbox of [`Remote`](crate::Remote);
     /// default 65,536. `post` gives the closure back when it is full.
     inbox_limit: usize = 65_536;

@@ -94,7 +94,19 @@ pub(crate) struct Signals {
 impl Cx<'_> {
     /// Calls `f` in the ready pass after the process got this signal. Several may watch
     /// the same number, in several loops. The signal no longer does what it did by
-    /// default. A watcher keeps the loop alive; end it with [`close`](Cx::close).
+    /// default. End it with [`close`](Cx::close).
+    ///
+    /// A watcher does not keep the loop alive, so that a program whose SIGTERM closes its server
+    /// ends when the connections have. Where a signal is all that a loop waits for,
+    /// [`set_ref`](Cx::set_ref) makes its watcher a reason to run.
+    ///
+    /// When the last watcher of a number in the process is closed, or its loop is dropped, the
+    /// signal does again what it did by default: a second SIGTERM, after a
+    /// [`signal_once`](Cx::signal_once), ends the process. Not if something else was there when
+    /// the number was watched first, a handler or that it is ignored, or was installed over it
+    /// since; nor for the real-time signals of Linux. A library that shares signal-hook's handler
+    /// and begins to watch the number after this loop does cannot be seen: keep a watcher open
+    /// beside it.
     ///
     /// Errors: `InvalidInput` for a number that is none, or that cannot be watched
     /// (`SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE`, `SIGSEGV`).
@@ -103,12 +115,11 @@ impl Cx<'_> {
     /// use tidegate_loop::signals::SIGTERM;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let term = lp.as_cx().signal(SIGTERM, |cx, _, number| {
+    /// lp.as_cx().signal(SIGTERM, |cx, _, number| {
     ///     println!("signal {number}: closing");
     ///     cx.close_all();
     /// })?;
-    /// lp.as_cx().set_ref(term, false)?; // alone it is no reason to run
-    /// lp.run()?;
+    /// lp.run()?; // nothing else is there to wait for
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn signal(
@@ -143,6 +154,7 @@ impl Cx<'_> {
             .and_then(|()| Ok(Driver { r: &mut core.reactor }.insert(&SIGNAL, n as u64)?));
         match ready {
             Ok(key) => {
+                Driver { r: &mut core.reactor }.set_ref(key, false);
                 let start = core.signals.starts;
                 core.signals.starts += 1;
                 core.signals.watchers.insert(Watcher {

@@ -9,8 +9,9 @@ use std::path::Path;
 use mio::net::TcpListener;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 
+use crate::address::{Adopted, At, Target, check_path};
 use crate::error::{ListenError, NetError, Stage};
-use crate::options::{Adopted, At, ListenOptions, Target};
+use crate::options::ListenOptions;
 use crate::sys::{self, ListenSocket};
 use crate::unix::Endpoint;
 
@@ -20,14 +21,24 @@ pub(crate) fn first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint),
         return Err(ListenError::Failed(NetError::new(Stage::Listen, e)));
     }
     match &options.at {
-        At::Unix(path) => return bind_path(path, options).map_err(ListenError::Failed),
+        At::Unix(path) => {
+            check_path(path).map_err(ListenError::Address)?;
+            return bind_path(path, options).map_err(ListenError::Failed);
+        }
         At::Adopted(listener) => {
             return adopt(listener, options).and_then(address).map_err(ListenError::Failed);
         }
         _ => {}
     }
     let target = options.at.target().map_err(ListenError::Address)?;
-    let lookup = |e| ListenError::Failed(NetError::new(Stage::Lookup, e));
+    let name = match &target {
+        Target::Name(host, port) => Some(format!("{host}:{port}")),
+        _ => None,
+    };
+    let lookup = |e| {
+        let error = NetError::new(Stage::Lookup, e);
+        ListenError::Failed(if name.is_some() { error.tried(name, Vec::new()) } else { error })
+    };
     let candidates = target.candidates().map_err(lookup)?;
     let mut first = None;
     for addr in candidates {
@@ -48,7 +59,7 @@ pub(crate) fn first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint),
 }
 
 fn bind_path(path: &Path, options: &ListenOptions) -> Result<(ListenSocket, Endpoint), NetError> {
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    let backlog = options.queue_length();
     let local = Endpoint::Path(path.to_owned());
     match sys::unix_listen(path, backlog, options.mode) {
         Ok(socket) => Ok((socket, local)),
@@ -68,7 +79,16 @@ fn adopt(listener: &Adopted, options: &ListenOptions) -> Result<TcpListener, Net
     let failed = |local| move |e| NetError::new(Stage::Listen, e).at(local, None);
     let used = || io::Error::new(ErrorKind::InvalidInput, "these options were used before");
     let listener = listener.take().ok_or_else(used).map_err(failed(None))?;
-    let local = listener.local_addr().ok();
+    let socket = SockRef::from(&listener);
+    let local = socket.local_addr().map_err(failed(None))?;
+    let invalid = |text| io::Error::new(ErrorKind::InvalidInput, text);
+    let Some(local) = local.as_socket().map(Some) else {
+        let text = "it is no TCP socket: for a Unix domain socket use ListenOptions::unix";
+        return Err(failed(None)(invalid(text)));
+    };
+    if !sys::is_listener(&socket).map_err(failed(local))? {
+        return Err(failed(local)(invalid("this socket does not listen")));
+    }
     listener.set_nonblocking(true).map_err(failed(local))?;
     if sys::ACCEPTED_INHERIT {
         options.stream.apply(SockRef::from(&listener)).map_err(failed(local))?;
@@ -115,7 +135,7 @@ fn bind(
         socket.bind(&addr.into())
     };
     prepare().map_err(at(Stage::Bind))?;
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    let backlog = options.queue_length();
     socket.listen(backlog).map_err(at(Stage::Listen))?;
     Ok(TcpListener::from_std(socket.into()))
 }

@@ -17,9 +17,11 @@ use std::time::Duration;
 use socket2::SockRef;
 use tidegate_loop::{Dispatch, Driver, Key};
 
+use crate::attempts;
 use crate::connect;
 use crate::error::{Close, Reason, Reset, Stage};
 use crate::event::{NetEvent, SocketEvent};
+use crate::held;
 use crate::key::SocketKey;
 use crate::layer::Layer;
 use crate::listener;
@@ -88,7 +90,7 @@ impl Socket {
     }
 
     pub(crate) fn close_descriptor(&mut self, d: &mut Driver<'_>) {
-        connect::drop_attempts(self, d);
+        attempts::drop_attempts(self, d);
         if let Some(mut stream) = self.stream.take() {
             if self.watched != Watched::Nothing {
                 d.before_close(&mut stream);
@@ -135,7 +137,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
         listener::connection_closed(layer, &mut driver, server);
     }
     if layer.held > 0 {
-        listener::resume_held(&mut d.cx());
+        held::resume_held(&mut d.cx());
     }
     if let Some(connecting) = connecting {
         connect::forget(&mut d.cx(), &connecting);

@@ -43,6 +43,9 @@ pub enum Stage {
     Filter,
     /// The connection was open; a deadline passed.
     Open,
+    /// The user's own code gave the error to
+    /// [`destroy_with`](crate::SocketCx::destroy_with).
+    Application,
 }
 
 impl fmt::Display for Stage {
@@ -58,6 +61,7 @@ impl fmt::Display for Stage {
             Stage::Write => "write",
             Stage::Filter => "filter",
             Stage::Open => "connection",
+            Stage::Application => "application",
         })
     }
 }
@@ -93,7 +97,11 @@ pub struct NetError {
 struct Tried {
     name: Option<String>,
     attempts: Vec<Attempt>,
+    untried: usize,
 }
+
+/// How many attempts a text lists.
+const LISTED: usize = 8;
 
 /// One address that was tried, and what came of it.
 ///
@@ -165,13 +173,26 @@ impl NetError {
     }
 
     pub(crate) fn tried(mut self, name: Option<String>, attempts: Vec<Attempt>) -> NetError {
-        self.tried = Some(Box::new(Tried { name, attempts }));
+        self.tried = Some(Box::new(Tried { name, attempts, untried: 0 }));
+        self
+    }
+
+    pub(crate) fn untried_are(mut self, untried: usize) -> NetError {
+        if let Some(tried) = &mut self.tried {
+            tried.untried = untried;
+        }
         self
     }
 
     /// For a connect to a name: every address that was tried, in order.
     pub fn attempts(&self) -> &[Attempt] {
         self.tried.as_ref().map_or(&[], |t| &t.attempts)
+    }
+
+    /// For a connect to a name: how many of its addresses were not tried, because of
+    /// [`max_addresses`](crate::ConnectOptions::max_addresses) or because the time was over.
+    pub fn untried(&self) -> usize {
+        self.tried.as_ref().map_or(0, |t| t.untried)
     }
 
     /// For a connect: the name and port that were asked for.
@@ -205,12 +226,24 @@ impl NetError {
         self.source
     }
 
-    /// Every address that was tried.
+    /// The first addresses that were tried, and how many more there were.
     fn list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, attempt) in self.attempts().iter().enumerate() {
+        for (i, attempt) in self.attempts().iter().take(LISTED).enumerate() {
             write!(f, "{}{attempt}", if i == 0 { ": " } else { "; " })?;
         }
-        Ok(())
+        match self.attempts().len().saturating_sub(LISTED) {
+            0 => {}
+            more => write!(f, "; {more} more failed")?,
+        }
+        self.count_untried(f)
+    }
+
+    fn count_untried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.untried() {
+            0 => Ok(()),
+            1 => f.write_str("; 1 address was not tried"),
+            n => write!(f, "; {n} addresses were not tried"),
+        }
     }
 
     /// The step that failed.
@@ -253,7 +286,9 @@ impl NetError {
 
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stage.fmt(f)?;
+        let own = self.stage == Stage::Application;
+        // Not the application failed.
+        if own { Stage::Open } else { self.stage }.fmt(f)?;
         let name = OneLine(self.name().unwrap_or_default());
         match (self.stage, self.remote, self.local) {
             (Stage::Lookup, _, _) if self.name().is_some() => {
@@ -262,7 +297,7 @@ impl fmt::Display for NetError {
             (Stage::Bind | Stage::Listen | Stage::Accept, _, None) if self.name().is_some() => {
                 write!(f, " on {}", name)?;
             }
-            (Stage::Connect, _, _) if self.name().is_some() => {
+            (Stage::Connect | Stage::Application, _, _) if self.name().is_some() => {
                 write!(f, " to {}", name)?;
             }
             (Stage::Connect, Some(remote), _) => write!(f, " to {remote}")?,
@@ -285,11 +320,11 @@ impl fmt::Display for NetError {
                 None => write!(f, " ({which})")?,
             }
             return match self.attempts().len() {
-                0 | 1 => Ok(()),
+                0 | 1 => self.count_untried(f),
                 _ => self.list(f),
             };
         }
-        if self.attempts().len() > 1 {
+        if self.attempts().len() > 1 && !own {
             return self.list(f);
         }
         f.write_str(": ")?;
@@ -301,7 +336,8 @@ impl fmt::Display for NetError {
             },
             (Stage::Listen | Stage::Accept, _) | (_, None) => Ok(()),
             (_, Some(local)) => write!(f, " [from {local}]"),
-        }
+        }?;
+        self.count_untried(f)
     }
 }
 
@@ -317,7 +353,7 @@ impl From<NetError> for io::Error {
     }
 }
 
-/// A text that is no address.
+/// A text, or a path, that is no address.
 ///
 /// ```
 /// use tidegate_loop::Loop;
@@ -348,12 +384,30 @@ pub enum AddressFault {
     BadPort,
     /// An IPv6 address without its brackets, or brackets around something else.
     BadHost,
+    /// The path of a Unix domain socket is empty. (The system would listen on a name that it
+    /// makes up.)
+    EmptyPath,
+    /// The path has a NUL byte: the system would take what stands before it. Only a name in
+    /// Linux' abstract namespace has one, as its first byte.
+    NulInPath,
+    /// The path is longer than the system's address of a socket.
+    PathTooLong {
+        /// Its bytes.
+        bytes: usize,
+        /// As many as it may have.
+        most: usize,
+    },
 }
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} is no address: ", self.input)?;
         f.write_str(match self.fault {
+            AddressFault::PathTooLong { bytes, most } => {
+                return write!(f, "the path has {bytes} bytes, and {most} is the most");
+            }
+            AddressFault::EmptyPath => "the path is empty",
+            AddressFault::NulInPath => "the path has a NUL byte",
             AddressFault::NoPort => "the port is missing; write HOST:PORT",
             AddressFault::BadPort => "the port must be 0 to 65535",
             AddressFault::BadHost => "write an IPv6 address in brackets, as [::1]:80",

@@ -149,8 +149,11 @@ pub enum SocketEvent {
     },
     /// It has addresses.
     LookedUp {
-        /// In the order of the resolver.
+        /// Those that are to be tried, in this order.
         addresses: Vec<IpAddr>,
+        /// How many more there are, beyond
+        /// [`max_addresses`](crate::ConnectOptions::max_addresses).
+        left_out: usize,
         /// Since the connection was asked for.
         took: Duration,
     },
@@ -370,7 +373,10 @@ impl fmt::Display for SocketEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SocketEvent::LookupStart { host } => write!(f, "looking up {}", OneLine(host)),
-            SocketEvent::LookedUp { addresses, .. } => write!(f, "found {addresses:?}"),
+            SocketEvent::LookedUp { addresses, left_out, .. } => {
+                write!(f, "found {addresses:?}")?;
+                if *left_out > 0 { write!(f, " and {left_out} more") } else { Ok(()) }
+            }
             SocketEvent::LookupFailed { error, .. } => write!(f, "lookup failed: {error}"),
             SocketEvent::AttemptStart { to } => write!(f, "connecting to {to}"),
             SocketEvent::AttemptFailed(attempt) => write!(f, "attempt failed: {attempt}"),

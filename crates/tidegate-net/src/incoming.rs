@@ -108,7 +108,9 @@ impl<'a> Incoming<'a> {
     }
 
     /// Takes a TCP connection out of this loop, for another one's
-    /// [`adopt`](crate::Net::adopt): it is `Send`, and does not block. `NotConnected`, and
+    /// [`adopt`](crate::Net::adopt): it is `Send`, and does not block. Of the server's options
+    /// what the kernel keeps goes with it (`no_delay`, `keep_alive`, buffers); the others are
+    /// given anew, as [`AdoptOptions`](crate::AdoptOptions). `NotConnected`, and
     /// the connection is rejected, if bytes of ours wait in its queue.
     pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
         let (layer, mut d) = self.cx.parts::<Layer>();

@@ -2,11 +2,15 @@
 //! share.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "lookup")]
+use std::collections::HashMap;
+
 use slab::Slab;
 use tidegate_loop::Driver;
 use tidegate_stream::Effect;
 
 use crate::error::{Reason, Scope};
+use crate::held::Claims;
 use crate::key::{ServerKey, SocketKey};
 use crate::listener::Listener;
 #[cfg(feature = "lookup")]
@@ -29,13 +33,14 @@ pub(crate) struct Layer {
     pub(crate) deadlines: timeout::Queue,
     /// Names that are being looked up.
     #[cfg(feature = "lookup")]
-    pub(crate) lookups: Vec<lookup::Waiting>,
+    pub(crate) lookups: HashMap<String, lookup::Waiting>,
     #[cfg(feature = "lookup")]
     pub(crate) lookup_tickets: u64,
     /// What connections counted that are over.
     pub(crate) counted: NetMetrics,
     /// Listeners that wait for a descriptor.
     pub(crate) held: usize,
+    pub(crate) claims: Claims,
 }
 
 /// What all sockets of a loop share while one of them is changed.

@@ -30,6 +30,9 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod address;
+mod adopt;
+mod attempts;
 mod bind;
 mod block_list;
 mod close;
@@ -38,6 +41,7 @@ mod ends;
 mod error;
 mod event;
 mod handler;
+mod held;
 mod incoming;
 mod key;
 mod layer;
@@ -59,6 +63,7 @@ mod timeout;
 mod unix;
 mod wire;
 
+pub use adopt::AdoptOptions;
 pub use block_list::{BlockList, RuleError};
 pub use error::{
     AddressError, AddressFault, Attempt, Close, ListenError, NetError, Reason, Reset, Scope, Stage,

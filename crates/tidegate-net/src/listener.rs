@@ -5,7 +5,7 @@
 //! | Listening | out of descriptors | Held: out of the poller, a timer runs |
 //! | Held | the timer, or a connection of this loop closed | Listening |
 //! | Listening | `max_connections` are open, and more are to wait | Full: out of the poller |
-//! | Full | a connection is over | Listening |
+//! | Full | a connection is over, or `set_max_connections` makes room | Listening |
 //! | Listening, Held, Full | `pause_accept` | Paused: out of the poller |
 //! | Paused | `resume_accept` | Listening |
 //! | any but Closing | `close_server` | Closing: the descriptor is closed |
@@ -27,6 +27,7 @@ use crate::bind;
 use crate::error::{ListenError, NetError, Stage};
 use crate::event::{BatchEnd, NetEvent, Server, ServerEvent};
 use crate::handler::{Overload, ServerHandler};
+use crate::held::{Place, back_off, hold, leave_poller, listen_again, resume_held, shed};
 use crate::incoming::Incoming;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
@@ -58,9 +59,6 @@ static SERVER: Kind = Kind {
         Err(e) => e.to_string(),
     },
 };
-
-/// How long a server without descriptors waits before it tries again.
-const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// What a server counted since it was opened.
 ///
@@ -100,7 +98,7 @@ pub struct ServerStats {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+pub(crate) enum State {
     Listening,
     Held(TimerKey),
     Full,
@@ -109,21 +107,22 @@ enum State {
 }
 
 pub(crate) struct Listener {
-    key: ServerKey,
-    state: State,
+    pub(crate) key: ServerKey,
+    pub(crate) state: State,
     /// `None` once the descriptor is closed.
-    socket: Option<ListenSocket>,
+    pub(crate) socket: Option<ListenSocket>,
     /// `None` while its callback runs.
     handler: Option<Box<dyn ServerHandler>>,
-    local: Endpoint,
-    budget: u32,
-    trigger: Trigger,
+    pub(crate) local: Endpoint,
+    pub(crate) budget: u32,
+    pub(crate) trigger: Trigger,
     pace: Pace,
     pub(crate) first_reads: FirstReads,
+    pub(crate) place: Place,
     pub(crate) stream: StreamOptions,
     pub(crate) admission: Admission,
     /// Kept for shedding.
-    spare: Option<sys::Spare>,
+    pub(crate) spare: Option<sys::Spare>,
     pub(crate) stats: ServerStats,
     /// For gauges of other threads; gone with `socket`.
     gauged: Option<Gauged>,
@@ -140,7 +139,7 @@ impl Listener {
 
     /// Tells the observer, if there is one.
     #[inline(always)]
-    fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> ServerEvent) {
+    pub(crate) fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> ServerEvent) {
         d.emit(|| NetEvent::Server(Server { key: self.key, local: self.local.clone() }, event()));
     }
 
@@ -200,6 +199,7 @@ fn enter(
         trigger,
         pace: Pace::default(),
         first_reads: FirstReads::default(),
+        place: Place::default(),
         stream: options.stream,
         spare: match options.admission.out_of_descriptors {
             OutOfDescriptors::Shed => sys::spare(),
@@ -217,10 +217,15 @@ fn enter(
 /// budget is spent, or going back to the poller is cheaper.
 fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let server = ServerKey(raw);
-    let (layer, driver) = d.parts::<Layer>();
-    let Some(l) = layer.listener(&driver, server) else { return };
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Layer { listeners, claims, .. } = layer;
+    let l = driver.data(raw).and_then(|index| listeners.get_mut(index as usize));
+    let Some(l) = l else { return };
     if l.state != State::Listening || !driver.bits(raw).has(Bits::READABLE) {
         return;
+    }
+    if claims.must_yield(&mut l.place) {
+        return driver.queue(raw);
     }
     let budget = l.budget;
     let want = match l.trigger {
@@ -243,7 +248,12 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         }
     };
     let (layer, mut driver) = d.parts::<Layer>();
-    if let Some(l) = layer.listener(&driver, server) {
+    let Layer { listeners, claims, .. } = layer;
+    let l = driver.data(raw).and_then(|index| listeners.get_mut(index as usize));
+    if let Some(l) = l {
+        if accepted > 0 {
+            claims.served(&mut l.place);
+        }
         match stopped {
             BatchEnd::Budget => {
                 l.stats.carried_over += 1;
@@ -254,6 +264,10 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         }
         l.pace.learn(tried, want, budget);
         l.tell(&mut driver, || ServerEvent::AcceptBatch { accepted, stopped });
+    }
+    if layer.held > 0 && accepted > 0 {
+        // There was a descriptor for this one: the next is for another.
+        resume_held(&mut d.cx());
     }
 }
 
@@ -467,74 +481,6 @@ fn call(
     d.settle();
 }
 
-/// Out of descriptors or memory: the connections stay in the kernel's queue.
-/// The listener leaves the poller, or a level-triggered one would spin.
-fn hold(d: &mut Dispatch<'_>, server: ServerKey) {
-    let timer = back_off(&mut d.cx(), server);
-    let (layer, mut d) = d.parts::<Layer>();
-    let Some(l) = layer.listener(&d, server) else { return };
-    l.stats.held += 1;
-    l.state = State::Held(timer);
-    leave_poller(l, &mut d);
-    layer.held += 1;
-}
-
-/// A listener that accepts nothing must not be level-triggered: every poll would return.
-fn leave_poller(l: &mut Listener, d: &mut Driver<'_>) {
-    if let (Some(socket), Trigger::Level) = (&mut l.socket, l.trigger) {
-        if let Err(e) = d.deregister_level(l.key.0, socket) {
-            log::error!(target: "tidegate::net", "holding {} failed: {e}", l.local);
-        }
-    }
-}
-
-/// Back to the poller, which says who waits; `false` if that failed.
-fn listen_again(l: &mut Listener, d: &mut Driver<'_>) -> bool {
-    let back = match (&mut l.socket, l.trigger) {
-        (Some(socket), Trigger::Level) => d.register_level(l.key.0, socket).map(|_| ()),
-        _ => Ok(()),
-    };
-    // Accepting just to see would fail for want of a descriptor even if nobody waited, so
-    // only an edge-triggered one does.
-    if back.is_ok() && l.trigger == Trigger::Edge {
-        d.assume(l.key.0, Bits::READABLE);
-        d.queue(l.key.0);
-    }
-    if back.is_ok() {
-        l.tell(d, || ServerEvent::Resumed);
-    }
-    if let Err(e) = &back {
-        log::warn!(target: "tidegate::net", "accept on {} is still held: {e}", l.local);
-    }
-    back.is_ok()
-}
-
-/// Accepts and closes what waits, with the descriptor that is kept for it; how many there
-/// were, and why it stopped. `None` if that is not wanted, or did not help.
-fn shed(d: &mut Dispatch<'_>, server: ServerKey) -> Option<(u32, BatchEnd)> {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let l = layer.listener(&driver, server)?;
-    let socket = l.socket.as_ref()?;
-    drop(l.spare.take()?);
-    let (mut connections, mut end) = (0, BatchEnd::Budget);
-    while connections < l.budget {
-        match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
-            Ok(_) => connections += 1,
-            Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                end = BatchEnd::WouldBlock;
-                break;
-            }
-            Err(_) => break,
-        }
-    }
-    l.stats.accepted += u64::from(connections);
-    l.stats.shed += u64::from(connections);
-    l.spare = sys::spare();
-    // With nobody shed, though somebody waits, this would be tried again at once and for ever.
-    (connections > 0 || end == BatchEnd::WouldBlock).then_some((connections, end))
-}
-
 /// Stops accepting for now; what the kernel holds stays there.
 pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
     cx.find(server)?;
@@ -564,64 +510,29 @@ pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
 /// Takes back [`pause`].
 pub(crate) fn unpause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
     cx.find(server)?;
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, d) = cx.parts::<Layer>();
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     match l.state {
         State::Closing => return Err(KeyError::Closed),
-        State::Paused => {
-            if listen_again(l, &mut d) {
-                l.state = State::Listening;
-            } else {
-                layer.held += 1;
-                let timer = back_off(cx, server);
-                let (layer, d) = cx.parts::<Layer>();
-                if let Some(l) = layer.listener(&d, server) {
-                    l.state = State::Held(timer);
-                }
-            }
-        }
+        State::Paused => listen_or_hold(cx, server),
         _ => {}
     }
     Ok(())
 }
 
-fn back_off(cx: &mut Cx<'_>, server: ServerKey) -> TimerKey {
-    cx.timer(BACK_OFF, move |cx, _| resume(cx, server))
-}
-
-/// Tries again what was held.
-fn resume(cx: &mut Cx<'_>, server: ServerKey) {
+/// Accepts again; if the poller does not take the server back, as soon as it does.
+fn listen_or_hold(cx: &mut Cx<'_>, server: ServerKey) {
     let (layer, mut d) = cx.parts::<Layer>();
     let Some(l) = layer.listener(&d, server) else { return };
-    let State::Held(timer) = l.state else { return };
-    if l.spare.is_none() && l.admission.out_of_descriptors == OutOfDescriptors::Shed {
-        l.spare = sys::spare();
-    }
     if listen_again(l, &mut d) {
         l.state = State::Listening;
-        layer.held -= 1;
-    } else {
-        let again = back_off(cx, server);
-        let (layer, d) = cx.parts::<Layer>();
-        if let Some(l) = layer.listener(&d, server) {
-            l.state = State::Held(again);
-        }
-    }
-    // It is this timer that runs, or one that is not needed any more.
-    let _ = cx.timer_stop(timer);
-}
-
-/// A descriptor came free.
-pub(crate) fn resume_held(cx: &mut Cx<'_>) {
-    let (layer, _) = cx.parts::<Layer>();
-    if layer.held == 0 {
         return;
     }
-    let is_held = |l: &Listener| matches!(l.state, State::Held(_));
-    let held: Vec<ServerKey> =
-        layer.listeners.iter().filter(|(_, l)| is_held(l)).map(|(_, l)| l.key).collect();
-    for server in held {
-        resume(cx, server);
+    layer.held += 1;
+    let timer = back_off(cx);
+    let (layer, d) = cx.parts::<Layer>();
+    if let Some(l) = layer.listener(&d, server) {
+        l.state = State::Held(timer);
     }
 }
 
@@ -678,6 +589,27 @@ pub(crate) fn connections(cx: &mut Cx<'_>, server: ServerKey) -> Vec<SocketKey> 
     offer::place(layer, &mut d);
     let of_it = |s: &&Socket| s.server == Some(server) && s.duplex.is_open();
     layer.sockets.iter().map(|(_, s)| s).filter(of_it).map(|s| s.key).collect()
+}
+
+/// How many connections may be open from now on, and what becomes of the next.
+pub(crate) fn set_max_connections(
+    cx: &mut Cx<'_>,
+    server: ServerKey,
+    most: Option<usize>,
+    beyond: AtLimit,
+) -> Result<(), KeyError> {
+    cx.find(server)?;
+    let (layer, d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    if l.state == State::Closing {
+        return Err(KeyError::Closed);
+    }
+    l.admission.max_connections = most;
+    l.admission.at_limit = beyond;
+    if l.state == State::Full && !(l.is_full() && beyond == AtLimit::Hold) {
+        listen_or_hold(cx, server);
+    }
+    Ok(())
 }
 
 /// Closes the server, asks its connections to end, and gives them so long.

@@ -107,7 +107,6 @@ impl LookupAnswer {
 /// Who waits for a name that is being looked up.
 #[cfg(feature = "lookup")]
 pub(crate) struct Waiting {
-    pub(crate) host: String,
     pub(crate) ticket: u64,
     pub(crate) sockets: Vec<SocketKey>,
 }
@@ -115,18 +114,25 @@ pub(crate) struct Waiting {
 /// Begins, or joins, a lookup for this connection.
 #[cfg(feature = "lookup")]
 pub(crate) fn start(cx: &mut Cx<'_>, host: &str, socket: SocketKey) -> io::Result<()> {
-    let layer = cx.parts::<Layer>().0;
-    if let Some(waiting) = layer.lookups.iter_mut().find(|w| w.host == host) {
+    let (layer, d) = cx.parts::<Layer>();
+    if let Some(waiting) = layer.lookups.get_mut(host) {
+        // Those that are over must not pile up while the resolver is slow.
+        if waiting.sockets.len() > 2 * layer.sockets.len() + 64 {
+            waiting.sockets.retain(|key| d.check((*key).into()).is_ok());
+        }
         waiting.sockets.push(socket);
         return Ok(());
     }
     let ticket = layer.lookup_tickets;
     layer.lookup_tickets += 1;
-    let asked = host.to_owned();
+    let (asked, host) = (host.to_owned(), host.to_owned());
+    let name = host.clone();
     let done = move |cx: &mut Cx<'_>, found: Result<Found, WorkError>| {
         let lookups = &mut cx.parts::<Layer>().0.lookups;
-        let Some(at) = lookups.iter().position(|w| w.ticket == ticket) else { return };
-        let Waiting { host, sockets, .. } = lookups.swap_remove(at);
+        if lookups.get(&host).is_none_or(|w| w.ticket != ticket) {
+            return;
+        }
+        let Some(Waiting { sockets, .. }) = lookups.remove(&host) else { return };
         let found = match found {
             // By `close_all`: whoever asked since then did not mean to be cancelled.
             Err(WorkError::Cancelled) => return again(cx, &host, sockets),
@@ -142,7 +148,7 @@ pub(crate) fn start(cx: &mut Cx<'_>, host: &str, socket: SocketKey) -> io::Resul
     // Whoever waits keeps the loop alive.
     let _ = cx.set_ref(work, false);
     let lookups = &mut cx.parts::<Layer>().0.lookups;
-    lookups.push(Waiting { host: host.to_owned(), ticket, sockets: vec![socket] });
+    lookups.insert(name, Waiting { ticket, sockets: vec![socket] });
     Ok(())
 }
 
@@ -177,9 +183,18 @@ fn copy(found: &Found) -> Found {
     }
 }
 
+/// Asks the system. Blocks. Without the feature by the standard library, which keeps the
+/// resolver's codes to itself.
+#[cfg(not(feature = "lookup"))]
+pub(crate) fn resolve(host: &str) -> io::Result<Vec<SocketAddr>> {
+    use std::net::ToSocketAddrs;
+
+    Ok((host, 0).to_socket_addrs()?.collect())
+}
+
 /// Asks the system. Blocks.
 #[cfg(feature = "lookup")]
-fn resolve(host: &str) -> Found {
+pub(crate) fn resolve(host: &str) -> Found {
     use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
 
     let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };

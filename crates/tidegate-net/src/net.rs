@@ -2,11 +2,12 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_loop::{AsCx, KeyError};
 
+use crate::adopt::{self, AdoptOptions};
 use crate::connect;
 use crate::error::ListenError;
 use crate::handler::{Handler, OnConnection, ServerHandler};
@@ -14,7 +15,7 @@ use crate::incoming::Incoming;
 use crate::key::{ServerKey, SocketKey};
 use crate::listener::{self, ServerStats};
 use crate::metrics::{self, NetMetrics, ServerMetrics};
-use crate::options::{ConnectOptions, ListenOptions};
+use crate::options::{AtLimit, ConnectOptions, ListenOptions};
 use crate::queues::{AcceptGauge, AcceptQueue};
 use crate::socket_cx::SocketCx;
 use crate::unix::Endpoint;
@@ -86,6 +87,30 @@ pub trait Net: AsCx {
         listener::unpause(&mut self.as_cx(), server)
     }
 
+    /// Connections of a server that may be open at once from now on, and what becomes of the
+    /// next: as the option [`max_connections`](ListenOptions::max_connections), for a server that
+    /// is open. `None`: no limit. A higher limit lets those in that wait; a lower one closes
+    /// nobody, and lets the next in when enough are over.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{AtLimit, ListenOptions, Net};
+    /// let mut lp = Loop::new()?;
+    /// let options = ListenOptions::new("127.0.0.1:0").max_connections(100, AtLimit::Hold);
+    /// let server = lp.listen(options, |conn| conn.reject())?;
+    /// lp.set_max_connections(server, 1_000, AtLimit::Hold)?;
+    /// lp.set_max_connections(server, None, AtLimit::Drop)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn set_max_connections(
+        &mut self,
+        server: ServerKey,
+        connections: impl Into<Option<usize>>,
+        beyond: AtLimit,
+    ) -> Result<(), KeyError> {
+        listener::set_max_connections(&mut self.as_cx(), server, connections.into(), beyond)
+    }
+
     /// Closes a server in good order: it stops accepting, each connection's
     /// [`on_shutdown`](Handler::on_shutdown) is called, which by default ends it after what
     /// is queued, and after `grace` those that are left are closed
@@ -119,7 +144,11 @@ pub trait Net: AsCx {
     }
 
     /// Takes over a connection that is there already: from another thread's loop (see
-    /// [`Incoming::detach`]), or made in a way of your own.
+    /// [`Incoming::detach`]), or made in a way of your own. A stream turns into
+    /// [`AdoptOptions`], which have the options of a connection; deadlines count from here.
+    ///
+    /// Errors: `NotConnected` if it has no peer; `InvalidInput` if it is no stream socket, or an
+    /// option does not apply to it.
     ///
     /// ```
     /// use tidegate_loop::Loop;
@@ -132,8 +161,12 @@ pub trait Net: AsCx {
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    fn adopt(&mut self, stream: TcpStream, handler: impl Handler) -> io::Result<SocketKey> {
-        connect::adopt(&mut self.as_cx(), stream, Box::new(handler))
+    fn adopt(
+        &mut self,
+        stream: impl Into<AdoptOptions>,
+        handler: impl Handler,
+    ) -> io::Result<SocketKey> {
+        adopt::adopt(&mut self.as_cx(), stream.into(), Box::new(handler))
     }
 
     /// Where a server listens: the port that the system chose for 0. `Unsupported` for one on

@@ -25,7 +25,7 @@ use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
 use crate::listener::{Listener, ServerStats};
-use crate::socket::{Life, SOCKET, Socket};
+use crate::socket::{Life, SOCKET, Socket, new_bits};
 use crate::sys;
 use crate::wire::Wire;
 
@@ -78,8 +78,7 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
     s.remote = peer;
     let s = entry.insert(s);
     let first_read = if l.first_reads.worth_trying() { Bits::READABLE } else { Bits::NONE };
-    let short_reads = if peer.is_none() { Bits::SHORT_READS } else { Bits::NONE };
-    d.assume(raw, Bits::WRITABLE | first_read | short_reads);
+    d.assume(raw, new_bits(peer) | first_read);
     *offer = Offer::Placed(key);
     if d.is_observed() {
         tell_accepted(s, d);

@@ -2,44 +2,20 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tidegate_loop::Cx;
 
+use crate::address::At;
 use crate::block_list::BlockList;
-
-use crate::error::{AddressError, AddressFault};
 use crate::lookup::{CustomLookup, LookupAnswer};
+use crate::race::Race;
 use crate::sys;
 use crate::timeout::{Deadlines, millis};
-
-/// An address as the user gave it.
-#[derive(Clone, Debug)]
-pub(crate) enum At {
-    Text(String),
-    Addr(SocketAddr),
-    /// Every interface: `::` for both families, or `0.0.0.0`.
-    Port(u16),
-    /// One that listens already.
-    Adopted(Adopted),
-    /// A Unix domain socket.
-    Unix(PathBuf),
-}
-
-/// A listener that is to be taken over, once.
-#[derive(Clone, Debug)]
-pub(crate) struct Adopted(Arc<Mutex<Option<TcpListener>>>);
-
-impl Adopted {
-    pub(crate) fn take(&self) -> Option<TcpListener> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
 
 /// How to listen. A text (`"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`,
 /// `":80"`), an address or a port turns into it.
@@ -60,7 +36,7 @@ impl Adopted {
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
     pub(crate) at: At,
-    pub(crate) backlog: u32,
+    pub(crate) backlog: Option<u32>,
     pub(crate) accept_budget: Option<u32>,
     pub(crate) reuse_port: bool,
     pub(crate) mode: Option<u32>,
@@ -146,10 +122,10 @@ impl StreamOptions {
     /// window of the handshake knows of the buffers.
     pub(crate) fn apply(&self, socket: SockRef<'_>) -> io::Result<()> {
         if let Some(bytes) = self.recv_buffer {
-            socket.set_recv_buffer_size(bytes)?;
+            set_recv_buffer(&socket, bytes)?;
         }
         if let Some(bytes) = self.send_buffer {
-            socket.set_send_buffer_size(bytes)?;
+            set_send_buffer(&socket, bytes)?;
         }
         if self.no_delay {
             socket.set_tcp_nodelay(true)?;
@@ -161,7 +137,7 @@ impl StreamOptions {
     }
 
     /// Of the options, those that a Unix domain socket knows nothing of.
-    fn only_tcp(&self) -> [(&'static str, bool); 2] {
+    pub(crate) fn only_tcp(&self) -> [(&'static str, bool); 2] {
         [("no_delay", self.no_delay), ("keep_alive", self.keep_alive.is_some())]
     }
 
@@ -174,8 +150,19 @@ impl StreamOptions {
     }
 }
 
+/// The system's number is an int: of one that is larger it would take the lower half.
+const MOST_BUFFER: usize = i32::MAX as usize;
+
+pub(crate) fn set_recv_buffer(socket: &SockRef<'_>, bytes: usize) -> io::Result<()> {
+    socket.set_recv_buffer_size(bytes.min(MOST_BUFFER))
+}
+
+pub(crate) fn set_send_buffer(socket: &SockRef<'_>, bytes: usize) -> io::Result<()> {
+    socket.set_send_buffer_size(bytes.min(MOST_BUFFER))
+}
+
 /// An option that does not apply is an error, never ignored.
-fn refuse(
+pub(crate) fn refuse(
     options: impl IntoIterator<Item = (&'static str, bool)>,
     by: &'static str,
 ) -> io::Result<()> {
@@ -200,9 +187,9 @@ fn refuse(
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeepAlive {
-    /// Whole seconds; default 60.
+    /// Rounded up to whole seconds; default 60.
     pub idle: Duration,
-    /// Whole seconds; default 1.
+    /// Rounded up to whole seconds; default 1.
     pub interval: Duration,
     /// Default 10.
     pub count: u32,
@@ -221,7 +208,12 @@ impl KeepAlive {
             let text = "keep-alive wants an idle time and an interval of a second or more, and a count of 1 or more";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let params = TcpKeepalive::new().with_time(self.idle).with_interval(self.interval);
+        // Whole ones, and never early.
+        let up = |d: Duration| match d.subsec_nanos() {
+            0 => d,
+            _ => Duration::from_secs(d.as_secs().saturating_add(1)),
+        };
+        let params = TcpKeepalive::new().with_time(up(self.idle)).with_interval(up(self.interval));
         socket.set_tcp_keepalive(&sys::keep_alive_count(params, self.count))
     }
 }
@@ -283,15 +275,16 @@ macro_rules! stream_options {
                 self
             }
 
-            /// So long after it was made a connection is closed, whatever it does.
-            /// Zero, the default: never.
+            /// So long after it was made a connection is closed, whatever it does; one that
+            /// is adopted, after it was adopted. Zero, the default, and more than 49 days: never.
             pub fn lifetime(mut self, after: Duration) -> $options {
                 self.stream.deadlines.lifetime = millis(after);
                 self
             }
 
             /// A connection of which one side has ended is closed after so long without a
-            /// byte; so is a paused one whose peer has ended. Zero, the default: never.
+            /// byte; so is a paused one whose peer has ended. Zero, the default, and more than 49
+            /// days: never.
             pub fn linger_timeout(mut self, after: Duration) -> $options {
                 self.stream.deadlines.linger = millis(after);
                 self
@@ -299,6 +292,8 @@ macro_rules! stream_options {
         }
     };
 }
+
+pub(crate) use stream_options;
 
 stream_options!(ListenOptions);
 stream_options!(ConnectOptions);
@@ -312,7 +307,7 @@ impl ListenOptions {
     pub(crate) fn at(at: At) -> ListenOptions {
         ListenOptions {
             at,
-            backlog: 511,
+            backlog: None,
             accept_budget: None,
             reuse_port: false,
             mode: None,
@@ -324,9 +319,10 @@ impl ListenOptions {
     }
 
     /// Connections the kernel may keep for us; default 511. The system clamps
-    /// it (Linux: `net.core.somaxconn`). See listen(2).
+    /// it (Linux: `net.core.somaxconn`). See listen(2). An error with a socket that listens
+    /// already.
     pub fn backlog(mut self, connections: u32) -> ListenOptions {
-        self.backlog = connections;
+        self.backlog = Some(connections);
         self
     }
 
@@ -352,14 +348,16 @@ impl ListenOptions {
     }
 
     /// The kernel gives us a connection only when bytes have come, or after about this
-    /// long (`TCP_DEFER_ACCEPT`; Linux, elsewhere an error). Default off.
+    /// long (`TCP_DEFER_ACCEPT`; Linux, elsewhere an error). Rounded up to whole seconds, at
+    /// least one. Default off.
     pub fn defer_accept(mut self, at_most: Duration) -> ListenOptions {
         self.defer_accept = Some(at_most);
         self
     }
 
     /// Connections that may be open at once, and what becomes of the next. Default: no
-    /// limit. 0 lets nobody in.
+    /// limit. 0 lets nobody in. Of an open server it is changed by
+    /// [`set_max_connections`](crate::Net::set_max_connections).
     pub fn max_connections(mut self, connections: usize, beyond: AtLimit) -> ListenOptions {
         self.admission.max_connections = Some(connections);
         self.admission.at_limit = beyond;
@@ -399,7 +397,7 @@ pub struct ConnectOptions {
     pub(crate) local_ip: Option<IpAddr>,
     pub(crate) local_port: u16,
     pub(crate) timeout: u32,
-    pub(crate) stagger: Duration,
+    pub(crate) race: Race,
     pub(crate) block_list: Option<Arc<BlockList>>,
     pub(crate) lookup: Option<CustomLookup>,
     pub(crate) stream: StreamOptions,
@@ -445,14 +443,15 @@ impl ConnectOptions {
             local_ip: None,
             local_port: 0,
             timeout: 0,
-            stagger: Duration::from_millis(250),
+            race: Race::default(),
             block_list: None,
             lookup: None,
             stream: StreamOptions::default(),
         }
     }
 
-    /// Which of the name's addresses are tried; default: all.
+    /// Which of the name's addresses are tried; default: all. A number of the other family is
+    /// an error; without a host it is `127.0.0.1`, or `::1` for [`Family::V6`].
     pub fn family(mut self, family: Family) -> ConnectOptions {
         self.family = family;
         self
@@ -471,7 +470,7 @@ impl ConnectOptions {
     }
 
     /// Everything together, the lookup and all attempts, may take so long. Zero, the
-    /// default: as long as the system tries, which is about two minutes on Linux.
+    /// default, and more than 49 days: as long as the system tries, which is about two minutes on Linux.
     pub fn connect_timeout(mut self, after: Duration) -> ConnectOptions {
         self.timeout = millis(after);
         self
@@ -480,7 +479,34 @@ impl ConnectOptions {
     /// A name with several addresses: the next is tried when the one before has failed,
     /// or after so long beside it (RFC 8305: 250 ms, the default; at least 10 ms).
     pub fn attempt_delay(mut self, delay: Duration) -> ConnectOptions {
-        self.stagger = delay.max(Duration::from_millis(10));
+        self.race.delay = delay.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How many addresses of a name are tried at most, the families in turns; default 16.
+    /// 0 counts as 1. [`NetError::untried`](crate::NetError::untried) says how many were left
+    /// out.
+    pub fn max_addresses(mut self, addresses: usize) -> ConnectOptions {
+        self.race.addresses = addresses.max(1);
+        self
+    }
+
+    /// How many addresses of a name are tried at the same time, each with a descriptor of its
+    /// own; default 4. 0 counts as 1. While so many are under way, the next starts when one of
+    /// them fails, or when the oldest gives way: see
+    /// [`attempt_timeout`](ConnectOptions::attempt_timeout).
+    pub fn attempts_at_once(mut self, attempts: usize) -> ConnectOptions {
+        self.race.at_once = attempts.max(1);
+        self
+    }
+
+    /// While [`attempts_at_once`](ConnectOptions::attempts_at_once) are under way and another
+    /// address waits, the oldest attempt is given up after so long without an answer: it is
+    /// listed with the error kind `TimedOut`. Default 5 s, at least 10 ms. The last addresses
+    /// of a name, for which nobody waits, are tried for as long as the system does, or until
+    /// the [`connect_timeout`](ConnectOptions::connect_timeout).
+    pub fn attempt_timeout(mut self, after: Duration) -> ConnectOptions {
+        self.race.patience = after.max(Duration::from_millis(10));
         self
     }
 
@@ -521,13 +547,21 @@ impl ConnectOptions {
 }
 
 impl ListenOptions {
+    /// As listen(2) takes it.
+    pub(crate) fn queue_length(&self) -> i32 {
+        i32::try_from(self.backlog.unwrap_or(511)).unwrap_or(i32::MAX)
+    }
+
     /// Whether every option that is set has a meaning where it is to listen.
     pub(crate) fn check(&self) -> io::Result<()> {
         let before_bind =
             [("reuse_port", self.reuse_port), ("ipv6_only", self.ipv6_only.is_some())];
         let mode = ("mode", self.mode.is_some());
         match &self.at {
-            At::Unix(_) => {
+            At::Unix(path) => {
+                if sys::is_abstract(path) {
+                    refuse([mode], "a name without a file")?;
+                }
                 let defer = ("defer_accept", self.defer_accept.is_some());
                 let block = ("block_list", self.admission.block_list.is_some());
                 let tcp = self.stream.only_tcp();
@@ -535,7 +569,9 @@ impl ListenOptions {
                 refuse(all, "a Unix domain socket")
             }
             At::Adopted(_) => {
-                refuse(before_bind.into_iter().chain([mode]), "a socket that listens already")
+                let backlog = ("backlog", self.backlog.is_some());
+                let all = before_bind.into_iter().chain([mode, backlog]);
+                refuse(all, "a socket that listens already")
             }
             At::Text(_) | At::Addr(_) | At::Port(_) => refuse([mode], "an address"),
         }
@@ -553,143 +589,5 @@ impl ConnectOptions {
             ("lookup", self.lookup.is_some()),
         ];
         refuse(own.into_iter().chain(self.stream.only_tcp()), "a Unix domain socket")
-    }
-}
-
-macro_rules! from {
-    ($($t:ty => |$x:ident| $at:expr;)*) => {
-        $(impl From<$t> for ListenOptions {
-            fn from($x: $t) -> ListenOptions { ListenOptions::at($at) }
-        }
-        impl From<$t> for ConnectOptions {
-            fn from($x: $t) -> ConnectOptions { ConnectOptions::to($at) }
-        })*
-    };
-}
-
-from! {
-    &str => |s| At::Text(s.to_owned());
-    String => |s| At::Text(s);
-    SocketAddr => |a| At::Addr(a);
-    (IpAddr, u16) => |a| At::Addr(a.into());
-    (&str, u16) => |a| At::Text(join(a.0, a.1));
-}
-
-/// A socket that listens already: from the one who started the process, or made with
-/// options that have no name here. It belongs to the server from then on; the backlog is
-/// what it is, and options that come before bind are an error. Cloned options cannot be used twice.
-impl From<TcpListener> for ListenOptions {
-    fn from(listener: TcpListener) -> ListenOptions {
-        ListenOptions::at(At::Adopted(Adopted(Arc::new(Mutex::new(Some(listener))))))
-    }
-}
-
-impl From<u16> for ListenOptions {
-    fn from(port: u16) -> ListenOptions {
-        ListenOptions::at(At::Port(port))
-    }
-}
-
-fn join(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
-/// A text taken apart.
-pub(crate) enum Target {
-    Addr(SocketAddr),
-    Name(String, u16),
-    AnyHost(u16),
-    Path(PathBuf),
-}
-
-impl At {
-    pub(crate) fn target(&self) -> Result<Target, AddressError> {
-        match self {
-            At::Addr(a) => Ok(Target::Addr(*a)),
-            At::Port(p) => Ok(Target::AnyHost(*p)),
-            At::Unix(path) => Ok(Target::Path(path.clone())),
-            At::Adopted(_) => Ok(Target::AnyHost(0)),
-            At::Text(s) => parse(s).map_err(|fault| AddressError { input: s.clone(), fault }),
-        }
-    }
-}
-
-fn parse(text: &str) -> Result<Target, AddressFault> {
-    if let Ok(addr) = text.parse() {
-        return Ok(Target::Addr(addr));
-    }
-    let (host, port) = text.rsplit_once(':').ok_or(AddressFault::NoPort)?;
-    if port.ends_with(']') {
-        return Err(AddressFault::NoPort);
-    }
-    // `u16::from_str` would take a leading plus sign.
-    let port = match port.parse() {
-        Ok(port) if port_is_digits(text) => port,
-        _ => return Err(AddressFault::BadPort),
-    };
-    if host.is_empty() {
-        return Ok(Target::AnyHost(port));
-    }
-    if host.contains([':', '[', ']']) {
-        return Err(AddressFault::BadHost);
-    }
-    Ok(Target::Name(host.to_owned(), port))
-}
-
-fn port_is_digits(text: &str) -> bool {
-    text.rsplit(':').next().is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
-}
-
-impl Target {
-    /// The addresses to try to listen on, in order. Blocks if it is a name.
-    pub(crate) fn candidates(&self) -> std::io::Result<Vec<SocketAddr>> {
-        match self {
-            Target::Addr(a) => Ok(vec![*a]),
-            Target::Path(_) => Ok(Vec::new()),
-            Target::AnyHost(port) => Ok(vec![
-                (Ipv6Addr::UNSPECIFIED, *port).into(),
-                (Ipv4Addr::UNSPECIFIED, *port).into(),
-            ]),
-            Target::Name(host, port) => {
-                (host.as_str(), *port).to_socket_addrs().map(|a| a.take(1).collect())
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_that_are_no_address_say_what_is_wrong() {
-        for (text, fault) in [
-            ("127.0.0.1", AddressFault::NoPort),
-            ("", AddressFault::NoPort),
-            ("[::1]", AddressFault::NoPort),
-            ("127.0.0.1:", AddressFault::BadPort),
-            ("127.0.0.1:65536", AddressFault::BadPort),
-            ("127.0.0.1:-1", AddressFault::BadPort),
-            ("127.0.0.1:+80", AddressFault::BadPort),
-            ("127.0.0.1:http", AddressFault::BadPort),
-            ("::1:80", AddressFault::BadHost),
-            ("[::1:80", AddressFault::BadHost),
-            ("[x]:80", AddressFault::BadHost),
-        ] {
-            assert_eq!(parse(text).err(), Some(fault), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn texts_that_are_one() {
-        assert!(matches!(parse("127.0.0.1:0"), Ok(Target::Addr(_))));
-        assert!(matches!(parse("[::1]:65535"), Ok(Target::Addr(_))));
-        assert!(matches!(parse(":80"), Ok(Target::AnyHost(80))));
-        assert!(matches!(parse("localhost:80"), Ok(Target::Name(h, 80)) if h == "localhost"));
-        assert_eq!(join("::1", 80), "[::1]:80");
     }
 }

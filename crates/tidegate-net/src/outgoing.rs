@@ -271,7 +271,7 @@ impl Socket {
             let Some(stream) = &self.stream else { return };
             let mut pieces = [&[][..]; GATHER];
             let n = self.duplex.write.gather(&mut pieces);
-            let len = pieces[..n].iter().map(|p| p.len()).sum();
+            let (n, len) = cut(&mut pieces[..n], left);
             let sent = d.try_write(self.key.0, len, || match n {
                 1 => (&mut &*stream).write(pieces[0]),
                 _ => send_gathered(stream, &pieces[..n]),
@@ -280,7 +280,7 @@ impl Socket {
                 Ok(sent) => {
                     self.duplex.write.advance(sent);
                     self.wrote(d, sent);
-                    left = left.saturating_sub(sent);
+                    left -= sent;
                     self.tell_queued(d);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
@@ -325,4 +325,18 @@ fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<usize> {
     }
     let slices = &slices[..pieces.len()];
     stream.try_io(|| SockRef::from(stream).send_vectored_with_flags(slices, sys::SEND_FLAGS))
+}
+
+/// Cuts the pieces to so many bytes: how many pieces that are, and their length.
+fn cut(pieces: &mut [&[u8]], most: usize) -> (usize, usize) {
+    let mut len = 0;
+    for (i, piece) in pieces.iter_mut().enumerate() {
+        let left = most - len;
+        if piece.len() >= left {
+            *piece = &piece[..left];
+            return (i + 1, most);
+        }
+        len += piece.len();
+    }
+    (pieces.len(), len)
 }

@@ -1,30 +1,65 @@
 //! In which order the addresses of a name are tried: Happy Eyeballs, RFC 8305.
 //!
 //! The families take turns, beginning with that of the first address. The next attempt
-//! starts when the one before has failed, or after the attempt delay beside it; nobody is
-//! given up for being slow, and the first to connect wins.
+//! starts when the one before has failed, or after the attempt delay beside it, and the first
+//! to connect wins. How many addresses are tried, and how many at once, has a limit. Only where
+//! all places are taken and an address waits, an attempt is given up for being slow.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-/// The addresses once each, families in turns.
-pub(crate) fn order(found: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
+/// How many addresses are tried, how many at once, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Race {
+    pub(crate) addresses: usize,
+    pub(crate) at_once: usize,
+    /// Between two starts.
+    pub(crate) delay: Duration,
+    /// How long an attempt keeps its place if all are taken.
+    pub(crate) patience: Duration,
+}
+
+impl Default for Race {
+    fn default() -> Race {
+        Race {
+            addresses: 16,
+            at_once: 4,
+            delay: Duration::from_millis(250),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The addresses once each, families in turns, at most so many; and how many are left out.
+/// Each family has its turns however late in the list it comes.
+pub(crate) fn order(
+    found: impl IntoIterator<Item = SocketAddr>,
+    most: usize,
+) -> (VecDeque<SocketAddr>, usize) {
+    let mut seen = HashSet::new();
     let (mut first, mut second) = (VecDeque::new(), VecDeque::new());
     for addr in found {
+        if !seen.insert(addr) {
+            continue;
+        }
         let leads: &VecDeque<SocketAddr> = &first;
         let same = leads.front().is_none_or(|f| f.is_ipv4() == addr.is_ipv4());
         let family = if same { &mut first } else { &mut second };
-        if !family.contains(&addr) {
+        if family.len() < most {
             family.push_back(addr);
         }
     }
-    let mut order = VecDeque::with_capacity(first.len() + second.len());
-    while !first.is_empty() || !second.is_empty() {
+    let mut order = VecDeque::with_capacity(most.min(first.len() + second.len()));
+    while order.len() < most && !(first.is_empty() && second.is_empty()) {
         order.extend(first.pop_front());
-        order.extend(second.pop_front());
+        if order.len() < most {
+            order.extend(second.pop_front());
+        }
     }
-    order
+    let left_out = seen.len() - order.len();
+    (order, left_out)
 }
 
 #[cfg(test)]
@@ -45,7 +80,31 @@ mod tests {
             ("10.0.0.1 10.0.0.2 10.0.0.1 ::1", "10.0.0.1 ::1 10.0.0.2"),
             ("::1 ::2 ::3 10.0.0.1 10.0.0.2", "::1 10.0.0.1 ::2 10.0.0.2 ::3"),
         ] {
-            assert!(order(ips(found)).into_iter().eq(ips(expected)), "{found}");
+            let (order, left_out) = order(ips(found), 16);
+            assert!(order.into_iter().eq(ips(expected)), "{found}");
+            assert_eq!(left_out, 0);
         }
+    }
+
+    #[test]
+    fn a_limit_leaves_turns_to_both_families() {
+        for (found, most, expected, left) in [
+            ("10.0.0.1 10.0.0.2 10.0.0.2 10.0.0.3 ::1", 2, "10.0.0.1 ::1", 2),
+            ("10.0.0.1 10.0.0.2 10.0.0.3 ::1", 3, "10.0.0.1 ::1 10.0.0.2", 1),
+            ("10.0.0.1 ::1", 1, "10.0.0.1", 1),
+        ] {
+            let (order, left_out) = order(ips(found), most);
+            assert!(order.into_iter().eq(ips(expected)), "{found}");
+            assert_eq!(left_out, left, "{found}");
+        }
+    }
+
+    /// Quadratic, this would take minutes.
+    #[test]
+    fn a_long_list_is_ordered_in_linear_time() {
+        let v4 = (0..200_000u32).map(|i| SocketAddr::from((i.to_be_bytes(), 80)));
+        let (order, left_out) = order(v4.chain(ips("::1")), 200_001);
+        assert_eq!((order.len(), left_out), (200_001, 0));
+        assert!(order[1].is_ipv6());
     }
 }

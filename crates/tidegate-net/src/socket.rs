@@ -81,6 +81,16 @@ pub(crate) enum Watched {
     Both,
 }
 
+/// What is known of a new stream before the poller spoke. On a Unix domain socket, which has no
+/// address, a read stops behind each descriptor that was passed.
+#[inline]
+pub(crate) fn new_bits(remote: Option<SocketAddr>) -> Bits {
+    match remote {
+        Some(_) => Bits::WRITABLE,
+        None => Bits::WRITABLE | Bits::SHORT_READS,
+    }
+}
+
 pub(crate) struct Socket {
     pub(crate) key: SocketKey,
     pub(crate) life: Life,
@@ -229,7 +239,7 @@ impl Socket {
         let local = asked.and_then(|c| c.own_address()).or(local);
         let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
         Arc::new(match self.connecting.as_deref() {
-            Some(c) => error.tried(c.name.clone(), c.failed.clone()),
+            Some(c) => error.tried(c.name.clone(), c.failed.clone()).untried_are(c.untried()),
             None => error,
         })
     }

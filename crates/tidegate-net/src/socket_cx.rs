@@ -1,6 +1,7 @@
 //! [`SocketCx`]: what a user may do with a connection.
 #![forbid(unsafe_code)]
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -12,11 +13,11 @@ use tidegate_loop::{AsCx, Bits, Cx, Driver, KeyError};
 use tidegate_stream::{Chunk, Flow, ReadState};
 
 use crate::ends;
-use crate::error::Reason;
+use crate::error::{Reason, Stage};
 use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
-use crate::options::KeepAlive;
+use crate::options::{KeepAlive, set_recv_buffer, set_send_buffer};
 use crate::queues::Queues;
 use crate::socket::{Life, Socket};
 use crate::sys;
@@ -250,6 +251,50 @@ impl<'a> SocketCx<'a> {
         self.with(|s, d, _| s.destroy(d, Reason::Destroyed));
     }
 
+    /// Closes the connection now, for a reason of your own: as [`destroy`](SocketCx::destroy),
+    /// but `on_close` gets [`Reason::Failed`] with this error as the source, at
+    /// [`Stage::Application`]; a pipe that it is an end of gets it as its cause. A handler
+    /// without an `on_close` of its own counts and logs it as an error that nobody handled.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On, Stage};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     let server = conn.server();
+    ///     conn.close_server(server).unwrap();
+    ///     conn.accept(On::new()
+    ///         .data(|s, _| s.destroy_with(Error::new(ErrorKind::InvalidData, "no greeting")))
+    ///         .close(|_, close| {
+    ///             let e = close.reason.error().unwrap();
+    ///             assert_eq!((e.stage(), e.kind()), (Stage::Application, ErrorKind::InvalidData));
+    ///         }));
+    /// })?;
+    /// let at = lp.local_addr(server)?;
+    /// let client = lp.connect(at, On::new());
+    /// let _ = lp.socket(client).write(b"GET / HTTP/1.1");
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn destroy_with(&mut self, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        let error = match error.into().downcast::<io::Error>() {
+            Ok(e) => *e,
+            Err(e) => io::Error::other(e),
+        };
+        let mut error = Some(error);
+        self.with(|s, d, _| {
+            if s.duplex.is_open() {
+                if let Some(error) = error.take() {
+                    s.fail(d, Stage::Application, error);
+                }
+            }
+        });
+        if let Some(error) = error {
+            self.cx.driver().bury(error);
+        }
+    }
+
     /// Closes the connection now with a RST: the peer is told that this is no ordinary
     /// end, and what it has not read yet is lost. Otherwise as
     /// [`destroy`](SocketCx::destroy).
@@ -423,8 +468,8 @@ impl<'a> SocketCx<'a> {
     /// Sets the kernel's buffers: received, and to be sent. Linux sets aside twice as much.
     pub fn set_buffer_sizes(&mut self, recv: usize, send: usize) -> io::Result<()> {
         self.socket_option(|s| {
-            s.set_recv_buffer_size(recv)?;
-            s.set_send_buffer_size(send)
+            set_recv_buffer(&s, recv)?;
+            set_send_buffer(&s, send)
         })
     }
 

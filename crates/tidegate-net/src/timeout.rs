@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tidegate_loop::{Bits, Cx, Driver, TimerKey};
 
-use crate::connect;
+use crate::attempts;
 use crate::error::{Reason, Stage};
 use crate::key::SocketKey;
 use crate::layer::Layer;
@@ -398,7 +398,7 @@ pub(crate) enum Due {
 
 /// The end of a connection by a deadline.
 pub(crate) fn reason(s: &mut Socket, d: &Driver<'_>, which: Timeout) -> Reason {
-    connect::give_up_on_running(s, d);
+    attempts::give_up_on_running(s, d);
     let stage = if which == Timeout::Connect { Stage::Connect } else { Stage::Open };
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, which);
     Reason::TimedOut(which, s.error(stage, source, d))

@@ -8,8 +8,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::address::At;
 use crate::error::OneLine;
-use crate::options::{At, ConnectOptions, ListenOptions};
+use crate::options::{ConnectOptions, ListenOptions};
 
 /// Where a server listens.
 ///
@@ -47,7 +48,9 @@ fn write_path(path: &std::path::Path, f: &mut fmt::Formatter<'_>) -> fmt::Result
 impl ListenOptions {
     /// Listens on a path: a Unix domain socket. The file must not be there yet, whatever it
     /// is (`EADDRINUSE`); it goes when the server closes. A path that begins with a NUL is a
-    /// name in Linux' abstract namespace. See unix(7); an error where there are none.
+    /// name in Linux' abstract namespace. See unix(7); an error where there are none. A path
+    /// that is empty, too long, or has a NUL elsewhere is a
+    /// [`ListenError::Address`](crate::ListenError::Address).
     ///
     /// ```
     /// use tidegate_loop::Loop;
@@ -73,7 +76,8 @@ impl ListenOptions {
     }
 
     /// Who may connect to a path: the permissions of its file, as chmod(2). Set before it
-    /// listens. Default: what the process's umask leaves.
+    /// listens. Default: what the process's umask leaves. An error with a name in the abstract
+    /// namespace, which has no file.
     pub fn mode(mut self, mode: u32) -> ListenOptions {
         self.mode = Some(mode);
         self
@@ -81,7 +85,9 @@ impl ListenOptions {
 }
 
 impl ConnectOptions {
-    /// Connects to a path: a Unix domain socket.
+    /// Connects to a path: a Unix domain socket. One that is empty, too long, or has a NUL
+    /// after its first byte fails at stage `connect`, with an
+    /// [`AddressError`](crate::AddressError) inside.
     pub fn unix(path: impl Into<PathBuf>) -> ConnectOptions {
         ConnectOptions::to(At::Unix(path.into()))
     }

@@ -1,6 +1,14 @@
 //! The handler of a signal, in the hands of the kernel, and the bell that it rings.
+//!
+//! A handler that was installed stays: others may share it, and whether they do cannot be asked.
+//! So that a signal which nobody watches any more does again what it did by default, an action
+//! of its own does that while no registration is left. It exists only for a number that did its
+//! default when it was registered first: then no handler was there that this could take the
+//! signal from, and it was not ignored. It keeps still if another handler has been installed
+//! over this one since.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use signal_hook::SigId;
 use signal_hook::low_level;
@@ -18,6 +26,96 @@ pub(crate) fn check(number: i32) -> io::Result<()> {
 pub(crate) struct Registration {
     number: i32,
     id: SigId,
+    _watched: Watched,
+}
+
+/// How many registrations each number has.
+static WATCHED: [AtomicUsize; 65] = [const { AtomicUsize::new(0) }; 65];
+
+/// One of them.
+struct Watched(i32);
+
+impl Watched {
+    fn new(number: i32) -> Watched {
+        WATCHED[number as usize].fetch_add(1, Ordering::SeqCst);
+        Watched(number)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        WATCHED[self.0 as usize].fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(unix)]
+mod default {
+    use std::io;
+    use std::mem::MaybeUninit;
+    use std::ptr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, PoisonError};
+
+    use signal_hook::low_level;
+
+    use super::WATCHED;
+
+    /// Numbers that were looked at, a bit for each.
+    static SEEN: Mutex<u64> = Mutex::new(0);
+
+    /// What stood there after we came, for each number.
+    static OURS: [AtomicUsize; 65] = [const { AtomicUsize::new(0) }; 65];
+
+    /// Before the first registration of a number: whether it does its default now, and if so,
+    /// that it does so again without one.
+    pub(super) fn keep(number: i32) -> io::Result<()> {
+        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let bit = 1 << (number - 1);
+        if *seen & bit == 0 {
+            if disposition(number) == Some(libc::SIG_DFL) {
+                // SAFETY: the action runs inside a signal handler, and is async-signal-safe: it
+                // reads atomics, and calls sigaction(2) and what is documented as such. It takes
+                // no lock and allocates nothing.
+                unsafe { low_level::register(number, move || act(number)) }?;
+                let ours = disposition(number).unwrap_or(libc::SIG_DFL);
+                OURS[number as usize].store(ours, Ordering::SeqCst);
+            }
+            *seen |= bit;
+        }
+        Ok(())
+    }
+
+    /// In the handler: nobody of ours watches, and nobody else stands over it.
+    fn act(number: i32) {
+        let n = number as usize;
+        if WATCHED[n].load(Ordering::SeqCst) == 0
+            && disposition(number) == Some(OURS[n].load(Ordering::SeqCst))
+        {
+            // A number that is not known to have a default: nothing, as before.
+            let _ = low_level::emulate_default_handler(number);
+        }
+    }
+
+    /// The address of the handler, or what stands for default or ignored.
+    fn disposition(number: i32) -> Option<libc::sighandler_t> {
+        let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: with no new action the call only fills the one that it is given a valid
+        // pointer to, and a zeroed `sigaction` is one.
+        unsafe {
+            let done = libc::sigaction(number, ptr::null(), now.as_mut_ptr());
+            (done == 0).then(|| now.assume_init().sa_sigaction)
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod default {
+    use std::io;
+
+    /// A console event that nobody watches any more does nothing.
+    pub(super) fn keep(_: i32) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Registration {
@@ -28,12 +126,14 @@ impl Registration {
     ) -> io::Result<Registration> {
         check(number)?;
         let bit = 1 << (number - 1);
+        default::keep(number)?;
+        let watched = Watched::new(number);
         // SAFETY: the action runs inside a signal handler, and is async-signal-safe:
         // `raise` sets an atomic and pulls a rope, which is one write(2) to a socket that
         // does not block. It takes no lock and allocates nothing. (Where there are no
         // signals but console events, they come in a thread of their own.)
         let id = unsafe { low_level::register(number, move || raise(bit)) }?;
-        Ok(Registration { number, id })
+        Ok(Registration { number, id, _watched: watched })
     }
 
     pub(crate) fn number(&self) -> i32 {

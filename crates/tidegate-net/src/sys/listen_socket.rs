@@ -14,7 +14,8 @@ use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::error::Stage;
+use crate::adopt::AdoptOptions;
+use crate::error::{AddressFault, Stage};
 
 pub(crate) enum ListenSocket {
     Tcp(TcpListener),
@@ -33,13 +34,44 @@ impl Drop for Unlink {
     }
 }
 
-fn is_abstract(path: &Path) -> bool {
+/// Whether it names no file.
+pub(crate) fn is_abstract(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().first() == Some(&0)
+}
+
+/// The bytes of a path in the system's address of a socket.
+const PATH_BYTES: usize =
+    size_of::<libc::sockaddr_un>() - std::mem::offset_of!(libc::sockaddr_un, sun_path);
+
+/// Whether the system would understand the path as it is meant.
+pub(crate) fn unix_path(path: &Path) -> Result<(), AddressFault> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let (name, most) = match bytes.split_first() {
+        None => return Err(AddressFault::EmptyPath),
+        Some((0, _)) if cfg!(any(target_os = "linux", target_os = "android")) => {
+            (&[][..], PATH_BYTES)
+        }
+        // With a NUL at its end.
+        Some(_) => (bytes, PATH_BYTES - 1),
+    };
+    if name.contains(&0) {
+        return Err(AddressFault::NulInPath);
+    }
+    if bytes.len() > most {
+        return Err(AddressFault::PathTooLong { bytes: bytes.len(), most });
+    }
+    Ok(())
 }
 
 /// A stream socket is a stream socket: everything done with it from here on knows no family.
 fn any_stream(stream: std_unix::UnixStream) -> TcpStream {
     TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(stream)))
+}
+
+impl From<std_unix::UnixStream> for AdoptOptions {
+    fn from(stream: std_unix::UnixStream) -> AdoptOptions {
+        std::net::TcpStream::from(OwnedFd::from(stream)).into()
+    }
 }
 
 impl ListenSocket {

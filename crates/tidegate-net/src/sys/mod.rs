@@ -25,9 +25,9 @@ mod queues;
 #[cfg(unix)]
 mod listen_socket;
 #[cfg(not(unix))]
-pub(crate) use imp::{ListenSocket, unix_connect, unix_listen};
+pub(crate) use imp::{ListenSocket, is_abstract, unix_connect, unix_listen, unix_path};
 #[cfg(unix)]
-pub(crate) use listen_socket::{ListenSocket, unix_connect, unix_listen};
+pub(crate) use listen_socket::{ListenSocket, is_abstract, unix_connect, unix_listen, unix_path};
 
 #[cfg(not(unix))]
 #[path = "other.rs"]
@@ -43,7 +43,7 @@ pub(crate) use linux::defer_accept;
 pub(crate) use queues::{Duplicate, accept_queue, duplicate, kernel_queues};
 
 pub(crate) use imp::{
-    ACCEPTED_INHERIT, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting,
+    ACCEPTED_INHERIT, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting, is_listener,
     keep_alive_count, reuse_address, reuse_port, set_tos, spare,
 };
 

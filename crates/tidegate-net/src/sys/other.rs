@@ -10,7 +10,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, Socket, TcpKeepalive};
 
-use crate::error::Stage;
+use crate::error::{AddressFault, Stage};
 
 use super::AcceptFailure;
 
@@ -35,6 +35,10 @@ pub(crate) fn set_tos(_: &SockRef<'_>, _: bool, _: u8) -> io::Result<()> {
 
 pub(crate) fn defer_accept(_: &Socket, _: std::time::Duration) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+pub(crate) fn is_listener(_: &SockRef<'_>) -> io::Result<bool> {
+    Ok(true)
 }
 
 pub(crate) fn is_connecting(e: &io::Error) -> bool {
@@ -89,6 +93,14 @@ impl ListenSocket {
         let ListenSocket::Tcp(l) = self;
         l.accept().map(|(stream, peer)| (stream, Some(peer)))
     }
+}
+
+pub(crate) fn is_abstract(_: &Path) -> bool {
+    false
+}
+
+pub(crate) fn unix_path(_: &Path) -> Result<(), AddressFault> {
+    Ok(())
 }
 
 pub(crate) fn unix_listen(

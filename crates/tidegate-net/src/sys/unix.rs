@@ -61,6 +61,17 @@ pub(crate) fn defer_accept(_: &Socket, _: std::time::Duration) -> io::Result<()>
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
+/// Whether a socket listens, as far as the system says.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+pub(crate) fn is_listener(socket: &SockRef<'_>) -> io::Result<bool> {
+    socket.is_listener()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+pub(crate) fn is_listener(_: &SockRef<'_>) -> io::Result<bool> {
+    Ok(true)
+}
+
 /// A descriptor to accept with when there is no other.
 pub(crate) fn spare() -> Option<Spare> {
     std::fs::File::open("/dev/null").ok()

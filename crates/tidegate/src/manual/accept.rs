@@ -82,7 +82,7 @@
 //! | `Enough` | one was expected and one came (Linux) | when the kernel says so again |
 //! | `WouldBlock` | the queue was empty | when the kernel says so again |
 //! | `Budget` | `accept_budget` were taken (64) | next turn, which does not wait; counted as `carried_over` |
-//! | `Full` | `max_connections` are open, and the others are to wait | when one of them is over |
+//! | `Full` | `max_connections` are open, and the others are to wait | when one of them is over, or `set_max_connections` makes room |
 //! | `Held` | no descriptor or no memory | when a connection of this loop closes, or after 50 ms |
 //! | `Closed` | a callback closed or paused the server | if it was paused: by `resume_accept` |
 //!

@@ -73,6 +73,7 @@
 //! |---|---|---|---|
 //! | [`end`](crate::net::SocketCx::end) | goes out first | a FIN; it may go on sending | `finish`, later `close: ended` |
 //! | [`destroy`](crate::net::SocketCx::destroy) | is lost, and counted in [`Close::unsent`](crate::net::Close::unsent) | a FIN; a RST if bytes of its own were not read | `close: destroyed` |
+//! | [`destroy_with`](crate::net::SocketCx::destroy_with) | as with `destroy` | as with `destroy` | `close` with your error, at the stage `application` |
 //! | [`reset`](crate::net::SocketCx::reset) | as with `destroy` | a RST: this was no ordinary end | `close: destroyed` |
 //! | a deadline, by [`timeouts`](super::timeouts) | as with `destroy` | a RST if bytes were queued or a pipe was not done; else as with `destroy` | `close` with its name |
 //! | a limit, a panic, a broken pipe | as with `destroy` | a RST, so that it does not take what it has for all; if our side had ended, as with `destroy` | `close` with the reason |

@@ -36,7 +36,7 @@
 //! | `uv_check_t` | `setImmediate` (each time anew) | [`Cx::check`](crate::Cx::check) |
 //! | `uv_poll_t` | - | [`Cx::watch`](crate::Cx::watch), for any source; a descriptor as [`Fd`](crate::Fd) |
 //! | `uv_async_t`, `uv_async_send` | `worker.postMessage` | [`Remote::post`](crate::Remote::post), with a closure; [`Remote::wake`](crate::Remote::wake) without |
-//! | `uv_signal_t` | `process.on('SIGINT')` | `Cx::signal`, `Cx::signal_once` (feature `signal`) |
+//! | `uv_signal_t` | `process.on('SIGINT')` | `Cx::signal`, `Cx::signal_once` (feature `signal`); no reason to run, as in Node |
 //! | `uv_queue_work` | `worker_threads` | `Cx::work`, `Cx::slow_work` (feature `work`) |
 //! | `uv_cancel` | - | `Cx::work_cancel` |
 //! | `UV_THREADPOOL_SIZE` | the same | [`Builder::work_threads`](crate::Builder::work_threads), per loop |
@@ -53,10 +53,11 @@
 //! | `uv_pipe_bind`, `uv_pipe_connect` | `listen(path)`, `connect(path)` | [`ListenOptions::unix`](crate::net::ListenOptions::unix), [`ConnectOptions::unix`](crate::net::ConnectOptions::unix) |
 //! | - | `setTimeout`, `'timeout'` | [`SocketCx::set_idle_timeout`](crate::net::SocketCx::set_idle_timeout), [`Handler::on_timeout`](crate::net::Handler::on_timeout); it closes by default |
 //! | `uv_tcp_nodelay`, `uv_tcp_keepalive` | `setNoDelay`, `setKeepAlive` | [`SocketCx::set_no_delay`](crate::net::SocketCx::set_no_delay), [`SocketCx::set_keep_alive`](crate::net::SocketCx::set_keep_alive), and options |
+//! | - | `destroy(error)` | [`SocketCx::destroy_with`](crate::net::SocketCx::destroy_with) |
 //! | `uv_tcp_close_reset` | `resetAndDestroy` | [`SocketCx::reset`](crate::net::SocketCx::reset) |
 //! | `uv_getaddrinfo` | `dns.lookup`, `lookup` option | inside `connect`; [`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup) |
-//! | - | `maxConnections`, `'drop'` | [`ListenOptions::max_connections`](crate::net::ListenOptions::max_connections), [`ServerHandler::on_overload`](crate::net::ServerHandler::on_overload) |
-//! | `uv_tcp_open` | `new Socket({fd})` | [`Net::adopt`](crate::net::Net::adopt), [`ListenOptions`](crate::net::ListenOptions) from a listener |
+//! | - | `maxConnections`, `'drop'` | [`ListenOptions::max_connections`](crate::net::ListenOptions::max_connections), [`Net::set_max_connections`](crate::net::Net::set_max_connections), [`ServerHandler::on_overload`](crate::net::ServerHandler::on_overload) |
+//! | `uv_tcp_open` | `new Socket({fd})` | [`Net::adopt`](crate::net::Net::adopt) with [`AdoptOptions`](crate::net::AdoptOptions), [`ListenOptions`](crate::net::ListenOptions) from a listener |
 //! | `uv_tcp_connect` | `net.connect` | [`Net::connect`](crate::net::Net::connect) |
 //! | `uv_read_start`, `uv_read_stop` | `resume`, `pause` | [`SocketCx::resume`](crate::net::SocketCx::resume), [`SocketCx::pause`](crate::net::SocketCx::pause); reading begins by itself |
 //! | `read_cb(nread > 0)` | `'data'` | [`Handler::on_data`](crate::net::Handler::on_data) |

@@ -31,10 +31,10 @@
 //! | [`reuse_port`](crate::net::ListenOptions::reuse_port) | off | before bind | TCP, where there is one |
 //! | [`ipv6_only`](crate::net::ListenOptions::ipv6_only) | off without a host, else the system's | before bind | IPv6 |
 //! | [`defer_accept`](crate::net::ListenOptions::defer_accept) | off | before bind | TCP on Linux |
-//! | [`backlog`](crate::net::ListenOptions::backlog) | 511 | listen | all |
+//! | [`backlog`](crate::net::ListenOptions::backlog) | 511 | listen | all but a socket that listens already |
 //! | [`mode`](crate::net::ListenOptions::mode) of the file | the umask's | before listen | Unix domain sockets |
 //! | [`accept_budget`](crate::net::ListenOptions::accept_budget) | the loop's, 64 | each turn | all |
-//! | [`max_connections`](crate::net::ListenOptions::max_connections) | none | each accept | all |
+//! | [`max_connections`](crate::net::ListenOptions::max_connections), later [`set_max_connections`](crate::net::Net::set_max_connections) | none | each accept | all |
 //! | [`block_list`](crate::net::ListenOptions::block_list) | none | each accept | TCP |
 //! | [`out_of_descriptors`](crate::net::ListenOptions::out_of_descriptors) | hold | when accept fails | all |
 //! | [`pause_on_connect`](crate::net::ListenOptions::pause_on_connect) | off | before `on_connection` | all |
@@ -46,11 +46,17 @@
 //! | [`lookup`](crate::net::ConnectOptions::lookup) | the system's | if the host is a name |
 //! | [`family`](crate::net::ConnectOptions::family) | any | to what the lookup found |
 //! | [`attempt_delay`](crate::net::ConnectOptions::attempt_delay) | 250 ms | between two addresses of a name |
+//! | [`max_addresses`](crate::net::ConnectOptions::max_addresses) | 16 | to what the lookup found, the families in turns |
+//! | [`attempts_at_once`](crate::net::ConnectOptions::attempts_at_once) | 4 | while addresses wait for their turn |
+//! | [`attempt_timeout`](crate::net::ConnectOptions::attempt_timeout) | 5 s | to the oldest attempt, if all places are taken and an address waits |
 //! | [`block_list`](crate::net::ConnectOptions::block_list) | none | to each attempt |
 //! | [`local_address`](crate::net::ConnectOptions::local_address), [`local_port`](crate::net::ConnectOptions::local_port) | the system's choice | before connect |
 //! | [`connect_timeout`](crate::net::ConnectOptions::connect_timeout) | none | from `connect` to `on_connect` |
 //!
 //! # Of a connection, on either side
+//!
+//! Of [`AdoptOptions`](crate::net::AdoptOptions), too, for a connection that is there already;
+//! what the handshake needs comes too late there.
 //!
 //! | option | default | applies | later |
 //! |---|---|---|---|

@@ -111,6 +111,7 @@
 //! | retransmission | the kernel's, some 15 minutes (`tcp_retries2`) | our bytes are not acknowledged | `ETIMEDOUT`, as a rule at stage `read`; `TCP_USER_TIMEOUT` by [`socket_option`](crate::net::SocketCx::socket_option) |
 //! | keep-alive | the kernel's probes, if [`keep_alive`](crate::net::ListenOptions::keep_alive) is set | the peer's *host* is gone | `ETIMEDOUT` at stage `read` |
 //! | attempt delay | [`attempt_delay`](crate::net::ConnectOptions::attempt_delay), 250 ms (RFC 8305) | the next address of a name starts beside this one | nothing ends |
+//! | attempt timeout | [`attempt_timeout`](crate::net::ConnectOptions::attempt_timeout), 5 s | [`attempts_at_once`](crate::net::ConnectOptions::attempts_at_once) are under way, none has answered, and another address waits | the oldest attempt ends, listed as `TimedOut`; the connect goes on |
 //! | grace | [`shutdown`](crate::net::Net::shutdown) | the server has waited for long enough | `TimedOut(Lifetime)` |
 //! | back-off | the server's, 50 ms | there were no descriptors | accepting is tried again |
 //! | TIME_WAIT | the kernel's, 60 s on Linux (RFC 9293, 3.6) | who closed first remembers the port pair | does not keep a server from its port: [`options`](super::options) |

@@ -191,9 +191,13 @@ fn socket(of: &Connection, event: &SocketEvent) -> Fields {
         .with_some("remote", of.remote);
     match event {
         SocketEvent::LookupStart { host } => fields.with("host", host.as_str()),
-        SocketEvent::LookedUp { addresses, took } => {
+        SocketEvent::LookedUp { addresses, left_out, took } => {
             let all: Vec<String> = addresses.iter().map(|a| a.to_string()).collect();
-            fields.with("addresses", all.join(" ")).with("took_ns", *took)
+            let left_out = (*left_out > 0).then_some(*left_out);
+            fields
+                .with("addresses", all.join(" "))
+                .with_some("left_out", left_out)
+                .with("took_ns", *took)
         }
         SocketEvent::LookupFailed { error, code, took } => {
             fields.with("error", error.as_str()).with_some("code", *code).with("took_ns", *took)

@@ -201,9 +201,10 @@ fn text(of: &Connection, event: &SocketEvent) -> String {
         SocketEvent::LookupStart { host } => host.escape_debug().to_string(),
         SocketEvent::AttemptStart { to } => format!("to {to}"),
         SocketEvent::AttemptFailed(attempt) => attempt.to_string(),
-        SocketEvent::LookedUp { addresses, took } => {
+        SocketEvent::LookedUp { addresses, left_out, took } => {
             let all: Vec<String> = addresses.iter().map(|a| a.to_string()).collect();
-            format!("{} ({took:.1?})", all.join(", "))
+            let more = if *left_out > 0 { format!(" and {left_out} more") } else { String::new() };
+            format!("{}{more} ({took:.1?})", all.join(", "))
         }
         SocketEvent::Connected { elapsed } => format!("{} ({elapsed:.1?})", to()),
         SocketEvent::Accepted | SocketEvent::End => from(),

@@ -1,0 +1,352 @@
+//! The attempts of a connect, one for each address: started, beside each other, won, lost.
+//!
+//! | places | event | next |
+//! |---|---|---|
+//! | free | the attempt delay passed, or an attempt failed | the next address begins |
+//! | all taken | an attempt failed | the next address begins |
+//! | all taken | the oldest has had no answer for the attempt timeout | it is given up for the next |
+//! | any | one has connected | the others are closed |
+//! | any | the last has failed | the connection is over |
+//!
+//! How many there may be, and how fast, is in `race.rs`. An attempt for which no address waits
+//! is never given up for being slow. The last address that is left is tried on the connection's
+//! own slot; an attempt beside others has a slot of its own.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::Interest;
+use mio::net::TcpStream;
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
+use tidegate_loop::{Bits, Cx, Dispatch, Driver, Key, Kind};
+
+use crate::connect::connected;
+use crate::error::{Attempt, Stage};
+use crate::event::SocketEvent;
+use crate::key::SocketKey;
+use crate::layer::Layer;
+use crate::options::ConnectOptions;
+use crate::socket::{self, Socket, Watched};
+use crate::sys;
+use crate::timeout::as_nanos;
+use crate::unix::Endpoint;
+
+/// One attempt among several. Its data is the place of its connection in the slab.
+static ATTEMPT: Kind = Kind {
+    name: "connect attempt",
+    ready: attempt_ready,
+    pending: |_, _, _| {},
+    close: |_, _, _| Ok(()),
+    closed: |_, _, _| {},
+    describe: |_, _, _| "beside others".into(),
+};
+
+/// One that runs beside others.
+pub(crate) struct Running {
+    key: Key,
+    stream: TcpStream,
+    remote: SocketAddr,
+    since: u64,
+}
+
+/// Starts attempts until one more is under way, all places are taken, or no address is left.
+pub(crate) fn next(cx: &mut Cx<'_>, key: SocketKey) {
+    loop {
+        let (layer, mut d) = cx.parts::<Layer>();
+        let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
+        let Some(c) = s.connecting.as_mut() else { return };
+        if !c.waiting.is_empty() && c.running.len() >= c.options.race.at_once {
+            break;
+        }
+        let Some(remote) = c.waiting.pop_front() else {
+            if c.running.is_empty() && s.stream.is_none() {
+                give_up(s, &mut d);
+            }
+            return;
+        };
+        let alone = c.waiting.is_empty() && c.running.is_empty();
+        // A number is tried at once.
+        let since = if c.name.is_some() { as_nanos(d.clock()) } else { s.since };
+        s.tell(&mut d, || SocketEvent::AttemptStart { to: Endpoint::Ip(remote) });
+        let Some(c) = s.connecting.as_mut() else { return };
+        let stream = match open(&c.options, remote) {
+            Ok(stream) => stream,
+            Err((stage, e)) => {
+                attempt_failed(s, &mut d, stage, remote, since, e);
+                continue;
+            }
+        };
+        if alone {
+            s.remote = Some(remote);
+            s.stream = Some(stream);
+            c.alone_since = since;
+            s.watch(&mut d);
+            return;
+        }
+        match run_beside(s, &mut d, stream, remote, since) {
+            Ok(()) => break,
+            Err(e) => attempt_failed(s, &mut d, Stage::Register, remote, since, e),
+        }
+    }
+    wait(cx, key);
+}
+
+/// A timer for the address that is next, if there is one.
+fn wait(cx: &mut Cx<'_>, key: SocketKey) {
+    let (layer, d) = cx.parts::<Layer>();
+    let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_ref()) else { return };
+    if c.waiting.is_empty() || c.delay.is_some() {
+        return;
+    }
+    let (race, mut after) = (c.options.race, c.options.race.delay);
+    if c.running.len() >= race.at_once {
+        let now = as_nanos(d.clock());
+        let age = c.running.iter().map(|r| now.saturating_sub(r.since)).max().unwrap_or(0);
+        // Not all of them at once: each start has its distance from the one before.
+        let left = race.patience.saturating_sub(Duration::from_nanos(age));
+        after = left.max(after.min(race.patience));
+    }
+    let timer = cx.timer(after, move |cx, _| {
+        forget_delay(cx, key);
+        make_room(cx, key);
+        next(cx, key);
+    });
+    let (layer, d) = cx.parts::<Layer>();
+    if let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) {
+        c.delay = Some(timer);
+    }
+}
+
+fn forget_delay(cx: &mut Cx<'_>, key: SocketKey) {
+    let (layer, d) = cx.parts::<Layer>();
+    let socket = layer.socket(&d, key).and_then(|s| s.connecting.as_mut());
+    if let Some(timer) = socket.and_then(|c| c.delay.take()) {
+        let _ = cx.timer_stop(timer);
+    }
+}
+
+/// If all places are taken, the oldest attempt gives way to the address that waits, if it had
+/// its time.
+fn make_room(cx: &mut Cx<'_>, key: SocketKey) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
+    let Some(c) = s.connecting.as_mut() else { return };
+    if c.waiting.is_empty() || c.running.len() < c.options.race.at_once {
+        return;
+    }
+    let now = as_nanos(d.clock());
+    let oldest = c.running.iter().enumerate().min_by_key(|(_, r)| r.since);
+    let Some((at, since)) = oldest.map(|(at, r)| (at, r.since)) else { return };
+    if Duration::from_nanos(now.saturating_sub(since)) < c.options.race.patience {
+        return;
+    }
+    // The loop may be late: the kernel is asked before it is called silent.
+    let (oldest, failed) = (&c.running[at], c.running[at].stream.take_error());
+    if matches!(failed, Ok(None)) && oldest.stream.peer_addr().is_ok() {
+        d.assume(oldest.key, Bits::WRITABLE);
+        return d.queue(oldest.key);
+    }
+    let silent = || {
+        let text = "no answer, and it gave way to the next address";
+        io::Error::new(io::ErrorKind::TimedOut, text)
+    };
+    let error = failed.ok().flatten().unwrap_or_else(silent);
+    let mut lost = c.running.swap_remove(at);
+    d.before_close(&mut lost.stream);
+    d.free(&ATTEMPT, lost.key);
+    attempt_failed(s, &mut d, Stage::Connect, lost.remote, lost.since, error);
+}
+
+/// socket -> options -> bind -> connect, without waiting.
+fn open(o: &ConnectOptions, remote: SocketAddr) -> Result<TcpStream, (Stage, io::Error)> {
+    let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
+    if o.block_list.as_ref().is_some_and(|list| list.contains(remote.ip())) {
+        let text = "the block list forbids this address";
+        return Err((Stage::Connect, io::Error::new(io::ErrorKind::PermissionDenied, text)));
+    }
+    if let Some(local) = o.local_ip.filter(|l| l.is_ipv4() != remote.is_ipv4()) {
+        let family = |v4| if v4 { "IPv4" } else { "IPv6" };
+        let (l, r) = (family(local.is_ipv4()), family(remote.is_ipv4()));
+        let text = format!("the local address {local} is {l}, the target is {r}");
+        return Err((Stage::Bind, invalid(text)));
+    }
+    let at = |stage| move |e| (stage, e);
+    let raw = RawSocket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))
+        .map_err(at(Stage::Connect))?;
+    raw.set_nonblocking(true).map_err(at(Stage::Connect))?;
+    o.stream.apply(SockRef::from(&raw)).map_err(at(Stage::Connect))?;
+    if o.local_ip.is_some() || o.local_port != 0 {
+        let any: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let local = SocketAddr::new(o.local_ip.unwrap_or(any), o.local_port);
+        if o.local_port != 0 {
+            sys::reuse_address(&raw).map_err(at(Stage::Bind))?;
+        }
+        raw.bind(&local.into()).map_err(at(Stage::Bind))?;
+    }
+    match raw.connect(&remote.into()) {
+        Err(e) if !sys::is_connecting(&e) => Err((Stage::Connect, e)),
+        _ => Ok(TcpStream::from_std(raw.into())),
+    }
+}
+
+fn run_beside(
+    s: &mut Socket,
+    d: &mut Driver<'_>,
+    mut stream: TcpStream,
+    remote: SocketAddr,
+    since: u64,
+) -> io::Result<()> {
+    let place = d.data(s.key.into()).unwrap_or(u64::MAX);
+    let key = d.insert(&ATTEMPT, place)?;
+    d.set_ref(key, false);
+    if let Err(e) = d.register(key, &mut stream, Driver::READS | Interest::WRITABLE) {
+        d.free(&ATTEMPT, key);
+        return Err(e);
+    }
+    if let Some(c) = s.connecting.as_mut() {
+        c.running.push(Running { key, stream, remote, since });
+    }
+    Ok(())
+}
+
+/// Notes a failure; the next address is up to the caller.
+pub(crate) fn attempt_failed(
+    s: &mut Socket,
+    d: &mut Driver<'_>,
+    stage: Stage,
+    remote: SocketAddr,
+    since: u64,
+    e: io::Error,
+) {
+    let elapsed = Duration::from_nanos(as_nanos(d.clock()).saturating_sub(since));
+    let attempt = Attempt { remote, stage, elapsed, error: Arc::new(e) };
+    s.tell(d, || SocketEvent::AttemptFailed(attempt.clone()));
+    let Some(c) = s.connecting.as_mut() else { return };
+    c.failed.push(attempt);
+}
+
+/// No address is left: the first failure is the reason, and all are told.
+pub(crate) fn give_up(s: &mut Socket, d: &mut Driver<'_>) {
+    let failed = s.connecting.as_ref().and_then(|c| c.failed.first());
+    let Some(first) = failed else { return };
+    let (source, stage, remote) = (first.copy(), first.stage, first.remote);
+    if s.connecting.as_ref().is_some_and(|c| c.failed.len() > 1) {
+        // Our end of the last attempt is not that of the first.
+        s.close_descriptor(d);
+    }
+    s.remote = Some(remote);
+    s.fail(d, stage, source);
+}
+
+/// The time is over: what is under way has failed by that.
+pub(crate) fn give_up_on_running(s: &mut Socket, d: &Driver<'_>) {
+    let now = d.nanos();
+    let alone = s.remote.filter(|_| s.stream.is_some());
+    let Some(c) = s.connecting.as_mut() else { return };
+    let alone = alone.map(|remote| (remote, c.alone_since));
+    let beside = c.running.iter().map(|r| (r.remote, r.since));
+    for (remote, since) in beside.chain(alone) {
+        let elapsed = Duration::from_nanos(now.saturating_sub(since));
+        let error = io::Error::new(io::ErrorKind::TimedOut, "no answer yet");
+        let stage = Stage::Connect;
+        c.failed.push(Attempt { remote, stage, elapsed, error: Arc::new(error) });
+    }
+}
+
+/// What the poller said of a stream that connects.
+pub(crate) enum Progress {
+    Waits,
+    Connected,
+    Failed(io::Error),
+}
+
+/// Connected means: writable, no error, and a peer, if it can have an address.
+pub(crate) fn progress(
+    key: Key,
+    stream: &mut TcpStream,
+    remote: Option<SocketAddr>,
+    d: &mut Driver<'_>,
+) -> Progress {
+    if !d.bits(key).has(Bits::WRITABLE) {
+        return Progress::Waits;
+    }
+    match stream.take_error() {
+        Ok(None) if remote.is_none() => Progress::Connected,
+        Ok(None) => match stream.peer_addr() {
+            Ok(_) => Progress::Connected,
+            Err(e)
+                if e.kind() == io::ErrorKind::NotConnected
+                    && !d.bits(key).has(Bits::ERROR | Bits::WRITE_CLOSED) =>
+            {
+                // Spurious: ask to be told again.
+                d.forget(key, Bits::WRITABLE);
+                match d.reregister(key, stream, Driver::READS | Interest::WRITABLE) {
+                    Ok(()) => Progress::Waits,
+                    Err(e) => Progress::Failed(e),
+                }
+            }
+            Err(e) => Progress::Failed(e),
+        },
+        Ok(Some(e)) | Err(e) => Progress::Failed(e),
+    }
+}
+
+/// The same of an attempt beside others.
+fn attempt_ready(d: &mut Dispatch<'_>, key: Key, place: u64) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(s) = layer.sockets.get_mut(place as usize) else { return };
+    let socket = s.key;
+    let Some(c) = s.connecting.as_mut() else { return };
+    let Some(at) = c.running.iter().position(|r| r.key == key) else { return };
+    let running = &mut c.running[at];
+    match progress(key, &mut running.stream, Some(running.remote), &mut driver) {
+        Progress::Waits => {}
+        Progress::Connected => {
+            let won = c.running.swap_remove(at);
+            take_over(s, &mut driver, won);
+            if s.duplex.is_open() {
+                connected(d, socket);
+                socket::opened(d, socket);
+            }
+        }
+        Progress::Failed(e) => {
+            let mut lost = c.running.swap_remove(at);
+            driver.before_close(&mut lost.stream);
+            driver.free(&ATTEMPT, key);
+            attempt_failed(s, &mut driver, Stage::Connect, lost.remote, lost.since, e);
+            forget_delay(&mut d.cx(), socket);
+            next(&mut d.cx(), socket);
+        }
+    }
+}
+
+/// An attempt becomes the connection: its stream moves to the connection's slot.
+fn take_over(s: &mut Socket, d: &mut Driver<'_>, won: Running) {
+    let Running { key, mut stream, remote, .. } = won;
+    d.free(&ATTEMPT, key);
+    let both = Driver::READS | Interest::WRITABLE;
+    s.remote = Some(remote);
+    let moved = d.reregister(s.key.into(), &mut stream, both);
+    s.stream = Some(stream);
+    s.watched = Watched::Both;
+    d.assume(s.key.into(), Bits::WRITABLE | Bits::READABLE);
+    if let Err(e) = moved {
+        s.fail(d, Stage::Register, e);
+    }
+}
+
+/// Closes the attempts that are under way, whoever won.
+pub(crate) fn drop_attempts(s: &mut Socket, d: &mut Driver<'_>) {
+    let Some(c) = s.connecting.as_mut() else { return };
+    c.waiting.clear();
+    for mut lost in c.running.drain(..) {
+        d.before_close(&mut lost.stream);
+        d.free(&ATTEMPT, lost.key);
+    }
+}
