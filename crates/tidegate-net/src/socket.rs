@@ -724,8 +724,13 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
         }
     }
-    // The rest in the next turn.
-    d.driver().queue(key.0);
+    // The rest in the next turn, which is to come.
+    let (layer, mut driver) = d.parts::<Layer>();
+    if let Some(s) = layer.socket(&driver, key) {
+        s.busy = true;
+        driver.set_busy(key.0, true);
+        driver.queue(key.0);
+    }
 }
 
 /// The closing phase: the slot is freed, then the user is told.

@@ -101,7 +101,7 @@ pub trait Sink: 'static {
 pub trait Source: 'static {
     /// More is wanted: [`push`](ReadableCx::push) it or say that there is no more, now or
     /// later, from any callback. It is not asked again before that; after an empty push, in
-    /// the next turn. An error is the stream's end.
+    /// the next turn (and so in each, as long as it pushes nothing). An error is the stream's end.
     fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError>;
 
     /// The stream is over, well or not: lets go of what it holds. Once, and last.
@@ -288,7 +288,10 @@ impl StreamClose {
 /// Streams of the user's own. Implemented for the loop, for [`Cx`] and for the contexts of
 /// callbacks.
 ///
-/// Streams and pipes do not keep a loop alive: what their sources and sinks wait for does.
+/// `run` does not return while a stream or a pipe has something to do: a source to ask, bytes
+/// to hand on, a completion to tell. One that waits for its source or its sink does not keep
+/// the loop alive; the timer, the job or the connection that they wait for does.
+///
 /// A `Bytes` over an owner of yours may be dropped inside a call that is done with it: the
 /// one value of yours that is.
 ///
