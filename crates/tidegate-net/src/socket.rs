@@ -680,6 +680,11 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 s.tell(&mut driver, || SocketEvent::Drain);
                 if let Some(pipe) = pipe {
                     pipe.drained(d);
+                    let (layer, driver) = d.parts::<Layer>();
+                    // A source of the user's that panics ends the pipe, and this with it.
+                    if layer.socket(&driver, key).is_none_or(|s| !s.duplex.is_open()) {
+                        return;
+                    }
                 }
                 call(d, key, |h, s| h.on_drain(s));
             }

@@ -142,8 +142,13 @@ pub trait Transform: 'static {
     }
 }
 
-/// What a pipe can read from: a key of a readable stream, or of a connection. Whoever
-/// implements it tells the pipe by the methods of [`PipeKey`].
+/// What a pipe can read from: a key of a readable stream, or of a connection. An implementation
+/// of your own tells the pipe by the methods of [`PipeKey`].
+///
+/// The pipe calls it from the loop, and also inside [`Streams::pipe`] and [`Cx::close`]. A
+/// panic is the failure of this end: both ends are destroyed, `done` gets
+/// [`StreamError::Panicked`], and the panic leaves `run` after that. An end that panics in
+/// `attach` or in `destroy` counts as closed.
 ///
 /// ```
 /// fn from<E: tidegate_stream::ReadEnd>(end: E) {}
@@ -156,11 +161,12 @@ pub trait ReadEnd: 'static {
     fn pause(&self, cx: &mut Cx<'_>);
     /// Goes on.
     fn resume(&self, cx: &mut Cx<'_>);
-    /// Over, for this reason.
+    /// Over, for this reason. Then comes [`PipeKey::source_closed`], once.
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
 }
 
-/// What a pipe can write to: a key of a writable stream, or of a connection.
+/// What a pipe can write to: a key of a writable stream, or of a connection. For
+/// implementations of your own the same holds as for a [`ReadEnd`].
 ///
 /// ```
 /// fn to<E: tidegate_stream::WriteEnd>(end: E) {}
@@ -179,7 +185,7 @@ pub trait WriteEnd: 'static {
     fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow;
     /// No more comes.
     fn end(&self, cx: &mut Cx<'_>);
-    /// Over, for this reason.
+    /// Over, for this reason. Then comes [`PipeKey::sink_closed`], once.
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
 }
 
@@ -442,10 +448,14 @@ pub(crate) fn call<T, R>(
     done
 }
 
-/// One of several calls that are all to be made: a panic waits until the last is.
-pub(crate) fn each(d: &mut Dispatch<'_>, f: impl FnOnce(&mut Cx<'_>)) {
-    let mut cx = d.cx();
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(&mut cx))) {
-        d.driver().panic_later(payload);
+/// A call of the user's after which there is more to do: a panic waits until all of that is
+/// done. `None` if it panicked.
+pub(crate) fn caught<R>(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>) -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(|| f(cx))) {
+        Ok(done) => Some(done),
+        Err(payload) => {
+            cx.driver().panic_later(payload);
+            None
+        }
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
 
 use crate::error::{BoxError, StreamError};
-use crate::flow::{Layer, Progress, Sink, StreamClose, WriteEnd, WriteHandler, call, each};
+use crate::flow::{Layer, Progress, Sink, StreamClose, WriteEnd, WriteHandler, call, caught};
 use crate::pipe::PipeKey;
 use crate::{Chunk, Effect, Flow, Refused, WriteState};
 
@@ -170,6 +170,14 @@ pub(crate) fn open(
     Ok(WritableKey(key))
 }
 
+/// Ends the stream that this pipe is attached to, if there is one.
+pub(crate) fn end_attached(cx: &mut Cx<'_>, pipe: PipeKey, cause: &StreamError) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    for (key, w) in layer.writables.iter_mut().filter(|(_, w)| w.pipe == Some(pipe)) {
+        w.destroy(&mut d, *key, Err(cause.clone()));
+    }
+}
+
 impl Writable {
     fn destroy(&mut self, d: &mut Driver<'_>, key: Key, result: Result<(), StreamError>) {
         if self.over.is_none() {
@@ -300,7 +308,7 @@ fn call_handler(
     f: impl FnOnce(&mut dyn WriteHandler, &mut WritableCx<'_>),
 ) {
     let row = d.parts::<Layer>().0.writables.get_mut(&key);
-    let handler = row.and_then(|w| w.handler.take());
+    let handler = row.filter(|w| w.over.is_none()).and_then(|w| w.handler.take());
     call(d, key, handler, handler_back, |h, d| {
         f(&mut **h, &mut WritableCx::new(d.cx(), WritableKey(key)));
     });
@@ -336,12 +344,14 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let Some(mut w) = layer.writables.remove(&key) else { return };
     let result = w.over.take().unwrap_or(Err(StreamError::Destroyed));
     if let Some(mut sink) = w.sink.take() {
-        each(d, |cx| sink.destroy(cx, result.as_ref().copied()));
+        caught(&mut d.cx(), |cx| sink.destroy(cx, result.as_ref().copied()));
+        // Its drop may panic, too.
+        d.driver().bury(sink);
     }
     let Some(mut handler) = w.handler.take() else { return };
     while let Some((id, is_out)) = w.write.take_expected() {
         let result = if is_out { Ok(()) } else { result.as_ref().copied() };
-        each(d, |cx| {
+        caught(&mut d.cx(), |cx| {
             handler.on_written(&mut WritableCx::new(cx.as_cx(), WritableKey(key)), id, result);
         });
     }
