@@ -58,7 +58,8 @@ pub trait Sink: 'static {
     /// stream's end: everything outstanding fails with it.
     fn write(&mut self, w: &mut WritableCx<'_>, chunks: &[Bytes]) -> Result<Progress, BoxError>;
 
-    /// Everything was written: what is to be done before the stream has finished.
+    /// Everything was written, and every completion told: what is to be done before the
+    /// stream has finished.
     fn finish(&mut self, w: &mut WritableCx<'_>) -> Result<Progress, BoxError> {
         let _ = w;
         Ok(Progress::Done)
