@@ -16,6 +16,8 @@ use proptest::test_runner::{Config, TestRunner};
 use streams::*;
 use support::*;
 use tidegate::prelude::*;
+use tidegate::stream::{PipeEvent, StreamEvent};
+use tidegate::{Event, Moment, Observer};
 use wires::*;
 
 fn start(lp: &mut Loop, line: &Line) -> Shared {
@@ -43,32 +45,10 @@ fn start(lp: &mut Loop, line: &Line) -> Shared {
                 });
             }
         }
-        Line::Echo { from, up, proxies, echo, down, to } => {
-            let mut next = None;
-            let mut servers = Vec::new();
-            for _ in 0..=*proxies {
-                let server = serve(lp, next, *echo, &l);
-                next = Some(lp.local_addr(server).unwrap());
-                servers.push(server);
-            }
-            let from = open_from(lp, from, false, Piped(l.clone()), &l);
-            let to = open_to(lp, to, true, &l);
-            let known = l.clone();
-            add(&l.sockets, 0);
-            let client = On::new().close(move |s, close| {
-                // If it never came to them, nobody else does.
-                for server in &servers {
-                    let _ = s.close_server(*server);
-                }
-                known.unsent.set(known.unsent.get() + close.unsent);
-                let well = matches!(close.reason, Reason::Ended);
-                let result = if well { Ok(()) } else { Err(close.reason) };
-                known.said(&known.sockets, &result);
-            });
-            let client = lp.connect(next.unwrap(), client);
-            piped(lp, from, stages_of(up, &l), client, false, &l);
-            piped(lp, client, stages_of(down, &l), to, true, &l);
+        Line::Echo { from, up, route, down, to } => {
+            echo(lp, (from, up), *route, (down, to), &l);
         }
+        Line::Talk(writes, route) => talk(lp, writes, *route, &l),
     }
     l
 }
@@ -84,10 +64,25 @@ fn check(line: &Line, l: &Known) {
     );
     let accepted = some_bytes(0, l.accepted.get()).to_vec();
     let expected = match line {
-        Line::Read(..) | Line::Write(..) => accepted,
+        Line::Read(..) | Line::Write(..) | Line::Talk(..) => accepted,
         Line::Pipe(_, stages, ..) => through(stages, accepted),
         Line::Echo { up, down, .. } => through(down, through(up, accepted)),
     };
+    saw(match (line, l.broken.get()) {
+        (Line::Read(..), false) => "a reader to its end",
+        (Line::Read(..), true) => "a reader broken",
+        (Line::Write(..), false) => "a writer to its end",
+        (Line::Write(..), true) => "a writer broken",
+        (Line::Pipe(..), false) => "a pipe to its end",
+        (Line::Pipe(..), true) => "a pipe broken",
+        (Line::Echo { .. }, false) => "a piped echo to its end",
+        (Line::Echo { .. }, true) => "a piped echo broken",
+        (Line::Talk(..), false) => "a talk to its end",
+        (Line::Talk(..), true) => "a talk broken",
+    });
+    if l.unsent.get() > 0 {
+        saw("bytes unsent");
+    }
     let out = l.out.borrow();
     assert!(out.len() <= expected.len(), "{} bytes of {}", out.len(), expected.len());
     assert!(*out == expected[..out.len()], "other bytes than were accepted");
@@ -109,6 +104,19 @@ fn check(line: &Line, l: &Known) {
     assert!(!well || ids.iter().all(|(_, told)| *told == Some(true)));
 }
 
+struct Watches;
+
+impl Observer for Watches {
+    fn event(&mut self, _: &Moment, event: &Event<'_>) {
+        let Event::Layer(event) = event else { return };
+        match event.as_any().downcast_ref() {
+            Some(StreamEvent::Pipe(_, PipeEvent::Full)) => saw("a pipe full"),
+            Some(StreamEvent::Pipe(_, PipeEvent::Flowing)) => saw("a pipe flowing again"),
+            _ => {}
+        }
+    }
+}
+
 fn run(program: &Program) {
     POSTED.take();
     let lp = Loop::builder()
@@ -116,6 +124,9 @@ fn run(program: &Program) {
         .write_budget(program.write_budget)
         .tick_budget(program.tick_budget);
     let mut lp = guard(lp.build().unwrap());
+    if program.observed {
+        lp.observe(Watches);
+    }
     let known: Vec<_> = program.lines.iter().map(|line| start(&mut lp, line)).collect();
     lp.run().unwrap();
     for (line, known) in program.lines.iter().zip(&known) {
@@ -129,15 +140,17 @@ fn run(program: &Program) {
 
 #[test]
 fn random_programs_of_streams_lose_no_byte() {
-    let cases = std::env::var("TIDEGATE_PROGRAMS").ok().and_then(|n| n.parse().ok());
-    let config =
-        Config { cases: cases.unwrap_or(300), failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new(config);
-    let done = runner.run(&program(), |program| {
+    let cases = std::env::var("TIDEGATE_PROGRAMS").ok().map(|n| n.parse().unwrap());
+    let cases = cases.unwrap_or(250);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let done = TestRunner::new(config).run(&program(), |program| {
         run(&program);
         Ok(())
     });
     if let Err(e) = done {
         panic!("{e}");
     }
+    let seen = SEEN.take();
+    println!("{cases} programs: {seen:#?}");
+    assert!(cases < 5_000 || seen.len() == 16, "some of it never came up: {seen:?}");
 }

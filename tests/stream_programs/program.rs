@@ -10,6 +10,8 @@ pub struct Program {
     pub read_budget: usize,
     pub write_budget: usize,
     pub tick_budget: u32,
+    /// Turns and calls are compiled twice, with an observer and without.
+    pub observed: bool,
     pub lines: Vec<Line>,
 }
 
@@ -24,7 +26,32 @@ pub enum Line {
     Pipe(From, Vec<Stage>, To, Option<Meddle>),
     /// A source piped into a client, proxies, an echo server, and back from the client into a
     /// sink.
-    Echo { from: From, up: Vec<Stage>, proxies: usize, echo: Echo, down: Vec<Stage>, to: To },
+    Echo { from: From, up: Vec<Stage>, route: Route, down: Vec<Stage>, to: To },
+    /// The same with a client that writes by hand, waits for its drain, and reads.
+    Talk(Vec<(usize, When)>, Route),
+}
+
+/// What a client's bytes go through, and back.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    pub proxies: usize,
+    pub echo: Echo,
+    pub mark: usize,
+    pub half_open: bool,
+    /// The size of the kernel's buffers, if it is not the system's.
+    pub buffers: Option<usize>,
+    /// The client's own pause.
+    pub pause: Option<Meddle>,
+    /// What cuts the client off.
+    pub cut: Option<(Cut, When)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cut {
+    Destroy,
+    Reset,
+    /// Closes the pipe into the client, or the client.
+    Pipe,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,7 +158,7 @@ pub enum Echo {
     Handled,
 }
 
-fn when() -> impl Strategy<Value = When> {
+fn when() -> BoxedStrategy<When> {
     prop_oneof![
         6 => Just(When::Now),
         2 => Just(When::Tick),
@@ -139,9 +166,10 @@ fn when() -> impl Strategy<Value = When> {
         2 => Just(When::Post),
         1 => Just(When::Thread),
     ]
+    .boxed()
 }
 
-fn size() -> impl Strategy<Value = usize> {
+fn size() -> BoxedStrategy<usize> {
     prop_oneof![
         2 => Just(0usize),
         6 => 1usize..100,
@@ -149,10 +177,11 @@ fn size() -> impl Strategy<Value = usize> {
         2 => 3_000usize..70_000,
         1 => 70_000usize..=204_800,
     ]
+    .boxed()
 }
 
-fn mark() -> impl Strategy<Value = usize> {
-    prop_oneof![Just(0usize), Just(1), 2usize..5_000, Just(65_536)]
+fn mark() -> BoxedStrategy<usize> {
+    prop_oneof![Just(0usize), Just(1), 2usize..5_000, Just(65_536)].boxed()
 }
 
 fn limit() -> impl Strategy<Value = Option<usize>> {
@@ -166,31 +195,32 @@ fn seldom<T: Clone + std::fmt::Debug + 'static>(
     prop_oneof![9 => Just(None), 1 => s.prop_map(Some)]
 }
 
-fn from() -> impl Strategy<Value = From> {
+fn from() -> BoxedStrategy<From> {
     let answers = prop::collection::vec((prop::collection::vec(size(), 1..4), when()), 0..8);
     let end = prop_oneof![8 => Just(End::Well), 1 => Just(End::Fails), 1 => Just(End::Destroyed)];
-    (mark(), limit(), prop::option::of(size()), answers, end, when()).prop_map(
-        |(mark, limit, first, answers, end, end_when)| From {
+    (mark(), limit(), prop::option::of(size()), answers, end, when())
+        .prop_map(|(mark, limit, first, answers, end, end_when)| From {
             mark,
             limit,
             first,
             answers,
             end,
             end_when,
-        },
-    )
+        })
+        .boxed()
 }
 
-fn pace() -> impl Strategy<Value = Pace> {
+fn pace() -> BoxedStrategy<Pace> {
     prop_oneof![3 => Just(Pace::Done), 1 => Just(Pace::Inside), 3 => when().prop_map(Pace::Later)]
+        .boxed()
 }
 
-fn to() -> impl Strategy<Value = To> {
+fn to() -> BoxedStrategy<To> {
     let paces = prop::collection::vec(pace(), 1..5);
     let gather = prop_oneof![Just(1usize), 2usize..5, Just(64)];
     let fails = seldom((0usize..6, pace()));
-    (mark(), limit(), gather, paces, fails, pace(), seldom(Just(()))).prop_map(
-        |(mark, limit, gather, paces, fails, finish, finish_fails)| To {
+    (mark(), limit(), gather, paces, fails, pace(), seldom(Just(())))
+        .prop_map(|(mark, limit, gather, paces, fails, finish, finish_fails)| To {
             mark,
             limit,
             gather,
@@ -198,11 +228,11 @@ fn to() -> impl Strategy<Value = To> {
             fails,
             finish,
             finish_fails: finish_fails.is_some(),
-        },
-    )
+        })
+        .boxed()
 }
 
-fn stages() -> impl Strategy<Value = Vec<Stage>> {
+fn stages() -> BoxedStrategy<Vec<Stage>> {
     let stage = prop_oneof![
         4 => Just(Stage::Same),
         3 => Just(Stage::Twice),
@@ -211,17 +241,15 @@ fn stages() -> impl Strategy<Value = Vec<Stage>> {
         1 => (0usize..50_000).prop_map(Stage::Fails),
         1 => Just(Stage::FailsToFlush),
     ];
-    prop::collection::vec(stage, 0..3)
+    prop::collection::vec(stage, 0..3).boxed()
 }
 
-fn taking() -> impl Strategy<Value = Taking> {
+fn taking() -> BoxedStrategy<Taking> {
     let pull = prop::option::of(prop_oneof![1usize..10, 10usize..5_000]);
     let pause = prop::option::of((0usize..5, when()));
-    (pull, pause, seldom(0usize..5)).prop_map(|(pull, pause, destroy)| Taking {
-        pull,
-        pause,
-        destroy,
-    })
+    (pull, pause, seldom(0usize..5))
+        .prop_map(|(pull, pause, destroy)| Taking { pull, pause, destroy })
+        .boxed()
 }
 
 fn wrote() -> impl Strategy<Value = Wrote> {
@@ -235,29 +263,53 @@ fn wrote() -> impl Strategy<Value = Wrote> {
     ]
 }
 
-fn line() -> impl Strategy<Value = Line> {
-    let writes = prop::collection::vec((wrote(), when()), 0..20);
-    let meddle = (when(), when()).prop_map(|(pause, resume)| Meddle { pause, resume });
+fn meddle() -> impl Strategy<Value = Meddle> {
+    (when(), when()).prop_map(|(pause, resume)| Meddle { pause, resume })
+}
+
+fn route() -> BoxedStrategy<Route> {
     let echo = prop_oneof![Just(Echo::Piped), Just(Echo::Handled)];
+    let buffers = prop::option::of(Just(4_096usize));
+    let cut = prop_oneof![Just(Cut::Destroy), Just(Cut::Reset), Just(Cut::Pipe)];
+    let pause = prop::option::of(meddle());
+    (0usize..3, echo, mark(), any::<bool>(), buffers, pause, seldom((cut, when())))
+        .prop_map(|(proxies, echo, mark, half_open, buffers, pause, cut)| Route {
+            proxies,
+            echo,
+            mark,
+            half_open,
+            buffers,
+            pause,
+            cut,
+        })
+        .boxed()
+}
+
+fn line() -> BoxedStrategy<Line> {
+    let writes = prop::collection::vec((wrote(), when()), 0..20);
+    let talk = prop::collection::vec((size(), when()), 0..10);
     prop_oneof![
         2 => (from(), taking()).prop_map(|(f, t)| Line::Read(f, t)),
         2 => (writes, to()).prop_map(|(w, t)| Line::Write(w, t)),
-        4 => (from(), stages(), to(), prop::option::of(meddle))
+        4 => (from(), stages(), to(), prop::option::of(meddle()))
             .prop_map(|(f, s, t, m)| Line::Pipe(f, s, t, m)),
-        2 => (from(), stages(), 0usize..3, echo, stages(), to()).prop_map(
-            |(from, up, proxies, echo, down, to)| Line::Echo { from, up, proxies, echo, down, to }
-        ),
+        2 => (from(), stages(), route(), stages(), to())
+            .prop_map(|(from, up, route, down, to)| Line::Echo { from, up, route, down, to }),
+        2 => (talk, route()).prop_map(|(w, r)| Line::Talk(w, r)),
     ]
+    .boxed()
 }
 
 pub fn program() -> impl Strategy<Value = Program> {
     let budget = || prop_oneof![Just(4_096usize), Just(65_536), Just(1 << 20)];
     let ticks = prop_oneof![Just(1u32), Just(1_000)];
-    (budget(), budget(), ticks, prop::collection::vec(line(), 1..4)).prop_map(
-        |(read_budget, write_budget, tick_budget, lines)| Program {
+    let lines = prop::collection::vec(line(), 1..4);
+    (budget(), budget(), ticks, any::<bool>(), lines).prop_map(
+        |(read_budget, write_budget, tick_budget, observed, lines)| Program {
             read_budget,
             write_budget,
             tick_budget,
+            observed,
             lines,
         },
     )

@@ -1,7 +1,7 @@
 //! The sources, sinks, readers and transforms of the programs, and what is known of each line.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,8 +14,15 @@ use crate::program::*;
 pub(crate) type Action = Box<dyn FnOnce(&mut Cx<'_>)>;
 
 thread_local! {
+    /// What the programs came by, so that it shows if they are too tame.
+    pub(crate) static SEEN: RefCell<BTreeMap<&'static str, u64>> = RefCell::default();
+
     /// What posts are to do: a post itself may carry only what can leave its thread.
     pub(crate) static POSTED: RefCell<(u64, HashMap<u64, Action>)> = RefCell::default();
+}
+
+pub(crate) fn saw(what: &'static str) {
+    SEEN.with_borrow_mut(|seen| *seen.entry(what).or_default() += 1);
 }
 
 /// Does it then. Whatever it waits for keeps the loop alive.
@@ -337,6 +344,7 @@ impl WriteHandler for Writes {
     fn on_drain(&mut self, w: &mut WritableCx<'_>) {
         assert!(!self.finished);
         assert_eq!(w.buffered(), 0);
+        saw("a stream drained");
         if !self.piped {
             let key = w.key();
             write_on(w, key, &self.known);
