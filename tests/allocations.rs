@@ -125,3 +125,36 @@ fn an_idle_connection_is_small_and_its_deadline_is_free() {
     }
     assert_eq!((0..200).map(|_| echo(&mut lp)).sum::<u64>(), 0);
 }
+
+/// Law 8: the limit bounds the memory of writes that stay single pieces, however small.
+#[test]
+fn a_write_limit_bounds_the_memory_of_small_writes() {
+    use tidegate::stream::{BoxError, Progress, Sink, WritableCx, WritableOptions};
+    struct Stuck;
+    impl Sink for Stuck {
+        fn write(
+            &mut self,
+            _: &mut WritableCx<'_>,
+            _: &[bytes::Bytes],
+        ) -> Result<Progress, BoxError> {
+            Ok(Progress::Later)
+        }
+    }
+    const LIMIT: usize = 64 << 10;
+    for size in [1, 10, 100, 1000, 1023] {
+        let mut lp = guarded();
+        let options = WritableOptions::new().high_water_mark(LIMIT).gather(1).write_limit(LIMIT);
+        let to = lp.open_writable(options, Stuck, ()).unwrap();
+        let data = vec![1; size];
+        let before = allocation::live();
+        let (mut flow, mut writes) = (Flow::Ready, 0);
+        while flow == Flow::Ready {
+            flow = lp.writable(to).write(&data[..]);
+            writes += 1;
+        }
+        assert_eq!(flow, Flow::Full, "the limit shows before it closes");
+        let held = usize::try_from(allocation::live() - before).unwrap();
+        assert!(held < LIMIT + LIMIT / 8, "{held} bytes held by {writes} writes of {size}");
+        assert!(held > LIMIT / 4, "{held} bytes held by {writes} writes of {size}");
+    }
+}

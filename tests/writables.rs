@@ -204,14 +204,15 @@ fn w07_completions_in_order_each_once() {
     assert!(told.iter().cloned().eq((0..100).map(|id| format!("written {id}"))), "{told:?}");
 }
 
-/// All that is queued goes down at once; small writes are one piece. Or one by one.
+/// All that is queued goes down at once; small writes are one piece. Or write by write.
 #[test]
 fn w08_what_is_queued_is_gathered() {
     let mut lp = guarded();
     let big = || Bytes::from(vec![0; 3000]);
     for (gather, expected) in [
         (64, vec!["sink small|3000 bytes|3000 bytes"]),
-        (1, vec!["sink small", "sink 3000 bytes", "sink 3000 bytes"]),
+        (2, vec!["sink small|3000 bytes", "sink 3000 bytes"]),
+        (1, vec!["sink sma", "sink ll", "sink 3000 bytes", "sink 3000 bytes"]),
     ] {
         let (key, log) = tap(&mut lp, Pace::Now, mark(100).gather(gather));
         let _ = lp.writable(key).write("sma");
@@ -220,6 +221,31 @@ fn w08_what_is_queued_is_gathered() {
         let _ = lp.writable(key).write(big());
         settle(&mut lp);
         assert_eq!(log.lines()[..expected.len()], expected);
+    }
+}
+
+/// A sink that takes chunks singly gets each write as it was made, of whatever size: from a
+/// user, with an id or without, corked or not, and from a pipe.
+#[test]
+fn w08_each_write_is_a_chunk_of_its_own_for_a_sink_that_takes_them_singly() {
+    let mut lp = guarded();
+    for pace in [Pace::Now, Pace::Soon] {
+        let (key, log) = tap(&mut lp, pace, mark(100).gather(1));
+        lp.writable(key).cork();
+        let _ = lp.writable(key).write("a");
+        let _ = lp.writable(key).write_id(Bytes::from("bc"), 1);
+        let _ = lp.writable(key).write("");
+        let _ = lp.writable(key).write_id("", 2);
+        let _ = lp.writable(key).write(vec![b'd'; 1023]);
+        let _ = lp.writable(key).write("e");
+        assert_eq!(lp.writable(key).buffered(), 1027);
+        lp.writable(key).end();
+        lp.run().unwrap();
+        let chunks: Vec<_> = log.lines().into_iter().filter(|l| l.starts_with("sink ")).collect();
+        let expected = ["sink a", "sink bc", "sink 1023 bytes", "sink e", "sink finish"];
+        assert_eq!(chunks[..5], expected);
+        let at = |line: &str| log.lines().iter().position(|l| l == line).unwrap();
+        assert!(at("sink bc") < at("written 1") && at("written 1") < at("written 2"));
     }
 }
 
@@ -257,13 +283,47 @@ fn w11_w12_w15_the_end_of_a_stream() {
     assert_eq!(lp.writable(key).write("x"), Flow::Closed);
     lp.run().unwrap();
     let expected = ["sink last", "written 1", "sink finish", "finish", "sink destroy", "close"];
-    // The finish hook may run before the completion is told: both after the write.
-    let mut lines = log.lines();
-    lines[1..3].sort_by_key(|l| l == "sink finish");
-    assert_eq!(lines, expected);
+    assert_eq!(log.lines(), expected);
     lp.writable(key).end();
     assert!(lp.writable(key).state().is_err());
     assert_eq!(handles(&lp), 0);
+}
+
+/// W5, W12: the sink finishes when every completion is told, be there more of them than one
+/// dispatch tells; and not if the last of them destroys the stream.
+#[test]
+fn w12_the_sink_finishes_after_every_completion() {
+    struct Last(Log, u64);
+    impl WriteHandler for Last {
+        fn on_written(&mut self, w: &mut WritableCx<'_>, id: u64, _: Result<(), &StreamError>) {
+            self.0.add(format!("written {id}"));
+            if id == self.1 {
+                w.destroy();
+            }
+        }
+    }
+    for (many, destroyed_at) in [(1, None), (3, None), (2_500, None), (3, Some(3))] {
+        for pace in [Pace::Now, Pace::Soon] {
+            let mut lp = guarded();
+            let log = Log::default();
+            let sink = Tap { log: log.clone(), pace };
+            let handler = Last(log.clone(), destroyed_at.unwrap_or(u64::MAX));
+            let key = lp.open_writable(mark(1), sink, handler).unwrap();
+            for id in 1..=many {
+                assert_eq!(lp.writable(key).write_id("a", id), Flow::Full);
+            }
+            lp.writable(key).end();
+            lp.run().unwrap();
+            let mut expected: Vec<_> = (1..=many).map(|id| format!("written {id}")).collect();
+            expected.insert(0, log.lines()[0].clone());
+            expected.push(match destroyed_at {
+                None => "sink finish".into(),
+                Some(_) => "sink destroy: was destroyed".into(),
+            });
+            assert_eq!(log.lines()[..expected.len()], expected);
+            assert_eq!(log.has("sink finish"), destroyed_at.is_none());
+        }
+    }
 }
 
 /// W13, W14: refused by the answer, told to nobody, and nothing is destroyed.

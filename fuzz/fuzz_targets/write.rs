@@ -25,15 +25,21 @@ fuzz_target!(|ops: &[u8]| {
                     continue;
                 }
                 assert!(!ended && !failed && w.held() <= LIMIT);
-                if kind % 2 == 0 { w.push(&data) } else { w.push_bytes(data.clone().into()) }
+                match (kind % 2, n % 3) {
+                    (0, _) => w.push(&data),
+                    (_, 0) => w.push_whole(data.clone().into()),
+                    _ => w.push_bytes(data.clone().into()),
+                }
                 queue.extend(&data);
                 pushed += n;
                 if kind >= 2 {
                     w.expect(ids.len() as u64);
                     ids.push(pushed);
                 }
+                // By what is queued, or by the memory that it holds: the next write may be
+                // refused.
                 let full = w.flow() == Flow::Full;
-                assert_eq!(full, queue.len() >= MARK);
+                assert_eq!(full, queue.len() >= MARK || !queue.is_empty() && w.held() > LIMIT);
                 owed |= full;
             }
             4 | 5 if w.wants_write() => {

@@ -182,6 +182,13 @@ impl<'a> Cx<'a> {
     /// Whether the handle keeps the loop alive; at first it does. A flag, not a
     /// count. It is still called while something else does.
     ///
+    /// An unreferenced handle does not keep the loop alive by being ready: `run` returns
+    /// although a watcher has not drained its source, or a server or a connection has spent
+    /// its budget and there is more in the kernel (as in libuv). What the loop has to do for
+    /// a handle without the kernel keeps it alive whatever the flag says, until it is done: a
+    /// connect, queued bytes, effects and completions to tell, a close callback, bytes that a
+    /// stream hands on.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, Loop};
@@ -203,8 +210,9 @@ impl<'a> Cx<'a> {
         self.core.reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Bits::REFERENCED))
     }
 
-    /// What keeps the loop alive: its handles that are referenced, or have a request
-    /// under way.
+    /// What keeps the loop alive: its handles that are referenced, that close, or for which
+    /// something is left to do (see [`set_ref`](Cx::set_ref)). Ticks and posts also do, and
+    /// are no handles.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
@@ -239,7 +247,7 @@ impl<'a> Cx<'a> {
                 key,
                 name: (kind.describe)(self, key, data),
                 age: Duration::from_nanos(now.saturating_sub(since.into()) << AGE_SHIFT),
-                keeps_alive: bits.has(Bits::ALIVE | Bits::CLOSING),
+                keeps_alive: bits.keep_alive(),
             })
             .collect()
     }

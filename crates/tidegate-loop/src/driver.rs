@@ -103,7 +103,7 @@ impl Driver<'_> {
     }
 
     /// Whether a request of the handle is under way (a connect, bytes that wait to be
-    /// written): that keeps the loop alive, too, referenced or not.
+    /// written, completions to tell): that keeps the loop alive, too, referenced or not.
     pub fn set_busy(&mut self, key: Key, busy: bool) {
         self.set_alive(key, Bits::BUSY, busy);
     }
@@ -186,7 +186,9 @@ impl Driver<'_> {
         }
     }
 
-    /// Queues the handle for the next ready pass, once.
+    /// Queues the handle for the next ready pass, once. If nothing is known of its readiness,
+    /// it has work of its owner's to do, which keeps the loop alive until then. If it is ready,
+    /// that alone does not: say [`set_busy`](Driver::set_busy) if there is more to it.
     #[inline]
     pub fn queue(&mut self, key: Key) {
         if self.mark(key, Bits::QUEUED) {

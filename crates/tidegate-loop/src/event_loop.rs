@@ -222,7 +222,7 @@ impl Loop {
     }
 
     /// Whether anything is left that could call back: referenced handles,
-    /// handles that close, pending effects, ticks, posts.
+    /// handles that close, work that is queued, pending effects, ticks, posts.
     pub fn is_alive(&self) -> bool {
         self.core.is_alive()
     }
@@ -321,8 +321,7 @@ pub struct HandleInfo {
     pub name: String,
     /// Since the poll before it was opened, exact to about 17 ms.
     pub age: Duration,
-    /// Whether it keeps the loop alive: referenced, with a request under way, or
-    /// closing.
+    /// Whether it keeps the loop alive: referenced, closing, or with something left to do.
     pub keeps_alive: bool,
 }
 

@@ -307,6 +307,13 @@ impl Reactor {
             .filter_map(|(key, s)| Some((key, s.kind?, s.data, s.bits, s.since)))
     }
 
+    /// Whether a handle in the ready queue keeps the loop alive. Costs a look at each that
+    /// does not, so ask only if nothing else does.
+    #[cold]
+    pub(crate) fn has_work_queued(&self) -> bool {
+        self.ready.iter().any(|key| self.table.get(key).is_some_and(|s| s.bits.keep_alive()))
+    }
+
     pub(crate) fn free(&mut self, key: Key) {
         if let Some(bits) = self.table.remove(key) {
             self.alive -= usize::from(bits.has(Bits::ALIVE));

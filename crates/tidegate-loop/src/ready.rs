@@ -72,6 +72,15 @@ impl Bits {
         Bits(self.0 & (Bits::QUEUED.0 - 1))
     }
 
+    /// Whether a handle with these keeps the loop alive. One that is queued although the
+    /// kernel said nothing of it has work of its owner's to do. One that is only ready does
+    /// not: it could stay so for ever.
+    pub(crate) fn keep_alive(self) -> bool {
+        let has_work = self.has(Bits::QUEUED) && self.readiness() == Bits::NONE;
+        (has_work || self.has(Bits::ALIVE | Bits::CLOSING | Bits::PENDING))
+            && !self.has(Bits::INTERNAL)
+    }
+
     #[inline]
     pub(crate) fn clear(&mut self, other: Bits) {
         self.0 &= !other.0;
@@ -182,6 +191,10 @@ impl ReadyQueue {
     #[inline]
     pub(crate) fn take(&mut self) -> Option<Key> {
         self.now.pop_front()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Key> {
+        self.now.iter().chain(&self.next).copied()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -130,6 +130,7 @@ impl Core {
             || !self.reactor.closing.is_empty()
             || self.remote.is_woken()
             || !self.inbox.is_empty()
+            || self.reactor.has_work_queued()
     }
 
     pub(crate) fn may_turn(&self) -> bool {

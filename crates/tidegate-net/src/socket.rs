@@ -664,6 +664,11 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 s.tell(&mut driver, || SocketEvent::Drain);
                 if let Some(pipe) = pipe {
                     pipe.drained(d);
+                    let (layer, driver) = d.parts::<Layer>();
+                    // A source of the user's that panics ends the pipe, and this with it.
+                    if layer.socket(&driver, key).is_none_or(|s| !s.duplex.is_open()) {
+                        return;
+                    }
                 }
                 call(d, key, |h, s| h.on_drain(s));
             }
@@ -707,6 +712,11 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
         }
     }
-    // The rest in the next turn.
-    d.driver().queue(key.0);
+    // The rest in the next turn, which is to come.
+    let (layer, mut driver) = d.parts::<Layer>();
+    if let Some(s) = layer.socket(&driver, key) {
+        s.busy = true;
+        driver.set_busy(key.0, true);
+        driver.queue(key.0);
+    }
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 /// Bytes to write. Lent ones are copied as far as the kernel does not take them at
-/// once; shared ones are kept without a copy (from 1 KiB on).
+/// once; shared ones are kept without a copy (from 1 KiB on, and by a sink that takes chunks singly).
 ///
 /// ```
 /// use bytes::Bytes;

@@ -58,7 +58,8 @@ pub trait Sink: 'static {
     /// stream's end: everything outstanding fails with it.
     fn write(&mut self, w: &mut WritableCx<'_>, chunks: &[Bytes]) -> Result<Progress, BoxError>;
 
-    /// Everything was written: what is to be done before the stream has finished.
+    /// Everything was written, and every completion told: what is to be done before the
+    /// stream has finished.
     fn finish(&mut self, w: &mut WritableCx<'_>) -> Result<Progress, BoxError> {
         let _ = w;
         Ok(Progress::Done)
@@ -101,7 +102,7 @@ pub trait Sink: 'static {
 pub trait Source: 'static {
     /// More is wanted: [`push`](ReadableCx::push) it or say that there is no more, now or
     /// later, from any callback. It is not asked again before that; after an empty push, in
-    /// the next turn. An error is the stream's end.
+    /// the next turn (and so in each, as long as it pushes nothing). An error is the stream's end.
     fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError>;
 
     /// The stream is over, well or not: lets go of what it holds. Once, and last.
@@ -142,8 +143,13 @@ pub trait Transform: 'static {
     }
 }
 
-/// What a pipe can read from: a key of a readable stream, or of a connection. Whoever
-/// implements it tells the pipe by the methods of [`PipeKey`].
+/// What a pipe can read from: a key of a readable stream, or of a connection. An implementation
+/// of your own tells the pipe by the methods of [`PipeKey`].
+///
+/// The pipe calls it from the loop, and also inside [`Streams::pipe`] and [`Cx::close`]. A
+/// panic is the failure of this end: both ends are destroyed, `done` gets
+/// [`StreamError::Panicked`], and the panic leaves `run` after that. An end that panics in
+/// `attach` or in `destroy` counts as closed.
 ///
 /// ```
 /// fn from<E: tidegate_stream::ReadEnd>(end: E) {}
@@ -156,11 +162,12 @@ pub trait ReadEnd: 'static {
     fn pause(&self, cx: &mut Cx<'_>);
     /// Goes on.
     fn resume(&self, cx: &mut Cx<'_>);
-    /// Over, for this reason.
+    /// Over, for this reason. Then comes [`PipeKey::source_closed`], once.
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
 }
 
-/// What a pipe can write to: a key of a writable stream, or of a connection.
+/// What a pipe can write to: a key of a writable stream, or of a connection. For
+/// implementations of your own the same holds as for a [`ReadEnd`].
 ///
 /// ```
 /// fn to<E: tidegate_stream::WriteEnd>(end: E) {}
@@ -179,7 +186,7 @@ pub trait WriteEnd: 'static {
     fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow;
     /// No more comes.
     fn end(&self, cx: &mut Cx<'_>);
-    /// Over, for this reason.
+    /// Over, for this reason. Then comes [`PipeKey::sink_closed`], once.
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
 }
 
@@ -288,7 +295,10 @@ impl StreamClose {
 /// Streams of the user's own. Implemented for the loop, for [`Cx`] and for the contexts of
 /// callbacks.
 ///
-/// Streams and pipes do not keep a loop alive: what their sources and sinks wait for does.
+/// `run` does not return while a stream or a pipe has something to do: a source to ask, bytes
+/// to hand on, a completion to tell. One that waits for its source or its sink does not keep
+/// the loop alive; the timer, the job or the connection that they wait for does.
+///
 /// A `Bytes` over an owner of yours may be dropped inside a call that is done with it: the
 /// one value of yours that is.
 ///
@@ -439,10 +449,14 @@ pub(crate) fn call<T, R>(
     done
 }
 
-/// One of several calls that are all to be made: a panic waits until the last is.
-pub(crate) fn each(d: &mut Dispatch<'_>, f: impl FnOnce(&mut Cx<'_>)) {
-    let mut cx = d.cx();
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(&mut cx))) {
-        d.driver().panic_later(payload);
+/// A call of the user's after which there is more to do: a panic waits until all of that is
+/// done. `None` if it panicked.
+pub(crate) fn caught<R>(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>) -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(|| f(cx))) {
+        Ok(done) => Some(done),
+        Err(payload) => {
+            cx.driver().panic_later(payload);
+            None
+        }
     }
 }

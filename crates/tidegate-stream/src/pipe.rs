@@ -10,6 +10,10 @@
 //!
 //! `Stuck`: the sink refused bytes. It has ended, or writing broke: its own word of that
 //! comes. `Done` tells at once; `Failing` after both ends are closed.
+//!
+//! An end may be the user's own and panic in any of its methods. That is its failure, and the
+//! panic waits until the pipe is whole again. An end that panics as it is destroyed or
+//! attached may never tell that it is closed: nobody waits for it.
 #![forbid(unsafe_code)]
 
 use std::rc::Rc;
@@ -19,8 +23,8 @@ use tidegate_loop::{Cx, Dispatch, Driver, Key, Kind, TableFull};
 
 use crate::error::{BoxError, PipeError, PipeStage, StreamError};
 use crate::event::{PipeEvent, StreamEvent};
-use crate::flow::{Layer, ReadEnd, Transform, WriteEnd, call};
-use crate::{Chunk, Flow};
+use crate::flow::{Layer, ReadEnd, Transform, WriteEnd, call, caught};
+use crate::{Chunk, Flow, readable, writable};
 
 static PIPE: Kind = Kind {
     name: "pipe",
@@ -128,25 +132,53 @@ pub(crate) fn open(
     };
     layer.pipes.insert(key, pipe);
     PipeKey(key).tell(&mut d, || PipeEvent::Opened);
-    let sink = to.attach(cx, PipeKey(key));
-    let source = from.attach(cx, PipeKey(key));
+    let sink = caught(cx, |cx| to.attach(cx, PipeKey(key)));
+    let source = caught(cx, |cx| from.attach(cx, PipeKey(key)));
     let layer = cx.parts::<Layer>().0;
     if let Some(p) = layer.pipes.get_mut(&key) {
         // An end that is another's, or over, is not ours to close or to wait for.
-        let refused_sink = if sink.is_err() { p.sink.take() } else { None };
-        let refused_source = if source.is_err() { p.source.take() } else { None };
-        let ends = ((refused_source, from), (refused_sink, to));
-        if source.is_err() || sink.is_err() {
-            cx.driver().bury(ends);
+        let refused_sink = p.sink.take_if(|_| matches!(sink, Some(Err(_))));
+        let refused_source = p.source.take_if(|_| matches!(source, Some(Err(_))));
+        let fails = matches!(p.state, State::Failing(_));
+        if refused_source.is_some() || refused_sink.is_some() {
+            cx.driver().bury(((refused_source, from), (refused_sink, to)));
+        }
+        if fails {
+            // It was closed by an end, before the other was attached.
+            destroy_ends(cx, key);
         }
     }
-    match (source, sink) {
+    let panicked = (source.is_none(), sink.is_none());
+    match (source.unwrap_or(PANICKED), sink.unwrap_or(Err(StreamError::Panicked))) {
         (Err(e), _) => fail(cx, key, PipeStage::Source, e),
         (_, Err(e)) => fail(cx, key, PipeStage::Sink, e),
         (Ok(()), Ok(Flow::Ready)) => {}
         (Ok(()), Ok(_)) => full(cx, key),
     }
+    if panicked.0 {
+        give_up_source(cx, key, &StreamError::Panicked);
+    }
+    if panicked.1 {
+        give_up_sink(cx, key, &StreamError::Panicked);
+    }
+    close_if_over(cx, key);
     Ok(PipeKey(key))
+}
+
+const PANICKED: Result<(), StreamError> = Err(StreamError::Panicked);
+
+/// A call of an end. A panic of it is its failure.
+fn ask<R>(
+    cx: &mut Cx<'_>,
+    key: Key,
+    end: PipeStage,
+    f: impl FnOnce(&mut Cx<'_>) -> R,
+) -> Option<R> {
+    let answer = caught(cx, f);
+    if answer.is_none() {
+        fail(cx, key, end, StreamError::Panicked);
+    }
+    answer
 }
 
 impl PipeKey {
@@ -191,7 +223,7 @@ impl PipeKey {
             p.state = State::Ending;
             self.tell(&mut driver, || PipeEvent::Ending);
             if let Some(sink) = p.sink.clone() {
-                sink.end(&mut d.cx());
+                ask(&mut d.cx(), self.0, PipeStage::Sink, |cx| sink.end(cx));
             }
         }
         // Not before: a tick that panics must not come between.
@@ -206,7 +238,7 @@ impl PipeKey {
             p.state = State::Flowing;
             self.tell(&mut driver, || PipeEvent::Flowing);
             if let Some(source) = p.source.clone() {
-                source.resume(&mut d.cx());
+                ask(&mut d.cx(), self.0, PipeStage::Source, |cx| source.resume(cx));
             }
         }
     }
@@ -230,9 +262,9 @@ impl PipeKey {
     /// The source is closed: after its end, or with what ended it early. Says whether the
     /// pipe's `done` will tell of that.
     pub fn source_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
-        let layer = d.parts::<Layer>().0;
+        let (layer, mut driver) = d.parts::<Layer>();
         let Some(p) = layer.pipes.get_mut(&self.0) else { return false };
-        p.source = None;
+        driver.bury(p.source.take());
         let cause = match (&p.state, result) {
             (State::Ending | State::Done, _) | (State::Stuck, Ok(())) => return false,
             (_, Err(e)) => e,
@@ -245,9 +277,9 @@ impl PipeKey {
     /// The sink is closed: after it had finished, or with what ended it early. Says whether
     /// the pipe's `done` will tell of that.
     pub fn sink_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
-        let layer = d.parts::<Layer>().0;
+        let (layer, mut driver) = d.parts::<Layer>();
         let Some(p) = layer.pipes.get_mut(&self.0) else { return false };
-        p.sink = None;
+        driver.bury(p.sink.take());
         let cause = match (&p.state, result) {
             (State::Done, _) => return false,
             (_, Err(e)) => e,
@@ -264,10 +296,8 @@ fn give(cx: &mut Cx<'_>, key: Key, chunk: Chunk<'_>) {
     let layer = cx.parts::<Layer>().0;
     let Some(p) = layer.pipes.get_mut(&key) else { return };
     let Some(sink) = p.sink.clone() else { return };
-    let taken = sink.try_write(cx, chunk.bytes());
-    if taken == chunk.bytes().len() {
-        return;
-    }
+    let tried = ask(cx, key, PipeStage::Sink, |cx| sink.try_write(cx, chunk.bytes()));
+    let Some(taken) = tried.filter(|n| *n < chunk.bytes().len()) else { return };
     let rest = match chunk {
         Chunk::Shared(all) => all.slice(taken..),
         Chunk::Lent(all) => {
@@ -276,10 +306,10 @@ fn give(cx: &mut Cx<'_>, key: Key, chunk: Chunk<'_>) {
             spare(&mut p.spare, &all[taken..])
         }
     };
-    match sink.write(cx, rest) {
-        Flow::Ready => {}
-        Flow::Full => full(cx, key),
-        Flow::Closed => {
+    match ask(cx, key, PipeStage::Sink, |cx| sink.write(cx, rest)) {
+        Some(Flow::Ready) | None => {}
+        Some(Flow::Full) => full(cx, key),
+        Some(Flow::Closed) => {
             full(cx, key);
             let layer = cx.parts::<Layer>().0;
             if let Some(p) = layer.pipes.get_mut(&key) {
@@ -311,7 +341,7 @@ fn full(cx: &mut Cx<'_>, key: Key) {
         p.state = State::Full;
         // Also if it was paused before: somebody else may have let it go on.
         if let Some(source) = p.source.clone() {
-            source.pause(cx);
+            ask(cx, key, PipeStage::Source, |cx| source.pause(cx));
         }
     }
 }
@@ -364,7 +394,7 @@ fn through_back(d: &mut Dispatch<'_>, key: Key, through: Through, panicked: bool
     }
 }
 
-/// Notes why, destroys what is left of both ends, and ends the pipe when nothing is.
+/// Notes why, destroys both ends the first time, and ends the pipe when both are closed.
 fn fail(cx: &mut Cx<'_>, key: Key, stage: PipeStage, cause: StreamError) {
     let (layer, mut d) = cx.parts::<Layer>();
     let Some(p) = layer.pipes.get_mut(&key) else { return };
@@ -379,18 +409,50 @@ fn fail(cx: &mut Cx<'_>, key: Key, stage: PipeStage, cause: StreamError) {
             let error = PipeError { stage, cause };
             PipeKey(key).tell(&mut d, || PipeEvent::Failing(error.clone()));
             *state = State::Failing(error);
+            destroy_ends(cx, key);
         }
     }
+    close_if_over(cx, key);
+}
+
+fn destroy_ends(cx: &mut Cx<'_>, key: Key) {
+    let layer = cx.parts::<Layer>().0;
+    let Some(p) = layer.pipes.get(&key) else { return };
     let State::Failing(PipeError { cause, .. }) = &p.state else { return };
     let (cause, source, sink) = (cause.clone(), p.source.clone(), p.sink.clone());
-    if source.is_none() && sink.is_none() {
-        cx.driver().close(&PIPE, key);
-    }
     if let Some(source) = source {
-        source.destroy(cx, &cause);
+        if caught(cx, |cx| source.destroy(cx, &cause)).is_none() {
+            give_up_source(cx, key, &cause);
+        }
     }
     if let Some(sink) = sink {
-        sink.destroy(cx, &cause);
+        if caught(cx, |cx| sink.destroy(cx, &cause)).is_none() {
+            give_up_sink(cx, key, &cause);
+        }
+    }
+}
+
+/// Nobody waits for its word any more. If it stands for a stream of this layer, that is ended
+/// in its place.
+#[cold]
+fn give_up_source(cx: &mut Cx<'_>, key: Key, cause: &StreamError) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    d.bury(layer.pipes.get_mut(&key).and_then(|p| p.source.take()));
+    readable::end_attached(cx, PipeKey(key), cause);
+}
+
+#[cold]
+fn give_up_sink(cx: &mut Cx<'_>, key: Key, cause: &StreamError) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    d.bury(layer.pipes.get_mut(&key).and_then(|p| p.sink.take()));
+    writable::end_attached(cx, PipeKey(key), cause);
+}
+
+fn close_if_over(cx: &mut Cx<'_>, key: Key) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(p) = layer.pipes.get(&key) else { return };
+    if matches!(p.state, State::Failing(_)) && p.source.is_none() && p.sink.is_none() {
+        d.close(&PIPE, key);
     }
 }
 
@@ -404,6 +466,8 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
         _ => Ok(()),
     };
     PipeKey(key).tell(&mut driver, || PipeEvent::Closed(result.clone()));
+    // A drop that panics must not meet a panic of `done`.
+    d.driver().bury(((p.source, p.sink), p.through));
     if let Some(done) = p.done {
         done(&mut d.cx(), result);
     }

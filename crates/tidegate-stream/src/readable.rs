@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
 
 use crate::error::{BoxError, StreamError};
-use crate::flow::{Layer, ReadEnd, Reader, Source, StreamClose, call, each, keep};
+use crate::flow::{Layer, ReadEnd, Reader, Source, StreamClose, call, caught, keep};
 use crate::pipe::PipeKey;
 use crate::{Chunk, Flow, ReadQueue, Refused};
 
@@ -126,6 +126,14 @@ pub(crate) fn open(
     let row = Readable { read, source: Some(source), reader: Some(reader), pipe: None, over: None };
     layer.readables.insert(key, row);
     Ok(ReadableKey(key))
+}
+
+/// Ends the stream that this pipe is attached to, if there is one.
+pub(crate) fn end_attached(cx: &mut Cx<'_>, pipe: PipeKey, cause: &StreamError) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    for (key, r) in layer.readables.iter_mut().filter(|(_, r)| r.pipe == Some(pipe)) {
+        r.destroy(&mut d, *key, Err(cause.clone()));
+    }
 }
 
 impl Readable {
@@ -251,7 +259,9 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let Some(mut r) = layer.readables.remove(&key) else { return };
     let result = r.over.take().unwrap_or(Err(StreamError::Destroyed));
     if let Some(mut source) = r.source.take() {
-        each(d, |cx| source.destroy(cx, result.as_ref().copied()));
+        caught(&mut d.cx(), |cx| source.destroy(cx, result.as_ref().copied()));
+        // Its drop may panic, too.
+        d.driver().bury(source);
     }
     let piped = r.pipe.is_some_and(|pipe| pipe.source_closed(d, result.clone()));
     if let Some(mut reader) = r.reader.take() {

@@ -2,7 +2,7 @@
 //!
 //! | sink | has bytes | `Done` | `Later` | `written` | wants its end |
 //! |---|---|---|---|---|---|
-//! | Idle | Writing | - | - | refused | Finishing |
+//! | Idle | Writing | - | - | refused | Finishing, once every completion is told |
 //! | Writing | waits | Idle | Writing | Idle | waits |
 //! | Finishing | - | finished | Finishing | finished | - |
 #![forbid(unsafe_code)]
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
 
 use crate::error::{BoxError, StreamError};
-use crate::flow::{Layer, Progress, Sink, StreamClose, WriteEnd, WriteHandler, call, each};
+use crate::flow::{Layer, Progress, Sink, StreamClose, WriteEnd, WriteHandler, call, caught, keep};
 use crate::pipe::PipeKey;
 use crate::{Chunk, Effect, Flow, Refused, WriteState};
 
@@ -91,8 +91,13 @@ impl WritableOptions {
         self
     }
 
-    /// Chunks that the sink is given at once, at most. Default: 64; 1 for a sink that
-    /// takes them singly.
+    /// Chunks that the sink is given in one call, at most. Default: 64.
+    ///
+    /// With 1 each write is one chunk and one call, whatever its size. With more, writes of
+    /// less than 1 KiB that wait behind each other are joined to chunks of at most 16 KiB;
+    /// larger ones stay as they are. An empty write is no chunk. Writes that stay single cost
+    /// more memory than their bytes, which counts against
+    /// [`write_limit`](WritableOptions::write_limit).
     pub fn gather(mut self, chunks: usize) -> WritableOptions {
         self.gather = chunks.max(1);
         self
@@ -170,6 +175,14 @@ pub(crate) fn open(
     Ok(WritableKey(key))
 }
 
+/// Ends the stream that this pipe is attached to, if there is one.
+pub(crate) fn end_attached(cx: &mut Cx<'_>, pipe: PipeKey, cause: &StreamError) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    for (key, w) in layer.writables.iter_mut().filter(|(_, w)| w.pipe == Some(pipe)) {
+        w.destroy(&mut d, *key, Err(cause.clone()));
+    }
+}
+
 impl Writable {
     fn destroy(&mut self, d: &mut Driver<'_>, key: Key, result: Result<(), StreamError>) {
         if self.over.is_none() {
@@ -189,6 +202,20 @@ impl Writable {
         Ok(())
     }
 
+    /// Whether everything is written and told, but for the end.
+    fn wants_finish(&self) -> bool {
+        self.busy == Busy::Idle && self.write.wants_fin() && !self.write.has_effect()
+    }
+
+    fn push(&mut self, data: Chunk<'_>) {
+        match data {
+            // Each a piece, as it is.
+            data if self.gather == 1 => self.write.push_whole(keep(data)),
+            Chunk::Lent(b) => self.write.push(b),
+            Chunk::Shared(b) => self.write.push_bytes(b),
+        }
+    }
+
     fn is_due(&self) -> bool {
         self.write.has_effect()
             || self.busy == Busy::Idle && (self.write.wants_write() || self.write.wants_fin())
@@ -201,21 +228,25 @@ const CALL: usize = 1024;
 const TELL: usize = 1000;
 
 /// First the sink, so that the next bytes are with it when a callback runs (W5); then what
-/// there is to tell.
+/// there is to tell; then the sink's end, for which all of that must be told (W12).
 fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let budget = d.driver().limits().write_budget;
     let mut given = 0;
-    while given < budget {
-        match feed(d, key) {
-            Some(n) => given += n.max(CALL),
-            None => break,
+    loop {
+        while given < budget {
+            match feed(d, key) {
+                Some(n) => given += n.max(CALL),
+                None => break,
+            }
         }
-    }
-    tell(d, key);
-    let (layer, mut driver) = d.parts::<Layer>();
-    if layer.writables.get(&key).is_some_and(|w| w.over.is_none() && w.is_due()) {
-        // In the next turn: others have theirs in between.
-        driver.queue(key);
+        tell(d, key);
+        let (layer, mut driver) = d.parts::<Layer>();
+        match layer.writables.get(&key).filter(|w| w.over.is_none()) {
+            Some(w) if w.wants_finish() && given < budget => {}
+            // In the next turn: others have theirs in between.
+            Some(w) if w.is_due() => return driver.queue(key),
+            _ => return,
+        }
     }
 }
 
@@ -229,7 +260,7 @@ fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
     if w.write.wants_write() {
         given = w.write.lend(&mut pieces, w.gather);
         w.busy = Busy::Writing(given);
-    } else if w.write.wants_fin() {
+    } else if w.wants_finish() {
         w.busy = Busy::Finishing;
     } else {
         w.pieces = pieces;
@@ -300,7 +331,7 @@ fn call_handler(
     f: impl FnOnce(&mut dyn WriteHandler, &mut WritableCx<'_>),
 ) {
     let row = d.parts::<Layer>().0.writables.get_mut(&key);
-    let handler = row.and_then(|w| w.handler.take());
+    let handler = row.filter(|w| w.over.is_none()).and_then(|w| w.handler.take());
     call(d, key, handler, handler_back, |h, d| {
         f(&mut **h, &mut WritableCx::new(d.cx(), WritableKey(key)));
     });
@@ -336,12 +367,14 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let Some(mut w) = layer.writables.remove(&key) else { return };
     let result = w.over.take().unwrap_or(Err(StreamError::Destroyed));
     if let Some(mut sink) = w.sink.take() {
-        each(d, |cx| sink.destroy(cx, result.as_ref().copied()));
+        caught(&mut d.cx(), |cx| sink.destroy(cx, result.as_ref().copied()));
+        // Its drop may panic, too.
+        d.driver().bury(sink);
     }
     let Some(mut handler) = w.handler.take() else { return };
     while let Some((id, is_out)) = w.write.take_expected() {
         let result = if is_out { Ok(()) } else { result.as_ref().copied() };
-        each(d, |cx| {
+        caught(&mut d.cx(), |cx| {
             handler.on_written(&mut WritableCx::new(cx.as_cx(), WritableKey(key)), id, result);
         });
     }
@@ -416,30 +449,24 @@ impl<'a> WritableCx<'a> {
     /// `write_limit` the stream is destroyed.
     pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
         let data = data.into();
-        self.accept(|write| match data {
-            Chunk::Lent(b) => write.push(b),
-            Chunk::Shared(b) => write.push_bytes(b),
-        })
+        self.accept(|w| w.push(data))
     }
 
     /// The same, and [`on_written`](WriteHandler::on_written) tells when the sink is done
     /// with it.
     pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
         let data = data.into();
-        self.accept(|write| {
-            match data {
-                Chunk::Lent(b) => write.push(b),
-                Chunk::Shared(b) => write.push_bytes(b),
-            }
-            write.expect(id);
+        self.accept(|w| {
+            w.push(data);
+            w.write.expect(id);
         })
     }
 
-    fn accept(&mut self, push: impl FnOnce(&mut WriteState)) -> Flow {
+    fn accept(&mut self, push: impl FnOnce(&mut Writable)) -> Flow {
         let key = self.key.0;
         self.with(|w, d| match w.write.admit() {
             Ok(()) => {
-                push(&mut w.write);
+                push(w);
                 w.write.flow()
             }
             Err(Refused::Limit { queued, limit }) => {

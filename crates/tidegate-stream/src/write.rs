@@ -26,6 +26,9 @@ use bytes::Bytes;
 const SMALL: usize = 1024;
 /// A tail block grows up to this.
 const TAIL: usize = 16 * 1024;
+/// What a small piece with a buffer of its own costs beside its bytes: a place in a queue that
+/// grows by doubling, and an allocation.
+const PIECE: usize = 2 * size_of::<Block>() + 32;
 
 /// What a write says about going on.
 ///
@@ -118,6 +121,7 @@ impl Block {
 
     fn held(&self) -> usize {
         match self {
+            Block::Shared(b) if b.len() < SMALL => b.len() + PIECE,
             Block::Shared(b) => b.len(),
             Block::Tail(v) => v.capacity(),
         }
@@ -231,7 +235,8 @@ impl WriteState {
         }
     }
 
-    /// Queues `data` as it is, however small: for who uses its buffer again.
+    /// Queues `data` as a piece of its own, however small, without a copy. A small one counts
+    /// against the limit with what it costs beside its bytes.
     pub fn push_whole(&mut self, data: Bytes) {
         if !data.is_empty() {
             self.push_block(Block::Shared(data));
