@@ -76,6 +76,8 @@ pub(crate) fn some_bytes(from: usize, n: usize) -> Bytes {
 pub(crate) struct Known {
     /// Bytes that were accepted at its beginning.
     pub(crate) accepted: Cell<usize>,
+    /// The id of the last write of a client that had one.
+    pub(crate) last_id: Cell<usize>,
     /// What came out at its end.
     pub(crate) out: RefCell<Vec<u8>>,
     /// Something was made to go wrong.

@@ -159,6 +159,9 @@ pub(crate) fn echo(
 struct Talks {
     servers: Vec<ServerKey>,
     known: Shared,
+    /// Bytes whose completion came, and whether one was not written.
+    told: usize,
+    broken: bool,
 }
 
 impl Handler for Talks {
@@ -175,10 +178,22 @@ impl Handler for Talks {
         let key = s.key();
         talk_on(s, key, &self.known);
     }
+    /// The ids are how many bytes were accepted, each write's included.
+    fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
+        assert!(id as usize > self.told, "in their order, once: {id} after {}", self.told);
+        self.told = id as usize;
+        match result {
+            Ok(()) => assert!(!self.broken && s.bytes_written() >= id || s.state().is_err()),
+            Err(_) => self.broken = true,
+        }
+        saw("a completion of a client");
+    }
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         for server in &self.servers {
             let _ = s.close_server(*server);
         }
+        assert_eq!(self.told, self.known.last_id.get(), "every id was answered");
+        assert!(!self.broken || close.unsent > 0, "{close:?}");
         let accepted = self.known.accepted.get() as u64;
         assert_eq!(close.bytes_written + close.unsent as u64, accepted, "{close:?}");
         self.known.last_word(matches!(close.reason, Reason::Ended));
@@ -193,11 +208,20 @@ fn talk_on(cx: &mut Cx<'_>, key: SocketKey, known: &Shared) {
         let mut s = cx.socket(key);
         let Some((Wrote::Bytes(size), when)) = next else { return s.end() };
         let data = some_bytes(known.accepted.get(), size);
-        let flow = if size % 2 == 0 { s.write(&data[..]) } else { s.write_bytes(data) };
+        let id = known.accepted.get() + size;
+        let with_id = size > 0 && size % 3 == 0;
+        let flow = match size % 2 {
+            _ if with_id => s.write_id(data, id as u64),
+            0 => s.write(&data[..]),
+            _ => s.write_bytes(data),
+        };
         if flow == Flow::Closed {
             return;
         }
-        known.accepted.set(known.accepted.get() + size);
+        known.accepted.set(id);
+        if with_id {
+            known.last_id.set(id);
+        }
         if when != When::Now {
             let known = known.clone();
             return at(cx, when, move |cx| talk_on(cx, key, &known));
@@ -213,7 +237,7 @@ pub(crate) fn talk(lp: &mut Loop, writes: &[(usize, When)], route: Route, l: &Sh
     let writes = writes.iter().map(|(size, when)| (Wrote::Bytes(*size), *when));
     *l.writing.borrow_mut() = writes.collect();
     add(&l.sockets, 0);
-    let handler = Talks { servers, known: l.clone() };
+    let handler = Talks { servers, known: l.clone(), told: 0, broken: false };
     let client = lp.connect(connecting(first, route), handler);
     meddle(lp, client, None, route, l);
 }
