@@ -15,6 +15,7 @@ use std::process::exit;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use tidegate::OneLine;
 use tidegate::prelude::*;
 
 #[derive(Default)]
@@ -74,9 +75,10 @@ impl Handler for Seat {
                 }
                 continue;
             }
-            let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
+            let line = String::from_utf8_lossy(&self.line).into_owned();
             self.line.clear();
-            self.say(s, key, format!("{}: {line}\n", self.name(key)));
+            // The others' terminals obey control characters.
+            self.say(s, key, format!("{}: {}\n", self.name(key), OneLine(line.trim_end())));
         }
     }
 

@@ -32,6 +32,7 @@ mod loop_id;
 mod mailbox;
 mod metrics;
 mod observe;
+mod one_line;
 mod phase;
 #[cfg(feature = "work")]
 mod pool;
@@ -63,6 +64,7 @@ pub use keep_alive::KeepAlive;
 pub use limits::{Builder, LimitError, Limits};
 pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer};
+pub use one_line::OneLine;
 pub use phase::Phase;
 pub use ready::Bits;
 pub use remote::{PostError, Remote};

@@ -2,12 +2,13 @@
 //! time. And how a connection ended: [`Close`].
 #![forbid(unsafe_code)]
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_loop::OneLine;
 use tidegate_stream::StreamError;
 
 use crate::lookup::LookupFault;
@@ -64,7 +65,7 @@ impl fmt::Display for Stage {
 
 /// An error of the network, with its place on the path.
 ///
-/// `Display` is fit for a log line; `source` is the [`io::Error`].
+/// `Display` is fit for a log line: one line, whatever the source says; `source` is the [`io::Error`].
 ///
 /// ```
 /// use std::io::ErrorKind;
@@ -138,24 +139,11 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// A name from outside, in a text that is to be one line: without line breaks of its own,
-/// and without orders to a terminal.
-pub(crate) struct OneLine<'a>(pub(crate) &'a str);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            c if c.is_control() => write!(f, "{}", c.escape_debug()),
-            c => f.write_char(c),
-        })
-    }
-}
-
 /// An error in words, with the system's name for it.
 fn describe(e: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match e.raw_os_error().and_then(sys::code_name) {
         Some(code) => write!(f, "{} ({code})", sys::description(e)),
-        None => write!(f, "{e}"),
+        None => write!(f, "{}", OneLine(e)),
     }
 }
 

@@ -18,10 +18,10 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tidegate_loop::LayerEvent;
+use tidegate_loop::{LayerEvent, OneLine};
 use tidegate_stream::PipeKey;
 
-use crate::error::{Attempt, OneLine, Reason};
+use crate::error::{Attempt, Reason};
 use crate::handler::Overload;
 use crate::key::{ServerKey, SocketKey};
 use crate::timeout::Timeout;
@@ -359,7 +359,9 @@ impl fmt::Display for ServerEvent {
                 write!(f, "full: {connections} connections are open, others wait")
             }
             ServerEvent::Blocked { peer: Some(peer) } => write!(f, "blocked {peer}"),
-            ServerEvent::AcceptFailed { error, .. } => write!(f, "accept failed: {error}"),
+            ServerEvent::AcceptFailed { error, .. } => {
+                write!(f, "accept failed: {}", OneLine(error))
+            }
             _ => f.write_str(self.name()),
         }
     }
@@ -371,7 +373,9 @@ impl fmt::Display for SocketEvent {
         match self {
             SocketEvent::LookupStart { host } => write!(f, "looking up {}", OneLine(host)),
             SocketEvent::LookedUp { addresses, .. } => write!(f, "found {addresses:?}"),
-            SocketEvent::LookupFailed { error, .. } => write!(f, "lookup failed: {error}"),
+            SocketEvent::LookupFailed { error, .. } => {
+                write!(f, "lookup failed: {}", OneLine(error))
+            }
             SocketEvent::AttemptStart { to } => write!(f, "connecting to {to}"),
             SocketEvent::AttemptFailed(attempt) => write!(f, "attempt failed: {attempt}"),
             SocketEvent::Connected { elapsed } => write!(f, "connected after {elapsed:.1?}"),

@@ -8,7 +8,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::error::OneLine;
+use tidegate_loop::OneLine;
+
 use crate::options::{At, ConnectOptions, ListenOptions};
 
 /// Where a server listens.

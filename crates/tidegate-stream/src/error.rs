@@ -5,6 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use tidegate_loop::OneLine;
+
 /// Any error of the user's own.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -53,7 +55,7 @@ impl StreamError {
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StreamError::Failed(e) => write!(f, "failed: {e}"),
+            StreamError::Failed(e) => write!(f, "failed: {}", OneLine(e)),
             StreamError::Destroyed => f.write_str("was destroyed"),
             StreamError::Premature => f.write_str("closed before its end"),
             StreamError::Closed => f.write_str("was over already"),
