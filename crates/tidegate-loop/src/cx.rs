@@ -304,7 +304,9 @@ impl<'a> Cx<'a> {
     /// The table is full, which is counted there. The key is stale from the start,
     /// and what stays silent elsewhere is at least logged here.
     fn not_started(&mut self, what: &str, e: TableFull, callback: Buried) -> Key {
-        log::error!(target: "tidegate::loop", "{what} was not started: {e}");
+        let text = format_args!("{what} was not started: {e}");
+        let thinned = &mut self.core.reactor.thinned;
+        thinned.log(log::Level::Error, "tidegate::loop", ("not started", what), 1, text);
         self.core.reactor.graveyard.bury(callback);
         self.core.reactor.table.stale_key()
     }

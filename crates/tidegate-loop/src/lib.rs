@@ -48,6 +48,7 @@ mod sync;
 #[allow(unsafe_code)] // what the systems offer beyond mio
 mod sys;
 mod table;
+mod thinned;
 mod tick;
 mod timers;
 mod turn;

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::hash::Hash;
 use std::io;
+use std::mem::discriminant;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::timeout::Timeout;
 /// ```
 /// assert_eq!(tidegate_net::Stage::Connect.to_string(), "connect");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Stage {
     /// A name or an address was to be understood.
@@ -187,6 +189,12 @@ impl NetError {
             }
         }
         Words(&self.source).to_string()
+    }
+
+    /// What errors of one kind have in common, for the log. Our own end is known of clients:
+    /// what goes wrong there is not what the clients of a server cause.
+    pub(crate) fn alike(&self) -> impl Hash + use<> {
+        (self.stage, self.kind(), self.code(), self.timeout(), self.local.is_some())
     }
 
     pub(crate) fn into_source(self) -> io::Error {
@@ -411,7 +419,7 @@ impl From<ListenError> for io::Error {
 /// ```
 /// assert_eq!(tidegate_net::Scope::Socket.to_string(), "write_limit");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
     /// This connection's: `write_limit`.
@@ -475,6 +483,15 @@ impl Reason {
             Reason::Failed(e) | Reason::TimedOut(_, e) => Some(e),
             _ => None,
         }
+    }
+
+    /// What errors of one kind have in common, for the log.
+    fn alike(&self) -> impl Hash {
+        let limit = match self {
+            Reason::WriteLimit { scope, .. } => Some(*scope),
+            _ => None,
+        };
+        (discriminant(self), limit, self.error().map(NetError::alike))
     }
 
     /// What this means to a pipe.
@@ -541,7 +558,7 @@ impl Close {
     /// What a handler does that has nothing to do.
     pub(crate) fn unhandled(&self, s: &mut SocketCx<'_>) {
         if self.reason.is_error() && !self.piped {
-            s.driver().unhandled("tidegate::net", format_args!("{self}"));
+            s.driver().unhandled("tidegate::net", self.reason.alike(), format_args!("{self}"));
         }
     }
 }

@@ -483,7 +483,8 @@ fn hold(d: &mut Dispatch<'_>, server: ServerKey) {
 fn leave_poller(l: &mut Listener, d: &mut Driver<'_>) {
     if let (Some(socket), Trigger::Level) = (&mut l.socket, l.trigger) {
         if let Err(e) = d.deregister_level(l.key.0, socket) {
-            log::error!(target: "tidegate::net", "holding {} failed: {e}", l.local);
+            let text = format_args!("holding {} failed: {e}", l.local);
+            d.warn("tidegate::net", ("hold", l.key, e.raw_os_error()), 1, text);
         }
     }
 }
@@ -504,7 +505,8 @@ fn listen_again(l: &mut Listener, d: &mut Driver<'_>) -> bool {
         l.tell(d, || ServerEvent::Resumed);
     }
     if let Err(e) = &back {
-        log::warn!(target: "tidegate::net", "accept on {} is still held: {e}", l.local);
+        let text = format_args!("accept on {} is still held: {e}", l.local);
+        d.warn("tidegate::net", ("held", l.key, e.raw_os_error()), 1, text);
     }
     back.is_ok()
 }

@@ -3,6 +3,8 @@
 
 use std::error::Error;
 use std::fmt;
+use std::hash::Hash;
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use tidegate_loop::OneLine;
@@ -49,6 +51,15 @@ impl StreamError {
     /// tells more.
     pub fn is_bare_close(&self) -> bool {
         matches!(self, StreamError::Destroyed | StreamError::Premature | StreamError::Closed)
+    }
+
+    /// What errors of one kind have in common, for the log.
+    pub(crate) fn alike(&self) -> impl Hash {
+        let io = match self {
+            StreamError::Failed(e) => e.downcast_ref::<std::io::Error>(),
+            _ => None,
+        };
+        (discriminant(self), io.map(|e| (e.kind(), e.raw_os_error())))
     }
 }
 

@@ -279,7 +279,8 @@ impl StreamClose {
     fn unhandled(&self, cx: &mut Cx<'_>, what: &str) {
         if let Err(e) = self.result.as_ref() {
             if !self.piped && !e.is_bare_close() {
-                cx.driver().unhandled("tidegate::stream", format_args!("a {what} stream {e}"));
+                let text = format_args!("a {what} stream {e}");
+                cx.driver().unhandled("tidegate::stream", (what, e.alike()), text);
             }
         }
     }

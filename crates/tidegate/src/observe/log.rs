@@ -25,9 +25,12 @@ use crate::{Event, Moment, Observer, OneLine};
 /// | trace | turns, phases, readiness, accept batches, every change of a queue |
 ///
 /// Texts that others made, in lines and in values, are shown by [`OneLine`]: nothing in them
-/// starts a line of its own. Failures are no more than `info` here: an error that nobody handles is logged at `warn` with
-/// the same target anyway, observer or not, and says `unhandled`;
-/// [`failures`](LogRecords::failures) changes that. A line of a connection begins with its [`Id`] and its endpoints, ours first.
+/// starts a line of its own.
+///
+/// Failures are no more than `info` here: an error that nobody handles is logged at `warn` with
+/// the same target anyway, observer or not, and says `unhandled` (of each kind the first, then
+/// one at each power of two); [`failures`](LogRecords::failures) changes that. A line of a
+/// connection begins with its [`Id`] and its endpoints, ours first.
 ///
 /// ```
 /// use tidegate::observe::LogRecords;
