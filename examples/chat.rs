@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tidegate::OneLine;
+use tidegate::net::{AtLimit, KeepAlive};
 use tidegate::prelude::*;
 
 #[derive(Default)]
@@ -99,7 +100,11 @@ impl Handler for Seat {
 
 fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
     let room = Shared::default();
-    let server = lp.listen(at, move |mut conn| {
+    // Nobody has to talk; keep-alive finds those who are gone.
+    let options = ListenOptions::new(at)
+        .max_connections(1024, AtLimit::Drop)
+        .keep_alive(KeepAlive::default());
+    let server = lp.listen(options, move |mut conn| {
         let key = conn.key();
         let name = {
             let mut room = room.borrow_mut();
