@@ -186,9 +186,14 @@ impl Pool {
                     return Err(NotTaken::NoThread(e));
                 }
                 Err(e) => {
-                    let text =
-                        format_args!("work goes on with {} threads: {e}", self.threads.len());
-                    self.thinned.log(Level::Warn, "tidegate::loop", "threads", 1, text);
+                    let left = self.threads.len();
+                    self.thinned.log(
+                        Level::Warn,
+                        "tidegate::loop",
+                        "no thread",
+                        1,
+                        format_args!("work goes on with {left} threads: {e}"),
+                    );
                 }
             }
         }

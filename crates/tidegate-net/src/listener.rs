@@ -483,8 +483,8 @@ fn hold(d: &mut Dispatch<'_>, server: ServerKey) {
 fn leave_poller(l: &mut Listener, d: &mut Driver<'_>) {
     if let (Some(socket), Trigger::Level) = (&mut l.socket, l.trigger) {
         if let Err(e) = d.deregister_level(l.key.0, socket) {
-            let text = format_args!("holding {} failed: {e}", l.local);
-            d.warn("tidegate::net", ("hold", l.key, e.raw_os_error()), 1, text);
+            let alike = ("hold", l.key, e.raw_os_error());
+            d.warn("tidegate::net", alike, 1, format_args!("holding {} failed: {e}", l.local));
         }
     }
 }
@@ -505,8 +505,8 @@ fn listen_again(l: &mut Listener, d: &mut Driver<'_>) -> bool {
         l.tell(d, || ServerEvent::Resumed);
     }
     if let Err(e) = &back {
-        let text = format_args!("accept on {} is still held: {e}", l.local);
-        d.warn("tidegate::net", ("held", l.key, e.raw_os_error()), 1, text);
+        let (alike, at) = (("held", l.key, e.raw_os_error()), &l.local);
+        d.warn("tidegate::net", alike, 1, format_args!("accept on {at} is still held: {e}"));
     }
     back.is_ok()
 }

@@ -279,8 +279,12 @@ impl StreamClose {
     fn unhandled(&self, cx: &mut Cx<'_>, what: &str) {
         if let Err(e) = self.result.as_ref() {
             if !self.piped && !e.is_bare_close() {
-                let text = format_args!("a {what} stream {e}");
-                cx.driver().unhandled("tidegate::stream", (what, e.alike()), text);
+                let alike = (what, e.alike());
+                cx.driver().unhandled(
+                    "tidegate::stream",
+                    alike,
+                    format_args!("a {what} stream {e}"),
+                );
             }
         }
     }
