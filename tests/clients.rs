@@ -341,7 +341,7 @@ fn libuv_38_connect_timeout() {
     lp.run().unwrap();
     assert!(start.elapsed() >= timeout);
     let text = &log.lines()[0];
-    assert!(text.starts_with(&format!("close: connect to {at} timed out after 3")), "{text}");
+    assert!(text.starts_with(&format!("close: connect to {at} timed out after ")), "{text}");
     assert!(text.contains("; connect timeout)") && text.contains("(from 127.0.0.1:"), "{text}");
     assert_eq!(handles(&lp), 0);
 }
