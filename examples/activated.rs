@@ -9,6 +9,7 @@
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, exit};
+use std::time::Duration;
 
 use tidegate::prelude::*;
 
@@ -20,7 +21,9 @@ fn serve() -> io::Result<()> {
         exit(1)
     };
     let mut lp = Loop::new()?;
-    let server = lp.listen(listener, |mut conn| {
+    // The client may never end its side.
+    let options = ListenOptions::from(listener).lifetime(Duration::from_secs(10));
+    let server = lp.listen(options, |mut conn| {
         let server = conn.server();
         let _ = conn.close_server(server);
         let text = format!("served by process {}\n", std::process::id());

@@ -15,6 +15,8 @@ use std::process::exit;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use tidegate::OneLine;
+use tidegate::net::{AtLimit, KeepAlive};
 use tidegate::prelude::*;
 
 #[derive(Default)]
@@ -74,9 +76,10 @@ impl Handler for Seat {
                 }
                 continue;
             }
-            let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
+            let line = String::from_utf8_lossy(&self.line).into_owned();
             self.line.clear();
-            self.say(s, key, format!("{}: {line}\n", self.name(key)));
+            // The others' terminals obey control characters.
+            self.say(s, key, format!("{}: {}\n", self.name(key), OneLine(line.trim_end())));
         }
     }
 
@@ -97,7 +100,11 @@ impl Handler for Seat {
 
 fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
     let room = Shared::default();
-    let server = lp.listen(at, move |mut conn| {
+    // Nobody has to talk; keep-alive finds those who are gone.
+    let options = ListenOptions::new(at)
+        .max_connections(1024, AtLimit::Drop)
+        .keep_alive(KeepAlive::default());
+    let server = lp.listen(options, move |mut conn| {
         let key = conn.key();
         let name = {
             let mut room = room.borrow_mut();

@@ -8,7 +8,9 @@
 
 use std::io;
 use std::process::exit;
+use std::time::Duration;
 
+use tidegate::net::AtLimit;
 use tidegate::observe::{Id, LogRecords};
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
@@ -45,7 +47,11 @@ fn main() -> io::Result<()> {
     if log::log_enabled!(target: "tidegate::net", log::Level::Debug) {
         lp.observe(LogRecords::new());
     }
-    let server = lp.listen(at.as_str(), |conn| {
+    // More wait in the kernel; whoever says nothing for so long makes room.
+    let options = ListenOptions::new(at.as_str())
+        .max_connections(10_000, AtLimit::Hold)
+        .idle_timeout(Duration::from_secs(300));
+    let server = lp.listen(options, |conn| {
         let peer = conn.peer_addr();
         let s = conn.accept(Echo::default());
         if let Some(peer) = peer {

@@ -6,7 +6,8 @@
 //! cargo run --release --example metrics -- 9100      # goes on: point Prometheus at it
 //! ```
 //! A few clients talk to an echo server first, one of them to nobody. The answer is the
-//! smallest that HTTP/1.0 knows; nothing of the request is looked at but its end.
+//! smallest that HTTP/1.0 knows; nothing of the request is looked at but its end. A scraper
+//! gets one answer, and has a bounded time for a bounded request.
 
 use std::cell::Cell;
 use std::io;
@@ -14,33 +15,46 @@ use std::process::exit;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidegate::net::AtLimit;
 use tidegate::prelude::*;
 use tidegate::prometheus::{CONTENT_TYPE, Snapshot};
 
 /// Clients that get their echo.
 const CLIENTS: u32 = 5;
 
-/// A scraper: it has said everything when there is an empty line.
-#[derive(Default)]
-struct Scraper {
-    request: Vec<u8>,
+/// Scrapers at once (more wait in the kernel), how long each may take, and how long its request may be.
+const SCRAPERS: usize = 16;
+const LIFETIME: Duration = Duration::from_secs(5);
+const HEAD: usize = 8192;
+
+/// What is known of a scraper's request.
+enum Scraper {
+    /// This much, and no empty line yet.
+    Asks(Vec<u8>),
+    /// It has its answer. What it says after that is dropped.
+    Answered,
 }
 
 impl Handler for Scraper {
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
-        self.request.extend_from_slice(chunk);
-        if self.request.len() > 8192 {
-            return s.destroy();
+        let Scraper::Asks(head) = self else { return };
+        // The empty line may have begun in the chunk before.
+        let looked_at = head.len().saturating_sub(3);
+        head.extend_from_slice(&chunk[..chunk.len().min(HEAD - head.len())]);
+        if !head[looked_at..].windows(4).any(|w| w == b"\r\n\r\n") {
+            if head.len() == HEAD {
+                s.destroy();
+            }
+            return;
         }
-        if self.request.windows(4).any(|w| w == b"\r\n\r\n") {
-            let body = Snapshot::take(s).text();
-            let length = body.len();
-            let head = format!(
-                "HTTP/1.0 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {length}\r\n\r\n"
-            );
-            let _ = s.write(head.as_bytes());
-            let _ = s.end_with(body.as_bytes());
-        }
+        *self = Scraper::Answered;
+        let body = Snapshot::take(s).text();
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.0 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let _ = s.write(head.as_bytes());
+        let _ = s.end_with(body.as_bytes());
     }
 }
 
@@ -66,9 +80,11 @@ fn main() -> io::Result<()> {
                 .drain(|s| s.resume()),
         );
     })?;
-    let options = ListenOptions::new(("127.0.0.1", port.unwrap_or(0)));
+    let options = ListenOptions::new(("127.0.0.1", port.unwrap_or(0)))
+        .max_connections(SCRAPERS, AtLimit::Hold)
+        .lifetime(LIFETIME);
     let metrics = lp.listen(options, |conn| {
-        conn.accept(Scraper::default()).set_idle_timeout(Duration::from_secs(10));
+        conn.accept(Scraper::Asks(Vec::new()));
     });
     let metrics = metrics.unwrap_or_else(|e| {
         eprintln!("{e}\nusage: metrics [PORT]");

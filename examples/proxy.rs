@@ -9,9 +9,14 @@
 
 use std::io;
 use std::process::exit;
+use std::time::Duration;
 
+use tidegate::net::AtLimit;
 use tidegate::prelude::*;
 use tidegate::stream::PipeError;
+
+/// So long without a byte ends a client's connection, and with it the upstream's.
+const IDLE: Duration = Duration::from_secs(300);
 
 /// Brings `a` and `b` together. Each pipe says how its direction ended.
 fn join(cx: &mut Cx<'_>, a: SocketKey, b: SocketKey) -> Result<(), tidegate::TableFull> {
@@ -28,11 +33,14 @@ fn ended(way: &'static str) -> impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) {
 }
 
 fn proxy(lp: &mut Loop, at: &str, upstream: String) -> io::Result<ServerKey> {
-    let server = lp.listen(at, move |conn| {
+    // A connection here is one there, too, and each may be forgotten by its peer.
+    let options = ListenOptions::new(at).max_connections(4096, AtLimit::Hold).idle_timeout(IDLE);
+    let server = lp.listen(options, move |conn| {
         let mut a = conn.accept(On::new());
         // What comes before the connection is made waits in its queue, up to a high-water
         // mark; the client waits from then on.
-        let b = a.connect(upstream.as_str(), On::new());
+        let to = ConnectOptions::new(upstream.as_str()).connect_timeout(Duration::from_secs(10));
+        let b = a.connect(to, On::new());
         let key = a.key();
         if join(&mut a, key, b).is_err() {
             a.destroy();
@@ -105,7 +113,7 @@ fn reset(s: &mut SocketCx<'_>, good: ServerKey, up: ServerKey) {
         .connect(|s| {
             let _ = s.write(b"never mind");
             let key = s.key();
-            s.timer(std::time::Duration::from_millis(20), move |cx, _| cx.socket(key).reset());
+            s.timer(Duration::from_millis(20), move |cx, _| cx.socket(key).reset());
         })
         .close(move |s, close| {
             println!("  client: {close}");

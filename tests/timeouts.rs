@@ -5,7 +5,7 @@ mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::Read;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,9 @@ fn an_idle_connection_is_closed_and_says_so() {
     assert_eq!((&c).read(&mut [0]).unwrap(), 0);
 }
 
+/// The peer's end, for callbacks that make it write at their moment.
+type Peer = Rc<RefCell<Option<TcpStream>>>;
+
 /// T2: bytes either way refresh it.
 #[test]
 fn t02_bytes_either_way_refresh_an_idle_timeout() {
@@ -75,18 +78,24 @@ fn t02_bytes_either_way_refresh_an_idle_timeout() {
     let start = Instant::now();
     let moved = Rc::new(Cell::new(0));
     let m = moved.clone();
+    let peer = Peer::default();
+    let p = peer.clone();
     let c = serve(
         &mut lp,
         |o| o.idle_timeout(60 * MS),
         move |conn| {
-            let m = m.clone();
+            let (m, p) = (m.clone(), p.clone());
             let mut s =
                 conn.accept(On::new().close(ending(&e)).data(move |_, _| m.set(m.get() + 1)));
             let key = s.key();
-            // Five writes, 20 ms apart.
-            let mut left = 5;
+            // Five writes, 20 ms apart, and then five bytes from the peer.
+            let mut left = 10;
             s.interval(20 * MS, move |cx, timer| {
-                let _ = cx.socket(key).write(b"x");
+                if left > 5 {
+                    let _ = cx.socket(key).write(b"x");
+                } else {
+                    write_all(p.borrow().as_ref().unwrap(), b"y");
+                }
                 left -= 1;
                 if left == 0 {
                     cx.close(timer).unwrap();
@@ -94,21 +103,12 @@ fn t02_bytes_either_way_refresh_an_idle_timeout() {
             });
         },
     );
-    // And then five bytes from the peer.
-    let writer = std::thread::spawn(move || {
-        std::thread::sleep(120 * MS);
-        for _ in 0..5 {
-            write_all(&c, b"y");
-            std::thread::sleep(20 * MS);
-        }
-        c
-    });
+    *peer.borrow_mut() = Some(c);
     lp.run().unwrap();
     let passed = start.elapsed();
     timed_out(&end, Timeout::Idle);
     assert!(moved.get() >= 1);
-    assert!(passed >= 200 * MS, "{passed:?}");
-    drop(writer.join().unwrap());
+    assert!(passed >= 260 * MS, "{passed:?}");
 }
 
 /// T4: once, until bytes move again; and a handler that decides keeps its connection. T1:
@@ -148,23 +148,26 @@ fn a_late_loop_reads_before_it_says_idle() {
     let mut lp = guarded();
     let end = Ending::default();
     let e = end.clone();
+    let peer = Peer::default();
+    let p = peer.clone();
     let c = serve(
         &mut lp,
         |o| o.idle_timeout(10 * MS),
         move |conn| {
+            let p = p.clone();
             let handler = On::new().data(|s, _| s.end()).close(ending(&e));
             let mut s = conn.accept(handler);
-            s.timer(MS, |_, _| std::thread::sleep(50 * MS));
+            s.timer(MS, move |_, _| {
+                let c = p.borrow();
+                let c = c.as_ref().unwrap();
+                write_all(c, b"just in time");
+                c.shutdown(Shutdown::Write).unwrap();
+                std::thread::sleep(50 * MS);
+            });
         },
     );
-    let peer = std::thread::spawn(move || {
-        std::thread::sleep(8 * MS);
-        write_all(&c, b"just in time");
-        c.shutdown(Shutdown::Write).unwrap();
-        c
-    });
+    *peer.borrow_mut() = Some(c);
     lp.run().unwrap();
-    drop(peer.join().unwrap());
     assert!(matches!(end.borrow().as_ref().unwrap().reason, Reason::Ended), "{end:?}");
 }
 

@@ -31,6 +31,12 @@ impl std::ops::DerefMut for Guarded {
     }
 }
 
+impl AsCx for Guarded {
+    fn as_cx(&mut self) -> Cx<'_> {
+        self.0.as_cx()
+    }
+}
+
 impl Drop for Guarded {
     fn drop(&mut self) {
         if !std::thread::panicking() {

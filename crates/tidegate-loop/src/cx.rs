@@ -312,7 +312,13 @@ impl<'a> Cx<'a> {
     /// The table is full, which is counted there. The key is stale from the start,
     /// and what stays silent elsewhere is at least logged here.
     fn not_started(&mut self, what: &str, e: TableFull, callback: Buried) -> Key {
-        log::error!(target: "tidegate::loop", "{what} was not started: {e}");
+        self.core.reactor.thinned.log(
+            log::Level::Error,
+            "tidegate::loop",
+            ("not started", what),
+            1,
+            format_args!("{what} was not started: {e}"),
+        );
         self.core.reactor.graveyard.bury(callback);
         self.core.reactor.table.stale_key()
     }

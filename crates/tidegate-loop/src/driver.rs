@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 use std::any::Any;
+use std::fmt;
+use std::hash::Hash;
 use std::io;
 use std::time::Duration;
 
@@ -354,11 +356,18 @@ impl Driver<'_> {
         self.r.graveyard.bury(Buried::Panic { payload });
     }
 
-    /// An error that no user code handles: it is counted and logged, so that it is never
-    /// silent.
-    pub fn unhandled(&mut self, target: &str, error: std::fmt::Arguments<'_>) {
+    /// An error that no user code handles: it is counted, and a [`warn`](Driver::warn)ing.
+    pub fn unhandled(&mut self, target: &str, kind: impl Hash, error: fmt::Arguments<'_>) {
         self.r.metrics.unhandled_errors += 1;
-        log::warn!(target: target, "unhandled: {error}");
+        self.warn(target, ("unhandled", kind), 1, format_args!("unhandled: {error}"));
+    }
+
+    /// A warning about what clients can cause as often as they like. For each target and
+    /// `kind` there is a line at the first and then at each power of two, and it says how many
+    /// were left out since the last. This one counts as `new`. A kind should take few values,
+    /// none of a client's choice: the stage and the code of an error. A loop keeps 256 apart.
+    pub fn warn(&mut self, target: &str, kind: impl Hash, new: u64, text: fmt::Arguments<'_>) {
+        self.r.thinned.log(log::Level::Warn, target, kind, new, text);
     }
 
     /// Nanoseconds since the loop was made, read now.

@@ -17,6 +17,7 @@ use crate::limits::{Builder, Limits};
 use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
+use crate::one_line::OneLine;
 use crate::phase::Phase;
 use crate::reactor::Reactor;
 use crate::remote::{INBOX, Remote};
@@ -328,6 +329,7 @@ pub struct HandleInfo {
 impl fmt::Display for HandleInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let HandleInfo { kind, key, name, age, .. } = self;
+        let name = OneLine(name);
         write!(f, "{kind} {key:?}: {name}, open for {}ms", age.as_millis())
     }
 }

@@ -32,6 +32,7 @@ mod loop_id;
 mod mailbox;
 mod metrics;
 mod observe;
+mod one_line;
 mod phase;
 #[cfg(feature = "work")]
 mod pool;
@@ -48,6 +49,7 @@ mod sync;
 #[allow(unsafe_code)] // what the systems offer beyond mio
 mod sys;
 mod table;
+mod thinned;
 mod tick;
 mod timers;
 mod turn;
@@ -64,6 +66,7 @@ pub use keep_alive::KeepAlive;
 pub use limits::{Builder, LimitError, Limits};
 pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer};
+pub use one_line::OneLine;
 pub use phase::Phase;
 pub use ready::Bits;
 pub use remote::{PostError, Remote};

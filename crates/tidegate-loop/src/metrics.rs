@@ -41,7 +41,8 @@ pub struct Metrics {
     pub ticks_refused: u64,
     /// Handles refused because the table was full.
     pub table_full: u64,
-    /// Errors of connections, servers and streams that no user code handled.
+    /// Errors of connections, servers and streams that no user code handled: all of them,
+    /// also those that the log leaves out.
     pub unhandled_errors: u64,
     /// Panics of callbacks that unwound out of `run`.
     pub panics: u64,

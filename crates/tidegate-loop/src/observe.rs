@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
+use crate::one_line::OneLine;
 use crate::phase::Phase;
 use crate::ready::Bits;
 use crate::table::Key;
@@ -121,7 +122,7 @@ impl fmt::Display for Event<'_> {
             Event::PhaseEnd { phase, took } => write!(f, "{phase} took {took:?}"),
             Event::Ready { key, kind, bits } => write!(f, "ready {kind} {key:?} {bits:?}"),
             Event::Called { key, kind, took } => write!(f, "{kind} {key:?} took {took:?}"),
-            Event::Layer(e) => e.fmt(f),
+            Event::Layer(e) => OneLine(e).fmt(f),
         }
     }
 }

@@ -10,8 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use log::Level;
+
 use crate::sync::{Condvar, Mutex, lock};
 use crate::table::Key;
+use crate::thinned::Thinned;
 use crate::work::{WorkError, WorkStats};
 
 pub(crate) type Outcome = Result<Box<dyn Any + Send>, WorkError>;
@@ -145,6 +148,7 @@ pub(crate) struct Pool {
     threads: Vec<JoinHandle<()>>,
     most: usize,
     limit: usize,
+    thinned: Thinned,
 }
 
 /// Why a job was not taken.
@@ -155,7 +159,8 @@ pub(crate) enum NotTaken {
 
 impl Pool {
     pub(crate) fn new(threads: usize, slow_share: usize, limit: usize) -> Pool {
-        Pool { jobs: Arc::new(Jobs::new(slow_share)), threads: Vec::new(), most: threads, limit }
+        let jobs = Arc::new(Jobs::new(slow_share));
+        Pool { jobs, threads: Vec::new(), most: threads, limit, thinned: Thinned::default() }
     }
 
     /// Queues a job. A thread is started while there are fewer than jobs to do;
@@ -180,10 +185,16 @@ impl Pool {
                     self.jobs.take_back(key);
                     return Err(NotTaken::NoThread(e));
                 }
-                Err(e) => log::warn!(
-                    target: "tidegate::loop",
-                    "work goes on with {} threads: {e}", self.threads.len()
-                ),
+                Err(e) => {
+                    let left = self.threads.len();
+                    self.thinned.log(
+                        Level::Warn,
+                        "tidegate::loop",
+                        "no thread",
+                        1,
+                        format_args!("work goes on with {left} threads: {e}"),
+                    );
+                }
             }
         }
         Ok(())

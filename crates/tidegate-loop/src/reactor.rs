@@ -20,6 +20,7 @@ use crate::ready::{Bits, ReadyQueue};
 use crate::spans::Spans;
 use crate::sys;
 use crate::table::{Key, Kind, Table};
+use crate::thinned::Thinned;
 
 /// The poller, the table and the queues of one loop.
 pub(crate) struct Reactor {
@@ -30,6 +31,7 @@ pub(crate) struct Reactor {
     pub(crate) graveyard: Graveyard,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    pub(crate) thinned: Thinned,
     pub(crate) observer: Option<Box<dyn Observer>>,
     clock: sys::Clock,
     /// Nanoseconds since it was made, read once when poll returns.
@@ -69,6 +71,7 @@ impl Reactor {
             events: Events::with_capacity(limits.events),
             limits,
             metrics: Metrics::default(),
+            thinned: Thinned::default(),
             observer: None,
             clock: sys::Clock::start(),
             now: 0,

@@ -17,6 +17,7 @@ use crate::closing::Buried;
 use crate::cx::Cx;
 use crate::dispatch::Dispatch;
 use crate::driver::Driver;
+use crate::one_line::OneLine;
 use crate::ready::Bits;
 use crate::sys;
 use crate::table::{Key, KeyError, Kind};
@@ -302,7 +303,7 @@ impl Drop for Called<'_, '_> {
             done = d.reregister(self.key, watcher.source(), entry.registered);
         }
         if let Err(e) = done.and_then(|()| rearm(entry, self.key, &mut d)) {
-            log::error!(target: "tidegate::loop", "watching {:?} goes on without: {e}", self.key);
+            log::error!(target: "tidegate::loop", "watching {:?} goes on without: {}", self.key, OneLine(e));
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::cx::Cx;
 use crate::dispatch::Dispatch;
 use crate::driver::Driver;
 use crate::limits::Limits;
+use crate::one_line::OneLine;
 use crate::pool::{Class, NotTaken, Outcome, Pool, Run};
 use crate::table::{Key, KeyError, Kind};
 
@@ -94,7 +95,7 @@ impl fmt::Display for WorkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WorkError::Cancelled => f.write_str("the job was cancelled"),
-            WorkError::Panicked { message } => write!(f, "the job panicked: {message}"),
+            WorkError::Panicked { message } => write!(f, "the job panicked: {}", OneLine(message)),
         }
     }
 }
@@ -148,7 +149,9 @@ impl<J, D> fmt::Display for WorkRefused<J, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WorkRefused::Full { .. } => f.write_str("too many jobs are queued: see work_limit"),
-            WorkRefused::NoThread { error, .. } => write!(f, "no thread for the job: {error}"),
+            WorkRefused::NoThread { error, .. } => {
+                write!(f, "no thread for the job: {}", OneLine(error))
+            }
         }
     }
 }

@@ -2,12 +2,15 @@
 //! time. And how a connection ended: [`Close`].
 #![forbid(unsafe_code)]
 
-use std::fmt::{self, Write};
+use std::fmt;
+use std::hash::Hash;
 use std::io;
+use std::mem::discriminant;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_loop::OneLine;
 use tidegate_stream::StreamError;
 
 use crate::lookup::LookupFault;
@@ -20,7 +23,7 @@ use crate::timeout::Timeout;
 /// ```
 /// assert_eq!(tidegate_net::Stage::Connect.to_string(), "connect");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Stage {
     /// A name or an address was to be understood.
@@ -68,7 +71,7 @@ impl fmt::Display for Stage {
 
 /// An error of the network, with its place on the path.
 ///
-/// `Display` is fit for a log line; `source` is the [`io::Error`].
+/// `Display` is fit for a log line: one line, whatever the source says; `source` is the [`io::Error`].
 ///
 /// ```
 /// use std::io::ErrorKind;
@@ -146,24 +149,11 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// A name from outside, in a text that is to be one line: without line breaks of its own,
-/// and without orders to a terminal.
-pub(crate) struct OneLine<'a>(pub(crate) &'a str);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            c if c.is_control() => write!(f, "{}", c.escape_debug()),
-            c => f.write_char(c),
-        })
-    }
-}
-
 /// An error in words, with the system's name for it.
 fn describe(e: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match e.raw_os_error().and_then(sys::code_name) {
         Some(code) => write!(f, "{} ({code})", sys::description(e)),
-        None => write!(f, "{e}"),
+        None => write!(f, "{}", OneLine(e)),
     }
 }
 
@@ -220,6 +210,12 @@ impl NetError {
             }
         }
         Words(&self.source).to_string()
+    }
+
+    /// What errors of one kind have in common, for the log. Our own end is known of clients:
+    /// what goes wrong there is not what the clients of a server cause.
+    pub(crate) fn alike(&self) -> impl Hash + use<> {
+        (self.stage, self.kind(), self.code(), self.timeout(), self.local.is_some())
     }
 
     pub(crate) fn into_source(self) -> io::Error {
@@ -477,7 +473,7 @@ impl From<ListenError> for io::Error {
 /// ```
 /// assert_eq!(tidegate_net::Scope::Socket.to_string(), "write_limit");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
     /// This connection's: `write_limit`.
@@ -541,6 +537,15 @@ impl Reason {
             Reason::Failed(e) | Reason::TimedOut(_, e) => Some(e),
             _ => None,
         }
+    }
+
+    /// What errors of one kind have in common, for the log.
+    fn alike(&self) -> impl Hash {
+        let limit = match self {
+            Reason::WriteLimit { scope, .. } => Some(*scope),
+            _ => None,
+        };
+        (discriminant(self), limit, self.error().map(NetError::alike))
     }
 
     /// What this means to a pipe.
@@ -630,7 +635,7 @@ impl Close {
     /// What a handler does that has nothing to do.
     pub(crate) fn unhandled(&self, s: &mut SocketCx<'_>) {
         if self.reason.is_error() && !self.piped {
-            s.driver().unhandled("tidegate::net", format_args!("{self}"));
+            s.driver().unhandled("tidegate::net", self.reason.alike(), format_args!("{self}"));
         }
     }
 }

@@ -18,10 +18,10 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tidegate_loop::LayerEvent;
+use tidegate_loop::{LayerEvent, OneLine};
 use tidegate_stream::PipeKey;
 
-use crate::error::{Attempt, OneLine, Reason};
+use crate::error::{Attempt, Reason};
 use crate::handler::Overload;
 use crate::key::{ServerKey, SocketKey};
 use crate::timeout::Timeout;
@@ -362,7 +362,9 @@ impl fmt::Display for ServerEvent {
                 write!(f, "full: {connections} connections are open, others wait")
             }
             ServerEvent::Blocked { peer: Some(peer) } => write!(f, "blocked {peer}"),
-            ServerEvent::AcceptFailed { error, .. } => write!(f, "accept failed: {error}"),
+            ServerEvent::AcceptFailed { error, .. } => {
+                write!(f, "accept failed: {}", OneLine(error))
+            }
             _ => f.write_str(self.name()),
         }
     }
@@ -377,7 +379,9 @@ impl fmt::Display for SocketEvent {
                 write!(f, "found {addresses:?}")?;
                 if *left_out > 0 { write!(f, " and {left_out} more") } else { Ok(()) }
             }
-            SocketEvent::LookupFailed { error, .. } => write!(f, "lookup failed: {error}"),
+            SocketEvent::LookupFailed { error, .. } => {
+                write!(f, "lookup failed: {}", OneLine(error))
+            }
             SocketEvent::AttemptStart { to } => write!(f, "connecting to {to}"),
             SocketEvent::AttemptFailed(attempt) => write!(f, "attempt failed: {attempt}"),
             SocketEvent::Connected { elapsed } => write!(f, "connected after {elapsed:.1?}"),

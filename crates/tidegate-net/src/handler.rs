@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::mem::discriminant;
 use std::net::SocketAddr;
 
 use tidegate_loop::Cx;
@@ -18,7 +19,6 @@ use tidegate_loop::Cx;
 use crate::error::{Close, NetError, Reason};
 use crate::incoming::Incoming;
 use crate::key::ServerKey;
-use crate::net::Net;
 use crate::socket_cx::SocketCx;
 
 /// What a connection calls. Every method has a default; closures do as well,
@@ -90,7 +90,8 @@ pub trait Handler: 'static {
     }
 
     /// The connection is over; the descriptor is closed and the key finds
-    /// nothing any more. The default counts and logs an error, unless a pipe was told.
+    /// nothing any more. The default counts an error, unless a pipe was told,
+    /// and logs the first of each kind and then one at each power of two.
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         close.unhandled(s);
     }
@@ -113,23 +114,22 @@ pub trait ServerHandler: 'static {
     fn on_connection(&mut self, conn: Incoming<'_>);
 
     /// Accepting failed in a way that is neither the peer's going away nor a
-    /// lack of descriptors. The server goes on. The default logs it.
+    /// lack of descriptors. The server goes on. The default counts and logs it as that of
+    /// [`Handler::on_close`].
     fn on_error(&mut self, cx: &mut Cx<'_>, server: ServerKey, error: NetError) {
-        let _ = server;
-        cx.driver().unhandled("tidegate::net", format_args!("{error}"));
+        let alike = (server, error.alike());
+        cx.driver().unhandled("tidegate::net", alike, format_args!("{error}"));
     }
 
-    /// There was no room for connections. They are counted, too. The default logs it, the
-    /// first time and then ever more seldom.
+    /// There was no room for connections. They are counted, too. The default logs it: the
+    /// first time, and then at each power of two.
     fn on_overload(&mut self, cx: &mut Cx<'_>, server: ServerKey, overload: Overload) {
-        let Ok(stats) = cx.server_stats(server) else { return };
         let new = match overload {
             Overload::Shed { connections } => u64::from(connections),
             Overload::MaxConnections { .. } | Overload::Held => 1,
         };
-        if is_worth_a_line(stats.dropped + stats.shed + stats.held, new) {
-            log::warn!(target: "tidegate::net", "{overload}");
-        }
+        let alike = (server, discriminant(&overload));
+        cx.driver().warn("tidegate::net", alike, new, format_args!("{overload}"));
     }
 
     /// The server was closed and its last connection is over.
@@ -184,30 +184,11 @@ impl fmt::Display for Overload {
     }
 }
 
-/// Whether the count has reached or passed a power of two with these new ones.
-fn is_worth_a_line(count: u64, new: u64) -> bool {
-    count.checked_ilog2() != count.saturating_sub(new).checked_ilog2()
-}
-
 /// `listen`'s closure is a server handler like any other.
 pub(crate) struct OnConnection<F>(pub(crate) F);
 
 impl<F: FnMut(Incoming<'_>) + 'static> ServerHandler for OnConnection<F> {
     fn on_connection(&mut self, conn: Incoming<'_>) {
         (self.0)(conn);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn overload_is_told_at_first_and_then_ever_more_seldom() {
-        for step in [1, 3, 63, 64, 1000] {
-            let lines = (1..=1000).filter(|n| is_worth_a_line(n * step, step)).count();
-            assert!(is_worth_a_line(step, step), "the first, whatever its size");
-            assert!((8..=12).contains(&lines), "{lines} lines in steps of {step}");
-        }
     }
 }

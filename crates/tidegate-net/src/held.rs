@@ -84,7 +84,8 @@ pub(crate) fn hold(d: &mut Dispatch<'_>, server: ServerKey) {
 pub(crate) fn leave_poller(l: &mut Listener, d: &mut Driver<'_>) {
     if let (Some(socket), Trigger::Level) = (&mut l.socket, l.trigger) {
         if let Err(e) = d.deregister_level(l.key.0, socket) {
-            log::error!(target: "tidegate::net", "holding {} failed: {e}", l.local);
+            let alike = ("hold", l.key, e.raw_os_error());
+            d.warn("tidegate::net", alike, 1, format_args!("holding {} failed: {e}", l.local));
         }
     }
 }
@@ -105,7 +106,8 @@ pub(crate) fn listen_again(l: &mut Listener, d: &mut Driver<'_>) -> bool {
         l.tell(d, || ServerEvent::Resumed);
     }
     if let Err(e) = &back {
-        log::warn!(target: "tidegate::net", "accept on {} is still held: {e}", l.local);
+        let (alike, at) = (("held", l.key, e.raw_os_error()), &l.local);
+        d.warn("tidegate::net", alike, 1, format_args!("accept on {at} is still held: {e}"));
     }
     back.is_ok()
 }

@@ -8,8 +8,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tidegate_loop::OneLine;
+
 use crate::address::At;
-use crate::error::OneLine;
 use crate::options::{ConnectOptions, ListenOptions};
 
 /// Where a server listens.

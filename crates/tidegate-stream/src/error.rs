@@ -3,7 +3,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::hash::Hash;
+use std::mem::discriminant;
 use std::sync::Arc;
+
+use tidegate_loop::OneLine;
 
 /// Any error of the user's own.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -48,12 +52,21 @@ impl StreamError {
     pub fn is_bare_close(&self) -> bool {
         matches!(self, StreamError::Destroyed | StreamError::Premature | StreamError::Closed)
     }
+
+    /// What errors of one kind have in common, for the log.
+    pub(crate) fn alike(&self) -> impl Hash {
+        let io = match self {
+            StreamError::Failed(e) => e.downcast_ref::<std::io::Error>(),
+            _ => None,
+        };
+        (discriminant(self), io.map(|e| (e.kind(), e.raw_os_error())))
+    }
 }
 
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StreamError::Failed(e) => write!(f, "failed: {e}"),
+            StreamError::Failed(e) => write!(f, "failed: {}", OneLine(e)),
             StreamError::Destroyed => f.write_str("was destroyed"),
             StreamError::Premature => f.write_str("closed before its end"),
             StreamError::Closed => f.write_str("was over already"),

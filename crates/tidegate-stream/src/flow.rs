@@ -286,7 +286,12 @@ impl StreamClose {
     fn unhandled(&self, cx: &mut Cx<'_>, what: &str) {
         if let Err(e) = self.result.as_ref() {
             if !self.piped && !e.is_bare_close() {
-                cx.driver().unhandled("tidegate::stream", format_args!("a {what} stream {e}"));
+                let alike = (what, e.alike());
+                cx.driver().unhandled(
+                    "tidegate::stream",
+                    alike,
+                    format_args!("a {what} stream {e}"),
+                );
             }
         }
     }

@@ -15,6 +15,8 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+#[cfg(feature = "work")]
+use crate::WorkStats;
 use crate::net::{Net, NetMetrics, ServerMetrics};
 use crate::observe::Id;
 use crate::{AsCx, Metrics, Phase};
@@ -48,6 +50,9 @@ pub struct Snapshot {
     pub net: NetMetrics,
     /// Of each server.
     pub servers: Vec<ServerMetrics>,
+    /// Of the threads of `work`. Feature `work`.
+    #[cfg(feature = "work")]
+    pub work: WorkStats,
 }
 
 impl Snapshot {
@@ -59,6 +64,8 @@ impl Snapshot {
             handles: cx.handles(),
             net: cx.net_metrics(),
             servers: cx.servers(),
+            #[cfg(feature = "work")]
+            work: cx.work_stats(),
         }
     }
 
@@ -78,7 +85,10 @@ impl Collector for Snapshot {
         let mut to = To { encoder };
         of_loop(&mut to, &self.of_loop, self.handles)?;
         of_net(&mut to, &self.net)?;
-        of_servers(&mut to, &self.servers)
+        of_servers(&mut to, &self.servers)?;
+        #[cfg(feature = "work")]
+        of_work(&mut to, &self.work)?;
+        Ok(())
     }
 }
 
@@ -100,10 +110,22 @@ fn of_loop(to: &mut To<'_>, m: &Metrics, handles: usize) -> fmt::Result {
     let lengths = quantiles.map(|(name, q)| (name, m.turn_lengths.quantile(q).as_secs_f64()));
     let help = "How long turns worked, exact to a factor of two.";
     to.family("loop_turn_length", help, "quantile", Some(&Unit::Seconds), &lengths)?;
+    let help = "The longest call of a handle; only with an observer.";
+    to.seconds_now("loop_longest_call", help, m.longest_call)?;
     let phases = PHASES.map(|phase| (phase, m.phase(phase).as_secs_f64()));
     let phases = phases.map(|(phase, took)| (phase.to_string(), took));
     let help = "Time in each phase; only with an observer.";
     to.family("loop_phase", help, "phase", Some(&Unit::Seconds), &phases)
+}
+
+#[cfg(feature = "work")]
+fn of_work(to: &mut To<'_>, w: &WorkStats) -> fmt::Result {
+    to.gauge("work_threads", "Threads that were started.", w.threads)?;
+    to.gauge("work_queued", "Jobs that wait for one.", w.queued)?;
+    to.gauge("work_running", "Jobs that run.", w.running)?;
+    to.counter("work_done", "Jobs that ran.", w.done)?;
+    to.counter("work_panicked", "Of these, jobs that panicked.", w.panicked)?;
+    to.counter("work_cancelled", "Jobs that were cancelled.", w.cancelled)
 }
 
 const PHASES: [Phase; 8] = [
@@ -124,6 +146,7 @@ fn of_net(to: &mut To<'_>, m: &NetMetrics) -> fmt::Result {
     to.gauge("net_full", "Of these, waiting for a drain.", m.full)?;
     to.gauge("net_queued_bytes", "Bytes in our queues.", m.queued)?;
     to.gauge("net_held_bytes", "Memory that our queues hold.", m.held)?;
+    to.gauge("net_deadlines", "Deadlines that wait to be looked at.", m.deadlines)?;
     to.counter("net_connected", "Connections we made.", m.connected)?;
     to.counter("net_closed", "Connections that are over.", m.closed)?;
     to.counter("net_failed", "Of these, by an error.", m.failed)?;
@@ -135,7 +158,7 @@ fn of_net(to: &mut To<'_>, m: &NetMetrics) -> fmt::Result {
 
 fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
     type Read = fn(&ServerMetrics) -> u64;
-    let counters: [(&str, &str, Read); 9] = [
+    let counters: [(&str, &str, Read); 10] = [
         ("server_accepted", "Connections taken from the kernel.", |s| s.stats.accepted),
         ("server_rejected", "Of these, not taken by the callback.", |s| s.stats.rejected),
         ("server_detached", "Of these, taken out for another loop.", |s| s.stats.detached),
@@ -145,6 +168,7 @@ fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
         ("server_shed", "Closed for want of descriptors.", |s| s.stats.shed),
         ("server_dropped", "Closed at max_connections.", |s| s.stats.dropped),
         ("server_blocked", "Closed by the block list.", |s| s.stats.blocked),
+        ("server_errors", "Other failures of accept.", |s| s.stats.errors),
     ];
     for (name, help, read) in counters {
         to.of_each(name, help, MetricType::Counter, servers, read)?;
@@ -170,6 +194,13 @@ impl To<'_> {
         let unit = Some(&Unit::Seconds);
         let mut metric = self.encoder.encode_descriptor(&name, help, unit, MetricType::Counter)?;
         metric.encode_counter::<NoLabelSet, _, u64>(&value.as_secs_f64(), None)
+    }
+
+    fn seconds_now(&mut self, name: &str, help: &str, value: Duration) -> fmt::Result {
+        let name = format!("tidegate_{name}");
+        let unit = Some(&Unit::Seconds);
+        let mut metric = self.encoder.encode_descriptor(&name, help, unit, MetricType::Gauge)?;
+        metric.encode_gauge(&value.as_secs_f64())
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: usize) -> fmt::Result {

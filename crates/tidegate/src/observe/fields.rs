@@ -1,14 +1,15 @@
 //! An event as a name and named values: what the log, the JSON and the trace share.
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::Event;
 use crate::net::{
     Connection, NetError, NetEvent, Overload, Reason, Server, ServerEvent, SocketEvent,
 };
 use crate::observe::Id;
 use crate::stream::{PipeError, PipeEvent, StreamEvent};
+use crate::{Event, OneLine};
 
 #[derive(Clone, Debug)]
 pub(super) enum Value {
@@ -48,15 +49,16 @@ impl From<Duration> for Value {
     }
 }
 
-impl From<String> for Value {
-    fn from(v: String) -> Value {
-        Value::Text(v)
+/// On one line: who writes values down need not look at them again.
+impl From<&str> for Value {
+    fn from(v: &str) -> Value {
+        Value::text(v)
     }
 }
 
-impl From<&str> for Value {
-    fn from(v: &str) -> Value {
-        Value::Text(v.to_owned())
+impl Value {
+    fn text(v: impl fmt::Display) -> Value {
+        Value::Text(OneLine(v).to_string())
     }
 }
 
@@ -81,7 +83,7 @@ impl Fields {
                 if let Some(e) = any.downcast_ref::<StreamEvent>() {
                     return stream(e);
                 }
-                Fields::of("other", "event").with("text", e.to_string())
+                Fields::of("other", "event").with_text("text", e)
             }
             _ => of_loop(event),
         }
@@ -96,9 +98,14 @@ impl Fields {
         self
     }
 
-    fn with_some(self, name: &'static str, value: Option<impl ToString>) -> Fields {
+    fn with_text(mut self, name: &'static str, value: impl fmt::Display) -> Fields {
+        self.values.push((name, Value::text(value)));
+        self
+    }
+
+    fn with_some(self, name: &'static str, value: Option<impl fmt::Display>) -> Fields {
         match value {
-            Some(value) => self.with(name, value.to_string()),
+            Some(value) => self.with_text(name, value),
             None => self,
         }
     }
@@ -120,53 +127,52 @@ fn of_loop(event: &Event<'_>) -> Fields {
             named("polled").with("events", *events).with("waited_ns", *waited).with("ready", *ready)
         }
         Event::PhaseEnd { phase, took } => {
-            named("phase end").with("of", phase.to_string()).with("took_ns", *took)
+            named("phase end").with_text("of", phase).with("took_ns", *took)
         }
         Event::Ready { key, kind, bits } => named("ready")
-            .with("handle", Id::of(kind, *key).to_string())
+            .with_text("handle", Id::of(kind, *key))
             .with("kind", *kind)
-            .with("bits", format!("{bits:?}")),
+            .with_text("bits", format_args!("{bits:?}")),
         Event::Called { key, kind, took } => named("called")
-            .with("handle", Id::of(kind, *key).to_string())
+            .with_text("handle", Id::of(kind, *key))
             .with("kind", *kind)
             .with("took_ns", *took),
-        other => named("event").with("text", other.to_string()),
+        other => named("event").with_text("text", other),
     }
 }
 
 fn stream(event: &StreamEvent) -> Fields {
     match event {
         StreamEvent::Pipe(key, event) => {
-            let fields =
-                Fields::of("stream", event.name()).with("pipe", Id::pipe(*key).to_string());
+            let fields = Fields::of("stream", event.name()).with_text("pipe", Id::pipe(*key));
             match event {
                 PipeEvent::Failing(e) | PipeEvent::Closed(Err(e)) => pipe_error(fields, e),
                 _ => fields,
             }
         }
-        other => Fields::of("stream", "event").with("text", other.to_string()),
+        other => Fields::of("stream", "event").with_text("text", other),
     }
 }
 
 fn pipe_error(fields: Fields, e: &PipeError) -> Fields {
-    fields.with("error", e.to_string())
+    fields.with_text("error", e)
 }
 
 fn net(event: &NetEvent) -> Fields {
     match event {
         NetEvent::Server(of, event) => server(of, event),
         NetEvent::Socket(of, event) => socket(of, event),
-        other => Fields::of("net", "event").with("text", other.to_string()),
+        other => Fields::of("net", "event").with_text("text", other),
     }
 }
 
 fn server(of: &Server, event: &ServerEvent) -> Fields {
     let fields = Fields::of("net", event.name())
-        .with("server", Id::server(of.key).to_string())
-        .with("local", of.local.to_string());
+        .with_text("server", Id::server(of.key))
+        .with_text("local", &of.local);
     match event {
         ServerEvent::AcceptBatch { accepted, stopped } => {
-            fields.with("accepted", *accepted).with("stopped", stopped.to_string())
+            fields.with("accepted", *accepted).with_text("stopped", stopped)
         }
         ServerEvent::Overload(Overload::MaxConnections { peer, dropped }) => {
             fields.with_some("remote", *peer).with("dropped", *dropped)
@@ -185,7 +191,7 @@ fn server(of: &Server, event: &ServerEvent) -> Fields {
 
 fn socket(of: &Connection, event: &SocketEvent) -> Fields {
     let fields = Fields::of("net", event.name())
-        .with("conn", Id::connection(of.key).to_string())
+        .with_text("conn", Id::connection(of.key))
         .with_some("server", of.server.map(Id::server))
         .with_some("local", of.local)
         .with_some("remote", of.remote);
@@ -195,19 +201,19 @@ fn socket(of: &Connection, event: &SocketEvent) -> Fields {
             let all: Vec<String> = addresses.iter().map(|a| a.to_string()).collect();
             let left_out = (*left_out > 0).then_some(*left_out);
             fields
-                .with("addresses", all.join(" "))
+                .with_text("addresses", all.join(" "))
                 .with_some("left_out", left_out)
                 .with("took_ns", *took)
         }
         SocketEvent::LookupFailed { error, code, took } => {
             fields.with("error", error.as_str()).with_some("code", *code).with("took_ns", *took)
         }
-        SocketEvent::AttemptStart { to } => fields.with("to", to.to_string()),
+        SocketEvent::AttemptStart { to } => fields.with_text("to", to),
         SocketEvent::AttemptFailed(attempt) => fields
-            .with("to", attempt.remote.to_string())
-            .with("stage", attempt.stage.to_string())
+            .with_text("to", attempt.remote)
+            .with_text("stage", attempt.stage)
             .with_some("code", attempt.code())
-            .with("error", attempt.error.to_string())
+            .with_text("error", &attempt.error)
             .with("took_ns", attempt.elapsed),
         SocketEvent::Connected { elapsed } => fields.with("elapsed_ns", *elapsed),
         SocketEvent::FirstRead { bytes }
@@ -215,15 +221,15 @@ fn socket(of: &Connection, event: &SocketEvent) -> Fields {
         | SocketEvent::Queued { bytes } => fields.with("bytes", *bytes),
         SocketEvent::Full { queued } => fields.with("queued", *queued),
         SocketEvent::PipedInto { pipe } | SocketEvent::PipedFrom { pipe } => {
-            fields.with("pipe", Id::pipe(*pipe).to_string())
+            fields.with_text("pipe", Id::pipe(*pipe))
         }
         SocketEvent::Reset { by_peer } => fields.with("by_peer", *by_peer),
-        SocketEvent::TimedOut(which) => fields.with("which", which.to_string()),
+        SocketEvent::TimedOut(which) => fields.with_text("which", which),
         SocketEvent::Closed { reason, unsent, bytes_read, bytes_written, elapsed } => {
             let fields = fields.with("reason", short(reason));
             let fields = match reason.error() {
                 Some(e) => place(fields, e),
-                None if reason.is_error() => fields.with("error", reason.to_string()),
+                None if reason.is_error() => fields.with_text("error", reason),
                 None => fields,
             };
             fields
@@ -244,11 +250,11 @@ fn place(fields: Fields, e: &NetError) -> Fields {
         (None, None) => format!("{:?}", e.kind()),
     };
     fields
-        .with("stage", e.stage().to_string())
-        .with("code", code)
+        .with_text("stage", e.stage())
+        .with_text("code", code)
         .with_some("deadline", e.timeout())
         .with_some("name", e.name())
-        .with("error", e.to_string())
+        .with_text("error", e)
 }
 
 fn short(reason: &Reason) -> &'static str {

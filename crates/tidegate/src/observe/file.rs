@@ -7,6 +7,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use crate::OneLine;
+
 /// Lines leave together from so many bytes on.
 const TOGETHER: usize = 64 * 1024;
 /// What a file may take, unless it was said otherwise.
@@ -57,7 +59,8 @@ impl Written {
     }
 
     fn fail(&self, e: io::Error, lost: u64) {
-        log::error!(target: "tidegate::observe", "writing events failed, the rest is lost: {e}");
+        let text = OneLine(&e);
+        log::error!(target: "tidegate::observe", "writing events failed, the rest is lost: {text}");
         let mut state = self.0.borrow_mut();
         state.error = Some(e);
         state.lost += lost;

@@ -11,7 +11,7 @@ use super::Id;
 use super::fields::{Fields, Value};
 use crate::net::{BatchEnd, Connection, NetEvent, ServerEvent, SocketEvent};
 use crate::stream::{PipeEvent, StreamEvent};
-use crate::{Event, Moment, Observer};
+use crate::{Event, Moment, Observer, OneLine};
 
 /// Hands every event to the `log` crate: a line for people, and key-values for machines.
 ///
@@ -24,9 +24,13 @@ use crate::{Event, Moment, Observer};
 /// | debug | the life of servers, connections and pipes |
 /// | trace | turns, phases, readiness, accept batches, every change of a queue |
 ///
+/// Texts that others made, in lines and in values, are shown by [`OneLine`]: nothing in them
+/// starts a line of its own.
+///
 /// Failures are no more than `info` here: an error that nobody handles is logged at `warn` with
-/// the same target anyway, observer or not, and says `unhandled`;
-/// [`failures`](LogRecords::failures) changes that. A line of a connection begins with its [`Id`] and its endpoints, ours first.
+/// the same target anyway, observer or not, and says `unhandled` (of each kind the first, then
+/// one at each power of two); [`failures`](LogRecords::failures) changes that. A line of a
+/// connection begins with its [`Id`] and its endpoints, ours first.
 ///
 /// ```
 /// use tidegate::observe::LogRecords;
@@ -124,7 +128,7 @@ impl Observer for LogRecords {
         logger.log(
             &Record::builder()
                 .metadata(metadata)
-                .args(format_args!("{}", Line(event)))
+                .args(format_args!("{}", OneLine(Line(event))))
                 .key_values(&pairs)
                 .build(),
         );

@@ -24,7 +24,7 @@ use super::file::{Lines, Written};
 use super::json::to_json;
 use crate::net::{Connection, NetEvent, SocketEvent, SocketKey};
 use crate::stream::StreamEvent;
-use crate::{Event, Moment, Observer};
+use crate::{Event, Moment, Observer, OneLine};
 
 /// The two groups of tracks.
 const LOOP: u32 = 1;
@@ -239,7 +239,7 @@ impl Perfetto {
     fn new_track(&mut self, of: &Connection, event: &SocketEvent) {
         let id = Id::connection(of.key);
         let name = match (event, of.server, of.remote) {
-            (SocketEvent::LookupStart { host }, ..) => format!("{id} client to {host}"),
+            (SocketEvent::LookupStart { host }, ..) => format!("{id} client to {}", OneLine(host)),
             (SocketEvent::AttemptStart { to }, ..) => format!("{id} client to {to}"),
             (_, Some(server), Some(remote)) => {
                 format!("{id} of server {}, from {remote}", Id::server(server))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Id;
 use super::fields::{Fields, Value};
 use crate::net::{Connection, NetEvent, ServerEvent, SocketEvent, Timeout};
-use crate::{Event, Moment, Observer, Phase};
+use crate::{Event, Moment, Observer, OneLine, Phase};
 
 /// How many steps are kept, unless it was said otherwise.
 const LIMIT: usize = 10_000;
@@ -82,7 +82,7 @@ pub struct Step {
     pub stage: &'static str,
     /// The callback that it leads to, as `on_connect`; empty if there is none.
     pub calls: &'static str,
-    /// More of it: the other endpoint, bytes, an error.
+    /// More of it, on one line: the other endpoint, bytes, an error.
     pub text: String,
 }
 
@@ -164,6 +164,7 @@ impl Observer for Timeline {
         };
         let Some((side, connection, stage, calls, text)) = step else { return };
         if state.steps.len() < state.limit {
+            let text = OneLine(text).to_string();
             state.steps.push(Step { at: *at, side, connection, stage, calls, text });
         } else {
             state.left_out += 1;
@@ -198,7 +199,7 @@ fn text(of: &Connection, event: &SocketEvent) -> String {
     let from = || of.remote.map_or(String::new(), |r| format!("from {r}"));
     let to = || of.remote.map_or(String::new(), |r| format!("to {r}"));
     match event {
-        SocketEvent::LookupStart { host } => host.escape_debug().to_string(),
+        SocketEvent::LookupStart { host } => host.clone(),
         SocketEvent::AttemptStart { to } => format!("to {to}"),
         SocketEvent::AttemptFailed(attempt) => attempt.to_string(),
         SocketEvent::LookedUp { addresses, left_out, took } => {
