@@ -687,7 +687,7 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             Some(Effect::Written(id)) => call(d, key, |h, s| h.on_written(s, id, Ok(()))),
             _ => {
                 if s.duplex.is_done() {
-                    s.destroy(&mut driver, Reason::Ended);
+                    return s.destroy(&mut driver, Reason::Ended);
                 }
                 if std::mem::take(&mut s.shutting_down) && s.duplex.is_open() {
                     call(d, key, |h, s| h.on_shutdown(s));
