@@ -71,7 +71,8 @@ pub trait Handler: 'static {
         let _ = s;
     }
 
-    /// Our side's end is out, and with it everything written.
+    /// Our side has ended: everything written is out, and so is our FIN. If the peer ended
+    /// first, closing the descriptor sends the FIN, and that follows when this returns.
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;
     }

@@ -297,7 +297,8 @@ impl<'a> SocketCx<'a> {
 
     /// Closes the connection now with a RST: the peer is told that this is no ordinary
     /// end, and what it has not read yet is lost. Otherwise as
-    /// [`destroy`](SocketCx::destroy).
+    /// [`destroy`](SocketCx::destroy). A Unix domain socket has no RST: see
+    /// [`Close::reset`](crate::Close::reset).
     pub fn reset(&mut self) {
         self.with(|s, d, _| s.reset(d));
     }
