@@ -93,7 +93,10 @@ fn ids_beyond_the_limit_ask_for_a_stop_first() {
         let drained = Rc::new(Cell::new(0));
         let told = Rc::new(RefCell::new(Vec::new()));
         let (f, dr, t) = (full.clone(), drained.clone(), told.clone());
-        let options = ListenOptions::new("127.0.0.1:0").write_limit(16 * 1024).send_buffer(1 << 20);
+        let options = ListenOptions::new("127.0.0.1:0")
+            .allow_half_open(true)
+            .write_limit(16 * 1024)
+            .send_buffer(1 << 20);
         let server = lp
             .listen(options, move |mut conn| {
                 let server = conn.server();

@@ -13,6 +13,7 @@
 //! | [`endings`] | every way a connection ends, and what is told, in order |
 //! | [`timeouts`] | the four deadlines, and what else is called a time-out |
 //! | [`options`] | every option: when it applies, and what it is without you |
+//! | [`sharing_state`] | where a value lives that several callbacks need |
 //! | [`names`] | names of libuv and Node, and what they are called here |
 //!
 //! Outputs in the chapters are what the examples print: the suite runs them and compares.
@@ -27,5 +28,6 @@ pub mod one_turn;
 pub mod options;
 pub mod readiness;
 pub mod request_path;
+pub mod sharing_state;
 pub mod timeouts;
 pub mod tuning_accept;

@@ -1,0 +1,151 @@
+//! Sharing state: where a value lives that callbacks need.
+//!
+//! One thread runs all callbacks of a loop, one at a time, so shared state needs no lock. The
+//! question is only who owns the value. There are three answers, from the simplest on:
+//!
+//! | the value belongs to | keep it in | get it by | it is dropped |
+//! |---|---|---|---|
+//! | one connection, several callbacks | a field of a [`Handler`](crate::net::Handler) | `&mut self` | after `on_close` |
+//! | one connection, closures | [`On::with`](crate::net::On::with) | the first argument of each closure | after `on_close` |
+//! | several connections, timers, servers | the loop, by [`share`](crate::Cx::share) | [`with`](crate::Cx::with) | by [`close`](crate::Cx::close), or with the loop |
+//!
+//! An `Rc<RefCell<T>>` that closures capture works, too. Its cost: a borrow that is held while
+//! another callback's code runs panics, and a handler that holds an `Rc` to itself is never
+//! dropped. The loop's own values cannot do either: a second `with` of a value that is lent is
+//! an error, and the loop owns both sides.
+//!
+//! # Fields of a handler
+//!
+//! One connection is one value of a type of yours. Its callbacks get `&mut self`.
+//!
+//! ```
+//! use tidegate::prelude::*;
+//!
+//! /// Counts lines, and says the total at the end.
+//! struct Lines {
+//!     seen: u64,
+//! }
+//!
+//! impl Handler for Lines {
+//!     fn on_data(&mut self, _: &mut SocketCx<'_>, chunk: &[u8]) {
+//!         self.seen += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+//!     }
+//!     fn on_end(&mut self, s: &mut SocketCx<'_>) {
+//!         let _ = s.end_with(format!("{} lines\n", self.seen).as_str());
+//!     }
+//! }
+//!
+//! let mut lp = Loop::new()?;
+//! let server = lp.listen("127.0.0.1:0", |mut conn| {
+//!     let server = conn.server();
+//!     conn.close_server(server).unwrap();
+//!     conn.accept(Lines { seen: 0 });
+//! })?;
+//! let at = lp.local_addr(server)?;
+//! let client = lp.connect(at, On::new().data(|_, chunk| assert_eq!(chunk, b"2 lines\n")));
+//! let _ = lp.socket(client).end_with("high\nwater\n");
+//! lp.run()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # A state for closures
+//!
+//! The same without a type: [`On::with`](crate::net::On::with) keeps a value beside the
+//! closures and lends it to each of them.
+//!
+//! ```
+//! use tidegate::prelude::*;
+//!
+//! let mut lp = Loop::new()?;
+//! let server = lp.listen("127.0.0.1:0", |mut conn| {
+//!     let server = conn.server();
+//!     conn.close_server(server).unwrap();
+//!     conn.accept(
+//!         On::with(0)
+//!             .data(|sum: &mut usize, _, chunk| *sum += chunk.len())
+//!             .end(|sum, s| {
+//!                 let _ = s.end_with(format!("{sum} bytes").as_str());
+//!             }),
+//!     );
+//! })?;
+//! let at = lp.local_addr(server)?;
+//! let client = lp.connect(at, On::new().data(|_, chunk| assert_eq!(chunk, b"10 bytes")));
+//! let _ = lp.socket(client).end_with("high water");
+//! lp.run()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # A value of the loop's
+//!
+//! What several connections share, the loop keeps. [`share`](crate::Cx::share) gives it away
+//! for a [`Shared`](crate::Shared) key, which is `Copy` and goes into as many closures as you
+//! like. [`with`](crate::Cx::with) lends the value to a closure that runs at once, with the
+//! loop beside it: so the closure can write to every connection that the value names.
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//! use tidegate::prelude::*;
+//! use tidegate::{LeaseError, Shared};
+//!
+//! #[derive(Default)]
+//! struct Room {
+//!     members: BTreeSet<SocketKey>,
+//! }
+//!
+//! /// To all members but one.
+//! fn say(cx: &mut Cx<'_>, room: Shared<Room>, from: SocketKey, text: &[u8]) {
+//!     let said: Result<(), LeaseError> = cx.with(room, |room, cx| {
+//!         for member in room.members.iter().filter(|member| **member != from) {
+//!             if cx.socket(*member).write(text) == Flow::Full {
+//!                 cx.socket(*member).reset(); // too slow for this room
+//!             }
+//!         }
+//!     });
+//!     said.expect("nobody has the room: no callback runs inside of `with`");
+//! }
+//!
+//! let mut lp = Loop::new()?;
+//! let room = lp.as_cx().share(Room::default())?;
+//! let server = lp.listen("127.0.0.1:0", move |conn| {
+//!     let mut s = conn.accept(
+//!         On::new()
+//!             .data(move |s, chunk| {
+//!                 let from = s.key();
+//!                 say(s, room, from, chunk);
+//!             })
+//!             .close(move |s, _| {
+//!                 let key = s.key();
+//!                 // An error if the room is closed: then there is nothing to leave.
+//!                 let _ = s.with(room, |room, _| room.members.remove(&key));
+//!             }),
+//!     );
+//!     let key = s.key();
+//!     s.with(room, |room, _| room.members.insert(key)).unwrap();
+//! })?;
+//!
+//! // Ann and bob come; then ann says a word, which bob hears, and the room is closed.
+//! let at = lp.local_addr(server)?;
+//! let ann = lp.connect(at, On::new());
+//! lp.connect(at, On::new().connect(move |s| drop(s.socket(ann).write(b"hello"))).data(
+//!     |s, chunk| {
+//!         assert_eq!(chunk, b"hello");
+//!         s.close_all();
+//!     },
+//! ));
+//! lp.run()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Writing inside of `with` calls nobody: `write` queues, and what it brings about (`on_drain`,
+//! `on_close`) is called later, when the value is back. So the value is whole whenever a
+//! callback asks for it.
+//!
+//! # What goes wrong in practice
+//!
+//! - **`Leased`**: a `with` inside of a `with` of the same value. Take what you need out of the
+//!   value first, or pass the `&mut T` on.
+//! - **The value is gone in `on_close`**: `close_all` closes shared values with everything else.
+//!   Use the answer of `with` there: an error says that nobody needs the removal any more.
+//! - **A loop for each core**: values of a loop stay in its thread. What loops share needs a
+//!   lock or a channel, or [`Remote::post`](crate::Remote::post) to the loop that owns it.
+#![forbid(unsafe_code)]
