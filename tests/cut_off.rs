@@ -250,6 +250,7 @@ fn the_grace_ends_a_pipe_that_is_not_done() {
         })
         .unwrap();
     let c = client(lp.local_addr(proxy).unwrap());
+    turn_until(&mut lp, |lp| lp.server_stats(proxy).unwrap().accepted == 1);
     write_all(&peer, b"some");
     turn_until(&mut lp, |lp| lp.net_metrics().bytes_written == 4);
     lp.shutdown(proxy, 30 * MS).unwrap();
