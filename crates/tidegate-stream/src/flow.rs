@@ -13,10 +13,11 @@ use bytes::{Bytes, BytesMut};
 use tidegate_loop::{AsCx, Cx, Dispatch, Key, TableFull};
 
 use crate::error::{BoxError, PipeError, StreamError};
+use crate::machine::chunk::Chunk;
+use crate::machine::flow::Flow;
 use crate::pipe::{self, Pipe, PipeKey};
 use crate::readable::{self, Readable, ReadableCx, ReadableKey, ReadableOptions};
 use crate::writable::{self, Writable, WritableCx, WritableKey, WritableOptions};
-use crate::{Chunk, Flow};
 
 /// How far a [`Sink`] got with what it was given.
 ///

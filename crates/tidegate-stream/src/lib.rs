@@ -18,27 +18,26 @@
 //! ```
 #![deny(unsafe_code)]
 
-mod chunk;
-mod duplex;
 mod error;
 mod event;
 mod flow;
+mod machine;
 mod pipe;
-mod read;
 mod readable;
 mod writable;
-mod write;
 
-pub use chunk::Chunk;
-pub use duplex::Duplex;
 pub use error::{BoxError, PipeError, PipeStage, StreamError};
 pub use event::{PipeEvent, StreamEvent};
 pub use flow::{
     Progress, ReadEnd, Reader, Sink, Source, StreamClose, Streams, Transform, WriteEnd,
     WriteHandler,
 };
+pub use machine::chunk::Chunk;
+pub use machine::duplex::Duplex;
+pub use machine::flow::{Effect, Flow, Refused};
+pub use machine::read::ReadState;
+pub use machine::read_queue::ReadQueue;
+pub use machine::write::{Discarded, WriteState};
 pub use pipe::PipeKey;
-pub use read::{ReadQueue, ReadState};
 pub use readable::{ReadableCx, ReadableKey, ReadableOptions};
 pub use writable::{NotWriting, WritableCx, WritableKey, WritableOptions};
-pub use write::{Discarded, Effect, Flow, Refused, WriteState};

@@ -24,7 +24,9 @@ use tidegate_loop::{Cx, Dispatch, Driver, Key, Kind, TableFull};
 use crate::error::{BoxError, PipeError, PipeStage, StreamError};
 use crate::event::{PipeEvent, StreamEvent};
 use crate::flow::{Layer, ReadEnd, Transform, WriteEnd, call, caught};
-use crate::{Chunk, Flow, readable, writable};
+use crate::machine::chunk::Chunk;
+use crate::machine::flow::Flow;
+use crate::{readable, writable};
 
 static PIPE: Kind = Kind {
     name: "pipe",

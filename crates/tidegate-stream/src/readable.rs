@@ -8,8 +8,11 @@ use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
 
 use crate::error::{BoxError, StreamError};
 use crate::flow::{Layer, ReadEnd, Reader, Source, StreamClose, call, caught, keep};
+use crate::machine::chunk::Chunk;
+use crate::machine::flow::{Flow, Refused};
+use crate::machine::read::ReadState;
+use crate::machine::read_queue::ReadQueue;
 use crate::pipe::PipeKey;
-use crate::{Chunk, Flow, ReadQueue, Refused};
 
 static READABLE: Kind = Kind {
     name: "readable",
@@ -187,7 +190,7 @@ fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
         d.settle();
         return Some(0);
     }
-    if r.read.state() == crate::ReadState::Ended {
+    if r.read.state() == ReadState::Ended {
         r.destroy(&mut driver, key, Ok(()));
         return None;
     }
@@ -426,7 +429,7 @@ impl ReadEnd for ReadableKey {
             return Err(e.clone());
         }
         let attached = ReadableCx::new(cx.as_cx(), *self).change(|r, _| {
-            if r.read.state() == crate::ReadState::Ended {
+            if r.read.state() == ReadState::Ended {
                 return Err(StreamError::Closed);
             }
             if r.pipe.is_some() {

@@ -15,8 +15,10 @@ use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
 
 use crate::error::{BoxError, StreamError};
 use crate::flow::{Layer, Progress, Sink, StreamClose, WriteEnd, WriteHandler, call, caught, keep};
+use crate::machine::chunk::Chunk;
+use crate::machine::flow::{Effect, Flow, Refused};
+use crate::machine::write::WriteState;
 use crate::pipe::PipeKey;
-use crate::{Chunk, Effect, Flow, Refused, WriteState};
 
 static WRITABLE: Kind = Kind {
     name: "writable",

@@ -1,82 +1,13 @@
-//! The reading half: flowing, paused, or at its end.
-//!
-//! | state | pause | resume | eof | destroy |
-//! |---|---|---|---|---|
-//! | Flowing | Paused | - | Ended | Destroyed |
-//! | Paused | - | Flowing | Ended | Destroyed |
-//! | Ended | - | - | - | Destroyed |
-//! | Destroyed | - | - | - | - |
-//!
-//! A paused stream reads nothing: the kernel's buffer and the peer's window
-//! hold the bytes, this side holds none. A source that is no kernel gets a
-//! [`ReadQueue`] around this state.
+//! [`ReadQueue`]: a [`ReadState`] with a queue, for bytes that come from a source of the
+//! user's.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::write::{Flow, Refused};
-
-/// The reading half of a stream.
-///
-/// ```
-/// use tidegate_stream::ReadState;
-/// let mut r = ReadState::Flowing;
-/// r.pause();
-/// assert!(!r.wants_read());
-/// r.resume();
-/// assert!(r.wants_read() && r.eof() && !r.eof());
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReadState {
-    /// Bytes are delivered as they come.
-    Flowing,
-    /// Nothing is read until `resume`.
-    Paused,
-    /// The end was read.
-    Ended,
-    /// Over.
-    Destroyed,
-}
-
-impl ReadState {
-    /// Stops reading, at once.
-    pub fn pause(&mut self) {
-        if *self == ReadState::Flowing {
-            *self = ReadState::Paused;
-        }
-    }
-
-    /// Goes on reading. `true` if it was paused.
-    pub fn resume(&mut self) -> bool {
-        let paused = *self == ReadState::Paused;
-        if paused {
-            *self = ReadState::Flowing;
-        }
-        paused
-    }
-
-    /// The end was read; `true` the first time.
-    pub fn eof(&mut self) -> bool {
-        let first = matches!(self, ReadState::Flowing | ReadState::Paused);
-        if first {
-            *self = ReadState::Ended;
-        }
-        first
-    }
-
-    /// Over.
-    pub fn destroy(&mut self) {
-        *self = ReadState::Destroyed;
-    }
-
-    /// Whether the driver should read.
-    #[inline]
-    pub fn wants_read(self) -> bool {
-        self == ReadState::Flowing
-    }
-}
+use crate::machine::flow::{Flow, Refused};
+use crate::machine::read::ReadState;
 
 /// What the source of a [`ReadQueue`] was asked and has said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,6 +60,7 @@ enum Pulled {
     News,
 }
 
+// Inputs: what happened.
 impl ReadQueue {
     /// `high_water_mark`: bytes that wait at which the source is not asked any more,
     /// reached counts. `limit`: bytes beyond which a push is refused.
@@ -153,15 +85,71 @@ impl ReadQueue {
         };
     }
 
-    /// Whether the source is to be asked for more, now and once: there is room, it was
-    /// not asked already, and the bytes are wanted. With a mark of 0 nothing is read
-    /// ahead: it is asked only if nothing waits. The answer is a push or the end.
-    pub fn ask(&mut self) -> bool {
-        let wanted = self.would_ask();
-        if wanted {
-            self.input = Input::Asked;
+    /// Stores what the source gave. The answer goes by what waits now; `Closed` after
+    /// the end, when nothing is stored.
+    pub fn push(&mut self, chunk: Bytes) -> Result<Flow, Refused> {
+        if self.input == Input::AtEnd || self.state == ReadState::Destroyed {
+            return Ok(Flow::Closed);
         }
-        wanted
+        if self.len > self.limit {
+            return Err(Refused::Limit { queued: self.len, limit: self.limit });
+        }
+        self.input = Input::Idle;
+        if !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_back(chunk);
+            self.tell();
+        }
+        Ok(self.flow())
+    }
+
+    /// Puts bytes back in front. Legal until the end was told and while not more than the
+    /// limit wait: else `false`, and nothing is stored.
+    pub fn unshift(&mut self, chunk: Bytes) -> bool {
+        let open = matches!(self.state, ReadState::Flowing | ReadState::Paused);
+        let stored = open && self.len <= self.limit;
+        if stored && !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_front(chunk);
+            self.tell();
+        }
+        stored
+    }
+
+    fn tell(&mut self) {
+        if self.pulled == Pulled::Quiet {
+            self.pulled = Pulled::News;
+        }
+    }
+
+    /// The source has no more.
+    pub fn eof(&mut self) {
+        if self.input != Input::AtEnd {
+            self.input = Input::AtEnd;
+            self.tell();
+        }
+    }
+
+    /// Stops handing on, at once, and asking.
+    pub fn pause(&mut self) {
+        self.state.pause();
+    }
+
+    /// Goes on. `true` if it was paused.
+    pub fn resume(&mut self) -> bool {
+        self.state.resume()
+    }
+
+    /// Over: what waits is not handed on any more, and dropped with the machine.
+    pub fn destroy(&mut self) {
+        self.state.destroy();
+    }
+}
+
+// Queries: they change nothing.
+impl ReadQueue {
+    fn flow(&self) -> Flow {
+        if self.len == 0 || self.len < self.high_water_mark { Flow::Ready } else { Flow::Full }
     }
 
     /// Whether [`ask`](ReadQueue::ask) would say yes.
@@ -184,53 +172,38 @@ impl ReadQueue {
         }
     }
 
-    /// Stores what the source gave. The answer goes by what waits now; `Closed` after
-    /// the end, when nothing is stored.
-    pub fn push(&mut self, chunk: Bytes) -> Result<Flow, Refused> {
-        if self.input == Input::AtEnd || self.state == ReadState::Destroyed {
-            return Ok(Flow::Closed);
-        }
-        if self.len > self.limit {
-            return Err(Refused::Limit { queued: self.len, limit: self.limit });
-        }
-        self.input = Input::Idle;
-        if !chunk.is_empty() {
-            self.len += chunk.len();
-            self.chunks.push_back(chunk);
-            self.tell();
-        }
-        Ok(self.flow())
+    /// Where the reading half stands.
+    pub fn state(&self) -> ReadState {
+        self.state
     }
 
-    fn flow(&self) -> Flow {
-        if self.len == 0 || self.len < self.high_water_mark { Flow::Ready } else { Flow::Full }
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
-    fn tell(&mut self) {
-        if self.pulled == Pulled::Quiet {
-            self.pulled = Pulled::News;
-        }
+    /// Whether none wait.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
-    /// Puts bytes back in front. Legal until the end was told and while not more than the
-    /// limit wait: else `false`, and nothing is stored.
-    pub fn unshift(&mut self, chunk: Bytes) -> bool {
-        let open = matches!(self.state, ReadState::Flowing | ReadState::Paused);
-        let stored = open && self.len <= self.limit;
-        if stored && !chunk.is_empty() {
-            self.len += chunk.len();
-            self.chunks.push_front(chunk);
-            self.tell();
-        }
-        stored
+    /// Bytes that may wait.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
+}
 
-    /// The source has no more.
-    pub fn eof(&mut self) {
-        if self.input != Input::AtEnd {
-            self.input = Input::AtEnd;
-            self.tell();
+// Effects: what comes out, once.
+impl ReadQueue {
+    /// Whether the source is to be asked for more, now and once: there is room, it was
+    /// not asked already, and the bytes are wanted. With a mark of 0 nothing is read
+    /// ahead: it is asked only if nothing waits. The answer is a push or the end.
+    pub fn ask(&mut self) -> bool {
+        let wanted = self.would_ask();
+        if wanted {
+            self.input = Input::Asked;
         }
+        wanted
     }
 
     /// The next chunk to hand on: none while paused, or pulled.
@@ -298,41 +271,6 @@ impl ReadQueue {
             && self.state == ReadState::Flowing
             && self.pulled != Pulled::News
             && self.state.eof()
-    }
-
-    /// Stops handing on, at once, and asking.
-    pub fn pause(&mut self) {
-        self.state.pause();
-    }
-
-    /// Goes on. `true` if it was paused.
-    pub fn resume(&mut self) -> bool {
-        self.state.resume()
-    }
-
-    /// Over: what waits is not handed on any more, and dropped with the machine.
-    pub fn destroy(&mut self) {
-        self.state.destroy();
-    }
-
-    /// Bytes that may wait.
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Where the reading half stands.
-    pub fn state(&self) -> ReadState {
-        self.state
-    }
-
-    /// Bytes that wait.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether none wait.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 }
 

@@ -7,8 +7,8 @@
 //! | Told | - | none |
 #![forbid(unsafe_code)]
 
-use crate::read::ReadState;
-use crate::write::WriteState;
+use crate::machine::read::ReadState;
+use crate::machine::write::WriteState;
 
 #[derive(Debug)]
 enum Outcome<R> {
@@ -36,22 +36,12 @@ pub struct Duplex<R> {
     outcome: Outcome<R>,
 }
 
+// Inputs: what happened.
 impl<R> Duplex<R> {
     /// Open both ways. Unless `allow_half_open`, the peer's end also ends our
     /// side, after what is queued.
     pub fn new(write: WriteState, allow_half_open: bool) -> Duplex<R> {
         Duplex { read: ReadState::Flowing, write, allow_half_open, outcome: Outcome::Open }
-    }
-
-    /// Whether the peer's end is to end our side, too: it was read, and
-    /// half-open was not asked for.
-    pub fn ends_with_peer(&self) -> bool {
-        self.read == ReadState::Ended && !self.allow_half_open
-    }
-
-    /// Whether both directions ended by themselves.
-    pub fn is_done(&self) -> bool {
-        self.read == ReadState::Ended && self.write.is_finished()
     }
 
     /// Over, for this reason. `false` if it was over before.
@@ -64,7 +54,10 @@ impl<R> Duplex<R> {
         self.write.destroy();
         true
     }
+}
 
+// Queries: they change nothing.
+impl<R> Duplex<R> {
     /// Whether it is not over.
     #[inline]
     pub fn is_open(&self) -> bool {
@@ -77,6 +70,17 @@ impl<R> Duplex<R> {
         self.is_open() && self.read.wants_read() && self.write.is_quiet()
     }
 
+    /// Whether both directions ended by themselves.
+    pub fn is_done(&self) -> bool {
+        self.read == ReadState::Ended && self.write.is_finished()
+    }
+
+    /// Whether the peer's end is to end our side, too: it was read, and
+    /// half-open was not asked for.
+    pub fn ends_with_peer(&self) -> bool {
+        self.read == ReadState::Ended && !self.allow_half_open
+    }
+
     /// Why it is over, until that was taken.
     pub fn outcome(&self) -> Option<&R> {
         match &self.outcome {
@@ -84,7 +88,10 @@ impl<R> Duplex<R> {
             Outcome::Open | Outcome::Told => None,
         }
     }
+}
 
+// Effects: what comes out, once.
+impl<R> Duplex<R> {
     /// The terminal event, once.
     pub fn take_outcome(&mut self) -> Option<R> {
         if self.is_open() {
