@@ -12,7 +12,8 @@
 //! use tidegate_stream::{Effect, Flow, WriteState};
 //! let mut w = WriteState::new(8, 1024); // high-water mark 8 bytes
 //! w.push(b"hello, tide");               // 11 bytes the kernel did not take
-//! assert_eq!(w.flow(), Flow::Full);     // stop producing
+//! assert_eq!(w.flow(), Flow::Full);     // too much is queued ...
+//! assert_eq!(w.stop(), Flow::Full);     // ... so tell the producer to stop
 //! w.advance(11);                        // ... it took them
 //! assert_eq!(w.take_effect(), Some(Effect::Drain)); // go on
 //! ```

@@ -469,7 +469,10 @@ impl<'a> WritableCx<'a> {
         self.with(|w, d| match w.write.admit() {
             Ok(()) => {
                 push(w);
-                w.write.flow()
+                match w.write.flow() {
+                    Flow::Full => w.write.stop(),
+                    flow => flow,
+                }
             }
             Err(Refused::Limit { queued, limit }) => {
                 w.destroy(d, key, Err(StreamError::Limit { queued, limit }));

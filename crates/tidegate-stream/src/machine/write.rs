@@ -164,8 +164,18 @@ impl WriteState {
         self.expected.get_or_insert_default().0.push_back((end, id));
     }
 
-    /// Whoever writes will wait for the drain, whatever is queued: as if the mark were
-    /// reached.
+    /// The writer is told to stop, whatever is queued: from now on a drain is to come. This
+    /// alone says `Full` to a writer; [`flow`](Self::flow) only says whether it is time to.
+    ///
+    /// ```
+    /// use tidegate_stream::{Effect, Flow, WriteState};
+    /// let mut w = WriteState::new(4, 1024);
+    /// w.push(b"tide");
+    /// assert_eq!((w.flow(), w.needs_drain()), (Flow::Full, false));
+    /// assert_eq!((w.stop(), w.needs_drain()), (Flow::Full, true));
+    /// w.advance(4);
+    /// assert_eq!(w.take_effect(), Some(Effect::Drain));
+    /// ```
     pub fn stop(&mut self) -> Flow {
         if self.state != State::Open {
             return Flow::Closed;
@@ -267,10 +277,11 @@ impl WriteState {
         Ok(())
     }
 
-    /// The answer to the write that was just made: by what is queued *now*,
-    /// after the driver tried the kernel.
+    /// The answer to the write that was just made: by what is queued *now*, after the driver
+    /// tried the kernel. A driver that answers [`Flow::Full`] calls [`stop`](Self::stop), so
+    /// that a drain comes.
     #[inline]
-    pub fn flow(&mut self) -> Flow {
+    pub fn flow(&self) -> Flow {
         if self.state != State::Open {
             return Flow::Closed;
         }
@@ -279,11 +290,7 @@ impl WriteState {
         }
         let at_mark = self.len > 0 && self.len >= self.high_water_mark;
         // Ids that wait count against the limit, also if nothing is queued.
-        if at_mark || self.held > self.limit {
-            self.full = true;
-            return Flow::Full;
-        }
-        Flow::Ready
+        if at_mark || self.held > self.limit { Flow::Full } else { Flow::Ready }
     }
 
     /// Whether something is queued that may go out now.

@@ -13,7 +13,7 @@ fn w03_equality_is_full_and_w06_drains_once_at_zero() {
     w.push(b"123");
     assert_eq!(w.flow(), Flow::Ready);
     w.push(b"4");
-    assert_eq!(w.flow(), Flow::Full);
+    assert_eq!((w.flow(), w.stop()), (Flow::Full, Flow::Full));
     w.advance(3);
     assert_eq!(w.take_effect(), None, "one byte is left");
     w.advance(1);
@@ -25,7 +25,7 @@ fn w03_equality_is_full_and_w06_drains_once_at_zero() {
 fn w06_no_drain_after_end() {
     let mut w = WriteState::new(1, 100);
     w.push(b"12");
-    assert_eq!(w.flow(), Flow::Full);
+    assert_eq!((w.flow(), w.stop()), (Flow::Full, Flow::Full));
     assert!(w.end());
     w.advance(2);
     assert_eq!(w.take_effect(), None);
