@@ -7,8 +7,8 @@ use std::fmt;
 
 use tidegate_loop::LayerEvent;
 
+use crate::ends::PipeKey;
 use crate::error::PipeError;
-use crate::pipe::PipeKey;
 
 /// An event of pipes. It arrives as [`Event::Layer`](tidegate_loop::Event::Layer); downcast
 /// it.

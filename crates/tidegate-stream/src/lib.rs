@@ -19,26 +19,26 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod ends;
 mod error;
 mod event;
-mod flow;
 mod machine;
-mod pipe;
-mod readable;
-mod writable;
+mod run;
+mod streams;
+mod user;
 
+pub use ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 pub use error::{BoxError, PipeError, PipeStage, StreamError};
 pub use event::{PipeEvent, StreamEvent};
-pub use flow::{
-    Progress, ReadEnd, Reader, Sink, Source, StreamClose, Streams, Transform, WriteEnd,
-    WriteHandler,
-};
 pub use machine::chunk::Chunk;
 pub use machine::duplex::Duplex;
 pub use machine::flow::{Effect, Flow, Refused};
 pub use machine::read::ReadState;
 pub use machine::read_queue::ReadQueue;
 pub use machine::write::{Discarded, WriteState};
-pub use pipe::PipeKey;
-pub use readable::{ReadableCx, ReadableKey, ReadableOptions};
-pub use writable::{NotWriting, WritableCx, WritableKey, WritableOptions};
+pub use streams::Streams;
+pub use user::close::StreamClose;
+pub use user::context::{ReadableCx, ReadableKey, WritableCx, WritableKey};
+pub use user::options::{ReadableOptions, WritableOptions};
+pub use user::sink::{NotWriting, Progress, Sink, WriteHandler};
+pub use user::source::{Reader, Source};

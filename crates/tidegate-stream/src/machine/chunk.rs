@@ -28,6 +28,14 @@ impl Chunk<'_> {
             Chunk::Shared(b) => b,
         }
     }
+
+    /// The bytes, to be kept: lent ones are copied.
+    pub(crate) fn keep(self) -> Bytes {
+        match self {
+            Chunk::Lent(b) => Bytes::copy_from_slice(b),
+            Chunk::Shared(b) => b,
+        }
+    }
 }
 
 impl<'a> From<&'a [u8]> for Chunk<'a> {

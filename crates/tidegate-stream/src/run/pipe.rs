@@ -21,12 +21,14 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use tidegate_loop::{Cx, Dispatch, Driver, Key, Kind, TableFull};
 
+use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 use crate::error::{BoxError, PipeError, PipeStage, StreamError};
 use crate::event::{PipeEvent, StreamEvent};
-use crate::flow::{Layer, ReadEnd, Transform, WriteEnd, call, caught};
 use crate::machine::chunk::Chunk;
 use crate::machine::flow::Flow;
-use crate::{readable, writable};
+use crate::run::call::{call, caught};
+use crate::run::layer::{Done, Layer, Pipe, Readable, State, Through, Writable};
+use crate::run::row;
 
 static PIPE: Kind = Kind {
     name: "pipe",
@@ -42,66 +44,6 @@ static PIPE: Kind = Kind {
         layer.pipes.get(&key).map_or_else(String::new, |p| p.state.name().to_owned())
     },
 };
-
-/// Names a pipe. Its methods are for who implements an end of one: each tells what
-/// happened there.
-///
-/// ```
-/// assert_eq!(size_of::<Option<tidegate_stream::PipeKey>>(), 8);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PipeKey(Key);
-
-impl From<PipeKey> for Key {
-    fn from(k: PipeKey) -> Key {
-        k.0
-    }
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    Flowing,
-    Full,
-    Stuck,
-    Ending,
-    Done,
-    Failing(PipeError),
-}
-
-impl State {
-    fn name(&self) -> &'static str {
-        match self {
-            State::Flowing => "flowing",
-            State::Full => "its sink is full",
-            State::Stuck => "its sink refuses",
-            State::Ending => "its source has ended",
-            State::Done => "done",
-            State::Failing(_) => "failing",
-        }
-    }
-}
-
-type Done = Box<dyn FnOnce(&mut Cx<'_>, Result<(), PipeError>)>;
-
-pub(crate) struct Pipe {
-    state: State,
-    /// Each `None` once it is closed.
-    source: Option<Rc<dyn ReadEnd>>,
-    sink: Option<Rc<dyn WriteEnd>>,
-    /// `None` while it runs, and if there are no transforms.
-    through: Option<Through>,
-    /// What the sink refused is kept in here, again and again.
-    spare: BytesMut,
-    done: Option<Done>,
-}
-
-/// The transforms and what each made last.
-struct Through {
-    stages: Vec<(Box<dyn Transform>, BytesMut)>,
-    /// The one that runs.
-    at: usize,
-    limit: usize,
-}
 
 /// Room for one read of a connection.
 const SPARE: usize = 64 * 1024;
@@ -440,14 +382,14 @@ fn destroy_ends(cx: &mut Cx<'_>, key: Key) {
 fn give_up_source(cx: &mut Cx<'_>, key: Key, cause: &StreamError) {
     let (layer, mut d) = cx.parts::<Layer>();
     d.bury(layer.pipes.get_mut(&key).and_then(|p| p.source.take()));
-    readable::end_attached(cx, PipeKey(key), cause);
+    row::end_attached::<Readable>(cx, PipeKey(key), cause);
 }
 
 #[cold]
 fn give_up_sink(cx: &mut Cx<'_>, key: Key, cause: &StreamError) {
     let (layer, mut d) = cx.parts::<Layer>();
     d.bury(layer.pipes.get_mut(&key).and_then(|p| p.sink.take()));
-    writable::end_attached(cx, PipeKey(key), cause);
+    row::end_attached::<Writable>(cx, PipeKey(key), cause);
 }
 
 fn close_if_over(cx: &mut Cx<'_>, key: Key) {

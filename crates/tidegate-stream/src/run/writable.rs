@@ -7,18 +7,23 @@
 //! | Finishing | - | finished | Finishing | finished | - |
 #![forbid(unsafe_code)]
 
-use std::fmt;
-use std::ops::{Deref, DerefMut};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
 
+use crate::ends::{PipeKey, WriteEnd};
 use crate::error::{BoxError, StreamError};
-use crate::flow::{Layer, Progress, Sink, StreamClose, WriteEnd, WriteHandler, call, caught, keep};
 use crate::machine::chunk::Chunk;
 use crate::machine::flow::{Effect, Flow, Refused};
 use crate::machine::write::WriteState;
-use crate::pipe::PipeKey;
+use crate::run::call::{call, caught};
+use crate::run::layer::{Busy, Common, Layer, Writable};
+use crate::run::row::{self, Row};
+use crate::user::close::StreamClose;
+use crate::user::context::{WritableCx, WritableKey};
+use crate::user::options::WritableOptions;
+use crate::user::sink::{NotWriting, Progress, Sink, WriteHandler};
 
 static WRITABLE: Kind = Kind {
     name: "writable",
@@ -39,112 +44,6 @@ static WRITABLE: Kind = Kind {
         format!("{queued} bytes queued")
     },
 };
-
-/// Names a writable stream.
-///
-/// ```
-/// assert_eq!(size_of::<Option<tidegate_stream::WritableKey>>(), 8);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct WritableKey(Key);
-
-impl From<WritableKey> for Key {
-    fn from(k: WritableKey) -> Key {
-        k.0
-    }
-}
-
-/// How a writable stream is to be.
-///
-/// ```
-/// use tidegate_stream::WritableOptions;
-/// let options = WritableOptions::new().high_water_mark(1024).gather(1);
-/// # let _ = options;
-/// ```
-#[derive(Clone, Debug)]
-pub struct WritableOptions {
-    high_water_mark: usize,
-    write_limit: Option<usize>,
-    gather: usize,
-}
-
-impl Default for WritableOptions {
-    fn default() -> WritableOptions {
-        WritableOptions { high_water_mark: 64 * 1024, write_limit: None, gather: 64 }
-    }
-}
-
-impl WritableOptions {
-    /// The defaults.
-    pub fn new() -> WritableOptions {
-        WritableOptions::default()
-    }
-
-    /// Queued bytes at which a write answers `Full`; reached counts. Default: 64 KiB.
-    pub fn high_water_mark(mut self, bytes: usize) -> WritableOptions {
-        self.high_water_mark = bytes;
-        self
-    }
-
-    /// Bytes of memory queued beyond which a write destroys the stream. Default: the
-    /// loop's `write_limit`.
-    pub fn write_limit(mut self, bytes: usize) -> WritableOptions {
-        self.write_limit = Some(bytes);
-        self
-    }
-
-    /// Chunks that the sink is given in one call, at most. Default: 64.
-    ///
-    /// With 1 each write is one chunk and one call, whatever its size. With more, writes of
-    /// less than 1 KiB that wait behind each other are joined to chunks of at most 16 KiB;
-    /// larger ones stay as they are. An empty write is no chunk. Writes that stay single cost
-    /// more memory than their bytes, which counts against
-    /// [`write_limit`](WritableOptions::write_limit).
-    pub fn gather(mut self, chunks: usize) -> WritableOptions {
-        self.gather = chunks.max(1);
-        self
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Busy {
-    Idle,
-    /// So many bytes are with the sink.
-    Writing(usize),
-    Finishing,
-}
-
-pub(crate) struct Writable {
-    write: WriteState,
-    busy: Busy,
-    gather: usize,
-    /// The list that the sink is lent, used again.
-    pieces: Vec<Bytes>,
-    /// Each `None` while it is called.
-    sink: Option<Box<dyn Sink>>,
-    handler: Option<Box<dyn WriteHandler>>,
-    pipe: Option<PipeKey>,
-    /// How it ended, once it has.
-    over: Option<Result<(), StreamError>>,
-}
-
-/// There is nothing to complete: no write is under way.
-///
-/// ```
-/// assert!(tidegate_stream::NotWriting.to_string().contains("no write"));
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotWriting;
-
-impl fmt::Display for NotWriting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "no write of this stream is under way: it was completed before, or the stream is over",
-        )
-    }
-}
-
-impl std::error::Error for NotWriting {}
 
 pub(crate) fn open(
     cx: &mut Cx<'_>,
@@ -170,30 +69,44 @@ pub(crate) fn open(
         pieces: Vec::new(),
         sink: Some(sink),
         handler: Some(handler),
-        pipe: None,
-        over: None,
+        common: Common::default(),
     };
     layer.writables.insert(key, row);
     Ok(WritableKey(key))
 }
 
-/// Ends the stream that this pipe is attached to, if there is one.
-pub(crate) fn end_attached(cx: &mut Cx<'_>, pipe: PipeKey, cause: &StreamError) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    for (key, w) in layer.writables.iter_mut().filter(|(_, w)| w.pipe == Some(pipe)) {
-        w.destroy(&mut d, *key, Err(cause.clone()));
+impl Row for Writable {
+    fn kind() -> &'static Kind {
+        &WRITABLE
+    }
+
+    fn rows(layer: &mut Layer) -> &mut BTreeMap<Key, Writable> {
+        &mut layer.writables
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn common_mut(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn has_ended(&self) -> bool {
+        !self.write.is_open()
+    }
+
+    fn is_due(&self) -> bool {
+        self.write.has_effect()
+            || self.busy == Busy::Idle && (self.write.wants_write() || self.write.wants_fin())
+    }
+
+    fn destroy_machine(&mut self) {
+        self.write.destroy();
     }
 }
 
 impl Writable {
-    fn destroy(&mut self, d: &mut Driver<'_>, key: Key, result: Result<(), StreamError>) {
-        if self.over.is_none() {
-            self.over = Some(result);
-            self.write.destroy();
-            d.close(&WRITABLE, key);
-        }
-    }
-
     fn complete(&mut self, d: &mut Driver<'_>, key: Key) -> Result<(), NotWriting> {
         match std::mem::replace(&mut self.busy, Busy::Idle) {
             Busy::Idle => return Err(NotWriting),
@@ -212,15 +125,10 @@ impl Writable {
     fn push(&mut self, data: Chunk<'_>) {
         match data {
             // Each a piece, as it is.
-            data if self.gather == 1 => self.write.push_whole(keep(data)),
+            data if self.gather == 1 => self.write.push_whole(data.keep()),
             Chunk::Lent(b) => self.write.push(b),
             Chunk::Shared(b) => self.write.push_bytes(b),
         }
-    }
-
-    fn is_due(&self) -> bool {
-        self.write.has_effect()
-            || self.busy == Busy::Idle && (self.write.wants_write() || self.write.wants_fin())
     }
 }
 
@@ -243,7 +151,7 @@ fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
         }
         tell(d, key);
         let (layer, mut driver) = d.parts::<Layer>();
-        match layer.writables.get(&key).filter(|w| w.over.is_none()) {
+        match layer.writables.get(&key).filter(|w| w.is_open()) {
             Some(w) if w.wants_finish() && given < budget => {}
             // In the next turn: others have theirs in between.
             Some(w) if w.is_due() => return driver.queue(key),
@@ -256,7 +164,7 @@ fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
 /// nothing waits.
 fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
     let layer = d.parts::<Layer>().0;
-    let w = layer.writables.get_mut(&key).filter(|w| w.over.is_none() && w.busy == Busy::Idle)?;
+    let w = layer.writables.get_mut(&key).filter(|w| w.is_open() && w.busy == Busy::Idle)?;
     let mut pieces = std::mem::take(&mut w.pieces);
     let mut given = 0;
     if w.write.wants_write() {
@@ -281,7 +189,7 @@ fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
     let (layer, mut driver) = d.parts::<Layer>();
     if let Some(w) = layer.writables.get_mut(&key) {
         w.pieces = pieces;
-        if w.over.is_none() {
+        if w.is_open() {
             match progress {
                 Some(Ok(Progress::Done)) => {
                     if w.complete(&mut driver, key).is_err() {
@@ -300,8 +208,8 @@ fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
 fn tell(d: &mut Dispatch<'_>, key: Key) {
     for _ in 0..TELL {
         let (layer, mut driver) = d.parts::<Layer>();
-        let Some(w) = layer.writables.get_mut(&key).filter(|w| w.over.is_none()) else { return };
-        let pipe = w.pipe;
+        let Some(w) = layer.writables.get_mut(&key).filter(|w| w.is_open()) else { return };
+        let pipe = w.common.pipe;
         match w.write.take_effect() {
             Some(Effect::Drain) => {
                 if let Some(pipe) = pipe {
@@ -333,41 +241,23 @@ fn call_handler(
     f: impl FnOnce(&mut dyn WriteHandler, &mut WritableCx<'_>),
 ) {
     let row = d.parts::<Layer>().0.writables.get_mut(&key);
-    let handler = row.filter(|w| w.over.is_none()).and_then(|w| w.handler.take());
+    let handler = row.filter(|w| w.is_open()).and_then(|w| w.handler.take());
     call(d, key, handler, handler_back, |h, d| {
         f(&mut **h, &mut WritableCx::new(d.cx(), WritableKey(key)));
     });
 }
 
 fn sink_back(d: &mut Dispatch<'_>, key: Key, sink: Box<dyn Sink>, panicked: bool) {
-    back(d, key, sink, panicked, |w| &mut w.sink);
+    row::put_back(d, key, sink, panicked, |w: &mut Writable| &mut w.sink);
 }
 
 fn handler_back(d: &mut Dispatch<'_>, key: Key, h: Box<dyn WriteHandler>, panicked: bool) {
-    back(d, key, h, panicked, |w| &mut w.handler);
-}
-
-fn back<T: 'static>(
-    d: &mut Dispatch<'_>,
-    key: Key,
-    user: T,
-    panicked: bool,
-    place: fn(&mut Writable) -> &mut Option<T>,
-) {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let Some(w) = layer.writables.get_mut(&key) else { return driver.bury(user) };
-    *place(w) = Some(user);
-    if panicked {
-        w.destroy(&mut driver, key, Err(StreamError::Panicked));
-    }
+    row::put_back(d, key, h, panicked, |w: &mut Writable| &mut w.handler);
 }
 
 /// The closing phase: the key is stale, everybody is told.
 fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
-    let (layer, mut driver) = d.parts::<Layer>();
-    driver.free(&WRITABLE, key);
-    let Some(mut w) = layer.writables.remove(&key) else { return };
-    let result = w.over.take().unwrap_or(Err(StreamError::Destroyed));
+    let Some((mut w, result)) = row::take_closed::<Writable>(d, key) else { return };
     if let Some(mut sink) = w.sink.take() {
         caught(&mut d.cx(), |cx| sink.destroy(cx, result.as_ref().copied()));
         // Its drop may panic, too.
@@ -380,70 +270,22 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
             handler.on_written(&mut WritableCx::new(cx.as_cx(), WritableKey(key)), id, result);
         });
     }
-    let piped = w.pipe.is_some_and(|pipe| pipe.sink_closed(d, result.clone()));
+    let piped = w.common.pipe.is_some_and(|pipe| pipe.sink_closed(d, result.clone()));
     handler.on_close(&mut d.cx(), StreamClose { result, piped });
 }
 
-/// A writable stream, and the whole [`Cx`] beside it. On one that is over every method does
-/// nothing, and a write returns [`Flow::Closed`].
-///
-/// ```
-/// use tidegate_stream::{Flow, WritableCx};
-/// fn fill(w: &mut WritableCx<'_>) {
-///     while w.write("tide") == Flow::Ready {}
-/// }
-/// # let _ = fill;
-/// ```
-pub struct WritableCx<'a> {
-    cx: Cx<'a>,
-    key: WritableKey,
-}
-
-impl<'a> Deref for WritableCx<'a> {
-    type Target = Cx<'a>;
-    fn deref(&self) -> &Cx<'a> {
-        &self.cx
-    }
-}
-
-impl DerefMut for WritableCx<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.cx
-    }
-}
-
-impl AsCx for WritableCx<'_> {
-    fn as_cx(&mut self) -> Cx<'_> {
-        self.cx.as_cx()
-    }
-}
-
-impl<'a> WritableCx<'a> {
-    pub(crate) fn new(cx: Cx<'a>, key: WritableKey) -> WritableCx<'a> {
-        WritableCx { cx, key }
+impl WritableCx<'_> {
+    fn change<T>(&mut self, f: impl FnOnce(&mut Writable, &mut Driver<'_>) -> T) -> Option<T> {
+        row::change(&mut self.cx, self.key.0, f)
     }
 
-    /// The stream, if it is not over. Afterwards it is queued if something is due.
-    fn with<R>(&mut self, f: impl FnOnce(&mut Writable, &mut Driver<'_>) -> R) -> Option<R> {
-        let key = self.key.0;
-        let (layer, mut d) = self.cx.parts::<Layer>();
-        let w = layer.writables.get_mut(&key).filter(|w| w.over.is_none())?;
-        let done = f(w, &mut d);
-        if w.over.is_none() && w.is_due() {
-            d.pend(key);
-        }
-        Some(done)
-    }
-
-    /// The stream's key, to be kept.
-    pub fn key(&self) -> WritableKey {
-        self.key
+    fn look<T>(&mut self, f: impl FnOnce(&Writable) -> T) -> Option<T> {
+        row::look(&mut self.cx, self.key.0, f)
     }
 
     /// Whether the stream is not over; if it is, why the key finds nothing.
     pub fn state(&mut self) -> Result<(), KeyError> {
-        self.cx.find(self.key)?;
-        self.with(|_, _| ()).ok_or(KeyError::Closed)
+        row::state::<Writable>(&mut self.cx, self.key.0)
     }
 
     /// Queues `data` for the sink, which gets it in the pending phase. The answer goes by
@@ -466,7 +308,7 @@ impl<'a> WritableCx<'a> {
 
     fn accept(&mut self, push: impl FnOnce(&mut Writable)) -> Flow {
         let key = self.key.0;
-        self.with(|w, d| match w.write.admit() {
+        self.change(|w, d| match w.write.admit() {
             Ok(()) => {
                 push(w);
                 match w.write.flow() {
@@ -488,8 +330,8 @@ impl<'a> WritableCx<'a> {
     pub fn written(&mut self, result: Result<(), BoxError>) -> Result<(), NotWriting> {
         let key = self.key.0;
         match result {
-            Ok(()) => self.with(|w, d| w.complete(d, key)).unwrap_or(Err(NotWriting)),
-            Err(e) if self.with(|w, _| w.busy).is_some_and(|b| b != Busy::Idle) => {
+            Ok(()) => self.change(|w, d| w.complete(d, key)).unwrap_or(Err(NotWriting)),
+            Err(e) if self.look(|w| w.busy).is_some_and(|b| b != Busy::Idle) => {
                 self.fail(e);
                 Ok(())
             }
@@ -502,62 +344,53 @@ impl<'a> WritableCx<'a> {
 
     /// Holds what is written back, to leave together. Nests.
     pub fn cork(&mut self) {
-        self.with(|w, _| w.write.cork());
+        self.change(|w, _| w.write.cork());
     }
 
     /// Takes back one [`cork`](WritableCx::cork); a surplus one does nothing.
     pub fn uncork(&mut self) {
-        self.with(|w, _| w.write.uncork());
+        self.change(|w, _| w.write.uncork());
     }
 
     /// No more comes: what is queued still goes out, then the sink finishes, then comes
     /// `on_finish`.
     pub fn end(&mut self) {
-        self.with(|w, _| w.write.end());
+        self.change(|w, _| w.write.end());
     }
 
     /// Over, now. What is queued is dropped; whoever waits for a write is told.
     pub fn destroy(&mut self) {
         let key = self.key.0;
-        self.with(|w, d| w.destroy(d, key, Err(StreamError::Destroyed)));
+        self.change(|w, d| w.destroy(d, key, Err(StreamError::Destroyed)));
     }
 
     /// Over, with this error.
     pub fn fail(&mut self, error: impl Into<BoxError>) {
-        let (key, error) = (self.key.0, StreamError::from(error.into()));
-        self.with(|w, d| w.destroy(d, key, Err(error.clone())));
-        // Dropped later, if the stream was over.
-        self.cx.driver().bury(error);
+        let error = StreamError::from(error.into());
+        row::fail::<Writable>(&mut self.cx, self.key.0, error);
     }
 
     /// Bytes that are queued, those with the sink included.
     pub fn buffered(&mut self) -> usize {
-        self.with(|w, _| w.write.len()).unwrap_or(0)
+        self.look(|w| w.write.len()).unwrap_or(0)
     }
 
     /// Whether a write answered `Full`, and the drain is still to come.
     pub fn needs_drain(&mut self) -> bool {
-        self.with(|w, _| w.write.needs_drain()).unwrap_or(false)
+        self.look(|w| w.write.needs_drain()).unwrap_or(false)
     }
 }
 
 impl WriteEnd for WritableKey {
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError> {
-        let layer = cx.parts::<Layer>().0;
-        if let Some(Err(e)) = layer.writables.get(&self.0).and_then(|w| w.over.as_ref()) {
-            return Err(e.clone());
-        }
-        let attached = WritableCx::new(cx.as_cx(), *self).with(|w, _| {
-            if !w.write.is_open() {
-                return Err(StreamError::Closed);
-            }
-            if w.pipe.is_some() {
-                return Err(StreamError::Piped);
-            }
-            w.pipe = Some(pipe);
-            Ok(if w.write.needs_drain() { Flow::Full } else { Flow::Ready })
-        });
-        attached.unwrap_or(Err(StreamError::Closed))
+        row::attach(
+            cx,
+            self.0,
+            pipe,
+            |w: &mut Writable| {
+                if w.write.needs_drain() { Flow::Full } else { Flow::Ready }
+            },
+        )
     }
 
     fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow {
@@ -570,6 +403,6 @@ impl WriteEnd for WritableKey {
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
         let (key, cause) = (self.0, cause.clone());
-        WritableCx::new(cx.as_cx(), *self).with(|w, d| w.destroy(d, key, Err(cause)));
+        WritableCx::new(cx.as_cx(), *self).change(|w, d| w.destroy(d, key, Err(cause)));
     }
 }

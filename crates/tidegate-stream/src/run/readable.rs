@@ -1,18 +1,24 @@
 //! A readable stream over a user's source.
 #![forbid(unsafe_code)]
 
-use std::ops::{Deref, DerefMut};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
 
+use crate::ends::{PipeKey, ReadEnd};
 use crate::error::{BoxError, StreamError};
-use crate::flow::{Layer, ReadEnd, Reader, Source, StreamClose, call, caught, keep};
 use crate::machine::chunk::Chunk;
 use crate::machine::flow::{Flow, Refused};
 use crate::machine::read::ReadState;
 use crate::machine::read_queue::ReadQueue;
-use crate::pipe::PipeKey;
+use crate::run::call::{call, caught};
+use crate::run::layer::{Common, Layer, Readable};
+use crate::run::row::{self, Row};
+use crate::user::close::StreamClose;
+use crate::user::context::{ReadableCx, ReadableKey};
+use crate::user::options::ReadableOptions;
+use crate::user::source::{Reader, Source};
 
 static READABLE: Kind = Kind {
     name: "readable",
@@ -34,78 +40,6 @@ static READABLE: Kind = Kind {
     },
 };
 
-/// Names a readable stream.
-///
-/// ```
-/// assert_eq!(size_of::<Option<tidegate_stream::ReadableKey>>(), 8);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ReadableKey(Key);
-
-impl From<ReadableKey> for Key {
-    fn from(k: ReadableKey) -> Key {
-        k.0
-    }
-}
-
-/// How a readable stream is to be.
-///
-/// ```
-/// use tidegate_stream::ReadableOptions;
-/// let options = ReadableOptions::new().high_water_mark(1024).pull(true);
-/// # let _ = options;
-/// ```
-#[derive(Clone, Debug)]
-pub struct ReadableOptions {
-    high_water_mark: usize,
-    read_limit: Option<usize>,
-    pull: bool,
-}
-
-impl Default for ReadableOptions {
-    fn default() -> ReadableOptions {
-        ReadableOptions { high_water_mark: 64 * 1024, read_limit: None, pull: false }
-    }
-}
-
-impl ReadableOptions {
-    /// The defaults.
-    pub fn new() -> ReadableOptions {
-        ReadableOptions::default()
-    }
-
-    /// Waiting bytes at which the source is not asked any more, and a push answers `Full`;
-    /// reached counts. Default: 64 KiB.
-    pub fn high_water_mark(mut self, bytes: usize) -> ReadableOptions {
-        self.high_water_mark = bytes;
-        self
-    }
-
-    /// Waiting bytes beyond which a push destroys the stream. Default: the loop's
-    /// `write_limit`.
-    pub fn read_limit(mut self, bytes: usize) -> ReadableOptions {
-        self.read_limit = Some(bytes);
-        self
-    }
-
-    /// Whether the reader takes bytes by [`ReadableCx::read`], told by
-    /// [`Reader::on_readable`], instead of being handed them. Default: false.
-    pub fn pull(mut self, pull: bool) -> ReadableOptions {
-        self.pull = pull;
-        self
-    }
-}
-
-pub(crate) struct Readable {
-    read: ReadQueue,
-    /// Each `None` while it is called.
-    source: Option<Box<dyn Source>>,
-    reader: Option<Box<dyn Reader>>,
-    pipe: Option<PipeKey>,
-    /// How it ended, once it has.
-    over: Option<Result<(), StreamError>>,
-}
-
 pub(crate) fn open(
     cx: &mut Cx<'_>,
     options: &ReadableOptions,
@@ -126,26 +60,39 @@ pub(crate) fn open(
     let limit = options.read_limit.unwrap_or(d.limits().write_limit);
     let mut read = ReadQueue::new(options.high_water_mark, limit);
     read.set_pulled(options.pull);
-    let row = Readable { read, source: Some(source), reader: Some(reader), pipe: None, over: None };
+    let (source, reader) = (Some(source), Some(reader));
+    let row = Readable { read, source, reader, common: Common::default() };
     layer.readables.insert(key, row);
     Ok(ReadableKey(key))
 }
 
-/// Ends the stream that this pipe is attached to, if there is one.
-pub(crate) fn end_attached(cx: &mut Cx<'_>, pipe: PipeKey, cause: &StreamError) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    for (key, r) in layer.readables.iter_mut().filter(|(_, r)| r.pipe == Some(pipe)) {
-        r.destroy(&mut d, *key, Err(cause.clone()));
+impl Row for Readable {
+    fn kind() -> &'static Kind {
+        &READABLE
     }
-}
 
-impl Readable {
-    fn destroy(&mut self, d: &mut Driver<'_>, key: Key, result: Result<(), StreamError>) {
-        if self.over.is_none() {
-            self.over = Some(result);
-            self.read.destroy();
-            d.close(&READABLE, key);
-        }
+    fn rows(layer: &mut Layer) -> &mut BTreeMap<Key, Readable> {
+        &mut layer.readables
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn common_mut(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn has_ended(&self) -> bool {
+        self.read.state() == ReadState::Ended
+    }
+
+    fn is_due(&self) -> bool {
+        self.read.is_due()
+    }
+
+    fn destroy_machine(&mut self) {
+        self.read.destroy();
     }
 }
 
@@ -168,8 +115,8 @@ fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
 /// The next thing that is due, and how many bytes it moved.
 fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
     let (layer, mut driver) = d.parts::<Layer>();
-    let r = layer.readables.get_mut(&key).filter(|r| r.over.is_none())?;
-    let pipe = r.pipe;
+    let r = layer.readables.get_mut(&key).filter(|r| r.is_open())?;
+    let pipe = r.common.pipe;
     if let Some(chunk) = r.read.take() {
         let bytes = chunk.len();
         match pipe {
@@ -190,7 +137,7 @@ fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
         d.settle();
         return Some(0);
     }
-    if r.read.state() == ReadState::Ended {
+    if r.has_ended() {
         r.destroy(&mut driver, key, Ok(()));
         return None;
     }
@@ -233,119 +180,46 @@ fn call_reader(
 }
 
 fn source_back(d: &mut Dispatch<'_>, key: Key, source: Box<dyn Source>, panicked: bool) {
-    back(d, key, source, panicked, |r| &mut r.source);
+    row::put_back(d, key, source, panicked, |r: &mut Readable| &mut r.source);
 }
 
 fn reader_back(d: &mut Dispatch<'_>, key: Key, reader: Box<dyn Reader>, panicked: bool) {
-    back(d, key, reader, panicked, |r| &mut r.reader);
-}
-
-fn back<T: 'static>(
-    d: &mut Dispatch<'_>,
-    key: Key,
-    user: T,
-    panicked: bool,
-    place: fn(&mut Readable) -> &mut Option<T>,
-) {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let Some(r) = layer.readables.get_mut(&key) else { return driver.bury(user) };
-    *place(r) = Some(user);
-    if panicked {
-        r.destroy(&mut driver, key, Err(StreamError::Panicked));
-    }
+    row::put_back(d, key, reader, panicked, |r: &mut Readable| &mut r.reader);
 }
 
 /// The closing phase: the key is stale, everybody is told.
 fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
-    let (layer, mut driver) = d.parts::<Layer>();
-    driver.free(&READABLE, key);
-    let Some(mut r) = layer.readables.remove(&key) else { return };
-    let result = r.over.take().unwrap_or(Err(StreamError::Destroyed));
+    let Some((mut r, result)) = row::take_closed::<Readable>(d, key) else { return };
     if let Some(mut source) = r.source.take() {
         caught(&mut d.cx(), |cx| source.destroy(cx, result.as_ref().copied()));
         // Its drop may panic, too.
         d.driver().bury(source);
     }
-    let piped = r.pipe.is_some_and(|pipe| pipe.source_closed(d, result.clone()));
+    let piped = r.common.pipe.is_some_and(|pipe| pipe.source_closed(d, result.clone()));
     if let Some(mut reader) = r.reader.take() {
         reader.on_close(&mut d.cx(), StreamClose { result, piped });
     }
 }
 
-/// A readable stream, and the whole [`Cx`] beside it. On one that is over every method does
-/// nothing, and a push returns [`Flow::Closed`].
-///
-/// ```
-/// use tidegate_stream::ReadableCx;
-/// fn take_lines_of_80(r: &mut ReadableCx<'_>) {
-///     while let Some(line) = r.read(80) {
-///         println!("{line:?}");
-///     }
-/// }
-/// # let _ = take_lines_of_80;
-/// ```
-pub struct ReadableCx<'a> {
-    cx: Cx<'a>,
-    key: ReadableKey,
-}
-
-impl<'a> Deref for ReadableCx<'a> {
-    type Target = Cx<'a>;
-    fn deref(&self) -> &Cx<'a> {
-        &self.cx
-    }
-}
-
-impl DerefMut for ReadableCx<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.cx
-    }
-}
-
-impl AsCx for ReadableCx<'_> {
-    fn as_cx(&mut self) -> Cx<'_> {
-        self.cx.as_cx()
-    }
-}
-
-impl<'a> ReadableCx<'a> {
-    pub(crate) fn new(cx: Cx<'a>, key: ReadableKey) -> ReadableCx<'a> {
-        ReadableCx { cx, key }
+impl ReadableCx<'_> {
+    fn change<T>(&mut self, f: impl FnOnce(&mut Readable, &mut Driver<'_>) -> T) -> Option<T> {
+        row::change(&mut self.cx, self.key.0, f)
     }
 
-    /// The stream, if it is not over. Afterwards it is queued.
-    fn change<R>(&mut self, f: impl FnOnce(&mut Readable, &mut Driver<'_>) -> R) -> Option<R> {
-        let key = self.key.0;
-        let (layer, mut d) = self.cx.parts::<Layer>();
-        let r = layer.readables.get_mut(&key).filter(|r| r.over.is_none())?;
-        let done = f(r, &mut d);
-        if r.read.is_due() {
-            d.pend(key);
-        }
-        Some(done)
-    }
-
-    fn look<R>(&mut self, f: impl FnOnce(&Readable) -> R) -> Option<R> {
-        let layer = self.cx.parts::<Layer>().0;
-        layer.readables.get(&self.key.0).filter(|r| r.over.is_none()).map(f)
-    }
-
-    /// The stream's key, to be kept.
-    pub fn key(&self) -> ReadableKey {
-        self.key
+    fn look<T>(&mut self, f: impl FnOnce(&Readable) -> T) -> Option<T> {
+        row::look(&mut self.cx, self.key.0, f)
     }
 
     /// Whether the stream is not over; if it is, why the key finds nothing.
     pub fn state(&mut self) -> Result<(), KeyError> {
-        self.cx.find(self.key)?;
-        self.look(|_| ()).ok_or(KeyError::Closed)
+        row::state::<Readable>(&mut self.cx, self.key.0)
     }
 
     /// For the source: here are bytes. The answer goes by what waits, these included:
     /// `Full` from the high-water mark on; `Closed`, and nothing stored, after the end.
     /// The reader gets them in the pending phase.
     pub fn push<'c>(&mut self, chunk: impl Into<Chunk<'c>>) -> Flow {
-        let (key, chunk) = (self.key.0, keep(chunk.into()));
+        let (key, chunk) = (self.key.0, chunk.into().keep());
         self.change(|r, d| match r.read.push(chunk) {
             Ok(flow) => flow,
             Err(Refused::Limit { queued, limit }) => {
@@ -365,7 +239,7 @@ impl<'a> ReadableCx<'a> {
     /// Puts bytes back, to be read next. `false`, and nothing stored, once the end was
     /// told.
     pub fn unshift<'c>(&mut self, chunk: impl Into<Chunk<'c>>) -> bool {
-        let chunk = keep(chunk.into());
+        let chunk = chunk.into().keep();
         self.change(|r, _| r.read.unshift(chunk)).unwrap_or(false)
     }
 
@@ -395,7 +269,7 @@ impl<'a> ReadableCx<'a> {
 
     /// Goes on, in the pending phase; not while a pipe waits for its sink to drain.
     pub fn resume(&mut self) {
-        let pipe = self.look(|r| r.pipe).flatten();
+        let pipe = self.look(|r| r.common.pipe).flatten();
         if pipe.is_some_and(|pipe| pipe.is_full(&mut self.cx)) {
             return;
         }
@@ -410,10 +284,8 @@ impl<'a> ReadableCx<'a> {
 
     /// Over, with this error.
     pub fn fail(&mut self, error: impl Into<BoxError>) {
-        let (key, error) = (self.key.0, StreamError::from(error.into()));
-        self.change(|r, d| r.destroy(d, key, Err(error.clone())));
-        // Dropped later, if the stream was over.
-        self.cx.driver().bury(error);
+        let error = StreamError::from(error.into());
+        row::fail::<Readable>(&mut self.cx, self.key.0, error);
     }
 
     /// Bytes that wait.
@@ -424,23 +296,10 @@ impl<'a> ReadableCx<'a> {
 
 impl ReadEnd for ReadableKey {
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<(), StreamError> {
-        let layer = cx.parts::<Layer>().0;
-        if let Some(Err(e)) = layer.readables.get(&self.0).and_then(|r| r.over.as_ref()) {
-            return Err(e.clone());
-        }
-        let attached = ReadableCx::new(cx.as_cx(), *self).change(|r, _| {
-            if r.read.state() == ReadState::Ended {
-                return Err(StreamError::Closed);
-            }
-            if r.pipe.is_some() {
-                return Err(StreamError::Piped);
-            }
-            r.pipe = Some(pipe);
+        row::attach(cx, self.0, pipe, |r: &mut Readable| {
             r.read.set_pulled(false);
             r.read.resume();
-            Ok(())
-        });
-        attached.unwrap_or(Err(StreamError::Closed))
+        })
     }
 
     fn pause(&self, cx: &mut Cx<'_>) {
