@@ -9,8 +9,8 @@ use tidegate_loop::{Cx, Key};
 use crate::error::{BoxError, StreamError};
 use crate::machine::flow::Flow;
 
-/// Names a pipe. Its methods are for who implements an end of one: each tells what
-/// happened there.
+/// Names a pipe. Its methods are for implementations of [`ReadEnd`] and [`WriteEnd`]: each
+/// tells the pipe what happened at that end.
 ///
 /// ```
 /// assert_eq!(size_of::<Option<tidegate_stream::PipeKey>>(), 8);
@@ -40,8 +40,8 @@ impl From<PipeKey> for Key {
 /// # let _: Box<dyn Transform> = Box::new(Upper);
 /// ```
 pub trait Transform: 'static {
-    /// Appends to `out` what `chunk` becomes: nothing yet, less, or more. What is appended
-    /// counts against the next stage at once. An error is the pipe's end.
+    /// Changes `chunk` and appends the result to `out`: nothing yet, fewer bytes, or more.
+    /// The result is given to the next stage at once. An error ends the pipe.
     fn transform(
         &mut self,
         cx: &mut Cx<'_>,
@@ -49,15 +49,15 @@ pub trait Transform: 'static {
         out: &mut BytesMut,
     ) -> Result<(), BoxError>;
 
-    /// No more chunks come: appends what is still to be said.
+    /// No more chunks come: appends what is left.
     fn flush(&mut self, cx: &mut Cx<'_>, out: &mut BytesMut) -> Result<(), BoxError> {
         let _ = (cx, out);
         Ok(())
     }
 }
 
-/// What a pipe can read from: a key of a readable stream, or of a connection. An implementation
-/// of your own tells the pipe by the methods of [`PipeKey`].
+/// What a pipe can read from: a key of a readable stream, or of a connection. Your own
+/// implementation tells the pipe what happens by the methods of [`PipeKey`].
 ///
 /// The pipe calls it from the loop, and also inside [`Streams::pipe`](crate::Streams::pipe) and [`Cx::close`]. A
 /// panic is the failure of this end: both ends are destroyed, `done` gets
@@ -69,36 +69,36 @@ pub trait Transform: 'static {
 /// # let _ = from::<tidegate_stream::ReadableKey>;
 /// ```
 pub trait ReadEnd: 'static {
-    /// From now on its bytes, its end and its close are this pipe's.
+    /// From now on this end tells the pipe of its bytes, its end and its close.
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<(), StreamError>;
-    /// Gives nothing more for now.
+    /// Gives no more bytes for now.
     fn pause(&self, cx: &mut Cx<'_>);
     /// Goes on.
     fn resume(&self, cx: &mut Cx<'_>);
-    /// Over, for this reason. Then comes [`PipeKey::source_closed`], once.
+    /// Ends it for this reason. Then it calls [`PipeKey::source_closed`], once.
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
 }
 
-/// What a pipe can write to: a key of a writable stream, or of a connection. For
-/// implementations of your own the same holds as for a [`ReadEnd`].
+/// What a pipe can write to: a key of a writable stream, or of a connection. For your own
+/// implementation the same holds as for a [`ReadEnd`].
 ///
 /// ```
 /// fn to<E: tidegate_stream::WriteEnd>(end: E) {}
 /// # let _ = to::<tidegate_stream::WritableKey>;
 /// ```
 pub trait WriteEnd: 'static {
-    /// From now on its drain, its finish and its close are this pipe's. Says whether it
-    /// takes bytes now.
+    /// From now on this end tells the pipe of its drain, its finish and its close. Returns
+    /// whether it takes bytes now.
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError>;
-    /// Takes of `data` what it can without keeping any; says how many bytes.
+    /// Takes as much of `data` as it can without keeping any of it; returns how many bytes.
     fn try_write(&self, cx: &mut Cx<'_>, data: &[u8]) -> usize {
         let _ = (cx, data);
         0
     }
-    /// Takes `data`, keeping it without a copy.
+    /// Takes `data` and keeps it without a copy.
     fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow;
-    /// No more comes.
+    /// No more bytes come.
     fn end(&self, cx: &mut Cx<'_>);
-    /// Over, for this reason. Then comes [`PipeKey::sink_closed`], once.
+    /// Ends it for this reason. Then it calls [`PipeKey::sink_closed`], once.
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
 }

@@ -1,5 +1,5 @@
-//! What this layer tells the loop's observer: the states of pipes. Connections tell of
-//! themselves, in the layer above.
+//! What this layer tells the loop's observer: the states of pipes. Events of connections are
+//! in the layer above.
 #![forbid(unsafe_code)]
 
 use std::any::Any;

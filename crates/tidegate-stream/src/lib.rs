@@ -1,12 +1,12 @@
 //! The stream layer of tidegate: where back-pressure is decided.
 //!
-//! The machines are sans-I/O: [`WriteState`], [`ReadState`] with its [`ReadQueue`], and
-//! [`Duplex`] are fed calls and answer with states and effects; they name no loop, socket,
-//! clock or `std::io`. A driver (for sockets: `tidegate-net`) moves the bytes and runs the
+//! The machines do no I/O: [`WriteState`], [`ReadState`] with its [`ReadQueue`], and
+//! [`Duplex`] take calls and answer with states and effects. They know no loop, socket, clock
+//! or `std::io`. A driver (for sockets: `tidegate-net`) moves the bytes and runs the
 //! callbacks.
 //!
-//! [`Streams`] binds them to a loop for streams of the user's own: a [`Source`], a
-//! [`Sink`], a [`Transform`], and pipes between them and connections.
+//! [`Streams`] binds them to a loop for your own streams: over a [`Source`] or a [`Sink`],
+//! with pipes between them and connections, and a [`Transform`] on the way.
 //!
 //! ```
 //! use tidegate_stream::{Effect, Flow, WriteState};

@@ -13,15 +13,15 @@ use crate::user::options::{ReadableOptions, WritableOptions};
 use crate::user::sink::{Sink, WriteHandler};
 use crate::user::source::{Reader, Source};
 
-/// Streams of the user's own. Implemented for the loop, for [`Cx`] and for the contexts of
-/// callbacks.
+/// Opens your own streams, and pipes. Implemented for the loop, for [`Cx`] and for the
+/// contexts of callbacks.
 ///
 /// `run` does not return while a stream or a pipe has something to do: a source to ask, bytes
 /// to hand on, a completion to tell. One that waits for its source or its sink does not keep
 /// the loop alive; the timer, the job or the connection that they wait for does.
 ///
-/// A `Bytes` over an owner of yours may be dropped inside a call that is done with it: the
-/// one value of yours that is.
+/// A `Bytes` over an owner of yours may be dropped inside the call that needs it no longer.
+/// No other value of yours is dropped inside a call.
 ///
 /// ```
 /// use bytes::{Bytes, BytesMut};
@@ -59,7 +59,7 @@ use crate::user::source::{Reader, Source};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait Streams: AsCx {
-    /// A writable stream over `sink`. The handler is told.
+    /// Opens a writable stream over `sink`. The handler gets its callbacks.
     fn open_writable(
         &mut self,
         options: WritableOptions,
@@ -69,8 +69,8 @@ pub trait Streams: AsCx {
         writable::open(&mut self.as_cx(), &options, Box::new(sink), Box::new(handler))
     }
 
-    /// A readable stream over `source`. It begins to flow with the next pending phase,
-    /// unless it is paused till then.
+    /// Opens a readable stream over `source`. It begins to flow in the next pending phase,
+    /// unless it is paused before.
     fn open_readable(
         &mut self,
         options: ReadableOptions,
@@ -90,14 +90,14 @@ pub trait Streams: AsCx {
         ReadableCx::new(self.as_cx(), key)
     }
 
-    /// Brings what comes from one end to the other, at the pace of the slower, and ends
-    /// the other when the first ends. It owns both: an error or an early close of either
-    /// destroys both. `done` comes once, after the last byte is out, or after both are
-    /// closed, with the first cause.
+    /// Moves every byte that comes from one end to the other, at the pace of the slower one,
+    /// and ends `to` when `from` has ended. The pipe owns both ends: an error or an early
+    /// close of one destroys both. `done` is called once: after the last byte is out, or with
+    /// the first cause after both ends are closed.
     ///
-    /// The pipe's own memory is one buffer, for what the other end refused, and one for each
-    /// transform. [`Cx::close`] ends it early. After a good end a connection is the user's
-    /// again: the direction that was not piped is as it was.
+    /// The pipe has one buffer for what `to` refused, and one for each transform.
+    /// [`Cx::close`] ends it early. After a pipe has ended without an error, a connection is
+    /// yours again: the direction that was not piped is as it was.
     fn pipe(
         &mut self,
         from: impl ReadEnd,
@@ -107,7 +107,7 @@ pub trait Streams: AsCx {
         self.pipeline(from, Vec::new(), to, done)
     }
 
-    /// The same with transforms on the way.
+    /// The same as [`pipe`](Streams::pipe), with transforms on the way.
     fn pipeline(
         &mut self,
         from: impl ReadEnd,

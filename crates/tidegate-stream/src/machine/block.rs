@@ -6,16 +6,16 @@ use bytes::Bytes;
 /// Pieces smaller than this are gathered in a tail block; larger ones keep
 /// their own buffer.
 pub(crate) const SMALL: usize = 1024;
-/// A tail block grows up to this.
+/// A tail block grows to at most this size.
 pub(crate) const TAIL: usize = 16 * 1024;
-/// What a small piece with a buffer of its own costs beside its bytes: a place in a queue that
-/// grows by doubling, and an allocation.
+/// Memory that a small piece with its own buffer costs in addition to its bytes: a place in a
+/// queue that grows by doubling, and an allocation.
 const PIECE: usize = 2 * size_of::<Block>() + 32;
 
 /// A piece of the queue.
 #[derive(Debug)]
 pub(crate) enum Block {
-    /// Shared with whoever made it, never copied.
+    /// Shared with its maker, never copied.
     Shared(Bytes),
     /// Small writes, appended.
     Tail(Vec<u8>),
@@ -39,7 +39,7 @@ impl Block {
         }
     }
 
-    /// Another hold of it. Nothing is appended to it any more.
+    /// Another handle to the same bytes. From now on nothing is appended to this block.
     pub(crate) fn share(&mut self) -> Bytes {
         let shared = match self {
             Block::Shared(b) => return b.clone(),

@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 
-/// Bytes to write. Lent ones are copied as far as the kernel does not take them at
-/// once; shared ones are kept without a copy (from 1 KiB on, and by a sink that takes chunks singly).
+/// Bytes to write. Of lent bytes, the part that the kernel does not take at once is copied.
+/// Shared bytes are kept without a copy if they are 1 KiB or more, or if the sink takes
+/// chunks singly.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 pub enum Chunk<'a> {
     /// Lent for the call.
     Lent(&'a [u8]),
-    /// Shared with whoever made it.
+    /// Shared with their maker.
     Shared(Bytes),
 }
 

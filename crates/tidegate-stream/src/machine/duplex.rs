@@ -44,7 +44,7 @@ impl<R> Duplex<R> {
         Duplex { read: ReadState::Flowing, write, allow_half_open, outcome: Outcome::Open }
     }
 
-    /// Over, for this reason. `false` if it was over before.
+    /// Ends the stream for this reason. `false` if it was over before.
     pub fn destroy(&mut self, reason: R) -> bool {
         if !self.is_open() {
             return false;
@@ -64,7 +64,7 @@ impl<R> Duplex<R> {
         matches!(self.outcome, Outcome::Open)
     }
 
-    /// Whether it flows both ways and nothing is under way: nothing to send, to tell, to end.
+    /// Whether bytes flow both ways and there is nothing to send, to tell or to end.
     #[inline]
     pub fn is_quiet(&self) -> bool {
         self.is_open() && self.read.wants_read() && self.write.is_quiet()
@@ -75,13 +75,13 @@ impl<R> Duplex<R> {
         self.read == ReadState::Ended && self.write.is_finished()
     }
 
-    /// Whether the peer's end is to end our side, too: it was read, and
-    /// half-open was not asked for.
+    /// Whether our side is to end, too, because the peer's end was read and `allow_half_open`
+    /// is not set.
     pub fn ends_with_peer(&self) -> bool {
         self.read == ReadState::Ended && !self.allow_half_open
     }
 
-    /// Why it is over, until that was taken.
+    /// Why the stream is over, until [`take_outcome`](Self::take_outcome) has taken it.
     pub fn outcome(&self) -> Option<&R> {
         match &self.outcome {
             Outcome::Decided(reason) => Some(reason),

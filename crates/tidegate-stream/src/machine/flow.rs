@@ -3,9 +3,9 @@
 //! The machines that give them are in `write.rs` and `read_queue.rs`.
 #![forbid(unsafe_code)]
 
-/// What a write says about going on.
+/// The answer to a write: whether the writer may go on.
 ///
-/// Not looking at it means ignoring back-pressure, hence `must_use`.
+/// A writer that ignores it ignores back-pressure, so it is `#[must_use]`.
 ///
 /// ```
 /// use tidegate_stream::{Flow, WriteState};
@@ -38,9 +38,9 @@ pub enum Flow {
 pub enum Effect {
     /// The queue is empty after it was full.
     Drain,
-    /// The write with this id is out, and everything before it.
+    /// The write with this id is out, and so is everything before it.
     Written(u64),
-    /// The end is out, and everything before it.
+    /// The end is out, and so is everything before it.
     Finish,
 }
 

@@ -7,9 +7,9 @@
 //! | Ended | - | - | - | Destroyed |
 //! | Destroyed | - | - | - | - |
 //!
-//! A paused stream reads nothing: the kernel's buffer and the peer's window
-//! hold the bytes, this side holds none. A source that is no kernel gets a
-//! [`ReadQueue`] around this state.
+//! A paused stream reads nothing: the kernel's buffer and the peer's window hold the bytes,
+//! this side holds none. For bytes that come from a user's source instead of the kernel,
+//! `read_queue.rs` adds a queue to this state.
 #![forbid(unsafe_code)]
 
 /// The reading half of a stream.

@@ -9,12 +9,13 @@
 //! | Failed | refused | - | - | - | - | Destroyed |
 //! | Destroyed | refused | - | - | - | - | - |
 //!
-//! A write may carry an id: `expect` after its `push`, and `Written` tells it when the
-//! last of its bytes is out. What never went out is told by `take_expected`, in order.
+//! A write may carry an id. The driver calls `expect` after its `push`; the effect `Written`
+//! names the id when the last byte of the write is out. When the stream is over,
+//! `take_expected` names the ids that are left, in order.
 //!
-//! `push` and `flow` are apart, so that a driver can try the kernel between
-//! them: what the kernel took at once never counts against the mark (rules W3
-//! and W4 of Node's streams).
+//! `push` and `flow` are two calls, so that a driver can try the kernel between them: what
+//! the kernel takes at once never counts against the mark (rules W3 and W4 of Node's
+//! streams).
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -37,7 +38,7 @@ enum State {
 #[derive(Debug)]
 pub struct WriteState {
     queue: VecDeque<Block>,
-    /// Bytes of the first block that are out.
+    /// Bytes of the first block that are out already.
     sent: usize,
     len: usize,
     held: usize,
@@ -47,9 +48,10 @@ pub struct WriteState {
     full: bool,
     state: State,
     due: Option<Due>,
-    /// Bytes of the queue that are out, in all.
+    /// Bytes that have left the queue, in total.
     out: u64,
-    /// Ids that wait, each with what must be out. Few streams have any.
+    /// Ids that wait, each with the number of bytes that must be out before it. Few streams
+    /// have any.
     expected: Option<Box<Expected>>,
 }
 
@@ -66,21 +68,21 @@ pub struct Discarded {
 #[derive(Debug, Default)]
 struct Expected(VecDeque<(u64, u64)>);
 
-/// What is due beside completions: these two exclude each other.
+/// What is to be told besides completions. The two exclude each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Due {
     Drain,
     Finish,
 }
 
-/// What an id costs that waits.
+/// Memory that a waiting id costs.
 const EXPECTED_SIZE: usize = size_of::<(u64, u64)>();
 
 // Inputs: what happened.
 impl WriteState {
-    /// `high_water_mark`: queued bytes at which writing should stop, reached
-    /// counts; at most the limit. `limit`: bytes of memory held beyond which writing is refused. A
-    /// `Bytes` counts with its length, also if it is a slice of something larger.
+    /// `high_water_mark`: writing should stop when this many bytes are queued; at most
+    /// `limit`. `limit`: writing is refused while the queue holds more bytes of memory than
+    /// this. A `Bytes` counts by its length, even if it is a slice of a larger buffer.
     pub fn new(high_water_mark: usize, limit: usize) -> WriteState {
         WriteState {
             queue: VecDeque::new(),
@@ -116,8 +118,8 @@ impl WriteState {
         }
     }
 
-    /// Queues `data` as a piece of its own, however small, without a copy. A small one counts
-    /// against the limit with what it costs beside its bytes.
+    /// Queues `data` as a piece of its own, however small, without a copy. A small piece
+    /// counts against the limit with the memory that it costs in addition to its bytes.
     pub fn push_whole(&mut self, data: Bytes) {
         if !data.is_empty() {
             self.push_block(Block::Shared(data));
@@ -145,8 +147,8 @@ impl WriteState {
         }
     }
 
-    /// The write that was just made has this id. If nothing of it is queued, it is out
-    /// already.
+    /// Gives this id to the write that was just made. If nothing of that write is queued, it
+    /// is out already.
     ///
     /// ```
     /// use tidegate_stream::{Effect, WriteState};
@@ -164,8 +166,8 @@ impl WriteState {
         self.expected.get_or_insert_default().0.push_back((end, id));
     }
 
-    /// The writer is told to stop, whatever is queued: from now on a drain is to come. This
-    /// alone says `Full` to a writer; [`flow`](Self::flow) only says whether it is time to.
+    /// The driver tells the writer to stop, whatever is queued: a drain will follow.
+    /// [`flow`](Self::flow) only says whether it is time for that, and changes nothing.
     ///
     /// ```
     /// use tidegate_stream::{Effect, Flow, WriteState};
@@ -225,8 +227,8 @@ impl WriteState {
         self.corked = self.corked.saturating_sub(1);
     }
 
-    /// No more writes; what is queued still goes out. `false` if that was said
-    /// before, or it is too late.
+    /// No more writes come; what is queued still goes out. `false` if the stream had ended,
+    /// failed or closed before.
     pub fn end(&mut self) -> bool {
         if self.state != State::Open {
             return false;
@@ -299,7 +301,8 @@ impl WriteState {
         self.len > 0 && self.corked == 0 && matches!(self.state, State::Open | State::Ending)
     }
 
-    /// Whether a write may go to the kernel past the queue.
+    /// Whether a write may go to the kernel directly: nothing is queued, and nothing is held
+    /// back.
     #[inline]
     pub fn is_direct(&self) -> bool {
         self.len == 0 && self.corked == 0
@@ -317,8 +320,8 @@ impl WriteState {
         n
     }
 
-    /// Everything is out but the end itself: the driver sends its FIN and calls
-    /// [`fin_sent`](Self::fin_sent).
+    /// Whether only the end itself is still to go out: then the driver sends its FIN and
+    /// calls [`fin_sent`](Self::fin_sent).
     #[inline]
     pub fn wants_fin(&self) -> bool {
         self.state == State::Ending && self.len == 0
@@ -343,7 +346,7 @@ impl WriteState {
         self.len == 0 && self.held <= self.limit
     }
 
-    /// Whether a drain is to come: writing was told to stop.
+    /// Whether a drain is still to come: the writer was told to stop.
     pub fn needs_drain(&self) -> bool {
         self.state == State::Open && (self.full || self.due == Some(Due::Drain))
     }
@@ -384,8 +387,7 @@ impl WriteState {
         self.len == 0
     }
 
-    /// Bytes of memory the queue holds; at least [`len`](Self::len) less what
-    /// of the first block is out.
+    /// Bytes of memory that the queue and the waiting ids hold.
     #[inline]
     pub fn held(&self) -> usize {
         self.held
@@ -394,8 +396,8 @@ impl WriteState {
 
 // Effects: what comes out, once.
 impl WriteState {
-    /// The next thing to tell the user, once: a drain before the completion of the
-    /// write that made it (W5), the finish after all of them (W12).
+    /// The next effect to tell the user; each comes once. A drain comes before the completion
+    /// of the write that emptied the queue (W5), the finish after all completions (W12).
     pub fn take_effect(&mut self) -> Option<Effect> {
         if self.due == Some(Due::Drain) {
             self.due = None;
@@ -416,16 +418,16 @@ impl WriteState {
         self.due.take().map(|_| Effect::Finish)
     }
 
-    /// The next id that waits, and whether its bytes are out. For a stream that is
-    /// over: nothing is told of it any more but this.
+    /// The next id that waits, and whether its bytes are out. Call it for a stream that is
+    /// over: then it is the only effect that is left.
     pub fn take_expected(&mut self) -> Option<(u64, bool)> {
         let (end, id) = self.expected.as_mut()?.0.pop_front()?;
         self.held -= EXPECTED_SIZE;
         Some((id, end <= self.out))
     }
 
-    /// Shares what is queued, in order and at most so many pieces, with who can take it
-    /// only in its own time; returns how many bytes. They stay queued until
+    /// For a sink that takes its time: shares what is queued, in order and at most `pieces`
+    /// pieces, and returns how many bytes these are. They stay queued until
     /// [`advance`](Self::advance).
     ///
     /// ```

@@ -149,7 +149,7 @@ proptest! {
             prop_assert!(w.held() + 5000 >= w.len());
         }
         prop_assert!(drains <= fulls && finished <= 1);
-        // Over: whoever was not told is told now, rightly; all in order, once.
+        // Over: the ids that are left come now, in order, each once and with the right result.
         w.destroy();
         prop_assert_eq!(w.take_effect(), None);
         while let Some((id, is_out)) = w.take_expected() {

@@ -5,8 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tidegate_loop::{Cx, Dispatch, Key};
 
-/// A user's object that left its row for the time of a call. Dropping it, also by a panic,
-/// gives it to `back`, which is told whether it was one.
+/// A user's object that has left its row during a call. When this is dropped, after a return
+/// or in a panic, the object goes to `back`, whose last argument says whether there was a
+/// panic.
 struct Called<'a, 'b, T> {
     d: &'a mut Dispatch<'b>,
     key: Key,
@@ -23,7 +24,8 @@ impl<T> Drop for Called<'_, '_, T> {
     }
 }
 
-/// The only way to a user's object. Afterwards all is whole again: call `settle`.
+/// Calls a user's object; there is no other way to one. Afterwards all state is consistent
+/// again: call `settle`.
 pub(crate) fn call<T, R>(
     d: &mut Dispatch<'_>,
     key: Key,
@@ -37,8 +39,8 @@ pub(crate) fn call<T, R>(
     done
 }
 
-/// A call of the user's after which there is more to do: a panic waits until all of that is
-/// done. `None` if it panicked.
+/// Calls user code in the middle of other work: a panic waits until that work is done. `None`
+/// if it panicked.
 pub(crate) fn caught<R>(cx: &mut Cx<'_>, f: impl FnOnce(&mut Cx<'_>) -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(|| f(cx))) {
         Ok(done) => Some(done),

@@ -42,11 +42,11 @@ pub(crate) struct Readable {
     pub(crate) common: Common,
 }
 
-/// What the sink of a writable stream has to do.
+/// What the sink of a writable stream is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Busy {
     Idle,
-    /// So many bytes are with the sink.
+    /// The sink has this many bytes.
     Writing(usize),
     Finishing,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Writable {
     pub(crate) write: WriteState,
     pub(crate) busy: Busy,
     pub(crate) gather: usize,
-    /// The list that the sink is lent, used again.
+    /// The list that is lent to the sink; reused.
     pub(crate) pieces: Vec<Bytes>,
     /// Each `None` while it is called.
     pub(crate) sink: Option<Box<dyn Sink>>,
@@ -99,7 +99,7 @@ pub(crate) struct Pipe {
     pub(crate) sink: Option<Rc<dyn WriteEnd>>,
     /// `None` while it runs, and if there are no transforms.
     pub(crate) through: Option<Through>,
-    /// What the sink refused is kept in here, again and again.
+    /// The buffer for what the sink refused; reused.
     pub(crate) spare: BytesMut,
     pub(crate) done: Option<Done>,
 }

@@ -24,7 +24,7 @@ static READABLE: Kind = Kind {
     name: "readable",
     ready: dispatch,
     pending: |d, key, data| {
-        // One that has spent its budget waits for its place in the ready pass.
+        // If it has spent its budget, it is queued for the ready pass and waits for that.
         if !d.driver().is_queued(key) {
             dispatch(d, key, data);
         }
@@ -96,23 +96,23 @@ impl Row for Readable {
     }
 }
 
-/// What a call counts at least against the budget, in bytes.
+/// Each call counts as at least this many bytes against the budget.
 const CALL: usize = 1024;
 
-/// One thing after another, until nothing is due or others are to have their turn.
+/// Does one step after another, until nothing is due or the budget is spent.
 fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let mut left = d.driver().limits().read_budget;
     loop {
         match step(d, key) {
             Some(n) if n < left => left = left.saturating_sub(n.max(CALL)),
-            // In the next turn: others have theirs in between.
+            // The rest comes in the next turn: other handles are served in between.
             Some(_) => return d.driver().queue(key),
             None => return,
         }
     }
 }
 
-/// The next thing that is due, and how many bytes it moved.
+/// Does the next thing that is due, and returns how many bytes it moved.
 fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
     let (layer, mut driver) = d.parts::<Layer>();
     let r = layer.readables.get_mut(&key).filter(|r| r.is_open())?;
@@ -187,7 +187,7 @@ fn reader_back(d: &mut Dispatch<'_>, key: Key, reader: Box<dyn Reader>, panicked
     row::put_back(d, key, reader, panicked, |r: &mut Readable| &mut r.reader);
 }
 
-/// The closing phase: the key is stale, everybody is told.
+/// The closing phase: frees the key, then calls the source, the pipe and the reader.
 fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let Some((mut r, result)) = row::take_closed::<Readable>(d, key) else { return };
     if let Some(mut source) = r.source.take() {
@@ -215,9 +215,9 @@ impl ReadableCx<'_> {
         row::state::<Readable>(&mut self.cx, self.key.0)
     }
 
-    /// For the source: here are bytes. The answer goes by what waits, these included:
-    /// `Full` from the high-water mark on; `Closed`, and nothing stored, after the end.
-    /// The reader gets them in the pending phase.
+    /// For the source: gives bytes to the stream. The answer depends on what waits, these
+    /// bytes included: `Full` from the high-water mark on. After the end it is `Closed`, and
+    /// nothing is stored. The reader gets the bytes in the pending phase.
     pub fn push<'c>(&mut self, chunk: impl Into<Chunk<'c>>) -> Flow {
         let (key, chunk) = (self.key.0, chunk.into().keep());
         self.change(|r, d| match r.read.push(chunk) {
@@ -231,20 +231,20 @@ impl ReadableCx<'_> {
         .unwrap_or(Flow::Closed)
     }
 
-    /// For the source: there is no more.
+    /// For the source: there are no more bytes.
     pub fn push_end(&mut self) {
         self.change(|r, _| r.read.eof());
     }
 
-    /// Puts bytes back, to be read next. `false`, and nothing stored, once the end was
+    /// Puts bytes back, to be read next. `false`, and nothing is stored, once the end was
     /// told.
     pub fn unshift<'c>(&mut self, chunk: impl Into<Chunk<'c>>) -> bool {
         let chunk = chunk.into().keep();
         self.change(|r, _| r.read.unshift(chunk)).unwrap_or(false)
     }
 
-    /// Exactly `n` bytes; `None` if fewer wait. At the end, whatever is left. More than
-    /// `read_limit` can never wait: asking for that destroys the stream.
+    /// Takes exactly `n` bytes, or at the end whatever is left; `None` if fewer wait. More
+    /// than `read_limit` can never wait: asking for that destroys the stream.
     pub fn read(&mut self, n: usize) -> Option<Bytes> {
         let key = self.key.0;
         self.change(|r, d| {
@@ -257,17 +257,17 @@ impl ReadableCx<'_> {
         .flatten()
     }
 
-    /// All that waits, in one piece.
+    /// Takes everything that waits, in one piece.
     pub fn read_all(&mut self) -> Option<Bytes> {
         self.change(|r, _| r.read.read_all()).flatten()
     }
 
-    /// Hands on nothing more, at once, and asks the source for nothing.
+    /// Stops at once: nothing is handed on, and the source is not asked.
     pub fn pause(&mut self) {
         self.change(|r, _| r.read.pause());
     }
 
-    /// Goes on, in the pending phase; not while a pipe waits for its sink to drain.
+    /// Goes on in the pending phase; does nothing while a pipe waits for its sink to drain.
     pub fn resume(&mut self) {
         let pipe = self.look(|r| r.common.pipe).flatten();
         if pipe.is_some_and(|pipe| pipe.is_full(&mut self.cx)) {
@@ -276,13 +276,13 @@ impl ReadableCx<'_> {
         self.change(|r, _| r.read.resume());
     }
 
-    /// Over, now. What waits is dropped.
+    /// Ends the stream now. Bytes that wait are dropped.
     pub fn destroy(&mut self) {
         let key = self.key.0;
         self.change(|r, d| r.destroy(d, key, Err(StreamError::Destroyed)));
     }
 
-    /// Over, with this error.
+    /// Ends the stream now, with this error.
     pub fn fail(&mut self, error: impl Into<BoxError>) {
         let error = StreamError::from(error.into());
         row::fail::<Readable>(&mut self.cx, self.key.0, error);

@@ -29,7 +29,7 @@ static WRITABLE: Kind = Kind {
     name: "writable",
     ready: dispatch,
     pending: |d, key, data| {
-        // One that has spent its budget waits for its place in the ready pass.
+        // If it has spent its budget, it is queued for the ready pass and waits for that.
         if !d.driver().is_queued(key) {
             dispatch(d, key, data);
         }
@@ -117,14 +117,14 @@ impl Writable {
         Ok(())
     }
 
-    /// Whether everything is written and told, but for the end.
+    /// Whether everything is written and told, except the end.
     fn wants_finish(&self) -> bool {
         self.busy == Busy::Idle && self.write.wants_fin() && !self.write.has_effect()
     }
 
     fn push(&mut self, data: Chunk<'_>) {
         match data {
-            // Each a piece, as it is.
+            // Each write stays a piece of its own.
             data if self.gather == 1 => self.write.push_whole(data.keep()),
             Chunk::Lent(b) => self.write.push(b),
             Chunk::Shared(b) => self.write.push_bytes(b),
@@ -132,13 +132,13 @@ impl Writable {
     }
 }
 
-/// What a call of the sink counts at least against the budget, in bytes.
+/// Each call of the sink counts as at least this many bytes against the budget.
 const CALL: usize = 1024;
-/// What is told in one dispatch, at most.
+/// At most this many effects are told in one dispatch.
 const TELL: usize = 1000;
 
-/// First the sink, so that the next bytes are with it when a callback runs (W5); then what
-/// there is to tell; then the sink's end, for which all of that must be told (W12).
+/// First feeds the sink, so that it has the next bytes when a callback runs (W5); then tells
+/// the effects; then ends the sink, which comes after all effects (W12).
 fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let budget = d.driver().limits().write_budget;
     let mut given = 0;
@@ -153,15 +153,15 @@ fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
         let (layer, mut driver) = d.parts::<Layer>();
         match layer.writables.get(&key).filter(|w| w.is_open()) {
             Some(w) if w.wants_finish() && given < budget => {}
-            // In the next turn: others have theirs in between.
+            // The rest comes in the next turn: other handles are served in between.
             Some(w) if w.is_due() => return driver.queue(key),
             _ => return,
         }
     }
 }
 
-/// Gives the sink what waits, or its end; how many bytes. `None` if it has enough to do, or
-/// nothing waits.
+/// Gives the sink what waits, or its end, and returns how many bytes. `None` if the sink is
+/// busy, or nothing waits.
 fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
     let layer = d.parts::<Layer>().0;
     let w = layer.writables.get_mut(&key).filter(|w| w.is_open() && w.busy == Busy::Idle)?;
@@ -255,7 +255,8 @@ fn handler_back(d: &mut Dispatch<'_>, key: Key, h: Box<dyn WriteHandler>, panick
     row::put_back(d, key, h, panicked, |w: &mut Writable| &mut w.handler);
 }
 
-/// The closing phase: the key is stale, everybody is told.
+/// The closing phase: frees the key, then calls the sink, the handler for each write that
+/// waits, the pipe, and the handler.
 fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let Some((mut w, result)) = row::take_closed::<Writable>(d, key) else { return };
     if let Some(mut sink) = w.sink.take() {
@@ -288,7 +289,7 @@ impl WritableCx<'_> {
         row::state::<Writable>(&mut self.cx, self.key.0)
     }
 
-    /// Queues `data` for the sink, which gets it in the pending phase. The answer goes by
+    /// Queues `data` for the sink, which gets it in the pending phase. The answer depends on
     /// what is queued, `data` included: `Full` from the high-water mark on. Beyond
     /// `write_limit` the stream is destroyed.
     pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
@@ -296,8 +297,8 @@ impl WritableCx<'_> {
         self.accept(|w| w.push(data))
     }
 
-    /// The same, and [`on_written`](WriteHandler::on_written) tells when the sink is done
-    /// with it.
+    /// Writes with an id: [`on_written`](WriteHandler::on_written) is called with it when the
+    /// sink is done with `data`.
     pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
         let data = data.into();
         self.accept(|w| {
@@ -325,7 +326,7 @@ impl WritableCx<'_> {
         .unwrap_or(Flow::Closed)
     }
 
-    /// For the sink: what it was given last is done, or broke. Once for each
+    /// For the sink: what it was given last is done, or has failed. Call it once for each
     /// [`Progress::Later`].
     pub fn written(&mut self, result: Result<(), BoxError>) -> Result<(), NotWriting> {
         let key = self.key.0;
@@ -342,7 +343,8 @@ impl WritableCx<'_> {
         }
     }
 
-    /// Holds what is written back, to leave together. Nests.
+    /// Holds writes back until [`uncork`](WritableCx::uncork), so that they leave together.
+    /// Nests.
     pub fn cork(&mut self) {
         self.change(|w, _| w.write.cork());
     }
@@ -352,30 +354,31 @@ impl WritableCx<'_> {
         self.change(|w, _| w.write.uncork());
     }
 
-    /// No more comes: what is queued still goes out, then the sink finishes, then comes
-    /// `on_finish`.
+    /// No more writes come: what is queued still goes out, then the sink finishes, then
+    /// `on_finish` is called.
     pub fn end(&mut self) {
         self.change(|w, _| w.write.end());
     }
 
-    /// Over, now. What is queued is dropped; whoever waits for a write is told.
+    /// Ends the stream now. What is queued is dropped; `on_written` is called with an error
+    /// for each write that has an id and is not done.
     pub fn destroy(&mut self) {
         let key = self.key.0;
         self.change(|w, d| w.destroy(d, key, Err(StreamError::Destroyed)));
     }
 
-    /// Over, with this error.
+    /// Ends the stream now, with this error.
     pub fn fail(&mut self, error: impl Into<BoxError>) {
         let error = StreamError::from(error.into());
         row::fail::<Writable>(&mut self.cx, self.key.0, error);
     }
 
-    /// Bytes that are queued, those with the sink included.
+    /// Queued bytes, those that the sink has included.
     pub fn buffered(&mut self) -> usize {
         self.look(|w| w.write.len()).unwrap_or(0)
     }
 
-    /// Whether a write answered `Full`, and the drain is still to come.
+    /// Whether a write answered `Full` and the drain is still to come.
     pub fn needs_drain(&mut self) -> bool {
         self.look(|w| w.write.needs_drain()).unwrap_or(false)
     }

@@ -5,7 +5,7 @@ use tidegate_loop::Cx;
 
 use crate::error::StreamError;
 
-/// How a stream of the user's own ended.
+/// How a user's stream ended.
 ///
 /// ```
 /// use tidegate_stream::{StreamClose, StreamError};
@@ -17,14 +17,14 @@ use crate::error::StreamError;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StreamClose {
-    /// It ended by itself, or why not.
+    /// `Ok` if the stream ended by itself; else why it did not.
     pub result: Result<(), StreamError>,
     /// Whether the `done` of a pipe tells the same.
     pub piped: bool,
 }
 
 impl StreamClose {
-    /// What a handler does that has nothing to do.
+    /// What the default of `on_close` does: it logs an error, unless a pipe tells of it.
     pub(crate) fn unhandled(&self, cx: &mut Cx<'_>, what: &str) {
         if let Err(e) = self.result.as_ref() {
             if !self.piped && !e.is_bare_close() {

@@ -66,8 +66,8 @@ context! {
     /// ```
     key ReadableKey;
 
-    /// A readable stream, and the whole [`Cx`] beside it. On one that is over every method does
-    /// nothing, and a push returns [`Flow::Closed`](crate::Flow::Closed).
+    /// A readable stream, together with the loop's [`Cx`]. If the stream is over, every
+    /// method does nothing, and a push returns [`Flow::Closed`](crate::Flow::Closed).
     ///
     /// ```
     /// use tidegate_stream::ReadableCx;
@@ -89,8 +89,8 @@ context! {
     /// ```
     key WritableKey;
 
-    /// A writable stream, and the whole [`Cx`] beside it. On one that is over every method does
-    /// nothing, and a write returns [`Flow::Closed`](crate::Flow::Closed).
+    /// A writable stream, together with the loop's [`Cx`]. If the stream is over, every
+    /// method does nothing, and a write returns [`Flow::Closed`](crate::Flow::Closed).
     ///
     /// ```
     /// use tidegate_stream::{Flow, WritableCx};

@@ -1,7 +1,7 @@
 //! [`ReadableOptions`] and [`WritableOptions`].
 #![forbid(unsafe_code)]
 
-/// How a readable stream is to be.
+/// Options of a readable stream.
 ///
 /// ```
 /// use tidegate_stream::ReadableOptions;
@@ -27,29 +27,31 @@ impl ReadableOptions {
         ReadableOptions::default()
     }
 
-    /// Waiting bytes at which the source is not asked any more, and a push answers `Full`;
-    /// reached counts. Default: 64 KiB.
+    /// When this many bytes wait, the source is not asked any more, and a push answers
+    /// `Full`. Default: 64 KiB.
     pub fn high_water_mark(mut self, bytes: usize) -> ReadableOptions {
         self.high_water_mark = bytes;
         self
     }
 
-    /// Waiting bytes beyond which a push destroys the stream. Default: the loop's
+    /// A push while more bytes than this wait destroys the stream. Default: the loop's
     /// `write_limit`.
     pub fn read_limit(mut self, bytes: usize) -> ReadableOptions {
         self.read_limit = Some(bytes);
         self
     }
 
-    /// Whether the reader takes bytes by [`ReadableCx::read`](crate::ReadableCx::read), told by
-    /// [`Reader::on_readable`](crate::Reader::on_readable), instead of being handed them. Default: false.
+    /// Whether the reader takes the bytes itself, by
+    /// [`ReadableCx::read`](crate::ReadableCx::read) when
+    /// [`Reader::on_readable`](crate::Reader::on_readable) is called, instead of getting them
+    /// in `on_data`. Default: false.
     pub fn pull(mut self, pull: bool) -> ReadableOptions {
         self.pull = pull;
         self
     }
 }
 
-/// How a writable stream is to be.
+/// Options of a writable stream.
 ///
 /// ```
 /// use tidegate_stream::WritableOptions;
@@ -75,20 +77,20 @@ impl WritableOptions {
         WritableOptions::default()
     }
 
-    /// Queued bytes at which a write answers `Full`; reached counts. Default: 64 KiB.
+    /// When this many bytes are queued, a write answers `Full`. Default: 64 KiB.
     pub fn high_water_mark(mut self, bytes: usize) -> WritableOptions {
         self.high_water_mark = bytes;
         self
     }
 
-    /// Bytes of memory queued beyond which a write destroys the stream. Default: the
-    /// loop's `write_limit`.
+    /// A write while the queue holds more bytes of memory than this destroys the stream.
+    /// Default: the loop's `write_limit`.
     pub fn write_limit(mut self, bytes: usize) -> WritableOptions {
         self.write_limit = Some(bytes);
         self
     }
 
-    /// Chunks that the sink is given in one call, at most. Default: 64.
+    /// At most this many chunks are given to the sink in one call. Default: 64.
     ///
     /// With 1 each write is one chunk and one call, whatever its size. With more, writes of
     /// less than 1 KiB that wait behind each other are joined to chunks of at most 16 KiB;

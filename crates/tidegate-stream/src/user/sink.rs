@@ -10,7 +10,7 @@ use crate::error::{BoxError, StreamError};
 use crate::user::close::StreamClose;
 use crate::user::context::WritableCx;
 
-/// How far a [`Sink`] got with what it was given.
+/// What a [`Sink`] has done with the bytes that it was given.
 ///
 /// ```
 /// assert_ne!(tidegate_stream::Progress::Done, tidegate_stream::Progress::Later);
@@ -19,7 +19,7 @@ use crate::user::context::WritableCx;
 pub enum Progress {
     /// All of it is done.
     Done,
-    /// It took all of it, and tells by [`WritableCx::written`] when it is done.
+    /// It took all of it, and will call [`WritableCx::written`] when it is done.
     Later,
 }
 
@@ -46,24 +46,25 @@ pub enum Progress {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait Sink: 'static {
-    /// Takes these chunks, all of them. One write is under way at a time. An error is the
-    /// stream's end: everything outstanding fails with it.
+    /// Takes all of these chunks. Only one write is under way at a time. An error ends the
+    /// stream: every write that is not complete fails with it.
     fn write(&mut self, w: &mut WritableCx<'_>, chunks: &[Bytes]) -> Result<Progress, BoxError>;
 
-    /// Everything was written, and every completion told: what is to be done before the
+    /// Everything was written, and every completion was told: do what is left before the
     /// stream has finished.
     fn finish(&mut self, w: &mut WritableCx<'_>) -> Result<Progress, BoxError> {
         let _ = w;
         Ok(Progress::Done)
     }
 
-    /// The stream is over, well or not: lets go of what it holds. Once, and last.
+    /// The stream is over, with or without an error: release what this holds. Called once,
+    /// and last.
     fn destroy(&mut self, cx: &mut Cx<'_>, result: Result<(), &StreamError>) {
         let _ = (cx, result);
     }
 }
 
-/// What a writable stream tells. Every method has a default; `()` is a handler that
+/// The callbacks of a writable stream. Every method has a default; `()` is a handler that
 /// does nothing.
 ///
 /// ```
@@ -75,13 +76,14 @@ pub trait Sink: 'static {
 /// # let _: Box<dyn WriteHandler> = Box::new(Say);
 /// ```
 pub trait WriteHandler: 'static {
-    /// The queue is empty after one or more writes returned `Full`, be they a pipe's. Never
-    /// after `end`.
+    /// The queue is empty after one or more writes returned `Full`, also those of a pipe.
+    /// Never called after `end`.
     fn on_drain(&mut self, w: &mut WritableCx<'_>) {
         let _ = w;
     }
 
-    /// A write with an id is over. Exactly once for each, in their order.
+    /// A write with an id is complete, or has failed. Called exactly once for each, in their
+    /// order.
     fn on_written(&mut self, w: &mut WritableCx<'_>, id: u64, result: Result<(), &StreamError>) {
         let _ = (w, id, result);
     }
@@ -91,8 +93,8 @@ pub trait WriteHandler: 'static {
         let _ = w;
     }
 
-    /// The stream is over; its key finds nothing any more. Once, and last. The default
-    /// logs an error that nobody handles.
+    /// The stream is over, and its key finds nothing any more. Called once, and last. The
+    /// default logs an error that nobody handles.
     fn on_close(&mut self, cx: &mut Cx<'_>, close: StreamClose) {
         close.unhandled(cx, "writable");
     }

@@ -37,18 +37,20 @@ use crate::user::context::ReadableCx;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait Source: 'static {
-    /// More is wanted: [`push`](ReadableCx::push) it or say that there is no more, now or
-    /// later, from any callback. It is not asked again before that; after an empty push, in
-    /// the next turn (and so in each, as long as it pushes nothing). An error is the stream's end.
+    /// The stream wants more: [`push`](ReadableCx::push) bytes, or say that there are no more
+    /// ([`push_end`](ReadableCx::push_end)), now or later, from any callback. Until then the
+    /// source is not asked again. After an empty push it is asked again in the next turn, and
+    /// so in each turn in which it pushes nothing. An error ends the stream.
     fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError>;
 
-    /// The stream is over, well or not: lets go of what it holds. Once, and last.
+    /// The stream is over, with or without an error: release what this holds. Called once,
+    /// and last.
     fn destroy(&mut self, cx: &mut Cx<'_>, result: Result<(), &StreamError>) {
         let _ = (cx, result);
     }
 }
 
-/// What a readable stream tells. `()` reads on and drops what comes.
+/// The callbacks of a readable stream. `()` reads everything and drops it.
 ///
 /// ```
 /// use tidegate_stream::{Reader, ReadableCx};
@@ -64,8 +66,8 @@ pub trait Reader: 'static {
         let _ = (r, chunk);
     }
 
-    /// For who pulls (option `pull`): there are new bytes to
-    /// [`read`](ReadableCx::read), or the end came.
+    /// With the option `pull`: there are new bytes to [`read`](ReadableCx::read), or the end
+    /// came.
     fn on_readable(&mut self, r: &mut ReadableCx<'_>) {
         let _ = r;
     }
@@ -75,8 +77,8 @@ pub trait Reader: 'static {
         let _ = r;
     }
 
-    /// The stream is over; its key finds nothing any more. Once, and last. The default
-    /// logs an error that nobody handles.
+    /// The stream is over, and its key finds nothing any more. Called once, and last. The
+    /// default logs an error that nobody handles.
     fn on_close(&mut self, cx: &mut Cx<'_>, close: StreamClose) {
         close.unhandled(cx, "readable");
     }
