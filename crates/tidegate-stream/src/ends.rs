@@ -59,8 +59,8 @@ pub trait Transform: 'static {
 /// What a pipe can read from: a key of a readable stream, or of a connection. Your own
 /// implementation tells the pipe what happens by the methods of [`PipeKey`].
 ///
-/// The pipe calls it from the loop, and also inside [`Streams::pipe`](crate::Streams::pipe) and [`Cx::close`]. A
-/// panic is the failure of this end: both ends are destroyed, `done` gets
+/// The pipe calls it from the loop, and also inside [`Streams::pipe`](crate::Streams::pipe) and
+/// [`Cx::close`]. A panic is the failure of this end: both ends are destroyed, `done` gets
 /// [`StreamError::Panicked`], and the panic leaves `run` after that. An end that panics in
 /// `attach` or in `destroy` counts as closed.
 ///
