@@ -1,4 +1,7 @@
-//! A readable stream over a user's source.
+//! A readable stream over a user's source: its dispatch, and the methods that users call.
+//!
+//! What it owns is in `layer.rs`, what it does as a writable stream does in `row.rs`, and how
+//! bytes wait in `ReadQueue` (`machine/read_queue.rs`).
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;

@@ -17,7 +17,7 @@ pub(crate) trait Row: Sized + 'static {
     fn rows(layer: &mut Layer) -> &mut BTreeMap<Key, Self>;
     fn common(&self) -> &Common;
     fn common_mut(&mut self) -> &mut Common;
-    /// Whether its machine has come to its end, so that a pipe has nothing to do with it.
+    /// Whether its machine has ended, so that no pipe can be attached any more.
     fn has_ended(&self) -> bool;
     /// Whether there is anything to do for it.
     fn is_due(&self) -> bool;

@@ -1,4 +1,8 @@
-//! A writable stream over a user's sink.
+//! A writable stream over a user's sink: its dispatch, and the methods that users call.
+//!
+//! What it owns is in `layer.rs`, what it does as a readable stream does in `row.rs`, and how
+//! bytes are queued in `WriteState` (`machine/write.rs`). Here it is decided when the sink is
+//! called:
 //!
 //! | sink | has bytes | `Done` | `Later` | `written` | wants its end |
 //! |---|---|---|---|---|---|
