@@ -40,7 +40,10 @@ fuzz_target!(|ops: &[u8]| {
                 // be refused.
                 let full = w.flow() == Flow::Full;
                 assert_eq!(full, queue.len() >= MARK || w.held() > LIMIT);
-                owed |= full;
+                if full {
+                    assert_eq!(w.stop(), Flow::Full);
+                    owed = true;
+                }
             }
             4 | 5 if w.wants_write() => {
                 let mut pieces = [&[][..]; 64];

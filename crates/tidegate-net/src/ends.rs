@@ -127,7 +127,10 @@ impl WriteEnd for SocketKey {
             s.tell_queued(d);
             if s.life == Life::Connecting {
                 // Nobody refused anything yet.
-                return s.duplex.write.flow();
+                return match s.duplex.write.flow() {
+                    Flow::Full => s.duplex.write.stop(),
+                    flow => flow,
+                };
             }
             s.await_writable(d);
             s.full(d)

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use tidegate_loop::OneLine;
 
-/// Any error of the user's own.
+/// Any error type of yours.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why a stream was over before its end. It is cheap to clone: everything that was
-/// outstanding fails with one and the same cause.
+/// Why a stream was over before its end. It is cheap to clone: all writes and ends that
+/// waited fail with the same cause.
 ///
 /// ```
 /// use tidegate_stream::StreamError;
@@ -47,8 +47,8 @@ pub enum StreamError {
 }
 
 impl StreamError {
-    /// Whether it only says that somebody closed it: another cause, if there is one,
-    /// tells more.
+    /// Whether it only says that somebody closed the stream. If there is another cause, that
+    /// one tells more.
     pub fn is_bare_close(&self) -> bool {
         matches!(self, StreamError::Destroyed | StreamError::Premature | StreamError::Closed)
     }

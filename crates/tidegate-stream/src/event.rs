@@ -1,5 +1,5 @@
-//! What this layer tells the loop's observer: the states of pipes. Connections tell of
-//! themselves, in the layer above.
+//! What this layer tells the loop's observer: the states of pipes. Events of connections are
+//! in the layer above.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
@@ -7,8 +7,8 @@ use std::fmt;
 
 use tidegate_loop::LayerEvent;
 
+use crate::ends::PipeKey;
 use crate::error::PipeError;
-use crate::pipe::PipeKey;
 
 /// An event of pipes. It arrives as [`Event::Layer`](tidegate_loop::Event::Layer); downcast
 /// it.

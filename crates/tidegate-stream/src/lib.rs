@@ -1,44 +1,44 @@
 //! The stream layer of tidegate: where back-pressure is decided.
 //!
-//! The machines are sans-I/O: [`WriteState`], [`ReadState`] with its [`ReadQueue`], and
-//! [`Duplex`] are fed calls and answer with states and effects; they name no loop, socket,
-//! clock or `std::io`. A driver (for sockets: `tidegate-net`) moves the bytes and runs the
+//! The machines do no I/O: [`WriteState`], [`ReadState`] with its [`ReadQueue`], and
+//! [`Duplex`] take calls and answer with states and effects. They know no loop, socket, clock
+//! or `std::io`. A driver (for sockets: `tidegate-net`) moves the bytes and runs the
 //! callbacks.
 //!
-//! [`Streams`] binds them to a loop for streams of the user's own: a [`Source`], a
-//! [`Sink`], a [`Transform`], and pipes between them and connections.
+//! [`Streams`] binds them to a loop for your own streams: over a [`Source`] or a [`Sink`],
+//! with pipes between them and connections, and a [`Transform`] on the way.
 //!
 //! ```
 //! use tidegate_stream::{Effect, Flow, WriteState};
 //! let mut w = WriteState::new(8, 1024); // high-water mark 8 bytes
 //! w.push(b"hello, tide");               // 11 bytes the kernel did not take
-//! assert_eq!(w.flow(), Flow::Full);     // stop producing
+//! assert_eq!(w.flow(), Flow::Full);     // too much is queued ...
+//! assert_eq!(w.stop(), Flow::Full);     // ... so tell the producer to stop
 //! w.advance(11);                        // ... it took them
 //! assert_eq!(w.take_effect(), Some(Effect::Drain)); // go on
 //! ```
 #![deny(unsafe_code)]
 
-mod chunk;
-mod duplex;
+mod ends;
 mod error;
 mod event;
-mod flow;
-mod pipe;
-mod read;
-mod readable;
-mod writable;
-mod write;
+mod machine;
+mod run;
+mod streams;
+mod user;
 
-pub use chunk::Chunk;
-pub use duplex::Duplex;
+pub use ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 pub use error::{BoxError, PipeError, PipeStage, StreamError};
 pub use event::{PipeEvent, StreamEvent};
-pub use flow::{
-    Progress, ReadEnd, Reader, Sink, Source, StreamClose, Streams, Transform, WriteEnd,
-    WriteHandler,
-};
-pub use pipe::PipeKey;
-pub use read::{ReadQueue, ReadState};
-pub use readable::{ReadableCx, ReadableKey, ReadableOptions};
-pub use writable::{NotWriting, WritableCx, WritableKey, WritableOptions};
-pub use write::{Discarded, Effect, Flow, Refused, WriteState};
+pub use machine::chunk::Chunk;
+pub use machine::duplex::Duplex;
+pub use machine::flow::{Effect, Flow, Refused};
+pub use machine::read::ReadState;
+pub use machine::read_queue::ReadQueue;
+pub use machine::write::{Discarded, WriteState};
+pub use streams::Streams;
+pub use user::close::StreamClose;
+pub use user::context::{ReadableCx, ReadableKey, WritableCx, WritableKey};
+pub use user::options::{ReadableOptions, WritableOptions};
+pub use user::sink::{NotWriting, Progress, Sink, WriteHandler};
+pub use user::source::{Reader, Source};

@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 
-/// Bytes to write. Lent ones are copied as far as the kernel does not take them at
-/// once; shared ones are kept without a copy (from 1 KiB on, and by a sink that takes chunks singly).
+/// Bytes to write. Of lent bytes, the part that the kernel does not take at once is copied.
+/// Shared bytes are kept without a copy if they are 1 KiB or more, or if the sink takes
+/// chunks singly.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 pub enum Chunk<'a> {
     /// Lent for the call.
     Lent(&'a [u8]),
-    /// Shared with whoever made it.
+    /// Shared with their maker.
     Shared(Bytes),
 }
 
@@ -25,6 +26,14 @@ impl Chunk<'_> {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Chunk::Lent(b) => b,
+            Chunk::Shared(b) => b,
+        }
+    }
+
+    /// The bytes, to be kept: lent ones are copied.
+    pub(crate) fn keep(self) -> Bytes {
+        match self {
+            Chunk::Lent(b) => Bytes::copy_from_slice(b),
             Chunk::Shared(b) => b,
         }
     }

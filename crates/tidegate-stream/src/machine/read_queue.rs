@@ -1,84 +1,14 @@
-//! The reading half: flowing, paused, or at its end.
-//!
-//! | state | pause | resume | eof | destroy |
-//! |---|---|---|---|---|
-//! | Flowing | Paused | - | Ended | Destroyed |
-//! | Paused | - | Flowing | Ended | Destroyed |
-//! | Ended | - | - | - | Destroyed |
-//! | Destroyed | - | - | - | - |
-//!
-//! A paused stream reads nothing: the kernel's buffer and the peer's window
-//! hold the bytes, this side holds none. A source that is no kernel gets a
-//! [`ReadQueue`] around this state.
+//! [`ReadQueue`]: a [`ReadState`] with a queue, for bytes that come from a user's source.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::write::{Flow, Refused};
+use crate::machine::flow::{Flow, Refused};
+use crate::machine::read::ReadState;
 
-/// The reading half of a stream.
-///
-/// ```
-/// use tidegate_stream::ReadState;
-/// let mut r = ReadState::Flowing;
-/// r.pause();
-/// assert!(!r.wants_read());
-/// r.resume();
-/// assert!(r.wants_read() && r.eof() && !r.eof());
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReadState {
-    /// Bytes are delivered as they come.
-    Flowing,
-    /// Nothing is read until `resume`.
-    Paused,
-    /// The end was read.
-    Ended,
-    /// Over.
-    Destroyed,
-}
-
-impl ReadState {
-    /// Stops reading, at once.
-    pub fn pause(&mut self) {
-        if *self == ReadState::Flowing {
-            *self = ReadState::Paused;
-        }
-    }
-
-    /// Goes on reading. `true` if it was paused.
-    pub fn resume(&mut self) -> bool {
-        let paused = *self == ReadState::Paused;
-        if paused {
-            *self = ReadState::Flowing;
-        }
-        paused
-    }
-
-    /// The end was read; `true` the first time.
-    pub fn eof(&mut self) -> bool {
-        let first = matches!(self, ReadState::Flowing | ReadState::Paused);
-        if first {
-            *self = ReadState::Ended;
-        }
-        first
-    }
-
-    /// Over.
-    pub fn destroy(&mut self) {
-        *self = ReadState::Destroyed;
-    }
-
-    /// Whether the driver should read.
-    #[inline]
-    pub fn wants_read(self) -> bool {
-        self == ReadState::Flowing
-    }
-}
-
-/// What the source of a [`ReadQueue`] was asked and has said.
+/// What the source of a [`ReadQueue`] was asked, and what it answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Input {
     Idle,
@@ -86,8 +16,7 @@ enum Input {
     AtEnd,
 }
 
-/// A reading half whose bytes come from a source of the user's: they wait here until
-/// they are taken.
+/// A reading half whose bytes come from a user's source: they wait here until they are taken.
 ///
 /// | source | ask | push | eof |
 /// |---|---|---|---|
@@ -95,9 +24,9 @@ enum Input {
 /// | Asked | - | Idle | AtEnd |
 /// | AtEnd | - | refused | - |
 ///
-/// Whether they are taken is up to its [`ReadState`]: flowing they are handed on as they
-/// come; pulled, [`read`](ReadQueue::read) takes as many as it wants. The end comes after
-/// the last byte was taken, and only then.
+/// While its [`ReadState`] is `Flowing`, bytes are handed on as they come; after
+/// [`set_pulled`](ReadQueue::set_pulled), they wait until [`read`](ReadQueue::read) takes
+/// them. The end comes only after the last byte was taken.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -121,7 +50,7 @@ pub struct ReadQueue {
     pulled: Pulled,
 }
 
-/// Whether bytes are taken by `read`, and what there is to tell of.
+/// Whether bytes are taken by `read`, and whether there is news for the one that reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Pulled {
     No,
@@ -129,9 +58,10 @@ enum Pulled {
     News,
 }
 
+// Inputs: what happened.
 impl ReadQueue {
-    /// `high_water_mark`: bytes that wait at which the source is not asked any more,
-    /// reached counts. `limit`: bytes beyond which a push is refused.
+    /// `high_water_mark`: the source is not asked any more when this many bytes wait.
+    /// `limit`: a push is refused while more bytes than this wait.
     pub fn new(high_water_mark: usize, limit: usize) -> ReadQueue {
         ReadQueue {
             state: ReadState::Flowing,
@@ -153,15 +83,72 @@ impl ReadQueue {
         };
     }
 
-    /// Whether the source is to be asked for more, now and once: there is room, it was
-    /// not asked already, and the bytes are wanted. With a mark of 0 nothing is read
-    /// ahead: it is asked only if nothing waits. The answer is a push or the end.
-    pub fn ask(&mut self) -> bool {
-        let wanted = self.would_ask();
-        if wanted {
-            self.input = Input::Asked;
+    /// Stores what the source gave. The answer depends on what waits now. After the end it is
+    /// `Closed`, and nothing is stored.
+    pub fn push(&mut self, chunk: Bytes) -> Result<Flow, Refused> {
+        if self.input == Input::AtEnd || self.state == ReadState::Destroyed {
+            return Ok(Flow::Closed);
         }
-        wanted
+        if self.len > self.limit {
+            return Err(Refused::Limit { queued: self.len, limit: self.limit });
+        }
+        self.input = Input::Idle;
+        if !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_back(chunk);
+            self.tell();
+        }
+        Ok(self.flow())
+    }
+
+    /// Puts bytes back in front. `false`, and nothing is stored, once the end was told or
+    /// while more bytes than the limit wait.
+    pub fn unshift(&mut self, chunk: Bytes) -> bool {
+        let open = matches!(self.state, ReadState::Flowing | ReadState::Paused);
+        let stored = open && self.len <= self.limit;
+        if stored && !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_front(chunk);
+            self.tell();
+        }
+        stored
+    }
+
+    fn tell(&mut self) {
+        if self.pulled == Pulled::Quiet {
+            self.pulled = Pulled::News;
+        }
+    }
+
+    /// The source has no more.
+    pub fn eof(&mut self) {
+        if self.input != Input::AtEnd {
+            self.input = Input::AtEnd;
+            self.tell();
+        }
+    }
+
+    /// Stops handing bytes on and asking the source, at once.
+    pub fn pause(&mut self) {
+        self.state.pause();
+    }
+
+    /// Goes on. `true` if it was paused.
+    pub fn resume(&mut self) -> bool {
+        self.state.resume()
+    }
+
+    /// The stream is over: what waits is not handed on any more, and is dropped with the
+    /// machine.
+    pub fn destroy(&mut self) {
+        self.state.destroy();
+    }
+}
+
+// Queries: they change nothing.
+impl ReadQueue {
+    fn flow(&self) -> Flow {
+        if self.len == 0 || self.len < self.high_water_mark { Flow::Ready } else { Flow::Full }
     }
 
     /// Whether [`ask`](ReadQueue::ask) would say yes.
@@ -184,53 +171,38 @@ impl ReadQueue {
         }
     }
 
-    /// Stores what the source gave. The answer goes by what waits now; `Closed` after
-    /// the end, when nothing is stored.
-    pub fn push(&mut self, chunk: Bytes) -> Result<Flow, Refused> {
-        if self.input == Input::AtEnd || self.state == ReadState::Destroyed {
-            return Ok(Flow::Closed);
-        }
-        if self.len > self.limit {
-            return Err(Refused::Limit { queued: self.len, limit: self.limit });
-        }
-        self.input = Input::Idle;
-        if !chunk.is_empty() {
-            self.len += chunk.len();
-            self.chunks.push_back(chunk);
-            self.tell();
-        }
-        Ok(self.flow())
+    /// Where the reading half stands.
+    pub fn state(&self) -> ReadState {
+        self.state
     }
 
-    fn flow(&self) -> Flow {
-        if self.len == 0 || self.len < self.high_water_mark { Flow::Ready } else { Flow::Full }
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
-    fn tell(&mut self) {
-        if self.pulled == Pulled::Quiet {
-            self.pulled = Pulled::News;
-        }
+    /// Whether none wait.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
-    /// Puts bytes back in front. Legal until the end was told and while not more than the
-    /// limit wait: else `false`, and nothing is stored.
-    pub fn unshift(&mut self, chunk: Bytes) -> bool {
-        let open = matches!(self.state, ReadState::Flowing | ReadState::Paused);
-        let stored = open && self.len <= self.limit;
-        if stored && !chunk.is_empty() {
-            self.len += chunk.len();
-            self.chunks.push_front(chunk);
-            self.tell();
-        }
-        stored
+    /// Bytes that may wait.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
+}
 
-    /// The source has no more.
-    pub fn eof(&mut self) {
-        if self.input != Input::AtEnd {
-            self.input = Input::AtEnd;
-            self.tell();
+// Effects: what comes out, once.
+impl ReadQueue {
+    /// Whether to ask the source for more, now and once: there is room, it was not asked
+    /// already, and the bytes are wanted. With a mark of 0 nothing is read ahead: it is asked
+    /// only if nothing waits. The answer is a push or the end.
+    pub fn ask(&mut self) -> bool {
+        let wanted = self.would_ask();
+        if wanted {
+            self.input = Input::Asked;
         }
+        wanted
     }
 
     /// The next chunk to hand on: none while paused, or pulled.
@@ -243,10 +215,10 @@ impl ReadQueue {
         Some(chunk)
     }
 
-    /// Exactly `n` bytes; `None` if fewer wait, but at the end whatever is left. More
-    /// than the high-water mark raises it to the next power of two, so that they can
-    /// come; more than the limit can never come, see [`limit`](ReadQueue::limit). Works
-    /// while paused, but then no more is asked for.
+    /// Takes exactly `n` bytes, or at the end whatever is left; `None` if fewer wait. An `n`
+    /// above the high-water mark raises the mark to the next power of two, so that so many
+    /// bytes can come; more than [`limit`](ReadQueue::limit) can never come. Works while
+    /// paused, but then the source is not asked for more.
     pub fn read(&mut self, n: usize) -> Option<Bytes> {
         if n > self.high_water_mark {
             self.high_water_mark = n.checked_next_power_of_two().unwrap_or(n).min(self.limit);
@@ -281,7 +253,8 @@ impl ReadQueue {
         self.read(self.len)
     }
 
-    /// Whether there is something new for who pulls: bytes, or the end. Once for each.
+    /// Whether there is news for a reader that pulls: new bytes, or the end. Each is told
+    /// once.
     pub fn take_news(&mut self) -> bool {
         let news = self.pulled == Pulled::News && self.state == ReadState::Flowing;
         if news {
@@ -298,41 +271,6 @@ impl ReadQueue {
             && self.state == ReadState::Flowing
             && self.pulled != Pulled::News
             && self.state.eof()
-    }
-
-    /// Stops handing on, at once, and asking.
-    pub fn pause(&mut self) {
-        self.state.pause();
-    }
-
-    /// Goes on. `true` if it was paused.
-    pub fn resume(&mut self) -> bool {
-        self.state.resume()
-    }
-
-    /// Over: what waits is not handed on any more, and dropped with the machine.
-    pub fn destroy(&mut self) {
-        self.state.destroy();
-    }
-
-    /// Bytes that may wait.
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Where the reading half stands.
-    pub fn state(&self) -> ReadState {
-        self.state
-    }
-
-    /// Bytes that wait.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether none wait.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 }
 

@@ -8,12 +8,13 @@
 //! | Ending | - | - | - | Done | Failing, if it was the sink |
 //! | Failing | - | - | - | - | keeps the first cause that is more than a close |
 //!
-//! `Stuck`: the sink refused bytes. It has ended, or writing broke: its own word of that
-//! comes. `Done` tells at once; `Failing` after both ends are closed.
+//! `Stuck`: the sink refused bytes, because it has ended or writing broke; it will tell the
+//! pipe which. In `Done` the pipe closes at once, in `Failing` after both ends are closed.
 //!
-//! An end may be the user's own and panic in any of its methods. That is its failure, and the
-//! panic waits until the pipe is whole again. An end that panics as it is destroyed or
-//! attached may never tell that it is closed: nobody waits for it.
+//! An end may be written by a user and panic in any of its methods. Then the end has failed,
+//! and the panic waits until the state of the pipe is consistent again. An end that panics
+//! while it is destroyed or attached may never tell that it is closed: the pipe does not wait
+//! for it.
 #![forbid(unsafe_code)]
 
 use std::rc::Rc;
@@ -21,10 +22,14 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use tidegate_loop::{Cx, Dispatch, Driver, Key, Kind, TableFull};
 
+use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 use crate::error::{BoxError, PipeError, PipeStage, StreamError};
 use crate::event::{PipeEvent, StreamEvent};
-use crate::flow::{Layer, ReadEnd, Transform, WriteEnd, call, caught};
-use crate::{Chunk, Flow, readable, writable};
+use crate::machine::chunk::Chunk;
+use crate::machine::flow::Flow;
+use crate::run::call::{call, caught};
+use crate::run::layer::{Done, Layer, Pipe, Readable, State, Through, Writable};
+use crate::run::row;
 
 static PIPE: Kind = Kind {
     name: "pipe",
@@ -40,66 +45,6 @@ static PIPE: Kind = Kind {
         layer.pipes.get(&key).map_or_else(String::new, |p| p.state.name().to_owned())
     },
 };
-
-/// Names a pipe. Its methods are for who implements an end of one: each tells what
-/// happened there.
-///
-/// ```
-/// assert_eq!(size_of::<Option<tidegate_stream::PipeKey>>(), 8);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PipeKey(Key);
-
-impl From<PipeKey> for Key {
-    fn from(k: PipeKey) -> Key {
-        k.0
-    }
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    Flowing,
-    Full,
-    Stuck,
-    Ending,
-    Done,
-    Failing(PipeError),
-}
-
-impl State {
-    fn name(&self) -> &'static str {
-        match self {
-            State::Flowing => "flowing",
-            State::Full => "its sink is full",
-            State::Stuck => "its sink refuses",
-            State::Ending => "its source has ended",
-            State::Done => "done",
-            State::Failing(_) => "failing",
-        }
-    }
-}
-
-type Done = Box<dyn FnOnce(&mut Cx<'_>, Result<(), PipeError>)>;
-
-pub(crate) struct Pipe {
-    state: State,
-    /// Each `None` once it is closed.
-    source: Option<Rc<dyn ReadEnd>>,
-    sink: Option<Rc<dyn WriteEnd>>,
-    /// `None` while it runs, and if there are no transforms.
-    through: Option<Through>,
-    /// What the sink refused is kept in here, again and again.
-    spare: BytesMut,
-    done: Option<Done>,
-}
-
-/// The transforms and what each made last.
-struct Through {
-    stages: Vec<(Box<dyn Transform>, BytesMut)>,
-    /// The one that runs.
-    at: usize,
-    limit: usize,
-}
 
 /// Room for one read of a connection.
 const SPARE: usize = 64 * 1024;
@@ -136,7 +81,8 @@ pub(crate) fn open(
     let source = caught(cx, |cx| from.attach(cx, PipeKey(key)));
     let layer = cx.parts::<Layer>().0;
     if let Some(p) = layer.pipes.get_mut(&key) {
-        // An end that is another's, or over, is not ours to close or to wait for.
+        // An end of another pipe, or one that is over: this pipe neither closes it nor waits
+        // for it.
         let refused_sink = p.sink.take_if(|_| matches!(sink, Some(Err(_))));
         let refused_source = p.source.take_if(|_| matches!(source, Some(Err(_))));
         let fails = matches!(p.state, State::Failing(_));
@@ -167,7 +113,7 @@ pub(crate) fn open(
 
 const PANICKED: Result<(), StreamError> = Err(StreamError::Panicked);
 
-/// A call of an end. A panic of it is its failure.
+/// Calls an end. If it panics, it has failed.
 fn ask<R>(
     cx: &mut Cx<'_>,
     key: Key,
@@ -187,13 +133,13 @@ impl PipeKey {
         d.emit(|| StreamEvent::Pipe(self, event()));
     }
 
-    /// Whether the pipe waits for its sink to drain: its source is not to go on.
+    /// Whether the pipe waits for its sink to drain. Then its source must not go on.
     pub fn is_full(self, cx: &mut Cx<'_>) -> bool {
         let pipe = cx.parts::<Layer>().0.pipes.get(&self.0);
         pipe.is_some_and(|p| matches!(p.state, State::Full | State::Stuck))
     }
 
-    /// The source has bytes. The sink may be asked for them at once.
+    /// The source has bytes. They may be offered to the sink at once.
     pub fn data(self, d: &mut Dispatch<'_>, chunk: Chunk<'_>) {
         let layer = d.parts::<Layer>().0;
         let Some(p) = layer.pipes.get_mut(&self.0) else { return };
@@ -259,8 +205,8 @@ impl PipeKey {
         }
     }
 
-    /// The source is closed: after its end, or with what ended it early. Says whether the
-    /// pipe's `done` will tell of that.
+    /// The source is closed: after its end, or with the error that ended it early. Returns
+    /// whether the pipe's `done` will tell of that.
     pub fn source_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
         let (layer, mut driver) = d.parts::<Layer>();
         let Some(p) = layer.pipes.get_mut(&self.0) else { return false };
@@ -274,8 +220,8 @@ impl PipeKey {
         true
     }
 
-    /// The sink is closed: after it had finished, or with what ended it early. Says whether
-    /// the pipe's `done` will tell of that.
+    /// The sink is closed: after it had finished, or with the error that ended it early.
+    /// Returns whether the pipe's `done` will tell of that.
     pub fn sink_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
         let (layer, mut driver) = d.parts::<Layer>();
         let Some(p) = layer.pipes.get_mut(&self.0) else { return false };
@@ -290,8 +236,8 @@ impl PipeKey {
     }
 }
 
-/// Gives the sink these bytes; what it does not take as they are lent is kept in the
-/// spare, of which the sink then holds a part.
+/// Gives these bytes to the sink. What it does not take at once is copied into the spare
+/// buffer, and the sink keeps that part of the buffer.
 fn give(cx: &mut Cx<'_>, key: Key, chunk: Chunk<'_>) {
     let layer = cx.parts::<Layer>().0;
     let Some(p) = layer.pipes.get_mut(&key) else { return };
@@ -323,7 +269,8 @@ fn give(cx: &mut Cx<'_>, key: Key, chunk: Chunk<'_>) {
 
 fn spare(buffer: &mut BytesMut, rest: &[u8]) -> Bytes {
     if buffer.capacity() < rest.len() {
-        // What it held before has left by now, as a rule: then this is the same memory.
+        // As a rule the sink has released what it held before: then this reuses the same
+        // memory.
         buffer.reserve(SPARE.max(rest.len()));
     }
     buffer.extend_from_slice(rest);
@@ -339,7 +286,7 @@ fn full(cx: &mut Cx<'_>, key: Key) {
             PipeKey(key).tell(&mut d, || PipeEvent::Full);
         }
         p.state = State::Full;
-        // Also if it was paused before: somebody else may have let it go on.
+        // Even if it was paused before: somebody else may have resumed it.
         if let Some(source) = p.source.clone() {
             ask(cx, key, PipeStage::Source, |cx| source.pause(cx));
         }
@@ -356,7 +303,7 @@ fn transform(d: &mut Dispatch<'_>, key: Key, through: Through, chunk: Option<&[u
 }
 
 impl Through {
-    /// One chunk through all stages; without one, what they still have to say.
+    /// Runs one chunk through all stages; without a chunk, flushes the stages.
     fn run(
         &mut self,
         cx: &mut Cx<'_>,
@@ -394,7 +341,8 @@ fn through_back(d: &mut Dispatch<'_>, key: Key, through: Through, panicked: bool
     }
 }
 
-/// Notes why, destroys both ends the first time, and ends the pipe when both are closed.
+/// The pipe fails: keeps the cause, destroys both ends the first time, and closes the pipe
+/// when both are closed.
 fn fail(cx: &mut Cx<'_>, key: Key, stage: PipeStage, cause: StreamError) {
     let (layer, mut d) = cx.parts::<Layer>();
     let Some(p) = layer.pipes.get_mut(&key) else { return };
@@ -432,20 +380,20 @@ fn destroy_ends(cx: &mut Cx<'_>, key: Key) {
     }
 }
 
-/// Nobody waits for its word any more. If it stands for a stream of this layer, that is ended
-/// in its place.
+/// The pipe does not wait for this end any more. A stream of this crate that is attached
+/// through it is ended.
 #[cold]
 fn give_up_source(cx: &mut Cx<'_>, key: Key, cause: &StreamError) {
     let (layer, mut d) = cx.parts::<Layer>();
     d.bury(layer.pipes.get_mut(&key).and_then(|p| p.source.take()));
-    readable::end_attached(cx, PipeKey(key), cause);
+    row::end_attached::<Readable>(cx, PipeKey(key), cause);
 }
 
 #[cold]
 fn give_up_sink(cx: &mut Cx<'_>, key: Key, cause: &StreamError) {
     let (layer, mut d) = cx.parts::<Layer>();
     d.bury(layer.pipes.get_mut(&key).and_then(|p| p.sink.take()));
-    writable::end_attached(cx, PipeKey(key), cause);
+    row::end_attached::<Writable>(cx, PipeKey(key), cause);
 }
 
 fn close_if_over(cx: &mut Cx<'_>, key: Key) {
@@ -456,7 +404,7 @@ fn close_if_over(cx: &mut Cx<'_>, key: Key) {
     }
 }
 
-/// The closing phase: whoever waits for it is told.
+/// The closing phase: frees the key and calls `done`.
 fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let (layer, mut driver) = d.parts::<Layer>();
     driver.free(&PIPE, key);

@@ -7,8 +7,8 @@
 //! | Told | - | none |
 #![forbid(unsafe_code)]
 
-use crate::read::ReadState;
-use crate::write::WriteState;
+use crate::machine::read::ReadState;
+use crate::machine::write::WriteState;
 
 #[derive(Debug)]
 enum Outcome<R> {
@@ -36,6 +36,7 @@ pub struct Duplex<R> {
     outcome: Outcome<R>,
 }
 
+// Inputs: what happened.
 impl<R> Duplex<R> {
     /// Open both ways. Unless `allow_half_open`, the peer's end also ends our
     /// side, after what is queued.
@@ -43,18 +44,7 @@ impl<R> Duplex<R> {
         Duplex { read: ReadState::Flowing, write, allow_half_open, outcome: Outcome::Open }
     }
 
-    /// Whether the peer's end is to end our side, too: it was read, and
-    /// half-open was not asked for.
-    pub fn ends_with_peer(&self) -> bool {
-        self.read == ReadState::Ended && !self.allow_half_open
-    }
-
-    /// Whether both directions ended by themselves.
-    pub fn is_done(&self) -> bool {
-        self.read == ReadState::Ended && self.write.is_finished()
-    }
-
-    /// Over, for this reason. `false` if it was over before.
+    /// Ends the stream for this reason. `false` if it was over before.
     pub fn destroy(&mut self, reason: R) -> bool {
         if !self.is_open() {
             return false;
@@ -64,27 +54,44 @@ impl<R> Duplex<R> {
         self.write.destroy();
         true
     }
+}
 
+// Queries: they change nothing.
+impl<R> Duplex<R> {
     /// Whether it is not over.
     #[inline]
     pub fn is_open(&self) -> bool {
         matches!(self.outcome, Outcome::Open)
     }
 
-    /// Whether it flows both ways and nothing is under way: nothing to send, to tell, to end.
+    /// Whether bytes flow both ways and there is nothing to send, to tell or to end.
     #[inline]
     pub fn is_quiet(&self) -> bool {
         self.is_open() && self.read.wants_read() && self.write.is_quiet()
     }
 
-    /// Why it is over, until that was taken.
+    /// Whether both directions ended by themselves.
+    pub fn is_done(&self) -> bool {
+        self.read == ReadState::Ended && self.write.is_finished()
+    }
+
+    /// Whether our side is to end, too, because the peer's end was read and `allow_half_open`
+    /// is not set.
+    pub fn ends_with_peer(&self) -> bool {
+        self.read == ReadState::Ended && !self.allow_half_open
+    }
+
+    /// Why the stream is over, until [`take_outcome`](Self::take_outcome) has taken it.
     pub fn outcome(&self) -> Option<&R> {
         match &self.outcome {
             Outcome::Decided(reason) => Some(reason),
             Outcome::Open | Outcome::Told => None,
         }
     }
+}
 
+// Effects: what comes out, once.
+impl<R> Duplex<R> {
     /// The terminal event, once.
     pub fn take_outcome(&mut self) -> Option<R> {
         if self.is_open() {

@@ -1,0 +1,104 @@
+//! What a pipe connects: its key, its two ends, and what may change the bytes between them.
+//!
+//! Definitions only: what a pipe does stands in `run/pipe.rs`.
+#![forbid(unsafe_code)]
+
+use bytes::{Bytes, BytesMut};
+use tidegate_loop::{Cx, Key};
+
+use crate::error::{BoxError, StreamError};
+use crate::machine::flow::Flow;
+
+/// Names a pipe. Its methods are for implementations of [`ReadEnd`] and [`WriteEnd`]: each
+/// tells the pipe what happened at that end.
+///
+/// ```
+/// assert_eq!(size_of::<Option<tidegate_stream::PipeKey>>(), 8);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PipeKey(pub(crate) Key);
+
+impl From<PipeKey> for Key {
+    fn from(k: PipeKey) -> Key {
+        k.0
+    }
+}
+
+/// What changes the bytes on their way through a pipe.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use tidegate_loop::Cx;
+/// use tidegate_stream::{BoxError, Transform};
+/// struct Upper;
+/// impl Transform for Upper {
+///     fn transform(&mut self, _: &mut Cx<'_>, chunk: &[u8], out: &mut BytesMut) -> Result<(), BoxError> {
+///         out.extend(chunk.iter().map(u8::to_ascii_uppercase));
+///         Ok(())
+///     }
+/// }
+/// # let _: Box<dyn Transform> = Box::new(Upper);
+/// ```
+pub trait Transform: 'static {
+    /// Changes `chunk` and appends the result to `out`: nothing yet, fewer bytes, or more.
+    /// The result is given to the next stage at once. An error ends the pipe.
+    fn transform(
+        &mut self,
+        cx: &mut Cx<'_>,
+        chunk: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), BoxError>;
+
+    /// No more chunks come: appends what is left.
+    fn flush(&mut self, cx: &mut Cx<'_>, out: &mut BytesMut) -> Result<(), BoxError> {
+        let _ = (cx, out);
+        Ok(())
+    }
+}
+
+/// What a pipe can read from: a key of a readable stream, or of a connection. Your own
+/// implementation tells the pipe what happens by the methods of [`PipeKey`].
+///
+/// The pipe calls it from the loop, and also inside [`Streams::pipe`](crate::Streams::pipe) and
+/// [`Cx::close`]. A panic is the failure of this end: both ends are destroyed, `done` gets
+/// [`StreamError::Panicked`], and the panic leaves `run` after that. An end that panics in
+/// `attach` or in `destroy` counts as closed.
+///
+/// ```
+/// fn from<E: tidegate_stream::ReadEnd>(end: E) {}
+/// # let _ = from::<tidegate_stream::ReadableKey>;
+/// ```
+pub trait ReadEnd: 'static {
+    /// From now on this end tells the pipe of its bytes, its end and its close.
+    fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<(), StreamError>;
+    /// Gives no more bytes for now.
+    fn pause(&self, cx: &mut Cx<'_>);
+    /// Goes on.
+    fn resume(&self, cx: &mut Cx<'_>);
+    /// Ends it for this reason. Then it calls [`PipeKey::source_closed`], once.
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
+}
+
+/// What a pipe can write to: a key of a writable stream, or of a connection. For your own
+/// implementation the same holds as for a [`ReadEnd`].
+///
+/// ```
+/// fn to<E: tidegate_stream::WriteEnd>(end: E) {}
+/// # let _ = to::<tidegate_stream::WritableKey>;
+/// ```
+pub trait WriteEnd: 'static {
+    /// From now on this end tells the pipe of its drain, its finish and its close. Returns
+    /// whether it takes bytes now.
+    fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError>;
+    /// Takes as much of `data` as it can without keeping any of it; returns how many bytes.
+    fn try_write(&self, cx: &mut Cx<'_>, data: &[u8]) -> usize {
+        let _ = (cx, data);
+        0
+    }
+    /// Takes `data` and keeps it without a copy.
+    fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow;
+    /// No more bytes come.
+    fn end(&self, cx: &mut Cx<'_>);
+    /// Ends it for this reason. Then it calls [`PipeKey::sink_closed`], once.
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
+}

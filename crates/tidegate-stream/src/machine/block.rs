@@ -1,0 +1,54 @@
+//! [`Block`]: a piece of the write queue, and what it costs in memory.
+#![forbid(unsafe_code)]
+
+use bytes::Bytes;
+
+/// Pieces smaller than this are gathered in a tail block; larger ones keep
+/// their own buffer.
+pub(crate) const SMALL: usize = 1024;
+/// A tail block grows to at most this size.
+pub(crate) const TAIL: usize = 16 * 1024;
+/// Memory that a small piece with its own buffer costs in addition to its bytes: a place in a
+/// queue that grows by doubling, and an allocation.
+const PIECE: usize = 2 * size_of::<Block>() + 32;
+
+/// A piece of the queue.
+#[derive(Debug)]
+pub(crate) enum Block {
+    /// Shared with its maker, never copied.
+    Shared(Bytes),
+    /// Small writes, appended.
+    Tail(Vec<u8>),
+}
+
+impl Block {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Block::Shared(b) => b,
+            Block::Tail(v) => v,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Block::Shared(b) if b.len() < SMALL => b.len() + PIECE,
+            Block::Shared(b) => b.len(),
+            Block::Tail(v) => v.capacity(),
+        }
+    }
+
+    /// Another handle to the same bytes. From now on nothing is appended to this block.
+    pub(crate) fn share(&mut self) -> Bytes {
+        let shared = match self {
+            Block::Shared(b) => return b.clone(),
+            Block::Tail(v) => {
+                v.shrink_to_fit();
+                Bytes::from(std::mem::take(v))
+            }
+        };
+        *self = Block::Shared(shared.clone());
+        shared
+    }
+}

@@ -1,0 +1,73 @@
+//! The reading half: flowing, paused, or at its end.
+//!
+//! | state | pause | resume | eof | destroy |
+//! |---|---|---|---|---|
+//! | Flowing | Paused | - | Ended | Destroyed |
+//! | Paused | - | Flowing | Ended | Destroyed |
+//! | Ended | - | - | - | Destroyed |
+//! | Destroyed | - | - | - | - |
+//!
+//! A paused stream reads nothing: the kernel's buffer and the peer's window hold the bytes,
+//! this side holds none. For bytes that come from a user's source instead of the kernel,
+//! `read_queue.rs` adds a queue to this state.
+#![forbid(unsafe_code)]
+
+/// The reading half of a stream.
+///
+/// ```
+/// use tidegate_stream::ReadState;
+/// let mut r = ReadState::Flowing;
+/// r.pause();
+/// assert!(!r.wants_read());
+/// r.resume();
+/// assert!(r.wants_read() && r.eof() && !r.eof());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadState {
+    /// Bytes are delivered as they come.
+    Flowing,
+    /// Nothing is read until `resume`.
+    Paused,
+    /// The end was read.
+    Ended,
+    /// Over.
+    Destroyed,
+}
+
+impl ReadState {
+    /// Stops reading, at once.
+    pub fn pause(&mut self) {
+        if *self == ReadState::Flowing {
+            *self = ReadState::Paused;
+        }
+    }
+
+    /// Goes on reading. `true` if it was paused.
+    pub fn resume(&mut self) -> bool {
+        let paused = *self == ReadState::Paused;
+        if paused {
+            *self = ReadState::Flowing;
+        }
+        paused
+    }
+
+    /// The end was read; `true` the first time.
+    pub fn eof(&mut self) -> bool {
+        let first = matches!(self, ReadState::Flowing | ReadState::Paused);
+        if first {
+            *self = ReadState::Ended;
+        }
+        first
+    }
+
+    /// Over.
+    pub fn destroy(&mut self) {
+        *self = ReadState::Destroyed;
+    }
+
+    /// Whether the driver should read.
+    #[inline]
+    pub fn wants_read(self) -> bool {
+        self == ReadState::Flowing
+    }
+}

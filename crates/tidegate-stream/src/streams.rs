@@ -1,0 +1,123 @@
+//! [`Streams`]: what users call to open streams and pipes, on a loop and in callbacks.
+#![forbid(unsafe_code)]
+
+use std::rc::Rc;
+
+use tidegate_loop::{AsCx, Cx, TableFull};
+
+use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
+use crate::error::PipeError;
+use crate::run::{pipe, readable, writable};
+use crate::user::context::{ReadableCx, ReadableKey, WritableCx, WritableKey};
+use crate::user::options::{ReadableOptions, WritableOptions};
+use crate::user::sink::{Sink, WriteHandler};
+use crate::user::source::{Reader, Source};
+
+/// Opens your own streams, and pipes. Implemented for the loop, for [`Cx`] and for the
+/// contexts of callbacks.
+///
+/// `run` does not return while a stream or a pipe has something to do: a source to ask, bytes
+/// to hand on, a completion to tell. One that waits for its source or its sink does not keep
+/// the loop alive; the timer, the job or the connection that they wait for does.
+///
+/// A `Bytes` over an owner of yours may be dropped inside the call that needs it no longer.
+/// No other value of yours is dropped inside a call.
+///
+/// ```
+/// use bytes::{Bytes, BytesMut};
+/// use tidegate_loop::{Cx, Loop};
+/// use tidegate_stream::*;
+///
+/// struct Once(Option<&'static str>);
+/// impl Source for Once {
+///     fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError> {
+///         if let Some(text) = self.0.take() { let _ = r.push(text); }
+///         r.push_end();
+///         Ok(())
+///     }
+/// }
+/// struct Upper;
+/// impl Transform for Upper {
+///     fn transform(&mut self, _: &mut Cx<'_>, chunk: &[u8], out: &mut BytesMut) -> Result<(), BoxError> {
+///         out.extend(chunk.iter().map(u8::to_ascii_uppercase));
+///         Ok(())
+///     }
+/// }
+/// struct Check;
+/// impl Sink for Check {
+///     fn write(&mut self, _: &mut WritableCx<'_>, chunks: &[Bytes]) -> Result<Progress, BoxError> {
+///         assert_eq!(chunks.concat(), b"TIDE");
+///         Ok(Progress::Done)
+///     }
+/// }
+///
+/// let mut lp = Loop::new()?;
+/// let from = lp.open_readable(Default::default(), Once(Some("tide")), ())?;
+/// let to = lp.open_writable(Default::default(), Check, ())?;
+/// lp.pipeline(from, vec![Box::new(Upper)], to, |_, result| result.unwrap())?;
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait Streams: AsCx {
+    /// Opens a writable stream over `sink`. The handler gets its callbacks.
+    fn open_writable(
+        &mut self,
+        options: WritableOptions,
+        sink: impl Sink,
+        handler: impl WriteHandler,
+    ) -> Result<WritableKey, TableFull> {
+        writable::open(&mut self.as_cx(), &options, Box::new(sink), Box::new(handler))
+    }
+
+    /// Opens a readable stream over `source`. It begins to flow in the next pending phase,
+    /// unless it is paused before.
+    fn open_readable(
+        &mut self,
+        options: ReadableOptions,
+        source: impl Source,
+        reader: impl Reader,
+    ) -> Result<ReadableKey, TableFull> {
+        readable::open(&mut self.as_cx(), &options, Box::new(source), Box::new(reader))
+    }
+
+    /// A writable stream by its key. On a stale or foreign key everything is a no-op.
+    fn writable(&mut self, key: WritableKey) -> WritableCx<'_> {
+        WritableCx::new(self.as_cx(), key)
+    }
+
+    /// A readable stream by its key.
+    fn readable(&mut self, key: ReadableKey) -> ReadableCx<'_> {
+        ReadableCx::new(self.as_cx(), key)
+    }
+
+    /// Moves every byte that comes from one end to the other, at the pace of the slower one,
+    /// and ends `to` when `from` has ended. The pipe owns both ends: an error or an early
+    /// close of one destroys both. `done` is called once: after the last byte is out, or with
+    /// the first cause after both ends are closed.
+    ///
+    /// The pipe has one buffer for what `to` refused, and one for each transform.
+    /// [`Cx::close`] ends it early. After a pipe has ended without an error, a connection is
+    /// yours again: the direction that was not piped is as it was.
+    fn pipe(
+        &mut self,
+        from: impl ReadEnd,
+        to: impl WriteEnd,
+        done: impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) + 'static,
+    ) -> Result<PipeKey, TableFull> {
+        self.pipeline(from, Vec::new(), to, done)
+    }
+
+    /// The same as [`pipe`](Streams::pipe), with transforms on the way.
+    fn pipeline(
+        &mut self,
+        from: impl ReadEnd,
+        through: Vec<Box<dyn Transform>>,
+        to: impl WriteEnd,
+        done: impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) + 'static,
+    ) -> Result<PipeKey, TableFull> {
+        let (from, to) = (Rc::new(from), Rc::new(to));
+        pipe::open(&mut self.as_cx(), from, through, to, Box::new(done))
+    }
+}
+
+impl<T: AsCx + ?Sized> Streams for T {}
