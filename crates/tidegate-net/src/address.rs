@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{AddressError, AddressFault};
 use crate::lookup;
 use crate::options::{ConnectOptions, ListenOptions};
-use crate::sys;
+use crate::sys::{self, PathFault};
 
 /// An address as the user gave it.
 #[derive(Clone, Debug)]
@@ -98,7 +98,14 @@ impl At {
 /// A path that the system would take for another is an error here.
 pub(crate) fn check_path(path: &Path) -> Result<(), AddressError> {
     let input = || path.to_string_lossy().into_owned();
-    sys::unix_path(path).map_err(|fault| AddressError { input: input(), fault })
+    sys::unix_path(path).map_err(|fault| AddressError {
+        input: input(),
+        fault: match fault {
+            PathFault::Empty => AddressFault::EmptyPath,
+            PathFault::NulByte => AddressFault::NulInPath,
+            PathFault::TooLong { bytes, most } => AddressFault::PathTooLong { bytes, most },
+        },
+    })
 }
 
 fn parse(text: &str) -> Result<Target, AddressFault> {

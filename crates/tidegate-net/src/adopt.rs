@@ -15,6 +15,7 @@ use crate::key::SocketKey;
 use crate::layer::Layer;
 use crate::options::{KeepAlive, StreamOptions, refuse, stream_options};
 use crate::socket::{Life, SOCKET, Socket, new_bits};
+use crate::sys;
 use crate::timeout::{self, millis};
 
 /// How to take over a connection that is there already: the stream, which turns into it, and
@@ -55,6 +56,8 @@ impl From<StdStream> for AdoptOptions {
         AdoptOptions { adopted, stream: StreamOptions::default() }
     }
 }
+
+sys::from_unix_stream!(AdoptOptions);
 
 pub(crate) fn adopt(
     cx: &mut Cx<'_>,

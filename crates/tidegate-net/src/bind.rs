@@ -61,10 +61,13 @@ pub(crate) fn first(options: &ListenOptions) -> Result<(ListenSocket, Endpoint),
 fn bind_path(path: &Path, options: &ListenOptions) -> Result<(ListenSocket, Endpoint), NetError> {
     let backlog = options.queue_length();
     let local = Endpoint::Path(path.to_owned());
-    match sys::unix_listen(path, backlog, options.mode) {
-        Ok(socket) => Ok((socket, local)),
-        Err((stage, e)) => Err(NetError::new(stage, e).tried(Some(local.to_string()), Vec::new())),
-    }
+    let at = |stage| {
+        let name = local.to_string();
+        move |e| NetError::new(stage, e).tried(Some(name), Vec::new())
+    };
+    let bound = sys::unix_bind(path, options.mode).map_err(at(Stage::Bind))?;
+    let socket = sys::unix_listen(bound, backlog).map_err(at(Stage::Listen))?;
+    Ok((socket, local))
 }
 
 /// Where it listens: the port that the system chose.

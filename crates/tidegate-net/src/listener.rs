@@ -35,9 +35,9 @@ use crate::metrics::ServerMetrics;
 use crate::offer::{self, Held, Offer};
 use crate::options::{Admission, AtLimit, ListenOptions, OutOfDescriptors, StreamOptions};
 use crate::pace::{FirstReads, Pace};
-use crate::queues::{AcceptGauge, AcceptQueue, Gauged};
+use crate::queues::{AcceptGauge, Gauged};
 use crate::socket::Socket;
-use crate::sys::{self, AcceptFailure, ListenSocket};
+use crate::sys::{self, AcceptFailure, AcceptQueue, ListenSocket};
 use crate::timeout::{self, as_nanos};
 use crate::unix::Endpoint;
 

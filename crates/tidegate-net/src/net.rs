@@ -16,8 +16,9 @@ use crate::key::{ServerKey, SocketKey};
 use crate::listener::{self, ServerStats};
 use crate::metrics::{self, NetMetrics, ServerMetrics};
 use crate::options::{AtLimit, ConnectOptions, ListenOptions};
-use crate::queues::{AcceptGauge, AcceptQueue};
+use crate::queues::AcceptGauge;
 use crate::socket_cx::SocketCx;
+use crate::sys::AcceptQueue;
 use crate::unix::Endpoint;
 
 /// Servers and clients. Implemented for the loop, for `Cx`, and for the

@@ -18,9 +18,8 @@ use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
 use crate::options::{KeepAlive, set_recv_buffer, set_send_buffer};
-use crate::queues::Queues;
 use crate::socket::{Life, Socket};
-use crate::sys;
+use crate::sys::{self, Queues};
 use crate::timeout::{self, Timeout, as_nanos};
 use crate::wire::{Filter, Wire};
 

@@ -6,7 +6,7 @@ use std::io;
 use mio::net::TcpStream;
 
 use super::ListenSocket;
-use crate::queues::{AcceptQueue, Queues};
+use super::queues::{AcceptQueue, Queues};
 
 pub(crate) fn kernel_queues(_: &TcpStream) -> Queues {
     Queues::default()
