@@ -78,7 +78,7 @@ pub(crate) fn adopt(
             return Err(e);
         }
     };
-    let mut s = Socket::new(SocketKey(key), Life::Open, &options, &d);
+    let mut s = Socket::new(SocketKey(key), &SOCKET, Life::Open, &options, &d);
     s.handler = Some(handler);
     s.remote = remote;
     s.stream = Some(TcpStream::from_std(adopted));

@@ -46,10 +46,20 @@ static ATTEMPT: Kind = Kind {
 
 /// One that runs beside others.
 pub(crate) struct Running {
-    key: Key,
-    stream: TcpStream,
-    remote: SocketAddr,
-    since: u64,
+    pub(crate) key: Key,
+    /// Of its handle, which only that kind may end.
+    pub(crate) kind: &'static Kind,
+    pub(crate) stream: TcpStream,
+    pub(crate) remote: SocketAddr,
+    pub(crate) since: u64,
+}
+
+impl Running {
+    /// It lost.
+    pub(crate) fn close(mut self, d: &mut Driver<'_>) {
+        d.before_close(&mut self.stream);
+        d.free(self.kind, self.key);
+    }
 }
 
 /// Starts attempts until one more is under way, all places are taken, or no address is left.
@@ -154,10 +164,10 @@ fn make_room(cx: &mut Cx<'_>, key: SocketKey) {
         io::Error::new(io::ErrorKind::TimedOut, text)
     };
     let error = failed.ok().flatten().unwrap_or_else(silent);
-    let mut lost = c.running.swap_remove(at);
-    d.before_close(&mut lost.stream);
-    d.free(&ATTEMPT, lost.key);
-    attempt_failed(s, &mut d, Stage::Connect, lost.remote, lost.since, error);
+    let lost = c.running.swap_remove(at);
+    let (remote, since) = (lost.remote, lost.since);
+    lost.close(&mut d);
+    attempt_failed(s, &mut d, Stage::Connect, remote, since, error);
 }
 
 /// socket -> options -> bind -> connect, without waiting.
@@ -210,7 +220,7 @@ fn run_beside(
         return Err(e);
     }
     if let Some(c) = s.connecting.as_mut() {
-        c.running.push(Running { key, stream, remote, since });
+        c.running.push(Running { key, kind: &ATTEMPT, stream, remote, since });
     }
     Ok(())
 }
@@ -242,21 +252,6 @@ pub(crate) fn give_up(s: &mut Socket, d: &mut Driver<'_>) {
     }
     s.remote = Some(remote);
     s.fail(d, stage, source);
-}
-
-/// The time is over: what is under way has failed by that.
-pub(crate) fn give_up_on_running(s: &mut Socket, d: &Driver<'_>) {
-    let now = d.nanos();
-    let alone = s.remote.filter(|_| s.stream.is_some());
-    let Some(c) = s.connecting.as_mut() else { return };
-    let alone = alone.map(|remote| (remote, c.alone_since));
-    let beside = c.running.iter().map(|r| (r.remote, r.since));
-    for (remote, since) in beside.chain(alone) {
-        let elapsed = Duration::from_nanos(now.saturating_sub(since));
-        let error = io::Error::new(io::ErrorKind::TimedOut, "no answer yet");
-        let stage = Stage::Connect;
-        c.failed.push(Attempt { remote, stage, elapsed, error: Arc::new(error) });
-    }
 }
 
 /// What the poller said of a stream that connects.
@@ -316,10 +311,10 @@ fn attempt_ready(d: &mut Dispatch<'_>, key: Key, place: u64) {
             }
         }
         Progress::Failed(e) => {
-            let mut lost = c.running.swap_remove(at);
-            driver.before_close(&mut lost.stream);
-            driver.free(&ATTEMPT, key);
-            attempt_failed(s, &mut driver, Stage::Connect, lost.remote, lost.since, e);
+            let lost = c.running.swap_remove(at);
+            let (remote, since) = (lost.remote, lost.since);
+            lost.close(&mut driver);
+            attempt_failed(s, &mut driver, Stage::Connect, remote, since, e);
             forget_delay(&mut d.cx(), socket);
             next(&mut d.cx(), socket);
         }
@@ -338,15 +333,5 @@ fn take_over(s: &mut Socket, d: &mut Driver<'_>, won: Running) {
     d.assume(s.key.into(), Bits::WRITABLE | Bits::READABLE);
     if let Err(e) = moved {
         s.fail(d, Stage::Register, e);
-    }
-}
-
-/// Closes the attempts that are under way, whoever won.
-pub(crate) fn drop_attempts(s: &mut Socket, d: &mut Driver<'_>) {
-    let Some(c) = s.connecting.as_mut() else { return };
-    c.waiting.clear();
-    for mut lost in c.running.drain(..) {
-        d.before_close(&mut lost.stream);
-        d.free(&ATTEMPT, lost.key);
     }
 }

@@ -17,15 +17,13 @@ use std::time::Duration;
 use socket2::SockRef;
 use tidegate_loop::{Dispatch, Driver, Key};
 
-use crate::attempts;
-use crate::connect;
 use crate::error::{Close, Reason, Reset, Stage};
 use crate::event::{NetEvent, SocketEvent};
 use crate::held;
 use crate::key::SocketKey;
 use crate::layer::Layer;
 use crate::listener;
-use crate::socket::{Life, SOCKET, Socket, Watched};
+use crate::socket::{Life, Socket, Watched};
 use crate::socket_cx::SocketCx;
 use crate::sys;
 
@@ -42,7 +40,7 @@ impl Socket {
         }
         self.duplex.destroy(reason);
         self.close_descriptor(d);
-        d.close(&SOCKET, self.key.0);
+        d.close(self.kind, self.key.0);
     }
 
     /// Whether this end loses bytes of which the peer knows nothing. A user who asks for it
@@ -90,7 +88,9 @@ impl Socket {
     }
 
     pub(crate) fn close_descriptor(&mut self, d: &mut Driver<'_>) {
-        attempts::drop_attempts(self, d);
+        if let Some(c) = &mut self.connecting {
+            c.drop_attempts(d);
+        }
         if let Some(mut stream) = self.stream.take() {
             if self.watched != Watched::Nothing {
                 d.before_close(&mut stream);
@@ -100,7 +100,7 @@ impl Socket {
 
     #[cold]
     fn tell_closed(&self, d: &mut Driver<'_>, reason: &Reason) {
-        let elapsed = d.clock().saturating_sub(Duration::from_nanos(self.since));
+        let elapsed = self.age(d);
         d.emit(|| {
             let mut connection = self.connection();
             // Of a connect that failed, the error knows more.
@@ -123,8 +123,8 @@ impl Socket {
 pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
     let (layer, mut driver) = d.parts::<Layer>();
-    driver.free(&SOCKET, raw);
     let Some(mut s) = layer.remove(index as usize) else { return };
+    driver.free(s.kind, raw);
     s.close_descriptor(&mut driver);
     let connecting = s.connecting.take();
     // Undecided only if the loop was told to close a key behind our back.
@@ -132,7 +132,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     if driver.is_observed() {
         s.tell_closed(&mut driver, &reason);
     }
-    layer.counted.count(&s, &reason);
+    s.count_end(&mut layer.counted, &reason);
     if let Some(server) = s.server {
         listener::connection_closed(layer, &mut driver, server);
     }
@@ -140,7 +140,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
         held::resume_held(&mut d.cx());
     }
     if let Some(connecting) = connecting {
-        connect::forget(&mut d.cx(), &connecting);
+        connecting.forget(&mut d.cx());
     }
     let mut close = Close {
         reason,

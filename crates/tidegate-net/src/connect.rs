@@ -23,13 +23,13 @@ use socket2::SockRef;
 use tidegate_loop::{AsCx, Cx, Dispatch, Driver, TimerKey};
 
 use crate::address::{Target, check_path};
-use crate::attempts::{self, Progress, Running, attempt_failed, drop_attempts, give_up, progress};
+use crate::attempts::{self, Progress, Running, attempt_failed, give_up, progress};
 use crate::error::{Attempt, Close, NetError, Reason, Reset, Stage};
 use crate::event::SocketEvent;
 use crate::handler::Handler;
 use crate::key::SocketKey;
 use crate::layer::Layer;
-use crate::lookup::{self, LookupAnswer, LookupFault};
+use crate::lookup::{self, Asker, LookupAnswer, LookupFault};
 use crate::options::{ConnectOptions, Family};
 use crate::race;
 use crate::socket::{Life, SOCKET, Socket, new_bits};
@@ -71,6 +71,34 @@ impl Connecting {
         (self.waiting, self.left_out) = race::order(found, self.options.race.addresses);
     }
 
+    /// Closes the attempts that are under way, whether one won or none.
+    pub(crate) fn drop_attempts(&mut self, d: &mut Driver<'_>) {
+        self.waiting.clear();
+        for lost in self.running.drain(..) {
+            lost.close(d);
+        }
+    }
+
+    /// The time is over: what is under way has failed by that. `alone` is the address that is
+    /// tried on the connection's own slot.
+    pub(crate) fn give_up_on_running(&mut self, alone: Option<SocketAddr>, now: u64) {
+        let alone = alone.map(|remote| (remote, self.alone_since));
+        let beside = self.running.iter().map(|r| (r.remote, r.since));
+        for (remote, since) in beside.chain(alone) {
+            let elapsed = Duration::from_nanos(now.saturating_sub(since));
+            let error = io::Error::new(io::ErrorKind::TimedOut, "no answer yet");
+            let stage = Stage::Connect;
+            self.failed.push(Attempt { remote, stage, elapsed, error: Arc::new(error) });
+        }
+    }
+
+    /// The connection is over before it was made.
+    pub(crate) fn forget(&self, cx: &mut Cx<'_>) {
+        if let Some(timer) = self.delay {
+            let _ = cx.timer_stop(timer);
+        }
+    }
+
     /// Addresses that had no turn.
     pub(crate) fn untried(&self) -> usize {
         self.left_out + self.waiting.len()
@@ -95,7 +123,7 @@ pub(crate) fn start(
             return key;
         }
     };
-    let mut s = Socket::new(key, Life::Connecting, &options.stream, &d);
+    let mut s = Socket::new(key, &SOCKET, Life::Connecting, &options.stream, &d);
     s.clocks.set_until(options.timeout, s.since);
     s.handler = Some(handler);
     s.tell_busy(&mut d);
@@ -189,7 +217,12 @@ fn look_up(cx: &mut Cx<'_>, key: SocketKey, host: String, port: u16) {
         c.host = Some(host);
         return d.pend(key.into());
     }
-    if let Err(e) = lookup::start(cx, &host, key) {
+    let asker = Asker {
+        key: key.into(),
+        waits: |cx, key| waits_for_lookup(cx, SocketKey(key)),
+        answer: |cx, key, found| looked_up(cx, SocketKey(key), found),
+    };
+    if let Err(e) = lookup::start(cx, &host, asker) {
         let (layer, mut d) = cx.parts::<Layer>();
         if let Some(s) = layer.socket(&d, key) {
             lookup_failed(s, &mut d, e);
@@ -198,18 +231,13 @@ fn look_up(cx: &mut Cx<'_>, key: SocketKey, host: String, port: u16) {
 }
 
 fn lookup_failed(s: &mut Socket, d: &mut Driver<'_>, e: io::Error) {
-    let took = asked_for(s, d);
+    let took = s.age(d);
     let error = NetError::new(Stage::Lookup, e);
     s.tell(d, || {
         let text = error.in_words();
         SocketEvent::LookupFailed { error: text, code: error.code(), took }
     });
     s.fail(d, Stage::Lookup, error.into_source());
-}
-
-/// How long ago the connection was asked for.
-fn asked_for(s: &Socket, d: &Driver<'_>) -> Duration {
-    d.clock().saturating_sub(Duration::from_nanos(s.since))
 }
 
 /// Calls the user's own lookup, if that is due.
@@ -237,8 +265,7 @@ fn is_before_attempts(s: &Socket) -> bool {
     s.connecting.as_deref().is_some_and(early) && s.stream.is_none() && s.duplex.is_open()
 }
 
-#[cfg(feature = "lookup")]
-pub(crate) fn waits_for_lookup(cx: &mut Cx<'_>, key: SocketKey) -> bool {
+fn waits_for_lookup(cx: &mut Cx<'_>, key: SocketKey) -> bool {
     let (layer, d) = cx.parts::<Layer>();
     layer.socket(&d, key).is_some_and(|s| is_before_attempts(s))
 }
@@ -272,7 +299,7 @@ pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<S
 #[cold]
 fn looked_up_is_told(s: &Socket, d: &mut Driver<'_>) {
     let Some(c) = s.connecting.as_ref() else { return };
-    let (took, left_out) = (asked_for(s, d), c.left_out);
+    let (took, left_out) = (s.age(d), c.left_out);
     let addresses = c.waiting.iter().map(SocketAddr::ip).collect();
     s.tell(d, || SocketEvent::LookedUp { addresses, left_out, took });
 }
@@ -318,19 +345,21 @@ pub(crate) fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let Some(s) = layer.socket(&driver, key) else { return };
     s.life = Life::Open;
     let delay = s.connecting.as_mut().and_then(|c| c.delay.take());
-    drop_attempts(s, &mut driver);
+    if let Some(c) = &mut s.connecting {
+        c.drop_attempts(&mut driver);
+    }
     let options = s.connecting.take().map(|c| c.options);
     let deadlines = options.as_ref().map(|o| o.stream.deadlines).unwrap_or_default();
     // A deadline must not be early; else the time of the poll will do.
     let now = if deadlines.has_any() { as_nanos(driver.clock()) } else { driver.nanos() };
     s.clocks.touch(now);
-    s.clocks.set_until(deadlines.lifetime, now);
+    s.clocks.set_until(deadlines.lifetime_ms, now);
     s.tell_busy(&mut driver);
     layer.counted.connected += 1;
     let Some(s) = layer.socket(&driver, key) else { return };
     if driver.is_observed() {
         s.note_local();
-        let elapsed = asked_for(s, &driver);
+        let elapsed = s.age(&driver);
         s.tell(&mut driver, || SocketEvent::Connected { elapsed });
     }
     if let Some(lookup) = options.and_then(|o| o.lookup) {
@@ -340,11 +369,4 @@ pub(crate) fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
         let _ = d.cx().timer_stop(timer);
     }
     timeout::arm(&mut d.cx(), key);
-}
-
-/// The connection is over before it was made.
-pub(crate) fn forget(cx: &mut Cx<'_>, connecting: &Connecting) {
-    if let Some(timer) = connecting.delay {
-        let _ = cx.timer_stop(timer);
-    }
 }

@@ -13,7 +13,6 @@ use crate::error::Reason;
 use crate::event::SocketEvent;
 use crate::key::SocketKey;
 use crate::layer::{Layer, Shared};
-use crate::net::Net;
 use crate::outgoing::Admitted;
 use crate::socket::{Life, Socket};
 use crate::wire::Wire;
@@ -65,7 +64,8 @@ impl ReadEnd for SocketKey {
     }
 
     fn pause(&self, cx: &mut Cx<'_>) {
-        cx.socket(*self).pause();
+        let (layer, mut d) = cx.parts::<Layer>();
+        layer.with(&mut d, *self, |s, d, _| s.pause(d));
     }
 
     fn resume(&self, cx: &mut Cx<'_>) {
@@ -136,7 +136,8 @@ impl WriteEnd for SocketKey {
     }
 
     fn end(&self, cx: &mut Cx<'_>) {
-        cx.socket(*self).end();
+        let (layer, mut d) = cx.parts::<Layer>();
+        layer.with(&mut d, *self, |s, d, shared| s.end_and_tell(d, shared));
     }
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {

@@ -10,11 +10,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_loop::OneLine;
+use tidegate_loop::{Cx, OneLine};
 use tidegate_stream::StreamError;
 
 use crate::lookup::LookupFault;
-use crate::socket_cx::SocketCx;
 use crate::sys;
 use crate::timeout::Timeout;
 
@@ -633,9 +632,9 @@ pub struct Close {
 
 impl Close {
     /// What a handler does that has nothing to do.
-    pub(crate) fn unhandled(&self, s: &mut SocketCx<'_>) {
+    pub(crate) fn unhandled(&self, cx: &mut Cx<'_>) {
         if self.reason.is_error() && !self.piped {
-            s.driver().unhandled("tidegate::net", self.reason.alike(), format_args!("{self}"));
+            cx.driver().unhandled("tidegate::net", self.reason.alike(), format_args!("{self}"));
         }
     }
 }

@@ -2,9 +2,6 @@
 //! share.
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "lookup")]
-use std::collections::HashMap;
-
 use slab::Slab;
 use tidegate_loop::Driver;
 use tidegate_stream::Effect;
@@ -13,8 +10,6 @@ use crate::error::{Reason, Scope};
 use crate::held::Claims;
 use crate::key::{ServerKey, SocketKey};
 use crate::listener::Listener;
-#[cfg(feature = "lookup")]
-use crate::lookup;
 use crate::metrics::NetMetrics;
 use crate::offer::Offer;
 use crate::socket::Socket;
@@ -31,11 +26,6 @@ pub(crate) struct Layer {
     pub(crate) offer: Offer,
     pub(crate) shared: Shared,
     pub(crate) deadlines: timeout::Queue,
-    /// Names that are being looked up.
-    #[cfg(feature = "lookup")]
-    pub(crate) lookups: HashMap<String, lookup::Waiting>,
-    #[cfg(feature = "lookup")]
-    pub(crate) lookup_tickets: u64,
     /// What connections counted that are over.
     pub(crate) counted: NetMetrics,
     /// Listeners that wait for a descriptor.

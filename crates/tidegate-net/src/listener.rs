@@ -108,6 +108,8 @@ pub(crate) enum State {
 
 pub(crate) struct Listener {
     pub(crate) key: ServerKey,
+    /// Of its handle, which only that kind may close.
+    pub(crate) kind: &'static Kind,
     pub(crate) state: State,
     /// `None` once the descriptor is closed.
     pub(crate) socket: Option<ListenSocket>,
@@ -191,6 +193,7 @@ fn enter(
     let server = ServerKey(key);
     let listener = entry.insert(Listener {
         key: server,
+        kind: &SERVER,
         state: State::Listening,
         socket: Some(socket),
         handler: Some(handler),
@@ -437,7 +440,7 @@ impl Listener {
             l.state = if listen_again(l, d) { State::Listening } else { State::Full };
         }
         if l.state == State::Closing && l.stats.connections == 0 {
-            d.close(&SERVER, l.key.0);
+            d.close(l.kind, l.key.0);
         }
     }
 }
@@ -557,7 +560,7 @@ pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
         }
     }
     if l.stats.connections == 0 {
-        d.close(&SERVER, server.0);
+        d.close(l.kind, server.0);
     }
     if let State::Held(timer) = before {
         layer.held -= 1;
@@ -569,8 +572,8 @@ pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
 
 fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let (layer, mut driver) = d.parts::<Layer>();
-    driver.free(&SERVER, raw);
     let Some(l) = layer.listeners.try_remove(index as usize) else { return };
+    driver.free(l.kind, raw);
     l.tell(&mut driver, || ServerEvent::Closed);
     if let Some(mut handler) = l.handler {
         handler.on_close(&mut d.cx(), ServerKey(raw));

@@ -4,6 +4,8 @@
 //! more is not told; a lookup that nobody waits for does not keep the loop alive.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "lookup")]
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,12 +13,10 @@ use std::rc::Rc;
 
 #[cfg(feature = "lookup")]
 use tidegate_loop::WorkError;
-use tidegate_loop::{AsCx, Cx};
+use tidegate_loop::{AsCx, Cx, Key};
 
 use crate::connect;
 use crate::key::SocketKey;
-#[cfg(feature = "lookup")]
-use crate::layer::Layer;
 
 /// Why a name has no address.
 ///
@@ -65,8 +65,7 @@ impl From<LookupFault> for io::Error {
     }
 }
 
-#[cfg(feature = "lookup")]
-type Found = io::Result<Vec<SocketAddr>>;
+pub(crate) type Found = io::Result<Vec<SocketAddr>>;
 
 type Lookup = dyn Fn(&mut Cx<'_>, &str, LookupAnswer);
 
@@ -104,67 +103,92 @@ impl LookupAnswer {
     }
 }
 
-/// Who waits for a name that is being looked up.
-#[cfg(feature = "lookup")]
-pub(crate) struct Waiting {
-    pub(crate) ticket: u64,
-    pub(crate) sockets: Vec<SocketKey>,
+/// Who asks for a name: a handle of any kind, and what to call with the answer.
+#[cfg_attr(not(feature = "lookup"), allow(dead_code))]
+#[derive(Clone, Copy)]
+pub(crate) struct Asker {
+    pub(crate) key: Key,
+    /// Whether it still waits for the answer.
+    pub(crate) waits: fn(&mut Cx<'_>, Key) -> bool,
+    pub(crate) answer: fn(&mut Cx<'_>, Key, Found),
 }
 
-/// Begins, or joins, a lookup for this connection.
+/// The names that are being looked up: a layer of its own.
 #[cfg(feature = "lookup")]
-pub(crate) fn start(cx: &mut Cx<'_>, host: &str, socket: SocketKey) -> io::Result<()> {
-    let (layer, d) = cx.parts::<Layer>();
-    if let Some(waiting) = layer.lookups.get_mut(host) {
+#[derive(Default)]
+struct Lookups {
+    under_way: HashMap<String, Waiting>,
+    tickets: u64,
+}
+
+/// Those who wait for one name.
+#[cfg(feature = "lookup")]
+struct Waiting {
+    ticket: u64,
+    askers: Vec<Asker>,
+    /// With so many, those that are over are dropped from the list.
+    prune_at: usize,
+}
+
+/// Looks a name up; the answer comes in a later phase. An error if no thread can do it.
+#[cfg(feature = "lookup")]
+pub(crate) fn start(cx: &mut Cx<'_>, host: &str, asker: Asker) -> io::Result<()> {
+    let (lookups, d) = cx.parts::<Lookups>();
+    if let Some(waiting) = lookups.under_way.get_mut(host) {
         // Those that are over must not pile up while the resolver is slow.
-        if waiting.sockets.len() > 2 * layer.sockets.len() + 64 {
-            waiting.sockets.retain(|key| d.check((*key).into()).is_ok());
+        if waiting.askers.len() >= waiting.prune_at {
+            waiting.askers.retain(|a| d.check(a.key).is_ok());
+            waiting.prune_at = 2 * waiting.askers.len() + FEW;
         }
-        waiting.sockets.push(socket);
+        waiting.askers.push(asker);
         return Ok(());
     }
-    let ticket = layer.lookup_tickets;
-    layer.lookup_tickets += 1;
+    let ticket = lookups.tickets;
+    lookups.tickets += 1;
     let (asked, host) = (host.to_owned(), host.to_owned());
     let name = host.clone();
     let done = move |cx: &mut Cx<'_>, found: Result<Found, WorkError>| {
-        let lookups = &mut cx.parts::<Layer>().0.lookups;
-        if lookups.get(&host).is_none_or(|w| w.ticket != ticket) {
+        let under_way = &mut cx.parts::<Lookups>().0.under_way;
+        if under_way.get(&host).is_none_or(|w| w.ticket != ticket) {
             return;
         }
-        let Some(Waiting { sockets, .. }) = lookups.remove(&host) else { return };
+        let Some(Waiting { askers, .. }) = under_way.remove(&host) else { return };
         let found = match found {
             // By `close_all`: whoever asked since then did not mean to be cancelled.
-            Err(WorkError::Cancelled) => return again(cx, &host, sockets),
+            Err(WorkError::Cancelled) => return again(cx, &host, askers),
             Ok(found) => found,
             Err(e) => Err(io::Error::other(e)),
         };
-        for socket in sockets {
-            connect::looked_up(cx, socket, copy(&found));
+        for asker in askers {
+            (asker.answer)(cx, asker.key, copy(&found));
         }
     };
     let work = cx.slow_work(move || resolve(&asked), done);
     let work = work.map_err(|e| io::Error::other(e.to_string()))?;
     // Whoever waits keeps the loop alive.
     let _ = cx.set_ref(work, false);
-    let lookups = &mut cx.parts::<Layer>().0.lookups;
-    lookups.insert(name, Waiting { ticket, sockets: vec![socket] });
+    let under_way = &mut cx.parts::<Lookups>().0.under_way;
+    under_way.insert(name, Waiting { ticket, askers: vec![asker], prune_at: FEW });
     Ok(())
 }
 
+/// A list this short is not pruned.
+#[cfg(feature = "lookup")]
+const FEW: usize = 64;
+
 #[cfg(not(feature = "lookup"))]
-pub(crate) fn start(_: &mut Cx<'_>, host: &str, _: SocketKey) -> io::Result<()> {
+pub(crate) fn start(_: &mut Cx<'_>, host: &str, _: Asker) -> io::Result<()> {
     let text = format!("{host:?} is a name, and the feature \"lookup\" is off: give an address");
     Err(io::Error::new(io::ErrorKind::Unsupported, text))
 }
 
 /// A lookup that was cancelled begins anew for those who still wait.
 #[cfg(feature = "lookup")]
-fn again(cx: &mut Cx<'_>, host: &str, sockets: Vec<SocketKey>) {
-    for socket in sockets {
-        if connect::waits_for_lookup(cx, socket) {
-            if let Err(e) = start(cx, host, socket) {
-                connect::looked_up(cx, socket, Err(e));
+fn again(cx: &mut Cx<'_>, host: &str, askers: Vec<Asker>) {
+    for asker in askers {
+        if (asker.waits)(cx, asker.key) {
+            if let Err(e) = start(cx, host, asker) {
+                (asker.answer)(cx, asker.key, Err(e));
             }
         }
     }

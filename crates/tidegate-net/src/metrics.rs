@@ -7,14 +7,12 @@ use std::time::Duration;
 use tidegate_loop::{AsCx, Cx, KeyError};
 use tidegate_stream::ReadState;
 
-use crate::error::Reason;
 use crate::key::ServerKey;
 use crate::layer::Layer;
 use crate::listener::{self, ServerStats};
 use crate::offer;
-use crate::socket::{Life, Socket};
+use crate::socket::Life;
 use crate::socket_cx::SocketCx;
-use crate::timeout::as_nanos;
 use crate::unix::Endpoint;
 
 /// Counters of all connections of a loop since it was made, and what is open now. Take two
@@ -63,23 +61,6 @@ pub struct NetMetrics {
     pub bytes_read: u64,
     /// Bytes the kernel took.
     pub bytes_written: u64,
-}
-
-impl NetMetrics {
-    /// A connection is over.
-    pub(crate) fn count(&mut self, s: &Socket, reason: &Reason) {
-        self.closed += 1;
-        self.failed += u64::from(reason.is_error());
-        self.timed_out += u64::from(matches!(reason, Reason::TimedOut(..)));
-        self.count_bytes(s);
-    }
-
-    /// It is gone: also one that was rejected, or detached, after it was written to by its key.
-    pub(crate) fn count_bytes(&mut self, s: &Socket) {
-        self.unsent += s.duplex.write.len() as u64;
-        self.bytes_read += s.bytes_read;
-        self.bytes_written += s.bytes_written;
-    }
 }
 
 /// Those that are over were counted; those that are there are looked at.
@@ -178,7 +159,7 @@ impl SocketCx<'_> {
         let (layer, d) = cx.parts::<Layer>();
         let s = layer.socket(&d, key).ok_or(KeyError::Closed)?;
         Ok(SocketMetrics {
-            age: Duration::from_nanos(as_nanos(d.clock()).saturating_sub(s.since)),
+            age: s.age(&d),
             bytes_read: s.bytes_read,
             bytes_written: s.bytes_written,
             queued: s.duplex.write.len(),

@@ -68,7 +68,7 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
         return None;
     };
     let key = SocketKey(raw);
-    let mut s = Socket::new(key, Life::Offered, &l.stream, d);
+    let mut s = Socket::new(key, &SOCKET, Life::Offered, &l.stream, d);
     apply_options(l, &stream, peer);
     if l.admission.pause_on_connect {
         s.duplex.read.pause();
@@ -189,7 +189,7 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: SocketEvent, counter: Co
     let Some(index) = d.data(key.0) else { return };
     // It may have been given a handler or a filter by its key.
     let Some(s) = layer.remove(index as usize) else { return };
-    layer.counted.count_bytes(&s);
+    s.count_bytes(&mut layer.counted);
     if let Some(handler) = s.handler {
         d.bury(handler);
     }

@@ -271,14 +271,14 @@ macro_rules! stream_options {
             /// unless it was overridden. Rounded up to milliseconds; zero, the default, and
             /// more than 49 days: never.
             pub fn idle_timeout(mut self, after: Duration) -> $options {
-                self.stream.deadlines.idle = millis(after);
+                self.stream.deadlines.idle_ms = millis(after);
                 self
             }
 
             /// So long after it was made a connection is closed, whatever it does; one that
             /// is adopted, after it was adopted. Zero, the default, and more than 49 days: never.
             pub fn lifetime(mut self, after: Duration) -> $options {
-                self.stream.deadlines.lifetime = millis(after);
+                self.stream.deadlines.lifetime_ms = millis(after);
                 self
             }
 
@@ -286,7 +286,7 @@ macro_rules! stream_options {
             /// byte; so is a paused one whose peer has ended. Zero, the default, and more than 49
             /// days: never.
             pub fn linger_timeout(mut self, after: Duration) -> $options {
-                self.stream.deadlines.linger = millis(after);
+                self.stream.deadlines.linger_ms = millis(after);
                 self
             }
         }

@@ -302,6 +302,15 @@ impl Socket {
         self.finish();
     }
 
+    /// The same by a call of the user's or of a pipe's: what there is to tell comes in the
+    /// pending phase.
+    pub(crate) fn end_and_tell(&mut self, d: &mut Driver<'_>, shared: &mut Shared) {
+        self.end(d, shared);
+        if self.duplex.write.has_effect() {
+            d.pend(self.key.into());
+        }
+    }
+
     /// Sends our FIN, if it is due. After the peer's, closing the descriptor does that and
     /// saves a call: once `on_finish` returns, which may still ask the socket.
     pub(crate) fn finish(&mut self) {

@@ -32,10 +32,10 @@ use crate::handler::Handler;
 use crate::key::{ServerKey, SocketKey};
 use crate::layer::Layer;
 use crate::listener::Listener;
-use crate::net::Net;
+use crate::metrics::NetMetrics;
 use crate::options::StreamOptions;
 use crate::socket_cx::SocketCx;
-use crate::timeout::{self, Clocks, Due, Timeout, as_nanos};
+use crate::timeout::{self, Clocks, Due, Timeout, View, as_nanos};
 use crate::wire::Wire;
 
 pub(crate) static SOCKET: Kind = Kind {
@@ -49,7 +49,8 @@ pub(crate) static SOCKET: Kind = Kind {
         }
     },
     close: |cx, key, _| {
-        cx.socket(SocketKey(key)).destroy();
+        let (layer, mut d) = cx.parts::<Layer>();
+        layer.with(&mut d, SocketKey(key), |s, d, _| s.destroy(d, Reason::Destroyed));
         Ok(())
     },
     closed: close::closed,
@@ -93,6 +94,8 @@ pub(crate) fn new_bits(remote: Option<SocketAddr>) -> Bits {
 
 pub(crate) struct Socket {
     pub(crate) key: SocketKey,
+    /// Of its handle, which only that kind may close.
+    pub(crate) kind: &'static Kind,
     pub(crate) life: Life,
     pub(crate) watched: Watched,
     /// `None` once the descriptor is closed.
@@ -129,6 +132,7 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn new(
         key: SocketKey,
+        kind: &'static Kind,
         life: Life,
         options: &StreamOptions,
         d: &Driver<'_>,
@@ -137,6 +141,7 @@ impl Socket {
         let write = WriteState::new(options.high_water_mark, limit);
         let mut s = Socket {
             key,
+            kind,
             life,
             watched: Watched::Nothing,
             stream: None,
@@ -173,6 +178,15 @@ impl Socket {
         self.duplex.read == ReadState::Ended
             || self.duplex.write.is_finished()
             || d.bits(self.key.0).has(Bits::READ_CLOSED | Bits::ERROR)
+    }
+
+    /// What its deadlines have to know.
+    pub(crate) fn view(&self, d: &Driver<'_>) -> View {
+        View {
+            connecting: self.life == Life::Connecting,
+            open: self.life == Life::Open,
+            half_closed: self.is_half_closed(d),
+        }
     }
 
     pub(crate) fn pipes(&self) -> Option<&Pipes> {
@@ -234,7 +248,7 @@ impl Socket {
         let client = if self.server.is_none() { self.stream.as_ref() } else { None };
         let local = client.and_then(|s| s.local_addr().ok());
         // Now, not when the poll returned: an attempt in it has a time of its own.
-        let elapsed = d.clock().saturating_sub(Duration::from_nanos(self.since));
+        let elapsed = self.age(d);
         let asked = self.connecting.as_ref().filter(|_| stage == Stage::Bind);
         let local = asked.and_then(|c| c.own_address()).or(local);
         let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
@@ -242,6 +256,27 @@ impl Socket {
             Some(c) => error.tried(c.name.clone(), c.failed.clone()).untried_are(c.untried()),
             None => error,
         })
+    }
+
+    /// How long ago it was asked for, or accepted.
+    pub(crate) fn age(&self, d: &Driver<'_>) -> Duration {
+        d.clock().saturating_sub(Duration::from_nanos(self.since))
+    }
+
+    /// Counts it as over.
+    pub(crate) fn count_end(&self, counted: &mut NetMetrics, reason: &Reason) {
+        counted.closed += 1;
+        counted.failed += u64::from(reason.is_error());
+        counted.timed_out += u64::from(matches!(reason, Reason::TimedOut(..)));
+        self.count_bytes(counted);
+    }
+
+    /// Counts its bytes: also of one that was rejected, or detached, after it was written to by
+    /// its key.
+    pub(crate) fn count_bytes(&self, counted: &mut NetMetrics) {
+        counted.unsent += self.duplex.write.len() as u64;
+        counted.bytes_read += self.bytes_read;
+        counted.bytes_written += self.bytes_written;
     }
 
     /// Tells the observer, if there is one.

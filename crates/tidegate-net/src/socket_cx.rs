@@ -221,12 +221,7 @@ impl<'a> SocketCx<'a> {
     /// Ends our side: what is queued goes out, then the FIN, then comes
     /// `on_finish`. The other direction stays open until the peer ends it.
     pub fn end(&mut self) {
-        self.with(|s, d, shared| {
-            s.end(d, shared);
-            if s.duplex.write.has_effect() {
-                d.pend(s.key.into());
-            }
-        });
+        self.with(|s, d, shared| s.end_and_tell(d, shared));
     }
 
     /// What `on_shutdown` does by default.

@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use tidegate_loop::{Bits, Cx, Driver, TimerKey};
 
-use crate::attempts;
 use crate::error::{Reason, Stage};
 use crate::key::SocketKey;
 use crate::layer::Layer;
@@ -62,14 +61,14 @@ impl std::error::Error for Timeout {}
 /// Deadlines as options give them: milliseconds, 0 for none.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Deadlines {
-    pub(crate) idle: u32,
-    pub(crate) lifetime: u32,
-    pub(crate) linger: u32,
+    pub(crate) idle_ms: u32,
+    pub(crate) lifetime_ms: u32,
+    pub(crate) linger_ms: u32,
 }
 
 impl Deadlines {
     pub(crate) fn has_any(&self) -> bool {
-        self.idle != 0 || self.lifetime != 0 || self.linger != 0
+        self.idle_ms != 0 || self.lifetime_ms != 0 || self.linger_ms != 0
     }
 }
 
@@ -80,19 +79,27 @@ pub(crate) fn millis(d: Duration) -> u32 {
     u32::try_from(up).unwrap_or(0)
 }
 
+/// What the clocks have to know of their connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    pub(crate) connecting: bool,
+    pub(crate) open: bool,
+    pub(crate) half_closed: bool,
+}
+
 /// What a connection knows of its deadlines. Times are nanoseconds of the loop's.
 #[derive(Debug, Default)]
 pub(crate) struct Clocks {
-    idle: u32,
-    linger: u32,
+    idle_ms: u32,
+    linger_ms: u32,
     /// The end of the connect, and then of the lifetime; 0 for none.
-    until: u64,
+    until_ns: u64,
     /// When a byte moved last, or the idle timeout was set; see `activity`.
-    active: u64,
+    active_ns: u64,
     /// When a side ended.
-    ended: u64,
+    ended_ns: u64,
     /// What its live entry says; 0 for none.
-    armed: u64,
+    pub(crate) armed_ns: u64,
     activity: Activity,
     /// The peer's end was seen while nothing was read.
     peer_gone: bool,
@@ -101,7 +108,7 @@ pub(crate) struct Clocks {
     expiry: Expiry,
 }
 
-/// What `active` says, and what came of it.
+/// What `active_ns` says, and what came of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Activity {
     /// A byte moved in the turn of this time, or a moment after it.
@@ -126,30 +133,30 @@ enum Expiry {
 
 impl Clocks {
     pub(crate) fn start(&mut self, deadlines: Deadlines, now: u64) {
-        self.idle = deadlines.idle;
-        self.linger = deadlines.linger;
+        self.idle_ms = deadlines.idle_ms;
+        self.linger_ms = deadlines.linger_ms;
         self.touch(now);
-        self.set_until(deadlines.lifetime, now);
+        self.set_until(deadlines.lifetime_ms, now);
     }
 
     /// A byte moved.
     #[inline]
     pub(crate) fn touch(&mut self, now: u64) {
-        self.active = now;
+        self.active_ns = now;
         self.activity = Activity::InTurn;
     }
 
-    /// Makes `active` exact: `latest` is asked once for each time that bytes moved.
-    fn place_activity(&mut self, latest: impl FnOnce(u64) -> u64) {
+    /// Makes `active_ns` exact: `latest` is asked once for each time that bytes moved.
+    pub(crate) fn place_activity(&mut self, latest: impl FnOnce(u64) -> u64) {
         if self.activity == Activity::InTurn {
-            self.active = latest(self.active);
+            self.active_ns = latest(self.active_ns);
             self.activity = Activity::Exact;
         }
     }
 
     /// A side has ended, now.
     pub(crate) fn side_ended(&mut self, now: u64) {
-        self.ended = now;
+        self.ended_ns = now;
     }
 
     /// The peer has ended, as the poller says, and nobody reads. Noted once.
@@ -161,34 +168,54 @@ impl Clocks {
     }
 
     pub(crate) fn set_idle(&mut self, idle: Duration, now: u64) {
-        self.idle = millis(idle);
+        self.idle_ms = millis(idle);
         self.touch(now);
         self.expiry = Expiry::Waiting;
     }
 
     pub(crate) fn set_linger(&mut self, linger: Duration, now: u64) {
-        self.linger = millis(linger);
+        self.linger_ms = millis(linger);
         // Counts from now, if a side has ended before.
-        self.ended = now;
+        self.ended_ns = now;
         self.expiry = Expiry::Waiting;
     }
 
-    pub(crate) fn set_until(&mut self, after: u32, now: u64) {
-        let until = if after == 0 { 0 } else { now.saturating_add(nanos(after)) };
+    pub(crate) fn set_until(&mut self, after_ms: u32, now: u64) {
+        let until = if after_ms == 0 { 0 } else { now.saturating_add(nanos(after_ms)) };
         if !self.grace {
-            self.until = until;
+            self.until_ns = until;
         } else if until != 0 {
-            self.until = self.until.min(until);
+            self.until_ns = self.until_ns.min(until);
         }
         self.expiry = Expiry::Waiting;
     }
 
     /// The lifetime ends then, if not before.
     pub(crate) fn end_by(&mut self, at: u64) {
-        if self.until == 0 || self.until > at {
-            self.until = at;
+        if self.until_ns == 0 || self.until_ns > at {
+            self.until_ns = at;
         }
         self.grace = true;
+    }
+
+    /// No deadline has come up, or it was taken.
+    pub(crate) fn wait(&mut self) {
+        self.expiry = Expiry::Waiting;
+    }
+
+    /// The kernel is asked once more, in the connection's next dispatch.
+    pub(crate) fn probe(&mut self) {
+        self.expiry = Expiry::Probing;
+    }
+
+    /// To be told or closed in the pending phase.
+    pub(crate) fn fall_due(&mut self) {
+        self.expiry = Expiry::Due;
+    }
+
+    /// The idle deadline is told, once for each time that bytes moved.
+    pub(crate) fn idle_was_told(&mut self) {
+        self.activity = Activity::Told;
     }
 
     pub(crate) fn is_due(&self) -> bool {
@@ -211,33 +238,34 @@ impl Clocks {
     }
 
     pub(crate) fn has_any(&self) -> bool {
-        self.idle != 0 || self.until != 0 || self.linger != 0
+        self.idle_ms != 0 || self.until_ns != 0 || self.linger_ms != 0
     }
 
     pub(crate) fn has_linger(&self) -> bool {
-        self.linger != 0
+        self.linger_ms != 0
     }
 
     /// The next deadline, if any, and which it is.
-    fn next(&self, life: Life, half_closed: bool) -> Option<(u64, Timeout)> {
+    pub(crate) fn next(&self, view: View) -> Option<(u64, Timeout)> {
         let after = |from: u64, ms: u32| (ms != 0).then(|| from.saturating_add(nanos(ms)));
-        let hard = if life == Life::Connecting { Timeout::Connect } else { Timeout::Lifetime };
-        let until = (self.until != 0).then_some((self.until, hard));
-        let idles = life == Life::Open && self.activity != Activity::Told;
-        let idle = after(self.active, self.idle).filter(|_| idles).map(|t| (t, Timeout::Idle));
-        let since = self.active.max(self.ended);
-        let linger = after(since, self.linger).filter(|_| half_closed);
+        let hard = if view.connecting { Timeout::Connect } else { Timeout::Lifetime };
+        let until = (self.until_ns != 0).then_some((self.until_ns, hard));
+        let idles = view.open && self.activity != Activity::Told;
+        let idle =
+            after(self.active_ns, self.idle_ms).filter(|_| idles).map(|t| (t, Timeout::Idle));
+        let since = self.active_ns.max(self.ended_ns);
+        let linger = after(since, self.linger_ms).filter(|_| view.half_closed);
         let linger = linger.map(|t| (t, Timeout::Linger));
         [until, linger, idle].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// When to look again: at the next deadline; and if idleness was told, after as long
     /// again, since only then bytes can have made the next.
-    fn look_at(&self, life: Life, half_closed: bool, now: u64) -> Option<u64> {
+    pub(crate) fn look_at(&self, view: View, now: u64) -> Option<u64> {
         let told = self.activity == Activity::Told;
-        let again = told && self.idle != 0 && life == Life::Open;
-        let again = again.then(|| now.saturating_add(nanos(self.idle)));
-        let next = self.next(life, half_closed).map(|(at, _)| at);
+        let again = told && self.idle_ms != 0 && view.open;
+        let again = again.then(|| now.saturating_add(nanos(self.idle_ms)));
+        let next = self.next(view).map(|(at, _)| at);
         next.into_iter().chain(again).min()
     }
 }
@@ -250,7 +278,8 @@ fn nanos(ms: u32) -> u64 {
 #[derive(Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Reverse<(u64, SocketKey)>>,
-    timer: Option<(TimerKey, u64)>,
+    /// And when it fires.
+    pub(crate) timer: Option<(TimerKey, u64)>,
 }
 
 impl Queue {
@@ -262,6 +291,31 @@ impl Queue {
     /// No connection is left.
     pub(crate) fn clear(&mut self) {
         self.heap.clear();
+    }
+
+    pub(crate) fn push(&mut self, at: u64, key: SocketKey) {
+        self.heap.push(Reverse((at, key)));
+    }
+
+    /// Whether entries of connections that are over, or have a sooner one, have piled up.
+    pub(crate) fn is_overgrown(&self, connections: usize) -> bool {
+        self.heap.len() > 2 * connections + 64
+    }
+
+    /// These are all, from now on.
+    pub(crate) fn replace(&mut self, live: impl Iterator<Item = (u64, SocketKey)>) {
+        self.heap = live.map(Reverse).collect();
+    }
+
+    /// When the next is due.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes the next out, if it is due.
+    pub(crate) fn take_due(&mut self, now: u64) -> Option<(u64, SocketKey)> {
+        self.first().filter(|at| *at <= now)?;
+        self.heap.pop().map(|Reverse(entry)| entry)
     }
 }
 
@@ -278,24 +332,22 @@ pub(crate) fn as_nanos(d: Duration) -> u64 {
 pub(crate) fn arm(cx: &mut Cx<'_>, key: SocketKey) {
     let (layer, d) = cx.parts::<Layer>();
     let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
-    let (half_closed, now) = (s.is_half_closed(&d), d.nanos());
-    let Some(at) = s.clocks.look_at(s.life, half_closed, now) else { return };
+    let (view, now) = (s.view(&d), d.nanos());
+    let Some(at) = s.clocks.look_at(view, now) else { return };
     push(cx, key, at);
 }
 
 fn push(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
     let (layer, d) = cx.parts::<Layer>();
     let Some(s) = layer.socket(&d, key) else { return };
-    if s.clocks.armed != 0 && s.clocks.armed <= at {
+    if s.clocks.armed_ns != 0 && s.clocks.armed_ns <= at {
         return;
     }
-    s.clocks.armed = at;
-    layer.deadlines.heap.push(Reverse((at, key)));
-    // Entries of connections that are over, or have a sooner one, must not pile up.
-    if layer.deadlines.heap.len() > 2 * layer.sockets.len() + 64 {
-        let live = layer.sockets.iter().map(|(_, s)| (s.clocks.armed, s.key));
-        let live = live.filter(|(armed, _)| *armed != 0).map(Reverse).collect();
-        layer.deadlines.heap = live;
+    s.clocks.armed_ns = at;
+    layer.deadlines.push(at, key);
+    if layer.deadlines.is_overgrown(layer.sockets.len()) {
+        let live = layer.sockets.iter().map(|(_, s)| (s.clocks.armed_ns, s.key));
+        layer.deadlines.replace(live.filter(|(armed, _)| *armed != 0));
     }
     start_timer(cx);
 }
@@ -303,8 +355,7 @@ fn push(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
 /// A timer for the first entry, if the one that runs is later.
 fn start_timer(cx: &mut Cx<'_>) {
     let (layer, d) = cx.parts::<Layer>();
-    let Some(Reverse((first, _))) = layer.deadlines.heap.peek() else { return };
-    let first = *first;
+    let Some(first) = layer.deadlines.first() else { return };
     let running = layer.deadlines.timer;
     if running.is_some_and(|(_, at)| at <= first) {
         return;
@@ -326,16 +377,8 @@ fn start_timer(cx: &mut Cx<'_>) {
 fn come_up(cx: &mut Cx<'_>) {
     let at = now(cx);
     cx.parts::<Layer>().0.deadlines.timer = None;
-    loop {
-        let deadlines = &mut cx.parts::<Layer>().0.deadlines;
-        match deadlines.heap.peek() {
-            Some(Reverse((due, key))) if *due <= at => {
-                let (due, key) = (*due, *key);
-                deadlines.heap.pop();
-                look(cx, key, due, at);
-            }
-            _ => break,
-        }
+    while let Some((due, key)) = cx.parts::<Layer>().0.deadlines.take_due(at) {
+        look(cx, key, due, at);
     }
     start_timer(cx);
 }
@@ -343,16 +386,16 @@ fn come_up(cx: &mut Cx<'_>) {
 fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
     let (layer, mut d) = cx.parts::<Layer>();
     let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
-    if s.clocks.armed != entry {
+    if s.clocks.armed_ns != entry {
         return;
     }
-    s.clocks.armed = 0;
+    s.clocks.armed_ns = 0;
     s.clocks.place_activity(|noted| d.latest(noted));
-    let half_closed = s.is_half_closed(&d);
-    let due = s.clocks.next(s.life, half_closed).filter(|(at, _)| *at <= now);
+    let view = s.view(&d);
+    let due = s.clocks.next(view).filter(|(at, _)| *at <= now);
     let Some((_, which)) = due else {
-        s.clocks.expiry = Expiry::Waiting;
-        if let Some(at) = s.clocks.look_at(s.life, half_closed, now) {
+        s.clocks.wait();
+        if let Some(at) = s.clocks.look_at(view, now) {
             push(cx, key, at);
         }
         return;
@@ -361,13 +404,13 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
     let soft = which == Timeout::Connect || which != Timeout::Lifetime && reads;
     if soft {
         // The loop may be late: the kernel is asked before it is called silent.
-        s.clocks.expiry = Expiry::Probing;
+        s.clocks.probe();
         if reads {
             d.assume(key.into(), Bits::READABLE);
         }
         return d.queue(key.into());
     }
-    s.clocks.expiry = Expiry::Due;
+    s.clocks.fall_due();
     d.pend(key.into());
 }
 
@@ -377,15 +420,15 @@ pub(crate) fn take_due(s: &mut Socket, d: &mut Driver<'_>) -> Option<Due> {
     if !s.clocks.is_due() {
         return None;
     }
-    s.clocks.expiry = Expiry::Waiting;
+    s.clocks.wait();
     s.clocks.place_activity(|noted| d.latest(noted));
     let now = d.nanos();
-    let half_closed = s.is_half_closed(d);
+    let view = s.view(d);
     // Bytes may have moved since, or it was taken back.
-    let due = s.clocks.next(s.life, half_closed).filter(|(at, _)| *at <= now);
+    let due = s.clocks.next(view).filter(|(at, _)| *at <= now);
     let Some((_, which)) = due else { return Some(Due::NotYet) };
     if which == Timeout::Idle {
-        s.clocks.activity = Activity::Told;
+        s.clocks.idle_was_told();
     }
     Some(Due::Now(which))
 }
@@ -398,7 +441,10 @@ pub(crate) enum Due {
 
 /// The end of a connection by a deadline.
 pub(crate) fn reason(s: &mut Socket, d: &Driver<'_>, which: Timeout) -> Reason {
-    attempts::give_up_on_running(s, d);
+    let alone = s.remote.filter(|_| s.stream.is_some());
+    if let Some(c) = &mut s.connecting {
+        c.give_up_on_running(alone, d.nanos());
+    }
     let stage = if which == Timeout::Connect { Stage::Connect } else { Stage::Open };
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, which);
     Reason::TimedOut(which, s.error(stage, source, d))
