@@ -1,107 +1,23 @@
-//! Names to addresses: the system's resolver, on the loop's threads.
+//! Names to addresses: the system's resolver, on the loop's threads. A layer of its own.
 //!
 //! One lookup runs for all who ask for the same name meanwhile. Whoever does not wait any
-//! more is not told; a lookup that nobody waits for does not keep the loop alive.
+//! more is not told; a lookup that nobody waits for does not keep the loop alive. It knows no
+//! sockets: a handle of any kind may ask.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "lookup")]
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::net::SocketAddr;
 
 #[cfg(feature = "lookup")]
 use tidegate_loop::WorkError;
-use tidegate_loop::{AsCx, Cx, Key};
+use tidegate_loop::{Cx, Key};
 
-use crate::connect;
-use crate::key::SocketKey;
-
-/// Why a name has no address.
-///
-/// ```
-/// use tidegate_net::LookupFault;
-/// assert_eq!(LookupFault::NotFound.to_string(), "there is no such name (ENOTFOUND)");
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum LookupFault {
-    /// No such name, or it has no address of the family that was asked for.
-    NotFound,
-    /// The resolver got no answer: it may have one later.
-    TryAgain,
-}
-
-impl LookupFault {
-    /// What Node calls it.
-    pub fn code(self) -> &'static str {
-        match self {
-            LookupFault::NotFound => "ENOTFOUND",
-            LookupFault::TryAgain => "EAI_AGAIN",
-        }
-    }
-}
-
-impl fmt::Display for LookupFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            LookupFault::NotFound => "there is no such name",
-            LookupFault::TryAgain => "the resolver got no answer; try again",
-        };
-        write!(f, "{text} ({})", self.code())
-    }
-}
-
-impl std::error::Error for LookupFault {}
-
-impl From<LookupFault> for io::Error {
-    fn from(fault: LookupFault) -> io::Error {
-        let kind = match fault {
-            LookupFault::NotFound => io::ErrorKind::NotFound,
-            LookupFault::TryAgain => io::ErrorKind::ResourceBusy,
-        };
-        io::Error::new(kind, fault)
-    }
-}
+#[cfg(feature = "lookup")]
+use crate::error::fault::LookupFault;
 
 pub(crate) type Found = io::Result<Vec<SocketAddr>>;
-
-type Lookup = dyn Fn(&mut Cx<'_>, &str, LookupAnswer);
-
-/// A lookup of the user's own.
-#[derive(Clone)]
-pub(crate) struct CustomLookup(pub(crate) Rc<Lookup>);
-
-impl fmt::Debug for CustomLookup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CustomLookup")
-    }
-}
-
-/// Who waits for the answer of a lookup of your own. An answer that is dropped is none: the
-/// connect timeout ends the wait.
-///
-/// ```
-/// use tidegate_loop::Cx;
-/// use tidegate_net::{LookupAnswer, LookupFault};
-/// fn nobody_is_known(cx: &mut Cx<'_>, _host: &str, answer: LookupAnswer) {
-///     answer.give(cx, Err(LookupFault::NotFound.into()));
-/// }
-/// # let _ = nobody_is_known;
-/// ```
-#[derive(Debug)]
-pub struct LookupAnswer(pub(crate) SocketKey);
-
-impl LookupAnswer {
-    /// The addresses, in the order in which to try them. Nothing happens if nobody waits
-    /// any more, or in another loop than that of the connection.
-    pub fn give(self, cx: &mut impl AsCx, found: io::Result<Vec<IpAddr>>) {
-        let port_to_come = |ip| SocketAddr::new(ip, 0);
-        let found = found.map(|ips| ips.into_iter().map(port_to_come).collect());
-        connect::looked_up(&mut cx.as_cx(), self.0, found);
-    }
-}
 
 /// Who asks for a name: a handle of any kind, and what to call with the answer.
 #[cfg_attr(not(feature = "lookup"), allow(dead_code))]
@@ -123,12 +39,16 @@ struct Lookups {
 
 /// Those who wait for one name.
 #[cfg(feature = "lookup")]
-struct Waiting {
+pub(crate) struct Waiting {
     ticket: u64,
     askers: Vec<Asker>,
     /// With so many, those that are over are dropped from the list.
     prune_at: usize,
 }
+
+/// A list this short is not pruned.
+#[cfg(feature = "lookup")]
+const FEW: usize = 64;
 
 /// Looks a name up; the answer comes in a later phase. An error if no thread can do it.
 #[cfg(feature = "lookup")]
@@ -171,10 +91,6 @@ pub(crate) fn start(cx: &mut Cx<'_>, host: &str, asker: Asker) -> io::Result<()>
     under_way.insert(name, Waiting { ticket, askers: vec![asker], prune_at: FEW });
     Ok(())
 }
-
-/// A list this short is not pruned.
-#[cfg(feature = "lookup")]
-const FEW: usize = 64;
 
 #[cfg(not(feature = "lookup"))]
 pub(crate) fn start(_: &mut Cx<'_>, host: &str, _: Asker) -> io::Result<()> {

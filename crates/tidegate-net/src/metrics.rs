@@ -1,19 +1,11 @@
-//! What servers and connections count, as plain numbers. A server's own are in
-//! [`ServerStats`](crate::ServerStats), the loop's in [`Metrics`](tidegate_loop::Metrics).
+//! What servers and connections count, as plain numbers: the structs alone. The loop's own
+//! counters are in [`Metrics`](tidegate_loop::Metrics); `face/metrics.rs` fills these in.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
 
-use tidegate_loop::{AsCx, Cx, KeyError};
-use tidegate_stream::ReadState;
-
+use crate::endpoint::Endpoint;
 use crate::key::ServerKey;
-use crate::layer::Layer;
-use crate::listener::{self, ServerStats};
-use crate::offer;
-use crate::socket::Life;
-use crate::socket_cx::SocketCx;
-use crate::unix::Endpoint;
 
 /// Counters of all connections of a loop since it was made, and what is open now. Take two
 /// and subtract. See [`Net::net_metrics`](crate::Net::net_metrics).
@@ -63,33 +55,6 @@ pub struct NetMetrics {
     pub bytes_written: u64,
 }
 
-/// Those that are over were counted; those that are there are looked at.
-pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
-    let (layer, mut d) = cx.parts::<Layer>();
-    // So that the one that is offered is looked at, too.
-    offer::place(layer, &mut d);
-    let mut m = NetMetrics {
-        held: layer.shared.buffered,
-        deadlines: layer.deadlines.len(),
-        ..layer.counted
-    };
-    for (_, s) in &layer.sockets {
-        m.sockets += 1;
-        m.connecting += usize::from(s.life == Life::Connecting);
-        m.paused += usize::from(s.duplex.read == ReadState::Paused);
-        m.full += usize::from(s.duplex.write.needs_drain());
-        m.queued += s.duplex.write.len();
-        m.bytes_read += s.bytes_read;
-        m.bytes_written += s.bytes_written;
-    }
-    debug_assert_eq!(
-        layer.shared.buffered,
-        layer.sockets.iter().map(|(_, s)| s.duplex.write.held()).sum::<usize>(),
-        "the loop's account is that of its connections"
-    );
-    m
-}
-
 /// What one server counted, and which it is. See [`Net::servers`](crate::Net::servers).
 ///
 /// ```
@@ -109,9 +74,41 @@ pub struct ServerMetrics {
     pub stats: ServerStats,
 }
 
-pub(crate) fn servers(cx: &mut Cx<'_>) -> Vec<ServerMetrics> {
-    let layer = cx.parts::<Layer>().0;
-    layer.listeners.iter().map(|(_, l)| listener::metrics(l)).collect()
+/// What a server counted since it was opened.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::Net;
+/// let mut lp = Loop::new()?;
+/// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
+/// assert_eq!(lp.server_stats(server)?.accepted, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Connections taken from the kernel's queue.
+    pub accepted: u64,
+    /// Of these, taken out for another loop.
+    pub detached: u64,
+    /// Of those accepted, closed because the callback rejected them or did nothing.
+    pub rejected: u64,
+    /// Turns that ended with the accept budget spent.
+    pub carried_over: u64,
+    /// Connections whose peer had gone before they were accepted.
+    pub aborted: u64,
+    /// Times that accepting stopped for want of descriptors or memory.
+    pub held: u64,
+    /// Connections closed at once for want of descriptors.
+    pub shed: u64,
+    /// Connections closed at once because `max_connections` were open.
+    pub dropped: u64,
+    /// Connections closed at once because of the block list.
+    pub blocked: u64,
+    /// Other failures of accept.
+    pub errors: u64,
+    /// Connections that are open now.
+    pub connections: usize,
 }
 
 /// What one connection counts. See [`SocketCx::metrics`].
@@ -139,34 +136,4 @@ pub struct SocketMetrics {
     pub paused: bool,
     /// Whoever writes is to wait for the drain.
     pub full: bool,
-}
-
-impl SocketCx<'_> {
-    /// What the connection counts; an error if it is over.
-    ///
-    /// ```
-    /// use tidegate_loop::Loop;
-    /// use tidegate_net::{Net, On};
-    /// let mut lp = Loop::new()?;
-    /// let key = lp.connect("127.0.0.1:1", On::new().close(|_, _| {}));
-    /// assert!(lp.socket(key).metrics()?.connecting);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn metrics(&mut self) -> Result<SocketMetrics, KeyError> {
-        self.state()?;
-        let key = self.key();
-        let mut cx = self.as_cx();
-        let (layer, d) = cx.parts::<Layer>();
-        let s = layer.socket(&d, key).ok_or(KeyError::Closed)?;
-        Ok(SocketMetrics {
-            age: s.age(&d),
-            bytes_read: s.bytes_read,
-            bytes_written: s.bytes_written,
-            queued: s.duplex.write.len(),
-            held: s.duplex.write.held(),
-            connecting: s.life == Life::Connecting,
-            paused: s.duplex.read == ReadState::Paused,
-            full: s.duplex.write.needs_drain(),
-        })
-    }
 }
