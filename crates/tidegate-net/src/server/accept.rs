@@ -5,8 +5,6 @@
 //! carried over, never forgotten.
 #![forbid(unsafe_code)]
 
-use crate::server::overload::Refused;
-
 use std::io;
 
 use tidegate_loop::{Bits, Cx, Dispatch, Key, Kind, Trigger};
@@ -23,7 +21,7 @@ use crate::options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 use crate::server::call::Called;
 use crate::server::control::{close, closed, look};
 use crate::server::held::resume_held;
-use crate::server::overload::{failed, turned_away};
+use crate::server::overload::{Refused, failed, turned_away};
 use crate::server::{bind, offer};
 use crate::server_event::{BatchEnd, ServerEvent};
 use crate::state::claims::Place;
@@ -35,7 +33,8 @@ use crate::sys::{self, ListenSocket};
 static SERVER: Kind = Kind {
     name: "server",
     ready,
-    pending: |_, _, _| {},
+    // A connection of this loop closed while a server waited for its descriptor.
+    pending: |d, _, _| resume_held(&mut d.cx()),
     close: |cx, key, _| {
         // `close_all` may mean the one that is offered, too.
         let (layer, mut d) = cx.parts::<Layer>();

@@ -1,7 +1,9 @@
 //! A server for which no descriptor or memory is left: it holds, sheds, and goes on.
 //!
 //! `accept4` says `EMFILE` also if nobody waits, so a held server leaves the poller. It comes
-//! back, with all others that are held, when a connection of this loop closes, and by a timer.
+//! back, with all others that are held, by a timer, and in the pending phase after a connection
+//! of this loop closed: that connection does not call a server, it queues one
+//! (`Layer::pend_held`).
 //! Who takes what is free then is decided in `state/claims.rs`.
 #![forbid(unsafe_code)]
 
@@ -54,7 +56,7 @@ pub(crate) fn shed(d: &mut Dispatch<'_>, server: ServerKey) -> Option<(u32, Batc
     l.stats.accepted += u64::from(connections);
     l.stats.shed += u64::from(connections);
     l.spare = sys::spare();
-    // With nobody shed, though somebody waits, this would be tried again at once and for ever.
+    // If none could be shed although some wait, this would be tried again at once, for ever.
     (connections > 0 || end == BatchEnd::WouldBlock).then_some((connections, end))
 }
 

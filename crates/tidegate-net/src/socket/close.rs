@@ -7,7 +7,7 @@
 //! | `reset`, a limit, a panic, a broken pipe | RST, unless our side had ended |
 //! | a deadline, a filter's error | RST if bytes were queued, or a pipe was not done; else FIN |
 //!
-//! Why it ends is decided elsewhere: `read.rs`, `write.rs`, `expire.rs`, `pass.rs`.
+//! Why it ends is decided in `read.rs`, `write.rs`, `expire.rs`, `pass.rs`.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -22,7 +22,6 @@ use crate::error::close::{Close, Reason, Reset};
 use crate::error::stage::Stage;
 use crate::event::{NetEvent, SocketEvent};
 use crate::key::SocketKey;
-use crate::server::held;
 use crate::state::layer::Layer;
 use crate::state::socket::{Life, Socket, Watched};
 use crate::sys;
@@ -139,7 +138,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
         }
     }
     if layer.held > 0 {
-        held::resume_held(&mut d.cx());
+        layer.pend_held(&mut driver);
     }
     if let Some(connecting) = connecting {
         connecting.forget(&mut d.cx());

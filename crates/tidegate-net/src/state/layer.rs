@@ -12,7 +12,7 @@ use crate::key::{ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::state::claims::Claims;
 use crate::state::deadlines::Deadlines;
-use crate::state::listener::Listener;
+use crate::state::listener::{Listener, State};
 use crate::state::socket::Socket;
 
 /// Kept by the loop, one per loop. The loop's table says which index a key
@@ -66,6 +66,16 @@ impl Layer {
 
     pub(crate) fn listener(&mut self, d: &Driver<'_>, key: ServerKey) -> Option<&mut Listener> {
         self.listeners.get_mut(d.data(key.0)? as usize)
+    }
+
+    /// A descriptor came free, or may have: queues a server that waits for one. In its pending
+    /// phase all that wait come back.
+    #[cold]
+    pub(crate) fn pend_held(&self, d: &mut Driver<'_>) {
+        let is_held = |l: &&Listener| matches!(l.state, State::Held(_));
+        if let Some(l) = self.listeners.iter().map(|(_, l)| l).find(is_held) {
+            d.pend(l.key.0);
+        }
     }
 
     /// Takes a socket out for good.
