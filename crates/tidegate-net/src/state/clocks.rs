@@ -11,7 +11,7 @@
 //! | lifetime | accepted or connected | closed |
 //! | linger | an end of either side, and the last byte after it | the kernel is asked once more; then closed |
 //!
-//! Who looks at them, and when, is in `socket/expire.rs`.
+//! `socket/expire.rs` looks at them when they come up.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(crate) struct Clocks {
     expiry: Expiry,
 }
 
-/// What `active_ns` says, and what came of it.
+/// What `active_ns` says, and whether its idle deadline was told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Activity {
     /// A byte moved in the turn of this time, or a moment after it.
@@ -218,8 +218,140 @@ pub(crate) fn as_nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What came of a deadline.
+/// What a deadline that came up turned out to be.
 pub(crate) enum Due {
     NotYet,
     Now(Timeout),
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Byte,
+        SideEnds,
+        PeerGone,
+        Idle(u32),
+        Linger(u32),
+        Lifetime(u32),
+        Shutdown(u32),
+    }
+
+    /// The same deadlines with a word for each, and no number that means "none".
+    #[derive(Default)]
+    struct Model {
+        idle: Option<u64>,
+        linger: Option<u64>,
+        until: Option<u64>,
+        no_later: Option<u64>,
+        active: u64,
+        ended: u64,
+        peer_gone: bool,
+    }
+
+    impl Model {
+        fn step(&mut self, step: Step, now: u64) {
+            let some = |ms: u32| (ms != 0).then_some(u64::from(ms) * MS);
+            match step {
+                Step::Byte => self.active = now,
+                Step::SideEnds => self.ended = now,
+                Step::PeerGone if self.peer_gone => {}
+                Step::PeerGone => (self.peer_gone, self.ended) = (true, now),
+                Step::Idle(ms) => (self.idle, self.active) = (some(ms), now),
+                Step::Linger(ms) => (self.linger, self.ended) = (some(ms), now),
+                Step::Lifetime(ms) => {
+                    let until = some(ms).map(|after| now + after);
+                    self.until = match self.no_later {
+                        // Once it shuts down, a lifetime only comes nearer.
+                        Some(_) => self.until.into_iter().chain(until).min(),
+                        None => until,
+                    };
+                }
+                Step::Shutdown(ms) => {
+                    let at = now + u64::from(ms) * MS;
+                    self.no_later = Some(at);
+                    self.until = self.until.into_iter().chain([at]).min();
+                }
+            }
+        }
+
+        fn next(&self, view: View) -> Option<u64> {
+            let idle = self.idle.filter(|_| view.open).map(|after| self.active + after);
+            let linger = self.linger.filter(|_| view.half_closed);
+            let linger = linger.map(|after| self.active.max(self.ended) + after);
+            [idle, linger, self.until].into_iter().flatten().min()
+        }
+    }
+
+    fn apply(c: &mut Clocks, step: Step, now: u64) {
+        let after = |ms: u32| Duration::from_millis(ms.into());
+        match step {
+            Step::Byte => c.touch(now),
+            Step::SideEnds => c.side_ended(now),
+            Step::PeerGone => c.peer_gone(now),
+            Step::Idle(ms) => c.set_idle(after(ms), now),
+            Step::Linger(ms) => c.set_linger(after(ms), now),
+            Step::Lifetime(ms) => c.set_until(ms, now),
+            Step::Shutdown(ms) => c.end_by(now + u64::from(ms) * MS),
+        }
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
+        let ms = 0..50u32;
+        let step = prop_oneof![
+            4 => Just(Step::Byte),
+            1 => Just(Step::SideEnds),
+            1 => Just(Step::PeerGone),
+            1 => ms.clone().prop_map(Step::Idle),
+            1 => ms.clone().prop_map(Step::Linger),
+            1 => ms.clone().prop_map(Step::Lifetime),
+            1 => ms.prop_map(Step::Shutdown),
+        ];
+        proptest::collection::vec((1..20 * MS, step), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn the_next_deadline_is_that_of_the_model(
+            steps in steps(),
+            connecting: bool,
+            half_closed: bool,
+        ) {
+            let view = View { connecting, open: !connecting, half_closed };
+            let (mut clocks, mut model) = (Clocks::default(), Model::default());
+            let mut now = 0;
+            for (later, step) in steps {
+                now += later;
+                apply(&mut clocks, step, now);
+                model.step(step, now);
+                prop_assert_eq!(clocks.next(view).map(|(at, _)| at), model.next(view));
+                prop_assert_eq!(clocks.look_at(view, now), model.next(view));
+            }
+        }
+
+        #[test]
+        fn idleness_is_told_once_for_each_time_that_bytes_moved(
+            idle_ms in 1..50u32,
+            quiet in 0..5u64,
+        ) {
+            let view = View { connecting: false, open: true, half_closed: false };
+            let mut clocks = Clocks::default();
+            let idle = u64::from(idle_ms) * MS;
+            clocks.set_idle(Duration::from_millis(idle_ms.into()), MS);
+            prop_assert_eq!(clocks.next(view), Some((MS + idle, Timeout::Idle)));
+            clocks.idle_was_told();
+            prop_assert_eq!(clocks.next(view), None);
+            // It is looked at all the same: bytes may move by then.
+            let now = MS + idle * (1 + quiet);
+            prop_assert_eq!(clocks.look_at(view, now), Some(now + idle));
+            clocks.touch(now);
+            prop_assert_eq!(clocks.next(view), Some((now + idle, Timeout::Idle)));
+        }
+    }
 }
