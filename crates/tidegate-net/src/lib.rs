@@ -2,10 +2,15 @@
 //! machines of `tidegate-stream`.
 //!
 //! ```text
-//! kernel -> poller -> ready pass -> listener.rs (accept loop) -> on_connection
-//!                              \--> socket.rs (read loop) -----> on_data
-//!                              your write -> socket.rs (try first) -> kernel
+//! kernel -> poller -> ready pass -> server/accept.rs (accept loop) ------> on_connection
+//!                              \--> socket/pass.rs -> socket/read.rs ----> on_data
+//!                                             \----> socket/write.rs ---> kernel
+//!                              your write -> socket/write.rs (try first) -> kernel
 //! ```
+//!
+//! Floors, from the ground: plain data (`key`, `error/`, `options/`, `event`, `metrics`, `sys/`),
+//! what users write (`callbacks/`), who owns what (`state/`), what is done to it (`socket/`,
+//! `client/`, `server/`), what users call (`face/`). Imports go down.
 //!
 //! ```
 //! use tidegate_loop::{AsCx, Loop};

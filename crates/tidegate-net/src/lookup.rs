@@ -1,8 +1,8 @@
 //! Names to addresses: the system's resolver, on the loop's threads. A layer of its own.
 //!
-//! One lookup runs for all who ask for the same name meanwhile. Whoever does not wait any
-//! more is not told; a lookup that nobody waits for does not keep the loop alive. It knows no
-//! sockets: a handle of any kind may ask.
+//! One lookup runs for all handles that ask for the same name meanwhile. A handle that does
+//! not wait any more gets no answer, and a lookup without waiting handles does not keep the
+//! loop alive. It knows no sockets: a handle of any kind may ask.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "lookup")]
@@ -19,7 +19,7 @@ use crate::error::fault::LookupFault;
 
 pub(crate) type Found = io::Result<Vec<SocketAddr>>;
 
-/// Who asks for a name: a handle of any kind, and what to call with the answer.
+/// A handle that asks for a name, of any kind, and what to call with the answer.
 #[cfg_attr(not(feature = "lookup"), allow(dead_code))]
 #[derive(Clone, Copy)]
 pub(crate) struct Asker {
@@ -74,7 +74,7 @@ pub(crate) fn start(cx: &mut Cx<'_>, host: &str, asker: Asker) -> io::Result<()>
         }
         let Some(Waiting { askers, .. }) = under_way.remove(&host) else { return };
         let found = match found {
-            // By `close_all`: whoever asked since then did not mean to be cancelled.
+            // By `close_all`: handles that asked since then must not be cancelled.
             Err(WorkError::Cancelled) => return again(cx, &host, askers),
             Ok(found) => found,
             Err(e) => Err(io::Error::other(e)),
@@ -85,7 +85,7 @@ pub(crate) fn start(cx: &mut Cx<'_>, host: &str, asker: Asker) -> io::Result<()>
     };
     let work = cx.slow_work(move || resolve(&asked), done);
     let work = work.map_err(|e| io::Error::other(e.to_string()))?;
-    // Whoever waits keeps the loop alive.
+    // The handles that wait keep the loop alive.
     let _ = cx.set_ref(work, false);
     let under_way = &mut cx.parts::<Lookups>().0.under_way;
     under_way.insert(name, Waiting { ticket, askers: vec![asker], prune_at: FEW });

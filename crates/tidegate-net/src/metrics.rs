@@ -30,7 +30,7 @@ pub struct NetMetrics {
     pub connecting: usize,
     /// Of these, paused: nothing is read.
     pub paused: usize,
-    /// Of these, full: whoever writes is to wait for the drain.
+    /// Of these, full: writers are to wait for the drain.
     pub full: usize,
     /// Bytes that wait in all their queues.
     pub queued: usize,
@@ -111,7 +111,7 @@ pub struct ServerStats {
     pub connections: usize,
 }
 
-/// What one connection counts. See [`SocketCx::metrics`].
+/// What one connection counts. See [`SocketCx::metrics`](crate::SocketCx::metrics).
 ///
 /// ```
 /// fn is_stuck(m: &tidegate_net::SocketMetrics) -> bool { m.full && m.bytes_written == 0 }
@@ -134,6 +134,6 @@ pub struct SocketMetrics {
     pub connecting: bool,
     /// Nothing is read.
     pub paused: bool,
-    /// Whoever writes is to wait for the drain.
+    /// Writers are to wait for the drain.
     pub full: bool,
 }

@@ -44,7 +44,7 @@ pub enum ServerEvent {
     },
     /// There was no room for connections.
     Overload(Overload),
-    /// `max_connections` are open; whoever comes waits in the kernel's queue.
+    /// `max_connections` are open; the next connections wait in the kernel's queue.
     Full {
         /// How many are open.
         connections: usize,

@@ -13,7 +13,7 @@ use crate::key::{ServerKey, SocketKey};
 /// A connection, and the whole [`Cx`] beside it (it derefs to it).
 ///
 /// On a connection that is over every method does nothing, and a write returns
-/// [`Flow::Closed`]; so keys may be kept for as long as one likes.
+/// [`Flow::Closed`](crate::Flow::Closed); so keys may be kept for any time.
 ///
 /// ```
 /// use std::time::Duration;

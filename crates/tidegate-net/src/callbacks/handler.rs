@@ -69,7 +69,7 @@ pub trait Handler: 'static {
     }
 
     /// No byte moved for as long as the idle timeout says. The default closes with
-    /// [`Reason::TimedOut`]; whoever overrides this decides. Once, until bytes move again.
+    /// [`Reason::TimedOut`]; a handler that overrides this decides. Once, until bytes move again.
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
         s.time_out();
     }

@@ -28,7 +28,7 @@ pub trait ServerHandler: 'static {
 
     /// Accepting failed in a way that is neither the peer's going away nor a
     /// lack of descriptors. The server goes on. The default counts and logs it as that of
-    /// [`Handler::on_close`].
+    /// [`Handler::on_close`](crate::Handler::on_close).
     fn on_error(&mut self, cx: &mut Cx<'_>, server: ServerKey, error: NetError) {
         let alike = (server, error.alike());
         cx.driver().unhandled("tidegate::net", alike, format_args!("{error}"));

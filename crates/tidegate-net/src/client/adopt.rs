@@ -1,11 +1,10 @@
 //! Taking over a connection that is there already.
 #![forbid(unsafe_code)]
 
-use mio::net::TcpStream;
-
 use std::io::{self, ErrorKind};
 use std::net::TcpStream as StdStream;
 
+use mio::net::TcpStream;
 use socket2::{SockRef, Type};
 use tidegate_loop::{Bits, Cx};
 
@@ -13,8 +12,7 @@ use crate::callbacks::handler::Handler;
 use crate::event::SocketEvent;
 use crate::key::SocketKey;
 use crate::options::adopt::AdoptOptions;
-use crate::options::stream::StreamOptions;
-use crate::options::stream::refuse;
+use crate::options::stream::{StreamOptions, refuse};
 use crate::socket::expire;
 use crate::socket::pass::SOCKET;
 use crate::state::layer::Layer;

@@ -21,7 +21,8 @@ use mio::Interest;
 use mio::net::TcpStream;
 use tidegate_loop::{Bits, Cx, Dispatch, Driver, Key, Kind};
 
-use crate::client::attempt::{self, Progress, attempt_failed, progress};
+use crate::client::attempt;
+use crate::client::attempt::{Progress, attempt_failed, progress};
 use crate::endpoint::Endpoint;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;

@@ -11,8 +11,6 @@
 //! Every failure, also of the address, arrives at `on_close`: one path to handle.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::AsCx;
-
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use socket2::SockRef;
-use tidegate_loop::Cx;
+use tidegate_loop::{AsCx, Cx};
 
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;

@@ -54,7 +54,7 @@ struct Tried {
 /// How many attempts a text lists.
 const LISTED: usize = 8;
 
-/// One address that was tried, and what came of it.
+/// One address that was tried, and how that failed.
 ///
 /// ```
 /// fn refused(a: &tidegate_net::Attempt) -> bool {

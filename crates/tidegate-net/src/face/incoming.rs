@@ -1,10 +1,10 @@
 //! What a user may do with an [`Incoming`]: accept, reject, detach, or ask.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::AsCx;
-
 use std::io;
 use std::net::SocketAddr;
+
+use tidegate_loop::AsCx;
 
 use crate::callbacks::contexts::{Incoming, SocketCx};
 use crate::callbacks::handler::Handler;

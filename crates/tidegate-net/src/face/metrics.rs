@@ -1,9 +1,7 @@
 //! The counters of a loop's connections and servers, taken at one moment.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::AsCx;
-
-use tidegate_loop::{Cx, KeyError};
+use tidegate_loop::{AsCx, Cx, KeyError};
 use tidegate_stream::ReadState;
 
 use crate::callbacks::contexts::SocketCx;

@@ -1,4 +1,4 @@
-//! [`Net`]: servers and clients, on whatever lends a [`Cx`].
+//! [`Net`]: servers and clients, on whatever lends a [`Cx`](tidegate_loop::Cx).
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -90,7 +90,7 @@ pub trait Net: AsCx {
         control::unpause(&mut self.as_cx(), server)
     }
 
-    /// Connections of a server that may be open at once from now on, and what becomes of the
+    /// Connections of a server that may be open at once from now on, and what happens to the
     /// next: as the option [`max_connections`](ListenOptions::max_connections), for a server that
     /// is open. `None`: no limit. A higher limit lets those in that wait; a lower one closes
     /// nobody, and lets the next in when enough are over.

@@ -1,9 +1,7 @@
 //! Where to listen and where to connect: a text, an address, a port, a path, a socket.
 #![forbid(unsafe_code)]
 
-use std::net::TcpListener;
-
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 

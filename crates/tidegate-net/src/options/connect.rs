@@ -14,8 +14,7 @@ use tidegate_loop::Cx;
 use crate::block_list::BlockList;
 use crate::key::SocketKey;
 use crate::options::address::At;
-use crate::options::stream::refuse;
-use crate::options::stream::{StreamOptions, millis, stream_options};
+use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
 
 /// How to connect. A text with a numeric address, or an address, turns into it.
 ///
@@ -98,8 +97,8 @@ impl fmt::Debug for CustomLookup {
     }
 }
 
-/// Who waits for the answer of a lookup of your own. An answer that is dropped is none: the
-/// connect timeout ends the wait.
+/// The connection that waits for the answer of a lookup of your own. If this is dropped, no
+/// answer comes, and the connect timeout ends the wait.
 ///
 /// ```
 /// use tidegate_loop::Cx;
@@ -187,7 +186,7 @@ impl ConnectOptions {
     /// While [`attempts_at_once`](ConnectOptions::attempts_at_once) are under way and another
     /// address waits, the oldest attempt is given up after so long without an answer: it is
     /// listed with the error kind `TimedOut`. Default 5 s, at least 10 ms. The last addresses
-    /// of a name, for which nobody waits, are tried for as long as the system does, or until
+    /// of a name, behind which no other waits, are tried for as long as the system does, or until
     /// the [`connect_timeout`](ConnectOptions::connect_timeout).
     pub fn attempt_timeout(mut self, after: Duration) -> ConnectOptions {
         self.race.patience = after.max(Duration::from_millis(10));

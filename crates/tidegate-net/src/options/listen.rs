@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use crate::block_list::BlockList;
 use crate::options::address::At;
-use crate::options::stream::refuse;
-use crate::options::stream::{StreamOptions, stream_options};
+use crate::options::stream::{StreamOptions, refuse, stream_options};
 use crate::sys;
 
 /// How to listen. A text (`"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`,
@@ -51,7 +50,7 @@ pub(crate) struct Admission {
     pub(crate) pause_on_connect: bool,
 }
 
-/// What becomes of a connection beyond `max_connections`.
+/// What happens to a connection beyond `max_connections`.
 ///
 /// ```
 /// assert_eq!(tidegate_net::AtLimit::default(), tidegate_net::AtLimit::Drop);
@@ -67,7 +66,7 @@ pub enum AtLimit {
     Hold,
 }
 
-/// What becomes of connections when no descriptor is left for them.
+/// What happens to connections when no descriptor is left for them.
 ///
 /// ```
 /// assert_eq!(tidegate_net::OutOfDescriptors::default(), tidegate_net::OutOfDescriptors::Hold);
@@ -143,7 +142,7 @@ impl ListenOptions {
         self
     }
 
-    /// Connections that may be open at once, and what becomes of the next. Default: no
+    /// Connections that may be open at once, and what happens to the next. Default: no
     /// limit. 0 lets nobody in. Of an open server it is changed by
     /// [`set_max_connections`](crate::Net::set_max_connections).
     pub fn max_connections(mut self, connections: usize, beyond: AtLimit) -> ListenOptions {

@@ -60,7 +60,7 @@ pub(crate) fn unpause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError
     Ok(())
 }
 
-/// How many connections may be open from now on, and what becomes of the next.
+/// How many connections may be open from now on, and what happens to the next.
 pub(crate) fn set_max_connections(
     cx: &mut Cx<'_>,
     server: ServerKey,

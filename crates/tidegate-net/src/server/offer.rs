@@ -9,7 +9,7 @@
 //! | Placed | rejected, detached, or nothing | gone |
 //!
 //! A server runs its callback for one at a time, so there is one offer in a loop. The API
-//! is in `incoming.rs`.
+//! is in `face/incoming.rs`.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ use crate::state::socket::{Life, Socket, new_bits};
 use crate::state::wire::Wire;
 use crate::sys;
 
-/// Which counter of its server a connection goes to that is let go of.
+/// The statistic of its server to increment when an offer is dropped.
 type Counter = fn(&mut ServerStats) -> &mut u64;
 
 /// The offer's key; the connection gets its place in the loop now if it has none. `None` if

@@ -1,4 +1,4 @@
-//! An accept gave no connection: what the failure means, and who is told.
+//! An accept gave no connection: what the failure means, and which callback hears of it.
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind};

@@ -44,7 +44,7 @@ impl Socket {
         }
     }
 
-    /// After a dispatch: whoever could go on is queued, and a new connection
+    /// After a dispatch: a connection that can go on is queued, and a new one
     /// that cannot is registered.
     #[inline]
     pub(crate) fn rest(&mut self, d: &mut Driver<'_>) {

@@ -22,7 +22,7 @@ use crate::state::wire::Wire;
 /// One read takes at most this much; the buffer belongs to the loop.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// What came of a read loop.
+/// How a read loop ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reads {
     /// The connection is not open yet.

@@ -4,8 +4,6 @@
 //! here by `flush`, which `pass.rs` calls.
 #![forbid(unsafe_code)]
 
-use tidegate_stream::Refused;
-
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::{Bits, Driver};
-use tidegate_stream::{Chunk, Flow, ReadState};
+use tidegate_stream::{Chunk, Flow, ReadState, Refused};
 
 use crate::callbacks::filter::{Filter, FilterError, Passed};
 use crate::error::close::{Reason, Scope};
@@ -107,7 +105,7 @@ impl Socket {
         self.filter(d, shared, |f, out| f.outbound(data, out));
     }
 
-    /// Whoever writes is to wait for the drain.
+    /// Writers are to wait for the drain.
     #[cold]
     pub(crate) fn full(&mut self, d: &mut Driver<'_>) -> Flow {
         self.tell(d, || SocketEvent::Full { queued: self.duplex.write.len() });

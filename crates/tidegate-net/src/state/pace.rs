@@ -42,7 +42,7 @@ impl Pace {
         if ready > CROWD || away > LONG_AWAY { budget } else { self.batch.min(budget) }
     }
 
-    /// What came of trying `want`.
+    /// Learns from a batch: of `want` accepts, `got` were tried before the queue was empty.
     pub(crate) fn learn(&mut self, got: u32, want: u32, budget: u32) {
         if got < want {
             // Came up empty: back to one, and slower to try again.

@@ -1,4 +1,4 @@
-//! Systems that nobody has asked yet what waits in their kernel: nothing is known.
+//! Systems whose kernel is not asked yet what waits in it: nothing is known.
 #![forbid(unsafe_code)]
 
 use std::io;

@@ -81,11 +81,11 @@ pub struct Queues {
 }
 
 /// What waits in the kernel to be accepted. By [`Net::accept_queue`](crate::Net::accept_queue)
-/// and [`AcceptGauge::read`].
+/// and [`AcceptGauge::read`](crate::AcceptGauge::read).
 ///
-/// The handshake is done by the kernel: whoever waits here is connected, as far as he can tell,
-/// and may have sent something. `None` is what the system does not tell: both elsewhere than on
-/// Linux, and for Unix domain sockets.
+/// The handshake is done by the kernel: from the client's view a connection that waits here is
+/// made, and the client may have sent something. `None` is what the system does not tell: both
+/// elsewhere than on Linux, and for Unix domain sockets.
 ///
 /// ```
 /// use tidegate_net::AcceptQueue;
