@@ -39,7 +39,7 @@ impl Socket {
             self.duplex.read.pause();
             self.tell(d, || SocketEvent::Pause);
         }
-        if let Some(failure) = self.failure.take() {
+        if let Some(failure) = self.take_failure() {
             self.destroy(d, Reason::Failed(failure));
         }
     }

@@ -86,7 +86,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => false,
             Err(e) => {
-                match s.failure.take() {
+                match s.take_failure() {
                     Some(first) => s.destroy(&mut driver, Reason::Failed(first)),
                     None => {
                         s.tell_reset(&mut driver, &e);
@@ -145,7 +145,7 @@ fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
 fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.parts::<Layer>();
     let Some(s) = layer.socket(&driver, key) else { return };
-    if let Some(first) = s.failure.take() {
+    if let Some(first) = s.take_failure() {
         return s.destroy(&mut driver, Reason::Failed(first));
     }
     s.duplex.read.eof();

@@ -255,7 +255,7 @@ impl Socket {
         let error = self.error(Stage::Write, source, d);
         self.duplex.write.fail();
         if self.duplex.read.wants_read() {
-            self.failure = Some(error);
+            self.keep_failure(error);
             d.assume(self.key.0, Bits::READABLE);
             d.queue(self.key.0);
         } else {

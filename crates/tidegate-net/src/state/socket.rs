@@ -57,6 +57,15 @@ pub(crate) struct Pipes {
     pub(crate) from: Option<PipeKey>,
 }
 
+/// What few connections have, apart, so that the others stay small.
+#[derive(Default)]
+struct Rare {
+    /// Our end, if somebody observed when it was made.
+    local: Option<SocketAddr>,
+    /// The first write error; reading goes on to the end before it is told.
+    failure: Option<Arc<NetError>>,
+}
+
 pub(crate) struct Socket {
     pub(crate) key: SocketKey,
     /// Of its handle, which only that kind may close.
@@ -73,8 +82,6 @@ pub(crate) struct Socket {
     pub(crate) duplex: Duplex<Reason>,
     pub(crate) server: Option<ServerKey>,
     pub(crate) remote: Option<SocketAddr>,
-    /// Our end, if somebody observed when it was made.
-    local: Option<Box<SocketAddr>>,
     /// When it was accepted or asked for, in the loop's nanoseconds.
     pub(crate) since: u64,
     pub(crate) bytes_read: u64,
@@ -90,8 +97,7 @@ pub(crate) struct Socket {
     pub(crate) shutting_down: bool,
     /// Whether its close sends a RST.
     pub(crate) reset: Reset,
-    /// The first write error; reading goes on to the end before it is told.
-    pub(crate) failure: Option<Arc<NetError>>,
+    rare: Option<Box<Rare>>,
 }
 
 impl Socket {
@@ -116,7 +122,6 @@ impl Socket {
             duplex: Duplex::new(write, options.allow_half_open),
             server: None,
             remote: None,
-            local: None,
             // A deadline must not be early; else the time of the poll will do.
             since: as_nanos(if options.deadlines.has_any() || life == Life::Connecting {
                 d.clock()
@@ -131,7 +136,7 @@ impl Socket {
             busy: false,
             shutting_down: false,
             reset: Reset::No,
-            failure: None,
+            rare: None,
         };
         s.clocks.start(options.deadlines, s.since);
         s
@@ -262,7 +267,7 @@ impl Socket {
     }
 
     pub(crate) fn connection(&self) -> Connection {
-        let local = self.local.as_deref().copied();
+        let local = self.rare.as_deref().and_then(|r| r.local);
         Connection { key: self.key, server: self.server, local, remote: self.remote }
     }
 
@@ -270,7 +275,18 @@ impl Socket {
     #[cold]
     pub(crate) fn note_local(&mut self) {
         let local = self.stream.as_ref().and_then(|s| s.local_addr().ok());
-        self.local = local.map(Box::new);
+        self.rare.get_or_insert_default().local = local;
+    }
+
+    /// Writing failed. It is told when reading has come to the end.
+    #[cold]
+    pub(crate) fn keep_failure(&mut self, error: Arc<NetError>) {
+        self.rare.get_or_insert_default().failure = Some(error);
+    }
+
+    /// The first write error, if it is to be told still.
+    pub(crate) fn take_failure(&mut self) -> Option<Arc<NetError>> {
+        self.rare.as_deref_mut()?.failure.take()
     }
 
     /// An operation failed: was it a RST that came?
