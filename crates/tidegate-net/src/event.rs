@@ -21,11 +21,12 @@ use std::time::Duration;
 use tidegate_loop::{LayerEvent, OneLine};
 use tidegate_stream::PipeKey;
 
-use crate::error::{Attempt, Reason};
-use crate::handler::Overload;
+use crate::endpoint::Endpoint;
+use crate::error::close::Reason;
+use crate::error::fault::Timeout;
+use crate::error::net_error::Attempt;
 use crate::key::{ServerKey, SocketKey};
-use crate::timeout::Timeout;
-use crate::unix::Endpoint;
+use crate::server_event::{Server, ServerEvent};
 
 /// An event of servers and connections. It arrives as
 /// [`Event::Layer`](tidegate_loop::Event::Layer); downcast it.
@@ -53,21 +54,6 @@ pub enum NetEvent {
     Socket(Connection, SocketEvent),
 }
 
-/// Which server an event is about.
-///
-/// ```
-/// fn line(s: &tidegate_net::Server) -> String { format!("{:?} on {}", s.key, s.local) }
-/// # let _ = line;
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Server {
-    /// Its key.
-    pub key: ServerKey,
-    /// Where it listens.
-    pub local: Endpoint,
-}
-
 /// Which connection an event is about.
 ///
 /// ```
@@ -86,52 +72,6 @@ pub struct Connection {
     pub local: Option<SocketAddr>,
     /// The peer, once it is known; none on a Unix domain socket.
     pub remote: Option<SocketAddr>,
-}
-
-/// What happened to a server.
-///
-/// ```
-/// assert_eq!(tidegate_net::ServerEvent::Listening.name(), "listening");
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum ServerEvent {
-    /// It listens.
-    Listening,
-    /// Its turn in the ready pass is over.
-    AcceptBatch {
-        /// Connections it accepted in this turn.
-        accepted: u32,
-        /// Why it stopped: [`BatchEnd::Budget`] is a carry-over.
-        stopped: BatchEnd,
-    },
-    /// There was no room for connections.
-    Overload(Overload),
-    /// `max_connections` are open; whoever comes waits in the kernel's queue.
-    Full {
-        /// How many are open.
-        connections: usize,
-    },
-    /// The block list forbids this peer: closed at once.
-    Blocked {
-        /// Who.
-        peer: Option<SocketAddr>,
-    },
-    /// Accepting failed.
-    AcceptFailed {
-        /// In words.
-        error: String,
-        /// The system's name of it.
-        code: Option<&'static str>,
-    },
-    /// `pause_accept` was called.
-    Paused,
-    /// It accepts again, after it was paused, held or full.
-    Resumed,
-    /// It accepts no more; its connections live on.
-    Closing,
-    /// It was closed, and its last connection is over.
-    Closed,
 }
 
 /// What happened to a connection.
@@ -249,26 +189,6 @@ pub enum SocketEvent {
     },
 }
 
-impl ServerEvent {
-    /// A short name that does not change.
-    pub fn name(&self) -> &'static str {
-        match self {
-            ServerEvent::Listening => "listening",
-            ServerEvent::AcceptBatch { .. } => "accept batch",
-            ServerEvent::Overload(Overload::MaxConnections { .. }) => "dropped",
-            ServerEvent::Overload(Overload::Shed { .. }) => "shed",
-            ServerEvent::Overload(Overload::Held) => "held",
-            ServerEvent::Full { .. } => "full",
-            ServerEvent::Blocked { .. } => "blocked",
-            ServerEvent::AcceptFailed { .. } => "accept failed",
-            ServerEvent::Paused => "paused",
-            ServerEvent::Resumed => "resumed",
-            ServerEvent::Closing => "closing",
-            ServerEvent::Closed => "closed",
-        }
-    }
-}
-
 impl SocketEvent {
     /// A short name that does not change.
     pub fn name(&self) -> &'static str {
@@ -306,67 +226,9 @@ impl SocketEvent {
     }
 }
 
-/// Why a server's turn ended.
-///
-/// ```
-/// assert_eq!(tidegate_net::BatchEnd::Budget.to_string(), "budget");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BatchEnd {
-    /// The queue was empty: the kernel said `WouldBlock`.
-    WouldBlock,
-    /// The accept budget was spent: carried over to the next turn, which does
-    /// not block.
-    Budget,
-    /// One was expected and one came; the level-triggered poller will say if
-    /// there are more.
-    Enough,
-    /// No descriptor or memory left: held until a handle closes or a timer
-    /// fires.
-    Held,
-    /// `max_connections` are open; the others wait.
-    Full,
-    /// The server was closed or paused by its callback.
-    Closed,
-}
-
-impl fmt::Display for BatchEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            BatchEnd::WouldBlock => "WouldBlock",
-            BatchEnd::Budget => "budget",
-            BatchEnd::Enough => "enough",
-            BatchEnd::Held => "held",
-            BatchEnd::Full => "full",
-            BatchEnd::Closed => "closed",
-        })
-    }
-}
-
 impl LayerEvent for NetEvent {
     fn as_any(&self) -> &dyn Any {
         self
-    }
-}
-
-/// What happened, without whom it happened to.
-impl fmt::Display for ServerEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ServerEvent::AcceptBatch { accepted, stopped } => {
-                write!(f, "accepted {accepted} in this turn, then {stopped}")
-            }
-            ServerEvent::Overload(overload) => overload.fmt(f),
-            ServerEvent::Full { connections } => {
-                write!(f, "full: {connections} connections are open, others wait")
-            }
-            ServerEvent::Blocked { peer: Some(peer) } => write!(f, "blocked {peer}"),
-            ServerEvent::AcceptFailed { error, .. } => {
-                write!(f, "accept failed: {}", OneLine(error))
-            }
-            _ => f.write_str(self.name()),
-        }
     }
 }
 

@@ -2,10 +2,15 @@
 //! machines of `tidegate-stream`.
 //!
 //! ```text
-//! kernel -> poller -> ready pass -> listener.rs (accept loop) -> on_connection
-//!                              \--> socket.rs (read loop) -----> on_data
-//!                              your write -> socket.rs (try first) -> kernel
+//! kernel -> poller -> ready pass -> server/accept.rs (accept loop) ------> on_connection
+//!                              \--> socket/pass.rs -> socket/read.rs ----> on_data
+//!                                             \----> socket/write.rs ---> kernel
+//!                              your write -> socket/write.rs (try first) -> kernel
 //! ```
+//!
+//! Floors, from the ground: plain data (`key`, `error/`, `options/`, `event`, `metrics`, `sys/`),
+//! what users write (`callbacks/`), who owns what (`state/`), what is done to it (`socket/`,
+//! `client/`, `server/`), what users call (`face/`). Imports go down.
 //!
 //! ```
 //! use tidegate_loop::{AsCx, Loop};
@@ -30,57 +35,46 @@
 //! ```
 #![deny(unsafe_code)]
 
-mod address;
-mod adopt;
-mod attempts;
-mod bind;
 mod block_list;
-mod close;
-mod connect;
-mod ends;
+mod callbacks;
+mod client;
+mod endpoint;
 mod error;
 mod event;
-mod handler;
-mod held;
-mod incoming;
+mod face;
+mod gauge;
 mod key;
-mod layer;
-mod listener;
 mod lookup;
 mod metrics;
-mod net;
-mod offer;
-mod on;
 mod options;
-mod outgoing;
-mod pace;
-mod queues;
-mod race;
+mod server;
+mod server_event;
 mod socket;
-mod socket_cx;
+mod state;
 mod sys;
-mod timeout;
-mod unix;
-mod wire;
 
-pub use adopt::AdoptOptions;
 pub use block_list::{BlockList, RuleError};
-pub use error::{
-    AddressError, AddressFault, Attempt, Close, ListenError, NetError, Reason, Reset, Scope, Stage,
-};
-pub use event::{BatchEnd, Connection, NetEvent, Server, ServerEvent, SocketEvent};
-pub use handler::{Handler, Overload, ServerHandler};
-pub use incoming::Incoming;
+pub use callbacks::contexts::{Incoming, SocketCx};
+pub use callbacks::filter::{Filter, FilterError, Passed};
+pub use callbacks::handler::Handler;
+pub use callbacks::server_handler::ServerHandler;
+pub use endpoint::Endpoint;
+pub use error::close::{Close, Reason, Reset, Scope};
+pub use error::fault::{LookupFault, Timeout};
+pub use error::listen::{AddressError, AddressFault, ListenError};
+pub use error::net_error::{Attempt, NetError};
+pub use error::stage::Stage;
+pub use event::{Connection, NetEvent, SocketEvent};
+pub use face::net::Net;
+pub use face::on::{On, OnWith};
+pub use face::socket_facts::PeerState;
+pub use gauge::AcceptGauge;
 pub use key::{ServerKey, SocketKey};
-pub use listener::ServerStats;
-pub use lookup::{LookupAnswer, LookupFault};
-pub use metrics::{NetMetrics, ServerMetrics, SocketMetrics};
-pub use net::Net;
-pub use on::{On, OnWith};
-pub use options::{AtLimit, ConnectOptions, Family, KeepAlive, ListenOptions, OutOfDescriptors};
-pub use queues::{AcceptGauge, AcceptQueue, Queues};
-pub use socket_cx::{PeerState, SocketCx};
+pub use metrics::{NetMetrics, ServerMetrics, ServerStats, SocketMetrics};
+pub use options::adopt::AdoptOptions;
+pub use options::connect::{ConnectOptions, Family, LookupAnswer};
+pub use options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
+pub use options::stream::KeepAlive;
+pub use server_event::{BatchEnd, Overload, Server, ServerEvent};
+pub use sys::{AcceptQueue, Queues};
 pub use tidegate_stream::{Chunk, Flow};
-pub use timeout::Timeout;
-pub use unix::Endpoint;
-pub use wire::{Filter, FilterError, Passed};

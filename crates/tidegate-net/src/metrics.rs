@@ -1,21 +1,11 @@
-//! What servers and connections count, as plain numbers. A server's own are in
-//! [`ServerStats`](crate::ServerStats), the loop's in [`Metrics`](tidegate_loop::Metrics).
+//! What servers and connections count, as plain numbers: the structs alone. The loop's own
+//! counters are in [`Metrics`](tidegate_loop::Metrics); `face/metrics.rs` fills these in.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
 
-use tidegate_loop::{AsCx, Cx, KeyError};
-use tidegate_stream::ReadState;
-
-use crate::error::Reason;
+use crate::endpoint::Endpoint;
 use crate::key::ServerKey;
-use crate::layer::Layer;
-use crate::listener::{self, ServerStats};
-use crate::offer;
-use crate::socket::{Life, Socket};
-use crate::socket_cx::SocketCx;
-use crate::timeout::as_nanos;
-use crate::unix::Endpoint;
 
 /// Counters of all connections of a loop since it was made, and what is open now. Take two
 /// and subtract. See [`Net::net_metrics`](crate::Net::net_metrics).
@@ -40,7 +30,7 @@ pub struct NetMetrics {
     pub connecting: usize,
     /// Of these, paused: nothing is read.
     pub paused: usize,
-    /// Of these, full: whoever writes is to wait for the drain.
+    /// Of these, full: writers are to wait for the drain.
     pub full: usize,
     /// Bytes that wait in all their queues.
     pub queued: usize,
@@ -65,50 +55,6 @@ pub struct NetMetrics {
     pub bytes_written: u64,
 }
 
-impl NetMetrics {
-    /// A connection is over.
-    pub(crate) fn count(&mut self, s: &Socket, reason: &Reason) {
-        self.closed += 1;
-        self.failed += u64::from(reason.is_error());
-        self.timed_out += u64::from(matches!(reason, Reason::TimedOut(..)));
-        self.count_bytes(s);
-    }
-
-    /// It is gone: also one that was rejected, or detached, after it was written to by its key.
-    pub(crate) fn count_bytes(&mut self, s: &Socket) {
-        self.unsent += s.duplex.write.len() as u64;
-        self.bytes_read += s.bytes_read;
-        self.bytes_written += s.bytes_written;
-    }
-}
-
-/// Those that are over were counted; those that are there are looked at.
-pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
-    let (layer, mut d) = cx.parts::<Layer>();
-    // So that the one that is offered is looked at, too.
-    offer::place(layer, &mut d);
-    let mut m = NetMetrics {
-        held: layer.shared.buffered,
-        deadlines: layer.deadlines.len(),
-        ..layer.counted
-    };
-    for (_, s) in &layer.sockets {
-        m.sockets += 1;
-        m.connecting += usize::from(s.life == Life::Connecting);
-        m.paused += usize::from(s.duplex.read == ReadState::Paused);
-        m.full += usize::from(s.duplex.write.needs_drain());
-        m.queued += s.duplex.write.len();
-        m.bytes_read += s.bytes_read;
-        m.bytes_written += s.bytes_written;
-    }
-    debug_assert_eq!(
-        layer.shared.buffered,
-        layer.sockets.iter().map(|(_, s)| s.duplex.write.held()).sum::<usize>(),
-        "the loop's account is that of its connections"
-    );
-    m
-}
-
 /// What one server counted, and which it is. See [`Net::servers`](crate::Net::servers).
 ///
 /// ```
@@ -128,12 +74,44 @@ pub struct ServerMetrics {
     pub stats: ServerStats,
 }
 
-pub(crate) fn servers(cx: &mut Cx<'_>) -> Vec<ServerMetrics> {
-    let layer = cx.parts::<Layer>().0;
-    layer.listeners.iter().map(|(_, l)| listener::metrics(l)).collect()
+/// What a server counted since it was opened.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::Net;
+/// let mut lp = Loop::new()?;
+/// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
+/// assert_eq!(lp.server_stats(server)?.accepted, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Connections taken from the kernel's queue.
+    pub accepted: u64,
+    /// Of these, taken out for another loop.
+    pub detached: u64,
+    /// Of those accepted, closed because the callback rejected them or did nothing.
+    pub rejected: u64,
+    /// Turns that ended with the accept budget spent.
+    pub carried_over: u64,
+    /// Connections whose peer had gone before they were accepted.
+    pub aborted: u64,
+    /// Times that accepting stopped for want of descriptors or memory.
+    pub held: u64,
+    /// Connections closed at once for want of descriptors.
+    pub shed: u64,
+    /// Connections closed at once because `max_connections` were open.
+    pub dropped: u64,
+    /// Connections closed at once because of the block list.
+    pub blocked: u64,
+    /// Other failures of accept.
+    pub errors: u64,
+    /// Connections that are open now.
+    pub connections: usize,
 }
 
-/// What one connection counts. See [`SocketCx::metrics`].
+/// What one connection counts. See [`SocketCx::metrics`](crate::SocketCx::metrics).
 ///
 /// ```
 /// fn is_stuck(m: &tidegate_net::SocketMetrics) -> bool { m.full && m.bytes_written == 0 }
@@ -156,36 +134,6 @@ pub struct SocketMetrics {
     pub connecting: bool,
     /// Nothing is read.
     pub paused: bool,
-    /// Whoever writes is to wait for the drain.
+    /// Writers are to wait for the drain.
     pub full: bool,
-}
-
-impl SocketCx<'_> {
-    /// What the connection counts; an error if it is over.
-    ///
-    /// ```
-    /// use tidegate_loop::Loop;
-    /// use tidegate_net::{Net, On};
-    /// let mut lp = Loop::new()?;
-    /// let key = lp.connect("127.0.0.1:1", On::new().close(|_, _| {}));
-    /// assert!(lp.socket(key).metrics()?.connecting);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn metrics(&mut self) -> Result<SocketMetrics, KeyError> {
-        self.state()?;
-        let key = self.key();
-        let mut cx = self.as_cx();
-        let (layer, d) = cx.parts::<Layer>();
-        let s = layer.socket(&d, key).ok_or(KeyError::Closed)?;
-        Ok(SocketMetrics {
-            age: Duration::from_nanos(as_nanos(d.clock()).saturating_sub(s.since)),
-            bytes_read: s.bytes_read,
-            bytes_written: s.bytes_written,
-            queued: s.duplex.write.len(),
-            held: s.duplex.write.held(),
-            connecting: s.life == Life::Connecting,
-            paused: s.duplex.read == ReadState::Paused,
-            full: s.duplex.write.needs_drain(),
-        })
-    }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use super::ListenSocket;
-use crate::queues::{AcceptQueue, Queues};
+use super::queues::{AcceptQueue, Queues};
 
 /// Up to and with `tcpi_snd_wnd`.
 const LEN: usize = field::SND_WND + 4;

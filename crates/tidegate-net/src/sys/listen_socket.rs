@@ -14,8 +14,7 @@ use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::adopt::AdoptOptions;
-use crate::error::{AddressFault, Stage};
+use super::PathFault;
 
 pub(crate) enum ListenSocket {
     Tcp(TcpListener),
@@ -44,10 +43,10 @@ const PATH_BYTES: usize =
     size_of::<libc::sockaddr_un>() - std::mem::offset_of!(libc::sockaddr_un, sun_path);
 
 /// Whether the system would understand the path as it is meant.
-pub(crate) fn unix_path(path: &Path) -> Result<(), AddressFault> {
+pub(crate) fn unix_path(path: &Path) -> Result<(), PathFault> {
     let bytes = path.as_os_str().as_encoded_bytes();
     let (name, most) = match bytes.split_first() {
-        None => return Err(AddressFault::EmptyPath),
+        None => return Err(PathFault::Empty),
         Some((0, _)) if cfg!(any(target_os = "linux", target_os = "android")) => {
             (&[][..], PATH_BYTES)
         }
@@ -55,10 +54,10 @@ pub(crate) fn unix_path(path: &Path) -> Result<(), AddressFault> {
         Some(_) => (bytes, PATH_BYTES - 1),
     };
     if name.contains(&0) {
-        return Err(AddressFault::NulInPath);
+        return Err(PathFault::NulByte);
     }
     if bytes.len() > most {
-        return Err(AddressFault::PathTooLong { bytes: bytes.len(), most });
+        return Err(PathFault::TooLong { bytes: bytes.len(), most });
     }
     Ok(())
 }
@@ -66,12 +65,6 @@ pub(crate) fn unix_path(path: &Path) -> Result<(), AddressFault> {
 /// A stream socket is a stream socket: everything done with it from here on knows no family.
 fn any_stream(stream: std_unix::UnixStream) -> TcpStream {
     TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(stream)))
-}
-
-impl From<std_unix::UnixStream> for AdoptOptions {
-    fn from(stream: std_unix::UnixStream) -> AdoptOptions {
-        std::net::TcpStream::from(OwnedFd::from(stream)).into()
-    }
 }
 
 impl ListenSocket {
@@ -86,21 +79,27 @@ impl ListenSocket {
     }
 }
 
-pub(crate) fn unix_listen(
-    path: &Path,
-    backlog: i32,
-    mode: Option<u32>,
-) -> Result<ListenSocket, (Stage, io::Error)> {
-    let at = |stage| move |e| (stage, e);
-    let address = SockAddr::unix(path).map_err(at(Stage::Bind))?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(at(Stage::Bind))?;
-    socket.set_nonblocking(true).map_err(at(Stage::Bind))?;
-    socket.bind(&address).map_err(at(Stage::Bind))?;
+/// Bound to its path, not listening yet; dropped, it takes its file with it.
+pub(crate) struct UnixBound {
+    socket: Socket,
+    file: Unlink,
+}
+
+pub(crate) fn unix_bind(path: &Path, mode: Option<u32>) -> io::Result<UnixBound> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address)?;
     let file = Unlink(path.to_owned());
     if let Some(mode) = mode.filter(|_| !is_abstract(path)) {
-        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(at(Stage::Bind))?;
+        std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
-    socket.listen(backlog).map_err(at(Stage::Listen))?;
+    Ok(UnixBound { socket, file })
+}
+
+pub(crate) fn unix_listen(bound: UnixBound, backlog: i32) -> io::Result<ListenSocket> {
+    let UnixBound { socket, file } = bound;
+    socket.listen(backlog)?;
     let listener = std_unix::UnixListener::from(OwnedFd::from(socket));
     Ok(ListenSocket::Unix { listener: UnixListener::from_std(listener), _file: file })
 }

@@ -1,10 +1,14 @@
-//! What differs between the systems. Each file provides:
+//! What differs between the systems. A leaf: it names nothing of the crate above it. Each
+//! file provides:
 //!
 //! - `SEND_FLAGS`: flags that keep a write to a dead peer from raising a signal;
 //! - `reuse_port`: `SO_REUSEPORT`, or an error where there is none;
 //! - `accept_failure`: what a failed accept says about;
 //! - `code_name`: the system's name of an error number;
-//! - `kernel_queues`, `accept_queue`: what waits in the kernel, as far as it says.
+//! - `kernel_queues`, `accept_queue`: what waits in the kernel, as far as it says;
+//! - `ListenSocket`, `unix_bind`, `unix_listen`, `unix_connect`, `unix_path`: a listening socket
+//!   of either family, and what a path may be;
+//! - `from_unix_stream!`: options made from a stream of std, where there is such a stream.
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -17,17 +21,20 @@ mod linux;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code)]
 #[path = "linux_queues.rs"]
-mod queues;
+mod kernel;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[path = "no_queues.rs"]
+mod kernel;
 mod queues;
 
 #[cfg(unix)]
 mod listen_socket;
 #[cfg(not(unix))]
-pub(crate) use imp::{ListenSocket, is_abstract, unix_connect, unix_listen, unix_path};
+pub(crate) use imp::{ListenSocket, is_abstract, unix_bind, unix_connect, unix_listen, unix_path};
 #[cfg(unix)]
-pub(crate) use listen_socket::{ListenSocket, is_abstract, unix_connect, unix_listen, unix_path};
+pub(crate) use listen_socket::{
+    ListenSocket, is_abstract, unix_bind, unix_connect, unix_listen, unix_path,
+};
 
 #[cfg(not(unix))]
 #[path = "other.rs"]
@@ -40,7 +47,8 @@ pub(crate) use imp::defer_accept;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::defer_accept;
 
-pub(crate) use queues::{Duplicate, accept_queue, duplicate, kernel_queues};
+pub(crate) use kernel::{Duplicate, accept_queue, duplicate, kernel_queues};
+pub use queues::{AcceptQueue, Queues};
 
 pub(crate) use imp::{
     ACCEPTED_INHERIT, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting, is_listener,
@@ -66,3 +74,31 @@ pub(crate) enum AcceptFailure {
     /// The listening socket: it will fail again at once.
     Listener,
 }
+
+/// Why a path names no socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PathFault {
+    Empty,
+    NulByte,
+    TooLong { bytes: usize, most: usize },
+}
+
+/// `From<UnixStream>` for options that are made from a stream of std.
+#[cfg(unix)]
+macro_rules! from_unix_stream {
+    ($options:ty) => {
+        impl From<std::os::unix::net::UnixStream> for $options {
+            fn from(stream: std::os::unix::net::UnixStream) -> $options {
+                std::net::TcpStream::from(std::os::fd::OwnedFd::from(stream)).into()
+            }
+        }
+    };
+}
+
+/// There is no such stream here.
+#[cfg(not(unix))]
+macro_rules! from_unix_stream {
+    ($options:ty) => {};
+}
+
+pub(crate) use from_unix_stream;

@@ -1,4 +1,4 @@
-//! Systems that nobody has asked yet what waits in their kernel: nothing is known.
+//! Systems whose kernel is not asked yet what waits in it: nothing is known.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use mio::net::TcpStream;
 
 use super::ListenSocket;
-use crate::queues::{AcceptQueue, Queues};
+use super::queues::{AcceptQueue, Queues};
 
 pub(crate) fn kernel_queues(_: &TcpStream) -> Queues {
     Queues::default()

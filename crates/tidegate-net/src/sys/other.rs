@@ -10,9 +10,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, Socket, TcpKeepalive};
 
-use crate::error::{AddressFault, Stage};
-
-use super::AcceptFailure;
+use super::{AcceptFailure, PathFault};
 
 pub(crate) const SEND_FLAGS: i32 = 0;
 
@@ -99,16 +97,19 @@ pub(crate) fn is_abstract(_: &Path) -> bool {
     false
 }
 
-pub(crate) fn unix_path(_: &Path) -> Result<(), AddressFault> {
+pub(crate) fn unix_path(_: &Path) -> Result<(), PathFault> {
     Ok(())
 }
 
-pub(crate) fn unix_listen(
-    _: &Path,
-    _: i32,
-    _: Option<u32>,
-) -> Result<ListenSocket, (Stage, io::Error)> {
-    Err((Stage::Bind, io::ErrorKind::Unsupported.into()))
+/// Nothing is ever bound.
+pub(crate) enum UnixBound {}
+
+pub(crate) fn unix_bind(_: &Path, _: Option<u32>) -> io::Result<UnixBound> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn unix_listen(bound: UnixBound, _: i32) -> io::Result<ListenSocket> {
+    match bound {}
 }
 
 pub(crate) fn unix_connect(_: &Path) -> io::Result<TcpStream> {

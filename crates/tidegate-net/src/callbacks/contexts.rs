@@ -1,0 +1,128 @@
+//! What callbacks are called with: [`SocketCx`] and [`Incoming`], a key and the borrowed loop.
+//!
+//! Definitions alone. What a user may do with them is in `face/`.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+
+use tidegate_loop::{AsCx, Cx};
+
+use crate::key::{ServerKey, SocketKey};
+
+/// A connection, and the whole [`Cx`] beside it (it derefs to it).
+///
+/// On a connection that is over every method does nothing, and a write returns
+/// [`Flow::Closed`](crate::Flow::Closed); so keys may be kept for any time.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_net::{Net, On, SocketKey};
+/// /// A proxy's half: what comes goes to the peer, at the peer's pace.
+/// fn half(peer: SocketKey) -> On {
+///     On::new()
+///         .data(move |s, chunk| {
+///             if s.socket(peer).write(chunk) == tidegate_net::Flow::Full {
+///                 s.pause();
+///             }
+///         })
+///         .drain(move |s| s.socket(peer).resume())
+///         .end(move |s| s.socket(peer).end())
+///         .close(move |s, _| s.socket(peer).destroy())
+/// }
+/// # let _ = half;
+/// ```
+pub struct SocketCx<'a> {
+    pub(crate) cx: Cx<'a>,
+    pub(crate) key: SocketKey,
+}
+
+impl<'a> Deref for SocketCx<'a> {
+    type Target = Cx<'a>;
+    fn deref(&self) -> &Cx<'a> {
+        &self.cx
+    }
+}
+
+impl DerefMut for SocketCx<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.cx
+    }
+}
+
+impl AsCx for SocketCx<'_> {
+    fn as_cx(&mut self) -> Cx<'_> {
+        self.cx.as_cx()
+    }
+}
+
+impl<'a> SocketCx<'a> {
+    #[inline]
+    pub(crate) fn new(cx: Cx<'a>, key: SocketKey) -> SocketCx<'a> {
+        SocketCx { cx, key }
+    }
+
+    /// The connection's key, to be kept.
+    pub fn key(&self) -> SocketKey {
+        self.key
+    }
+}
+
+/// A connection to accept or reject; derefs to [`Cx`]. Doing neither rejects
+/// it.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::{Net, On};
+/// let mut lp = Loop::new()?;
+/// lp.listen("127.0.0.1:0", |conn| {
+///     if conn.peer_addr().is_some_and(|peer| peer.ip().is_loopback()) {
+///         let mut s = conn.accept(On::new());
+///         let _ = s.write(b"hello\n");
+///         s.end();
+///     } else {
+///         conn.reject();
+///     }
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Incoming<'a> {
+    pub(crate) cx: Cx<'a>,
+    server: ServerKey,
+    peer: Option<SocketAddr>,
+}
+
+impl<'a> Deref for Incoming<'a> {
+    type Target = Cx<'a>;
+    fn deref(&self) -> &Cx<'a> {
+        &self.cx
+    }
+}
+
+impl DerefMut for Incoming<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.cx
+    }
+}
+
+impl AsCx for Incoming<'_> {
+    fn as_cx(&mut self) -> Cx<'_> {
+        self.cx.as_cx()
+    }
+}
+
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(cx: Cx<'a>, server: ServerKey, peer: Option<SocketAddr>) -> Incoming<'a> {
+        Incoming { cx, server, peer }
+    }
+
+    /// The server it came to.
+    pub fn server(&self) -> ServerKey {
+        self.server
+    }
+
+    /// The peer's address; none on a Unix domain socket.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+}

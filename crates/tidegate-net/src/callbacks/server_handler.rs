@@ -1,0 +1,52 @@
+//! [`ServerHandler`]: the callbacks of a server.
+#![forbid(unsafe_code)]
+
+use std::mem::discriminant;
+
+use tidegate_loop::Cx;
+
+use crate::callbacks::contexts::Incoming;
+use crate::error::net_error::NetError;
+use crate::key::ServerKey;
+use crate::server_event::Overload;
+
+/// What a server calls.
+///
+/// ```
+/// use tidegate_net::{Incoming, On, ServerHandler};
+/// struct Count(u64);
+/// impl ServerHandler for Count {
+///     fn on_connection(&mut self, conn: Incoming<'_>) {
+///         self.0 += 1;
+///         conn.accept(On::new());
+///     }
+/// }
+/// ```
+pub trait ServerHandler: 'static {
+    /// A connection waits. Not accepted here means rejected.
+    fn on_connection(&mut self, conn: Incoming<'_>);
+
+    /// Accepting failed in a way that is neither the peer's going away nor a
+    /// lack of descriptors. The server goes on. The default counts and logs it as that of
+    /// [`Handler::on_close`](crate::Handler::on_close).
+    fn on_error(&mut self, cx: &mut Cx<'_>, server: ServerKey, error: NetError) {
+        let alike = (server, error.alike());
+        cx.driver().unhandled("tidegate::net", alike, format_args!("{error}"));
+    }
+
+    /// There was no room for connections. They are counted, too. The default logs it: the
+    /// first time, and then at each power of two.
+    fn on_overload(&mut self, cx: &mut Cx<'_>, server: ServerKey, overload: Overload) {
+        let new = match overload {
+            Overload::Shed { connections } => u64::from(connections),
+            Overload::MaxConnections { .. } | Overload::Held => 1,
+        };
+        let alike = (server, discriminant(&overload));
+        cx.driver().warn("tidegate::net", alike, new, format_args!("{overload}"));
+    }
+
+    /// The server was closed and its last connection is over.
+    fn on_close(&mut self, cx: &mut Cx<'_>, server: ServerKey) {
+        let _ = (cx, server);
+    }
+}

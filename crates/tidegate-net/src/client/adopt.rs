@@ -1,0 +1,74 @@
+//! Taking over a connection that is there already.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind};
+use std::net::TcpStream as StdStream;
+
+use mio::net::TcpStream;
+use socket2::{SockRef, Type};
+use tidegate_loop::{Bits, Cx};
+
+use crate::callbacks::handler::Handler;
+use crate::event::SocketEvent;
+use crate::key::SocketKey;
+use crate::options::adopt::AdoptOptions;
+use crate::options::stream::{StreamOptions, refuse};
+use crate::socket::expire;
+use crate::socket::pass::SOCKET;
+use crate::state::layer::Layer;
+use crate::state::socket::{Life, Socket, new_bits};
+
+pub(crate) fn adopt(
+    cx: &mut Cx<'_>,
+    options: AdoptOptions,
+    handler: Box<dyn Handler>,
+) -> io::Result<SocketKey> {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let entry = layer.sockets.vacant_entry();
+    let AdoptOptions { adopted, stream: options } = options;
+    let ready = prepare(&adopted, &options).and_then(|remote| {
+        let key = d.insert(&SOCKET, entry.key() as u64)?;
+        Ok((remote, key))
+    });
+    let (remote, key) = match ready {
+        Ok(ready) => ready,
+        Err(e) => {
+            d.bury(handler);
+            return Err(e);
+        }
+    };
+    let mut s = Socket::new(SocketKey(key), &SOCKET, Life::Open, &options, &d);
+    s.handler = Some(handler);
+    s.remote = remote;
+    s.stream = Some(TcpStream::from_std(adopted));
+    if d.is_observed() {
+        s.note_local();
+        s.tell(&mut d, || SocketEvent::Adopted);
+    }
+    entry.insert(s);
+    d.assume(key, new_bits(remote) | Bits::READABLE);
+    d.queue(key);
+    expire::arm(cx, SocketKey(key));
+    Ok(SocketKey(key))
+}
+
+/// Whether it is a connected stream, of TCP or of a Unix domain socket, and the options fit: its
+/// peer's address, if it can have one.
+fn prepare(
+    stream: &StdStream,
+    options: &StreamOptions,
+) -> io::Result<Option<std::net::SocketAddr>> {
+    let socket = SockRef::from(stream);
+    let peer = socket.peer_addr()?;
+    if socket.r#type()? != Type::STREAM {
+        let text = "only a stream socket can be adopted";
+        return Err(io::Error::new(ErrorKind::InvalidInput, text));
+    }
+    let remote = peer.as_socket();
+    if remote.is_none() {
+        refuse(options.only_tcp(), "a Unix domain socket")?;
+    }
+    socket.set_nonblocking(true)?;
+    options.apply(socket)?;
+    Ok(remote)
+}

@@ -1,0 +1,148 @@
+//! Making a connection: lookup, attempts, one winner.
+//!
+//! | step | event | next |
+//! |---|---|---|
+//! | lookup | the addresses | attempts (`attempts.rs`), in the order of `race.rs` |
+//! | lookup | none | `on_close` |
+//! | attempts | one has connected | the others are closed, `on_connect` |
+//! | attempts | the last has failed | `on_close` with all of them |
+//! | any | connect timeout, `destroy` | everything is closed, `on_close` |
+//!
+//! Every failure, also of the address, arrives at `on_close`: one path to handle.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use socket2::SockRef;
+use tidegate_loop::{AsCx, Cx};
+
+use crate::callbacks::contexts::SocketCx;
+use crate::callbacks::handler::Handler;
+use crate::client::attempts;
+use crate::client::name::look_up;
+use crate::endpoint::Endpoint;
+use crate::error::close::{Close, Reason, Reset};
+use crate::error::net_error::NetError;
+use crate::error::stage::Stage;
+use crate::event::SocketEvent;
+use crate::key::SocketKey;
+use crate::options::address::{Target, check_path};
+use crate::options::connect::{ConnectOptions, Family};
+use crate::socket::expire;
+use crate::socket::pass::SOCKET;
+use crate::state::connecting::Connecting;
+use crate::state::layer::Layer;
+use crate::state::socket::{Life, Socket, new_bits};
+use crate::sys;
+
+pub(crate) fn start(
+    cx: &mut Cx<'_>,
+    options: ConnectOptions,
+    handler: Box<dyn Handler>,
+) -> SocketKey {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let entry = layer.sockets.vacant_entry();
+    let key = match d.insert(&SOCKET, entry.key() as u64) {
+        Ok(key) => SocketKey(key),
+        Err(full) => {
+            let key = SocketKey(d.stale_key());
+            if let Some(lookup) = options.lookup {
+                d.bury(lookup);
+            }
+            refuse(cx, key, handler, full.into());
+            return key;
+        }
+    };
+    let mut s = Socket::new(key, &SOCKET, Life::Connecting, &options.stream, &d);
+    s.clocks.set_until(options.timeout, s.since);
+    s.handler = Some(handler);
+    s.tell_busy(&mut d);
+    let (target, family) = (options.to.target(), options.family);
+    s.connecting = Some(Box::new(Connecting {
+        options,
+        port: 0,
+        host: None,
+        name: None,
+        waiting: VecDeque::new(),
+        left_out: 0,
+        running: Vec::new(),
+        failed: Vec::new(),
+        delay: None,
+        alone_since: 0,
+    }));
+    let s = entry.insert(s);
+    match target {
+        Ok(Target::Addr(addr)) if family.has(addr.ip()) => begin(cx, key, addr),
+        Ok(Target::Addr(_)) => {
+            let text = "the option family asks for the other family than this address has";
+            s.fail(&mut d, Stage::Lookup, io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(Target::Path(path)) => to_path(cx, key, &path),
+        Ok(Target::AnyHost(port)) => {
+            let host: IpAddr = match family {
+                Family::V6 => Ipv6Addr::LOCALHOST.into(),
+                _ => Ipv4Addr::LOCALHOST.into(),
+            };
+            begin(cx, key, (host, port).into());
+        }
+        Ok(Target::Name(host, port)) => look_up(cx, key, host, port),
+        Err(e) => s.fail(&mut d, Stage::Lookup, e.into()),
+    }
+    expire::arm(cx, key);
+    key
+}
+
+/// To a Unix domain socket: done at once, told in the ready pass.
+fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(s) = layer.socket(&d, key) else { return };
+    if let Some(c) = &mut s.connecting {
+        c.name = Some(Endpoint::Path(path.to_owned()).to_string());
+    }
+    s.tell(&mut d, || SocketEvent::AttemptStart { to: Endpoint::Path(path.to_owned()) });
+    let Some(c) = &s.connecting else { return };
+    let made = c.options.check_unix().and_then(|()| {
+        check_path(path)?;
+        let stream = sys::unix_connect(path)?;
+        c.options.stream.apply(SockRef::from(&stream))?;
+        Ok(stream)
+    });
+    match made {
+        Ok(stream) => {
+            s.stream = Some(stream);
+            s.watch(&mut d);
+            d.assume(key.into(), new_bits(None));
+            d.queue(key.into());
+        }
+        Err(e) => s.fail(&mut d, Stage::Connect, e),
+    }
+}
+
+/// There is no slot to close, so the one event comes from a tick.
+fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io::Error) {
+    let reason = Reason::Failed(Arc::new(NetError::new(Stage::Connect, e)));
+    cx.owed_tick(move |cx| {
+        let close = Close {
+            reason,
+            peer: None,
+            unsent: 0,
+            bytes_read: 0,
+            bytes_written: 0,
+            piped: false,
+            reset: Reset::No,
+        };
+        handler.on_close(&mut SocketCx::new(cx.as_cx(), key), close);
+    });
+}
+
+fn begin(cx: &mut Cx<'_>, key: SocketKey, addr: SocketAddr) {
+    let (layer, d) = cx.parts::<Layer>();
+    if let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) {
+        c.waiting.push_back(addr);
+    }
+    attempts::next(cx, key);
+}

@@ -1,0 +1,132 @@
+//! The name of a connect becomes addresses: by the system's resolver, or by the user's lookup.
+//!
+//! Then they race (`attempts.rs`, in the order of `race.rs`).
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tidegate_loop::{AsCx, Cx, Dispatch, Driver};
+
+use crate::client::{attempts, race};
+use crate::error::close::Reason;
+use crate::error::fault::LookupFault;
+use crate::error::net_error::NetError;
+use crate::error::stage::Stage;
+use crate::event::SocketEvent;
+use crate::key::SocketKey;
+use crate::lookup::{self, Asker};
+use crate::options::connect::LookupAnswer;
+use crate::state::connecting::Connecting;
+use crate::state::layer::Layer;
+use crate::state::socket::Socket;
+
+pub(crate) fn look_up(cx: &mut Cx<'_>, key: SocketKey, host: String, port: u16) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(s) = layer.socket(&d, key) else { return };
+    s.tell(&mut d, || SocketEvent::LookupStart { host: host.clone() });
+    let Some(c) = s.connecting.as_mut() else { return };
+    c.port = port;
+    c.name = Some(format!("{host}:{port}"));
+    if c.options.lookup.is_some() {
+        // It is the user's code: not in here.
+        c.host = Some(host);
+        return d.pend(key.into());
+    }
+    let asker = Asker {
+        key: key.into(),
+        waits: |cx, key| waits_for_lookup(cx, SocketKey(key)),
+        answer: |cx, key, found| looked_up(cx, SocketKey(key), found),
+    };
+    if let Err(e) = lookup::start(cx, &host, asker) {
+        let (layer, mut d) = cx.parts::<Layer>();
+        if let Some(s) = layer.socket(&d, key) {
+            lookup_failed(s, &mut d, e);
+        }
+    }
+}
+
+fn lookup_failed(s: &mut Socket, d: &mut Driver<'_>, e: io::Error) {
+    let took = s.age(d);
+    let error = NetError::new(Stage::Lookup, e);
+    s.tell(d, || {
+        let text = error.in_words();
+        SocketEvent::LookupFailed { error: text, code: error.code(), took }
+    });
+    s.fail(d, Stage::Lookup, error.into_source());
+}
+
+/// Calls the user's own lookup, if that is due.
+pub(crate) fn ask(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, driver) = d.parts::<Layer>();
+    let Some(c) = layer.socket(&driver, key).and_then(|s| s.connecting.as_mut()) else { return };
+    let (Some(host), Some(custom)) = (c.host.take(), c.options.lookup.clone()) else { return };
+    let cx = &mut d.cx();
+    let asked = catch_unwind(AssertUnwindSafe(|| (custom.0)(cx, &host, LookupAnswer(key))));
+    let (layer, mut driver) = d.parts::<Layer>();
+    driver.bury(custom);
+    if let Err(payload) = asked {
+        if let Some(s) = layer.socket(&driver, key) {
+            s.destroy(&mut driver, Reason::Panicked);
+        }
+        driver.panic_later(payload);
+    }
+    d.settle();
+}
+
+fn is_before_attempts(s: &Socket) -> bool {
+    let early = |c: &Connecting| {
+        c.name.is_some() && c.waiting.is_empty() && c.running.is_empty() && c.failed.is_empty()
+    };
+    s.connecting.as_deref().is_some_and(early) && s.stream.is_none() && s.duplex.is_open()
+}
+
+fn waits_for_lookup(cx: &mut Cx<'_>, key: SocketKey) -> bool {
+    let (layer, d) = cx.parts::<Layer>();
+    layer.socket(&d, key).is_some_and(|s| is_before_attempts(s))
+}
+
+/// The answer of a lookup, for one who may wait for it.
+pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<SocketAddr>>) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let socket = layer.socket(&d, key).filter(|s| is_before_attempts(s));
+    let Some(s) = socket else { return d.bury(found) };
+    let Some(c) = s.connecting.as_mut() else { return };
+    let (family, port) = (c.options.family, c.port);
+    let error = match found {
+        Ok(mut found) => {
+            found.retain(|addr| family.has(addr.ip()));
+            // With its scope, if it is link-local.
+            found.iter_mut().for_each(|addr| addr.set_port(port));
+            if !found.is_empty() {
+                (c.waiting, c.left_out) = race::order(found, c.options.race.addresses);
+                if d.is_observed() {
+                    looked_up_is_told(s, &mut d);
+                }
+                return attempts::next(cx, key);
+            }
+            LookupFault::NotFound.into()
+        }
+        Err(e) => e,
+    };
+    lookup_failed(s, &mut d, error);
+}
+
+#[cold]
+fn looked_up_is_told(s: &Socket, d: &mut Driver<'_>) {
+    let Some(c) = s.connecting.as_ref() else { return };
+    let (took, left_out) = (s.age(d), c.left_out);
+    let addresses = c.waiting.iter().map(SocketAddr::ip).collect();
+    s.tell(d, || SocketEvent::LookedUp { addresses, left_out, took });
+}
+
+impl LookupAnswer {
+    /// The addresses, in the order in which to try them. Nothing happens if nobody waits
+    /// any more, or in another loop than that of the connection.
+    pub fn give(self, cx: &mut impl AsCx, found: io::Result<Vec<IpAddr>>) {
+        let port_to_come = |ip| SocketAddr::new(ip, 0);
+        let found = found.map(|ips| ips.into_iter().map(port_to_come).collect());
+        looked_up(&mut cx.as_cx(), self.0, found);
+    }
+}

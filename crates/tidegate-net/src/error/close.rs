@@ -1,0 +1,199 @@
+//! How a connection ended: [`Close`], which `on_close` gets, and the [`Reason`] in it.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::hash::Hash;
+use std::mem::discriminant;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tidegate_loop::Cx;
+use tidegate_stream::StreamError;
+
+use crate::error::fault::Timeout;
+use crate::error::net_error::NetError;
+
+/// Whose queue was too long.
+///
+/// ```
+/// assert_eq!(tidegate_net::Scope::Socket.to_string(), "write_limit");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scope {
+    /// This connection's: `write_limit`.
+    Socket,
+    /// That of all connections together: `buffered_limit`.
+    Loop,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scope::Socket => "write_limit",
+            Scope::Loop => "buffered_limit",
+        })
+    }
+}
+
+/// Why a connection is over.
+///
+/// ```
+/// assert_eq!(tidegate_net::Reason::Ended.to_string(), "both sides ended");
+/// assert!(!tidegate_net::Reason::Destroyed.is_error());
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Both sides ended: the peer's FIN was read, ours is out.
+    Ended,
+    /// [`destroy`](crate::SocketCx::destroy) was called.
+    Destroyed,
+    /// An operation failed: see its stage. A connection that was never made
+    /// ends this way, too.
+    Failed(Arc<NetError>),
+    /// A producer ignored [`Flow::Full`](tidegate_stream::Flow) until a limit
+    /// was reached.
+    WriteLimit {
+        /// Which limit.
+        scope: Scope,
+        /// Bytes of memory that were queued.
+        queued: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A deadline passed.
+    TimedOut(Timeout, Arc<NetError>),
+    /// A pipe that it was an end of broke, for this reason, and closed both its ends.
+    Piped(StreamError),
+    /// A callback of this connection panicked.
+    Panicked,
+}
+
+impl Reason {
+    /// Whether this is anything but an ordinary end.
+    pub fn is_error(&self) -> bool {
+        !matches!(self, Reason::Ended | Reason::Destroyed)
+    }
+
+    /// The error, if an operation failed.
+    pub fn error(&self) -> Option<&NetError> {
+        match self {
+            Reason::Failed(e) | Reason::TimedOut(_, e) => Some(e),
+            _ => None,
+        }
+    }
+
+    /// What errors of one kind have in common, for the log.
+    fn alike(&self) -> impl Hash {
+        let limit = match self {
+            Reason::WriteLimit { scope, .. } => Some(*scope),
+            _ => None,
+        };
+        (discriminant(self), limit, self.error().map(NetError::alike))
+    }
+
+    /// What this means to a pipe.
+    pub(crate) fn result(&self) -> Result<(), StreamError> {
+        Err(match self {
+            Reason::Ended => return Ok(()),
+            Reason::Destroyed => StreamError::Destroyed,
+            Reason::Piped(e) => e.clone(),
+            Reason::Failed(e) | Reason::TimedOut(_, e) => StreamError::Failed(e.clone()),
+            Reason::WriteLimit { queued, limit, .. } => {
+                StreamError::Limit { queued: *queued, limit: *limit }
+            }
+            Reason::Panicked => StreamError::Panicked,
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Ended => f.write_str("both sides ended"),
+            Reason::Destroyed => f.write_str("destroyed"),
+            Reason::Failed(e) | Reason::TimedOut(_, e) => e.fmt(f),
+            Reason::WriteLimit { scope, queued, limit } => {
+                write!(f, "{queued} bytes were queued, {scope} is {limit}")
+            }
+            Reason::Piped(e) => write!(f, "its pipe broke: the other end {e}"),
+            Reason::Panicked => f.write_str("a callback panicked"),
+        }
+    }
+}
+
+/// Whether the peer was told by a reset that this is no ordinary end.
+///
+/// ```
+/// assert_eq!(tidegate_net::Reset::default(), tidegate_net::Reset::No);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reset {
+    /// None was to be sent.
+    #[default]
+    No,
+    /// It was sent: the peer's next read or write fails with `ECONNRESET`.
+    Sent,
+    /// A Unix domain socket cannot send one: the peer sees an ordinary end, and cannot tell
+    /// that bytes are missing. (Linux: it sees `ECONNRESET` if bytes of it were not read;
+    /// then this is `Sent`.) A protocol on such a socket needs an end of its own.
+    Unsupported,
+}
+
+/// The one terminal event of a connection.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::{Net, On};
+/// let mut lp = Loop::new()?;
+/// lp.connect("127.0.0.1:1", On::new().close(|_, close| {
+///     eprintln!("{close}"); // connect to 127.0.0.1:1 failed after 0.1 ms: ... (ECONNREFUSED)
+///     assert_eq!(close.reason.error().unwrap().code(), Some("ECONNREFUSED"));
+/// }));
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Close {
+    /// Why.
+    pub reason: Reason,
+    /// The peer, where it was known.
+    pub peer: Option<SocketAddr>,
+    /// Bytes that were accepted for writing and did not reach the kernel.
+    pub unsent: usize,
+    /// Bytes read in all.
+    pub bytes_read: u64,
+    /// Bytes the kernel took in all.
+    pub bytes_written: u64,
+    /// Whether a pipe that the connection is an end of was told as well.
+    pub piped: bool,
+    /// What the peer sees of a connection that was cut off: by
+    /// [`reset`](crate::SocketCx::reset), a limit, a panic, a pipe that broke, or a deadline
+    /// or filter while bytes were queued or a pipe was not done.
+    pub reset: Reset,
+}
+
+impl Close {
+    /// What a handler does that has nothing to do.
+    pub(crate) fn unhandled(&self, cx: &mut Cx<'_>) {
+        if self.reason.is_error() && !self.piped {
+            cx.driver().unhandled("tidegate::net", self.reason.alike(), format_args!("{self}"));
+        }
+    }
+}
+
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)?;
+        if self.unsent > 0 {
+            write!(f, " ({} bytes unsent)", self.unsent)?;
+        }
+        if self.reset == Reset::Unsupported {
+            f.write_str("; the peer sees an ordinary end: a Unix domain socket has no reset")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! What a user may do with an [`Incoming`]: accept, reject, detach, or ask.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::SocketAddr;
+
+use tidegate_loop::AsCx;
+
+use crate::callbacks::contexts::{Incoming, SocketCx};
+use crate::callbacks::handler::Handler;
+use crate::key::SocketKey;
+use crate::server::offer;
+use crate::socket::expire;
+use crate::state::layer::{Layer, Offer};
+
+impl<'a> Incoming<'a> {
+    /// The key the connection has, and keeps if it is accepted. A proxy gives
+    /// it to the other half before this one is accepted.
+    ///
+    /// It has no place in the loop before it is accepted, or asked for its key: one that is
+    /// rejected costs less.
+    pub fn key(&mut self) -> SocketKey {
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        offer::place(layer, &mut d).unwrap_or_else(|| SocketKey(d.stale_key()))
+    }
+
+    /// The address it was made to. One system call.
+    pub fn local_addr(&mut self) -> io::Result<SocketAddr> {
+        let (layer, _) = self.cx.parts::<Layer>();
+        if let Offer::Held(held) = &layer.offer {
+            return held.stream.local_addr();
+        }
+        let key = self.key();
+        SocketCx::new(self.cx.as_cx(), key).local_addr()
+    }
+
+    /// Takes the connection. It can be written to at once; reading begins in
+    /// this same ready pass. If it was destroyed by its key before, the handler
+    /// gets its `on_close`. If the loop's table is full, there is no room for its key: it is
+    /// closed and counted as rejected, and the key finds nothing.
+    pub fn accept(mut self, handler: impl Handler) -> SocketCx<'a> {
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        let (key, deadlines) = offer::accept(layer, &mut d, Box::new(handler));
+        if deadlines {
+            expire::arm(&mut self.cx, key);
+        }
+        SocketCx::new(self.cx, key)
+    }
+
+    /// Takes a TCP connection out of this loop, for another one's
+    /// [`adopt`](crate::Net::adopt): it is `Send`, and does not block. Of the server's options
+    /// what the kernel keeps goes with it (`no_delay`, `keep_alive`, buffers); the others are
+    /// given anew, as [`AdoptOptions`](crate::AdoptOptions). `NotConnected`, and
+    /// the connection is rejected, if bytes of ours wait in its queue.
+    pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        let stream = offer::detach(layer, &mut d);
+        stream.map(Into::into).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Closes the connection; it is counted as rejected. What was written to it by its
+    /// key before is lost if the kernel did not take it.
+    pub fn reject(mut self) {
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        offer::reject(layer, &mut d);
+    }
+}

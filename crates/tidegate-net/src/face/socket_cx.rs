@@ -1,0 +1,309 @@
+//! What a user may do with a connection: write, pause, end, destroy; its handler, its filter,
+//! its deadlines. What can be asked of it is in `socket_facts.rs`.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidegate_loop::{Driver, KeyError};
+use tidegate_stream::{Chunk, Flow};
+
+use crate::callbacks::contexts::SocketCx;
+use crate::callbacks::filter::Filter;
+use crate::callbacks::handler::Handler;
+use crate::error::close::Reason;
+use crate::error::fault::Timeout;
+use crate::error::stage::Stage;
+use crate::options::stream::millis;
+use crate::socket::expire;
+use crate::state::clocks::as_nanos;
+use crate::state::layer::{Layer, Shared};
+use crate::state::socket::{Life, Socket};
+use crate::state::wire::Wire;
+
+impl SocketCx<'_> {
+    fn with<R>(
+        &mut self,
+        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Shared) -> R,
+    ) -> Option<R> {
+        let key = self.key;
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        layer.with(&mut d, key, f)
+    }
+
+    /// The socket, if it is not over.
+    pub(crate) fn look<R>(&mut self, f: impl FnOnce(&Socket) -> R) -> Option<R> {
+        let key = self.key;
+        let (layer, d) = self.cx.parts::<Layer>();
+        layer.socket(&d, key).filter(|s| s.duplex.is_open()).map(|s| f(s))
+    }
+
+    /// Whether the connection is not over; if it is, why the key finds nothing.
+    ///
+    /// ```
+    /// use tidegate_loop::{KeyError, Loop};
+    /// use tidegate_net::{Net, On};
+    /// let (mut a, mut b) = (Loop::new()?, Loop::new()?);
+    /// let key = a.connect("127.0.0.1:1", On::new().close(|_, _| {}));
+    /// assert_eq!(b.socket(key).state(), Err(KeyError::Foreign));
+    /// a.run()?;
+    /// assert_eq!(a.socket(key).state(), Err(KeyError::Closed));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn state(&mut self) -> Result<(), KeyError> {
+        self.cx.find(self.key)?;
+        self.look(|_| ()).ok_or(KeyError::Closed)
+    }
+
+    /// Writes a copy of what the kernel does not take at once.
+    ///
+    /// The answer says how to go on: [`Flow::Ready`] go on, [`Flow::Full`] stop
+    /// until `on_drain`, [`Flow::Closed`] not accepted. What was accepted is
+    /// delivered to the kernel in order, or counted in
+    /// [`Close::unsent`](crate::Close::unsent).
+    ///
+    /// Before the connection is made, writes queue. Beyond `write_limit` queued
+    /// bytes the connection is destroyed.
+    pub fn write(&mut self, data: &[u8]) -> Flow {
+        self.send(Chunk::Lent(data))
+    }
+
+    /// As [`write`](SocketCx::write), but what the kernel does not take is kept
+    /// without a copy (from 1 KiB on). One `Bytes` may go to many connections. If
+    /// the kernel takes all of it, it is dropped in here: a `Bytes` over an owner of
+    /// yours is the one value of yours that a call may drop.
+    pub fn write_bytes(&mut self, data: Bytes) -> Flow {
+        self.send(Chunk::Shared(data))
+    }
+
+    fn send(&mut self, data: Chunk<'_>) -> Flow {
+        let key = self.key;
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        layer.with(&mut d, key, |s, d, shared| s.write(d, shared, data)).unwrap_or(Flow::Closed)
+    }
+
+    /// Writes, and tells [`on_written`](Handler::on_written) with this id when the kernel
+    /// has all of it, or never will. Exactly once, in the order of the writes; not at all
+    /// if the answer is [`Flow::Closed`], which says that nothing was accepted. Ids are
+    /// yours: they may repeat.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     let server = conn.server();
+    ///     conn.close_server(server).unwrap();
+    ///     let mut s = conn.accept(On::new().written(|s, id, result| {
+    ///         assert_eq!((id, result.is_ok()), (7, true));
+    ///         s.end();
+    ///     }));
+    ///     let _ = s.write_id("high water at noon", 7);
+    /// })?;
+    /// let at = lp.local_addr(server)?;
+    /// lp.connect(at, On::new());
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
+        let data = data.into();
+        self.with(|s, d, shared| s.write_id(d, shared, data, id)).unwrap_or(Flow::Closed)
+    }
+
+    /// Reads nothing more, from now on: not even a chunk that is in the kernel
+    /// already. The peer's window fills; no memory is used here. Costs no
+    /// system call.
+    pub fn pause(&mut self) {
+        self.with(|s, d, _| s.pause(d));
+    }
+
+    /// Goes on reading, in a later turn; not while a pipe waits for its sink to drain.
+    /// Costs no system call.
+    pub fn resume(&mut self) {
+        let pipe = self.look(|s| s.pipes().and_then(|p| p.into)).flatten();
+        if pipe.is_some_and(|pipe| pipe.is_full(&mut self.cx)) {
+            return;
+        }
+        self.with(|s, d, _| s.resume(d));
+    }
+
+    /// Holds writes back until [`uncork`](SocketCx::uncork), to leave together.
+    /// Nests.
+    pub fn cork(&mut self) {
+        self.with(|s, _, _| s.duplex.write.cork());
+    }
+
+    /// Takes back one [`cork`](SocketCx::cork) and sends what is queued.
+    pub fn uncork(&mut self) {
+        self.with(|s, d, _| {
+            s.duplex.write.uncork();
+            s.flush(d);
+            if s.duplex.write.has_effect() {
+                d.pend(s.key.into());
+            }
+        });
+    }
+
+    /// Ends our side: what is queued goes out, then the FIN, then comes
+    /// `on_finish`. The other direction stays open until the peer ends it.
+    pub fn end(&mut self) {
+        self.with(|s, d, shared| s.end_and_tell(d, shared));
+    }
+
+    /// What `on_shutdown` does by default.
+    pub(crate) fn shut_down(&mut self) {
+        let is_piped = self.with(|s, d, _| s.is_piped_from(d));
+        if is_piped == Some(false) {
+            self.end();
+        }
+    }
+
+    /// Writes these last bytes, and ends our side.
+    pub fn end_with<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
+        let flow = self.send(data.into());
+        self.end();
+        flow
+    }
+
+    /// Closes the connection now; what is queued is lost and counted. `on_close`
+    /// comes in the closing phase.
+    pub fn destroy(&mut self) {
+        self.with(|s, d, _| s.destroy(d, Reason::Destroyed));
+    }
+
+    /// Closes the connection now, for a reason of your own: as [`destroy`](SocketCx::destroy),
+    /// but `on_close` gets [`Reason::Failed`] with this error as the source, at
+    /// [`Stage::Application`]; a pipe that it is an end of gets it as its cause. A handler
+    /// without an `on_close` of its own counts and logs it as an error that nobody handled.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On, Stage};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     let server = conn.server();
+    ///     conn.close_server(server).unwrap();
+    ///     conn.accept(On::new()
+    ///         .data(|s, _| s.destroy_with(Error::new(ErrorKind::InvalidData, "no greeting")))
+    ///         .close(|_, close| {
+    ///             let e = close.reason.error().unwrap();
+    ///             assert_eq!((e.stage(), e.kind()), (Stage::Application, ErrorKind::InvalidData));
+    ///         }));
+    /// })?;
+    /// let at = lp.local_addr(server)?;
+    /// let client = lp.connect(at, On::new());
+    /// let _ = lp.socket(client).write(b"GET / HTTP/1.1");
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn destroy_with(&mut self, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        let error = match error.into().downcast::<io::Error>() {
+            Ok(e) => *e,
+            Err(e) => io::Error::other(e),
+        };
+        let mut error = Some(error);
+        self.with(|s, d, _| {
+            if s.duplex.is_open() {
+                if let Some(error) = error.take() {
+                    s.fail(d, Stage::Application, error);
+                }
+            }
+        });
+        if let Some(error) = error {
+            self.cx.driver().bury(error);
+        }
+    }
+
+    /// Closes the connection now with a RST: the peer is told that this is no ordinary
+    /// end, and what it has not read yet is lost. Otherwise as
+    /// [`destroy`](SocketCx::destroy). A Unix domain socket has no RST: see
+    /// [`Close::reset`](crate::Close::reset).
+    pub fn reset(&mut self) {
+        self.with(|s, d, _| s.reset(d));
+    }
+
+    /// Replaces the handler, from the next callback on. The old one is dropped
+    /// after the current callback.
+    pub fn set_handler(&mut self, handler: impl Handler) {
+        let handler: Box<dyn Handler> = Box::new(handler);
+        let key = self.key;
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        let old = match layer.socket(&d, key) {
+            Some(s) => s.handler.replace(handler),
+            None => Some(handler),
+        };
+        if let Some(old) = old {
+            d.bury(old);
+        }
+    }
+
+    /// Puts a filter on the wire, in place of an earlier one.
+    pub fn set_filter(&mut self, filter: impl Filter) {
+        let wire = Wire::Filter(Box::new(filter));
+        let key = self.key;
+        let (layer, mut d) = self.cx.parts::<Layer>();
+        let old = match layer.socket(&d, key) {
+            Some(s) => std::mem::replace(&mut s.wire, wire),
+            None => wire,
+        };
+        if let Wire::Filter(old) = old {
+            d.bury(old);
+        }
+    }
+
+    /// After so long without a byte either way comes `on_timeout`. From now on; zero stops
+    /// it. Costs no system call, and reading and writing do not touch it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On, Reason, Timeout};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     let server = conn.server();
+    ///     conn.close_server(server).unwrap();
+    ///     let close = |_: &mut tidegate_net::SocketCx<'_>, close: tidegate_net::Close| {
+    ///         assert!(matches!(close.reason, Reason::TimedOut(Timeout::Idle, _)));
+    ///     };
+    ///     conn.accept(On::new().close(close)).set_idle_timeout(Duration::from_millis(5));
+    /// })?;
+    /// let at = lp.local_addr(server)?;
+    /// lp.connect(at, On::new()); // and says nothing
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_idle_timeout(&mut self, after: Duration) {
+        self.with(|s, d, _| s.clocks.set_idle(after, as_nanos(d.clock())));
+        expire::arm(&mut self.cx, self.key);
+    }
+
+    /// So long from now the connection is closed, whatever it does. Zero stops it. Not while
+    /// it is connecting: then it is the option that counts.
+    pub fn set_lifetime(&mut self, after: Duration) {
+        self.with(|s, d, _| {
+            if s.life != Life::Connecting {
+                s.clocks.set_until(millis(after), as_nanos(d.clock()));
+            }
+        });
+        expire::arm(&mut self.cx, self.key);
+    }
+
+    /// Once one side has ended, it is closed after so long without a byte; if one has ended
+    /// already, from now on. Zero stops it.
+    pub fn set_linger_timeout(&mut self, after: Duration) {
+        self.with(|s, d, _| s.clocks.set_linger(after, as_nanos(d.clock())));
+        expire::arm(&mut self.cx, self.key);
+    }
+
+    /// What `on_timeout` does by default: closes the connection with
+    /// [`Reason::TimedOut`].
+    pub fn time_out(&mut self) {
+        self.with(|s, d, _| {
+            let reason = expire::reason(s, d, Timeout::Idle);
+            s.destroy(d, reason);
+        });
+    }
+}

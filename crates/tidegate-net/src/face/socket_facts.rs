@@ -1,0 +1,166 @@
+//! What can be asked of a connection: addresses, the state of its peer, options of its socket,
+//! queues.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::SockRef;
+use tidegate_loop::{Bits, KeyError};
+use tidegate_stream::ReadState;
+
+use crate::callbacks::contexts::SocketCx;
+use crate::options::stream::{KeepAlive, set_recv_buffer, set_send_buffer};
+use crate::state::layer::Layer;
+use crate::state::socket::Life;
+use crate::sys::{self, Queues};
+
+/// What a connection knows of its peer.
+///
+/// ```
+/// assert_ne!(tidegate_net::PeerState::Open, tidegate_net::PeerState::Ended);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PeerState {
+    /// It may still send.
+    Open,
+    /// It has ended its side (FIN); it may still read.
+    Ended,
+    /// The connection is reset, or over.
+    Gone,
+}
+
+impl SocketCx<'_> {
+    /// The peer's address; `None` if the connection is over (then
+    /// [`Close::peer`](crate::Close::peer) has it).
+    pub fn peer_addr(&mut self) -> Option<SocketAddr> {
+        self.look(|s| s.remote).flatten()
+    }
+
+    /// Our address. One system call.
+    pub fn local_addr(&mut self) -> io::Result<SocketAddr> {
+        self.state()?;
+        match self.look(|s| s.stream.as_ref().map(|s| s.local_addr())).flatten() {
+            Some(addr) => addr,
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Whether it is still being connected.
+    pub fn is_connecting(&mut self) -> bool {
+        self.look(|s| s.life == Life::Connecting).unwrap_or(false)
+    }
+
+    /// What is known of the peer, also while nothing is read.
+    ///
+    /// A paused connection reads nothing, and so its `on_end` does not come; but the
+    /// poller speaks of the peer's end all the same. Bytes may still wait before it. Not
+    /// before the connection was given back to the poller: at the end of its first dispatch.
+    pub fn peer_state(&mut self) -> PeerState {
+        let key = self.key;
+        let (layer, d) = self.cx.parts::<Layer>();
+        let bits = d.bits(key.into());
+        match layer.socket(&d, key).filter(|s| s.duplex.is_open()) {
+            None => PeerState::Gone,
+            Some(_) if bits.has(Bits::ERROR) => PeerState::Gone,
+            Some(s) if s.duplex.read == ReadState::Ended || bits.has(Bits::READ_CLOSED) => {
+                PeerState::Ended
+            }
+            Some(_) => PeerState::Open,
+        }
+    }
+
+    /// The connection's socket, for an option that has no name here; `NotConnected` if it
+    /// has none: not yet, or not any more.
+    ///
+    /// ```
+    /// fn mark(s: &mut tidegate_net::SocketCx<'_>) -> std::io::Result<()> {
+    ///     s.socket_option(|socket| socket.set_ttl_v4(5))
+    /// }
+    /// # let _ = mark;
+    /// ```
+    pub fn socket_option<R>(
+        &mut self,
+        f: impl FnOnce(SockRef<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let done = self.look(|s| s.stream.as_ref().map(|stream| f(SockRef::from(stream))));
+        done.flatten().unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+    }
+
+    /// Small pieces go out at once (`TCP_NODELAY`), or not.
+    pub fn set_no_delay(&mut self, on: bool) -> io::Result<()> {
+        self.socket_option(|socket| socket.set_tcp_nodelay(on))
+    }
+
+    /// Probes of a silent peer, or none.
+    pub fn set_keep_alive(&mut self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
+        self.socket_option(|socket| match keep_alive {
+            Some(k) => k.apply(&socket),
+            None => socket.set_keepalive(false),
+        })
+    }
+
+    /// The type of service of what is sent (`IP_TOS`, `IPV6_TCLASS`).
+    pub fn set_tos(&mut self, tos: u8) -> io::Result<()> {
+        // An IPv4 peer of a server for both families has a mapped address.
+        let v6 = self.peer_addr().is_some_and(|a| a.ip().to_canonical().is_ipv6());
+        self.socket_option(|socket| sys::set_tos(&socket, v6, tos))
+    }
+
+    /// The kernel's buffers for this connection: received, and to be sent.
+    pub fn buffer_sizes(&mut self) -> io::Result<(usize, usize)> {
+        self.socket_option(|s| Ok((s.recv_buffer_size()?, s.send_buffer_size()?)))
+    }
+
+    /// Sets the kernel's buffers: received, and to be sent. Linux sets aside twice as much.
+    pub fn set_buffer_sizes(&mut self, recv: usize, send: usize) -> io::Result<()> {
+        self.socket_option(|s| {
+            set_recv_buffer(&s, recv)?;
+            set_send_buffer(&s, send)
+        })
+    }
+
+    /// Where the bytes of this connection are: in our queue, in the kernel's two, and what
+    /// TCP knows of the way. At most four system calls.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// let there = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let mut lp = Loop::new()?;
+    /// let key = lp.connect(there.local_addr()?, On::new());
+    /// let _ = lp.socket(key).write(b"high water"); // it waits with us until `on_connect`
+    /// let queues = lp.socket(key).queues()?;
+    /// assert_eq!((queues.ours, queues.send.unwrap_or(0)), (10, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn queues(&mut self) -> Result<Queues, KeyError> {
+        self.state()?;
+        self.look(|s| {
+            let kernel = s.stream.as_ref().map(sys::kernel_queues).unwrap_or_default();
+            Queues { ours: s.duplex.write.len() as u64, ..kernel }
+        })
+        .ok_or(KeyError::Closed)
+    }
+
+    /// Bytes that wait in our queue; 0 if the connection is over.
+    pub fn buffered(&mut self) -> usize {
+        self.look(|s| s.duplex.write.len()).unwrap_or(0)
+    }
+
+    /// Bytes of memory that our queue holds.
+    pub fn memory_held(&mut self) -> usize {
+        self.look(|s| s.duplex.write.held()).unwrap_or(0)
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_read(&mut self) -> u64 {
+        self.look(|s| s.bytes_read).unwrap_or(0)
+    }
+
+    /// Bytes the kernel took so far.
+    pub fn bytes_written(&mut self) -> u64 {
+        self.look(|s| s.bytes_written).unwrap_or(0)
+    }
+}

@@ -1,0 +1,42 @@
+//! What turns into options: a text, an address, a port, a socket that listens.
+#![forbid(unsafe_code)]
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use crate::options::address::{Adopted, At, join};
+use crate::options::connect::ConnectOptions;
+use crate::options::listen::ListenOptions;
+
+macro_rules! from {
+    ($($t:ty => |$x:ident| $at:expr;)*) => {
+        $(impl From<$t> for ListenOptions {
+            fn from($x: $t) -> ListenOptions { ListenOptions::at($at) }
+        }
+        impl From<$t> for ConnectOptions {
+            fn from($x: $t) -> ConnectOptions { ConnectOptions::to($at) }
+        })*
+    };
+}
+
+from! {
+    &str => |s| At::Text(s.to_owned());
+    String => |s| At::Text(s);
+    SocketAddr => |a| At::Addr(a);
+    (IpAddr, u16) => |a| At::Addr(a.into());
+    (&str, u16) => |a| At::Text(join(a.0, a.1));
+}
+
+/// A socket that listens already: from the one who started the process, or made with
+/// options that have no name here. It belongs to the server from then on; the backlog is
+/// what it is, and options that come before bind are an error. Cloned options cannot be used twice.
+impl From<TcpListener> for ListenOptions {
+    fn from(listener: TcpListener) -> ListenOptions {
+        ListenOptions::at(At::Adopted(Adopted::new(listener)))
+    }
+}
+
+impl From<u16> for ListenOptions {
+    fn from(port: u16) -> ListenOptions {
+        ListenOptions::at(At::Port(port))
+    }
+}

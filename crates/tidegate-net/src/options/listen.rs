@@ -1,0 +1,242 @@
+//! How a server listens and whom it lets in: [`ListenOptions`], every option with its default.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::block_list::BlockList;
+use crate::options::address::At;
+use crate::options::stream::{StreamOptions, refuse, stream_options};
+use crate::sys;
+
+/// How to listen. A text (`"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`,
+/// `":80"`), an address or a port turns into it.
+///
+/// A name is looked up inside the call, which then blocks; the first address
+/// is taken. Without a host the server listens on `::` for both families, or
+/// on `0.0.0.0` where there is no IPv6.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::{ListenOptions, Net};
+/// let mut lp = Loop::new()?;
+/// let options = ListenOptions::new("127.0.0.1:0").backlog(1024).accept_budget(8);
+/// let server = lp.listen(options, |conn| conn.reject())?;
+/// assert_ne!(lp.local_addr(server)?.port(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    pub(crate) at: At,
+    pub(crate) backlog: Option<u32>,
+    pub(crate) accept_budget: Option<u32>,
+    pub(crate) reuse_port: bool,
+    pub(crate) mode: Option<u32>,
+    pub(crate) ipv6_only: Option<bool>,
+    pub(crate) defer_accept: Option<Duration>,
+    pub(crate) admission: Admission,
+    pub(crate) stream: StreamOptions,
+}
+
+/// Who gets in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Admission {
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) at_limit: AtLimit,
+    pub(crate) out_of_descriptors: OutOfDescriptors,
+    pub(crate) block_list: Option<Arc<BlockList>>,
+    pub(crate) pause_on_connect: bool,
+}
+
+/// What happens to a connection beyond `max_connections`.
+///
+/// ```
+/// assert_eq!(tidegate_net::AtLimit::default(), tidegate_net::AtLimit::Drop);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum AtLimit {
+    /// It is accepted and closed, counted as dropped, and `on_overload` is told.
+    #[default]
+    Drop,
+    /// It stays in the kernel's queue until another one is over. When that queue is full,
+    /// the kernel lets clients wait, and gives up for them in time.
+    Hold,
+}
+
+/// What happens to connections when no descriptor is left for them.
+///
+/// ```
+/// assert_eq!(tidegate_net::OutOfDescriptors::default(), tidegate_net::OutOfDescriptors::Hold);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum OutOfDescriptors {
+    /// They stay in the kernel's queue; it is tried again when a connection of this loop
+    /// closes, and every 50 ms.
+    #[default]
+    Hold,
+    /// They are accepted with a descriptor kept for that, and closed: clients see an end
+    /// at once. They are counted as shed, and `on_overload` is told.
+    Shed,
+}
+
+stream_options!(ListenOptions);
+
+impl ListenOptions {
+    /// Listens there with the default options.
+    pub fn new(at: impl Into<ListenOptions>) -> ListenOptions {
+        at.into()
+    }
+
+    pub(crate) fn at(at: At) -> ListenOptions {
+        ListenOptions {
+            at,
+            backlog: None,
+            accept_budget: None,
+            reuse_port: false,
+            mode: None,
+            ipv6_only: None,
+            defer_accept: None,
+            admission: Admission::default(),
+            stream: StreamOptions::default(),
+        }
+    }
+
+    /// Connections the kernel may keep for us; default 511. The system clamps
+    /// it (Linux: `net.core.somaxconn`). See listen(2). An error with a socket that listens
+    /// already.
+    pub fn backlog(mut self, connections: u32) -> ListenOptions {
+        self.backlog = Some(connections);
+        self
+    }
+
+    /// Connections accepted in one turn; default: the loop's
+    /// [`accept_budget`](tidegate_loop::Limits::accept_budget). 0 counts as 1.
+    pub fn accept_budget(mut self, connections: u32) -> ListenOptions {
+        self.accept_budget = Some(connections.max(1));
+        self
+    }
+
+    /// Several loops or processes share the port (`SO_REUSEPORT`); default off.
+    /// An error where the system has no such thing.
+    pub fn reuse_port(mut self, on: bool) -> ListenOptions {
+        self.reuse_port = on;
+        self
+    }
+
+    /// An IPv6 address takes IPv6 alone (true), or IPv4 as well, mapped (false). Default:
+    /// both if no host is given, else the system's. An error with an IPv4 address.
+    pub fn ipv6_only(mut self, on: bool) -> ListenOptions {
+        self.ipv6_only = Some(on);
+        self
+    }
+
+    /// The kernel gives us a connection only when bytes have come, or after about this
+    /// long (`TCP_DEFER_ACCEPT`; Linux, elsewhere an error). Rounded up to whole seconds, at
+    /// least one. Default off.
+    pub fn defer_accept(mut self, at_most: Duration) -> ListenOptions {
+        self.defer_accept = Some(at_most);
+        self
+    }
+
+    /// Connections that may be open at once, and what happens to the next. Default: no
+    /// limit. 0 lets nobody in. Of an open server it is changed by
+    /// [`set_max_connections`](crate::Net::set_max_connections).
+    pub fn max_connections(mut self, connections: usize, beyond: AtLimit) -> ListenOptions {
+        self.admission.max_connections = Some(connections);
+        self.admission.at_limit = beyond;
+        self
+    }
+
+    /// What to do when no descriptor is left; default: hold.
+    pub fn out_of_descriptors(mut self, policy: OutOfDescriptors) -> ListenOptions {
+        self.admission.out_of_descriptors = policy;
+        self
+    }
+
+    /// Peers that are closed at once, without a callback; counted as blocked.
+    pub fn block_list(mut self, list: impl Into<Arc<BlockList>>) -> ListenOptions {
+        self.admission.block_list = Some(list.into());
+        self
+    }
+
+    /// Connections begin paused: nothing is read before `resume`. Default off.
+    pub fn pause_on_connect(mut self, on: bool) -> ListenOptions {
+        self.admission.pause_on_connect = on;
+        self
+    }
+}
+
+impl ListenOptions {
+    /// Listens on a path: a Unix domain socket. The file must not be there yet, whatever it
+    /// is (`EADDRINUSE`); it goes when the server closes. A path that begins with a NUL is a
+    /// name in Linux' abstract namespace. See unix(7); an error where there are none. A path
+    /// that is empty, too long, or has a NUL elsewhere is a
+    /// [`ListenError::Address`](crate::ListenError::Address).
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{ConnectOptions, ListenOptions, Net, On};
+    /// # if cfg!(unix) {
+    /// let path = std::env::temp_dir().join(format!("tidegate-doc-{}", std::process::id()));
+    /// let mut lp = Loop::new()?;
+    /// lp.listen(ListenOptions::unix(&path).mode(0o600), |mut conn| {
+    ///     let server = conn.server();
+    ///     conn.close_server(server).unwrap();
+    ///     let _ = conn.accept(On::new()).end_with("hello");
+    /// })?;
+    /// lp.connect(ConnectOptions::unix(&path), On::new().data(|_, chunk| {
+    ///     assert_eq!(chunk, b"hello");
+    /// }));
+    /// lp.run()?;
+    /// assert!(!path.exists());
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn unix(path: impl Into<PathBuf>) -> ListenOptions {
+        ListenOptions::at(At::Unix(path.into()))
+    }
+
+    /// Who may connect to a path: the permissions of its file, as chmod(2). Set before it
+    /// listens. Default: what the process's umask leaves. An error with a name in the abstract
+    /// namespace, which has no file.
+    pub fn mode(mut self, mode: u32) -> ListenOptions {
+        self.mode = Some(mode);
+        self
+    }
+}
+
+impl ListenOptions {
+    /// As listen(2) takes it.
+    pub(crate) fn queue_length(&self) -> i32 {
+        i32::try_from(self.backlog.unwrap_or(511)).unwrap_or(i32::MAX)
+    }
+
+    /// Whether every option that is set has a meaning where it is to listen.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let before_bind =
+            [("reuse_port", self.reuse_port), ("ipv6_only", self.ipv6_only.is_some())];
+        let mode = ("mode", self.mode.is_some());
+        match &self.at {
+            At::Unix(path) => {
+                if sys::is_abstract(path) {
+                    refuse([mode], "a name without a file")?;
+                }
+                let defer = ("defer_accept", self.defer_accept.is_some());
+                let block = ("block_list", self.admission.block_list.is_some());
+                let tcp = self.stream.only_tcp();
+                let all = before_bind.into_iter().chain(tcp).chain([defer, block]);
+                refuse(all, "a Unix domain socket")
+            }
+            At::Adopted(_) => {
+                let backlog = ("backlog", self.backlog.is_some());
+                let all = before_bind.into_iter().chain([mode, backlog]);
+                refuse(all, "a socket that listens already")
+            }
+            At::Text(_) | At::Addr(_) | At::Port(_) => refuse([mode], "an address"),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! A server opens, and the accept loop.
+//!
+//! The accept loop is bounded by `accept_budget`. Stopped by it, the listener
+//! is queued again and the next poll does not block: connections that wait are
+//! carried over, never forgotten.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use tidegate_loop::{Bits, Cx, Dispatch, Key, Kind, Trigger};
+
+use crate::callbacks::contexts::Incoming;
+use crate::callbacks::server_handler::ServerHandler;
+use crate::endpoint::Endpoint;
+use crate::error::listen::ListenError;
+use crate::error::net_error::NetError;
+use crate::error::stage::Stage;
+use crate::key::ServerKey;
+use crate::metrics::ServerStats;
+use crate::options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
+use crate::server::call::Called;
+use crate::server::control::{close, closed, look};
+use crate::server::held::resume_held;
+use crate::server::overload::{Refused, failed, turned_away};
+use crate::server::{bind, offer};
+use crate::server_event::{BatchEnd, ServerEvent};
+use crate::state::claims::Place;
+use crate::state::layer::{Held, Layer, Offer};
+use crate::state::listener::{Listener, State};
+use crate::state::pace::{FirstReads, Pace};
+use crate::sys::{self, ListenSocket};
+
+static SERVER: Kind = Kind {
+    name: "server",
+    ready,
+    // A connection of this loop closed while a server waited for its descriptor.
+    pending: |d, _, _| resume_held(&mut d.cx()),
+    close: |cx, key, _| {
+        // `close_all` may mean the one that is offered, too.
+        let (layer, mut d) = cx.parts::<Layer>();
+        offer::place(layer, &mut d);
+        close(cx, ServerKey(key))
+    },
+    closed,
+    describe: |cx, key, _| match look(cx, ServerKey(key), |l| {
+        (l.local.clone(), l.stats.connections)
+    }) {
+        Ok((local, connections)) => format!("on {local}, {connections} connections"),
+        Err(e) => e.to_string(),
+    },
+};
+
+/// Opens a server. `handler` is kept, or dropped after the current callback.
+pub(crate) fn open(
+    cx: &mut Cx<'_>,
+    options: ListenOptions,
+    handler: Box<dyn ServerHandler>,
+) -> Result<ServerKey, ListenError> {
+    let (socket, local) = match bind::first(&options) {
+        Ok(bound) => bound,
+        Err(e) => {
+            cx.driver().bury(handler);
+            return Err(e);
+        }
+    };
+    enter(cx, &options, socket, local, handler).map_err(ListenError::Failed)
+}
+
+fn enter(
+    cx: &mut Cx<'_>,
+    options: &ListenOptions,
+    mut socket: ListenSocket,
+    local: Endpoint,
+    handler: Box<dyn ServerHandler>,
+) -> Result<ServerKey, NetError> {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let entry = layer.listeners.vacant_entry();
+    let ready = d.insert(&SERVER, entry.key() as u64).map_err(io::Error::from);
+    let ready = ready.and_then(|key| match d.register_level(key, &mut socket) {
+        Ok(trigger) => Ok((key, trigger)),
+        Err(e) => {
+            d.free(&SERVER, key);
+            Err(e)
+        }
+    });
+    let (key, trigger) = match ready {
+        Ok(ready) => ready,
+        Err(e) => {
+            d.bury(handler);
+            return Err(NetError::new(Stage::Register, e));
+        }
+    };
+    let server = ServerKey(key);
+    let listener = entry.insert(Listener {
+        key: server,
+        kind: &SERVER,
+        state: State::Listening,
+        socket: Some(socket),
+        handler: Some(handler),
+        local,
+        budget: options.accept_budget.unwrap_or(d.limits().accept_budget),
+        trigger,
+        pace: Pace::default(),
+        first_reads: FirstReads::default(),
+        place: Place::default(),
+        stream: options.stream,
+        spare: match options.admission.out_of_descriptors {
+            OutOfDescriptors::Shed => sys::spare(),
+            OutOfDescriptors::Hold => None,
+        },
+        admission: options.admission.clone(),
+        stats: ServerStats::default(),
+        gauged: None,
+    });
+    listener.tell(&mut d, || ServerEvent::Listening);
+    Ok(server)
+}
+
+/// The server's turn in the ready pass: accepts until the queue is empty, the
+/// budget is spent, or going back to the poller is cheaper.
+fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
+    let server = ServerKey(raw);
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Layer { listeners, claims, .. } = layer;
+    let l = driver.data(raw).and_then(|index| listeners.get_mut(index as usize));
+    let Some(l) = l else { return };
+    if l.state != State::Listening || !driver.bits(raw).has(Bits::READABLE) {
+        return;
+    }
+    if claims.must_yield(&mut l.place) {
+        return driver.queue(raw);
+    }
+    let budget = l.budget;
+    let want = match l.trigger {
+        Trigger::Level => l.pace.want(budget, driver.batch(), driver.away()),
+        Trigger::Edge => budget,
+    };
+    let (mut tried, mut accepted) = (0, 0);
+    let stopped = loop {
+        if tried == want {
+            break if want == budget { BatchEnd::Budget } else { BatchEnd::Enough };
+        }
+        tried += 1;
+        match accept_one(d, server, accepted) {
+            Ok(()) => accepted += 1,
+            Err(Refused::Connection) => {}
+            Err(Refused::Batch(end)) => {
+                tried -= 1;
+                break end;
+            }
+        }
+    };
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Layer { listeners, claims, .. } = layer;
+    let l = driver.data(raw).and_then(|index| listeners.get_mut(index as usize));
+    if let Some(l) = l {
+        if accepted > 0 {
+            claims.served(&mut l.place);
+        }
+        match stopped {
+            BatchEnd::Budget => {
+                l.stats.carried_over += 1;
+                driver.queue(raw);
+            }
+            BatchEnd::Enough => driver.forget(raw, Bits::READABLE),
+            _ => {}
+        }
+        l.pace.learn(tried, want, budget);
+        l.tell(&mut driver, || ServerEvent::AcceptBatch { accepted, stopped });
+    }
+    if layer.held > 0 && accepted > 0 {
+        // There was a descriptor for this one: the next is for another.
+        resume_held(&mut d.cx());
+    }
+}
+
+#[inline(always)]
+fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<(), Refused> {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(l) = layer.listener(&driver, server) else {
+        return Err(Refused::Batch(BatchEnd::Closed));
+    };
+    let Some(socket) = &l.socket else { return Err(Refused::Batch(BatchEnd::Closed)) };
+    if l.state != State::Listening {
+        return Err(Refused::Batch(BatchEnd::Closed));
+    }
+    let full = l.is_full();
+    if full && l.admission.at_limit == AtLimit::Hold {
+        l.leave_poller(&mut driver);
+        l.state = State::Full;
+        let connections = l.stats.connections;
+        l.tell(&mut driver, || ServerEvent::Full { connections });
+        return Err(Refused::Batch(BatchEnd::Full));
+    }
+    match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
+        Ok((stream, peer)) => {
+            l.stats.accepted += 1;
+            if full {
+                return Err(turned_away(d, server, stream, peer));
+            }
+            let list = l.admission.block_list.as_deref();
+            if list.is_some_and(|list| peer.is_some_and(|p| list.contains(p.ip()))) {
+                l.stats.blocked += 1;
+                l.tell(&mut driver, || ServerEvent::Blocked { peer });
+                return Err(Refused::Connection);
+            }
+            l.stats.connections += 1;
+            let handler = l.handler.take();
+            layer.offer = Offer::Held(Held { server, stream, peer });
+            // An observer knows it by its key.
+            if driver.is_observed() {
+                offer::place(layer, &mut driver);
+            }
+            let mut called = Called { d, server, handler };
+            if let Some(handler) = &mut called.handler {
+                handler.on_connection(Incoming::new(called.d.cx(), server, peer));
+            }
+            drop(called);
+            d.settle();
+            Ok(())
+        }
+        Err(e) => Err(failed(d, server, accepted, e)),
+    }
+}

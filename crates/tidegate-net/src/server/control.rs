@@ -1,0 +1,193 @@
+//! What users do with a server: pause, resume, limit, close, shut down, ask.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::time::Duration;
+
+use tidegate_loop::{Cx, Dispatch, Key, KeyError, Trigger};
+
+use crate::endpoint::Endpoint;
+use crate::gauge::{AcceptGauge, Gauged};
+use crate::key::{ServerKey, SocketKey};
+use crate::metrics::ServerStats;
+use crate::options::listen::AtLimit;
+use crate::server::held::{listen_or_hold, resume_held};
+use crate::server::offer;
+use crate::server_event::ServerEvent;
+use crate::socket::expire;
+use crate::state::clocks::as_nanos;
+use crate::state::layer::Layer;
+use crate::state::listener::{Listener, State};
+use crate::state::socket::Socket;
+use crate::sys::{self, AcceptQueue};
+
+/// Stops accepting for now; what the kernel holds stays there.
+pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
+    cx.find(server)?;
+    let (layer, mut d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    match l.state {
+        State::Closing => return Err(KeyError::Closed),
+        State::Paused => return Ok(()),
+        State::Full => l.state = State::Paused,
+        State::Listening => {
+            l.leave_poller(&mut d);
+            l.state = State::Paused;
+        }
+        State::Held(timer) => {
+            l.state = State::Paused;
+            layer.held -= 1;
+            let _ = cx.timer_stop(timer);
+        }
+    }
+    let (layer, mut d) = cx.parts::<Layer>();
+    if let Some(l) = layer.listener(&d, server) {
+        l.tell(&mut d, || ServerEvent::Paused);
+    }
+    Ok(())
+}
+
+/// Takes back [`pause`].
+pub(crate) fn unpause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
+    cx.find(server)?;
+    let (layer, d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    match l.state {
+        State::Closing => return Err(KeyError::Closed),
+        State::Paused => listen_or_hold(cx, server),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// How many connections may be open from now on, and what happens to the next.
+pub(crate) fn set_max_connections(
+    cx: &mut Cx<'_>,
+    server: ServerKey,
+    most: Option<usize>,
+    beyond: AtLimit,
+) -> Result<(), KeyError> {
+    cx.find(server)?;
+    let (layer, d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    if l.state == State::Closing {
+        return Err(KeyError::Closed);
+    }
+    l.admission.max_connections = most;
+    l.admission.at_limit = beyond;
+    if l.state == State::Full && !(l.is_full() && beyond == AtLimit::Hold) {
+        listen_or_hold(cx, server);
+    }
+    Ok(())
+}
+
+/// Stops accepting. The connections live on; `on_close` comes after the last.
+pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
+    cx.find(server)?;
+    let (layer, mut d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    let before = std::mem::replace(&mut l.state, State::Closing);
+    if before == State::Closing {
+        return Err(KeyError::Closed);
+    }
+    l.tell(&mut d, || ServerEvent::Closing);
+    if before == State::Listening {
+        // The descriptor may be shared: one that was adopted.
+        l.leave_poller(&mut d);
+    }
+    l.gauged = None;
+    if let Some(mut socket) = l.socket.take() {
+        if l.trigger == Trigger::Edge {
+            d.before_close(&mut socket);
+        }
+    }
+    if l.stats.connections == 0 {
+        d.close(l.kind, server.0);
+    }
+    if let State::Held(timer) = before {
+        layer.held -= 1;
+        let _ = cx.timer_stop(timer);
+    }
+    resume_held(cx);
+    Ok(())
+}
+
+/// Closes the server, asks its connections to end, and gives them so long.
+pub(crate) fn shutdown(
+    cx: &mut Cx<'_>,
+    server: ServerKey,
+    grace: Duration,
+) -> Result<(), KeyError> {
+    let connections = connections(cx, server);
+    let closed = close(cx, server);
+    // Closed before, it may still have connections to end.
+    if connections.is_empty() {
+        return closed;
+    }
+    for key in connections {
+        let (layer, mut d) = cx.parts::<Layer>();
+        let now = as_nanos(d.clock());
+        let Some(s) = layer.socket(&d, key) else { continue };
+        s.clocks.end_by(now.saturating_add(as_nanos(grace)));
+        s.shutting_down = true;
+        d.pend(key.into());
+        expire::arm(cx, key);
+    }
+    Ok(())
+}
+
+pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(l) = layer.listeners.try_remove(index as usize) else { return };
+    driver.free(l.kind, raw);
+    l.tell(&mut driver, || ServerEvent::Closed);
+    if let Some(mut handler) = l.handler {
+        handler.on_close(&mut d.cx(), ServerKey(raw));
+    }
+}
+
+/// The connections of a server that are open.
+pub(crate) fn connections(cx: &mut Cx<'_>, server: ServerKey) -> Vec<SocketKey> {
+    let (layer, mut d) = cx.parts::<Layer>();
+    // The one that is offered is open, too, and is named by its key.
+    offer::place(layer, &mut d);
+    let of_it = |s: &&Socket| s.server == Some(server) && s.duplex.is_open();
+    layer.sockets.iter().map(|(_, s)| s).filter(of_it).map(|s| s.key).collect()
+}
+
+/// Where an open server listens.
+pub(crate) fn endpoint(cx: &mut Cx<'_>, server: ServerKey) -> Result<Endpoint, KeyError> {
+    look(cx, server, |l| l.socket.as_ref().map(|_| l.local.clone()))?.ok_or(KeyError::Closed)
+}
+
+/// What waits in the kernel for a server.
+pub(crate) fn accept_queue(cx: &mut Cx<'_>, server: ServerKey) -> Result<AcceptQueue, KeyError> {
+    look(cx, server, |l| l.socket.as_ref().map(sys::accept_queue))?.ok_or(KeyError::Closed)
+}
+
+/// The same for other threads, over one descriptor more for each server that is asked so.
+pub(crate) fn accept_gauge(cx: &mut Cx<'_>, server: ServerKey) -> io::Result<AcceptGauge> {
+    cx.find(server)?;
+    let (layer, d) = cx.parts::<Layer>();
+    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    let socket = l.socket.as_ref().ok_or(KeyError::Closed)?;
+    let gauged = match l.gauged.take() {
+        Some(gauged) => gauged,
+        None => Gauged::new(sys::duplicate(socket)?),
+    };
+    Ok(l.gauged.insert(gauged).gauge())
+}
+
+pub(crate) fn stats(cx: &mut Cx<'_>, server: ServerKey) -> Result<ServerStats, KeyError> {
+    look(cx, server, |l| l.stats)
+}
+
+pub(crate) fn look<R>(
+    cx: &mut Cx<'_>,
+    server: ServerKey,
+    f: impl FnOnce(&Listener) -> R,
+) -> Result<R, KeyError> {
+    cx.find(server)?;
+    let (layer, d) = cx.parts::<Layer>();
+    layer.listener(&d, server).map(|l| f(l)).ok_or(KeyError::Closed)
+}

@@ -1,0 +1,196 @@
+//! A connection between the kernel and the user: accepted by the server, offered to its
+//! callback, and not yet taken.
+//!
+//! | offer | event | next |
+//! |---|---|---|
+//! | Held | it needs its key, or is accepted | Placed |
+//! | Held | rejected, detached, or nothing | gone: it never had a place in the loop |
+//! | Placed | accepted | an open connection |
+//! | Placed | rejected, detached, or nothing | gone |
+//!
+//! A server runs its callback for one at a time, so there is one offer in a loop. The API
+//! is in `face/incoming.rs`.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use socket2::SockRef;
+use tidegate_loop::{Bits, Driver};
+use tidegate_stream::ReadState;
+
+use crate::callbacks::handler::Handler;
+use crate::error::close::Reason;
+use crate::event::SocketEvent;
+use crate::key::{ServerKey, SocketKey};
+use crate::metrics::ServerStats;
+use crate::socket::pass::SOCKET;
+use crate::state::layer::{Held, Layer, Offer};
+use crate::state::listener::Listener;
+use crate::state::socket::{Life, Socket, new_bits};
+use crate::state::wire::Wire;
+use crate::sys;
+
+/// The statistic of its server to increment when an offer is dropped.
+type Counter = fn(&mut ServerStats) -> &mut u64;
+
+/// The offer's key; the connection gets its place in the loop now if it has none. `None` if
+/// it was decided already, or the loop's table is full: then it is closed.
+pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> {
+    let Held { server, stream, peer } = match std::mem::take(&mut layer.offer) {
+        Offer::Held(held) => held,
+        Offer::Placed(key) => {
+            layer.offer = Offer::Placed(key);
+            return Some(key);
+        }
+        Offer::Nothing => return None,
+    };
+    let Layer { sockets, listeners, offer, .. } = layer;
+    let l = listeners.get_mut(d.data(server.0)? as usize)?;
+    let entry = sockets.vacant_entry();
+    let Ok(raw) = d.insert(&SOCKET, entry.key() as u64) else {
+        // Counted by the loop, too, and the peer sees a close.
+        l.stats.rejected += 1;
+        l.closed_one(d);
+        return None;
+    };
+    let key = SocketKey(raw);
+    let mut s = Socket::new(key, &SOCKET, Life::Offered, &l.stream, d);
+    apply_options(l, &stream, peer);
+    if l.admission.pause_on_connect {
+        s.duplex.read.pause();
+    }
+    s.stream = Some(stream);
+    s.server = Some(server);
+    s.remote = peer;
+    let s = entry.insert(s);
+    let first_read = if l.first_reads.worth_trying() { Bits::READABLE } else { Bits::NONE };
+    d.assume(raw, new_bits(peer) | first_read);
+    *offer = Offer::Placed(key);
+    if d.is_observed() {
+        tell_accepted(s, d);
+    }
+    Some(key)
+}
+
+/// Where an accepted socket does not have those of the one that listens. Those of Unix domain
+/// sockets never do.
+fn apply_options(l: &Listener, stream: &TcpStream, peer: Option<SocketAddr>) {
+    if l.stream.has_any() && (!sys::ACCEPTED_INHERIT || peer.is_none()) {
+        // It connects all the same; the peer may be gone already.
+        let _ = l.stream.apply(SockRef::from(stream));
+    }
+}
+
+#[cold]
+fn tell_accepted(s: &mut Socket, d: &mut Driver<'_>) {
+    s.note_local();
+    s.tell(d, || SocketEvent::Accepted);
+    if s.duplex.read == ReadState::Paused {
+        s.tell(d, || SocketEvent::Pause);
+    }
+}
+
+/// Takes the offer: its key, and whether it has deadlines to be armed. Its first dispatch
+/// comes in this same ready pass.
+pub(crate) fn accept(
+    layer: &mut Layer,
+    d: &mut Driver<'_>,
+    handler: Box<dyn Handler>,
+) -> (SocketKey, bool) {
+    let Some(key) = place(layer, d) else {
+        d.bury(handler);
+        return (SocketKey(d.stale_key()), false);
+    };
+    layer.offer = Offer::Nothing;
+    let mut deadlines = false;
+    match layer.socket(d, key) {
+        Some(s) if s.life == Life::Offered => {
+            deadlines = s.clocks.has_any();
+            s.life = Life::Open;
+            // One may have been set by the key already.
+            if let Some(old) = s.handler.replace(handler) {
+                d.bury(old);
+            }
+        }
+        _ => d.bury(handler),
+    }
+    d.queue_now(key.0);
+    (key, deadlines)
+}
+
+/// Closes what no user code took.
+pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>) {
+    let_go(layer, d, SocketEvent::Rejected, |stats| &mut stats.rejected);
+}
+
+/// Takes the descriptor out, for another loop. Not one of a path, which that could not tell
+/// from TCP; nor if bytes of ours wait in its queue, which would be lost.
+pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream> {
+    match &layer.offer {
+        Offer::Held(held) if held.peer.is_some() => {}
+        Offer::Placed(key) => {
+            let s = layer.sockets.get_mut(d.data(key.0)? as usize)?;
+            let whole = s.remote.is_some() && s.duplex.write.is_empty();
+            let stream = if whole { s.stream.take() } else { None }?;
+            let_go(layer, d, SocketEvent::Detached, |stats| &mut stats.detached);
+            return Some(stream);
+        }
+        _ => return None,
+    }
+    let Offer::Held(Held { server, stream, peer }) = std::mem::take(&mut layer.offer) else {
+        return None;
+    };
+    if let Some(l) = layer.listener(d, server) {
+        apply_options(l, &stream, peer);
+    }
+    gone(layer, d, server, |stats| &mut stats.detached);
+    Some(stream)
+}
+
+/// It has no handler and needs no closing phase, unless it was destroyed by its key.
+fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: SocketEvent, counter: Counter) {
+    let key = match std::mem::take(&mut layer.offer) {
+        Offer::Nothing => return,
+        Offer::Held(Held { server, stream, .. }) => {
+            drop(stream);
+            return gone(layer, d, server, counter);
+        }
+        Offer::Placed(key) => key,
+    };
+    let Some(s) = layer.socket(d, key) else { return };
+    if s.life != Life::Offered || !s.duplex.is_open() {
+        return;
+    }
+    let Some(server) = s.server else { return };
+    if s.pipes().is_some() {
+        // They are told in the closing phase.
+        s.destroy(d, Reason::Destroyed);
+        if let Some(l) = layer.listener(d, server) {
+            *counter(&mut l.stats) += 1;
+        }
+        return;
+    }
+    s.tell(d, || event);
+    s.close_descriptor(d);
+    let Some(index) = d.data(key.0) else { return };
+    // It may have been given a handler or a filter by its key.
+    let Some(s) = layer.remove(index as usize) else { return };
+    s.count_bytes(&mut layer.counted);
+    if let Some(handler) = s.handler {
+        d.bury(handler);
+    }
+    if let Wire::Filter(filter) = s.wire {
+        d.bury(filter);
+    }
+    d.free(&SOCKET, key.0);
+    gone(layer, d, server, counter);
+}
+
+/// A connection less, and why.
+fn gone(layer: &mut Layer, d: &mut Driver<'_>, server: ServerKey, counter: Counter) {
+    if let Some(l) = layer.listener(d, server) {
+        *counter(&mut l.stats) += 1;
+        l.closed_one(d);
+    }
+}

@@ -1,0 +1,196 @@
+//! What a server tells the loop's observer: which server, what happened, and why a batch of
+//! accepts ended. A connection's events are in `event.rs`.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use tidegate_loop::OneLine;
+
+use crate::endpoint::Endpoint;
+use crate::key::ServerKey;
+
+/// Which server an event is about.
+///
+/// ```
+/// fn line(s: &tidegate_net::Server) -> String { format!("{:?} on {}", s.key, s.local) }
+/// # let _ = line;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Server {
+    /// Its key.
+    pub key: ServerKey,
+    /// Where it listens.
+    pub local: Endpoint,
+}
+
+/// What happened to a server.
+///
+/// ```
+/// assert_eq!(tidegate_net::ServerEvent::Listening.name(), "listening");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// It listens.
+    Listening,
+    /// Its turn in the ready pass is over.
+    AcceptBatch {
+        /// Connections it accepted in this turn.
+        accepted: u32,
+        /// Why it stopped: [`BatchEnd::Budget`] is a carry-over.
+        stopped: BatchEnd,
+    },
+    /// There was no room for connections.
+    Overload(Overload),
+    /// `max_connections` are open; the next connections wait in the kernel's queue.
+    Full {
+        /// How many are open.
+        connections: usize,
+    },
+    /// The block list forbids this peer: closed at once.
+    Blocked {
+        /// Who.
+        peer: Option<SocketAddr>,
+    },
+    /// Accepting failed.
+    AcceptFailed {
+        /// In words.
+        error: String,
+        /// The system's name of it.
+        code: Option<&'static str>,
+    },
+    /// `pause_accept` was called.
+    Paused,
+    /// It accepts again, after it was paused, held or full.
+    Resumed,
+    /// It accepts no more; its connections live on.
+    Closing,
+    /// It was closed, and its last connection is over.
+    Closed,
+}
+
+impl ServerEvent {
+    /// A short name that does not change.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ServerEvent::Listening => "listening",
+            ServerEvent::AcceptBatch { .. } => "accept batch",
+            ServerEvent::Overload(Overload::MaxConnections { .. }) => "dropped",
+            ServerEvent::Overload(Overload::Shed { .. }) => "shed",
+            ServerEvent::Overload(Overload::Held) => "held",
+            ServerEvent::Full { .. } => "full",
+            ServerEvent::Blocked { .. } => "blocked",
+            ServerEvent::AcceptFailed { .. } => "accept failed",
+            ServerEvent::Paused => "paused",
+            ServerEvent::Resumed => "resumed",
+            ServerEvent::Closing => "closing",
+            ServerEvent::Closed => "closed",
+        }
+    }
+}
+
+/// Why a server's turn ended.
+///
+/// ```
+/// assert_eq!(tidegate_net::BatchEnd::Budget.to_string(), "budget");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BatchEnd {
+    /// The queue was empty: the kernel said `WouldBlock`.
+    WouldBlock,
+    /// The accept budget was spent: carried over to the next turn, which does
+    /// not block.
+    Budget,
+    /// One was expected and one came; the level-triggered poller will say if
+    /// there are more.
+    Enough,
+    /// No descriptor or memory left: held until a handle closes or a timer
+    /// fires.
+    Held,
+    /// `max_connections` are open; the others wait.
+    Full,
+    /// The server was closed or paused by its callback.
+    Closed,
+}
+
+impl fmt::Display for BatchEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BatchEnd::WouldBlock => "WouldBlock",
+            BatchEnd::Budget => "budget",
+            BatchEnd::Enough => "enough",
+            BatchEnd::Held => "held",
+            BatchEnd::Full => "full",
+            BatchEnd::Closed => "closed",
+        })
+    }
+}
+
+/// What happened, without whom it happened to.
+impl fmt::Display for ServerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerEvent::AcceptBatch { accepted, stopped } => {
+                write!(f, "accepted {accepted} in this turn, then {stopped}")
+            }
+            ServerEvent::Overload(overload) => overload.fmt(f),
+            ServerEvent::Full { connections } => {
+                write!(f, "full: {connections} connections are open, others wait")
+            }
+            ServerEvent::Blocked { peer: Some(peer) } => write!(f, "blocked {peer}"),
+            ServerEvent::AcceptFailed { error, .. } => {
+                write!(f, "accept failed: {}", OneLine(error))
+            }
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+/// Why there was no room.
+///
+/// ```
+/// let text = tidegate_net::Overload::Shed { connections: 3 }.to_string();
+/// assert!(text.starts_with("3 connections were closed"));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Overload {
+    /// `max_connections` are open: this one was closed.
+    MaxConnections {
+        /// Who, if it has an address.
+        peer: Option<SocketAddr>,
+        /// How many so far.
+        dropped: u64,
+    },
+    /// No descriptor is left: connections that waited were closed.
+    Shed {
+        /// How many in this turn.
+        connections: u32,
+    },
+    /// No descriptor or memory is left: accepting rests, connections wait.
+    Held,
+}
+
+impl fmt::Display for Overload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Overload::MaxConnections { peer, dropped } => {
+                match peer {
+                    Some(peer) => peer.fmt(f)?,
+                    None => f.write_str("a connection")?,
+                }
+                write!(f, " was closed: max_connections are open ({dropped} dropped so far)")
+            }
+            Overload::Shed { connections } => write!(
+                f,
+                "{connections} connections were closed: no descriptor is left; raise the limit of open files"
+            ),
+            Overload::Held => f.write_str(
+                "connections wait: no descriptor or memory is left; raise the limit of open files",
+            ),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The loop's account of what all write queues hold. A socket is changed through
+//! `Layer::with`, which keeps it.
+//!
+//! Beyond `buffered_limit` the longest queue gives way.
+#![forbid(unsafe_code)]
+
+use tidegate_loop::Driver;
+use tidegate_stream::Effect;
+
+use crate::error::close::{Reason, Scope};
+use crate::key::SocketKey;
+use crate::state::layer::{Layer, Shared};
+use crate::state::socket::Socket;
+
+impl Layer {
+    /// Changes a socket and keeps count of what its queue holds.
+    #[inline]
+    pub(crate) fn with<R>(
+        &mut self,
+        d: &mut Driver<'_>,
+        key: SocketKey,
+        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Shared) -> R,
+    ) -> Option<R> {
+        let s = self.sockets.get_mut(d.data(key.0)? as usize)?;
+        let before = s.duplex.write.held();
+        let done = f(s, d, &mut self.shared);
+        let after = s.duplex.write.held();
+        s.tell_busy(d);
+        if after != before {
+            self.recount(d, key, before, after);
+        }
+        Some(done)
+    }
+
+    /// A queue holds more, or less.
+    #[cold]
+    #[inline(never)]
+    fn recount(&mut self, d: &mut Driver<'_>, key: SocketKey, before: usize, after: usize) {
+        self.shared.buffered = self.shared.buffered - before + after;
+        if self.shared.crowded {
+            self.make_room(d, key);
+        }
+    }
+
+    /// What is to be told next of a connection's writes, and the connection. An id that is
+    /// taken gives its memory back.
+    #[inline]
+    pub(crate) fn take_effect(
+        &mut self,
+        d: &Driver<'_>,
+        key: SocketKey,
+    ) -> Option<(Option<Effect>, &mut Socket)> {
+        let s = self.sockets.get_mut(d.data(key.0)? as usize)?;
+        let before = s.duplex.write.held();
+        let effect = s.take_effect();
+        self.shared.buffered -= before - s.duplex.write.held();
+        Some((effect, s))
+    }
+
+    /// `buffered_limit` is passed: of the connections that wait for a drain, those that
+    /// hold most are closed, but not the one that writes.
+    #[cold]
+    fn make_room(&mut self, d: &mut Driver<'_>, writer: SocketKey) {
+        self.shared.crowded = false;
+        let limit = d.limits().buffered_limit;
+        let waits = |s: &Socket| s.duplex.write.needs_drain() && s.key != writer;
+        let waiting = self.sockets.iter().filter(|(_, s)| waits(s));
+        let mut waiting: Vec<_> = waiting.map(|(i, s)| (s.duplex.write.held(), i)).collect();
+        waiting.sort_unstable();
+        let mut freed = Vec::new();
+        while self.shared.buffered > limit {
+            let Some((before, index)) = waiting.pop() else { break };
+            let Some(s) = self.sockets.get_mut(index) else { break };
+            let queued = self.shared.buffered;
+            s.destroy(d, Reason::WriteLimit { scope: Scope::Loop, queued, limit });
+            freed.push(s.duplex.write.discard());
+            s.tell_busy(d);
+            self.shared.buffered = queued - before + s.duplex.write.held();
+        }
+        // Last: this may run a `Drop` of a user's, inside of a `Bytes`.
+        drop(freed);
+    }
+}

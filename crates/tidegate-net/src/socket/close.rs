@@ -1,0 +1,178 @@
+//! How a connection ends: the descriptor is closed at once, the user hears of it in the
+//! closing phase.
+//!
+//! | end | the peer sees |
+//! |---|---|
+//! | both sides ended, `destroy` | FIN |
+//! | `reset`, a limit, a panic, a broken pipe | RST, unless our side had ended |
+//! | a deadline, a filter's error | RST if bytes were queued, or a pipe was not done; else FIN |
+//!
+//! Why it ends is decided in `read.rs`, `write.rs`, `expire.rs`, `pass.rs`.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tidegate_loop::{Dispatch, Driver, Key};
+
+use crate::callbacks::contexts::SocketCx;
+use crate::error::close::{Close, Reason, Reset};
+use crate::error::stage::Stage;
+use crate::event::{NetEvent, SocketEvent};
+use crate::key::SocketKey;
+use crate::state::layer::Layer;
+use crate::state::socket::{Life, Socket, Watched};
+use crate::sys;
+
+impl Socket {
+    /// The end, for this reason: the descriptor is closed now, the user is told
+    /// in the closing phase. Only the first reason counts.
+    pub(crate) fn destroy(&mut self, d: &mut Driver<'_>, reason: Reason) {
+        if !self.duplex.is_open() {
+            return;
+        }
+        // The peer must not take what it has for all there is.
+        if !matches!(reason, Reason::Ended | Reason::Destroyed) && self.cuts_off(d, &reason) {
+            self.linger_zero(d);
+        }
+        self.duplex.destroy(reason);
+        self.close_descriptor(d);
+        d.close(self.kind, self.key.0);
+    }
+
+    /// Whether this end loses bytes of which the peer knows nothing. A user who asks for it
+    /// by `destroy` chose so.
+    #[cold]
+    fn cuts_off(&self, d: &Driver<'_>, reason: &Reason) -> bool {
+        let write = &self.duplex.write;
+        if self.life == Life::Connecting || write.is_finished() {
+            return false;
+        }
+        match reason {
+            Reason::WriteLimit { .. } | Reason::Panicked | Reason::Piped(_) => true,
+            Reason::TimedOut(..) => !write.is_empty() || self.is_piped_from(d),
+            Reason::Failed(e) => e.stage() == Stage::Filter && !write.is_empty(),
+            Reason::Ended | Reason::Destroyed => false,
+        }
+    }
+
+    /// Closing will send a RST; on a Unix domain socket it cannot, unless the kernel does
+    /// it because bytes of the peer were not read.
+    fn linger_zero(&mut self, d: &mut Driver<'_>) {
+        let Some(stream) = &self.stream else { return };
+        let is_reset = match self.remote {
+            // Without it the end is a FIN: no worse than before.
+            Some(_) => SockRef::from(stream).set_linger(Some(Duration::ZERO)).is_ok(),
+            None => sys::kernel_queues(stream).receive.is_some_and(|unread| unread > 0),
+        };
+        self.reset = if is_reset { Reset::Sent } else { Reset::Unsupported };
+        if is_reset {
+            self.tell(d, || SocketEvent::Reset { by_peer: false });
+        }
+    }
+
+    /// The end, by a RST.
+    pub(crate) fn reset(&mut self, d: &mut Driver<'_>) {
+        if self.duplex.is_open() && self.life != Life::Connecting {
+            self.linger_zero(d);
+        }
+        self.destroy(d, Reason::Destroyed);
+    }
+
+    pub(crate) fn fail(&mut self, d: &mut Driver<'_>, stage: Stage, source: io::Error) {
+        let error = self.error(stage, source, d);
+        self.destroy(d, Reason::Failed(error));
+    }
+
+    pub(crate) fn close_descriptor(&mut self, d: &mut Driver<'_>) {
+        if let Some(c) = &mut self.connecting {
+            c.drop_attempts(d);
+        }
+        if let Some(mut stream) = self.stream.take() {
+            if self.watched != Watched::Nothing {
+                d.before_close(&mut stream);
+            }
+        }
+    }
+
+    #[cold]
+    fn tell_closed(&self, d: &mut Driver<'_>, reason: &Reason) {
+        let elapsed = self.age(d);
+        d.emit(|| {
+            let mut connection = self.connection();
+            // Of a connect that failed, the error knows more.
+            let error = reason.error();
+            connection.local = connection.local.or(error.and_then(|e| e.local()));
+            connection.remote = connection.remote.or(error.and_then(|e| e.remote()));
+            let closed = SocketEvent::Closed {
+                reason: reason.clone(),
+                unsent: self.duplex.write.len(),
+                bytes_read: self.bytes_read,
+                bytes_written: self.bytes_written,
+                elapsed,
+            };
+            NetEvent::Socket(connection, closed)
+        });
+    }
+}
+
+/// The closing phase: the slot is freed, then the user is told.
+pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
+    let key = SocketKey(raw);
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(mut s) = layer.remove(index as usize) else { return };
+    driver.free(s.kind, raw);
+    s.close_descriptor(&mut driver);
+    let connecting = s.connecting.take();
+    // Undecided only if the loop was told to close a key behind our back.
+    let reason = s.duplex.take_outcome().unwrap_or(Reason::Destroyed);
+    if driver.is_observed() {
+        s.tell_closed(&mut driver, &reason);
+    }
+    s.count_end(&mut layer.counted, &reason);
+    if let Some(server) = s.server {
+        if let Some(l) = layer.listener(&driver, server) {
+            l.closed_one(&mut driver);
+        }
+    }
+    if layer.held > 0 {
+        layer.pend_held(&mut driver);
+    }
+    if let Some(connecting) = connecting {
+        connecting.forget(&mut d.cx());
+    }
+    let mut close = Close {
+        reason,
+        peer: s.remote,
+        unsent: s.duplex.write.len(),
+        bytes_read: s.bytes_read,
+        bytes_written: s.bytes_written,
+        piped: false,
+        reset: s.reset,
+    };
+    if let Some(pipes) = s.pipes.take() {
+        if let Some(pipe) = pipes.into {
+            close.piped |= pipe.source_closed(d, close.reason.result());
+        }
+        if let Some(pipe) = pipes.from {
+            close.piped |= pipe.sink_closed(d, close.reason.result());
+        }
+    }
+    if let Some(mut handler) = s.handler.take() {
+        while let Some((id, is_out)) = s.duplex.write.take_expected() {
+            // What had no bytes was not written, either, if it was never connected.
+            let result =
+                if is_out && s.life != Life::Connecting { Ok(()) } else { Err(&close.reason) };
+            let told = catch_unwind(AssertUnwindSafe(|| {
+                handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
+            }));
+            // The others, and the close, are still to be told.
+            if let Err(payload) = told {
+                d.driver().panic_later(payload);
+            }
+        }
+        handler.on_close(&mut SocketCx::new(d.cx(), key), close);
+    }
+}

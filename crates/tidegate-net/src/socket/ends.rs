@@ -1,0 +1,131 @@
+//! Connections as ends of pipes.
+//!
+//! As a source a connection hands on what it reads while the bytes are still in the loop's
+//! read buffer; as a sink it passes them to the kernel from there. Only what the kernel
+//! refuses is kept, and then the source waits until all of it is out.
+#![forbid(unsafe_code)]
+
+use bytes::Bytes;
+use tidegate_loop::{Cx, Driver};
+use tidegate_stream::{Chunk, Flow, PipeKey, ReadEnd, ReadState, StreamError, WriteEnd};
+
+use crate::error::close::Reason;
+use crate::event::SocketEvent;
+use crate::key::SocketKey;
+use crate::socket::write::Admitted;
+use crate::state::layer::{Layer, Shared};
+use crate::state::socket::{Life, Socket};
+use crate::state::wire::Wire;
+
+/// Why a connection that is over cannot be attached.
+fn over(cx: &mut Cx<'_>, key: SocketKey) -> StreamError {
+    let (layer, d) = cx.parts::<Layer>();
+    let reason = layer.socket(&d, key).and_then(|s| s.duplex.outcome());
+    reason.and_then(|r| r.result().err()).unwrap_or(StreamError::Closed)
+}
+
+fn open<R>(
+    cx: &mut Cx<'_>,
+    key: SocketKey,
+    f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Shared) -> R,
+) -> Option<R> {
+    let (layer, mut d) = cx.parts::<Layer>();
+    if !layer.socket(&d, key)?.duplex.is_open() {
+        return None;
+    }
+    layer.with(&mut d, key, f)
+}
+
+impl ReadEnd for SocketKey {
+    fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<(), StreamError> {
+        let attached = open(cx, *self, |s, d, _| {
+            if s.duplex.read == ReadState::Ended {
+                return Err(StreamError::Closed);
+            }
+            let into = &mut s.pipes.get_or_insert_default().into;
+            if into.is_some() {
+                return Err(StreamError::Piped);
+            }
+            *into = Some(pipe);
+            s.tell(d, || SocketEvent::PipedInto { pipe });
+            s.resume(d);
+            Ok(())
+        });
+        attached.unwrap_or_else(|| Err(over(cx, *self)))
+    }
+
+    fn pause(&self, cx: &mut Cx<'_>) {
+        let (layer, mut d) = cx.parts::<Layer>();
+        layer.with(&mut d, *self, |s, d, _| s.pause(d));
+    }
+
+    fn resume(&self, cx: &mut Cx<'_>) {
+        open(cx, *self, |s, d, _| s.resume(d));
+    }
+
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
+        let reason = Reason::Piped(cause.clone());
+        open(cx, *self, |s, d, _| s.destroy(d, reason));
+    }
+}
+
+impl WriteEnd for SocketKey {
+    fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError> {
+        let attached = open(cx, *self, |s, d, _| {
+            if !s.duplex.write.is_open() {
+                return Err(StreamError::Closed);
+            }
+            let from = &mut s.pipes.get_or_insert_default().from;
+            if from.is_some() {
+                return Err(StreamError::Piped);
+            }
+            *from = Some(pipe);
+            s.tell(d, || SocketEvent::PipedFrom { pipe });
+            Ok(if s.duplex.write.needs_drain() { Flow::Full } else { Flow::Ready })
+        });
+        attached.unwrap_or_else(|| Err(over(cx, *self)))
+    }
+
+    fn try_write(&self, cx: &mut Cx<'_>, data: &[u8]) -> usize {
+        let taken = open(cx, *self, |s, d, _| match s.wire {
+            Wire::Plain if s.duplex.write.is_open() => s.offer(d, data).unwrap_or(0),
+            _ => 0,
+        });
+        taken.unwrap_or(0)
+    }
+
+    fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow {
+        let flow = open(cx, *self, |s, d, shared| {
+            if matches!(s.wire, Wire::Filter(_)) {
+                return s.write(d, shared, Chunk::Shared(data));
+            }
+            match s.admit(d, shared) {
+                Admitted::Yes => {}
+                Admitted::Crowded => shared.crowded = !data.is_empty(),
+                Admitted::No => return Flow::Closed,
+            }
+            s.duplex.write.push_whole(data);
+            s.tell_queued(d);
+            if s.life == Life::Connecting {
+                // Nobody refused anything yet.
+                return match s.duplex.write.flow() {
+                    Flow::Full => s.duplex.write.stop(),
+                    flow => flow,
+                };
+            }
+            s.await_writable(d);
+            s.full(d)
+        });
+        flow.unwrap_or(Flow::Closed)
+    }
+
+    fn end(&self, cx: &mut Cx<'_>) {
+        let (layer, mut d) = cx.parts::<Layer>();
+        layer.with(&mut d, *self, |s, d, shared| s.end_and_tell(d, shared));
+    }
+
+    fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
+        let reason = Reason::Piped(cause.clone());
+        open(cx, *self, |s, d, _| s.destroy(d, reason));
+    }
+}

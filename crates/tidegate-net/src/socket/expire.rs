@@ -1,0 +1,137 @@
+//! Deadlines of connections come up: a connection is looked at, and told or closed.
+//!
+//! When they come up is decided in `state/clocks.rs`. None of them keeps a loop alive.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use tidegate_loop::{Bits, Cx, Driver};
+
+use crate::error::close::Reason;
+use crate::error::fault::Timeout;
+use crate::error::stage::Stage;
+use crate::key::SocketKey;
+use crate::state::clocks::{Due, as_nanos};
+use crate::state::layer::Layer;
+use crate::state::socket::{Life, Socket};
+
+/// Makes sure that the connection is looked at when its next deadline comes. Cheap if there
+/// is none, or an entry that is early enough.
+pub(crate) fn arm(cx: &mut Cx<'_>, key: SocketKey) {
+    let (layer, d) = cx.parts::<Layer>();
+    let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
+    let (view, now) = (s.view(&d), d.nanos());
+    let Some(at) = s.clocks.look_at(view, now) else { return };
+    push(cx, key, at);
+}
+
+fn push(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
+    let (layer, d) = cx.parts::<Layer>();
+    let Some(s) = layer.socket(&d, key) else { return };
+    if s.clocks.armed_ns != 0 && s.clocks.armed_ns <= at {
+        return;
+    }
+    s.clocks.armed_ns = at;
+    layer.deadlines.push(at, key);
+    if layer.deadlines.is_overgrown(layer.sockets.len()) {
+        let live = layer.sockets.iter().map(|(_, s)| (s.clocks.armed_ns, s.key));
+        layer.deadlines.replace(live.filter(|(armed, _)| *armed != 0));
+    }
+    start_timer(cx);
+}
+
+/// A timer for the first entry, if the one that runs is later.
+fn start_timer(cx: &mut Cx<'_>) {
+    let (layer, d) = cx.parts::<Layer>();
+    let Some(first) = layer.deadlines.first() else { return };
+    let running = layer.deadlines.timer;
+    if running.is_some_and(|(_, at)| at <= first) {
+        return;
+    }
+    let after = Duration::from_nanos(first.saturating_sub(as_nanos(d.clock())));
+    let reset = running.filter(|(timer, _)| cx.timer_reset(*timer, after).is_ok());
+    let timer = match reset {
+        Some((timer, _)) => timer,
+        None => {
+            let timer = cx.timer(after, |cx, _| come_up(cx));
+            cx.driver().set_internal(timer.into());
+            timer
+        }
+    };
+    cx.parts::<Layer>().0.deadlines.timer = Some((timer, first));
+}
+
+/// The first entries are due.
+fn come_up(cx: &mut Cx<'_>) {
+    let at = now(cx);
+    cx.parts::<Layer>().0.deadlines.timer = None;
+    while let Some((due, key)) = cx.parts::<Layer>().0.deadlines.take_due(at) {
+        look(cx, key, due, at);
+    }
+    start_timer(cx);
+}
+
+fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
+    let (layer, mut d) = cx.parts::<Layer>();
+    let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
+    if s.clocks.armed_ns != entry {
+        return;
+    }
+    s.clocks.armed_ns = 0;
+    s.clocks.place_activity(|noted| d.latest(noted));
+    let view = s.view(&d);
+    let due = s.clocks.next(view).filter(|(at, _)| *at <= now);
+    let Some((_, which)) = due else {
+        s.clocks.wait();
+        if let Some(at) = s.clocks.look_at(view, now) {
+            push(cx, key, at);
+        }
+        return;
+    };
+    let reads = s.life == Life::Open && s.duplex.read.wants_read();
+    let soft = which == Timeout::Connect || which != Timeout::Lifetime && reads;
+    if soft {
+        // The loop may be late: the kernel is asked before it is called silent.
+        s.clocks.probe();
+        if reads {
+            d.assume(key.into(), Bits::READABLE);
+        }
+        return d.queue(key.into());
+    }
+    s.clocks.fall_due();
+    d.pend(key.into());
+}
+
+/// What is due for this connection, once. An idle one is to be told, unless it has closed by
+/// then; the others are its end.
+pub(crate) fn take_due(s: &mut Socket, d: &mut Driver<'_>) -> Option<Due> {
+    if !s.clocks.is_due() {
+        return None;
+    }
+    s.clocks.wait();
+    s.clocks.place_activity(|noted| d.latest(noted));
+    let now = d.nanos();
+    let view = s.view(d);
+    // Bytes may have moved since, or it was taken back.
+    let due = s.clocks.next(view).filter(|(at, _)| *at <= now);
+    let Some((_, which)) = due else { return Some(Due::NotYet) };
+    if which == Timeout::Idle {
+        s.clocks.idle_was_told();
+    }
+    Some(Due::Now(which))
+}
+
+/// The end of a connection by a deadline.
+pub(crate) fn reason(s: &mut Socket, d: &Driver<'_>, which: Timeout) -> Reason {
+    let alone = s.remote.filter(|_| s.stream.is_some());
+    if let Some(c) = &mut s.connecting {
+        c.give_up_on_running(alone, d.nanos());
+    }
+    let stage = if which == Timeout::Connect { Stage::Connect } else { Stage::Open };
+    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, which);
+    Reason::TimedOut(which, s.error(stage, source, d))
+}
+
+fn now(cx: &mut Cx<'_>) -> u64 {
+    as_nanos(cx.driver().now())
+}

@@ -1,0 +1,171 @@
+//! The read loop of a connection, the filter's inbound side, and the peer's end.
+//!
+//! When it runs is decided by `pass.rs`.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, Read};
+
+use slab::Slab;
+use tidegate_loop::{Bits, Dispatch, Driver};
+use tidegate_stream::ReadState;
+
+use crate::error::close::Reason;
+use crate::error::stage::Stage;
+use crate::event::SocketEvent;
+use crate::key::SocketKey;
+use crate::socket::call::{Called, call_only, received};
+use crate::state::layer::Layer;
+use crate::state::listener::Listener;
+use crate::state::socket::{Life, Socket, Watched};
+use crate::state::wire::Wire;
+
+/// One read takes at most this much; the buffer belongs to the loop.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// How a read loop ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// The connection is not open yet.
+    NotOpen,
+    /// Nothing is under way: there is nothing to write, to tell or to queue.
+    Quiet,
+    Done,
+}
+
+/// Reads until the kernel has no more, the budget is spent, or a callback
+/// pauses, closes or replaces.
+#[inline]
+pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
+    let mut left = d.driver().limits().read_budget;
+    let Some((buffer, mut d)) = d.lend_scratch(READ_BUFFER) else { return Reads::Done };
+    let d = &mut d;
+    loop {
+        let (layer, mut driver) = d.parts::<Layer>();
+        let Layer { sockets, listeners, .. } = layer;
+        let Some((index, bits)) = driver.look(key.0) else { return Reads::Done };
+        let Some(s) = sockets.get_mut(index as usize) else { return Reads::Done };
+        if s.life != Life::Open {
+            return Reads::NotOpen;
+        }
+        if left == 0 || !bits.has(Bits::READABLE) || !s.duplex.read.wants_read() {
+            if bits.has(Bits::ERROR) {
+                failed_while_ended(s, &mut driver);
+            }
+            return Reads::Done;
+        }
+        let Some(stream) = &s.stream else { return Reads::Done };
+        let len = left.min(READ_BUFFER);
+        let done = driver.try_read(key.0, len, || (&mut &*stream).read(&mut buffer[..len]));
+        let fresh = s.fresh;
+        if fresh {
+            first_read(s, listeners, &mut driver, &done);
+        }
+        let more = match done {
+            Ok((0, _)) => {
+                at_end(d, key);
+                return Reads::Done;
+            }
+            Ok((n, more)) => {
+                left -= n;
+                s.bytes_read += n as u64;
+                s.clocks.touch(driver.nanos());
+                match s.wire {
+                    Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
+                    Wire::Plain => {
+                        let called = Called { handler: s.handler.take(), d, key };
+                        let quiet = called.run(|h, s| h.on_data(s, &buffer[..n]));
+                        // The ordinary end of an echo.
+                        if quiet && !more && !fresh && d.is_settled() {
+                            return Reads::Quiet;
+                        }
+                        d.settle();
+                    }
+                    Wire::Filter(_) => filtered(d, key, &buffer[..n]),
+                }
+                more
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => false,
+            Err(e) => {
+                match s.take_failure() {
+                    Some(first) => s.destroy(&mut driver, Reason::Failed(first)),
+                    None => {
+                        s.tell_reset(&mut driver, &e);
+                        s.fail(&mut driver, Stage::Read, e);
+                    }
+                }
+                false
+            }
+        };
+        if !more {
+            return Reads::Done;
+        }
+    }
+}
+
+/// What is looked at until a connection has read and is in the poller's hands.
+#[cold]
+fn first_read(
+    s: &mut Socket,
+    listeners: &mut Slab<Listener>,
+    d: &mut Driver<'_>,
+    done: &io::Result<(usize, bool)>,
+) {
+    if s.watched == Watched::Nothing {
+        // Before the poller spoke: did it pay?
+        let hit = !matches!(done, Err(e) if e.kind() == ErrorKind::WouldBlock);
+        let server = s.server.and_then(|k| d.data(k.into()));
+        if let Some(l) = server.and_then(|i| listeners.get_mut(i as usize)) {
+            l.first_reads.report(hit);
+        }
+    }
+    let bytes = done.as_ref().map_or(0, |(n, _)| *n);
+    if bytes > 0 && s.bytes_read == 0 {
+        s.tell(d, || SocketEvent::FirstRead { bytes });
+    }
+    let has_read = bytes > 0 || s.bytes_read > 0;
+    s.fresh = !has_read || s.watched == Watched::Nothing;
+}
+
+/// Bytes from the kernel go through the filter to the handler.
+fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    layer.with(&mut driver, key, |s, d, shared| {
+        s.filter(d, shared, |f, out| f.inbound(wire, out));
+    });
+    let mut up = std::mem::take(&mut layer.shared.passed.up);
+    let open = layer.socket(&driver, key).is_some_and(|s| s.duplex.is_open());
+    if open && !up.is_empty() {
+        received(d, key, &up);
+    }
+    up.clear();
+    d.parts::<Layer>().0.shared.passed.up = up;
+}
+
+/// The peer's FIN.
+fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut driver) = d.parts::<Layer>();
+    let Some(s) = layer.socket(&driver, key) else { return };
+    if let Some(first) = s.take_failure() {
+        return s.destroy(&mut driver, Reason::Failed(first));
+    }
+    s.duplex.read.eof();
+    s.note_end(&driver);
+    let pipe = s.pipes().and_then(|p| p.into);
+    s.tell(&mut driver, || SocketEvent::End);
+    let handler = s.handler.take();
+    call_only(d, key, handler, |h, s| h.on_end(s));
+    if let Some(pipe) = pipe {
+        pipe.ended(d);
+    }
+    d.settle();
+}
+
+/// A half-open connection was reset: no read will tell.
+fn failed_while_ended(s: &mut Socket, d: &mut Driver<'_>) {
+    if s.duplex.read == ReadState::Ended && !s.duplex.is_done() {
+        if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {
+            s.tell_reset(d, &e);
+            s.fail(d, Stage::Read, e);
+        }
+    }
+}

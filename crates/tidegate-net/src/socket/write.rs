@@ -1,0 +1,354 @@
+//! The write path of a connection: admitted, offered to the kernel, queued, gathered, ended.
+//!
+//! When and how much is decided by `WriteState` of the stream crate. A writable event comes
+//! here by `flush`, which `pass.rs` calls.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mio::net::TcpStream;
+use socket2::SockRef;
+use tidegate_loop::{Bits, Driver};
+use tidegate_stream::{Chunk, Flow, ReadState, Refused};
+
+use crate::callbacks::filter::{Filter, FilterError, Passed};
+use crate::error::close::{Reason, Scope};
+use crate::error::stage::Stage;
+use crate::event::SocketEvent;
+use crate::state::layer::Shared;
+use crate::state::socket::{Life, Socket, Watched};
+use crate::state::wire::Wire;
+use crate::sys;
+
+/// Pieces that leave in one call.
+const GATHER: usize = 64;
+
+/// Whether a write is accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    Yes,
+    /// Yes, but the loop's queues hold more than `buffered_limit`.
+    Crowded,
+    No,
+}
+
+impl Socket {
+    /// Accepts `data`, or says why not.
+    #[inline(always)]
+    pub(crate) fn write(
+        &mut self,
+        d: &mut Driver<'_>,
+        shared: &mut Shared,
+        data: Chunk<'_>,
+    ) -> Flow {
+        match self.admit(d, shared) {
+            Admitted::Yes => {}
+            Admitted::Crowded => return self.write_crowded(d, shared, data),
+            Admitted::No => return Flow::Closed,
+        }
+        match self.wire {
+            Wire::Plain => self.send(d, data),
+            Wire::Filter(_) => self.filter_out(d, shared, data.bytes()),
+        }
+        self.answer(d)
+    }
+
+    /// How the one who writes is to go on, by what is queued now.
+    #[inline(always)]
+    fn answer(&mut self, d: &mut Driver<'_>) -> Flow {
+        match self.duplex.write.flow() {
+            Flow::Full => self.full(d),
+            flow => flow,
+        }
+    }
+
+    /// A write while `buffered_limit` is passed: the kernel may take it; if it is queued,
+    /// the answer is `Full`, and others give way.
+    #[cold]
+    fn write_crowded(&mut self, d: &mut Driver<'_>, shared: &mut Shared, data: Chunk<'_>) -> Flow {
+        let before = self.duplex.write.len();
+        match self.wire {
+            Wire::Plain => self.send(d, data),
+            Wire::Filter(_) => self.filter_out(d, shared, data.bytes()),
+        }
+        if self.duplex.write.len() <= before {
+            return self.answer(d);
+        }
+        shared.crowded = true;
+        self.full(d)
+    }
+
+    /// [`write`](Socket::write) with an id, which `on_written` names.
+    pub(crate) fn write_id(
+        &mut self,
+        d: &mut Driver<'_>,
+        shared: &mut Shared,
+        data: Chunk<'_>,
+        id: u64,
+    ) -> Flow {
+        let flow = self.write(d, shared, data);
+        if flow == Flow::Closed {
+            return flow;
+        }
+        self.duplex.write.expect(id);
+        let flow = if flow == Flow::Ready { self.answer(d) } else { flow };
+        if self.duplex.write.has_effect() {
+            d.pend(self.key.into());
+        }
+        flow
+    }
+
+    #[cold]
+    fn filter_out(&mut self, d: &mut Driver<'_>, shared: &mut Shared, data: &[u8]) {
+        self.filter(d, shared, |f, out| f.outbound(data, out));
+    }
+
+    /// Writers are to wait for the drain.
+    #[cold]
+    pub(crate) fn full(&mut self, d: &mut Driver<'_>) -> Flow {
+        self.tell(d, || SocketEvent::Full { queued: self.duplex.write.len() });
+        self.duplex.write.stop()
+    }
+
+    /// Whether bytes may be queued. Beyond a limit it is the connection's end, if it was
+    /// asked to stop before.
+    #[inline(always)]
+    pub(crate) fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> Admitted {
+        let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
+        if self.duplex.write.admit().is_ok() && buffered <= most {
+            return Admitted::Yes;
+        }
+        self.admit_beyond(d, buffered, most)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn admit_beyond(&mut self, d: &mut Driver<'_>, buffered: usize, most: usize) -> Admitted {
+        let (scope, queued, limit) = match self.duplex.write.admit() {
+            Ok(()) if self.duplex.write.is_empty() || !self.duplex.write.needs_drain() => {
+                return Admitted::Crowded;
+            }
+            Ok(()) => (Scope::Loop, buffered, most),
+            Err(Refused::Limit { queued, limit }) => (Scope::Socket, queued, limit),
+            Err(_) => return Admitted::No,
+        };
+        self.destroy(d, Reason::WriteLimit { scope, queued, limit });
+        Admitted::No
+    }
+
+    /// Runs the filter, if there is one, and sends what it made for the peer, unless
+    /// our side has ended. An error or a panic of it is the connection's end; the
+    /// panic goes on when everything is whole again.
+    pub(crate) fn filter(
+        &mut self,
+        d: &mut Driver<'_>,
+        shared: &mut Shared,
+        f: impl FnOnce(&mut dyn Filter, &mut Passed) -> Result<(), FilterError>,
+    ) {
+        let Wire::Filter(filter) = &mut self.wire else { return };
+        let passed = &mut shared.passed;
+        passed.up.clear();
+        passed.down.clear();
+        let done = match catch_unwind(AssertUnwindSafe(|| f(&mut **filter, passed))) {
+            Ok(done) => done,
+            Err(payload) => {
+                passed.up.clear();
+                self.destroy(d, Reason::Panicked);
+                return d.panic_later(payload);
+            }
+        };
+        if !shared.passed.down.is_empty() {
+            let down = std::mem::take(&mut shared.passed.down);
+            if self.admit(d, shared) != Admitted::No {
+                self.send(d, Chunk::Lent(&down));
+            }
+            shared.passed.down = down;
+        }
+        if let Err(e) = done {
+            self.fail(d, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
+        }
+    }
+
+    /// Tries the kernel first, if nothing waits before; queues the rest.
+    #[inline(always)]
+    fn send(&mut self, d: &mut Driver<'_>, data: Chunk<'_>) {
+        let bytes = data.bytes();
+        let Some(out) = self.offer(d, bytes) else { return };
+        if out == bytes.len() {
+            return;
+        }
+        self.keep(d, data, out);
+    }
+
+    /// Queues what the kernel did not take.
+    #[cold]
+    fn keep(&mut self, d: &mut Driver<'_>, data: Chunk<'_>, out: usize) {
+        match data {
+            Chunk::Lent(bytes) => self.duplex.write.push(&bytes[out..]),
+            Chunk::Shared(bytes) => self.duplex.write.push_bytes(bytes.slice(out..)),
+        }
+        self.tell_queued(d);
+        self.await_writable(d);
+    }
+
+    /// Offers the kernel these bytes, if nothing waits before; how many it took. `None` if
+    /// writing broke.
+    #[inline(always)]
+    pub(crate) fn offer(&mut self, d: &mut Driver<'_>, bytes: &[u8]) -> Option<usize> {
+        let mut out = 0;
+        if let Some(stream) = &self.stream {
+            if self.life != Life::Connecting
+                && self.duplex.write.is_direct()
+                && !bytes.is_empty()
+                && d.bits(self.key.0).has(Bits::WRITABLE)
+            {
+                match d.try_write(self.key.0, bytes.len(), || (&mut &*stream).write(bytes)) {
+                    Ok(n) => out = n,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                    Err(e) => {
+                        self.write_failed(d, e);
+                        return None;
+                    }
+                }
+            }
+        }
+        self.wrote(d, out);
+        Some(out)
+    }
+
+    #[inline]
+    fn wrote(&mut self, d: &mut Driver<'_>, bytes: usize) {
+        if bytes > 0 {
+            if d.is_observed() {
+                self.observe_write(d, bytes);
+            }
+            self.bytes_written += bytes as u64;
+            self.clocks.touch(d.moment());
+        }
+    }
+
+    /// What waits has changed.
+    pub(crate) fn tell_queued(&self, d: &mut Driver<'_>) {
+        self.tell(d, || SocketEvent::Queued { bytes: self.duplex.write.len() });
+    }
+
+    /// Something is queued: makes sure that room in the kernel is noticed.
+    pub(crate) fn await_writable(&mut self, d: &mut Driver<'_>) {
+        if self.life == Life::Connecting || !self.duplex.write.wants_write() {
+            return;
+        }
+        if d.bits(self.key.0).has(Bits::WRITABLE) {
+            d.queue(self.key.0);
+        } else if self.watched == Watched::Reads {
+            self.watch(d);
+        }
+    }
+
+    /// Writing is over, reading is not: an answer that came before the reset is
+    /// still delivered, and then the connection ends with this error. A paused
+    /// connection would never get there, so it ends at once.
+    #[cold]
+    fn write_failed(&mut self, d: &mut Driver<'_>, source: io::Error) {
+        self.tell_reset(d, &source);
+        let error = self.error(Stage::Write, source, d);
+        self.duplex.write.fail();
+        if self.duplex.read.wants_read() {
+            self.keep_failure(error);
+            d.assume(self.key.0, Bits::READABLE);
+            d.queue(self.key.0);
+        } else {
+            self.destroy(d, Reason::Failed(error));
+        }
+    }
+
+    /// Sends what is queued, as far as the kernel and the budget go.
+    pub(crate) fn flush(&mut self, d: &mut Driver<'_>) {
+        if self.life == Life::Connecting {
+            return;
+        }
+        let mut left = d.limits().write_budget;
+        while left > 0 && self.duplex.write.wants_write() && d.bits(self.key.0).has(Bits::WRITABLE)
+        {
+            let Some(stream) = &self.stream else { return };
+            let mut pieces = [&[][..]; GATHER];
+            let n = self.duplex.write.gather(&mut pieces);
+            let (n, len) = cut(&mut pieces[..n], left);
+            let sent = d.try_write(self.key.0, len, || match n {
+                1 => (&mut &*stream).write(pieces[0]),
+                _ => send_gathered(stream, &pieces[..n]),
+            });
+            match sent {
+                Ok(sent) => {
+                    self.duplex.write.advance(sent);
+                    self.wrote(d, sent);
+                    left -= sent;
+                    self.tell_queued(d);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => return self.write_failed(d, e),
+            }
+        }
+        self.await_writable(d);
+    }
+
+    /// Our side ends, after what is queued.
+    pub(crate) fn end(&mut self, d: &mut Driver<'_>, shared: &mut Shared) {
+        if !self.duplex.write.is_open() {
+            return;
+        }
+        self.filter(d, shared, |f, out| f.close(out));
+        self.duplex.write.uncork();
+        self.duplex.write.end();
+        self.flush(d);
+        self.finish();
+    }
+
+    /// The same by a call of the user's or of a pipe's: what there is to tell comes in the
+    /// pending phase.
+    pub(crate) fn end_and_tell(&mut self, d: &mut Driver<'_>, shared: &mut Shared) {
+        self.end(d, shared);
+        if self.duplex.write.has_effect() {
+            d.pend(self.key.into());
+        }
+    }
+
+    /// Sends our FIN, if it is due. After the peer's, closing the descriptor does that and
+    /// saves a call: once `on_finish` returns, which may still ask the socket.
+    pub(crate) fn finish(&mut self) {
+        if self.life == Life::Connecting || !self.duplex.write.wants_fin() {
+            return;
+        }
+        if self.duplex.read != ReadState::Ended {
+            if let Some(stream) = &self.stream {
+                // Fails only if the connection is gone, which the read side tells.
+                let _ = stream.shutdown(Shutdown::Write);
+            }
+        }
+        self.duplex.write.fin_sent();
+    }
+}
+
+fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); GATHER];
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+    }
+    let slices = &slices[..pieces.len()];
+    stream.try_io(|| SockRef::from(stream).send_vectored_with_flags(slices, sys::SEND_FLAGS))
+}
+
+/// Cuts the pieces to so many bytes: how many pieces that are, and their length.
+fn cut(pieces: &mut [&[u8]], most: usize) -> (usize, usize) {
+    let mut len = 0;
+    for (i, piece) in pieces.iter_mut().enumerate() {
+        let left = most - len;
+        if piece.len() >= left {
+            *piece = &piece[..left];
+            return (i + 1, most);
+        }
+        len += piece.len();
+    }
+    (pieces.len(), len)
+}

@@ -1,0 +1,90 @@
+//! This layer's state in a loop: sockets, listeners, the offer, and the buffers they share.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use slab::Slab;
+use tidegate_loop::Driver;
+
+use crate::callbacks::filter::Passed;
+use crate::key::{ServerKey, SocketKey};
+use crate::metrics::NetMetrics;
+use crate::state::claims::Claims;
+use crate::state::deadlines::Deadlines;
+use crate::state::listener::{Listener, State};
+use crate::state::socket::Socket;
+
+/// Kept by the loop, one per loop. The loop's table says which index a key
+/// means, and that the key is not stale.
+#[derive(Default)]
+pub(crate) struct Layer {
+    pub(crate) sockets: Slab<Socket>,
+    pub(crate) listeners: Slab<Listener>,
+    /// The connection that a server's callback decides about.
+    pub(crate) offer: Offer,
+    pub(crate) shared: Shared,
+    pub(crate) deadlines: Deadlines,
+    /// What connections counted that are over.
+    pub(crate) counted: NetMetrics,
+    /// Listeners that wait for a descriptor.
+    pub(crate) held: usize,
+    pub(crate) claims: Claims,
+}
+
+/// What all sockets of a loop share while one of them is changed.
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// What a filter made; empty before each of its calls.
+    pub(crate) passed: Passed,
+    /// Bytes of memory that all write queues hold.
+    pub(crate) buffered: usize,
+    /// A connection queued bytes though `buffered_limit` was passed: others are to give way.
+    pub(crate) crowded: bool,
+}
+
+/// What the callback that runs was offered.
+#[derive(Default)]
+pub(crate) enum Offer {
+    #[default]
+    Nothing,
+    Held(Held),
+    Placed(SocketKey),
+}
+
+pub(crate) struct Held {
+    pub(crate) server: ServerKey,
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+impl Layer {
+    #[inline]
+    pub(crate) fn socket(&mut self, d: &Driver<'_>, key: SocketKey) -> Option<&mut Socket> {
+        self.sockets.get_mut(d.data(key.0)? as usize)
+    }
+
+    pub(crate) fn listener(&mut self, d: &Driver<'_>, key: ServerKey) -> Option<&mut Listener> {
+        self.listeners.get_mut(d.data(key.0)? as usize)
+    }
+
+    /// A descriptor came free, or may have: queues a server that waits for one. In its pending
+    /// phase all that wait come back.
+    #[cold]
+    pub(crate) fn pend_held(&self, d: &mut Driver<'_>) {
+        let is_held = |l: &&Listener| matches!(l.state, State::Held(_));
+        if let Some(l) = self.listeners.iter().map(|(_, l)| l).find(is_held) {
+            d.pend(l.key.0);
+        }
+    }
+
+    /// Takes a socket out for good.
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Socket> {
+        let s = self.sockets.try_remove(index)?;
+        self.shared.buffered -= s.duplex.write.held();
+        if self.sockets.is_empty() {
+            self.deadlines.clear();
+        }
+        Some(s)
+    }
+}

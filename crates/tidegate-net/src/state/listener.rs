@@ -1,0 +1,145 @@
+//! [`Listener`]: a server, and the changes of its state that concern nobody else.
+//!
+//! | state | event | next |
+//! |---|---|---|
+//! | Listening | out of descriptors | Held: out of the poller, a timer runs |
+//! | Held | the timer, or a connection of this loop closed | Listening |
+//! | Listening | `max_connections` are open, and more are to wait | Full: out of the poller |
+//! | Full | a connection is over, or `set_max_connections` makes room | Listening |
+//! | Listening, Held, Full | `pause_accept` | Paused: out of the poller |
+//! | Paused | `resume_accept` | Listening |
+//! | any but Closing | `close_server` | Closing: the descriptor is closed |
+//! | Closing | the last connection is over | closing phase, `on_close`, gone |
+//!
+//! What servers do is in `server/`.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use tidegate_loop::{Bits, Driver, Kind, TimerKey, Trigger};
+
+use crate::callbacks::server_handler::ServerHandler;
+use crate::endpoint::Endpoint;
+use crate::error::net_error::NetError;
+use crate::error::stage::Stage;
+use crate::event::NetEvent;
+use crate::gauge::Gauged;
+use crate::key::ServerKey;
+use crate::metrics::ServerStats;
+use crate::options::listen::Admission;
+use crate::options::stream::StreamOptions;
+use crate::server_event::{Server, ServerEvent};
+use crate::state::claims::Place;
+use crate::state::pace::{FirstReads, Pace};
+use crate::sys::{self, ListenSocket};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    Listening,
+    Held(TimerKey),
+    Full,
+    Paused,
+    Closing,
+}
+
+pub(crate) struct Listener {
+    pub(crate) key: ServerKey,
+    /// Of its handle, which only that kind may close.
+    pub(crate) kind: &'static Kind,
+    pub(crate) state: State,
+    /// `None` once the descriptor is closed.
+    pub(crate) socket: Option<ListenSocket>,
+    /// `None` while its callback runs.
+    pub(crate) handler: Option<Box<dyn ServerHandler>>,
+    pub(crate) local: Endpoint,
+    pub(crate) budget: u32,
+    pub(crate) trigger: Trigger,
+    pub(crate) pace: Pace,
+    pub(crate) first_reads: FirstReads,
+    pub(crate) place: Place,
+    pub(crate) stream: StreamOptions,
+    pub(crate) admission: Admission,
+    /// Kept for shedding.
+    pub(crate) spare: Option<sys::Spare>,
+    pub(crate) stats: ServerStats,
+    /// For gauges of other threads; gone with `socket`.
+    pub(crate) gauged: Option<Gauged>,
+}
+
+impl Listener {
+    pub(crate) fn error(&self, e: io::Error) -> NetError {
+        let error = NetError::new(Stage::Accept, e);
+        match &self.local {
+            Endpoint::Ip(addr) => error.at(Some(*addr), None),
+            path => error.tried(Some(path.to_string()), Vec::new()),
+        }
+    }
+
+    /// Tells the observer, if there is one.
+    #[inline(always)]
+    pub(crate) fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> ServerEvent) {
+        d.emit(|| NetEvent::Server(Server { key: self.key, local: self.local.clone() }, event()));
+    }
+
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.admission.max_connections.is_some_and(|most| self.stats.connections >= most)
+    }
+
+    /// One connection less.
+    #[inline]
+    pub(crate) fn closed_one(&mut self, d: &mut Driver<'_>) {
+        self.stats.connections -= 1;
+        if matches!(self.state, State::Full | State::Closing) {
+            self.make_room(d);
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self, d: &mut Driver<'_>) {
+        // If it cannot, the next that is over tries again.
+        if self.state == State::Full && self.listen_again(d) {
+            self.state = State::Listening;
+        }
+        if self.state == State::Closing && self.stats.connections == 0 {
+            d.close(self.kind, self.key.0);
+        }
+    }
+
+    /// A listener that accepts nothing must not be level-triggered: every poll would return.
+    pub(crate) fn leave_poller(&mut self, d: &mut Driver<'_>) {
+        if let (Some(socket), Trigger::Level) = (&mut self.socket, self.trigger) {
+            if let Err(e) = d.deregister_level(self.key.0, socket) {
+                let alike = ("hold", self.key, e.raw_os_error());
+                d.warn(
+                    "tidegate::net",
+                    alike,
+                    1,
+                    format_args!("holding {} failed: {e}", self.local),
+                );
+            }
+        }
+    }
+
+    /// Back to the poller, which says who waits; `false` if that failed.
+    pub(crate) fn listen_again(&mut self, d: &mut Driver<'_>) -> bool {
+        let back = match (&mut self.socket, self.trigger) {
+            (Some(socket), Trigger::Level) => d.register_level(self.key.0, socket).map(|_| ()),
+            _ => Ok(()),
+        };
+        // Accepting just to see would fail for want of a descriptor even if nobody waited, so
+        // only an edge-triggered one does.
+        if back.is_ok() && self.trigger == Trigger::Edge {
+            d.assume(self.key.0, Bits::READABLE);
+            d.queue(self.key.0);
+        }
+        if back.is_ok() {
+            self.tell(d, || ServerEvent::Resumed);
+        }
+        if let Err(e) = &back {
+            let (alike, at) = (("held", self.key, e.raw_os_error()), &self.local);
+            d.warn("tidegate::net", alike, 1, format_args!("accept on {at} is still held: {e}"));
+        }
+        back.is_ok()
+    }
+}

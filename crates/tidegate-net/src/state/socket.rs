@@ -1,0 +1,321 @@
+//! [`Socket`]: one connection, and what can be asked of it.
+//!
+//! | life | event | next |
+//! |---|---|---|
+//! | Connecting | writable, no error | Open, `on_connect` |
+//! | Offered | `Incoming::accept` | Open |
+//! | Offered | `reject`, or nothing | gone |
+//! | Open | both ended, error, destroy, limit, panic | closing, `on_close`, gone |
+//!
+//! What is done to it is in `socket/`. When bytes move is decided by the machines of
+//! `tidegate-stream`, which it owns.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use tidegate_loop::{Bits, Driver, Kind};
+use tidegate_stream::{Duplex, Effect, PipeKey, ReadState, WriteState};
+
+use crate::callbacks::handler::Handler;
+use crate::error::close::{Reason, Reset};
+use crate::error::net_error::NetError;
+use crate::error::stage::Stage;
+use crate::event::{Connection, NetEvent, SocketEvent};
+use crate::key::{ServerKey, SocketKey};
+use crate::metrics::NetMetrics;
+use crate::options::stream::StreamOptions;
+use crate::state::clocks::{Clocks, View, as_nanos};
+use crate::state::connecting::Connecting;
+use crate::state::wire::Wire;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Life {
+    Connecting,
+    /// Accepted from the kernel, not yet by the user.
+    Offered,
+    Open,
+}
+
+/// What the poller watches for us. It only grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Watched {
+    Nothing,
+    Reads,
+    Both,
+}
+
+/// What a connection is an end of.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pipes {
+    /// This takes what it reads.
+    pub(crate) into: Option<PipeKey>,
+    /// This gives it what it writes.
+    pub(crate) from: Option<PipeKey>,
+}
+
+/// What few connections have, apart, so that the others stay small.
+#[derive(Default)]
+struct Rare {
+    /// Our end, if somebody observed when it was made.
+    local: Option<SocketAddr>,
+    /// The first write error; reading goes on to the end before it is told.
+    failure: Option<Arc<NetError>>,
+}
+
+pub(crate) struct Socket {
+    pub(crate) key: SocketKey,
+    /// Of its handle, which only that kind may close.
+    pub(crate) kind: &'static Kind,
+    pub(crate) life: Life,
+    pub(crate) watched: Watched,
+    /// `None` once the descriptor is closed.
+    pub(crate) stream: Option<TcpStream>,
+    /// `None` while its callback runs.
+    pub(crate) handler: Option<Box<dyn Handler>>,
+    pub(crate) wire: Wire,
+    /// Few connections are ends of pipes.
+    pub(crate) pipes: Option<Box<Pipes>>,
+    pub(crate) duplex: Duplex<Reason>,
+    pub(crate) server: Option<ServerKey>,
+    pub(crate) remote: Option<SocketAddr>,
+    /// When it was accepted or asked for, in the loop's nanoseconds.
+    pub(crate) since: u64,
+    pub(crate) bytes_read: u64,
+    /// It has not read yet, or the poller does not know it.
+    pub(crate) fresh: bool,
+    pub(crate) bytes_written: u64,
+    pub(crate) clocks: Clocks,
+    /// Until it is connected.
+    pub(crate) connecting: Option<Box<Connecting>>,
+    /// What the loop was told: something is under way that must be finished.
+    pub(crate) busy: bool,
+    /// Its server shuts down, and it is to be told.
+    pub(crate) shutting_down: bool,
+    /// Whether its close sends a RST.
+    pub(crate) reset: Reset,
+    rare: Option<Box<Rare>>,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        key: SocketKey,
+        kind: &'static Kind,
+        life: Life,
+        options: &StreamOptions,
+        d: &Driver<'_>,
+    ) -> Socket {
+        let limit = options.write_limit.unwrap_or(d.limits().write_limit);
+        let write = WriteState::new(options.high_water_mark, limit);
+        let mut s = Socket {
+            key,
+            kind,
+            life,
+            watched: Watched::Nothing,
+            stream: None,
+            handler: None,
+            wire: Wire::Plain,
+            pipes: None,
+            duplex: Duplex::new(write, options.allow_half_open),
+            server: None,
+            remote: None,
+            // A deadline must not be early; else the time of the poll will do.
+            since: as_nanos(if options.deadlines.has_any() || life == Life::Connecting {
+                d.clock()
+            } else {
+                d.now()
+            }),
+            bytes_read: 0,
+            fresh: true,
+            bytes_written: 0,
+            clocks: Clocks::default(),
+            connecting: None,
+            busy: false,
+            shutting_down: false,
+            reset: Reset::No,
+            rare: None,
+        };
+        s.clocks.start(options.deadlines, s.since);
+        s
+    }
+
+    /// Whether one side has ended and the other has not; or the peer has, and nobody
+    /// has read that far.
+    #[inline]
+    pub(crate) fn is_half_closed(&self, d: &Driver<'_>) -> bool {
+        self.duplex.read == ReadState::Ended
+            || self.duplex.write.is_finished()
+            || d.bits(self.key.0).has(Bits::READ_CLOSED | Bits::ERROR)
+    }
+
+    /// What its deadlines have to know.
+    pub(crate) fn view(&self, d: &Driver<'_>) -> View {
+        View {
+            connecting: self.life == Life::Connecting,
+            open: self.life == Life::Open,
+            half_closed: self.is_half_closed(d),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pipes(&self) -> Option<&Pipes> {
+        self.pipes.as_deref()
+    }
+
+    /// A side ended. Whether there is a deadline for the other.
+    #[inline]
+    pub(crate) fn note_end(&mut self, d: &Driver<'_>) -> bool {
+        let lingers = self.clocks.has_linger();
+        if lingers {
+            self.clocks.side_ended(as_nanos(d.clock()));
+        }
+        lingers
+    }
+
+    /// Whether a pipe writes to it, which then says when it ends.
+    #[inline]
+    pub(crate) fn is_piped_from(&self, d: &Driver<'_>) -> bool {
+        self.pipes().and_then(|p| p.from).is_some_and(|p| d.check(p.into()).is_ok())
+    }
+
+    /// A connect under way, or bytes that wait, keep the loop alive, also if the
+    /// handle is not referenced (libuv: a request does).
+    #[inline]
+    pub(crate) fn tell_busy(&mut self, d: &mut Driver<'_>) {
+        let busy = self.life == Life::Connecting || !self.duplex.write.is_empty();
+        if busy != self.busy {
+            self.busy = busy;
+            d.set_busy(self.key.0, busy);
+        }
+    }
+
+    /// The next thing to tell of what was written: nothing before it is connected.
+    #[inline]
+    pub(crate) fn take_effect(&mut self) -> Option<Effect> {
+        if self.life == Life::Connecting {
+            return None;
+        }
+        self.duplex.write.take_effect()
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let way = match (self.life, self.server) {
+            (Life::Connecting, _) => "connecting to",
+            (_, None) => "to",
+            (_, Some(_)) => "from",
+        };
+        let queued = self.duplex.write.len();
+        match self.remote {
+            Some(remote) => format!("{way} {remote}, {queued} bytes queued"),
+            None => format!("{way} nowhere"),
+        }
+    }
+
+    /// An error of this connection, placed on the path. Our own end is asked
+    /// for where it tells something, the port that the system chose for a
+    /// client: a server's resets must not cost a call each.
+    pub(crate) fn error(&self, stage: Stage, source: io::Error, d: &Driver<'_>) -> Arc<NetError> {
+        let client = if self.server.is_none() { self.stream.as_ref() } else { None };
+        let local = client.and_then(|s| s.local_addr().ok());
+        // Now, not when the poll returned: an attempt in it has a time of its own.
+        let elapsed = self.age(d);
+        let asked = self.connecting.as_ref().filter(|_| stage == Stage::Bind);
+        let local = asked.and_then(|c| c.own_address()).or(local);
+        let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
+        Arc::new(match self.connecting.as_deref() {
+            Some(c) => error.tried(c.name.clone(), c.failed.clone()).untried_are(c.untried()),
+            None => error,
+        })
+    }
+
+    /// How long ago it was asked for, or accepted.
+    pub(crate) fn age(&self, d: &Driver<'_>) -> Duration {
+        d.clock().saturating_sub(Duration::from_nanos(self.since))
+    }
+
+    /// Counts it as over.
+    pub(crate) fn count_end(&self, counted: &mut NetMetrics, reason: &Reason) {
+        counted.closed += 1;
+        counted.failed += u64::from(reason.is_error());
+        counted.timed_out += u64::from(matches!(reason, Reason::TimedOut(..)));
+        self.count_bytes(counted);
+    }
+
+    /// Counts its bytes: also of one that was rejected, or detached, after it was written to by
+    /// its key.
+    pub(crate) fn count_bytes(&self, counted: &mut NetMetrics) {
+        counted.unsent += self.duplex.write.len() as u64;
+        counted.bytes_read += self.bytes_read;
+        counted.bytes_written += self.bytes_written;
+    }
+
+    /// Tells the observer, if there is one.
+    #[inline(always)]
+    pub(crate) fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> SocketEvent) {
+        d.emit(|| NetEvent::Socket(self.connection(), event()));
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn observe_write(&self, d: &mut Driver<'_>, bytes: usize) {
+        if self.bytes_written == 0 {
+            self.tell(d, || SocketEvent::FirstWritten { bytes });
+        }
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        let local = self.rare.as_deref().and_then(|r| r.local);
+        Connection { key: self.key, server: self.server, local, remote: self.remote }
+    }
+
+    /// Asks for our own end, which the events to come will name.
+    #[cold]
+    pub(crate) fn note_local(&mut self) {
+        let local = self.stream.as_ref().and_then(|s| s.local_addr().ok());
+        self.rare.get_or_insert_default().local = local;
+    }
+
+    /// Writing failed. It is told when reading has come to the end.
+    #[cold]
+    pub(crate) fn keep_failure(&mut self, error: Arc<NetError>) {
+        self.rare.get_or_insert_default().failure = Some(error);
+    }
+
+    /// The first write error, if it is to be told still.
+    pub(crate) fn take_failure(&mut self) -> Option<Arc<NetError>> {
+        self.rare.as_deref_mut()?.failure.take()
+    }
+
+    /// An operation failed: was it a RST that came?
+    #[cold]
+    pub(crate) fn tell_reset(&self, d: &mut Driver<'_>, e: &io::Error) {
+        // Linux says EPIPE for one that comes after the peer's end.
+        let reset = || matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        if d.is_observed() && reset() {
+            self.tell(d, || SocketEvent::Reset { by_peer: true });
+        }
+    }
+
+    /// Nothing is under way, and no deadline hangs on an end.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.duplex.is_quiet()
+            && !self.busy
+            && !self.shutting_down
+            && self.clocks.is_waiting()
+            && !self.clocks.has_linger()
+    }
+}
+
+/// What is known of a new stream before the poller spoke. On a Unix domain socket, which has no
+/// address, a read stops behind each descriptor that was passed.
+#[inline]
+pub(crate) fn new_bits(remote: Option<SocketAddr>) -> Bits {
+    match remote {
+        Some(_) => Bits::WRITABLE,
+        None => Bits::WRITABLE | Bits::SHORT_READS,
+    }
+}
