@@ -12,14 +12,13 @@ use std::io;
 use mio::Interest;
 use slab::Slab;
 
-use crate::closing::Buried;
-use crate::cx::Cx;
-use crate::dispatch::Dispatch;
-use crate::driver::Driver;
+use crate::core::cx::Cx;
+use crate::core::driver::Driver;
+use crate::core::kind::{Dispatch, Kind};
+use crate::core::state::Core;
+use crate::store::key::Key;
 use crate::sys;
 use crate::sys::signal::{Bell, Registration};
-use crate::table::{Key, Kind};
-use crate::turn::Core;
 
 static SIGNAL: Kind = Kind {
     name: "signal",
@@ -167,7 +166,7 @@ impl Cx<'_> {
                 Ok(SignalKey(key))
             }
             Err(e) => {
-                core.reactor.graveyard.bury(Buried::Signal { _callback: f });
+                core.reactor.graveyard.bury(f);
                 Err(e)
             }
         }
@@ -188,7 +187,8 @@ fn register(core: &mut Core, number: i32) -> io::Result<()> {
             let key = d.insert(&BELL, 0)?;
             d.set_internal(key);
             let remote = core.remote.clone();
-            match Bell::new(|source| d.register(key, source, Interest::READABLE), remote) {
+            let post = move || drop(remote.post(ring));
+            match Bell::new(|source| d.register(key, source, Interest::READABLE), post) {
                 Ok(bell) => signals.bell.insert(bell),
                 Err(e) => {
                     d.free(&BELL, key);
@@ -217,31 +217,12 @@ fn end(core: &mut Core, key: Key, n: u64) {
         core.remote.take_raised(bit(watcher.number));
     }
     if let Some(callback) = watcher.callback {
-        d.r.graveyard.bury(Buried::Signal { _callback: callback });
+        d.r.graveyard.bury(callback);
     }
 }
 
 fn bit(number: i32) -> u64 {
     1 << (number - 1)
-}
-
-/// A callback that is out for its call. Dropping it, also by a panic, puts it back.
-struct Called<'a, 'b> {
-    d: &'a mut Dispatch<'b>,
-    key: Key,
-    callback: Option<SignalFn>,
-}
-
-impl Drop for Called<'_, '_> {
-    fn drop(&mut self) {
-        let core = &mut *self.d.core;
-        let Some(callback) = self.callback.take() else { return };
-        let d = Driver { r: &mut core.reactor };
-        match d.data(self.key).and_then(|n| core.signals.watchers.get_mut(n as usize)) {
-            Some(watcher) => watcher.callback = Some(callback),
-            None => d.r.graveyard.bury(Buried::Signal { _callback: callback }),
-        }
-    }
 }
 
 /// Calls the watchers of what was raised.
@@ -261,17 +242,23 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
         if once {
             end(d.core, key, n);
         }
-        let mut called = Called { d, key, callback };
-        if let Some(f) = called.callback.as_mut() {
-            f(&mut called.d.cx(), SignalKey(key), number);
+        if let Some(callback) = callback {
+            let back = |core: &mut Core, callback| put_back(core, key, callback);
+            d.core.lend(callback, back, |cx, f| f(cx, SignalKey(key), number));
         }
-        drop(called);
         d.settle();
     }
 }
 
+fn put_back(core: &mut Core, key: Key, callback: SignalFn) {
+    let d = Driver { r: &mut core.reactor };
+    match d.data(key).and_then(|n| core.signals.watchers.get_mut(n as usize)) {
+        Some(watcher) => watcher.callback = Some(callback),
+        None => d.r.graveyard.bury(callback),
+    }
+}
+
 /// For systems where signals come in a thread of their own: as a post.
-#[cfg_attr(unix, allow(dead_code))]
-pub(crate) fn ring(cx: &mut Cx<'_>) {
+fn ring(cx: &mut Cx<'_>) {
     deliver(&mut Dispatch::new(cx.core_mut()));
 }

@@ -12,11 +12,11 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cx::Cx;
-use crate::dispatch::Dispatch;
-use crate::keep_alive;
-use crate::mailbox::{Mailbox, Refused};
-use crate::table::{Key, Kind};
+use crate::core::cx::Cx;
+use crate::core::kind::{Dispatch, Kind};
+use crate::handles::keep_alive;
+use crate::store::key::Key;
+use crate::threads::mailbox::{Mailbox, Refused};
 
 pub(crate) type Post = Box<dyn FnOnce(&mut Cx<'_>) + Send>;
 
@@ -176,6 +176,13 @@ impl Remote {
     }
 }
 
+impl Cx<'_> {
+    /// The way to this loop from other threads.
+    pub fn remote(&self) -> Remote {
+        self.core().remote.clone()
+    }
+}
+
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote").field("queued", &self.0.posts.len()).finish()
@@ -192,5 +199,5 @@ fn deliver(d: &mut Dispatch<'_>, _: Key, _: u64) {
         keep_alive::release(d.core, key);
     }
     #[cfg(feature = "work")]
-    crate::work::deliver(d);
+    crate::handles::work::deliver(d);
 }

@@ -9,11 +9,8 @@
 //! choice is not.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
-
-use crate::table::Key;
 
 /// Readiness of a handle, and the loop's own marks beside it.
 ///
@@ -154,54 +151,5 @@ impl fmt::Debug for Bits {
             }
         }
         if first { f.write_str("none") } else { Ok(()) }
-    }
-}
-
-/// Who gets a turn in the ready pass. `now` is the pass that is running, or was
-/// interrupted by a panic; `next` is what queues meanwhile.
-#[derive(Default)]
-pub(crate) struct ReadyQueue {
-    now: VecDeque<Key>,
-    next: VecDeque<Key>,
-}
-
-impl ReadyQueue {
-    /// For the next pass. The caller keeps the `QUEUED` bit.
-    #[inline]
-    pub(crate) fn push(&mut self, key: Key) {
-        self.next.push_back(key);
-    }
-
-    /// For the end of the pass that is running: a connection just accepted.
-    #[inline]
-    pub(crate) fn push_now(&mut self, key: Key) {
-        self.now.push_back(key);
-    }
-
-    /// What is queued up to here is the pass.
-    #[inline(always)]
-    pub(crate) fn open_pass(&mut self) {
-        if self.now.is_empty() {
-            std::mem::swap(&mut self.now, &mut self.next);
-        } else {
-            self.now.append(&mut self.next);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn take(&mut self) -> Option<Key> {
-        self.now.pop_front()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Key> {
-        self.now.iter().chain(&self.next).copied()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.now.len() + self.next.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.now.is_empty() && self.next.is_empty()
     }
 }

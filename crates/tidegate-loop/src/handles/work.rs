@@ -7,22 +7,19 @@
 //! | done | nothing | result dropped |
 #![forbid(unsafe_code)]
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use slab::Slab;
 
-use crate::closing::Buried;
-use crate::cx::Cx;
-use crate::dispatch::Dispatch;
-use crate::driver::Driver;
+use crate::core::cx::Cx;
+use crate::core::driver::Driver;
+use crate::core::kind::{Dispatch, Kind};
 use crate::limits::Limits;
 use crate::one_line::OneLine;
-use crate::pool::{Class, NotTaken, Outcome, Pool, Run};
-use crate::table::{Key, KeyError, Kind};
+use crate::store::key::{Key, KeyError};
+use crate::threads::pool::{Class, NotTaken, Outcome, Pool, Run, WorkError, WorkStats};
 
 static WORK: Kind = Kind {
     name: "work",
@@ -54,53 +51,6 @@ impl From<WorkKey> for Key {
         k.0
     }
 }
-
-/// Why a job has no result.
-///
-/// ```
-/// use tidegate_loop::{AsCx, Loop, WorkError};
-/// let mut lp = Loop::new()?;
-/// let job = || -> u32 { std::panic::resume_unwind(Box::new("out of depth")) };
-/// lp.as_cx().work(job, |_, result| {
-///     assert_eq!(result, Err(WorkError::Panicked { message: "out of depth".into() }));
-/// })?;
-/// lp.run()?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WorkError {
-    /// It was cancelled before a thread began it.
-    Cancelled,
-    /// It panicked; the thread lives on.
-    Panicked {
-        /// What it said, if it was a text.
-        message: String,
-    },
-}
-
-impl WorkError {
-    /// The payload ends here, and may do so with another panic.
-    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> WorkError {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(again);
-        }
-        WorkError::Panicked { message: text.unwrap_or_default() }
-    }
-}
-
-impl fmt::Display for WorkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WorkError::Cancelled => f.write_str("the job was cancelled"),
-            WorkError::Panicked { message } => write!(f, "the job panicked: {}", OneLine(message)),
-        }
-    }
-}
-
-impl std::error::Error for WorkError {}
 
 /// A job that was not taken. Both closures come back.
 ///
@@ -165,30 +115,6 @@ impl<J, D> From<WorkRefused<J, D>> for io::Error {
             WorkRefused::NoThread { error, .. } => error,
         }
     }
-}
-
-/// What the pool of a loop does and did.
-///
-/// ```
-/// use tidegate_loop::{AsCx, Loop};
-/// assert_eq!(Loop::new()?.as_cx().work_stats().threads, 0, "started at first use");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WorkStats {
-    /// Threads that were started.
-    pub threads: usize,
-    /// Jobs that wait for one.
-    pub queued: usize,
-    /// Jobs that run.
-    pub running: usize,
-    /// Jobs that ran, in all.
-    pub done: u64,
-    /// Of these, jobs that panicked.
-    pub panicked: u64,
-    /// Jobs that were cancelled, in all.
-    pub cancelled: u64,
 }
 
 /// The jobs of one loop: their callbacks here, the rest in the pool.
@@ -333,7 +259,7 @@ impl Cx<'_> {
         let core = self.core_mut();
         let Some(run) = core.works.pool.jobs().cancel(key) else { return false };
         let mut d = Driver { r: &mut core.reactor };
-        d.r.graveyard.bury(Buried::Job { _run: run });
+        d.r.graveyard.bury(run);
         d.pend(key);
         true
     }

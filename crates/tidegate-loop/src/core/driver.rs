@@ -11,14 +11,15 @@ use std::time::Duration;
 use mio::Interest;
 use mio::event::Source;
 
-use crate::closing::Buried;
+use crate::core::cx::Cx;
+use crate::core::kind::{Dispatch, Kind};
+use crate::core::state::Reactor;
 use crate::limits::Limits;
 use crate::observe::{Event, LayerEvent};
 use crate::phase::Phase;
-use crate::reactor::Reactor;
-use crate::ready::Bits;
+use crate::store::key::{Key, KeyError, TableFull};
+use crate::store::readiness::Bits;
 use crate::sys;
-use crate::table::{Key, KeyError, Kind, TableFull};
 
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
 pub(crate) const AGE_SHIFT: u32 = 24;
@@ -353,7 +354,7 @@ impl Driver<'_> {
     /// What user code panicked with inside a call: it goes on after the current
     /// callback, when all state is whole.
     pub fn panic_later(&mut self, payload: Box<dyn Any + Send>) {
-        self.r.graveyard.bury(Buried::Panic { payload });
+        self.r.graveyard.panic_later(payload);
     }
 
     /// An error that no user code handles: it is counted, and a [`warn`](Driver::warn)ing.
@@ -377,7 +378,7 @@ impl Driver<'_> {
 
     /// Keeps a displaced user value until the current callback has returned.
     pub fn bury(&mut self, value: impl Any) {
-        self.r.graveyard.bury(Buried::Other { _value: Box::new(value) });
+        self.r.graveyard.bury(value);
     }
 
     /// The loop's limits.
@@ -458,5 +459,45 @@ impl Driver<'_> {
     fn make_and_tell<E: LayerEvent>(&mut self, event: impl FnOnce() -> E) {
         let now = self.r.clock();
         self.r.tell(now, &Event::Layer(&event()));
+    }
+}
+
+impl Cx<'_> {
+    /// The seam for those who make their own kinds of handles.
+    pub fn driver(&mut self) -> Driver<'_> {
+        Driver { r: &mut self.core_mut().reactor }
+    }
+
+    /// A layer's own state, kept by the loop, and the driver beside it. `E` is
+    /// made by `Default` at its first use.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// #[derive(Default)]
+    /// struct Pipes(Vec<u32>);
+    /// let mut lp = Loop::new()?;
+    /// let mut cx = lp.as_cx();
+    /// let (pipes, _driver) = cx.parts::<Pipes>();
+    /// pipes.0.push(1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn parts<E: Any + Default>(&mut self) -> (&mut E, Driver<'_>) {
+        let core = self.core_mut();
+        (core.layers.get(), Driver { r: &mut core.reactor })
+    }
+}
+
+impl Dispatch<'_> {
+    /// The driver.
+    #[inline]
+    pub fn driver(&mut self) -> Driver<'_> {
+        Driver { r: &mut self.core.reactor }
+    }
+
+    /// The layer's state and the driver, as [`Cx::parts`].
+    #[inline]
+    pub fn parts<E: Any + Default>(&mut self) -> (&mut E, Driver<'_>) {
+        (self.core.layers.get(), Driver { r: &mut self.core.reactor })
     }
 }

@@ -8,11 +8,12 @@ use std::fmt;
 
 use slab::Slab;
 
-use crate::cx::Cx;
-use crate::driver::Driver;
-use crate::remote::Remote;
-use crate::table::{Key, Kind, TableFull};
-use crate::turn::Core;
+use crate::core::cx::Cx;
+use crate::core::driver::Driver;
+use crate::core::kind::Kind;
+use crate::core::state::Core;
+use crate::handles::post::Remote;
+use crate::store::key::{Key, TableFull};
 
 static KEEP_ALIVE: Kind = Kind {
     name: "keep-alive",
