@@ -98,7 +98,14 @@ impl Core {
 
     /// Drops what was displaced. A panic of the observer, which waited for a place
     /// where everything is whole, goes on from here.
+    #[inline]
     pub(crate) fn empty_graveyard(&mut self) {
+        if !self.reactor.graveyard.is_empty() {
+            self.drop_buried();
+        }
+    }
+
+    fn drop_buried(&mut self) {
         while let Some(value) = self.reactor.graveyard.take_value() {
             drop(value);
         }

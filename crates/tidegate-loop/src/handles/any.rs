@@ -11,6 +11,7 @@ use crate::core::driver::AGE_SHIFT;
 use crate::one_line::OneLine;
 use crate::store::key::{Key, KeyError, TableFull};
 use crate::store::readiness::Bits;
+
 impl Cx<'_> {
     /// Whether the key names a handle of this loop that is open or closing.
     pub fn is_open(&self, key: impl Into<Key>) -> bool {

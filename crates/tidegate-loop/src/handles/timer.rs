@@ -9,6 +9,7 @@ use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::{Core, TimerFn};
 use crate::store::key::{Key, KeyError};
 use crate::store::timers::TimerKey;
+
 pub(crate) static TIMER: Kind = Kind {
     name: "timer",
     ready: |_, _, _| {},

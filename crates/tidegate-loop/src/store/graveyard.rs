@@ -11,6 +11,7 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 /// Values that wait for their drop, and panics that wait for a place where all state is whole.
 #[derive(Default)]
 pub(crate) struct Graveyard {
+    /// While there is a panic, the first is `()`: asking for both is one look.
     values: Vec<Box<dyn Any>>,
     panics: Vec<Payload>,
 }
@@ -27,22 +28,27 @@ impl Graveyard {
     }
 
     pub(crate) fn panic_later(&mut self, payload: Payload) {
+        self.values.insert(0, Box::new(()));
         self.panics.push(payload);
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.panics.is_empty()
+        self.values.is_empty()
     }
 
     /// The value that came last. One at a time: a drop that panics leaves the others for the
     /// next time.
-    #[inline]
     pub(crate) fn take_value(&mut self) -> Option<Box<dyn Any>> {
         self.values.pop()
     }
 
+    /// A panic, when there is no value left.
     pub(crate) fn take_panic(&mut self) -> Option<Payload> {
-        self.panics.pop()
+        let payload = self.panics.pop();
+        if !self.panics.is_empty() {
+            self.values.insert(0, Box::new(()));
+        }
+        payload
     }
 }
