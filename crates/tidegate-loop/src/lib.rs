@@ -40,8 +40,9 @@ mod threads;
 mod turn;
 
 pub use crate::core::cx::{AsCx, Cx};
-pub use crate::core::driver::{Driver, Trigger};
+pub use crate::core::driver::Driver;
 pub use crate::core::kind::{Dispatch, Kind};
+pub use crate::core::source::Trigger;
 pub use handles::any::HandleInfo;
 pub use handles::keep_alive::KeepAlive;
 pub use handles::post::{PostError, Remote};

@@ -5,27 +5,34 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
-
-use slab::Slab;
 
 use crate::core::cx::{AsCx, Cx};
 use crate::core::kind::Dispatch;
 use crate::core::state::{Core, Reactor};
 use crate::handles::any::HandleInfo;
-use crate::handles::post::{INBOX, Remote};
+use crate::handles::keep_alive::KEEP_ALIVES;
+use crate::handles::post::INBOX;
+use crate::handles::share::VALUES;
+#[cfg(feature = "signal")]
+use crate::handles::signal::SIGNALS;
 use crate::handles::timer;
-use crate::handles::watch::Watches;
+use crate::handles::watch::WATCHES;
+#[cfg(feature = "work")]
+use crate::handles::work::{WORKS, Works};
 use crate::limits::{Builder, Limits};
 use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::phase::Phase;
 use crate::store::hooks::Hooks;
+use crate::store::layers::LayerStates;
 use crate::store::table::Table;
 use crate::store::ticks::Ticks;
 use crate::store::timers::Timers;
 use crate::sys::{BackendFd, Layers};
+use crate::threads::inbox::Inbox;
 use crate::turn::Mode;
 
 /// The event loop: it owns every handle, closure and descriptor. Not `Send`;
@@ -96,23 +103,17 @@ impl Loop {
         let mut table = Table::new(id, generation);
         let inbox_key = table.insert(&INBOX, 0, 0)?;
         table.mark_internal(inbox_key);
-        let remote = Remote::new(&poll, inbox_key, limits.inbox_limit)?;
+        let inbox = Arc::new(Inbox::new(&poll, inbox_key, limits.inbox_limit)?);
         Ok(Loop {
             core: Core {
                 layers: Layers::default(),
                 timers: Timers::default(),
                 hooks: Hooks::default(),
-                watches: Watches::default(),
-                values: Slab::new(),
-                keep_alives: Slab::new(),
-                #[cfg(feature = "signal")]
-                signals: Default::default(),
-                #[cfg(feature = "work")]
-                works: crate::handles::work::Works::new(&limits),
+                own: own_layers(&limits),
                 ticks: Ticks::default(),
-                inbox: VecDeque::new(),
+                posts: VecDeque::new(),
                 inbox_key,
-                remote,
+                inbox,
                 stop: false,
                 scratch: Vec::new(),
                 next: 0,
@@ -264,6 +265,22 @@ impl Builder {
     }
 }
 
+/// The states of the layers in `handles/`. The order of their indices is the reverse of the order
+/// of their end: watchers first, the threads of the pool last.
+fn own_layers(limits: &Limits) -> LayerStates {
+    let own = LayerStates::default();
+    #[cfg(feature = "work")]
+    let own = own.with(&WORKS, Works::new(limits));
+    #[cfg(not(feature = "work"))]
+    let _ = limits;
+    #[cfg(feature = "signal")]
+    SIGNALS.index();
+    KEEP_ALIVES.index();
+    VALUES.index();
+    WATCHES.index();
+    own
+}
+
 /// A loop that runs. Dropping it, also by a panic, ends the run.
 struct Running<'a> {
     core: &'a mut Core,
@@ -314,7 +331,7 @@ impl Drop for Loop {
     /// Posts fail from here on. Descriptors are closed and user values dropped;
     /// no callback runs.
     fn drop(&mut self) {
-        drop(self.core.remote.close());
+        drop(self.core.inbox.close());
         let (id, generation) = self.core.reactor.table.lease_ends();
         loop_id::give_back(id, generation);
     }

@@ -75,8 +75,8 @@ impl Core {
             || !self.ticks.is_empty()
             || !self.reactor.pending.is_empty()
             || !self.reactor.closing.is_empty()
-            || self.remote.is_woken()
-            || !self.inbox.is_empty()
+            || self.inbox.is_woken()
+            || !self.posts.is_empty()
             || self.reactor.has_work_queued()
     }
 
@@ -180,7 +180,7 @@ impl Core {
             Phase::Prepare => hook::run(&mut Dispatch::new(self), Hook::Prepare),
             Phase::Poll => {
                 // mio's poll(2) forgets a wake-up that meets a registration of this thread.
-                if self.remote.is_woken() {
+                if self.inbox.is_woken() {
                     Driver { r: &mut self.reactor }.queue(self.inbox_key);
                 }
                 let before = self.reactor.recent();

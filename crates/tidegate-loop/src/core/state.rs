@@ -5,20 +5,13 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll};
 
 use crate::core::cx::Cx;
 use crate::core::kind::Kind;
-use crate::handles::keep_alive::KeepAlives;
-use crate::handles::post::{Post, Remote};
-use crate::handles::share::Values;
-#[cfg(feature = "signal")]
-use crate::handles::signal::Signals;
-use crate::handles::watch::Watches;
-#[cfg(feature = "work")]
-use crate::handles::work::Works;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::observe::{Event, Moment, Observer};
@@ -27,6 +20,7 @@ use crate::spans::Spans;
 use crate::store::graveyard::Graveyard;
 use crate::store::hooks::{HookKey, Hooks};
 use crate::store::key::Key;
+use crate::store::layers::LayerStates;
 use crate::store::readiness::Bits;
 use crate::store::table::{ClosingQueue, ReadyQueue, Table};
 use crate::store::ticks::Ticks;
@@ -34,10 +28,12 @@ use crate::store::timers::{TimerKey, Timers};
 use crate::sys;
 use crate::sys::Layers;
 use crate::thinned::Thinned;
+use crate::threads::inbox::Inbox;
 
 pub(crate) type TimerFn = Box<dyn TimerCall>;
 pub(crate) type HookFn = Box<dyn FnMut(&mut Cx<'_>, HookKey)>;
 pub(crate) type TickFn = Box<dyn FnOnce(&mut Cx<'_>)>;
+pub(crate) type Post = Box<dyn FnOnce(&mut Cx<'_>) + Send>;
 
 /// The callback of a timer. Its box can be buried as it is: each timer that ends does that.
 pub(crate) trait TimerCall {
@@ -58,20 +54,17 @@ impl<F: FnMut(&mut Cx<'_>, TimerKey) + 'static> TimerCall for F {
 /// Everything a loop owns. The order of the fields is the order of their end:
 /// user values first, the poller last.
 pub(crate) struct Core {
+    /// Of the layers above.
     pub(crate) layers: Layers,
     pub(crate) timers: Timers<TimerFn>,
     pub(crate) hooks: Hooks<HookFn>,
-    pub(crate) watches: Watches,
-    pub(crate) values: Values,
-    pub(crate) keep_alives: KeepAlives,
-    #[cfg(feature = "signal")]
-    pub(crate) signals: Signals,
-    #[cfg(feature = "work")]
-    pub(crate) works: Works,
+    /// What the kinds in `handles/` keep.
+    pub(crate) own: LayerStates,
     pub(crate) ticks: Ticks<TickFn>,
-    pub(crate) inbox: VecDeque<Post>,
+    /// Posts of a batch that runs, or was interrupted by a panic.
+    pub(crate) posts: VecDeque<Post>,
     pub(crate) inbox_key: Key,
-    pub(crate) remote: Remote,
+    pub(crate) inbox: Arc<Inbox<Post>>,
     pub(crate) stop: bool,
     /// What handles read into; empty until one does.
     pub(crate) scratch: Vec<u8>,

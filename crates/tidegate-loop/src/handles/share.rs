@@ -17,6 +17,7 @@ use crate::core::driver::Driver;
 use crate::core::kind::Kind;
 use crate::core::state::Core;
 use crate::store::key::{Key, KeyError, TableFull};
+use crate::store::layers::LayerId;
 
 static SHARED: Kind = Kind {
     name: "shared",
@@ -31,7 +32,7 @@ static SHARED: Kind = Kind {
 };
 
 /// `None` while it is leased.
-pub(crate) type Values = Slab<Option<Box<dyn Any>>>;
+pub(crate) static VALUES: LayerId<Slab<Option<Box<dyn Any>>>> = LayerId::new(Slab::new);
 
 /// Names a value that the loop keeps. Made by [`Cx::share`]; `Copy`, so every callback
 /// can have it. It does not keep the loop alive.
@@ -110,7 +111,7 @@ impl Cx<'_> {
     /// or after [`close`](Cx::close).
     pub fn share<T: 'static>(&mut self, value: T) -> Result<Shared<T>, TableFull> {
         let core = self.core_mut();
-        let entry = core.values.vacant_entry();
+        let entry = core.own.get(&VALUES).vacant_entry();
         let mut d = Driver { r: &mut core.reactor };
         match d.insert(&SHARED, entry.key() as u64) {
             Ok(key) => {
@@ -135,11 +136,11 @@ impl Cx<'_> {
         self.find(shared.key).map_err(LeaseError::Key)?;
         let core = self.core_mut();
         let n = Driver { r: &mut core.reactor }.data(shared.key).unwrap_or(u64::MAX);
-        let value = core.values.get_mut(n as usize).and_then(Option::take);
+        let value = core.own.get(&VALUES).get_mut(n as usize).and_then(Option::take);
         let Some(value) = value else { return Err(LeaseError::Leased) };
         let back = |core: &mut Core, value: Box<dyn Any>| {
             let open = core.reactor.table.check(shared.key).is_ok();
-            match core.values.get_mut(n as usize).filter(|_| open) {
+            match core.own.get(&VALUES).get_mut(n as usize).filter(|_| open) {
                 Some(place) => *place = Some(value),
                 None => core.reactor.graveyard.bury_boxed(value),
             }
@@ -153,7 +154,7 @@ impl Cx<'_> {
 
 fn end(core: &mut Core, key: Key, n: u64) {
     Driver { r: &mut core.reactor }.free(&SHARED, key);
-    if let Some(value) = core.values.try_remove(n as usize).flatten() {
+    if let Some(value) = core.own.get(&VALUES).try_remove(n as usize).flatten() {
         core.reactor.graveyard.bury_boxed(value);
     }
 }

@@ -20,6 +20,7 @@ use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::Core;
 use crate::one_line::OneLine;
 use crate::store::key::{Key, KeyError};
+use crate::store::layers::LayerId;
 use crate::store::readiness::Bits;
 use crate::sys;
 
@@ -32,7 +33,7 @@ static WATCH: Kind = Kind {
         Ok(())
     },
     closed: |_, _, _| {},
-    describe: |cx, _, entry| match cx.core_mut().watches.0.get(entry as usize) {
+    describe: |cx, _, entry| match cx.core_mut().own.get(&WATCHES).0.get(entry as usize) {
         Some(entry) => format!("a source, {:?}", entry.interest),
         None => String::new(),
     },
@@ -165,8 +166,9 @@ struct Entry {
     watcher: Option<Box<dyn Watcher>>,
 }
 
-#[derive(Default)]
 pub(crate) struct Watches(Slab<Entry>);
+
+pub(crate) static WATCHES: LayerId<Watches> = LayerId::new(|| Watches(Slab::new()));
 
 impl Cx<'_> {
     /// Watches a source (any of mio's, or [`Fd`](crate::Fd) for a descriptor) and
@@ -213,7 +215,7 @@ impl Cx<'_> {
             let text = format!("{interest:?} is nothing that can be watched for");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let entry = core.watches.0.vacant_entry();
+        let entry = core.own.get(&WATCHES).0.vacant_entry();
         let mut d = Driver { r: &mut core.reactor };
         let ready = d.insert(&WATCH, entry.key() as u64).map_err(io::Error::from);
         let registered = ready.and_then(|key| match d.register(key, watcher.source(), interest) {
@@ -258,7 +260,7 @@ impl Cx<'_> {
         self.find(key)?;
         let core = self.core_mut();
         let mut d = Driver { r: &mut core.reactor };
-        let entry = d.data(key.0).and_then(|n| core.watches.0.get_mut(n as usize));
+        let entry = d.data(key.0).and_then(|n| core.own.get(&WATCHES).0.get_mut(n as usize));
         let Some(entry) = entry else { return Err(KeyError::Closed.into()) };
         entry.interest = interest;
         // While its callback runs, the source is out: then this waits for its return.
@@ -284,7 +286,7 @@ fn rearm(entry: &mut Entry, key: Key, d: &mut Driver<'_>) -> io::Result<()> {
 
 fn ready(d: &mut Dispatch<'_>, key: Key, data: u64) {
     let bits = d.driver().bits(key);
-    let Some(entry) = d.core.watches.0.get_mut(data as usize) else { return };
+    let Some(entry) = d.core.own.get(&WATCHES).0.get_mut(data as usize) else { return };
     if !entry.interest.is_some_and(|i| bits.has(bits_of(i))) {
         return;
     }
@@ -304,7 +306,7 @@ fn put_back(core: &mut Core, key: Key, n: usize, watcher: Box<dyn Watcher>, drai
     if d.check(key).is_err() {
         return end(watcher, &mut d);
     }
-    let Some(entry) = core.watches.0.get_mut(n) else { return };
+    let Some(entry) = core.own.get(&WATCHES).0.get_mut(n) else { return };
     d.forget(key, drained);
     let watcher = entry.watcher.insert(watcher);
     let mut done = Ok(());
@@ -319,7 +321,9 @@ fn put_back(core: &mut Core, key: Key, n: usize, watcher: Box<dyn Watcher>, drai
 fn end_entry(core: &mut Core, key: Key, data: u64) {
     let mut d = Driver { r: &mut core.reactor };
     d.free(&WATCH, key);
-    if let Some(watcher) = core.watches.0.try_remove(data as usize).and_then(|e| e.watcher) {
+    if let Some(watcher) =
+        core.own.get(&WATCHES).0.try_remove(data as usize).and_then(|e| e.watcher)
+    {
         end(watcher, &mut d);
     }
 }

@@ -19,6 +19,7 @@ use crate::core::kind::{Dispatch, Kind};
 use crate::limits::Limits;
 use crate::one_line::OneLine;
 use crate::store::key::{Key, KeyError};
+use crate::store::layers::LayerId;
 use crate::threads::pool::{Class, NotTaken, Outcome, Pool, Run, WorkError, WorkStats};
 
 static WORK: Kind = Kind {
@@ -117,6 +118,9 @@ impl<J, D> From<WorkRefused<J, D>> for io::Error {
     }
 }
 
+/// Made with the loop, by its limits.
+pub(crate) static WORKS: LayerId<Works> = LayerId::new(|| Works::new(&Limits::default()));
+
 /// The jobs of one loop: their callbacks here, the rest in the pool.
 pub(crate) struct Works {
     callbacks: Slab<Done>,
@@ -196,7 +200,7 @@ impl Cx<'_> {
         D: FnOnce(&mut Cx<'_>, Result<T, WorkError>) + 'static,
     {
         let core = self.core_mut();
-        let works = &mut core.works;
+        let works = core.own.get(&WORKS);
         let mut d = Driver { r: &mut core.reactor };
         let callback = works.callbacks.vacant_entry();
         let key = match d.insert(&WORK, callback.key() as u64) {
@@ -210,8 +214,8 @@ impl Cx<'_> {
             let job = taken.lock().ok().and_then(|mut job| job.take());
             Box::new(job.map(|job| job()))
         });
-        let remote = core.remote.clone();
-        let refused = match works.pool.submit(key, class, run, move || remote.wake()) {
+        let inbox = core.inbox.clone();
+        let refused = match works.pool.submit(key, class, run, move || inbox.wake()) {
             Ok(()) => {
                 callback.insert(Box::new(move |cx, outcome| {
                     let result = outcome.and_then(|value| match value.downcast::<Option<T>>() {
@@ -257,7 +261,7 @@ impl Cx<'_> {
 
     fn cancel_job(&mut self, key: Key) -> bool {
         let core = self.core_mut();
-        let Some(run) = core.works.pool.jobs().cancel(key) else { return false };
+        let Some(run) = core.own.get(&WORKS).pool.jobs().cancel(key) else { return false };
         let mut d = Driver { r: &mut core.reactor };
         d.r.graveyard.bury(run);
         d.pend(key);
@@ -266,15 +270,15 @@ impl Cx<'_> {
 
     /// What the pool does and did.
     pub fn work_stats(&self) -> WorkStats {
-        self.core().works.pool.stats()
+        self.core().own.peek(&WORKS).map_or_else(WorkStats::default, |w| w.pool.stats())
     }
 }
 
 /// Tells the results that came.
 pub(crate) fn deliver(d: &mut Dispatch<'_>) {
-    let works = &mut d.core.works;
+    let works = d.core.own.get(&WORKS);
     works.pool.jobs().collect(&mut works.finished);
-    while let Some((key, outcome)) = d.core.works.finished.pop_front() {
+    while let Some((key, outcome)) = d.core.own.get(&WORKS).finished.pop_front() {
         finish(d, key, outcome);
     }
 }
@@ -282,7 +286,7 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
 fn finish(d: &mut Dispatch<'_>, key: Key, outcome: Outcome) {
     let Some(n) = d.driver().data(key) else { return };
     d.driver().free(&WORK, key);
-    if let Some(done) = d.core.works.callbacks.try_remove(n as usize) {
+    if let Some(done) = d.core.own.get(&WORKS).callbacks.try_remove(n as usize) {
         done(&mut d.cx(), outcome);
         d.settle();
     }
