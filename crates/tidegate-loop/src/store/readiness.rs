@@ -1,12 +1,10 @@
-//! Sticky ready bits and the ready queue: what the kernel said, kept until the
-//! kernel takes it back.
+//! Sticky readiness bits: what the kernel said, kept until the kernel takes it back.
 //!
-//! mio announces each thing once (edge-triggered), so the loop remembers it. A
-//! bit is set by a kernel event and cleared only by an operation that met
-//! `WouldBlock`, or by a short read or write where that proves the same thing
-//! ([`Driver::try_read`](crate::Driver::try_read)). Who is queued is a second
-//! question: a handle stopped by a budget is queued again, a handle stopped by
-//! choice is not.
+//! mio announces each thing once (edge-triggered), so the loop remembers it. A bit is set by a
+//! kernel event. It is cleared only by an operation that met `WouldBlock`, or by a short read or
+//! write where that proves the same ([`Driver::try_read`](crate::Driver::try_read)). Which
+//! handles are called is a second question: a handle that a budget stopped is queued again, one
+//! that its owner stopped is not. The queues are in `table.rs`.
 #![forbid(unsafe_code)]
 
 use std::fmt;

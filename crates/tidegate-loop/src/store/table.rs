@@ -1,8 +1,8 @@
-//! The one generational table: what the loop owns, and the keys users hold.
+//! The table of handles: a slot for each, found by its key. Here, too, are the queues of those
+//! that are to be called.
 //!
-//! A [`Key`] is 8 bytes and `Copy`; a slot is a generation, readiness bits, a
-//! [`Kind`] and one word of data for the layer that owns the handle. A key
-//! whose slot was freed never finds anything again, and a key of another loop
+//! A slot is a generation, readiness bits, a kind and one word of data for the layer that owns
+//! the handle. A key whose slot was freed never finds anything again, and a key of another loop
 //! never did. What a handle *does* is not here: see `turn.rs`.
 #![forbid(unsafe_code)]
 
