@@ -115,38 +115,39 @@ impl Core {
             self.settle();
         }
         // Asked once a turn: an observer comes from outside of a run.
-        if self.reactor.is_watched() { self.turn_watched(mode) } else { self.phases(mode) }
-    }
-
-    /// The same, phase by phase, for those who observe: so the others pay nothing for it.
-    #[cold]
-    #[inline(never)]
-    fn turn_watched(&mut self, mode: Mode) -> io::Result<()> {
-        loop {
-            self.step::<true>(mode)?;
-            if self.next == 0 {
-                return Ok(());
-            }
+        if self.reactor.is_watched() {
+            self.phases_watched(mode)
+        } else {
+            self.phases::<false>(mode)
         }
     }
 
+    /// Apart from the others, so that a turn without an observer costs nothing for it.
+    #[cold]
+    #[inline(never)]
+    fn phases_watched(&mut self, mode: Mode) -> io::Result<()> {
+        self.phases::<true>(mode)
+    }
+
+    /// An observer sees every phase; without one, the turn passes by those that have nothing
+    /// to do.
     #[inline(always)]
-    fn phases(&mut self, mode: Mode) -> io::Result<()> {
+    fn phases<const WATCHED: bool>(&mut self, mode: Mode) -> io::Result<()> {
         if !self.opened {
-            self.open_turn::<false>();
+            self.open_turn::<WATCHED>();
         }
         loop {
             // Most turns have nothing to do before they poll, nor after the ready pass.
             match self.next {
                 READY => {}
-                0 if self.passes_by() => self.next = POLL,
-                AFTER_READY if self.passes_by() && !self.has_ends() => {
-                    self.end_turn::<false>();
+                0 if !WATCHED && self.passes_by() => self.next = POLL,
+                AFTER_READY if !WATCHED && self.passes_by() && !self.has_ends() => {
+                    self.end_turn::<WATCHED>();
                     return Ok(());
                 }
                 _ => {}
             }
-            self.step::<false>(mode)?;
+            self.step::<WATCHED>(mode)?;
             if self.next == 0 {
                 return Ok(());
             }
