@@ -58,9 +58,9 @@ impl fmt::Debug for Kind {
     }
 }
 
-/// What [`Kind`](crate::Kind)'s functions get: the loop, in the hands of a
-/// dispatcher. Only a `Dispatch` may run callbacks, and users never hold one;
-/// that is how no API call can run user code.
+/// What [`Kind`](crate::Kind)'s functions get: the view of the loop for code that runs
+/// callbacks. Only a `Dispatch` may run callbacks, and users never hold one, so no API call can
+/// run user code.
 ///
 /// ```
 /// use tidegate_loop::{Dispatch, Key};
