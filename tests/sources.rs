@@ -1,5 +1,6 @@
 //! Rules on the sources themselves.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn rust_files(dir: &Path, into: &mut Vec<PathBuf>) {
@@ -104,4 +105,110 @@ fn files_stay_small() {
     let turn = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/tidegate-loop/src/turn.rs");
     let lines = std::fs::read_to_string(turn).unwrap().lines().count();
     assert!(lines < 500, "turn.rs has {lines} lines");
+}
+
+/// The most files of each crate that may import each other in a circle. These numbers only
+/// become smaller.
+#[rustfmt::skip] // a line for each crate
+const LARGEST_CIRCLES: [(&str, usize); 3] = [
+    ("tidegate-loop", 3),
+    ("tidegate-stream", 0),
+    ("tidegate-net", 0),
+];
+
+/// Imports inside a crate go down: no circle of files is larger than the one that is known.
+#[test]
+fn imports_go_down() {
+    for (name, most) in LARGEST_CIRCLES {
+        let imports = imports_of(name);
+        let circle = largest_circle(&imports);
+        assert!(circle.len() <= most, "{name}: {} files, not {most}: {circle:?}", circle.len());
+        assert!(circle.len() == most, "{name}: now {}: write that instead of {most}", circle.len());
+    }
+}
+
+/// The files of a crate, by the path of their module, and which of them each imports.
+fn imports_of(name: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(name).join("src");
+    let mut files = BTreeMap::new();
+    for (file, text) in crates() {
+        let Ok(path) = file.strip_prefix(&root) else { continue };
+        let path = path.with_extension("").to_str().unwrap().replace(['/', '\\'], "::");
+        let module = path.trim_end_matches("::mod").to_owned();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let code: Vec<_> = code.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
+        files.insert(module, code.join("\n"));
+    }
+    let owner = |path: &[String]| {
+        let longest = (1..=path.len()).rev().map(|n| path[..n].join("::"));
+        longest.into_iter().find(|module| files.contains_key(module))
+    };
+    // What the root hands on stands for the file that defines it.
+    let handed_on: BTreeMap<_, _> = paths_after(&files["lib"], "use ")
+        .into_iter()
+        .map(|path| if path[0] == "crate" { path[1..].to_vec() } else { path })
+        .filter_map(|path| Some((path.last()?.clone(), owner(&path)?)))
+        .collect();
+    let imports = |module: &String, code: &String| {
+        let paths = paths_after(code, "crate::");
+        let known = paths.iter().filter_map(|p| owner(p).or(handed_on.get(&p[0]).cloned()));
+        (module.clone(), known.filter(|m| m != module).collect())
+    };
+    files.iter().filter(|(m, _)| *m != "lib").map(|(m, code)| imports(m, code)).collect()
+}
+
+/// Each path after a word, the groups in it taken apart.
+fn paths_after(code: &str, word: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    for (at, _) in code.match_indices(word) {
+        let before = code[..at].chars().next_back();
+        if before.is_none_or(|c| !c.is_alphanumeric() && !"_$:".contains(c)) {
+            take_path(&code[at + word.len()..], &[], &mut paths);
+        }
+    }
+    paths
+}
+
+/// Reads `a::{b, c::d}`; returns what comes after it.
+fn take_path<'a>(text: &'a str, before: &[String], paths: &mut Vec<Vec<String>>) -> &'a str {
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = take_path(rest.trim_start(), before, paths).trim_start();
+            match rest.strip_prefix(',').map(str::trim_start) {
+                Some(more) if !more.starts_with('}') => rest = more,
+                Some(end) => return &end[1..],
+                None => return rest.strip_prefix('}').unwrap_or(rest),
+            }
+        }
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let mut path = before.to_vec();
+    path.push(text[..end].to_owned());
+    match text[end..].strip_prefix("::") {
+        Some(rest) => take_path(rest, &path, paths),
+        None => {
+            paths.push(path);
+            &text[end..]
+        }
+    }
+}
+
+/// The most files of which each leads to each other.
+fn largest_circle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<&String> {
+    let reached = |from: &String| {
+        let mut seen: BTreeSet<&String> = BTreeSet::new();
+        let mut next: Vec<_> = imports[from].iter().collect();
+        while let Some(file) = next.pop() {
+            if seen.insert(file) {
+                next.extend(&imports[file]);
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<_, _> = imports.keys().map(|file| (file, reached(file))).collect();
+    let circle = |file| {
+        let back = reached[file].iter().copied().filter(|other| reached[other].contains(file));
+        back.collect::<BTreeSet<_>>()
+    };
+    imports.keys().map(circle).max_by_key(BTreeSet::len).unwrap_or_default()
 }

@@ -4,8 +4,8 @@
 //! knows timers, ticks, posts from other threads and *handles*; what a handle
 //! is (a socket, a listener) is up to the crates above, through [`Kind`].
 //!
-//! Read in this order: `turn.rs` (one iteration), `ready.rs` (bits and queue),
-//! `driver.rs` (what the layers above may do), `table.rs` (keys).
+//! Read in this order: `turn.rs` (one iteration), `store/` (bits, table, queues), `core/` (who
+//! owns what, and what the layers above may do), `handles/` (timers, hooks, posts, ...).
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,68 +20,54 @@
 //! ```
 #![deny(unsafe_code)]
 
-mod closing;
-mod cx;
-mod dispatch;
-mod driver;
-mod event_loop;
-mod hooks;
-mod keep_alive;
+mod core;
+mod handles;
 mod limits;
 mod loop_id;
-mod mailbox;
 mod metrics;
 mod observe;
 mod one_line;
 mod phase;
-#[cfg(feature = "work")]
-mod pool;
-mod reactor;
-mod ready;
-mod remote;
+mod run;
 #[cfg(any(test, feature = "test-util"))]
 mod script;
-mod shared;
-#[cfg(feature = "signal")]
-mod signal;
 mod spans;
-mod sync;
+mod store;
 #[allow(unsafe_code)] // what the systems offer beyond mio
 mod sys;
-mod table;
 mod thinned;
-mod tick;
-mod timers;
+mod threads;
 mod turn;
-mod watch;
-#[cfg(feature = "work")]
-mod work;
 
-pub use cx::{AsCx, Cx};
-pub use dispatch::Dispatch;
-pub use driver::{Driver, Trigger};
-pub use event_loop::{HandleInfo, Loop, Step};
-pub use hooks::HookKey;
-pub use keep_alive::KeepAlive;
+pub use crate::core::cx::{AsCx, Cx};
+pub use crate::core::driver::Driver;
+pub use crate::core::kind::{Dispatch, Kind};
+pub use crate::core::source::Trigger;
+pub use handles::any::HandleInfo;
+pub use handles::keep_alive::KeepAlive;
+pub use handles::post::{PostError, Remote};
+pub use handles::share::{LeaseError, Shared};
+#[cfg(feature = "signal")]
+pub use handles::signal::SignalKey;
+pub use handles::tick::TickFull;
+pub use handles::watch::{Readiness, WatchKey};
+#[cfg(feature = "work")]
+pub use handles::work::{WorkKey, WorkRefused};
 pub use limits::{Builder, LimitError, Limits};
 pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer};
 pub use one_line::OneLine;
 pub use phase::Phase;
-pub use ready::Bits;
-pub use remote::{PostError, Remote};
+pub use run::{Loop, Step};
 #[cfg(any(test, feature = "test-util"))]
 pub use script::Script;
-pub use shared::{LeaseError, Shared};
-#[cfg(feature = "signal")]
-pub use signal::SignalKey;
+pub use store::hooks::HookKey;
+pub use store::key::{Key, KeyError, TableFull};
+pub use store::readiness::Bits;
+pub use store::timers::TimerKey;
 pub use sys::public::*;
-pub use table::{Key, KeyError, Kind, TableFull};
-pub use tick::TickFull;
-pub use timers::TimerKey;
-pub use watch::{Readiness, WatchKey};
 #[cfg(feature = "work")]
-pub use work::{WorkError, WorkKey, WorkRefused, WorkStats};
+pub use threads::pool::{WorkError, WorkStats};
 
 pub use mio::Interest;
 pub use mio::event::Source;

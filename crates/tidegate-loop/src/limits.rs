@@ -6,8 +6,6 @@
 use std::fmt;
 use std::io;
 
-use crate::event_loop::Loop;
-
 /// The buffer for them is made at once: 16 bytes for each on Linux.
 const MOST_EVENTS: usize = 1 << 20;
 
@@ -31,7 +29,7 @@ macro_rules! limits {
         }
 
         impl Limits {
-            fn check(&self) -> Result<(), LimitError> {
+            pub(crate) fn check(&self) -> Result<(), LimitError> {
                 $(if self.$name == 0 {
                     return Err(LimitError { name: stringify!($name), most: None });
                 })*
@@ -134,14 +132,5 @@ impl From<LimitError> for io::Error {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
-    limits: Limits,
-}
-
-impl Builder {
-    /// Opens the poller. Fails if a limit is 0 ([`LimitError`]) or the system
-    /// has no descriptors left.
-    pub fn build(self) -> io::Result<Loop> {
-        self.limits.check()?;
-        Loop::with_limits(self.limits)
-    }
+    pub(crate) limits: Limits,
 }

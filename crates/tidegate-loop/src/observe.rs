@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::one_line::OneLine;
 use crate::phase::Phase;
-use crate::ready::Bits;
-use crate::table::Key;
+use crate::store::key::Key;
+use crate::store::readiness::Bits;
 
 /// When something happened.
 ///

@@ -11,8 +11,8 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::ready::Bits;
-use crate::table::Key;
+use crate::store::key::Key;
+use crate::store::readiness::Bits;
 
 #[derive(Default)]
 struct State {

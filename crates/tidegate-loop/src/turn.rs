@@ -1,4 +1,4 @@
-//! One turn of the loop. Read this file first.
+//! One turn of the loop, poll included. Read this file first.
 //!
 //! ```text
 //!   pending -> idle -> prepare -> poll -> ready pass -> pending -> check -> closing -> timers
@@ -22,31 +22,19 @@
 //! unwinds out of `run` leaves the rest for the next run, which goes on there.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use crate::closing::Buried;
-use crate::cx::Cx;
-use crate::dispatch::Dispatch;
-use crate::driver::Driver;
-use crate::hooks::{self, Hook, Hooks};
-use crate::keep_alive::KeepAlives;
+use crate::core::driver::Driver;
+use crate::core::kind::Dispatch;
+use crate::core::state::{Core, Reactor};
+use crate::handles::hook;
+use crate::handles::timer;
 use crate::observe::Event;
 use crate::phase::Phase;
-use crate::reactor::Reactor;
-use crate::ready::Bits;
-use crate::remote::{Post, Remote};
-use crate::shared::Values;
-#[cfg(feature = "signal")]
-use crate::signal::Signals;
-use crate::sys::Layers;
-use crate::table::Key;
-use crate::tick::Ticks;
-use crate::timers::{self, Timers};
-use crate::watch::Watches;
-#[cfg(feature = "work")]
-use crate::work::Works;
+use crate::store::hooks::Hook;
+use crate::store::key::Key;
+use crate::store::readiness::Bits;
 
 /// Passes over the pending queue in one phase; what is queued after that waits
 /// for the next turn (libuv 1.44.2 chose the same number).
@@ -81,55 +69,14 @@ pub(crate) enum Mode {
     NoWait,
 }
 
-/// Everything a loop owns. The order of the fields is the order of their end:
-/// user values first, the poller last.
-pub(crate) struct Core {
-    pub(crate) layers: Layers,
-    pub(crate) timers: Timers,
-    pub(crate) hooks: Hooks,
-    pub(crate) watches: Watches,
-    pub(crate) values: Values,
-    pub(crate) keep_alives: KeepAlives,
-    #[cfg(feature = "signal")]
-    pub(crate) signals: Signals,
-    #[cfg(feature = "work")]
-    pub(crate) works: Works,
-    pub(crate) ticks: Ticks,
-    pub(crate) inbox: VecDeque<Post>,
-    pub(crate) inbox_key: Key,
-    pub(crate) remote: Remote,
-    pub(crate) stop: bool,
-    /// What handles read into; empty until one does.
-    pub(crate) scratch: Vec<u8>,
-    /// The next phase, a place in `TURN`.
-    pub(crate) next: usize,
-    /// The turn has begun.
-    pub(crate) opened: bool,
-    /// There were effects of API calls when it began.
-    pub(crate) had_effects: bool,
-    pub(crate) reactor: Reactor,
-}
-
 impl Core {
-    /// Handles of users, without the loop's own.
-    pub(crate) fn handles(&self) -> usize {
-        self.reactor.table.len()
-    }
-
-    pub(crate) fn end_timer(&mut self, key: Key, entry: u32) {
-        if let Some(callback) = self.timers.remove(entry) {
-            self.reactor.graveyard.bury(Buried::Timer { _callback: callback });
-        }
-        Driver { r: &mut self.reactor }.free(&timers::TIMER, key);
-    }
-
     pub(crate) fn is_alive(&self) -> bool {
         self.reactor.alive > 0
             || !self.ticks.is_empty()
             || !self.reactor.pending.is_empty()
             || !self.reactor.closing.is_empty()
-            || self.remote.is_woken()
-            || !self.inbox.is_empty()
+            || self.inbox.is_woken()
+            || !self.posts.is_empty()
             || self.reactor.has_work_queued()
     }
 
@@ -168,38 +115,39 @@ impl Core {
             self.settle();
         }
         // Asked once a turn: an observer comes from outside of a run.
-        if self.reactor.is_watched() { self.turn_watched(mode) } else { self.phases(mode) }
-    }
-
-    /// The same, phase by phase, for those who observe: so the others pay nothing for it.
-    #[cold]
-    #[inline(never)]
-    fn turn_watched(&mut self, mode: Mode) -> io::Result<()> {
-        loop {
-            self.step::<true>(mode)?;
-            if self.next == 0 {
-                return Ok(());
-            }
+        if self.reactor.is_watched() {
+            self.phases_watched(mode)
+        } else {
+            self.phases::<false>(mode)
         }
     }
 
+    /// Apart from the others, so that a turn without an observer costs nothing for it.
+    #[cold]
+    #[inline(never)]
+    fn phases_watched(&mut self, mode: Mode) -> io::Result<()> {
+        self.phases::<true>(mode)
+    }
+
+    /// An observer sees every phase; without one, the turn passes by those that have nothing
+    /// to do.
     #[inline(always)]
-    fn phases(&mut self, mode: Mode) -> io::Result<()> {
+    fn phases<const WATCHED: bool>(&mut self, mode: Mode) -> io::Result<()> {
         if !self.opened {
-            self.open_turn::<false>();
+            self.open_turn::<WATCHED>();
         }
         loop {
             // Most turns have nothing to do before they poll, nor after the ready pass.
             match self.next {
                 READY => {}
-                0 if self.passes_by() => self.next = POLL,
-                AFTER_READY if self.passes_by() && !self.has_ends() => {
-                    self.end_turn::<false>();
+                0 if !WATCHED && self.passes_by() => self.next = POLL,
+                AFTER_READY if !WATCHED && self.passes_by() && !self.has_ends() => {
+                    self.end_turn::<WATCHED>();
                     return Ok(());
                 }
                 _ => {}
             }
-            self.step::<false>(mode)?;
+            self.step::<WATCHED>(mode)?;
             if self.next == 0 {
                 return Ok(());
             }
@@ -229,11 +177,11 @@ impl Core {
         let before = if WATCHED { self.reactor.clock() } else { 0 };
         match phase {
             Phase::Pending => self.run_pending::<WATCHED>(),
-            Phase::Idle => hooks::run(&mut Dispatch::new(self), Hook::Idle),
-            Phase::Prepare => hooks::run(&mut Dispatch::new(self), Hook::Prepare),
+            Phase::Idle => hook::run(&mut Dispatch::new(self), Hook::Idle),
+            Phase::Prepare => hook::run(&mut Dispatch::new(self), Hook::Prepare),
             Phase::Poll => {
                 // mio's poll(2) forgets a wake-up that meets a registration of this thread.
-                if self.remote.is_woken() {
+                if self.inbox.is_woken() {
                     Driver { r: &mut self.reactor }.queue(self.inbox_key);
                 }
                 let before = self.reactor.recent();
@@ -241,7 +189,7 @@ impl Core {
                 self.reactor.poll::<WATCHED>(timeout, before)?;
             }
             Phase::Ready => self.run_ready::<WATCHED>(),
-            Phase::Check => hooks::run(&mut Dispatch::new(self), Hook::Check),
+            Phase::Check => hook::run(&mut Dispatch::new(self), Hook::Check),
             Phase::Closing => self.run_closing::<WATCHED>(),
             Phase::Timers => self.run_timers(),
             Phase::Outside => {}
@@ -347,36 +295,6 @@ impl Core {
         called.returned();
     }
 
-    /// One call of a handle, and then its ticks. Measured with an observer.
-    #[inline]
-    pub(crate) fn call(&mut self, key: Key, kind: &'static str, call: impl FnOnce(&mut Core)) {
-        if self.reactor.is_watched() {
-            self.call_if::<true>(key, kind, call);
-        } else {
-            self.call_if::<false>(key, kind, call);
-        }
-    }
-
-    #[inline(always)]
-    fn call_if<const WATCHED: bool>(
-        &mut self,
-        key: Key,
-        kind: &'static str,
-        call: impl FnOnce(&mut Core),
-    ) {
-        self.reactor.calls += 1;
-        self.reactor.read = None;
-        let before = if WATCHED { self.reactor.clock() } else { 0 };
-        call(self);
-        self.settle();
-        if WATCHED {
-            self.reactor.tell_took(before, |metrics, took| {
-                metrics.longest_call = metrics.longest_call.max(took);
-                Event::Called { key, kind, took }
-            });
-        }
-    }
-
     #[inline(always)]
     fn run_closing<const WATCHED: bool>(&mut self) {
         self.reactor.closing.open_batch();
@@ -394,42 +312,106 @@ impl Core {
     fn run_timers(&mut self) {
         if self.timers.has_any() {
             self.reactor.now = self.reactor.recent();
-            timers::run_due(&mut Dispatch::new(self));
+            timer::run_due(&mut Dispatch::new(self));
         }
     }
+}
 
-    /// After each callback: its ticks, then what it displaced.
-    #[inline]
-    pub(crate) fn settle(&mut self) {
-        if !self.is_settled() {
-            self.settle_slowly();
+impl Reactor {
+    /// Asks the kernel and turns its events into bits and queue places. Runs no
+    /// callback. `before` is the clock of now.
+    #[inline(always)]
+    pub(crate) fn poll<const WATCHED: bool>(
+        &mut self,
+        timeout: Option<Duration>,
+        before: u64,
+    ) -> io::Result<()> {
+        let ready = self.ready.len();
+        if WATCHED {
+            self.emit(|| Event::Poll { timeout, ready });
         }
-    }
-
-    #[inline]
-    pub(crate) fn is_settled(&self) -> bool {
-        self.ticks.is_empty() && self.reactor.graveyard.is_empty()
-    }
-
-    /// Drops what was displaced. A panic of the observer, which waited for a place
-    /// where everything is whole, goes on from here.
-    pub(crate) fn empty_graveyard(&mut self) {
-        while let Some(buried) = self.reactor.graveyard.dig() {
-            match buried {
-                Buried::Panic { payload } => std::panic::resume_unwind(payload),
-                other => drop(other),
+        if timeout != Some(Duration::ZERO) {
+            self.metrics.blocking_polls += 1;
+        }
+        self.away = before.saturating_sub(self.asked_at);
+        let turn = before.saturating_sub(self.polled_at);
+        self.metrics.turn_lengths.add(turn);
+        self.spans.note(turn);
+        self.metrics.ready_depth = self.metrics.ready_depth.max(ready);
+        let polled = self.ask(timeout);
+        self.now = self.read_clock();
+        self.polled_at = self.now;
+        self.asked_at = self.now;
+        self.idle += self.now.saturating_sub(before);
+        self.batch = 0;
+        match polled {
+            Ok(()) => {}
+            // A signal: zero events, and the turn goes on.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+                if WATCHED {
+                    self.polled(before);
+                }
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        }
+        for event in self.events.iter() {
+            self.batch += 1;
+            let Some((key, slot)) = self.table.by_token(event.token()) else { continue };
+            slot.bits |= Bits::of(event);
+            if !slot.bits.has(Bits::QUEUED) {
+                slot.bits |= Bits::QUEUED;
+                self.ready.push(key);
             }
         }
+        #[cfg(any(test, feature = "test-util"))]
+        self.follow_script(timeout)?;
+        if self.batch > 0 {
+            self.calls += self.batch as u64;
+            self.metrics.events += self.batch as u64;
+            if timeout == Some(Duration::ZERO) {
+                self.metrics.events_waiting += self.batch as u64;
+            }
+        }
+        if WATCHED {
+            self.polled(before);
+        }
+        Ok(())
     }
 
-    fn settle_slowly(&mut self) {
-        loop {
-            // What runs here takes its time as any call does.
-            self.reactor.read = None;
-            self.empty_graveyard();
-            let Some(tick) = self.ticks.take() else { return };
-            tick(&mut Cx::new(self));
+    #[cold]
+    fn polled(&mut self, before: u64) {
+        let (events, ready) = (self.batch, self.ready.len());
+        let waited = Duration::from_nanos(self.now.saturating_sub(before));
+        self.emit(|| Event::Polled { events, waited, ready });
+    }
+
+    /// The kernel's part of a poll. A script does not let it wait.
+    fn ask(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        #[cfg(any(test, feature = "test-util"))]
+        let timeout = if self.script.is_some() { Some(Duration::ZERO) } else { timeout };
+        self.poll.poll(&mut self.events, timeout)
+    }
+
+    /// The script's part: its events, or the end of the wait.
+    #[cfg(any(test, feature = "test-util"))]
+    fn follow_script(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Some(script) = self.script.clone() else { return Ok(()) };
+        match script.take() {
+            Some(events) => {
+                self.batch += events.len();
+                for (key, bits) in events {
+                    let mut d = Driver { r: self };
+                    d.assume(key, bits);
+                    d.queue(key);
+                }
+            }
+            None if self.batch == 0 => script.wait(timeout)?,
+            None => {}
         }
+        self.now = self.read_clock();
+        self.polled_at = self.now;
+        Ok(())
     }
 }
 

@@ -156,8 +156,6 @@ mod bell {
 
     use mio::net::UnixStream;
 
-    use crate::remote::Remote;
-
     /// A pair of sockets: a byte in it wakes the loop.
     pub(crate) struct Bell {
         inner: UnixStream,
@@ -165,9 +163,11 @@ mod bell {
     }
 
     impl Bell {
+        /// `register` tells the poller of it. (Where there is no pair, the rope calls the
+        /// second function.)
         pub(crate) fn new(
             register: impl FnOnce(&mut UnixStream) -> io::Result<()>,
-            _: Remote,
+            _: impl Fn() + Send + Sync + 'static,
         ) -> io::Result<Bell> {
             let (inner, rope) = std::os::unix::net::UnixStream::pair()?;
             inner.set_nonblocking(true)?;
@@ -200,25 +200,24 @@ mod bell {
 #[cfg(not(unix))]
 mod bell {
     use std::io;
+    use std::sync::Arc;
 
     use mio::net::TcpStream;
 
-    use crate::remote::Remote;
-
     /// The poller's own waker: what it wakes is the inbox, which rings on.
-    pub(crate) struct Bell(Remote);
+    pub(crate) struct Bell(Arc<dyn Fn() + Send + Sync>);
 
     impl Bell {
         pub(crate) fn new(
             _: impl FnOnce(&mut TcpStream) -> io::Result<()>,
-            remote: Remote,
+            post: impl Fn() + Send + Sync + 'static,
         ) -> io::Result<Bell> {
-            Ok(Bell(remote))
+            Ok(Bell(Arc::new(post)))
         }
 
         pub(crate) fn rope(&self) -> impl Fn() + Send + Sync + 'static {
-            let remote = self.0.clone();
-            move || drop(remote.post(crate::signal::ring))
+            let post = self.0.clone();
+            move || post()
         }
 
         pub(crate) fn silence(&mut self) {}

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use crate::threads::sync::{AtomicBool, Mutex, Ordering, lock};
 
 pub(crate) struct Mailbox<T> {
     queue: Mutex<Queue<T>>,

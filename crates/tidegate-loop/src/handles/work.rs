@@ -7,22 +7,20 @@
 //! | done | nothing | result dropped |
 #![forbid(unsafe_code)]
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use slab::Slab;
 
-use crate::closing::Buried;
-use crate::cx::Cx;
-use crate::dispatch::Dispatch;
-use crate::driver::Driver;
+use crate::core::cx::Cx;
+use crate::core::driver::Driver;
+use crate::core::kind::{Dispatch, Kind};
 use crate::limits::Limits;
 use crate::one_line::OneLine;
-use crate::pool::{Class, NotTaken, Outcome, Pool, Run};
-use crate::table::{Key, KeyError, Kind};
+use crate::store::key::{Key, KeyError};
+use crate::store::layers::LayerId;
+use crate::threads::pool::{Class, NotTaken, Outcome, Pool, Run, WorkError, WorkStats};
 
 static WORK: Kind = Kind {
     name: "work",
@@ -54,53 +52,6 @@ impl From<WorkKey> for Key {
         k.0
     }
 }
-
-/// Why a job has no result.
-///
-/// ```
-/// use tidegate_loop::{AsCx, Loop, WorkError};
-/// let mut lp = Loop::new()?;
-/// let job = || -> u32 { std::panic::resume_unwind(Box::new("out of depth")) };
-/// lp.as_cx().work(job, |_, result| {
-///     assert_eq!(result, Err(WorkError::Panicked { message: "out of depth".into() }));
-/// })?;
-/// lp.run()?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WorkError {
-    /// It was cancelled before a thread began it.
-    Cancelled,
-    /// It panicked; the thread lives on.
-    Panicked {
-        /// What it said, if it was a text.
-        message: String,
-    },
-}
-
-impl WorkError {
-    /// The payload ends here, and may do so with another panic.
-    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> WorkError {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(again);
-        }
-        WorkError::Panicked { message: text.unwrap_or_default() }
-    }
-}
-
-impl fmt::Display for WorkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WorkError::Cancelled => f.write_str("the job was cancelled"),
-            WorkError::Panicked { message } => write!(f, "the job panicked: {}", OneLine(message)),
-        }
-    }
-}
-
-impl std::error::Error for WorkError {}
 
 /// A job that was not taken. Both closures come back.
 ///
@@ -167,29 +118,8 @@ impl<J, D> From<WorkRefused<J, D>> for io::Error {
     }
 }
 
-/// What the pool of a loop does and did.
-///
-/// ```
-/// use tidegate_loop::{AsCx, Loop};
-/// assert_eq!(Loop::new()?.as_cx().work_stats().threads, 0, "started at first use");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WorkStats {
-    /// Threads that were started.
-    pub threads: usize,
-    /// Jobs that wait for one.
-    pub queued: usize,
-    /// Jobs that run.
-    pub running: usize,
-    /// Jobs that ran, in all.
-    pub done: u64,
-    /// Of these, jobs that panicked.
-    pub panicked: u64,
-    /// Jobs that were cancelled, in all.
-    pub cancelled: u64,
-}
+/// Made with the loop, by its limits.
+pub(crate) static WORKS: LayerId<Works> = LayerId::new(|| Works::new(&Limits::default()));
 
 /// The jobs of one loop: their callbacks here, the rest in the pool.
 pub(crate) struct Works {
@@ -270,7 +200,7 @@ impl Cx<'_> {
         D: FnOnce(&mut Cx<'_>, Result<T, WorkError>) + 'static,
     {
         let core = self.core_mut();
-        let works = &mut core.works;
+        let works = core.own.get(&WORKS);
         let mut d = Driver { r: &mut core.reactor };
         let callback = works.callbacks.vacant_entry();
         let key = match d.insert(&WORK, callback.key() as u64) {
@@ -284,8 +214,8 @@ impl Cx<'_> {
             let job = taken.lock().ok().and_then(|mut job| job.take());
             Box::new(job.map(|job| job()))
         });
-        let remote = core.remote.clone();
-        let refused = match works.pool.submit(key, class, run, move || remote.wake()) {
+        let inbox = core.inbox.clone();
+        let refused = match works.pool.submit(key, class, run, move || inbox.wake()) {
             Ok(()) => {
                 callback.insert(Box::new(move |cx, outcome| {
                     let result = outcome.and_then(|value| match value.downcast::<Option<T>>() {
@@ -331,24 +261,24 @@ impl Cx<'_> {
 
     fn cancel_job(&mut self, key: Key) -> bool {
         let core = self.core_mut();
-        let Some(run) = core.works.pool.jobs().cancel(key) else { return false };
+        let Some(run) = core.own.get(&WORKS).pool.jobs().cancel(key) else { return false };
         let mut d = Driver { r: &mut core.reactor };
-        d.r.graveyard.bury(Buried::Job { _run: run });
+        d.r.graveyard.bury(run);
         d.pend(key);
         true
     }
 
     /// What the pool does and did.
     pub fn work_stats(&self) -> WorkStats {
-        self.core().works.pool.stats()
+        self.core().own.peek(&WORKS).map_or_else(WorkStats::default, |w| w.pool.stats())
     }
 }
 
 /// Tells the results that came.
 pub(crate) fn deliver(d: &mut Dispatch<'_>) {
-    let works = &mut d.core.works;
+    let works = d.core.own.get(&WORKS);
     works.pool.jobs().collect(&mut works.finished);
-    while let Some((key, outcome)) = d.core.works.finished.pop_front() {
+    while let Some((key, outcome)) = d.core.own.get(&WORKS).finished.pop_front() {
         finish(d, key, outcome);
     }
 }
@@ -356,7 +286,7 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
 fn finish(d: &mut Dispatch<'_>, key: Key, outcome: Outcome) {
     let Some(n) = d.driver().data(key) else { return };
     d.driver().free(&WORK, key);
-    if let Some(done) = d.core.works.callbacks.try_remove(n as usize) {
+    if let Some(done) = d.core.own.get(&WORKS).callbacks.try_remove(n as usize) {
         done(&mut d.cx(), outcome);
         d.settle();
     }

@@ -12,11 +12,12 @@ use std::marker::PhantomData;
 
 use slab::Slab;
 
-use crate::closing::Buried;
-use crate::cx::{AsCx, Cx};
-use crate::driver::Driver;
-use crate::table::{Key, KeyError, Kind, TableFull};
-use crate::turn::Core;
+use crate::core::cx::Cx;
+use crate::core::driver::Driver;
+use crate::core::kind::Kind;
+use crate::core::state::Core;
+use crate::store::key::{Key, KeyError, TableFull};
+use crate::store::layers::LayerId;
 
 static SHARED: Kind = Kind {
     name: "shared",
@@ -31,7 +32,7 @@ static SHARED: Kind = Kind {
 };
 
 /// `None` while it is leased.
-pub(crate) type Values = Slab<Option<Box<dyn Any>>>;
+pub(crate) static VALUES: LayerId<Slab<Option<Box<dyn Any>>>> = LayerId::new(Slab::new);
 
 /// Names a value that the loop keeps. Made by [`Cx::share`]; `Copy`, so every callback
 /// can have it. It does not keep the loop alive.
@@ -110,7 +111,7 @@ impl Cx<'_> {
     /// or after [`close`](Cx::close).
     pub fn share<T: 'static>(&mut self, value: T) -> Result<Shared<T>, TableFull> {
         let core = self.core_mut();
-        let entry = core.values.vacant_entry();
+        let entry = core.own.get(&VALUES).vacant_entry();
         let mut d = Driver { r: &mut core.reactor };
         match d.insert(&SHARED, entry.key() as u64) {
             Ok(key) => {
@@ -135,39 +136,25 @@ impl Cx<'_> {
         self.find(shared.key).map_err(LeaseError::Key)?;
         let core = self.core_mut();
         let n = Driver { r: &mut core.reactor }.data(shared.key).unwrap_or(u64::MAX);
-        let value = core.values.get_mut(n as usize).and_then(Option::take);
-        let mut lease = Lease { cx: self.as_cx(), key: shared.key, n, value };
-        let Lease { cx, value, .. } = &mut lease;
-        match value.as_mut().and_then(|v| v.downcast_mut()) {
+        let value = core.own.get(&VALUES).get_mut(n as usize).and_then(Option::take);
+        let Some(value) = value else { return Err(LeaseError::Leased) };
+        let back = |core: &mut Core, value: Box<dyn Any>| {
+            let open = core.reactor.table.check(shared.key).is_ok();
+            match core.own.get(&VALUES).get_mut(n as usize).filter(|_| open) {
+                Some(place) => *place = Some(value),
+                None => core.reactor.graveyard.bury_boxed(value),
+            }
+        };
+        core.lend(value, back, |cx, value| match value.downcast_mut() {
             Some(value) => Ok(f(value, cx)),
             None => Err(LeaseError::Leased),
-        }
-    }
-}
-
-/// A value out of its place. Dropping it, also by a panic, puts it back.
-struct Lease<'a> {
-    cx: Cx<'a>,
-    key: Key,
-    n: u64,
-    value: Option<Box<dyn Any>>,
-}
-
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        let Some(value) = self.value.take() else { return };
-        let core = self.cx.core_mut();
-        let open = core.reactor.table.check(self.key).is_ok();
-        match core.values.get_mut(self.n as usize).filter(|_| open) {
-            Some(place) => *place = Some(value),
-            None => core.reactor.graveyard.bury(Buried::Other { _value: value }),
-        }
+        })
     }
 }
 
 fn end(core: &mut Core, key: Key, n: u64) {
     Driver { r: &mut core.reactor }.free(&SHARED, key);
-    if let Some(value) = core.values.try_remove(n as usize).flatten() {
-        core.reactor.graveyard.bury(Buried::Other { _value: value });
+    if let Some(value) = core.own.get(&VALUES).try_remove(n as usize).flatten() {
+        core.reactor.graveyard.bury_boxed(value);
     }
 }

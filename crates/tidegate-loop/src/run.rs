@@ -1,32 +1,39 @@
-//! [`Loop`]: who owns everything, and the ways to run it. What a turn does is in
+//! [`Loop`]: the owner of everything, how it is made, and the ways to run it. What a turn does is in
 //! `turn.rs`.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use slab::Slab;
-
-use crate::cx::{AsCx, Cx};
-use crate::dispatch::Dispatch;
-use crate::hooks::Hooks;
-
+use crate::core::cx::{AsCx, Cx};
+use crate::core::kind::Dispatch;
+use crate::core::state::{Core, Reactor};
+use crate::handles::any::HandleInfo;
+use crate::handles::keep_alive::KEEP_ALIVES;
+use crate::handles::post::INBOX;
+use crate::handles::share::VALUES;
+#[cfg(feature = "signal")]
+use crate::handles::signal::SIGNALS;
+use crate::handles::timer;
+use crate::handles::watch::WATCHES;
+#[cfg(feature = "work")]
+use crate::handles::work::{WORKS, Works};
 use crate::limits::{Builder, Limits};
 use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
-use crate::one_line::OneLine;
 use crate::phase::Phase;
-use crate::reactor::Reactor;
-use crate::remote::{INBOX, Remote};
+use crate::store::hooks::Hooks;
+use crate::store::layers::LayerStates;
+use crate::store::table::Table;
+use crate::store::ticks::Ticks;
+use crate::store::timers::Timers;
 use crate::sys::{BackendFd, Layers};
-use crate::table::{Key, Table};
-use crate::tick::Ticks;
-use crate::timers::{self, Timers};
-use crate::turn::{Core, Mode};
-use crate::watch::Watches;
+use crate::threads::inbox::Inbox;
+use crate::turn::Mode;
 
 /// The event loop: it owns every handle, closure and descriptor. Not `Send`;
 /// several loops in several threads are fine.
@@ -96,23 +103,17 @@ impl Loop {
         let mut table = Table::new(id, generation);
         let inbox_key = table.insert(&INBOX, 0, 0)?;
         table.mark_internal(inbox_key);
-        let remote = Remote::new(&poll, inbox_key, limits.inbox_limit)?;
+        let inbox = Arc::new(Inbox::new(&poll, inbox_key, limits.inbox_limit)?);
         Ok(Loop {
             core: Core {
                 layers: Layers::default(),
                 timers: Timers::default(),
                 hooks: Hooks::default(),
-                watches: Watches::default(),
-                values: Slab::new(),
-                keep_alives: Slab::new(),
-                #[cfg(feature = "signal")]
-                signals: Default::default(),
-                #[cfg(feature = "work")]
-                works: crate::work::Works::new(&limits),
+                own: own_layers(&limits),
                 ticks: Ticks::default(),
-                inbox: VecDeque::new(),
+                posts: VecDeque::new(),
                 inbox_key,
-                remote,
+                inbox,
                 stop: false,
                 scratch: Vec::new(),
                 next: 0,
@@ -135,7 +136,7 @@ impl Loop {
             core.settle();
             core.reactor.phase = Phase::Timers;
             core.reactor.now = core.reactor.recent();
-            timers::run_due(&mut Dispatch::new(core));
+            timer::run_due(&mut Dispatch::new(core));
         }
         while core.may_turn() {
             core.turn(Mode::Default)?;
@@ -230,7 +231,7 @@ impl Loop {
 
     /// Open handles, the closing ones included.
     pub fn handles(&self) -> usize {
-        self.core.handles()
+        self.core.reactor.table.len()
     }
 
     /// What keeps the loop alive: [`Cx::why_alive`].
@@ -253,6 +254,31 @@ impl Loop {
     pub fn observe(&mut self, observer: impl Observer) {
         self.core.reactor.set_observer(Box::new(observer));
     }
+}
+
+impl Builder {
+    /// Opens the poller. Fails if a limit is 0 ([`LimitError`]) or the system
+    /// has no descriptors left.
+    pub fn build(self) -> io::Result<Loop> {
+        self.limits.check()?;
+        Loop::with_limits(self.limits)
+    }
+}
+
+/// The states of the layers in `handles/`. The order of their indices is the reverse of the order
+/// of their end: watchers first, the threads of the pool last.
+fn own_layers(limits: &Limits) -> LayerStates {
+    let own = LayerStates::default();
+    #[cfg(feature = "work")]
+    let own = own.with(&WORKS, Works::new(limits));
+    #[cfg(not(feature = "work"))]
+    let _ = limits;
+    #[cfg(feature = "signal")]
+    SIGNALS.index();
+    KEEP_ALIVES.index();
+    VALUES.index();
+    WATCHES.index();
+    own
 }
 
 /// A loop that runs. Dropping it, also by a panic, ends the run.
@@ -301,44 +327,11 @@ pub struct Step {
     pub calls: u64,
 }
 
-/// A handle, for people. See [`Cx::walk`] and [`Cx::why_alive`].
-///
-/// ```
-/// use tidegate_loop::{AsCx, HandleInfo, Loop};
-/// let mut lp = Loop::new()?;
-/// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
-/// let [timer]: [HandleInfo; 1] = lp.why_alive().try_into().unwrap();
-/// assert!(timer.to_string().starts_with("timer "));
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HandleInfo {
-    /// What it is: `timer`, `server`, `socket`, ...
-    pub kind: &'static str,
-    /// Its key.
-    pub key: Key,
-    /// Which one: an address, a deadline.
-    pub name: String,
-    /// Since the poll before it was opened, exact to about 17 ms.
-    pub age: Duration,
-    /// Whether it keeps the loop alive: referenced, closing, or with something left to do.
-    pub keeps_alive: bool,
-}
-
-impl fmt::Display for HandleInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HandleInfo { kind, key, name, age, .. } = self;
-        let name = OneLine(name);
-        write!(f, "{kind} {key:?}: {name}, open for {}ms", age.as_millis())
-    }
-}
-
 impl Drop for Loop {
     /// Posts fail from here on. Descriptors are closed and user values dropped;
     /// no callback runs.
     fn drop(&mut self) {
-        drop(self.core.remote.close());
+        drop(self.core.inbox.close());
         let (id, generation) = self.core.reactor.table.lease_ends();
         loop_id::give_back(id, generation);
     }

@@ -7,21 +7,22 @@
 //! the kernel has no more.
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::io;
 
 use mio::Interest;
 use mio::event::Source;
 use slab::Slab;
 
-use crate::closing::Buried;
-use crate::cx::Cx;
-use crate::dispatch::Dispatch;
-use crate::driver::Driver;
+use crate::core::cx::Cx;
+use crate::core::driver::Driver;
+use crate::core::kind::{Dispatch, Kind};
+use crate::core::state::Core;
 use crate::one_line::OneLine;
-use crate::ready::Bits;
+use crate::store::key::{Key, KeyError};
+use crate::store::layers::LayerId;
+use crate::store::readiness::Bits;
 use crate::sys;
-use crate::table::{Key, KeyError, Kind};
-use crate::turn::Core;
 
 static WATCH: Kind = Kind {
     name: "watch",
@@ -32,7 +33,7 @@ static WATCH: Kind = Kind {
         Ok(())
     },
     closed: |_, _, _| {},
-    describe: |cx, _, entry| match cx.core_mut().watches.0.get(entry as usize) {
+    describe: |cx, _, entry| match cx.core_mut().own.get(&WATCHES).0.get(entry as usize) {
         Some(entry) => format!("a source, {:?}", entry.interest),
         None => String::new(),
     },
@@ -130,6 +131,7 @@ impl Readiness {
 pub(crate) trait Watcher {
     fn call(&mut self, cx: &mut Cx<'_>, key: WatchKey, ready: &mut Readiness);
     fn source(&mut self) -> &mut dyn Source;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
 struct Pair<S, F> {
@@ -139,8 +141,8 @@ struct Pair<S, F> {
 
 impl<S, F> Watcher for Pair<S, F>
 where
-    S: Source,
-    F: FnMut(&mut Cx<'_>, WatchKey, &mut S, &mut Readiness),
+    S: Source + 'static,
+    F: FnMut(&mut Cx<'_>, WatchKey, &mut S, &mut Readiness) + 'static,
 {
     fn call(&mut self, cx: &mut Cx<'_>, key: WatchKey, ready: &mut Readiness) {
         (self.callback)(cx, key, &mut self.source, ready);
@@ -148,6 +150,10 @@ where
 
     fn source(&mut self) -> &mut dyn Source {
         &mut self.source
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 
@@ -160,8 +166,9 @@ struct Entry {
     watcher: Option<Box<dyn Watcher>>,
 }
 
-#[derive(Default)]
 pub(crate) struct Watches(Slab<Entry>);
+
+pub(crate) static WATCHES: LayerId<Watches> = LayerId::new(|| Watches(Slab::new()));
 
 impl Cx<'_> {
     /// Watches a source (any of mio's, or [`Fd`](crate::Fd) for a descriptor) and
@@ -204,11 +211,11 @@ impl Cx<'_> {
         let mut watcher: Box<dyn Watcher> = Box::new(Pair { source, callback: f });
         let core = self.core_mut();
         if bits_of(interest) == Bits::NONE {
-            core.reactor.graveyard.bury(Buried::Watch { _watcher: watcher });
+            core.reactor.graveyard.bury_boxed(watcher.into_any());
             let text = format!("{interest:?} is nothing that can be watched for");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let entry = core.watches.0.vacant_entry();
+        let entry = core.own.get(&WATCHES).0.vacant_entry();
         let mut d = Driver { r: &mut core.reactor };
         let ready = d.insert(&WATCH, entry.key() as u64).map_err(io::Error::from);
         let registered = ready.and_then(|key| match d.register(key, watcher.source(), interest) {
@@ -225,7 +232,7 @@ impl Cx<'_> {
                 Ok(WatchKey(key))
             }
             Err(e) => {
-                d.r.graveyard.bury(Buried::Watch { _watcher: watcher });
+                d.r.graveyard.bury_boxed(watcher.into_any());
                 Err(e)
             }
         }
@@ -253,7 +260,7 @@ impl Cx<'_> {
         self.find(key)?;
         let core = self.core_mut();
         let mut d = Driver { r: &mut core.reactor };
-        let entry = d.data(key.0).and_then(|n| core.watches.0.get_mut(n as usize));
+        let entry = d.data(key.0).and_then(|n| core.own.get(&WATCHES).0.get_mut(n as usize));
         let Some(entry) = entry else { return Err(KeyError::Closed.into()) };
         entry.interest = interest;
         // While its callback runs, the source is out: then this waits for its return.
@@ -277,55 +284,46 @@ fn rearm(entry: &mut Entry, key: Key, d: &mut Driver<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// A watcher that is out for its call. Dropping it, also by a panic, puts it back.
-struct Called<'a, 'b> {
-    d: &'a mut Dispatch<'b>,
-    key: Key,
-    entry: usize,
-    watcher: Option<Box<dyn Watcher>>,
-    ready: Readiness,
-}
-
-impl Drop for Called<'_, '_> {
-    fn drop(&mut self) {
-        let core = &mut *self.d.core;
-        let Some(watcher) = self.watcher.take() else { return };
-        let mut d = Driver { r: &mut core.reactor };
-        if d.check(self.key).is_err() {
-            return end(watcher, &mut d);
-        }
-        let Some(entry) = core.watches.0.get_mut(self.entry) else { return };
-        let drained = self.ready.drained;
-        d.forget(self.key, drained);
-        let watcher = entry.watcher.insert(watcher);
-        let mut done = Ok(());
-        if sys::REARM_AFTER_WOULD_BLOCK && drained != Bits::NONE {
-            done = d.reregister(self.key, watcher.source(), entry.registered);
-        }
-        if let Err(e) = done.and_then(|()| rearm(entry, self.key, &mut d)) {
-            log::error!(target: "tidegate::loop", "watching {:?} goes on without: {}", self.key, OneLine(e));
-        }
-    }
-}
-
 fn ready(d: &mut Dispatch<'_>, key: Key, data: u64) {
     let bits = d.driver().bits(key);
-    let Some(entry) = d.core.watches.0.get_mut(data as usize) else { return };
+    let Some(entry) = d.core.own.get(&WATCHES).0.get_mut(data as usize) else { return };
     if !entry.interest.is_some_and(|i| bits.has(bits_of(i))) {
         return;
     }
-    let watcher = entry.watcher.take();
+    let Some(watcher) = entry.watcher.take() else { return };
     let ready = Readiness { bits, drained: Bits::NONE };
-    let mut called = Called { d, key, entry: data as usize, watcher, ready };
-    if let Some(watcher) = &mut called.watcher {
-        watcher.call(&mut called.d.cx(), WatchKey(key), &mut called.ready);
+    let back = |core: &mut Core, (watcher, ready): (_, Readiness)| {
+        put_back(core, key, data as usize, watcher, ready.drained);
+    };
+    d.core.lend((watcher, ready), back, |cx, (watcher, ready)| {
+        watcher.call(cx, WatchKey(key), ready);
+    });
+}
+
+/// After its call, in which these were found drained.
+fn put_back(core: &mut Core, key: Key, n: usize, watcher: Box<dyn Watcher>, drained: Bits) {
+    let mut d = Driver { r: &mut core.reactor };
+    if d.check(key).is_err() {
+        return end(watcher, &mut d);
+    }
+    let Some(entry) = core.own.get(&WATCHES).0.get_mut(n) else { return };
+    d.forget(key, drained);
+    let watcher = entry.watcher.insert(watcher);
+    let mut done = Ok(());
+    if sys::REARM_AFTER_WOULD_BLOCK && drained != Bits::NONE {
+        done = d.reregister(key, watcher.source(), entry.registered);
+    }
+    if let Err(e) = done.and_then(|()| rearm(entry, key, &mut d)) {
+        log::error!(target: "tidegate::loop", "watching {key:?} goes on without: {}", OneLine(e));
     }
 }
 
 fn end_entry(core: &mut Core, key: Key, data: u64) {
     let mut d = Driver { r: &mut core.reactor };
     d.free(&WATCH, key);
-    if let Some(watcher) = core.watches.0.try_remove(data as usize).and_then(|e| e.watcher) {
+    if let Some(watcher) =
+        core.own.get(&WATCHES).0.try_remove(data as usize).and_then(|e| e.watcher)
+    {
         end(watcher, &mut d);
     }
 }
@@ -334,5 +332,5 @@ fn end_entry(core: &mut Core, key: Key, data: u64) {
 fn end(mut watcher: Box<dyn Watcher>, d: &mut Driver<'_>) {
     // Fails if the descriptor is closed already, which is as good.
     let _ = d.deregister(watcher.source());
-    d.r.graveyard.bury(Buried::Watch { _watcher: watcher });
+    d.r.graveyard.bury_boxed(watcher.into_any());
 }

@@ -1,19 +1,14 @@
-//! Sticky ready bits and the ready queue: what the kernel said, kept until the
-//! kernel takes it back.
+//! Sticky readiness bits: what the kernel said, kept until the kernel takes it back.
 //!
-//! mio announces each thing once (edge-triggered), so the loop remembers it. A
-//! bit is set by a kernel event and cleared only by an operation that met
-//! `WouldBlock`, or by a short read or write where that proves the same thing
-//! ([`Driver::try_read`](crate::Driver::try_read)). Who is queued is a second
-//! question: a handle stopped by a budget is queued again, a handle stopped by
-//! choice is not.
+//! mio announces each thing once (edge-triggered), so the loop remembers it. A bit is set by a
+//! kernel event. It is cleared only by an operation that met `WouldBlock`, or by a short read or
+//! write where that proves the same ([`Driver::try_read`](crate::Driver::try_read)). Which
+//! handles are called is a second question: a handle that a budget stopped is queued again, one
+//! that its owner stopped is not. The queues are in `table.rs`.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
-
-use crate::table::Key;
 
 /// Readiness of a handle, and the loop's own marks beside it.
 ///
@@ -154,54 +149,5 @@ impl fmt::Debug for Bits {
             }
         }
         if first { f.write_str("none") } else { Ok(()) }
-    }
-}
-
-/// Who gets a turn in the ready pass. `now` is the pass that is running, or was
-/// interrupted by a panic; `next` is what queues meanwhile.
-#[derive(Default)]
-pub(crate) struct ReadyQueue {
-    now: VecDeque<Key>,
-    next: VecDeque<Key>,
-}
-
-impl ReadyQueue {
-    /// For the next pass. The caller keeps the `QUEUED` bit.
-    #[inline]
-    pub(crate) fn push(&mut self, key: Key) {
-        self.next.push_back(key);
-    }
-
-    /// For the end of the pass that is running: a connection just accepted.
-    #[inline]
-    pub(crate) fn push_now(&mut self, key: Key) {
-        self.now.push_back(key);
-    }
-
-    /// What is queued up to here is the pass.
-    #[inline(always)]
-    pub(crate) fn open_pass(&mut self) {
-        if self.now.is_empty() {
-            std::mem::swap(&mut self.now, &mut self.next);
-        } else {
-            self.now.append(&mut self.next);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn take(&mut self) -> Option<Key> {
-        self.now.pop_front()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Key> {
-        self.now.iter().chain(&self.next).copied()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.now.len() + self.next.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.now.is_empty() && self.next.is_empty()
     }
 }

@@ -12,14 +12,15 @@ use std::io;
 use mio::Interest;
 use slab::Slab;
 
-use crate::closing::Buried;
-use crate::cx::Cx;
-use crate::dispatch::Dispatch;
-use crate::driver::Driver;
+use crate::core::cx::Cx;
+use crate::core::driver::Driver;
+use crate::core::kind::{Dispatch, Kind};
+use crate::core::state::Core;
+use crate::handles::post::Remote;
+use crate::store::key::Key;
+use crate::store::layers::LayerId;
 use crate::sys;
 use crate::sys::signal::{Bell, Registration};
-use crate::table::{Key, Kind};
-use crate::turn::Core;
 
 static SIGNAL: Kind = Kind {
     name: "signal",
@@ -31,7 +32,7 @@ static SIGNAL: Kind = Kind {
         Ok(())
     },
     closed: |_, _, _| {},
-    describe: |cx, _, n| match cx.core_mut().signals.watchers.get(n as usize) {
+    describe: |cx, _, n| match cx.core_mut().own.get(&SIGNALS).watchers.get(n as usize) {
         Some(watcher) => format!("number {}", watcher.number),
         None => String::new(),
     },
@@ -41,7 +42,7 @@ static BELL: Kind = Kind {
     name: "bell",
     ready: |d, _, _| {
         // Silent first: what comes after rings again.
-        if let Some(bell) = &mut d.core.signals.bell {
+        if let Some(bell) = &mut d.core.own.get(&SIGNALS).bell {
             bell.silence();
         }
         deliver(d);
@@ -78,6 +79,8 @@ struct Watcher {
     /// `None` while it runs.
     callback: Option<SignalFn>,
 }
+
+pub(crate) static SIGNALS: LayerId<Signals> = LayerId::new(Signals::default);
 
 #[derive(Default)]
 pub(crate) struct Signals {
@@ -149,15 +152,15 @@ impl Cx<'_> {
 
     fn watch_signal(&mut self, number: i32, once: bool, f: SignalFn) -> io::Result<SignalKey> {
         let core = self.core_mut();
-        let n = core.signals.watchers.vacant_key();
+        let n = core.own.get(&SIGNALS).watchers.vacant_key();
         let ready = register(core, number)
             .and_then(|()| Ok(Driver { r: &mut core.reactor }.insert(&SIGNAL, n as u64)?));
         match ready {
             Ok(key) => {
                 Driver { r: &mut core.reactor }.set_ref(key, false);
-                let start = core.signals.starts;
-                core.signals.starts += 1;
-                core.signals.watchers.insert(Watcher {
+                let start = core.own.get(&SIGNALS).starts;
+                core.own.get(&SIGNALS).starts += 1;
+                core.own.get(&SIGNALS).watchers.insert(Watcher {
                     key,
                     number,
                     once,
@@ -167,7 +170,7 @@ impl Cx<'_> {
                 Ok(SignalKey(key))
             }
             Err(e) => {
-                core.reactor.graveyard.bury(Buried::Signal { _callback: f });
+                core.reactor.graveyard.bury(f);
                 Err(e)
             }
         }
@@ -176,7 +179,7 @@ impl Cx<'_> {
 
 /// Makes sure that the number rings the bell.
 fn register(core: &mut Core, number: i32) -> io::Result<()> {
-    let signals = &mut core.signals;
+    let signals = core.own.get(&SIGNALS);
     if signals.registrations.iter().any(|r| r.number() == number) {
         return Ok(());
     }
@@ -187,8 +190,9 @@ fn register(core: &mut Core, number: i32) -> io::Result<()> {
             let mut d = Driver { r: &mut core.reactor };
             let key = d.insert(&BELL, 0)?;
             d.set_internal(key);
-            let remote = core.remote.clone();
-            match Bell::new(|source| d.register(key, source, Interest::READABLE), remote) {
+            let remote = Remote(core.inbox.clone());
+            let post = move || drop(remote.post(ring));
+            match Bell::new(|source| d.register(key, source, Interest::READABLE), post) {
                 Ok(bell) => signals.bell.insert(bell),
                 Err(e) => {
                     d.free(&BELL, key);
@@ -197,7 +201,7 @@ fn register(core: &mut Core, number: i32) -> io::Result<()> {
             }
         }
     };
-    let (ring, caught) = (bell.rope(), core.remote.clone());
+    let (ring, caught) = (bell.rope(), core.inbox.clone());
     let registration = Registration::new(number, move |bit| {
         caught.raise(bit);
         ring();
@@ -207,17 +211,17 @@ fn register(core: &mut Core, number: i32) -> io::Result<()> {
 }
 
 fn end(core: &mut Core, key: Key, n: u64) {
-    let signals = &mut core.signals;
+    let signals = core.own.get(&SIGNALS);
     let mut d = Driver { r: &mut core.reactor };
     d.free(&SIGNAL, key);
     let Some(watcher) = signals.watchers.try_remove(n as usize) else { return };
     if !signals.watchers.iter().any(|(_, w)| w.number == watcher.number) {
         signals.registrations.retain(|r| r.number() != watcher.number);
         // What came before is not for a later watcher.
-        core.remote.take_raised(bit(watcher.number));
+        core.inbox.take_raised(bit(watcher.number));
     }
     if let Some(callback) = watcher.callback {
-        d.r.graveyard.bury(Buried::Signal { _callback: callback });
+        d.r.graveyard.bury(callback);
     }
 }
 
@@ -225,53 +229,40 @@ fn bit(number: i32) -> u64 {
     1 << (number - 1)
 }
 
-/// A callback that is out for its call. Dropping it, also by a panic, puts it back.
-struct Called<'a, 'b> {
-    d: &'a mut Dispatch<'b>,
-    key: Key,
-    callback: Option<SignalFn>,
-}
-
-impl Drop for Called<'_, '_> {
-    fn drop(&mut self) {
-        let core = &mut *self.d.core;
-        let Some(callback) = self.callback.take() else { return };
-        let d = Driver { r: &mut core.reactor };
-        match d.data(self.key).and_then(|n| core.signals.watchers.get_mut(n as usize)) {
-            Some(watcher) => watcher.callback = Some(callback),
-            None => d.r.graveyard.bury(Buried::Signal { _callback: callback }),
-        }
-    }
-}
-
 /// Calls the watchers of what was raised.
 pub(crate) fn deliver(d: &mut Dispatch<'_>) {
-    let raised = d.core.remote.take_raised(u64::MAX);
+    let raised = d.core.inbox.take_raised(u64::MAX);
     if raised != 0 {
-        let signals = &mut d.core.signals;
+        let signals = d.core.own.get(&SIGNALS);
         let mut due: Vec<&Watcher> = signals.watchers.iter().map(|(_, w)| w).collect();
         due.retain(|w| raised & bit(w.number) != 0);
         due.sort_by_key(|w| w.start);
         signals.due.extend(due.into_iter().map(|w| w.key));
     }
-    while let Some(key) = d.core.signals.due.pop_front() {
+    while let Some(key) = d.core.own.get(&SIGNALS).due.pop_front() {
         let Some(n) = d.driver().data(key) else { continue };
-        let Some(watcher) = d.core.signals.watchers.get_mut(n as usize) else { continue };
+        let Some(watcher) = d.core.own.get(&SIGNALS).watchers.get_mut(n as usize) else { continue };
         let (number, once, callback) = (watcher.number, watcher.once, watcher.callback.take());
         if once {
             end(d.core, key, n);
         }
-        let mut called = Called { d, key, callback };
-        if let Some(f) = called.callback.as_mut() {
-            f(&mut called.d.cx(), SignalKey(key), number);
+        if let Some(callback) = callback {
+            let back = |core: &mut Core, callback| put_back(core, key, callback);
+            d.core.lend(callback, back, |cx, f| f(cx, SignalKey(key), number));
         }
-        drop(called);
         d.settle();
     }
 }
 
+fn put_back(core: &mut Core, key: Key, callback: SignalFn) {
+    let d = Driver { r: &mut core.reactor };
+    match d.data(key).and_then(|n| core.own.get(&SIGNALS).watchers.get_mut(n as usize)) {
+        Some(watcher) => watcher.callback = Some(callback),
+        None => d.r.graveyard.bury(callback),
+    }
+}
+
 /// For systems where signals come in a thread of their own: as a post.
-#[cfg_attr(unix, allow(dead_code))]
-pub(crate) fn ring(cx: &mut Cx<'_>) {
+fn ring(cx: &mut Cx<'_>) {
     deliver(&mut Dispatch::new(cx.core_mut()));
 }

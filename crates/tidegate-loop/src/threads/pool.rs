@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,13 +13,84 @@ use std::thread::JoinHandle;
 
 use log::Level;
 
-use crate::sync::{Condvar, Mutex, lock};
-use crate::table::Key;
+use crate::one_line::OneLine;
+use crate::store::key::Key;
 use crate::thinned::Thinned;
-use crate::work::{WorkError, WorkStats};
+use crate::threads::sync::{Condvar, Mutex, lock};
 
 pub(crate) type Outcome = Result<Box<dyn Any + Send>, WorkError>;
 pub(crate) type Run = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
+
+/// Why a job has no result.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop, WorkError};
+/// let mut lp = Loop::new()?;
+/// let job = || -> u32 { std::panic::resume_unwind(Box::new("out of depth")) };
+/// lp.as_cx().work(job, |_, result| {
+///     assert_eq!(result, Err(WorkError::Panicked { message: "out of depth".into() }));
+/// })?;
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WorkError {
+    /// It was cancelled before a thread began it.
+    Cancelled,
+    /// It panicked; the thread lives on.
+    Panicked {
+        /// What it said, if it was a text.
+        message: String,
+    },
+}
+
+impl WorkError {
+    /// The payload ends here, and may do so with another panic.
+    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> WorkError {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
+        WorkError::Panicked { message: text.unwrap_or_default() }
+    }
+}
+
+impl fmt::Display for WorkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WorkError::Cancelled => f.write_str("the job was cancelled"),
+            WorkError::Panicked { message } => write!(f, "the job panicked: {}", OneLine(message)),
+        }
+    }
+}
+
+impl std::error::Error for WorkError {}
+
+/// What the pool of a loop does and did.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop};
+/// assert_eq!(Loop::new()?.as_cx().work_stats().threads, 0, "started at first use");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkStats {
+    /// Threads that were started.
+    pub threads: usize,
+    /// Jobs that wait for one.
+    pub queued: usize,
+    /// Jobs that run.
+    pub running: usize,
+    /// Jobs that ran, in all.
+    pub done: u64,
+    /// Of these, jobs that panicked.
+    pub panicked: u64,
+    /// Jobs that were cancelled, in all.
+    pub cancelled: u64,
+}
 
 /// Which share of the threads a job may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

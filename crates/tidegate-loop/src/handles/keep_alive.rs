@@ -1,18 +1,21 @@
 //! A reason to stay: something outside of the loop that will post to it.
 //!
-//! A [`Remote`] does not keep its loop alive, or none would ever end. Who is about to
+//! A [`Remote`](crate::Remote) does not keep its loop alive, or none would ever end. Who is about to
 //! post takes a [`KeepAlive`], with a name that `why_alive` shows, and drops it after.
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::cx::Cx;
-use crate::driver::Driver;
-use crate::remote::Remote;
-use crate::table::{Key, Kind, TableFull};
-use crate::turn::Core;
+use crate::core::cx::Cx;
+use crate::core::driver::Driver;
+use crate::core::kind::Kind;
+use crate::core::state::{Core, Post};
+use crate::store::key::{Key, TableFull};
+use crate::store::layers::LayerId;
+use crate::threads::inbox::Inbox;
 
 static KEEP_ALIVE: Kind = Kind {
     name: "keep-alive",
@@ -23,10 +26,12 @@ static KEEP_ALIVE: Kind = Kind {
         Ok(())
     },
     closed: |_, _, _| {},
-    describe: |cx, _, n| cx.core_mut().keep_alives.get(n as usize).cloned().unwrap_or_default(),
+    describe: |cx, _, n| {
+        cx.core_mut().own.get(&KEEP_ALIVES).get(n as usize).cloned().unwrap_or_default()
+    },
 };
 
-pub(crate) type KeepAlives = Slab<String>;
+pub(crate) static KEEP_ALIVES: LayerId<Slab<String>> = LayerId::new(Slab::new);
 
 /// Keeps a loop alive until it is dropped, in whatever thread. Made by
 /// [`Cx::keep_alive`].
@@ -45,7 +50,7 @@ pub(crate) type KeepAlives = Slab<String>;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct KeepAlive {
-    remote: Remote,
+    inbox: Arc<Inbox<Post>>,
     key: Key,
 }
 
@@ -57,7 +62,7 @@ impl From<&KeepAlive> for Key {
 
 impl Drop for KeepAlive {
     fn drop(&mut self) {
-        self.remote.release(self.key);
+        self.inbox.notify(self.key);
     }
 }
 
@@ -71,12 +76,12 @@ impl Cx<'_> {
     /// Keeps the loop alive until the answer is dropped. The name is what
     /// [`why_alive`](Cx::why_alive) shows.
     pub fn keep_alive(&mut self, name: impl Into<String>) -> Result<KeepAlive, TableFull> {
-        let remote = self.remote();
         let core = self.core_mut();
-        let entry = core.keep_alives.vacant_entry();
+        let inbox = core.inbox.clone();
+        let entry = core.own.get(&KEEP_ALIVES).vacant_entry();
         let key = Driver { r: &mut core.reactor }.insert(&KEEP_ALIVE, entry.key() as u64)?;
         entry.insert(name.into());
-        Ok(KeepAlive { remote, key })
+        Ok(KeepAlive { inbox, key })
     }
 }
 
@@ -84,7 +89,7 @@ impl Cx<'_> {
 pub(crate) fn release(core: &mut Core, key: Key) {
     let mut d = Driver { r: &mut core.reactor };
     if let Some(n) = d.data(key) {
-        core.keep_alives.try_remove(n as usize);
+        core.own.get(&KEEP_ALIVES).try_remove(n as usize);
         d.free(&KEEP_ALIVE, key);
     }
 }

@@ -15,26 +15,9 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use crate::cx::Cx;
-use crate::dispatch::Dispatch;
-use crate::table::{Key, Kind};
-use crate::turn::Core;
+use crate::store::key::Key;
 
-pub(crate) type TimerFn = Box<dyn FnMut(&mut Cx<'_>, TimerKey)>;
-
-pub(crate) static TIMER: Kind = Kind {
-    name: "timer",
-    ready: |_, _, _| {},
-    pending: |_, _, _| {},
-    close: |cx, key, entry| {
-        cx.core_mut().end_timer(key, entry as u32);
-        Ok(())
-    },
-    closed: |_, _, _| {},
-    describe: |cx, _, entry| cx.describe_timer(entry as u32),
-};
-
-/// Names a timer. Made by [`Cx::timer`] and [`Cx::interval`].
+/// Names a timer. Made by [`Cx::timer`](crate::Cx::timer) and [`Cx::interval`](crate::Cx::interval).
 ///
 /// ```
 /// use tidegate_loop::{AsCx, Loop, TimerKey};
@@ -62,9 +45,9 @@ enum State {
     Running,
 }
 
-struct Entry {
+struct Entry<F> {
     key: Key,
-    callback: Option<TimerFn>,
+    callback: Option<F>,
     /// Nanoseconds; 0 fires once.
     repeat: u64,
     state: State,
@@ -91,12 +74,12 @@ struct Heap(Vec<Node>);
 
 impl Heap {
     #[inline]
-    fn set(&mut self, at: usize, node: Node, entries: &mut Slab<Entry>) {
+    fn set<F>(&mut self, at: usize, node: Node, entries: &mut Slab<Entry<F>>) {
         self.0[at] = node;
         entries[node.entry as usize].state = State::Armed(at as u32);
     }
 
-    fn up(&mut self, mut at: usize, node: Node, entries: &mut Slab<Entry>) {
+    fn up<F>(&mut self, mut at: usize, node: Node, entries: &mut Slab<Entry<F>>) {
         while at > 0 {
             let parent = (at - 1) / 4;
             if !node.before(&self.0[parent]) {
@@ -108,7 +91,7 @@ impl Heap {
         self.set(at, node, entries);
     }
 
-    fn down(&mut self, mut at: usize, node: Node, entries: &mut Slab<Entry>) {
+    fn down<F>(&mut self, mut at: usize, node: Node, entries: &mut Slab<Entry<F>>) {
         loop {
             let first = 4 * at + 1;
             let children = first..(first + 4).min(self.0.len());
@@ -127,12 +110,12 @@ impl Heap {
         self.set(at, node, entries);
     }
 
-    fn push(&mut self, node: Node, entries: &mut Slab<Entry>) {
+    fn push<F>(&mut self, node: Node, entries: &mut Slab<Entry<F>>) {
         self.0.push(node);
         self.up(self.0.len() - 1, node, entries);
     }
 
-    fn replace(&mut self, at: usize, node: Node, entries: &mut Slab<Entry>) {
+    fn replace<F>(&mut self, at: usize, node: Node, entries: &mut Slab<Entry<F>>) {
         if node.before(&self.0[at]) {
             self.up(at, node, entries);
         } else {
@@ -140,7 +123,7 @@ impl Heap {
         }
     }
 
-    fn remove(&mut self, at: usize, entries: &mut Slab<Entry>) {
+    fn remove<F>(&mut self, at: usize, entries: &mut Slab<Entry<F>>) {
         let last = self.0.len() - 1;
         let node = self.0[last];
         if at != last {
@@ -151,22 +134,28 @@ impl Heap {
     }
 }
 
-#[derive(Default)]
-pub(crate) struct Timers {
-    entries: Slab<Entry>,
+/// The timers of a loop, with callbacks of type `F`.
+pub(crate) struct Timers<F> {
+    entries: Slab<Entry<F>>,
     heap: Heap,
     /// Due timers of the batch that runs, or was interrupted by a panic.
     due: VecDeque<(u32, u64)>,
     starts: u64,
 }
 
-impl Timers {
+impl<F> Default for Timers<F> {
+    fn default() -> Timers<F> {
+        Timers { entries: Slab::new(), heap: Heap::default(), due: VecDeque::new(), starts: 0 }
+    }
+}
+
+impl<F> Timers<F> {
     /// The slab index for the next `insert`.
     pub(crate) fn next_index(&self) -> u64 {
         self.entries.vacant_key() as u64
     }
 
-    pub(crate) fn insert(&mut self, key: Key, deadline: u64, repeat: u64, callback: TimerFn) {
+    pub(crate) fn insert(&mut self, key: Key, deadline: u64, repeat: u64, callback: F) {
         let entry = self.entries.insert(Entry {
             key,
             callback: Some(callback),
@@ -187,7 +176,7 @@ impl Timers {
     }
 
     /// Takes the entry out; its closure, unless that is running.
-    pub(crate) fn remove(&mut self, entry: u32) -> Option<TimerFn> {
+    pub(crate) fn remove(&mut self, entry: u32) -> Option<F> {
         if let State::Armed(at) = self.entries[entry as usize].state {
             self.heap.remove(at as usize, &mut self.entries);
         }
@@ -238,7 +227,8 @@ impl Timers {
 
     /// The next of the batch that was not stopped or re-armed meanwhile; with
     /// its closure, and already re-armed if it repeats.
-    fn take_due(&mut self, clock: impl Fn() -> u64) -> Option<(u32, Key, TimerFn)> {
+    #[inline]
+    pub(crate) fn take_due(&mut self, clock: impl Fn() -> u64) -> Option<(u32, Key, F)> {
         loop {
             let (index, start) = self.due.pop_front()?;
             let Some(entry) = self.entries.get_mut(index as usize) else { continue };
@@ -255,57 +245,21 @@ impl Timers {
             return Some((index, key, callback));
         }
     }
-}
 
-/// A timer whose closure is out for its call. Dropping it, also by a panic,
-/// puts the closure back if the timer is armed again, and ends it if not.
-struct Firing<'a, 'b> {
-    d: &'a mut Dispatch<'b>,
-    key: Key,
-    entry: u32,
-    callback: Option<TimerFn>,
-}
-
-impl Drop for Firing<'_, '_> {
-    fn drop(&mut self) {
-        let core = &mut *self.d.core;
-        let Some(callback) = self.callback.take() else { return };
-        if core.reactor.table.get(self.key).is_some() {
-            let entry = &mut core.timers.entries[self.entry as usize];
-            entry.callback = Some(callback);
-            if entry.state == State::Running {
-                core.end_timer(self.key, self.entry);
-            }
-        } else {
-            core.reactor.graveyard.bury(crate::closing::Buried::Timer { _callback: callback });
-        }
-    }
-}
-
-/// Runs the batch, including what a panic left of an earlier one.
-pub(crate) fn run_due(d: &mut Dispatch<'_>) {
-    d.core.timers.open_batch(d.core.reactor.now);
-    loop {
-        let Core { timers, reactor, .. } = &mut *d.core;
-        let Some((entry, key, callback)) = timers.take_due(|| reactor.clock()) else {
-            // When this turn ended, also if it is the last of a run.
-            reactor.recent();
-            return;
-        };
-        d.core.call(key, TIMER.name, |core| {
-            let d = &mut Dispatch::new(core);
-            let mut firing = Firing { d, key, entry, callback: Some(callback) };
-            if let Some(f) = firing.callback.as_mut() {
-                f(&mut firing.d.cx(), TimerKey(key));
-            }
-        });
+    /// Puts the callback of a timer back after its call. `false` if the timer was not armed
+    /// again: it has ended.
+    #[inline]
+    pub(crate) fn put_back(&mut self, entry: u32, callback: F) -> bool {
+        let entry = &mut self.entries[entry as usize];
+        entry.callback = Some(callback);
+        entry.state != State::Running
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Table;
+    use crate::store::table::Table;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -340,8 +294,8 @@ mod tests {
                     Op::Start(after) => {
                         starts += 1;
                         let index = timers.next_index();
-                        let key = table.insert(&TIMER, index, 0).unwrap();
-                        timers.insert(key, now + after, 0, Box::new(|_, _| {}));
+                        let key = table.insert("timer", index, 0).unwrap();
+                        timers.insert(key, now + after, 0, ());
                         model.insert((now + after, starts), key);
                         live.push((key, index as u32, (now + after, starts)));
                     }

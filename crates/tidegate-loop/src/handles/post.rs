@@ -5,20 +5,18 @@
 //! alive.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::io;
-#[cfg(feature = "signal")]
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use crate::cx::Cx;
-use crate::dispatch::Dispatch;
-use crate::keep_alive;
-use crate::mailbox::{Mailbox, Refused};
-use crate::table::{Key, Kind};
-
-pub(crate) type Post = Box<dyn FnOnce(&mut Cx<'_>) + Send>;
+use crate::core::cx::Cx;
+use crate::core::kind::{Dispatch, Kind};
+use crate::core::state::Post;
+use crate::handles::keep_alive;
+#[cfg(feature = "work")]
+use crate::handles::work;
+use crate::store::key::Key;
+use crate::threads::inbox::Inbox;
+use crate::threads::mailbox::Refused;
 
 pub(crate) static INBOX: Kind = Kind {
     name: "inbox",
@@ -44,17 +42,7 @@ pub(crate) static INBOX: Kind = Kind {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Remote(Arc<Shared>);
-
-struct Shared {
-    posts: Mailbox<Post>,
-    /// Guards that were dropped; never more than there were handles.
-    released: Mutex<Vec<Key>>,
-    /// Signals that came, a bit for each number.
-    #[cfg(feature = "signal")]
-    raised: AtomicU64,
-    waker: mio::Waker,
-}
+pub struct Remote(pub(crate) Arc<Inbox<Post>>);
 
 /// A post that was not taken; the closure comes back.
 ///
@@ -93,17 +81,6 @@ impl<F> fmt::Display for PostError<F> {
 impl<F> std::error::Error for PostError<F> {}
 
 impl Remote {
-    pub(crate) fn new(poll: &mio::Poll, inbox: Key, limit: usize) -> io::Result<Remote> {
-        let waker = mio::Waker::new(poll.registry(), inbox.token())?;
-        Ok(Remote(Arc::new(Shared {
-            posts: Mailbox::new(limit),
-            released: Mutex::default(),
-            #[cfg(feature = "signal")]
-            raised: AtomicU64::new(0),
-            waker,
-        })))
-    }
-
     /// Queues `f` for the loop's thread. Posts of one thread run in order. An
     /// `Ok` post runs unless the loop is dropped first.
     pub fn post<F>(&self, f: F) -> Result<(), PostError<F>>
@@ -117,80 +94,42 @@ impl Remote {
                 None => Box::new(|_| {}),
             }
         };
-        let pushed = self.0.posts.push(boxed);
-        match (pushed, f) {
+        match (self.0.post(boxed), f) {
             (Err(Refused::Gone), Some(f)) => Err(PostError::LoopGone(f)),
             (Err(Refused::Full), Some(f)) => Err(PostError::Full(f)),
-            _ => {
-                if self.0.posts.must_wake_for_item() {
-                    self.ring();
-                }
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
     /// Makes the loop's poll return, once for any number of calls before the
     /// loop looks.
     pub fn wake(&self) {
-        if self.0.posts.must_wake() {
-            self.ring();
-        }
+        self.0.wake();
     }
+}
 
-    fn ring(&self) {
-        if let Err(e) = self.0.waker.wake() {
-            self.0.posts.wake_failed();
-            log::error!(target: "tidegate::loop", "waking the loop failed: {e}");
-        }
-    }
-
-    /// A [`KeepAlive`](crate::KeepAlive) was dropped.
-    pub(crate) fn release(&self, key: Key) {
-        self.0.released.lock().unwrap_or_else(PoisonError::into_inner).push(key);
-        self.wake();
-    }
-
-    fn take_released(&self) -> Option<Key> {
-        self.0.released.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    /// A signal came: this runs inside its handler.
-    #[cfg(feature = "signal")]
-    pub(crate) fn raise(&self, bit: u64) {
-        self.0.raised.fetch_or(bit, Ordering::AcqRel);
-    }
-
-    /// The signals that came, among these.
-    #[cfg(feature = "signal")]
-    pub(crate) fn take_raised(&self, among: u64) -> u64 {
-        self.0.raised.fetch_and(!among, Ordering::AcqRel) & among
-    }
-
-    pub(crate) fn is_woken(&self) -> bool {
-        self.0.posts.is_woken()
-    }
-
-    pub(crate) fn close(&self) -> VecDeque<Post> {
-        self.0.posts.close()
+impl Cx<'_> {
+    /// The way to this loop from other threads.
+    pub fn remote(&self) -> Remote {
+        Remote(self.core().inbox.clone())
     }
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("queued", &self.0.posts.len()).finish()
+        f.debug_struct("Remote").field("queued", &self.0.len()).finish()
     }
 }
 
 fn deliver(d: &mut Dispatch<'_>, _: Key, _: u64) {
-    d.core.remote.0.posts.collect(&mut d.core.inbox);
-    while let Some(post) = d.core.inbox.pop_front() {
+    d.core.inbox.collect(&mut d.core.posts);
+    while let Some(post) = d.core.posts.pop_front() {
         post(&mut d.cx());
         d.settle();
     }
-    while let Some(key) = d.core.remote.take_released() {
+    while let Some(key) = d.core.inbox.take_notified() {
         keep_alive::release(d.core, key);
     }
     #[cfg(feature = "work")]
-    crate::work::deliver(d);
+    work::deliver(d);
 }

@@ -2,14 +2,11 @@
 //! turn so that they cannot starve the poller, and bounded in number.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 
-use crate::closing::Buried;
-use crate::cx::Cx;
-
-pub(crate) type TickFn = Box<dyn FnOnce(&mut Cx<'_>)>;
+use crate::core::cx::Cx;
+use crate::core::state::TickFn;
 
 /// A tick that was not taken, because `tick_limit` of them wait already. The closure comes back.
 ///
@@ -42,42 +39,6 @@ impl<F> std::error::Error for TickFull<F> {}
 impl<F> From<TickFull<F>> for io::Error {
     fn from(e: TickFull<F>) -> io::Error {
         io::Error::new(io::ErrorKind::WouldBlock, e.to_string())
-    }
-}
-
-#[derive(Default)]
-pub(crate) struct Ticks {
-    queue: VecDeque<TickFn>,
-    left: u32,
-}
-
-impl Ticks {
-    fn len(&self) -> usize {
-        self.queue.len()
-    }
-
-    fn push(&mut self, f: TickFn) {
-        self.queue.push_back(f);
-    }
-
-    /// A new turn: the budget is whole again.
-    pub(crate) fn open_turn(&mut self, budget: u32) {
-        self.left = budget;
-    }
-
-    /// The next one, unless this turn's budget is spent.
-    pub(crate) fn take(&mut self) -> Option<TickFn> {
-        if self.left == 0 {
-            return None;
-        }
-        let f = self.queue.pop_front()?;
-        self.left -= 1;
-        Some(f)
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
     }
 }
 
@@ -128,8 +89,7 @@ impl Cx<'_> {
     #[cold]
     fn tick_is_lost(&mut self, f: TickFn) {
         let core = self.core_mut();
-        // Rare: no kind of its own, which each drop of a timer's closure would pay for.
-        core.reactor.graveyard.bury(Buried::Other { _value: Box::new(f) });
+        core.reactor.graveyard.bury(f);
         let refused = core.reactor.metrics.ticks_refused;
         if refused.is_power_of_two() {
             let limit = core.reactor.limits.tick_limit;

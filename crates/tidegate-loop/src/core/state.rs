@@ -1,30 +1,85 @@
-//! The reactor: the poller, the table and the queues of one loop, and what it asks the
-//! kernel. It turns events into bits and places in the ready queue, and calls nobody.
+//! [`Core`]: everything that a loop owns, and the types of the callbacks in it. What is done
+//! with it is in the files beside this one, in `handles/` and in `turn.rs`.
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::collections::VecDeque;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll};
 
-use crate::closing::{Buried, ClosingQueue, Graveyard};
-#[cfg(any(test, feature = "test-util"))]
-use crate::driver::Driver;
+use crate::core::cx::Cx;
+use crate::core::kind::Kind;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::observe::{Event, Moment, Observer};
 use crate::phase::Phase;
-use crate::ready::{Bits, ReadyQueue};
 use crate::spans::Spans;
+use crate::store::graveyard::Graveyard;
+use crate::store::hooks::{HookKey, Hooks};
+use crate::store::key::Key;
+use crate::store::layers::LayerStates;
+use crate::store::readiness::Bits;
+use crate::store::table::{ClosingQueue, ReadyQueue, Table};
+use crate::store::ticks::Ticks;
+use crate::store::timers::{TimerKey, Timers};
 use crate::sys;
-use crate::table::{Key, Kind, Table};
+use crate::sys::Layers;
 use crate::thinned::Thinned;
+use crate::threads::inbox::Inbox;
+
+pub(crate) type TimerFn = Box<dyn TimerCall>;
+pub(crate) type HookFn = Box<dyn FnMut(&mut Cx<'_>, HookKey)>;
+pub(crate) type TickFn = Box<dyn FnOnce(&mut Cx<'_>)>;
+pub(crate) type Post = Box<dyn FnOnce(&mut Cx<'_>) + Send>;
+
+/// The callback of a timer. Its box can be buried as it is: each timer that ends does that.
+pub(crate) trait TimerCall {
+    fn call(&mut self, cx: &mut Cx<'_>, timer: TimerKey);
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<F: FnMut(&mut Cx<'_>, TimerKey) + 'static> TimerCall for F {
+    fn call(&mut self, cx: &mut Cx<'_>, timer: TimerKey) {
+        self(cx, timer);
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// Everything a loop owns. The order of the fields is the order of their end:
+/// user values first, the poller last.
+pub(crate) struct Core {
+    /// Of the layers above.
+    pub(crate) layers: Layers,
+    pub(crate) timers: Timers<TimerFn>,
+    pub(crate) hooks: Hooks<HookFn>,
+    /// What the kinds in `handles/` keep.
+    pub(crate) own: LayerStates,
+    pub(crate) ticks: Ticks<TickFn>,
+    /// Posts of a batch that runs, or was interrupted by a panic.
+    pub(crate) posts: VecDeque<Post>,
+    pub(crate) inbox_key: Key,
+    pub(crate) inbox: Arc<Inbox<Post>>,
+    pub(crate) stop: bool,
+    /// What handles read into; empty until one does.
+    pub(crate) scratch: Vec<u8>,
+    /// The next phase, a place in `TURN`.
+    pub(crate) next: usize,
+    /// The turn has begun.
+    pub(crate) opened: bool,
+    /// There were effects of API calls when it began.
+    pub(crate) had_effects: bool,
+    pub(crate) reactor: Reactor,
+}
 
 /// The poller, the table and the queues of one loop.
 pub(crate) struct Reactor {
-    pub(crate) table: Table,
+    pub(crate) table: Table<&'static Kind>,
     pub(crate) ready: ReadyQueue,
     pub(crate) pending: VecDeque<Key>,
     pub(crate) closing: ClosingQueue,
@@ -33,18 +88,18 @@ pub(crate) struct Reactor {
     pub(crate) metrics: Metrics,
     pub(crate) thinned: Thinned,
     pub(crate) observer: Option<Box<dyn Observer>>,
-    clock: sys::Clock,
+    pub(crate) clock: sys::Clock,
     /// Nanoseconds since it was made, read once when poll returns.
     pub(crate) now: u64,
-    polled_at: u64,
-    spans: Spans,
+    pub(crate) polled_at: u64,
+    pub(crate) spans: Spans,
     /// The clock as it was read last, until something takes its time.
     pub(crate) read: Option<u64>,
     /// When the kernel was asked last, and how long it had not been before.
-    asked_at: u64,
+    pub(crate) asked_at: u64,
     pub(crate) away: u64,
     /// Nanoseconds spent in the poller.
-    idle: u64,
+    pub(crate) idle: u64,
     pub(crate) batch: usize,
     pub(crate) turn: u64,
     /// When it began; kept only with an observer.
@@ -56,12 +111,12 @@ pub(crate) struct Reactor {
     pub(crate) calls: u64,
     #[cfg(any(test, feature = "test-util"))]
     pub(crate) script: Option<crate::script::Script>,
-    events: Events,
+    pub(crate) events: Events,
     pub(crate) poll: Poll,
 }
 
 impl Reactor {
-    pub(crate) fn new(poll: Poll, table: Table, limits: Limits) -> Reactor {
+    pub(crate) fn new(poll: Poll, table: Table<&'static Kind>, limits: Limits) -> Reactor {
         Reactor {
             table,
             ready: ReadyQueue::default(),
@@ -105,7 +160,7 @@ impl Reactor {
         self.clock.elapsed()
     }
 
-    fn read_clock(&mut self) -> u64 {
+    pub(crate) fn read_clock(&mut self) -> u64 {
         let now = self.clock();
         self.read = Some(now);
         now
@@ -144,102 +199,6 @@ impl Reactor {
 
     pub(crate) fn backend_fd(&self) -> Option<sys::BackendFd<'_>> {
         sys::backend_fd(&self.poll)
-    }
-
-    /// Asks the kernel and turns its events into bits and queue places. Runs no
-    /// callback. `before` is the clock of now.
-    #[inline(always)]
-    pub(crate) fn poll<const WATCHED: bool>(
-        &mut self,
-        timeout: Option<Duration>,
-        before: u64,
-    ) -> io::Result<()> {
-        let ready = self.ready.len();
-        if WATCHED {
-            self.emit(|| Event::Poll { timeout, ready });
-        }
-        if timeout != Some(Duration::ZERO) {
-            self.metrics.blocking_polls += 1;
-        }
-        self.away = before.saturating_sub(self.asked_at);
-        let turn = before.saturating_sub(self.polled_at);
-        self.metrics.turn_lengths.add(turn);
-        self.spans.note(turn);
-        self.metrics.ready_depth = self.metrics.ready_depth.max(ready);
-        let polled = self.ask(timeout);
-        self.now = self.read_clock();
-        self.polled_at = self.now;
-        self.asked_at = self.now;
-        self.idle += self.now.saturating_sub(before);
-        self.batch = 0;
-        match polled {
-            Ok(()) => {}
-            // A signal: zero events, and the turn goes on.
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {
-                if WATCHED {
-                    self.polled(before);
-                }
-                return Ok(());
-            }
-            Err(e) => return Err(e),
-        }
-        for event in self.events.iter() {
-            self.batch += 1;
-            let Some((key, slot)) = self.table.by_token(event.token()) else { continue };
-            slot.bits |= Bits::of(event);
-            if !slot.bits.has(Bits::QUEUED) {
-                slot.bits |= Bits::QUEUED;
-                self.ready.push(key);
-            }
-        }
-        #[cfg(any(test, feature = "test-util"))]
-        self.follow_script(timeout)?;
-        if self.batch > 0 {
-            self.calls += self.batch as u64;
-            self.metrics.events += self.batch as u64;
-            if timeout == Some(Duration::ZERO) {
-                self.metrics.events_waiting += self.batch as u64;
-            }
-        }
-        if WATCHED {
-            self.polled(before);
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn polled(&mut self, before: u64) {
-        let (events, ready) = (self.batch, self.ready.len());
-        let waited = Duration::from_nanos(self.now.saturating_sub(before));
-        self.emit(|| Event::Polled { events, waited, ready });
-    }
-
-    /// The kernel's part of a poll. A script does not let it wait.
-    fn ask(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        #[cfg(any(test, feature = "test-util"))]
-        let timeout = if self.script.is_some() { Some(Duration::ZERO) } else { timeout };
-        self.poll.poll(&mut self.events, timeout)
-    }
-
-    /// The script's part: its events, or the end of the wait.
-    #[cfg(any(test, feature = "test-util"))]
-    fn follow_script(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Some(script) = self.script.clone() else { return Ok(()) };
-        match script.take() {
-            Some(events) => {
-                self.batch += events.len();
-                for (key, bits) in events {
-                    let mut d = Driver { r: self };
-                    d.assume(key, bits);
-                    d.queue(key);
-                }
-            }
-            None if self.batch == 0 => script.wait(timeout)?,
-            None => {}
-        }
-        self.now = self.read_clock();
-        self.polled_at = self.now;
-        Ok(())
     }
 
     /// Whether there is an observer. `--cfg tidegate_no_observer` builds a loop that has
@@ -289,8 +248,8 @@ impl Reactor {
         match catch_unwind(AssertUnwindSafe(|| observer.event(&at, event))) {
             Ok(()) => self.observer = Some(observer),
             Err(payload) => {
-                self.graveyard.bury(Buried::Panic { payload });
-                self.graveyard.bury(Buried::Observer { _observer: observer });
+                self.graveyard.panic_later(payload);
+                self.graveyard.bury(observer);
             }
         }
     }
@@ -298,16 +257,8 @@ impl Reactor {
     pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer>) {
         self.turn_began = self.clock();
         if let Some(old) = self.observer.replace(observer) {
-            self.graveyard.bury(Buried::Observer { _observer: old });
+            self.graveyard.bury(old);
         }
-    }
-
-    /// The handles of users: all but the inbox.
-    pub(crate) fn live(&self) -> impl Iterator<Item = (Key, &'static Kind, u64, Bits, u32)> {
-        self.table
-            .live()
-            .filter(|(_, s)| !s.bits.has(Bits::INTERNAL))
-            .filter_map(|(key, s)| Some((key, s.kind?, s.data, s.bits, s.since)))
     }
 
     /// Whether a handle in the ready queue keeps the loop alive. Costs a look at each that

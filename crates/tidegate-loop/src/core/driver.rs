@@ -1,44 +1,23 @@
-//! The seam between the loop and the layers above: what the owner of a kind of
-//! handle may do. Users of sockets and timers never need it.
+//! The seam between the loop and the layers above: what the owner of a kind of handle may do.
+//! Its sources and their I/O are in `source.rs`. Users of sockets and timers never need either.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
 use std::fmt;
 use std::hash::Hash;
-use std::io;
 use std::time::Duration;
 
-use mio::Interest;
-use mio::event::Source;
-
-use crate::closing::Buried;
+use crate::core::cx::Cx;
+use crate::core::kind::{Dispatch, Kind};
+use crate::core::state::Reactor;
 use crate::limits::Limits;
 use crate::observe::{Event, LayerEvent};
 use crate::phase::Phase;
-use crate::reactor::Reactor;
-use crate::ready::Bits;
-use crate::sys;
-use crate::table::{Key, KeyError, Kind, TableFull};
+use crate::store::key::{Key, KeyError, TableFull};
+use crate::store::readiness::Bits;
 
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
 pub(crate) const AGE_SHIFT: u32 = 24;
-
-/// With one of these a short read does not prove that the kernel has no more.
-const PROVES_NOTHING: Bits =
-    Bits::READ_CLOSED.with(Bits::ERROR).with(Bits::PRIORITY).with(Bits::SHORT_READS);
-
-/// How a listener-like source was registered.
-///
-/// ```
-/// assert_ne!(tidegate_loop::Trigger::Level, tidegate_loop::Trigger::Edge);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Trigger {
-    /// The kernel says so at every poll: stopping early loses nothing.
-    Level,
-    /// The kernel says so once: go on to `WouldBlock`, or queue again.
-    Edge,
-}
 
 /// What the owner of a [`Kind`] may do with the loop. Lent by
 /// [`Cx::driver`](crate::Cx::driver); no method runs user code.
@@ -76,11 +55,6 @@ impl Driver<'_> {
         self.set_ref(key, false);
         self.r.table.mark_internal(key);
     }
-
-    /// What to register a stream for whose reads go through
-    /// [`try_read`](Driver::try_read): readable, and urgent data where that cuts reads
-    /// short.
-    pub const READS: Interest = sys::READS;
 
     /// A new handle, referenced: it keeps the loop alive until it is freed.
     pub fn insert(&mut self, kind: &'static Kind, data: u64) -> Result<Key, TableFull> {
@@ -231,129 +205,10 @@ impl Driver<'_> {
         fresh
     }
 
-    /// Registers a source with the poller, edge-triggered.
-    pub fn register(
-        &mut self,
-        key: Key,
-        source: &mut (impl Source + ?Sized),
-        interest: Interest,
-    ) -> io::Result<()> {
-        self.r.poll.registry().register(source, key.token(), interest)
-    }
-
-    /// Changes what a registered source is watched for.
-    pub fn reregister(
-        &mut self,
-        key: Key,
-        source: &mut (impl Source + ?Sized),
-        interest: Interest,
-    ) -> io::Result<()> {
-        self.r.poll.registry().reregister(source, key.token(), interest)
-    }
-
-    /// Takes a source out of the poller.
-    pub fn deregister(&mut self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
-        self.r.poll.registry().deregister(source)
-    }
-
-    /// Registers a source for reading, level-triggered where the system can.
-    pub fn register_level(
-        &mut self,
-        key: Key,
-        source: &mut impl sys::LevelSource,
-    ) -> io::Result<Trigger> {
-        match sys::register_level(&self.r.poll, source, key.token()) {
-            Some(done) => done.map(|()| Trigger::Level),
-            None => self.register(key, source, Interest::READABLE).map(|()| Trigger::Edge),
-        }
-    }
-
-    /// Takes back [`register_level`](Driver::register_level).
-    pub fn deregister_level(
-        &mut self,
-        key: Key,
-        source: &mut impl sys::LevelSource,
-    ) -> io::Result<()> {
-        match sys::deregister_level(&self.r.poll, source, key.token()) {
-            Some(done) => done,
-            None => self.deregister(source),
-        }
-    }
-
-    /// Takes a source out of the poller where closing alone does not.
-    pub fn before_close(&mut self, source: &mut impl Source) {
-        if sys::DEREGISTER_BEFORE_CLOSE {
-            // A peer that is gone may have taken the registration with it.
-            let _ = self.deregister(source);
-        }
-    }
-
-    /// Runs a read of up to `len` bytes and keeps `READABLE` true to the
-    /// kernel: cleared on `WouldBlock`, and on a short read where that proves
-    /// the same, no end, error or urgent data was announced, and the handle is without
-    /// [`Bits::SHORT_READS`]. Retries `EINTR`. With the bytes comes whether there may be
-    /// more: what `READABLE` is now.
-    #[inline(always)]
-    pub fn try_read(
-        &mut self,
-        key: Key,
-        len: usize,
-        op: impl FnMut() -> io::Result<usize>,
-    ) -> io::Result<(usize, bool)> {
-        let n = self.try_io(key, Bits::READABLE | Bits::PRIORITY, op)?;
-        let mut more = true;
-        if sys::SHORT_IO_DRAINS && 0 < n && n < len {
-            if let Some(slot) = self.r.table.get_mut(key) {
-                more = slot.bits.has(PROVES_NOTHING);
-                if !more {
-                    slot.bits.clear(Bits::READABLE);
-                }
-            }
-        }
-        Ok((n, more))
-    }
-
-    /// Runs a write of `len` bytes and keeps `WRITABLE` true to the kernel, as
-    /// [`try_read`](Driver::try_read) does for reads.
-    #[inline(always)]
-    pub fn try_write(
-        &mut self,
-        key: Key,
-        len: usize,
-        op: impl FnMut() -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let done = self.try_io(key, Bits::WRITABLE, op);
-        if sys::SHORT_IO_DRAINS && matches!(done, Ok(n) if n < len) {
-            self.forget(key, Bits::WRITABLE);
-        }
-        done
-    }
-
-    /// Runs any other operation; `bit` is cleared on `WouldBlock`. Retries
-    /// `EINTR`.
-    #[inline(always)]
-    pub fn try_io<T>(
-        &mut self,
-        key: Key,
-        bit: Bits,
-        mut op: impl FnMut() -> io::Result<T>,
-    ) -> io::Result<T> {
-        loop {
-            match op() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.forget(key, bit);
-                    return Err(e);
-                }
-                done => return done,
-            }
-        }
-    }
-
     /// What user code panicked with inside a call: it goes on after the current
     /// callback, when all state is whole.
     pub fn panic_later(&mut self, payload: Box<dyn Any + Send>) {
-        self.r.graveyard.bury(Buried::Panic { payload });
+        self.r.graveyard.panic_later(payload);
     }
 
     /// An error that no user code handles: it is counted, and a [`warn`](Driver::warn)ing.
@@ -377,7 +232,7 @@ impl Driver<'_> {
 
     /// Keeps a displaced user value until the current callback has returned.
     pub fn bury(&mut self, value: impl Any) {
-        self.r.graveyard.bury(Buried::Other { _value: Box::new(value) });
+        self.r.graveyard.bury(value);
     }
 
     /// The loop's limits.
@@ -458,5 +313,45 @@ impl Driver<'_> {
     fn make_and_tell<E: LayerEvent>(&mut self, event: impl FnOnce() -> E) {
         let now = self.r.clock();
         self.r.tell(now, &Event::Layer(&event()));
+    }
+}
+
+impl Cx<'_> {
+    /// The seam for those who make their own kinds of handles.
+    pub fn driver(&mut self) -> Driver<'_> {
+        Driver { r: &mut self.core_mut().reactor }
+    }
+
+    /// A layer's own state, kept by the loop, and the driver beside it. `E` is
+    /// made by `Default` at its first use.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// #[derive(Default)]
+    /// struct Pipes(Vec<u32>);
+    /// let mut lp = Loop::new()?;
+    /// let mut cx = lp.as_cx();
+    /// let (pipes, _driver) = cx.parts::<Pipes>();
+    /// pipes.0.push(1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn parts<E: Any + Default>(&mut self) -> (&mut E, Driver<'_>) {
+        let core = self.core_mut();
+        (core.layers.get(), Driver { r: &mut core.reactor })
+    }
+}
+
+impl Dispatch<'_> {
+    /// The driver.
+    #[inline]
+    pub fn driver(&mut self) -> Driver<'_> {
+        Driver { r: &mut self.core.reactor }
+    }
+
+    /// The layer's state and the driver, as [`Cx::parts`].
+    #[inline]
+    pub fn parts<E: Any + Default>(&mut self) -> (&mut E, Driver<'_>) {
+        (self.core.layers.get(), Driver { r: &mut self.core.reactor })
     }
 }

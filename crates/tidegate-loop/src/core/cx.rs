@@ -1,0 +1,105 @@
+//! [`Cx`]: what a callback may do with the loop it runs in.
+//!
+//! A `Cx` is lent and cannot be kept. It has no `run`: running the loop inside
+//! a callback does not compile.
+//!
+//! ```compile_fail
+//! use tidegate_loop::{AsCx, Loop};
+//! let mut lp = Loop::new().unwrap();
+//! lp.as_cx().next_tick(|cx| { let _ = cx.run(); });
+//! ```
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use crate::core::state::Core;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::phase::Phase;
+
+/// A loop, lent to the code it calls.
+///
+/// No method runs a callback or drops a value of yours: it changes state and
+/// queues.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop};
+/// let mut lp = Loop::new()?;
+/// let mut cx = lp.as_cx();
+/// cx.next_tick(|cx| println!("turn {}", cx.turn()));
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Cx<'a> {
+    core: &'a mut Core,
+}
+
+/// Whatever can lend a [`Cx`]: a [`Loop`](crate::Loop), a `Cx`, and the
+/// contexts of the layers above.
+///
+/// ```
+/// use tidegate_loop::{AsCx, Loop};
+/// fn stop(at: &mut impl AsCx) { at.as_cx().stop() }
+/// stop(&mut Loop::new()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait AsCx {
+    /// The loop, lent for as long as `self` is.
+    fn as_cx(&mut self) -> Cx<'_>;
+}
+
+impl AsCx for Cx<'_> {
+    fn as_cx(&mut self) -> Cx<'_> {
+        Cx { core: self.core }
+    }
+}
+
+impl<'a> Cx<'a> {
+    pub(crate) fn new(core: &'a mut Core) -> Cx<'a> {
+        Cx { core }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        self.core
+    }
+
+    pub(crate) fn core_mut(&mut self) -> &mut Core {
+        self.core
+    }
+
+    /// Time since the loop was made, as of the last poll.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.core.reactor.now)
+    }
+
+    /// The turn that runs, counted from 1; 0 before the first.
+    pub fn turn(&self) -> u64 {
+        self.core.reactor.turn
+    }
+
+    /// The phase that runs.
+    pub fn phase(&self) -> Phase {
+        self.core.reactor.phase
+    }
+
+    /// The loop's limits.
+    pub fn limits(&self) -> &Limits {
+        &self.core.reactor.limits
+    }
+
+    /// The loop's counters.
+    pub fn metrics(&self) -> Metrics {
+        self.core.reactor.metrics()
+    }
+
+    /// Open handles, the closing ones included.
+    pub fn handles(&self) -> usize {
+        self.core.reactor.table.len()
+    }
+
+    /// Ends `run` after the turn that is running; before `run`, that call runs
+    /// nothing. Nothing is closed, and the loop can run again.
+    pub fn stop(&mut self) {
+        self.core.stop = true;
+    }
+}

@@ -1,0 +1,158 @@
+//! How callbacks run: [`Dispatch`] is the view of the loop for code that runs them, and each
+//! call is followed by its ticks and by the drop of what it displaced. A value of the user's is
+//! lent to its call, and put back after it, by `Core::lend`.
+#![forbid(unsafe_code)]
+
+use crate::core::cx::Cx;
+use crate::core::kind::Dispatch;
+use crate::core::state::Core;
+use crate::observe::Event;
+use crate::store::key::Key;
+
+impl Dispatch<'_> {
+    /// Memory of the loop's to read into, at least `len` bytes of whatever was there
+    /// before, and the dispatch beside it, which may run callbacks while it is lent. `None`
+    /// outside of [`Kind::ready`](crate::Kind::ready), and while it is lent already.
+    ///
+    /// ```
+    /// use tidegate_loop::{Dispatch, Key};
+    /// fn ready(d: &mut Dispatch<'_>, key: Key, _data: u64) {
+    ///     let Some((buffer, mut d)) = d.lend_scratch(64 * 1024) else { return };
+    ///     buffer[..4].copy_from_slice(b"tide");
+    ///     d.driver().queue(key);
+    /// }
+    /// # let _: fn(&mut Dispatch<'_>, Key, u64) = ready;
+    /// ```
+    #[inline]
+    pub fn lend_scratch(&mut self, len: usize) -> Option<(&mut [u8], Dispatch<'_>)> {
+        let scratch = self.scratch.as_deref_mut()?;
+        if scratch.len() < len {
+            scratch.resize(len, 0);
+        }
+        Some((scratch, Dispatch { core: self.core, scratch: None }))
+    }
+
+    /// A context to lend to one callback. Make a new one for the next.
+    #[inline]
+    pub fn cx(&mut self) -> Cx<'_> {
+        Cx::new(self.core)
+    }
+
+    /// Whether [`settle`](Dispatch::settle) would have nothing to do.
+    #[inline]
+    pub fn is_settled(&self) -> bool {
+        self.core.is_settled()
+    }
+
+    /// To be called after each user callback, when all state is whole again:
+    /// runs its ticks and drops what it displaced.
+    #[inline]
+    pub fn settle(&mut self) {
+        self.core.settle();
+    }
+}
+
+impl Core {
+    /// One call of a handle, and then its ticks. Measured with an observer.
+    #[inline]
+    pub(crate) fn call(&mut self, key: Key, kind: &'static str, call: impl FnOnce(&mut Core)) {
+        if self.reactor.is_watched() {
+            self.call_if::<true>(key, kind, call);
+        } else {
+            self.call_if::<false>(key, kind, call);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn call_if<const WATCHED: bool>(
+        &mut self,
+        key: Key,
+        kind: &'static str,
+        call: impl FnOnce(&mut Core),
+    ) {
+        self.reactor.calls += 1;
+        self.reactor.read = None;
+        let before = if WATCHED { self.reactor.clock() } else { 0 };
+        call(self);
+        self.settle();
+        if WATCHED {
+            self.reactor.tell_took(before, |metrics, took| {
+                metrics.longest_call = metrics.longest_call.max(took);
+                Event::Called { key, kind, took }
+            });
+        }
+    }
+
+    /// After each callback: its ticks, then what it displaced.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        if !self.is_settled() {
+            self.settle_slowly();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.ticks.is_empty() && self.reactor.graveyard.is_empty()
+    }
+
+    /// Drops what was displaced. A panic of the observer, which waited for a place
+    /// where everything is whole, goes on from here.
+    #[inline]
+    pub(crate) fn empty_graveyard(&mut self) {
+        if !self.reactor.graveyard.is_empty() {
+            self.drop_buried();
+        }
+    }
+
+    fn drop_buried(&mut self) {
+        while let Some(value) = self.reactor.graveyard.take_value() {
+            drop(value);
+        }
+        if let Some(payload) = self.reactor.graveyard.take_panic() {
+            std::panic::resume_unwind(payload);
+        }
+    }
+
+    fn settle_slowly(&mut self) {
+        loop {
+            // What runs here takes its time as any call does.
+            self.reactor.read = None;
+            self.empty_graveyard();
+            let Some(tick) = self.ticks.take() else { return };
+            tick(&mut Cx::new(self));
+        }
+    }
+
+    /// Lends a value, which the caller took out of its place, to one call of user code. `back`
+    /// puts it back when the call has returned, and also when it panics. `back` must run no
+    /// user code.
+    #[inline(always)]
+    pub(crate) fn lend<V, R>(
+        &mut self,
+        value: V,
+        back: impl FnOnce(&mut Core, V),
+        call: impl FnOnce(&mut Cx<'_>, &mut V) -> R,
+    ) -> R {
+        let mut lent = Lent { core: self, value: Some((value, back)) };
+        match &mut lent.value {
+            Some((value, _)) => call(&mut Cx::new(lent.core), value),
+            None => unreachable!("it was lent a line before"),
+        }
+    }
+}
+
+/// A value that is out of its place. Dropping it, also by a panic, puts it back.
+struct Lent<'a, V, B: FnOnce(&mut Core, V)> {
+    core: &'a mut Core,
+    value: Option<(V, B)>,
+}
+
+impl<V, B: FnOnce(&mut Core, V)> Drop for Lent<'_, V, B> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some((value, back)) = self.value.take() {
+            back(self.core, value);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The sources of handles: how they are registered with the poller, and I/O that keeps what is
+//! known of their readiness true to the kernel.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use mio::Interest;
+use mio::event::Source;
+
+use crate::core::driver::Driver;
+use crate::store::key::Key;
+use crate::store::readiness::Bits;
+use crate::sys;
+
+/// With one of these a short read does not prove that the kernel has no more.
+const PROVES_NOTHING: Bits =
+    Bits::READ_CLOSED.with(Bits::ERROR).with(Bits::PRIORITY).with(Bits::SHORT_READS);
+
+/// How a listener-like source was registered.
+///
+/// ```
+/// assert_ne!(tidegate_loop::Trigger::Level, tidegate_loop::Trigger::Edge);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trigger {
+    /// The kernel says so at every poll: stopping early loses nothing.
+    Level,
+    /// The kernel says so once: go on to `WouldBlock`, or queue again.
+    Edge,
+}
+
+impl Driver<'_> {
+    /// What to register a stream for whose reads go through
+    /// [`try_read`](Driver::try_read): readable, and urgent data where that cuts reads
+    /// short.
+    pub const READS: Interest = sys::READS;
+
+    /// Registers a source with the poller, edge-triggered.
+    pub fn register(
+        &mut self,
+        key: Key,
+        source: &mut (impl Source + ?Sized),
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.r.poll.registry().register(source, key.token(), interest)
+    }
+
+    /// Changes what a registered source is watched for.
+    pub fn reregister(
+        &mut self,
+        key: Key,
+        source: &mut (impl Source + ?Sized),
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.r.poll.registry().reregister(source, key.token(), interest)
+    }
+
+    /// Takes a source out of the poller.
+    pub fn deregister(&mut self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
+        self.r.poll.registry().deregister(source)
+    }
+
+    /// Registers a source for reading, level-triggered where the system can.
+    pub fn register_level(
+        &mut self,
+        key: Key,
+        source: &mut impl sys::LevelSource,
+    ) -> io::Result<Trigger> {
+        match sys::register_level(&self.r.poll, source, key.token()) {
+            Some(done) => done.map(|()| Trigger::Level),
+            None => self.register(key, source, Interest::READABLE).map(|()| Trigger::Edge),
+        }
+    }
+
+    /// Takes back [`register_level`](Driver::register_level).
+    pub fn deregister_level(
+        &mut self,
+        key: Key,
+        source: &mut impl sys::LevelSource,
+    ) -> io::Result<()> {
+        match sys::deregister_level(&self.r.poll, source, key.token()) {
+            Some(done) => done,
+            None => self.deregister(source),
+        }
+    }
+
+    /// Takes a source out of the poller where closing alone does not.
+    pub fn before_close(&mut self, source: &mut impl Source) {
+        if sys::DEREGISTER_BEFORE_CLOSE {
+            // A peer that is gone may have taken the registration with it.
+            let _ = self.deregister(source);
+        }
+    }
+
+    /// Runs a read of up to `len` bytes and keeps `READABLE` true to the
+    /// kernel: cleared on `WouldBlock`, and on a short read where that proves
+    /// the same, no end, error or urgent data was announced, and the handle is without
+    /// [`Bits::SHORT_READS`]. Retries `EINTR`. With the bytes comes whether there may be
+    /// more: what `READABLE` is now.
+    #[inline(always)]
+    pub fn try_read(
+        &mut self,
+        key: Key,
+        len: usize,
+        op: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<(usize, bool)> {
+        let n = self.try_io(key, Bits::READABLE | Bits::PRIORITY, op)?;
+        let mut more = true;
+        if sys::SHORT_IO_DRAINS && 0 < n && n < len {
+            if let Some(slot) = self.r.table.get_mut(key) {
+                more = slot.bits.has(PROVES_NOTHING);
+                if !more {
+                    slot.bits.clear(Bits::READABLE);
+                }
+            }
+        }
+        Ok((n, more))
+    }
+
+    /// Runs a write of `len` bytes and keeps `WRITABLE` true to the kernel, as
+    /// [`try_read`](Driver::try_read) does for reads.
+    #[inline(always)]
+    pub fn try_write(
+        &mut self,
+        key: Key,
+        len: usize,
+        op: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let done = self.try_io(key, Bits::WRITABLE, op);
+        if sys::SHORT_IO_DRAINS && matches!(done, Ok(n) if n < len) {
+            self.forget(key, Bits::WRITABLE);
+        }
+        done
+    }
+
+    /// Runs any other operation; `bit` is cleared on `WouldBlock`. Retries
+    /// `EINTR`.
+    #[inline(always)]
+    pub fn try_io<T>(
+        &mut self,
+        key: Key,
+        bit: Bits,
+        mut op: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            match op() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.forget(key, bit);
+                    return Err(e);
+                }
+                done => return done,
+            }
+        }
+    }
+}

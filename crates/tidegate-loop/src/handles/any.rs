@@ -1,0 +1,206 @@
+//! What can be done with a handle of any kind: close it, keep the loop alive with it or not,
+//! list it.
+#![forbid(unsafe_code)]
+
+use std::any::Any;
+use std::fmt;
+use std::time::Duration;
+
+use crate::core::cx::Cx;
+use crate::core::driver::AGE_SHIFT;
+use crate::one_line::OneLine;
+use crate::store::key::{Key, KeyError, TableFull};
+use crate::store::readiness::Bits;
+
+impl Cx<'_> {
+    /// Whether the key names a handle of this loop that is open or closing.
+    pub fn is_open(&self, key: impl Into<Key>) -> bool {
+        self.find(key).is_ok()
+    }
+
+    /// The same, saying why not.
+    pub fn find(&self, key: impl Into<Key>) -> Result<(), KeyError> {
+        self.core().reactor.table.check(key.into())
+    }
+
+    /// Whether the handle's close callback is due: nothing else is called for it. (A
+    /// closed server first waits for its connections.)
+    pub fn is_closing(&self, key: impl Into<Key>) -> bool {
+        self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Bits::CLOSING))
+    }
+
+    /// Ends a handle of any kind: a connection is destroyed, a server stops
+    /// accepting, a timer, a hook, a watcher is never called again. Its closure is
+    /// dropped after the current callback. Closing twice is an error, and harmless; so is
+    /// closing a job that runs already.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, KeyError, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let timer = lp.as_cx().timer(Duration::from_secs(60), |_, _| {});
+    /// assert_eq!(lp.as_cx().close(timer), Ok(()));
+    /// assert_eq!(lp.as_cx().close(timer), Err(KeyError::Closed));
+    /// lp.run()?; // nothing is left to wait for
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn close(&mut self, key: impl Into<Key>) -> Result<(), KeyError> {
+        let key = key.into();
+        self.find(key)?;
+        let Some(slot) = self.core().reactor.table.get(key) else { return Err(KeyError::Closed) };
+        let (Some(kind), data) = (slot.kind, slot.data) else { return Err(KeyError::Closed) };
+        if slot.bits.has(Bits::CLOSING | Bits::INTERNAL) {
+            return Err(KeyError::Closed);
+        }
+        (kind.close)(self, key, data)
+    }
+
+    /// Closes every handle there is. `run` returns when all have ended, unless
+    /// their callbacks start anew.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().interval(Duration::from_secs(1), |_, _| {});
+    /// lp.as_cx().close_all();
+    /// lp.run()?;
+    /// assert_eq!(lp.handles(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn close_all(&mut self) {
+        // Twice: closing a handle may give another its place that had none yet.
+        for _ in 0..2 {
+            let keys: Vec<Key> = self.core().reactor.table.listed().map(|(key, _)| key).collect();
+            for key in keys {
+                // One may have ended with another.
+                let _ = self.close(key);
+            }
+        }
+    }
+
+    /// Whether the handle keeps the loop alive; at first it does. A flag, not a
+    /// count. It is still called while something else does.
+    ///
+    /// An unreferenced handle does not keep the loop alive by being ready: `run` returns
+    /// although a watcher has not drained its source, or a server or a connection has spent
+    /// its budget and there is more in the kernel (as in libuv). What the loop has to do for
+    /// a handle without the kernel keeps it alive whatever the flag says, until it is done: a
+    /// connect, queued bytes, effects and completions to tell, a close callback, bytes that a
+    /// stream hands on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let timer = lp.as_cx().timer(Duration::from_secs(60), |_, _| {});
+    /// lp.as_cx().set_ref(timer, false)?;
+    /// lp.run()?; // returns at once
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_ref(&mut self, key: impl Into<Key>, keep_alive: bool) -> Result<(), KeyError> {
+        let key = key.into();
+        self.find(key)?;
+        self.driver().set_ref(key, keep_alive);
+        Ok(())
+    }
+
+    /// Whether the handle keeps the loop alive.
+    pub fn has_ref(&self, key: impl Into<Key>) -> bool {
+        self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Bits::REFERENCED))
+    }
+
+    /// What keeps the loop alive: its handles that are referenced, that close, or for which
+    /// something is left to do (see [`set_ref`](Cx::set_ref)). Ticks and posts also do, and
+    /// are no handles.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
+    /// let alive = lp.as_cx().why_alive();
+    /// assert_eq!(alive[0].kind, "timer");
+    /// println!("{}", alive[0]); // timer 1#1@1: due in 1.0s, open for 0ms
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn why_alive(&mut self) -> Vec<HandleInfo> {
+        let mut handles = self.walk();
+        handles.retain(|h| h.keeps_alive);
+        handles
+    }
+
+    /// Every handle there is, in no order.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().check(|_, _| {});
+    /// assert_eq!(lp.as_cx().walk()[0].kind, "check");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn walk(&mut self) -> Vec<HandleInfo> {
+        let table = &self.core().reactor.table;
+        let live: Vec<_> = table
+            .listed()
+            .filter_map(|(key, s)| Some((key, s.kind?, s.data, s.bits, s.since)))
+            .collect();
+        let now = self.core().reactor.clock() >> AGE_SHIFT;
+        live.into_iter()
+            .map(|(key, kind, data, bits, since)| HandleInfo {
+                kind: kind.name,
+                key,
+                name: (kind.describe)(self, key, data),
+                age: Duration::from_nanos(now.saturating_sub(since.into()) << AGE_SHIFT),
+                keeps_alive: bits.keep_alive(),
+            })
+            .collect()
+    }
+
+    /// The table is full, which is counted there. The key is stale from the start,
+    /// and what stays silent elsewhere is at least logged here.
+    pub(crate) fn not_started(&mut self, what: &str, e: TableFull, callback: Box<dyn Any>) -> Key {
+        let r = &mut self.core_mut().reactor;
+        r.thinned.log(
+            log::Level::Error,
+            "tidegate::loop",
+            ("not started", what),
+            1,
+            format_args!("{what} was not started: {e}"),
+        );
+        r.graveyard.bury_boxed(callback);
+        r.table.stale_key()
+    }
+}
+
+/// A handle, for people. See [`Cx::walk`] and [`Cx::why_alive`].
+///
+/// ```
+/// use tidegate_loop::{AsCx, HandleInfo, Loop};
+/// let mut lp = Loop::new()?;
+/// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
+/// let [timer]: [HandleInfo; 1] = lp.why_alive().try_into().unwrap();
+/// assert!(timer.to_string().starts_with("timer "));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandleInfo {
+    /// What it is: `timer`, `server`, `socket`, ...
+    pub kind: &'static str,
+    /// Its key.
+    pub key: Key,
+    /// Which one: an address, a deadline.
+    pub name: String,
+    /// Since the poll before it was opened, exact to about 17 ms.
+    pub age: Duration,
+    /// Whether it keeps the loop alive: referenced, closing, or with something left to do.
+    pub keeps_alive: bool,
+}
+
+impl fmt::Display for HandleInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HandleInfo { kind, key, name, age, .. } = self;
+        let name = OneLine(name);
+        write!(f, "{kind} {key:?}: {name}, open for {}ms", age.as_millis())
+    }
+}

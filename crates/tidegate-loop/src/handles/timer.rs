@@ -1,0 +1,216 @@
+//! Timers: `cx.timer` and what can be done with one. Their deadlines are in `store/timers.rs`.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use crate::core::cx::Cx;
+use crate::core::driver::Driver;
+use crate::core::kind::{Dispatch, Kind};
+use crate::core::state::{Core, TimerFn};
+use crate::store::key::{Key, KeyError};
+use crate::store::timers::TimerKey;
+
+pub(crate) static TIMER: Kind = Kind {
+    name: "timer",
+    ready: |_, _, _| {},
+    pending: |_, _, _| {},
+    close: |cx, key, entry| {
+        end(cx.core_mut(), key, entry as u32);
+        Ok(())
+    },
+    closed: |_, _, _| {},
+    describe: |cx, _, entry| cx.describe_timer(entry as u32),
+};
+
+impl Cx<'_> {
+    /// Calls `f` once, `after` from now and never earlier, in the timers phase
+    /// of a later turn. It ends by itself after `f`, unless `f` arms it again
+    /// with [`timer_reset`](Cx::timer_reset).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().timer(Duration::from_millis(5), |_, _| println!("5 ms later"));
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timer(
+        &mut self,
+        after: Duration,
+        f: impl FnMut(&mut Cx<'_>, TimerKey) + 'static,
+    ) -> TimerKey {
+        self.start_timer(after, 0, f)
+    }
+
+    /// Calls `f` every `every`, counted from when it was called; missed shots are not
+    /// made up for. Stop it with [`timer_stop`](Cx::timer_stop).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let mut left = 3;
+    /// lp.as_cx().interval(Duration::from_millis(1), move |cx, me| {
+    ///     left -= 1;
+    ///     if left == 0 { cx.timer_stop(me).unwrap() }
+    /// });
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn interval(
+        &mut self,
+        every: Duration,
+        f: impl FnMut(&mut Cx<'_>, TimerKey) + 'static,
+    ) -> TimerKey {
+        self.start_timer(every, nanos(every).max(1), f)
+    }
+
+    fn start_timer(
+        &mut self,
+        after: Duration,
+        repeat: u64,
+        f: impl FnMut(&mut Cx<'_>, TimerKey) + 'static,
+    ) -> TimerKey {
+        let core = self.core_mut();
+        let deadline = core.reactor.clock().saturating_add(nanos(after));
+        let index = core.timers.next_index();
+        match self.driver().insert(&TIMER, index) {
+            Ok(key) => {
+                self.core_mut().timers.insert(key, deadline, repeat, Box::new(f));
+                TimerKey(key)
+            }
+            Err(e) => TimerKey(self.not_started("a timer", e, Box::new(f))),
+        }
+    }
+
+    /// Moves a timer's deadline to `after` from now. Also in its own callback,
+    /// where it runs once more, in a later turn.
+    pub fn timer_reset(&mut self, timer: TimerKey, after: Duration) -> Result<(), KeyError> {
+        let entry = self.timer_entry(timer)?;
+        let deadline = self.core().reactor.clock().saturating_add(nanos(after));
+        self.core_mut().timers.arm(entry, deadline);
+        Ok(())
+    }
+
+    /// Ends a timer. Its closure is dropped after the current callback; it does
+    /// not run again, not even if it was due in this very batch.
+    pub fn timer_stop(&mut self, timer: TimerKey) -> Result<(), KeyError> {
+        self.timer_entry(timer)?;
+        self.close(timer)
+    }
+
+    /// Starts a repeating timer's wait anew, from now; on one that does not repeat
+    /// nothing happens, and the answer is `false`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let watchdog = lp.as_cx().interval(Duration::from_secs(5), |_, _| println!("too quiet"));
+    /// assert_eq!(lp.as_cx().timer_again(watchdog), Ok(true));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timer_again(&mut self, timer: TimerKey) -> Result<bool, KeyError> {
+        let entry = self.timer_entry(timer)?;
+        let repeat = self.core().timers.repeat(entry);
+        if repeat > 0 {
+            let deadline = self.core().reactor.clock().saturating_add(repeat);
+            self.core_mut().timers.arm(entry, deadline);
+        }
+        Ok(repeat > 0)
+    }
+
+    /// Changes the time between two shots, from the next one that is armed on; zero
+    /// makes the next shot the last.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let timer = lp.as_cx().interval(Duration::from_millis(1), |cx, me| {
+    ///     cx.timer_set_repeat(me, Duration::ZERO).unwrap();
+    /// });
+    /// lp.run()?; // two shots: the second was armed before the first ran
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timer_set_repeat(&mut self, timer: TimerKey, every: Duration) -> Result<(), KeyError> {
+        let entry = self.timer_entry(timer)?;
+        self.core_mut().timers.set_repeat(entry, nanos(every));
+        Ok(())
+    }
+
+    /// How long until it is due; zero if it is, or if its callback runs.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// let timer = lp.as_cx().timer(Duration::from_secs(5), |_, _| {});
+    /// assert!(lp.as_cx().timer_due_in(timer)? > Duration::from_secs(4));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timer_due_in(&mut self, timer: TimerKey) -> Result<Duration, KeyError> {
+        let entry = self.timer_entry(timer)?;
+        let deadline = self.core().timers.deadline(entry).unwrap_or(0);
+        Ok(Duration::from_nanos(deadline.saturating_sub(self.core().reactor.clock())))
+    }
+
+    fn describe_timer(&self, entry: u32) -> String {
+        let timers = &self.core().timers;
+        let now = self.core().reactor.clock();
+        let due = timers.deadline(entry).unwrap_or(now).saturating_sub(now);
+        let every = Duration::from_nanos(timers.repeat(entry));
+        match Duration::from_nanos(due) {
+            due if every.is_zero() => format!("due in {due:.1?}"),
+            due => format!("due in {due:.1?}, and every {every:?}"),
+        }
+    }
+
+    fn timer_entry(&self, timer: TimerKey) -> Result<u32, KeyError> {
+        let table = &self.core().reactor.table;
+        table.check(timer.0)?;
+        match table.get(timer.0) {
+            Some(slot) if slot.kind.is_some_and(|k| std::ptr::eq(k, &TIMER)) => {
+                Ok(slot.data as u32)
+            }
+            _ => Err(KeyError::Closed),
+        }
+    }
+}
+
+fn nanos(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Ends a timer. Its closure is dropped after the current callback.
+fn end(core: &mut Core, key: Key, entry: u32) {
+    if let Some(callback) = core.timers.remove(entry) {
+        core.reactor.graveyard.bury_boxed(callback.into_any());
+    }
+    Driver { r: &mut core.reactor }.free(&TIMER, key);
+}
+
+/// Runs the batch, including what a panic left of an earlier one.
+pub(crate) fn run_due(d: &mut Dispatch<'_>) {
+    d.core.timers.open_batch(d.core.reactor.now);
+    loop {
+        let Core { timers, reactor, .. } = &mut *d.core;
+        let Some((entry, key, callback)) = timers.take_due(|| reactor.clock()) else {
+            // When this turn ended, also if it is the last of a run.
+            reactor.recent();
+            return;
+        };
+        d.core.call(key, TIMER.name, |core| {
+            // Back to its timer, which ends unless it is armed again.
+            let back = |core: &mut Core, callback: TimerFn| {
+                if core.reactor.table.get(key).is_none() {
+                    core.reactor.graveyard.bury_boxed(callback.into_any());
+                } else if !core.timers.put_back(entry, callback) {
+                    end(core, key, entry);
+                }
+            };
+            core.lend(callback, back, |cx, f| f.call(cx, TimerKey(key)));
+        });
+    }
+}
