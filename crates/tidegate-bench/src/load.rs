@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::server::{Server, Stamps};
+use crate::peer::contract::Stamps;
+use crate::server::Server;
 use crate::sys::cores;
 use crate::sys::epoll::{self, Epoll, Events};
 

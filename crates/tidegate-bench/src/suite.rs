@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::contest::{Contender, Contest, Unit};
 use crate::load::{self, PingPong, Slice, Talk};
 use crate::micro::{Sides, lookup, post, timers, turns, work};
-use crate::server::{Mode, Options, Peer, Server, Stamps};
+use crate::peer::contract::{Mode, Options, Stamps};
+use crate::server::{Peer, Server};
 use crate::stats::quantile;
 
 /// How much of everything.

@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::server::{Mode, Options, obey, spin};
+use crate::peer::contract::{Mode, Options, obey, spin};
 use crate::sys::epoll::{self, Epoll, Events};
 
 const MOST: u32 = 64;
