@@ -1,12 +1,12 @@
-//! The server that outside measurements run.
+//! A server for load generators.
 //!
 //! ```text
 //! bench_server MODE [N] [--budget B] [--backlog N] [--reuse-port]
 //! ```
-//! Server modes (`accept`, `greet`, `echo`, `discard`, `idle`, `source`) listen
-//! on a free loopback port, print `PORT n`, and run until SIGTERM or Ctrl-C,
-//! when they print one line of JSON with their counts. `timers` and `wakeup`
-//! use no network: they measure, print one line of JSON, and exit.
+//! Server modes (`accept`, `greet`, `echo`, `discard`, `idle`, `source`) listen on a free
+//! loopback port, print `PORT n`, and run until SIGTERM or Ctrl-C. Then they print their counts as
+//! one line of JSON. `timers` and `wakeup` use no network: they measure, print one line of JSON,
+//! and exit.
 
 use std::cell::Cell;
 use std::io::{self, Write};

@@ -1,12 +1,12 @@
-//! Readiness bits: who sets one, what takes it back, and why a byte that was not read is not
+//! Readiness bits: what sets a bit, what clears it, and why bytes that were left unread are not
 //! forgotten.
 //!
 //! ```text
 //! cargo run --release --example edges
 //! ```
-//! A server's connection and a peer of the standard library's, turn by turn. An observer
-//! prints what the kernel said and which bits a handle has when its turn comes; the callbacks
-//! print which it has then.
+//! A connection of a server, whose peer is a socket of the standard library, turn by turn. An
+//! observer prints what the kernel reported, and which bits a handle has before it is called. The
+//! callbacks print which bits it has afterwards.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,7 +14,7 @@ use std::net::{Shutdown, TcpStream};
 use tidegate::prelude::*;
 use tidegate::{Event, Moment, Observer};
 
-/// What a connection may read in one turn.
+/// How many bytes a connection may read in one turn.
 const BUDGET: usize = 8;
 
 struct Print;
@@ -56,7 +56,7 @@ impl Handler for Reader {
     }
 }
 
-/// A turn with what the kernel has to say now, and how it leaves the loop.
+/// Runs one turn that does not wait, and says whether the next one may wait.
 fn turn(lp: &mut Loop, what: &str) -> io::Result<()> {
     println!("- {what}");
     lp.run_nowait()?;

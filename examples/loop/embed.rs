@@ -1,11 +1,11 @@
-//! A tidegate loop inside another event loop: here one written by hand over mio, as a
-//! game, a user interface or another runtime would have.
+//! A tidegate loop inside another event loop. The outer loop here is written by hand over mio; it
+//! stands for a game, a user interface or another runtime.
 //!
 //! ```text
 //! cargo run --release --example embed
 //! ```
 //! The outer loop watches one descriptor, `backend_fd`, and waits no longer than
-//! `backend_timeout`; whenever it wakes, it lets the inner loop do what is ready.
+//! `backend_timeout`. Whenever it wakes, it lets the inner loop do what is ready.
 
 use std::io;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! One loop per core, all on one port: the kernel shares the connections out among them
-//! (`reuse_port`). Nothing is shared in the program, so nothing is locked.
+//! One loop for each core, all on one port (`reuse_port`): the kernel divides the connections
+//! among them. The loops share no data, so the program needs no locks.
 //!
 //! ```text
 //! cargo run --release --example many_loops [LOOPS [CLIENTS]]     # default: cores, 2000
@@ -15,7 +15,7 @@ use std::thread;
 use tidegate::Remote;
 use tidegate::prelude::*;
 
-/// A server's thread: says where it listens, serves until it is told to stop, and returns how
+/// The thread of one server: sends where it listens, serves until it has to stop, and returns how
 /// many connections it had.
 fn serve(at: SocketAddr, say: &mpsc::Sender<(SocketAddr, Remote)>) -> io::Result<u64> {
     let mut lp = Loop::new()?;
@@ -31,7 +31,7 @@ fn serve(at: SocketAddr, say: &mpsc::Sender<(SocketAddr, Remote)>) -> io::Result
     Ok(lp.server_stats(server)?.accepted)
 }
 
-/// Clients, some at a time, each with one question.
+/// Clients, several at a time, each with one question.
 fn ask(at: SocketAddr, clients: usize) -> io::Result<usize> {
     let mut lp = Loop::new()?;
     let answered = std::rc::Rc::new(std::cell::Cell::new(0));
@@ -67,7 +67,7 @@ fn main() -> io::Result<()> {
         let ((say, hear), port) = (mpsc::channel(), at);
         let thread = thread::spawn(move || serve(port, &say));
         let Ok((address, remote)) = hear.recv() else {
-            // It says why.
+            // The error says why.
             let served = thread.join().map_err(|_| io::Error::other("a loop panicked"))?;
             return served.map(|_| ());
         };

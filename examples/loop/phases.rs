@@ -1,11 +1,10 @@
-//! One turn of every kind, and in which order everything is called.
+//! Turns of every kind, and the order in which callbacks are called.
 //!
 //! ```text
 //! cargo run --release --example phases
 //! ```
-//! Each scene is a loop of its own: what is prepared, what it is run with, and then one line
-//! for each callback, with the phase that called it. An observer prints the turns, and how
-//! long each poll may wait.
+//! Each scene has a loop of its own. It prints its title, and then one line for each callback,
+//! with the phase that called it. An observer prints the turns, and how long each poll may wait.
 
 use std::cell::Cell;
 use std::io;
@@ -16,7 +15,7 @@ use std::time::Duration;
 use tidegate::prelude::*;
 use tidegate::{Event, HookKey, Moment, Observer, Phase};
 
-/// Long enough for no scene to see its end.
+/// Longer than any scene takes.
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A line of the scene: the phase, and what happened in it.
@@ -31,7 +30,7 @@ fn hook(what: &'static str) -> impl FnMut(&mut Cx<'_>, HookKey) + 'static {
     }
 }
 
-/// Prints what no callback can: the turns and the polls.
+/// Prints what callbacks cannot see: the turns and the polls.
 struct Print;
 
 impl Observer for Print {
@@ -58,7 +57,7 @@ fn scene(title: &str, mut lp: Loop) -> Loop {
     lp
 }
 
-/// A server whose connections say what is called for them.
+/// A server that prints each connection.
 fn server(lp: &mut Loop) -> io::Result<SocketAddr> {
     let server = lp.listen("127.0.0.1:0", |conn| {
         say(&conn, "on_connection");
@@ -87,8 +86,8 @@ fn does_not_wait() -> io::Result<()> {
     Ok(())
 }
 
-/// Two connections, from end to end in this loop: what is prepared in one turn is all told in
-/// the next.
+/// Two connections, both ends of which are in this loop. What is prepared before a turn leads to
+/// callbacks in all its phases.
 fn everything() -> io::Result<()> {
     let mut lp = Loop::new()?;
     let client = Rc::new(Cell::new(None));
@@ -112,7 +111,7 @@ fn everything() -> io::Result<()> {
     let a = lp.connect(at, On::new().finish(|s| say(s, "on_finish of an end() in the ready pass")));
     let b = lp.connect(at, On::new().finish(|s| say(s, "on_finish of an end() before the turn")));
     client.set(Some(a));
-    // Until both are connected, and rest.
+    // Until both are connected and nothing is left to do.
     while lp.server_stats(server)?.connections < 2 {
         lp.run_once()?;
     }

@@ -1,5 +1,5 @@
-//! A server whose listening socket was opened by whoever started it: systemd's socket
-//! activation, or any supervisor that hands over descriptor 3. A restart then refuses nobody.
+//! A server whose listening socket is opened by the process that starts it: systemd's socket
+//! activation, or any supervisor that hands over descriptor 3. A restart then refuses no client.
 //!
 //! ```text
 //! cargo run --release --example activated                                  # a demonstration, which ends
@@ -33,8 +33,8 @@ fn serve() -> io::Result<()> {
     lp.run()
 }
 
-/// Opens the socket, and starts two servers on it, one after the other. The second client is
-/// there before its server is: it waits in the kernel's queue.
+/// Opens the socket, and starts two servers on it, one after the other. The second client
+/// connects before its server runs: it waits in the kernel's queue.
 #[cfg(unix)]
 fn demonstrate() -> io::Result<()> {
     use std::os::fd::AsRawFd;

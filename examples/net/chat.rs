@@ -1,12 +1,11 @@
-//! A chat: what one says goes to all the others. The state that they share is a plain value
-//! of the server's.
+//! A chat: what one client says goes to all others. The handlers share one value, the room.
 //!
 //! ```text
 //! cargo run --release --example chat            # a conversation of three, which ends
 //! cargo run --release --example chat ADDR       # a server; talk to it with nc, Ctrl-C stops
 //! ```
-//! Whoever reads too slowly is not waited for: the others' words are dropped for them until
-//! they have caught up, and nobody's memory grows.
+//! The chat does not wait for a client that reads too slowly. It drops what the others say until
+//! that client has caught up, so its memory does not grow.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -35,7 +34,7 @@ type Shared = Rc<RefCell<Room>>;
 
 struct Seat {
     room: Shared,
-    /// What came of a line so far.
+    /// The beginning of a line whose end has not come yet.
     line: Vec<u8>,
 }
 
@@ -43,7 +42,7 @@ struct Seat {
 const LINE: usize = 1024;
 
 impl Seat {
-    /// To everybody but one: one `Bytes` for all, no copy.
+    /// Sends to all members but one. They share one `Bytes`: nothing is copied.
     fn say(&self, s: &mut SocketCx<'_>, from: SocketKey, text: String) {
         let text = Bytes::from(text);
         let others: Vec<SocketKey> = {
@@ -78,7 +77,7 @@ impl Handler for Seat {
             }
             let line = String::from_utf8_lossy(&self.line).into_owned();
             self.line.clear();
-            // The others' terminals obey control characters.
+            // `OneLine` escapes control characters, which the terminals of the others would obey.
             self.say(s, key, format!("{}: {}\n", self.name(key), OneLine(line.trim_end())));
         }
     }
@@ -100,7 +99,7 @@ impl Handler for Seat {
 
 fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
     let room = Shared::default();
-    // Nobody has to talk; keep-alive finds those who are gone.
+    // No idle timeout, as guests may be silent; keep-alive finds those that are gone.
     let options = ListenOptions::new(at)
         .max_connections(1024, AtLimit::Drop)
         .keep_alive(KeepAlive::default());
@@ -122,7 +121,7 @@ fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
     Ok(server?)
 }
 
-/// Three that come one after the other, say a word and leave.
+/// Three guests, who come one after the other, say a word and leave.
 fn converse(lp: &mut Loop, server: ServerKey) -> io::Result<()> {
     let at = lp.local_addr(server)?;
     let done = Rc::new(RefCell::new(0));

@@ -22,7 +22,7 @@ struct Echo {
 
 impl Handler for Echo {
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
-        // The peer reads slower than it writes: stop until it caught up.
+        // The peer reads more slowly than it writes: stop until it has caught up.
         if s.write(chunk) == Flow::Full {
             self.pauses += 1;
             s.pause();
@@ -47,7 +47,7 @@ fn main() -> io::Result<()> {
     if log::log_enabled!(target: "tidegate::net", log::Level::Debug) {
         lp.observe(LogRecords::new());
     }
-    // More wait in the kernel; whoever says nothing for so long makes room.
+    // Beyond the limit, clients wait in the kernel. A silent client is closed after 5 minutes.
     let options = ListenOptions::new(at.as_str())
         .max_connections(10_000, AtLimit::Hold)
         .idle_timeout(Duration::from_secs(300));

@@ -1,13 +1,12 @@
-//! All counters of a loop, served as Prometheus text on a port of their own, by the loop
-//! itself.
+//! All counters of a loop as Prometheus text, served by the loop itself on a port of its own.
 //!
 //! ```text
-//! cargo run --release --example metrics              # scrapes itself once, and ends
+//! cargo run --release --example metrics              # asks itself once, and ends
 //! cargo run --release --example metrics -- 9100      # goes on: point Prometheus at it
 //! ```
-//! A few clients talk to an echo server first, one of them to nobody. The answer is the
-//! smallest that HTTP/1.0 knows; nothing of the request is looked at but its end. A scraper
-//! gets one answer, and has a bounded time for a bounded request.
+//! A few clients talk to an echo server first, and one finds nobody listening. The answer is a
+//! minimal one of HTTP/1.0. Of the request only the end is looked for: each scraper gets one
+//! answer, and has a limited time for a request of limited size.
 
 use std::cell::Cell;
 use std::io;
@@ -22,16 +21,16 @@ use tidegate::prometheus::{CONTENT_TYPE, Snapshot};
 /// Clients that get their echo.
 const CLIENTS: u32 = 5;
 
-/// Scrapers at once (more wait in the kernel), how long each may take, and how long its request may be.
+/// How many scrapers at once (others wait in the kernel), for how long, and how much they send.
 const SCRAPERS: usize = 16;
 const LIFETIME: Duration = Duration::from_secs(5);
 const HEAD: usize = 8192;
 
-/// What is known of a scraper's request.
+/// How far a scraper's request has come.
 enum Scraper {
-    /// This much, and no empty line yet.
+    /// So many bytes came, without an empty line.
     Asks(Vec<u8>),
-    /// It has its answer. What it says after that is dropped.
+    /// It was answered. What comes after that is dropped.
     Answered,
 }
 
@@ -98,7 +97,7 @@ fn main() -> io::Result<()> {
     let left = Rc::new(Cell::new(CLIENTS + 1));
     for n in 0..=CLIENTS {
         let left = left.clone();
-        // The last one meets nobody.
+        // Nobody listens for the last one.
         let to = if n < CLIENTS { echo_at } else { nobody()? };
         let on = On::new()
             .connect(|s| {

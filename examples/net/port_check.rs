@@ -1,5 +1,5 @@
-//! Is a port reachable, and does the right protocol answer there? Two questions: a connection
-//! that stands says nothing about who listens.
+//! Is a port reachable, and does the right protocol answer there? These are two questions: a
+//! connection that is made does not say which program listens.
 //!
 //! ```text
 //! cargo run --release --example port_check                    # a demonstration, which ends
@@ -51,7 +51,7 @@ fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
 fn demonstrate(lp: &mut Loop) -> io::Result<()> {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     check(lp, &nobody, "PING\n")?;
-    // One that accepts and never says a word, and one that speaks the protocol.
+    // A server that accepts and never answers, and one that speaks the protocol.
     for answers in [false, true] {
         let server = lp.listen("127.0.0.1:0", move |mut conn| {
             let server = conn.server();

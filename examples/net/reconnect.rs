@@ -1,10 +1,10 @@
-//! A client that comes back: after each failure it waits a little longer, up to a bound, with
-//! some chance in it, so that a thousand of them do not come back at once.
+//! A client that connects again after each failure. It waits a little longer each time, up to a
+//! limit. The wait is partly random, so that a thousand clients do not all return at once.
 //!
 //! ```text
 //! cargo run --release --example reconnect [HOST:PORT]    # without: a demonstration, which ends
 //! ```
-//! With an address it comes back for ever: Ctrl-C stops it.
+//! With an address it never gives up: Ctrl-C stops it.
 
 use std::cell::Cell;
 use std::io;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tidegate::prelude::*;
 
-/// How long to wait, after so many failures in a row.
+/// How long to wait after this many failures in a row.
 fn back_off(failures: u32, chance: u64) -> Duration {
     let most = Duration::from_millis(20 << failures.min(7));
     most / 2 + most / 2 * u32::try_from(chance % 100).unwrap_or(0) / 100
@@ -43,7 +43,7 @@ impl Client {
         cx.connect(options.connect_timeout(Duration::from_secs(5)), on);
     }
 
-    /// The connection is over: perhaps another.
+    /// The connection is over: makes another one, unless there were enough.
     fn over(&self, cx: &mut Cx<'_>, close: &Close) {
         if !close.reason.is_error() {
             self.left.set(self.left.get().saturating_sub(1));
@@ -65,7 +65,7 @@ impl Client {
     }
 }
 
-/// A server that comes up late, greets, and goes; and then once more.
+/// A server that starts late, greets one client, and ends; and all that once more.
 fn appear(lp: &mut Loop, at: SocketAddr) {
     for after in [100, 400] {
         lp.as_cx().timer(Duration::from_millis(after), move |cx, _| {

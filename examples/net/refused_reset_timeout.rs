@@ -1,5 +1,5 @@
-//! Every way in which TCP says no, produced on purpose: what the program sees, and what it
-//! means.
+//! Every way in which a connection fails, produced on purpose: what the program sees, and what
+//! it means.
 //!
 //! ```text
 //! cargo run --release --example refused_reset_timeout
@@ -18,7 +18,7 @@ use tidegate::prelude::*;
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Makes a connection, does what is to be done with it, and says how it ended.
+/// Makes a connection, and prints how it ended and what that means.
 fn attempt(
     what: &str,
     meaning: &str,
@@ -37,7 +37,7 @@ fn attempt(
     Ok(())
 }
 
-/// A listener of the standard library's, whose first connection is treated so.
+/// A listener of the standard library; the closure gets its first connection.
 fn peer(treat: impl FnOnce(std::net::TcpStream) + Send + 'static) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let at = listener.local_addr()?;
@@ -54,7 +54,7 @@ fn nobody() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-/// A listener whose queue is full: it answers nobody any more.
+/// A listener whose queue is full: it answers no further client.
 fn silent() -> io::Result<(TcpListener, Vec<std::net::TcpStream>)> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
@@ -66,7 +66,7 @@ fn silent() -> io::Result<(TcpListener, Vec<std::net::TcpStream>)> {
     Ok((listener, fill))
 }
 
-/// Once it has heard a byte: the connection stands on both sides.
+/// Resets the connection after a byte has come: it is then open on both sides.
 fn reset(mut stream: std::net::TcpStream) {
     let _ = std::io::Read::read(&mut stream, &mut [0]);
     let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
@@ -168,7 +168,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Holds a peer's end for the time of a sleep.
+/// Keeps the peer's end open during a sleep.
 fn keep(stream: std::net::TcpStream) -> Duration {
     std::mem::forget(stream);
     Duration::ZERO

@@ -1,5 +1,5 @@
-//! A server that stops and starts again on its port at once, though its old connections are
-//! still in TIME_WAIT; and one that may not, because another listens there.
+//! A server stops and starts again on its port at once, although an old connection is still in
+//! TIME_WAIT. Another server may not, because somebody else listens on the port.
 //!
 //! ```text
 //! cargo run --release --example restart
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tidegate::prelude::*;
 
-/// A server that answers one client and shuts down in good order: the side that ends first is
-/// left in TIME_WAIT, and that is the server.
+/// A server that answers one client and shuts down. It ends its side first, and so its
+/// connection is the one that remains in TIME_WAIT.
 fn serve_once(lp: &mut Loop, at: SocketAddr) -> io::Result<SocketAddr> {
     let server = lp.listen(at, |conn| {
         let server = conn.server();
@@ -30,7 +30,7 @@ fn serve_once(lp: &mut Loop, at: SocketAddr) -> io::Result<SocketAddr> {
     Ok(at)
 }
 
-/// Connections of this port that wait for stray packets to die out (Linux).
+/// How many connections of this port are in TIME_WAIT (Linux).
 fn time_wait(port: u16) -> Option<usize> {
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
     let own = format!("0100007F:{port:04X}");

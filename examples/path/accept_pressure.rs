@@ -1,22 +1,22 @@
-//! A callback that blocks: clients connect all the same, because the kernel does that, and wait
-//! in its accept queue; then the server takes them, so many a turn.
+//! A callback that blocks. Clients connect all the same, because the kernel completes their
+//! connections, and wait in its accept queue. Then the server accepts a few in each turn.
 //!
 //! ```text
 //! cargo run --release --example accept_pressure
 //! ```
-//! The first client's callback sleeps for 200 ms. Meanwhile 300 clients connect, in groups,
-//! from another thread; and a second one reads the depth of the queue by an `AcceptGauge`. Who
-//! reads three counters one after the other does not see one moment, so what a line must say is
-//! no more than what is certain:
+//! The first client's callback sleeps for 200 ms. Meanwhile another thread connects 300 clients,
+//! in groups, and a third one reads the length of the queue with an `AcceptGauge`. Three counters
+//! that are read one after the other do not show one moment. So each line checks only what must
+//! be true in any case:
 //!
 //! ```text
-//! who reported connected before <= accepted + queued <= who had begun to connect after
+//! clients known to be connected <= accepted + queued <= clients that had begun to connect
 //! ```
 //!
-//! and both sides are equal whenever no client is on its way: between two groups. While the loop
-//! accepts, the thread may miss one that has left the queue and is not counted yet; the loop,
-//! which looks at the end of each turn, never does. It ends by itself; the exit code says
-//! whether the numbers were right.
+//! The left side is read before, the right side after. All three are equal when no client is on
+//! its way: between two groups. While the loop accepts, the thread may miss a connection that has
+//! left the queue and is not counted yet; the loop, which looks at the end of each turn, never
+//! does. The example ends by itself, and its exit code says whether the numbers were right.
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -34,9 +34,9 @@ const CLIENTS: u32 = 300;
 const GROUP: u32 = 25;
 const BETWEEN_GROUPS: Duration = Duration::from_millis(10);
 const LOOK_EVERY: Duration = Duration::from_millis(8);
-/// So small that the drain takes turns.
+/// So small that it takes several turns to empty the queue.
 const ACCEPT_BUDGET: u32 = 32;
-/// A handshake's last packet may be on its way for so long after `connect` returned.
+/// How long the last packet of a handshake may take after `connect` has returned.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the threads share.
@@ -51,11 +51,11 @@ struct Counters {
     /// The first client's callback sleeps.
     blocked: AtomicBool,
     wrong: AtomicU32,
-    /// The most that waited while all was at rest and the callback slept.
+    /// The longest queue while the callback slept and no client was on its way.
     peak: AtomicU32,
 }
 
-/// Who looks at the queue.
+/// What looks at the queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Eye {
     /// The loop, at the end of a turn.
@@ -70,7 +70,7 @@ struct Look {
     depth: u32,
     limit: u32,
     accepted: u32,
-    /// What accepted and queued must be together, at least and at most.
+    /// The sum of accepted and queued: at least, and at most.
     least: u32,
     most: u32,
     /// The callback sleeps, and no client is on its way.
@@ -102,8 +102,8 @@ impl Look {
         })
     }
 
-    /// As `take`, until nobody is missing: the last packet of a handshake may be on its way
-    /// for a moment after the client's `connect` returned.
+    /// As `take`, but repeated until no client is missing: the last packet of a handshake may come
+    /// a moment after `connect` has returned.
     fn complete(c: &Counters, eye: Eye, queue: impl Fn() -> Option<AcceptQueue>) -> Option<Look> {
         let since = Instant::now();
         loop {
@@ -147,7 +147,7 @@ impl Look {
     }
 }
 
-/// The second thread: looks until there is no server any more.
+/// The second thread: looks until the server is gone.
 fn watch(gauge: &AcceptGauge, c: &Counters, since: Instant) {
     while let Some(look) = Look::complete(c, Eye::Outside, || gauge.read().ok()) {
         look.enter(c, since, Eye::Outside);
@@ -155,7 +155,7 @@ fn watch(gauge: &AcceptGauge, c: &Counters, since: Instant) {
     }
 }
 
-/// One client, and while its callback sleeps the others; then each hears what the server says.
+/// Connects one client, the others while its callback sleeps, and then reads all answers.
 fn connect_all(at: SocketAddr, clients: u32, c: &Counters) -> io::Result<u32> {
     let one = || -> io::Result<TcpStream> {
         c.begun.fetch_add(1, SeqCst);
@@ -203,7 +203,7 @@ fn main() -> io::Result<()> {
         println!("this system does not tell what waits in its kernel; on Linux there is a table");
         return Ok(());
     };
-    // net.core.somaxconn may allow less than was asked for.
+    // net.core.somaxconn may allow a shorter queue.
     let clients = CLIENTS.min(limit);
 
     println!(

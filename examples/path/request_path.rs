@@ -1,15 +1,15 @@
-//! One connection, all the way: a server and a client in one loop, and the
-//! timeline of both sides.
+//! One connection from beginning to end: a server and a client in one loop, and what happened
+//! on both sides, in order.
 //!
 //! ```text
 //! cargo run --release --example request_path
 //! cargo run --release --example request_path -- --trace path.json
 //! ```
-//! The client looks the server up by its name, connects, sends, is answered, and half-closes;
-//! the server says one last thing into the half-open connection and ends, too. Each line is
-//! one step: microseconds since the loop was made, the turn and the phase that delivered it,
-//! the callback it led to, its stage and the other endpoint. With `--trace` the same run is
-//! also written as a file for https://ui.perfetto.dev.
+//! The client looks up the server's name, connects, sends, gets an answer, and ends its side.
+//! The server writes once more into the half-open connection and ends its side, too. Each line is
+//! one step: microseconds since the loop was made, the turn and the phase in which it happened,
+//! the callback that was called, the name of the step and the other endpoint. With `--trace` the
+//! same run is also written as a file for https://ui.perfetto.dev.
 
 use std::process::exit;
 
@@ -24,7 +24,7 @@ impl ServerHandler for Server {
     fn on_connection(&mut self, conn: Incoming<'_>) {
         let server = conn.server();
         let mut s = conn.accept(Answer);
-        // One connection is all that this server takes.
+        // This server takes one connection only.
         let _ = s.close_server(server);
     }
 }
@@ -35,7 +35,7 @@ impl Handler for Answer {
     fn on_data(&mut self, s: &mut SocketCx<'_>, _: &[u8]) {
         let _ = s.write(b"the tide is in");
     }
-    /// The client is done; we are not: the connection is half-open.
+    /// The client has ended its side, the server has not: the connection is half-open.
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
         let _ = s.write(b", and out");
         s.end();
@@ -63,7 +63,7 @@ impl Handler for Ask {
     }
 }
 
-/// What a whole run shows, on each side.
+/// The steps that a complete run shows, on each side.
 const EXPECTED: [(Side, &[&str]); 3] = [
     (Side::Loop, &["polled", "turn"]),
     (

@@ -1,20 +1,20 @@
-//! Where the bytes of a slow reader are: in our queue, in our kernel's send queue, in the
-//! reader's kernel. And that none is lost on the way, or there twice.
+//! Where the bytes of a slow reader are: in our queue, in the send queue of our kernel, in the
+//! receive queue of the reader's kernel. And that none is lost or counted twice.
 //!
 //! ```text
 //! cargo run --release --example where_are_my_bytes
 //! ```
-//! A server produces at a steady pace, for a client that reads nothing for a while, and then
-//! slowly. Both are in one loop, so nobody writes or reads while it looks. Every 50 ms a line
-//! says who has the bytes. TCP goes on meanwhile: a byte that has arrived, but whose
-//! acknowledgement has not, is in both kernels. So what holds at every line is
+//! A server produces at a steady rate, for a client that reads nothing for a while, and then
+//! slowly. Both are in one loop, so nobody writes or reads while the example looks. It prints a
+//! line every 50 ms. TCP does not stop meanwhile: a byte that has arrived, but is not acknowledged
+//! yet, is in both kernels. So this holds for every line:
 //!
 //! ```text
 //! produced <= our queue + send queue + receive queue + read <= produced + unacknowledged
 //! ```
 //!
-//! and both sides are equal when nothing has moved for as long as a kernel may hold an
-//! acknowledgement back. It ends by itself, after about two seconds.
+//! All three are equal when nothing has moved for as long as a kernel may delay an
+//! acknowledgement. The example ends by itself, after about two seconds.
 
 use std::cell::{Cell, RefCell};
 use std::process::exit;
@@ -25,27 +25,27 @@ use tidegate::TimerKey;
 use tidegate::prelude::*;
 
 const TOTAL: u64 = 1 << 20;
-/// Produced every so often.
+/// How many bytes are produced at a time.
 const PIECE: usize = 8 * 1024;
 const PRODUCE_EVERY: Duration = Duration::from_millis(10);
-/// The reader takes what one read gives, every so often, after so long a nap.
+/// The reader takes one read at a time, in this interval, after a first pause.
 const READ_EVERY: Duration = Duration::from_millis(40);
 const NAP: Duration = Duration::from_millis(800);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Small, so that one can watch them fill. Linux sets aside twice as much.
+/// Small, so that one can watch the buffers fill. Linux reserves twice as much.
 const KERNEL_BUFFERS: usize = 48 * 1024;
 const HIGH_WATER_MARK: usize = 96 * 1024;
-/// So many lines are longer than the 200 ms for which Linux may hold an acknowledgement back
+/// This many lines take longer than the 200 ms for which Linux may delay an acknowledgement
 /// (`TCP_DELACK_MAX`).
 const AT_REST: u32 = 5;
 
-/// Who has the bytes, at one moment.
+/// Where the bytes are, at one moment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Sample {
     produced: u64,
     ours: u64,
     send: u64,
-    /// Of `send`, the bytes that were sent: they may have arrived.
+    /// The part of `send` that was sent and may have arrived.
     unacknowledged: u64,
     receive: u64,
     read: u64,
@@ -54,7 +54,7 @@ struct Sample {
 
 impl Sample {
     /// The sender, the reader, and the sender again: see `Queues`. `None` if the system
-    /// does not tell.
+    /// does not say.
     fn take(cx: &mut Cx<'_>, sender: SocketKey, reader: SocketKey, produced: u64) -> Option<Self> {
         let before = cx.socket(sender).queues().ok()?;
         let peer = cx.socket(reader).queues().ok()?;
@@ -126,7 +126,7 @@ impl Ledger {
     }
 }
 
-/// Writes a piece, unless it was told to wait.
+/// Writes a piece, unless the last write returned `Full`.
 fn produce(cx: &mut Cx<'_>, timer: TimerKey, to: SocketKey, full: &Cell<bool>, ledger: &Ledger) {
     if full.get() {
         return;

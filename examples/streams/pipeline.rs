@@ -1,11 +1,11 @@
-//! A file, through a transform, into a connection whose peer is slow: the memory stays
-//! bounded, whatever the size of the file.
+//! A file goes through a transform into a connection whose peer is slow. The memory stays
+//! bounded, however large the file is.
 //!
 //! ```text
-//! cargo run --release --example pipeline [FILE]     # without: 64 MiB made for this
+//! cargo run --release --example pipeline [FILE]     # without FILE: 64 MiB that it makes itself
 //! ```
-//! The file is read on the loop's pool of threads, a block at a time and only when the
-//! stream wants more. It ends by itself.
+//! The file is read on the loop's thread pool, one block at a time, and only when the stream wants
+//! more. It ends by itself.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -21,11 +21,11 @@ use tidegate::stream::{BoxError, ReadableCx, ReadableOptions, Source, Transform}
 
 /// One block of the file.
 const BLOCK: usize = 64 * 1024;
-/// The peer reads this much, and then nothing for a while.
+/// The peer reads this many bytes, and then nothing for a while.
 const GULP: u64 = 16 << 20;
 const STALL: Duration = Duration::from_millis(50);
-/// What may wait with us at once: the file's stream up to its mark and one block, and what
-/// the kernel refused of one more.
+/// The most that may wait in our memory: the file's stream up to its mark and one block, and
+/// what the kernel did not take of one more.
 const BOUND: usize = 3 * BLOCK;
 
 /// Reads a block when it is asked, on another thread.
@@ -44,7 +44,7 @@ impl Source for FileSource {
             let mut r = cx.readable(key);
             match read {
                 Ok(Ok(block)) if block.is_empty() => r.push_end(),
-                // It is asked again when there is room: the answer may be ignored.
+                // The stream asks again when there is room, so the result may be ignored.
                 Ok(Ok(block)) => {
                     let _ = r.push(block);
                 }
@@ -73,7 +73,7 @@ impl Transform for Upper {
     }
 }
 
-/// The peer: reads a gulp, rests, and counts.
+/// The peer: reads, pauses, and counts.
 fn slow_peer(read: Rc<Cell<u64>>) -> On {
     let mut gulp = 0;
     On::new().data(move |s, chunk| {

@@ -1,11 +1,11 @@
-//! Two connections piped to each other, both ways: a TCP proxy.
+//! A TCP proxy: two connections piped to each other, in both directions.
 //!
 //! ```text
 //! cargo run --release --example proxy                       # a demonstration, which ends
 //! cargo run --release --example proxy LISTEN UPSTREAM       # a proxy; Ctrl-C stops it
 //! ```
-//! Each direction ends for itself: half-close passes through. An error on either side ends
-//! both, and is told with its cause.
+//! Each direction ends for itself, so a half-close passes through. An error on either side ends
+//! both directions, and each reports its cause.
 
 use std::io;
 use std::process::exit;
@@ -15,10 +15,10 @@ use tidegate::net::AtLimit;
 use tidegate::prelude::*;
 use tidegate::stream::PipeError;
 
-/// So long without a byte ends a client's connection, and with it the upstream's.
+/// After this time without a byte the client's connection ends, and with it the upstream's.
 const IDLE: Duration = Duration::from_secs(300);
 
-/// Brings `a` and `b` together. Each pipe says how its direction ended.
+/// Pipes `a` and `b` to each other, and prints how each direction ended.
 fn join(cx: &mut Cx<'_>, a: SocketKey, b: SocketKey) -> Result<(), tidegate::TableFull> {
     cx.pipe(a, b, ended("client -> upstream"))?;
     cx.pipe(b, a, ended("upstream -> client"))?;
@@ -33,12 +33,12 @@ fn ended(way: &'static str) -> impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) {
 }
 
 fn proxy(lp: &mut Loop, at: &str, upstream: String) -> io::Result<ServerKey> {
-    // A connection here is one there, too, and each may be forgotten by its peer.
+    // Each client needs a connection upstream, and each peer may vanish without a word.
     let options = ListenOptions::new(at).max_connections(4096, AtLimit::Hold).idle_timeout(IDLE);
     let server = lp.listen(options, move |conn| {
         let mut a = conn.accept(On::new());
-        // What comes before the connection is made waits in its queue, up to a high-water
-        // mark; the client waits from then on.
+        // Until the upstream is connected, bytes wait in its queue up to the high-water mark;
+        // then the client is paused.
         let to = ConnectOptions::new(upstream.as_str()).connect_timeout(Duration::from_secs(10));
         let b = a.connect(to, On::new());
         let key = a.key();
@@ -49,7 +49,7 @@ fn proxy(lp: &mut Loop, at: &str, upstream: String) -> io::Result<ServerKey> {
     Ok(server?)
 }
 
-/// Reads a question to its end, and answers only then: half-open both ways.
+/// Reads until the client ends its side, and only then answers.
 fn upstream(lp: &mut Loop) -> io::Result<ServerKey> {
     let options = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
     let server = lp.listen(options, |conn| {

@@ -1,12 +1,11 @@
-//! A peer that stops reading: where the bytes wait, and how little of it is our
-//! memory.
+//! A peer that stops reading: where the bytes wait, and how few of them are in our memory.
 //!
 //! ```text
 //! cargo run --release --example slow_reader
 //! ```
-//! A server sends 64 MiB to a client that reads nothing, for a while, again and
-//! again. The producer obeys `Flow`: what waits is in the kernel, and one
-//! high-water mark with us. A second one ignores it, and meets the hard limit.
+//! A server sends 64 MiB to a client that stops reading for a while, several times. The first
+//! producer obeys `Flow`: the kernel holds the bytes that wait, and our queue no more than its
+//! high-water mark and one chunk. A second producer ignores `Flow` and reaches the hard limit.
 
 use std::cell::Cell;
 use std::process::exit;
@@ -19,10 +18,10 @@ use tidegate::prelude::*;
 const TOTAL: u64 = 64 << 20;
 const CHUNK: usize = 16 * 1024;
 static DATA: [u8; CHUNK] = [b'~'; CHUNK];
-/// The client reads this much, and then nothing for a while.
+/// The client reads this many bytes, and then nothing for a while.
 const GULP: u64 = 20 << 20;
 const STALL: Duration = Duration::from_millis(100);
-/// For the producer that does not listen.
+/// The `write_limit` for the producer that ignores `Flow`.
 const LIMIT: usize = 1 << 20;
 
 #[derive(Default)]
@@ -39,7 +38,7 @@ struct Figures {
 struct Producer(Rc<Figures>);
 
 impl Producer {
-    /// As much as goes before the gate closes.
+    /// Writes until `Full`, or the end.
     fn pour(&self, s: &mut SocketCx<'_>) {
         let f = &self.0;
         while f.produced.get() < TOTAL {
