@@ -1,5 +1,5 @@
-//! Connections that queued while the server was held up: how long from when it goes on to
-//! the callback of each, with and without 1 ms of other work in every turn.
+//! Connections queue while the server is stopped. How long each then waits for its callback,
+//! from the moment at which the server goes on, with and without 1 ms of other work in each turn.
 //!
 //! ```text
 //! cargo bench --bench accept_latency              # criterion, then the table of ratios

@@ -1,4 +1,4 @@
-//! The echo on an established connection while others queue, by accept budget.
+//! How long an echo on an established connection takes while others queue, by accept budget.
 //!
 //! ```text
 //! cargo bench --bench fairness              # criterion, then the table of ratios

@@ -1,11 +1,11 @@
-//! Instructions in user space, by valgrind: no noise reaches them.
+//! Instructions in user space, counted by valgrind. Other programs do not change this number.
 //!
 //! ```text
 //! cargo install gungraun-runner --version 0.18.2     # once; and valgrind
 //! cargo bench -p tidegate-bench --bench instructions
 //! ```
-//! Each counts 256 operations, prepared before. The figures per operation, and whether
-//! they grew: `cargo run --release -p tidegate-bench -- counts`.
+//! Each bench counts 256 operations, which were prepared before. For the figures of one
+//! operation, and to see which of them grew: `cargo run --release -p tidegate-bench -- counts`.
 
 #[cfg(epoll)]
 mod counted {

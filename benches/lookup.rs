@@ -1,4 +1,4 @@
-//! Connecting to a name: the lookup on another thread, and the handshake.
+//! Connecting to a host name: the lookup on another thread, and the handshake.
 //!
 //! ```text
 //! cargo bench --bench lookup              # criterion, then the table of ratios

@@ -1,4 +1,4 @@
-//! Messages there and back, on 1, 50 and 500 connections.
+//! Messages to a server and back, on 1, 50 and 500 connections.
 //!
 //! ```text
 //! cargo bench --bench ping_pong              # criterion, then the table of ratios

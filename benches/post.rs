@@ -1,4 +1,4 @@
-//! What other threads ask of a loop: wake-ups and closures.
+//! What other threads send to a loop: wake-ups and closures.
 //!
 //! ```text
 //! cargo bench --bench post              # criterion, then the table of ratios

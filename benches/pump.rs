@@ -1,4 +1,4 @@
-//! Bytes in bulk, over 1 and 8 connections.
+//! Large amounts of bytes, over 1 and 8 connections.
 //!
 //! ```text
 //! cargo bench --bench pump              # criterion, then the table of ratios

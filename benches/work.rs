@@ -1,4 +1,4 @@
-//! Jobs that other threads do for a loop.
+//! Jobs that the thread pool runs for a loop.
 //!
 //! ```text
 //! cargo bench --bench work              # criterion, then the table of ratios

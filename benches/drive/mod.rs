@@ -1,5 +1,5 @@
-//! How each bench runs its contests: by criterion, contender by contender, and then in
-//! turns for the ratios. `--test` does each thing once, and small.
+//! How each bench runs its contests: first with criterion, one contender after the other, and
+//! then in alternating slices for the ratios. `--test` runs everything once, on a small scale.
 
 #[cfg(not(epoll))]
 compile_error!("the floor beside which the benches measure is epoll, on Linux");

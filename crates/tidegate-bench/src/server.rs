@@ -1,5 +1,5 @@
-//! Servers under measurement: each a thread of this process on the servers' core, all with
-//! one face. What they are made of, and what each of them does, is in [`peer`].
+//! Servers under measurement. Each is a thread of this process on the servers' core, and all are
+//! started and stopped in the same way. What they do and how is in [`peer`].
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
@@ -18,10 +18,10 @@ use crate::peer;
 use crate::peer::contract::{BACKLOG, GO, HOLD, Options};
 use crate::sys::{allocator, cores};
 
-/// Who serves.
+/// Which server it is.
 #[derive(Clone, Debug)]
 pub enum Peer {
-    /// An epoll loop by hand; its accept batch adapts, or is so large at most.
+    /// A hand-written epoll loop. Its accept batch adapts, or has this size at most.
     Floor(Option<u32>),
     /// tidegate, listening with these options.
     Tidegate(Box<ListenOptions>),
@@ -41,7 +41,7 @@ impl Peer {
         }))
     }
 
-    /// Everybody, as they come: tidegate, the floor, and who is there besides.
+    /// All peers, with their default options: tidegate, the floor, libuv if it was built, tokio.
     pub fn all() -> Vec<(&'static str, Peer)> {
         let mut all = vec![("tidegate", Peer::tidegate(None)), ("floor", Peer::Floor(None))];
         if cfg!(libuv) {
@@ -115,7 +115,7 @@ impl Server {
         control.write_all(&[order]).expect("the server takes orders");
     }
 
-    /// Holds it up: on return it does nothing until [`go_on`](Server::go_on), as if a
+    /// Stops it: when this returns, it does nothing until [`go_on`](Server::go_on), as if a
     /// callback took long.
     pub fn hold(&self) {
         self.order(HOLD);
@@ -135,8 +135,8 @@ impl Server {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// Waits until it does nothing any more: what it still does for the last operations is
-    /// theirs.
+    /// Waits until it does nothing more, so that its remaining work counts for the operations
+    /// that caused it.
     pub fn settle(&self) {
         let end = Instant::now() + Duration::from_secs(5);
         let mut last = self.cpu();

@@ -1,4 +1,4 @@
-//! Every contest, by what it is about: the benches hold some of them, the report all.
+//! All contests, by subject. Each bench runs some of them, the report runs all.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
@@ -35,7 +35,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// Each thing once, to see that it works.
+    /// Everything once, to see that it works.
     pub const TEST: Scale = Scale {
         cycles: 1,
         long_cycles: 1,
@@ -46,7 +46,7 @@ impl Scale {
         some: 200,
         rounds: 2,
     };
-    /// A look, in half a minute for all.
+    /// For a quick look: half a minute for all.
     pub const QUICK: Scale = Scale {
         cycles: 3,
         long_cycles: 1,

@@ -17,15 +17,15 @@ pub enum Mode {
     Accept,
     /// Writes one byte, and closes when the client does.
     Answer,
-    /// Sends back what comes.
+    /// Sends back what it receives.
     Echo,
     /// Reads and drops.
     Discard,
-    /// Writes so many messages of 13 bytes one by one, waits for nothing, and ends.
+    /// Writes this many messages of 13 bytes, one by one, without waiting, and ends.
     Batch(u32),
 }
 
-/// Connections that the kernel may keep for each server; it may clamp that.
+/// How many connections may wait in the kernel for each server; it may allow fewer.
 pub const BACKLOG: u32 = 4096;
 
 /// How a server serves.
@@ -35,13 +35,13 @@ pub struct Options {
     pub mode: Mode,
     /// Its backlog.
     pub backlog: u32,
-    /// What each turn of its loop computes besides.
+    /// How long each turn of its loop computes something else.
     pub work: Duration,
-    /// Where the time of each accept callback goes.
+    /// Where it notes the time of each accept callback.
     pub stamps: Option<Arc<Stamps>>,
     /// Whether its memory is counted.
     pub counted: bool,
-    /// The read buffer of a connection, of peers that have one for each.
+    /// The size of the read buffer, for peers that have one for each connection.
     pub buffer: usize,
 }
 
@@ -60,7 +60,7 @@ pub struct Stamps {
 }
 
 impl Stamps {
-    /// Room for so many.
+    /// Room for this many.
     pub fn new(room: usize) -> Arc<Stamps> {
         let times = (0..room).map(|_| AtomicU64::new(0)).collect();
         Arc::new(Stamps { times, used: AtomicU64::new(0) })
@@ -97,7 +97,7 @@ pub(crate) const HOLD: u8 = b'h';
 /// An order: go on.
 pub(crate) const GO: u8 = b'g';
 
-/// Follows the orders that came, in the server's thread. Whether it is to stop.
+/// Follows the orders that have come, in the server's thread. Returns whether it has to stop.
 pub(crate) fn obey(control: &impl AsRawFd) -> bool {
     let mut order = [0];
     loop {
@@ -114,7 +114,7 @@ pub(crate) fn obey(control: &impl AsRawFd) -> bool {
     }
 }
 
-/// What each turn computes besides.
+/// Computes something for this long.
 pub(crate) fn spin(work: Duration) {
     let until = cores::now() + work.as_nanos() as u64;
     while cores::now() < until {
