@@ -1,15 +1,15 @@
-//! Contenders that do the same work in turns, and what comes of it: ratios first.
+//! Contenders that do the same work in alternating slices, and the ratios between them.
 //!
-//! Every cycle each contender gets a short slice, in a new random order, so that a slow
-//! second of the machine hits all alike. Ratios are taken inside a cycle; their median over
-//! the cycles counts.
+//! In each cycle every contender gets one short slice, in a new random order, so that a slow
+//! second of the machine affects all of them. Ratios are computed inside a cycle; the result is
+//! the median over all cycles.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
 
 use crate::stats::{Estimate, Random, median};
 
-/// How a cost in ns is told.
+/// How a cost in ns is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unit {
     /// Wall time of one operation.
@@ -68,7 +68,7 @@ pub fn thousands(n: f64) -> String {
 pub struct Measure {
     /// What it is of, as the row of a table says it.
     pub name: String,
-    /// How it is told.
+    /// How it is printed.
     pub unit: Unit,
 }
 
@@ -144,7 +144,7 @@ pub struct Outcome {
     pub name: String,
     /// What was measured.
     pub measures: Vec<Measure>,
-    /// Who took part.
+    /// The contenders.
     pub names: Vec<String>,
     /// By contender, cycle and measure.
     costs: Vec<Vec<Vec<f64>>>,

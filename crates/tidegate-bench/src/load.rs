@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::server::{Server, Stamps};
+use crate::peer::contract::Stamps;
+use crate::server::Server;
 use crate::sys::cores;
 use crate::sys::epoll::{self, Epoll, Events};
 
-/// No server needs so long for anything that is asked of it here, in ms.
+/// No server needs so long for anything here, in ms.
 const STUCK: i32 = 10_000;
 /// The size of a message of an echo.
 pub const MESSAGE: usize = 64;
 
-/// What a slice came to.
+/// The result of a slice.
 #[derive(Clone, Debug, Default)]
 pub struct Slice {
     /// Operations done.

@@ -1,10 +1,9 @@
-//! Servers under measurement: each a thread of this process on the servers' core, all with
-//! one face. What they are made of is in [`peer`].
+//! Servers under measurement. Each is a thread of this process on the servers' core, and all are
+//! started and stopped in the same way. What they do and how is in [`peer`].
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,27 +15,13 @@ use socket2::{Domain, Socket, Type};
 use tidegate::net::ListenOptions;
 
 use crate::peer;
-use crate::sys::{allocator, cores, epoll};
+use crate::peer::contract::{BACKLOG, GO, HOLD, Options};
+use crate::sys::{allocator, cores};
 
-/// What a server does with a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    /// Closes it at once.
-    Accept,
-    /// Writes one byte, and closes when the client does.
-    Answer,
-    /// Sends back what comes.
-    Echo,
-    /// Reads and drops.
-    Discard,
-    /// Writes so many messages of 13 bytes one by one, waits for nothing, and ends.
-    Batch(u32),
-}
-
-/// Who serves.
+/// Which server it is.
 #[derive(Clone, Debug)]
 pub enum Peer {
-    /// An epoll loop by hand; its accept batch adapts, or is so large at most.
+    /// A hand-written epoll loop. Its accept batch adapts, or has this size at most.
     Floor(Option<u32>),
     /// tidegate, listening with these options.
     Tidegate(Box<ListenOptions>),
@@ -56,7 +41,7 @@ impl Peer {
         }))
     }
 
-    /// Everybody, as they come: tidegate, the floor, and who is there besides.
+    /// All peers, with their default options: tidegate, the floor, libuv if it was built, tokio.
     pub fn all() -> Vec<(&'static str, Peer)> {
         let mut all = vec![("tidegate", Peer::tidegate(None)), ("floor", Peer::Floor(None))];
         if cfg!(libuv) {
@@ -64,74 +49,6 @@ impl Peer {
         }
         all.push(("tokio", Peer::Tokio));
         all
-    }
-}
-
-/// Connections that the kernel may keep for each server; it may clamp that.
-pub const BACKLOG: u32 = 4096;
-
-/// How a server serves.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What it does.
-    pub mode: Mode,
-    /// Its backlog.
-    pub backlog: u32,
-    /// What each turn of its loop computes besides.
-    pub work: Duration,
-    /// Where the time of each accept callback goes.
-    pub stamps: Option<Arc<Stamps>>,
-    /// Whether its memory is counted.
-    pub counted: bool,
-    /// The read buffer of a connection, of peers that have one for each.
-    pub buffer: usize,
-}
-
-impl From<Mode> for Options {
-    fn from(mode: Mode) -> Options {
-        let (backlog, work) = (BACKLOG, Duration::ZERO);
-        Options { mode, backlog, work, stamps: None, counted: false, buffer: 64 * 1024 }
-    }
-}
-
-/// Times, in ns of the monotonic clock, written by one thread.
-#[derive(Debug)]
-pub struct Stamps {
-    times: Box<[AtomicU64]>,
-    used: AtomicU64,
-}
-
-impl Stamps {
-    /// Room for so many.
-    pub fn new(room: usize) -> Arc<Stamps> {
-        let times = (0..room).map(|_| AtomicU64::new(0)).collect();
-        Arc::new(Stamps { times, used: AtomicU64::new(0) })
-    }
-
-    pub(crate) fn mark(&self) {
-        let n = self.used.load(Ordering::Relaxed);
-        if let Some(slot) = self.times.get(n as usize) {
-            slot.store(cores::now(), Ordering::Relaxed);
-            self.used.store(n + 1, Ordering::Release);
-        }
-    }
-
-    /// How many were noted.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Acquire) as usize
-    }
-
-    /// What was noted; then there is room again. The server must be quiet.
-    pub fn take(&self) -> Vec<u64> {
-        let n = self.used.swap(0, Ordering::AcqRel) as usize;
-        self.times[..n].iter().map(|t| t.load(Ordering::Relaxed)).collect()
-    }
-
-    /// For C: the places, how many there are, and how many are used.
-    #[cfg(libuv)]
-    pub(crate) fn raw(&self) -> (*mut u64, u64, *mut u64) {
-        let first = self.times.first().map_or(std::ptr::null_mut(), AtomicU64::as_ptr);
-        (first, self.times.len() as u64, self.used.as_ptr())
     }
 }
 
@@ -172,7 +89,7 @@ impl Server {
             match peer {
                 Peer::Floor(budget) => peer::floor::serve(&listener, &theirs, &options, budget),
                 #[cfg(libuv)]
-                Peer::Libuv => crate::sys::libuv::serve(listener, &theirs, &options),
+                Peer::Libuv => peer::libuv::serve(listener, &theirs, &options),
                 Peer::Tokio => peer::tokio::serve(listener, theirs, &options),
                 Peer::Tidegate(_) => {}
                 #[cfg(not(libuv))]
@@ -198,7 +115,7 @@ impl Server {
         control.write_all(&[order]).expect("the server takes orders");
     }
 
-    /// Holds it up: on return it does nothing until [`go_on`](Server::go_on), as if a
+    /// Stops it: when this returns, it does nothing until [`go_on`](Server::go_on), as if a
     /// callback took long.
     pub fn hold(&self) {
         self.order(HOLD);
@@ -218,8 +135,8 @@ impl Server {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// Waits until it does nothing any more: what it still does for the last operations is
-    /// theirs.
+    /// Waits until it does nothing more, so that its remaining work counts for the operations
+    /// that caused it.
     pub fn settle(&self) {
         let end = Instant::now() + Duration::from_secs(5);
         let mut last = self.cpu();
@@ -241,34 +158,6 @@ impl Drop for Server {
         if !std::thread::panicking() {
             assert!(!matches!(ended, Some(Err(_))), "a server panicked");
         }
-    }
-}
-
-const HOLD: u8 = b'h';
-const GO: u8 = b'g';
-
-/// Follows the orders that came, in the server's thread. Whether it is to stop.
-pub(crate) fn obey(control: &impl AsRawFd) -> bool {
-    let mut order = [0];
-    loop {
-        match epoll::read(control, &mut order) {
-            Ok(0) => return true,
-            Ok(_) if order[0] == HOLD => {
-                if epoll::write(control, &order).is_ok() {
-                    epoll::wait_readable(control);
-                }
-            }
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-    }
-}
-
-/// What each turn computes besides.
-pub(crate) fn spin(work: Duration) {
-    let until = cores::now() + work.as_nanos() as u64;
-    while cores::now() < until {
-        std::hint::spin_loop();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every contest, by what it is about: the benches hold some of them, the report all.
+//! All contests, by subject. Each bench runs some of them, the report runs all.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::contest::{Contender, Contest, Unit};
 use crate::load::{self, PingPong, Slice, Talk};
 use crate::micro::{Sides, lookup, post, timers, turns, work};
-use crate::server::{Mode, Options, Peer, Server, Stamps};
+use crate::peer::contract::{Mode, Options, Stamps};
+use crate::server::{Peer, Server};
 use crate::stats::quantile;
 
 /// How much of everything.
@@ -34,7 +35,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// Each thing once, to see that it works.
+    /// Everything once, to see that it works.
     pub const TEST: Scale = Scale {
         cycles: 1,
         long_cycles: 1,
@@ -45,7 +46,7 @@ impl Scale {
         some: 200,
         rounds: 2,
     };
-    /// A look, in half a minute for all.
+    /// For a quick look: half a minute for all.
     pub const QUICK: Scale = Scale {
         cycles: 3,
         long_cycles: 1,

@@ -19,7 +19,7 @@ use crate::sys::epoll::{self, Epoll, EventFd, Events};
 /// How often, and the port; the ns of all.
 pub type Side = fn(u64, u16) -> u64;
 
-/// Who takes part.
+/// The contenders.
 pub fn sides() -> &'static [(&'static str, Side)] {
     &[
         ("tidegate", own),

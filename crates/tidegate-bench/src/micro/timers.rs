@@ -32,7 +32,7 @@ impl Load {
 /// Starts them, and then fires them all (`true`) or stops them: the ns of both.
 pub type Side = fn(&Load, bool) -> [u64; 2];
 
-/// Who takes part.
+/// The contenders.
 pub fn sides() -> &'static [(&'static str, Side)] {
     &[
         ("tidegate", own),

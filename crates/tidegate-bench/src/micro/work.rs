@@ -12,7 +12,7 @@ use super::{Sides, nanos, on};
 use crate::sys::cores::Core;
 use crate::sys::epoll::{self, Epoll, EventFd, Events};
 
-/// Who takes part.
+/// The contenders.
 pub fn sides() -> Sides {
     &[
         ("tidegate", own),

@@ -1,8 +1,8 @@
 //! The floor: servers by hand over epoll, with no runtime at all.
 //!
-//! Level-triggered. While connections come singly, one accept for a wake-up, because one
-//! that fails costs more than one that succeeds; a batch that doubles up to 64 while they
-//! queue; and 64 when other events are ready, too.
+//! It is level-triggered. While connections come one at a time, it accepts once for each
+//! wake-up, because an accept that fails costs more than one that succeeds. While they queue, the
+//! batch doubles, up to 64; and it is 64 when many other events are ready.
 #![forbid(unsafe_code)]
 
 use std::io::ErrorKind;
@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::server::{Mode, Options, obey, spin};
+use crate::peer::contract::{Mode, Options, obey, spin};
 use crate::sys::epoll::{self, Epoll, Events};
 
 const MOST: u32 = 64;

@@ -1,6 +1,13 @@
-//! What the servers are made of, one file for each peer; libuv's is `sys/libuv_server.c`.
+//! The peers: one file for each server that is measured.
+//!
+//! Read `contract.rs` first: it says what each of them does, so that all do the same work.
+//! Then `floor.rs`, which does it by hand over epoll. libuv's server itself is
+//! `sys/libuv_server.c`. Clients are in `load.rs`, and what starts a server in `server.rs`.
 #![forbid(unsafe_code)]
 
+pub mod contract;
 pub mod floor;
+#[cfg(libuv)]
+pub mod libuv;
 pub mod tidegate;
 pub mod tokio;

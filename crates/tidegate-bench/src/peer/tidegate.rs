@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mio::Interest;
 use tidegate::prelude::*;
 
-use crate::server::{Mode, Options, obey, spin};
+use crate::peer::contract::{Mode, Options, obey, spin};
 
 struct Server {
     options: Options,

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
-use crate::server::{Mode, Options, obey};
+use crate::peer::contract::{Mode, Options, obey};
 
 async fn serve_one(mut s: TcpStream, mode: Mode, buffer: usize) {
     match mode {

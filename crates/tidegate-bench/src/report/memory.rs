@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 
 use tidegate_bench::contest::thousands;
 use tidegate_bench::load::MESSAGE;
-use tidegate_bench::server::{Mode, Options, Peer, Server};
+use tidegate_bench::peer::contract::{Mode, Options};
+use tidegate_bench::server::{Peer, Server};
 use tidegate_bench::sys::{allocator, epoll};
 
 /// What each peer held: how many were open, and bytes for each.

@@ -6,8 +6,8 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Once;
-
-use crate::server;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 unsafe extern "C" {
     fn tb_version() -> *const c_char;
@@ -108,30 +108,40 @@ pub fn count_allocations() {
     ONCE.call_once(|| unsafe { tb_count_allocations() });
 }
 
+/// What a server does, in the numbers of `libuv_server.c`.
+pub(crate) struct Job<'a> {
+    /// One of its modes.
+    pub mode: c_int,
+    /// Its backlog.
+    pub backlog: c_int,
+    /// How many messages it writes in its batch mode.
+    pub messages: u32,
+    /// What each turn computes besides.
+    pub work: Duration,
+    /// Where it notes its times, and how many of these places are used.
+    pub stamps: Option<(&'a [AtomicU64], &'a AtomicU64)>,
+}
+
 /// Serves until the other end of `control` is gone.
-pub(crate) fn serve(listener: TcpListener, control: &UnixStream, options: &server::Options) {
-    let (mode, messages) = match options.mode {
-        server::Mode::Accept => (0, 0),
-        server::Mode::Answer => (1, 0),
-        server::Mode::Echo => (2, 0),
-        server::Mode::Discard => (3, 0),
-        server::Mode::Batch(n) => (4, n),
-    };
+pub(crate) fn serve(listener: TcpListener, control: &UnixStream, job: &Job<'_>) {
     let none = (std::ptr::null_mut(), 0, std::ptr::null_mut());
-    let (stamps, stamps_len, stamps_used) = options.stamps.as_ref().map_or(none, |s| s.raw());
+    let (stamps, stamps_len, stamps_used) = job.stamps.map_or(none, |(times, used)| {
+        (times.as_ptr().cast_mut().cast(), times.len() as u64, used.as_ptr())
+    });
     let options = Options {
         listener: listener.into_raw_fd(),
         control: control.as_raw_fd(),
-        mode,
-        backlog: options.backlog as c_int,
-        messages,
-        work: options.work.as_nanos() as u64,
+        mode: job.mode,
+        backlog: job.backlog,
+        messages: job.messages,
+        work: job.work.as_nanos() as u64,
         stamps,
         stamps_len,
         stamps_used,
     };
     // SAFETY: the descriptors are open, and the listener is libuv's to close; the stamps
-    // outlive the call, and nobody else writes them meanwhile.
+    // outlive the call, may change behind a shared reference (they are atomics), and nobody
+    // else writes them meanwhile.
     let failed = unsafe { tb_serve(&options) };
     assert_eq!(failed, 0, "libuv cannot listen");
 }

@@ -1,0 +1,89 @@
+//! One loop for each core, all on one port (`reuse_port`): the kernel divides the connections
+//! among them. The loops share no data, so the program needs no locks.
+//!
+//! ```text
+//! cargo run --release --example many_loops [LOOPS [CLIENTS]]     # default: cores, 2000
+//! ```
+//! It ends by itself.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::exit;
+use std::sync::mpsc;
+use std::thread;
+
+use tidegate::Remote;
+use tidegate::prelude::*;
+
+/// The thread of one server: sends where it listens, serves until it has to stop, and returns how
+/// many connections it had.
+fn serve(at: SocketAddr, say: &mpsc::Sender<(SocketAddr, Remote)>) -> io::Result<u64> {
+    let mut lp = Loop::new()?;
+    let options = ListenOptions::new(at).reuse_port(true).backlog(1024);
+    let server = lp.listen(options, |conn| {
+        conn.accept(On::new().data(|s, chunk| {
+            let _ = s.end_with(chunk);
+        }));
+    })?;
+    let told = (lp.local_addr(server)?, lp.as_cx().remote());
+    say.send(told).map_err(io::Error::other)?;
+    lp.run()?;
+    Ok(lp.server_stats(server)?.accepted)
+}
+
+/// Clients, several at a time, each with one question.
+fn ask(at: SocketAddr, clients: usize) -> io::Result<usize> {
+    let mut lp = Loop::new()?;
+    let answered = std::rc::Rc::new(std::cell::Cell::new(0));
+    for first in (0..clients).step_by(100) {
+        for _ in first..clients.min(first + 100) {
+            let a = answered.clone();
+            let question = On::new()
+                .connect(|s| {
+                    let _ = s.write(b"?");
+                })
+                .data(move |_, _| a.set(a.get() + 1));
+            lp.connect(at, question);
+        }
+        lp.run()?;
+    }
+    Ok(answered.get())
+}
+
+fn main() -> io::Result<()> {
+    env_logger::init();
+    let numbers: Result<Vec<usize>, _> = std::env::args().skip(1).map(|a| a.parse()).collect();
+    let numbers = numbers.unwrap_or_else(|e| {
+        eprintln!("{e}\nusage: many_loops [LOOPS [CLIENTS]]");
+        exit(2)
+    });
+    let cores = thread::available_parallelism().map_or(2, |n| n.get());
+    let loops = numbers.first().copied().unwrap_or(cores).max(1);
+    let clients = numbers.get(1).copied().unwrap_or(2000);
+
+    let mut at = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (mut threads, mut remotes) = (Vec::new(), Vec::new());
+    for _ in 0..loops {
+        let ((say, hear), port) = (mpsc::channel(), at);
+        let thread = thread::spawn(move || serve(port, &say));
+        let Ok((address, remote)) = hear.recv() else {
+            // The error says why.
+            let served = thread.join().map_err(|_| io::Error::other("a loop panicked"))?;
+            return served.map(|_| ());
+        };
+        at = address;
+        remotes.push(remote);
+        threads.push(thread);
+    }
+    println!("{loops} loops listen on {at}");
+    let answered = ask(at, clients)?;
+    println!("{answered} clients were answered");
+    for remote in &remotes {
+        let _ = remote.post(|cx| cx.stop());
+    }
+    for (n, thread) in threads.into_iter().enumerate() {
+        let accepted = thread.join().map_err(|_| io::Error::other("a loop panicked"))??;
+        println!("  loop {n}: {accepted:>5} connections");
+    }
+    Ok(())
+}

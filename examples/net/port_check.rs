@@ -1,0 +1,82 @@
+//! Is a port reachable, and does the right protocol answer there? These are two questions: a
+//! connection that is made does not say which program listens.
+//!
+//! ```text
+//! cargo run --release --example port_check                    # a demonstration, which ends
+//! cargo run --release --example port_check HOST:PORT [TEXT]   # sends TEXT, shows the answer
+//! ```
+//! The exit code is 1 if the port is not reachable.
+
+use std::cell::RefCell;
+use std::io;
+use std::process::exit;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tidegate::prelude::*;
+
+/// Connects, sends `text`, and waits for an answer. Whether the port was reached.
+fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
+    let state = Rc::new(RefCell::new((false, Vec::new())));
+    let (c, d) = (state.clone(), state.clone());
+    let text = text.to_owned();
+    let (target, ended) = (to.to_owned(), state.clone());
+    let on = On::new()
+        .connect(move |s| {
+            c.borrow_mut().0 = true;
+            let _ = s.write(text.as_bytes());
+        })
+        .data(move |s, chunk| {
+            d.borrow_mut().1.extend_from_slice(&chunk[..chunk.len().min(200)]);
+            s.destroy();
+        })
+        .close(move |_, close| {
+            let (connected, answer) = &*ended.borrow();
+            match (connected, answer.is_empty()) {
+                (false, _) => println!("{target}: not reachable: {close}"),
+                (true, true) => println!("{target}: reachable, but no answer: {close}"),
+                (true, false) => {
+                    let text = String::from_utf8_lossy(answer);
+                    println!("{target}: reachable, and answers {:?}", text.trim_end());
+                }
+            }
+        });
+    let options = ConnectOptions::new(to).connect_timeout(Duration::from_secs(3));
+    lp.connect(options.idle_timeout(Duration::from_millis(300)), on);
+    lp.run()?;
+    let (reached, _) = *state.borrow();
+    Ok(reached)
+}
+
+fn demonstrate(lp: &mut Loop) -> io::Result<()> {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    check(lp, &nobody, "PING\n")?;
+    // A server that accepts and never answers, and one that speaks the protocol.
+    for answers in [false, true] {
+        let server = lp.listen("127.0.0.1:0", move |mut conn| {
+            let server = conn.server();
+            let _ = conn.close_server(server);
+            conn.accept(On::new().data(move |s, chunk| {
+                if answers && chunk == b"PING\n" {
+                    let _ = s.end_with("PONG\n");
+                }
+            }));
+        })?;
+        let at = lp.local_addr(server)?.to_string();
+        check(lp, &at, "PING\n")?;
+    }
+    Ok(())
+}
+
+fn main() -> io::Result<()> {
+    env_logger::init();
+    let mut lp = Loop::new()?;
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next() {
+        None => demonstrate(&mut lp),
+        Some(to) => match check(&mut lp, &to, &arguments.next().unwrap_or_default())? {
+            true => Ok(()),
+            false => exit(1),
+        },
+    }
+}

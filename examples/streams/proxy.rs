@@ -1,0 +1,145 @@
+//! A TCP proxy: two connections piped to each other, in both directions.
+//!
+//! ```text
+//! cargo run --release --example proxy                       # a demonstration, which ends
+//! cargo run --release --example proxy LISTEN UPSTREAM       # a proxy; Ctrl-C stops it
+//! ```
+//! Each direction ends for itself, so a half-close passes through. An error on either side ends
+//! both directions, and each reports its cause.
+
+use std::io;
+use std::process::exit;
+use std::time::Duration;
+
+use tidegate::net::AtLimit;
+use tidegate::prelude::*;
+use tidegate::stream::PipeError;
+
+/// After this time without a byte the client's connection ends, and with it the upstream's.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Pipes `a` and `b` to each other, and prints how each direction ended.
+fn join(cx: &mut Cx<'_>, a: SocketKey, b: SocketKey) -> Result<(), tidegate::TableFull> {
+    cx.pipe(a, b, ended("client -> upstream"))?;
+    cx.pipe(b, a, ended("upstream -> client"))?;
+    Ok(())
+}
+
+fn ended(way: &'static str) -> impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) {
+    move |_, result| match result {
+        Ok(()) => println!("  {way}: ended"),
+        Err(e) => println!("  {way}: {e}"),
+    }
+}
+
+fn proxy(lp: &mut Loop, at: &str, upstream: String) -> io::Result<ServerKey> {
+    // Each client needs a connection upstream, and each peer may vanish without a word.
+    let options = ListenOptions::new(at).max_connections(4096, AtLimit::Hold).idle_timeout(IDLE);
+    let server = lp.listen(options, move |conn| {
+        let mut a = conn.accept(On::new());
+        // Until the upstream is connected, bytes wait in its queue up to the high-water mark;
+        // then the client is paused.
+        let to = ConnectOptions::new(upstream.as_str()).connect_timeout(Duration::from_secs(10));
+        let b = a.connect(to, On::new());
+        let key = a.key();
+        if join(&mut a, key, b).is_err() {
+            a.destroy();
+        }
+    });
+    Ok(server?)
+}
+
+/// Reads until the client ends its side, and only then answers.
+fn upstream(lp: &mut Loop) -> io::Result<ServerKey> {
+    let options = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
+    let server = lp.listen(options, |conn| {
+        let answer = |seen: &mut usize, s: &mut SocketCx<'_>| {
+            let text = format!("you asked {seen} bytes");
+            let _ = s.write(text.as_bytes());
+            s.end();
+        };
+        conn.accept(On::with(0).data(|seen, _, chunk| *seen += chunk.len()).end(answer));
+    });
+    Ok(server?)
+}
+
+fn demonstrate(lp: &mut Loop) -> io::Result<()> {
+    let up = upstream(lp)?;
+    let up_at = lp.local_addr(up)?.to_string();
+    let good = proxy(lp, "127.0.0.1:0", up_at)?;
+    let nobody = {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+        taken.local_addr()?.to_string()
+    };
+    let bad = proxy(lp, "127.0.0.1:0", nobody)?;
+
+    println!("half-close: the client ends its side first, and is answered all the same");
+    let to = ConnectOptions::new(lp.local_addr(good)?).allow_half_open(true);
+    let client = On::new()
+        .connect(|s| {
+            let _ = s.write(b"how high is the water?");
+            s.end();
+        })
+        .data(|_, chunk| println!("  client got: {}", String::from_utf8_lossy(chunk)))
+        .end(|s| s.end())
+        .close(move |s, close| {
+            println!("  client: {close}");
+            refused(s, bad, good, up);
+        });
+    lp.connect(to, client);
+    lp.run()
+}
+
+fn refused(s: &mut SocketCx<'_>, bad: ServerKey, good: ServerKey, up: ServerKey) {
+    println!("nobody upstream: the client is closed, too");
+    let mut cx = s.as_cx();
+    let Ok(at) = cx.local_addr(bad) else { return };
+    let ask = |s: &mut SocketCx<'_>| {
+        let _ = s.write(b"is anybody there?");
+    };
+    let client = On::new().connect(ask).close(move |s, close| {
+        println!("  client: {close}");
+        reset(s, good, up);
+        let _ = s.close_server(bad);
+    });
+    cx.connect(at, client);
+}
+
+fn reset(s: &mut SocketCx<'_>, good: ServerKey, up: ServerKey) {
+    println!("the client resets: the upstream's connection ends as well");
+    let mut cx = s.as_cx();
+    let Ok(at) = cx.local_addr(good) else { return };
+    let client = On::new()
+        .connect(|s| {
+            let _ = s.write(b"never mind");
+            let key = s.key();
+            s.timer(Duration::from_millis(20), move |cx, _| cx.socket(key).reset());
+        })
+        .close(move |s, close| {
+            println!("  client: {close}");
+            let _ = s.close_server(good);
+            let _ = s.close_server(up);
+        });
+    cx.connect(at, client);
+}
+
+fn main() -> io::Result<()> {
+    env_logger::init();
+    let mut lp = Loop::new()?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => demonstrate(&mut lp),
+        [at, to] => {
+            let server = proxy(&mut lp, at, to.clone()).unwrap_or_else(|e| {
+                eprintln!("{e}\nusage: proxy [LISTEN UPSTREAM]");
+                exit(1)
+            });
+            println!("listening on {}, passing on to {to}; Ctrl-C stops", lp.local_addr(server)?);
+            lp.run()
+        }
+        _ => {
+            eprintln!("usage: proxy [LISTEN UPSTREAM]");
+            exit(2)
+        }
+    }
+}
