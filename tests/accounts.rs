@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use support::*;
-use tidegate::net::Scope;
+use tidegate::net::{AdoptOptions, Scope};
 use tidegate::prelude::*;
 
 type Closes = Rc<RefCell<Vec<(SocketKey, Close)>>>;
@@ -236,6 +236,175 @@ fn filters_are_in_the_account() {
     assert_eq!(closes.borrow().len(), 1);
     assert_eq!(closes.borrow()[0].0, keys[0]);
     lp.as_cx().close_all();
+    lp.run().unwrap();
+    assert_eq!(lp.net_metrics().held, 0);
+}
+
+/// Answers what comes, and has last words.
+struct Speaks;
+
+impl tidegate::net::Filter for Speaks {
+    fn inbound(
+        &mut self,
+        wire: &[u8],
+        out: &mut tidegate::net::Passed,
+    ) -> Result<(), tidegate::net::FilterError> {
+        out.up.extend_from_slice(wire);
+        out.down.extend_from_slice(b"ack");
+        Ok(())
+    }
+    fn outbound(
+        &mut self,
+        user: &[u8],
+        out: &mut tidegate::net::Passed,
+    ) -> Result<(), tidegate::net::FilterError> {
+        out.down.extend_from_slice(user);
+        Ok(())
+    }
+    fn close(&mut self, out: &mut tidegate::net::Passed) -> Result<(), tidegate::net::FilterError> {
+        out.down.extend_from_slice(b"bye");
+        Ok(())
+    }
+}
+
+/// One write beyond the limit is allowed; the filter's last bytes after it do not close.
+#[test]
+fn last_bytes_of_a_filter_are_always_sent() {
+    let mut lp = guarded();
+    let (peer, ours) = pair();
+    let log = Log::default();
+    let l = log.clone();
+    let options = AdoptOptions::new(ours).write_limit(16 * 1024);
+    let key = lp.adopt(options, On::new().close(move |_, c| l.add(c.to_string()))).unwrap();
+    lp.socket(key).set_filter(Speaks);
+    assert_eq!(lp.socket(key).end_with(vec![1; 16 << 20]), Flow::Full);
+    let reader = std::thread::spawn(move || {
+        let all = read_to_end(&peer);
+        (all.len(), all.ends_with(b"bye"))
+    });
+    lp.run().unwrap();
+    assert_eq!(reader.join().unwrap(), ((16 << 20) + 3, true));
+    assert_eq!(log.lines(), ["both sides ended"]);
+}
+
+/// The peer of a connection that was told `Full` and waits makes its filter answer: nobody
+/// is closed for that but the connection with the longest queue.
+#[test]
+fn a_filter_that_answers_is_no_offender() {
+    for ends in [true, false] {
+        let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+        let (keys, peers, closes) = connected(&mut lp, 2);
+        lp.socket(keys[0]).set_filter(Speaks);
+        lp.socket(keys[0]).set_buffer_sizes(4096, 4096).unwrap();
+        while lp.socket(keys[0]).write(&[1; 1000]) == Flow::Ready {}
+        assert_eq!(lp.socket(keys[1]).write(&vec![0; 16 << 20]), Flow::Full);
+        if ends {
+            lp.socket(keys[0]).end();
+        } else {
+            write_all(&peers[0], b"hello");
+        }
+        turn_until(&mut lp, |lp| ends || lp.net_metrics().bytes_read == 5);
+        lp.run_nowait().unwrap();
+        assert!(closes.borrow().iter().all(|(key, _)| *key == keys[1]), "{:?}", closes.borrow());
+        lp.as_cx().close_all();
+        lp.run().unwrap();
+    }
+}
+
+/// But a peer that makes a filter answer without end, and reads nothing, meets the limit.
+#[test]
+fn answers_of_a_filter_have_a_limit() {
+    use std::io::Write;
+    struct Loud;
+    impl tidegate::net::Filter for Loud {
+        fn inbound(
+            &mut self,
+            _: &[u8],
+            out: &mut tidegate::net::Passed,
+        ) -> Result<(), tidegate::net::FilterError> {
+            out.down.resize(1 << 20, 7);
+            Ok(())
+        }
+        fn outbound(
+            &mut self,
+            user: &[u8],
+            out: &mut tidegate::net::Passed,
+        ) -> Result<(), tidegate::net::FilterError> {
+            out.down.extend_from_slice(user);
+            Ok(())
+        }
+    }
+    let mut lp = guarded();
+    let (mut peer, ours) = pair();
+    let log = Log::default();
+    let l = log.clone();
+    let options = AdoptOptions::new(ours).write_limit(2 << 20);
+    let key = lp.adopt(options, On::new().close(move |_, c| l.add(c.to_string()))).unwrap();
+    lp.socket(key).set_filter(Loud);
+    let highest = Rc::new(Cell::new(0));
+    while log.lines().is_empty() {
+        let _ = peer.write(b"?");
+        lp.run_nowait().unwrap();
+        highest.set(highest.get().max(lp.net_metrics().held));
+    }
+    assert!(log.lines()[0].contains("write_limit is 2097152"), "{:?}", log.lines());
+    assert!(highest.get() <= 6 << 20, "{}", highest.get());
+}
+
+/// What a pipe queues for a connection that is being made counts as any write.
+#[test]
+fn pipes_into_connecting_sockets_keep_the_buffered_limit() {
+    use tidegate::stream::{BoxError, ReadableCx, Source};
+    struct Endless;
+    impl Source for Endless {
+        fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError> {
+            let _ = r.push(Bytes::from(vec![0; 8192]));
+            Ok(())
+        }
+    }
+    let Some((listener, _fill)) = silent() else { return };
+    let port = listener.local_addr().unwrap().port();
+    let at = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    for _ in 0..50 {
+        let options = ConnectOptions::new(at).high_water_mark(1 << 20);
+        let to = lp.connect(options, On::new().close(|_, _| {}));
+        let from = lp.open_readable(Default::default(), Endless, ()).unwrap();
+        lp.pipe(from, to, |_, _| {}).unwrap();
+    }
+    for _ in 0..20 {
+        lp.run_nowait().unwrap();
+        assert!(lp.net_metrics().held <= (1 << 20) + 8192, "{}", lp.net_metrics().held);
+    }
+    lp.as_cx().close_all();
+    lp.run().unwrap();
+}
+
+/// A `Drop` of the user's in a `Bytes` panics inside a call: the account is whole.
+#[test]
+fn a_panic_inside_a_call_leaves_the_account_whole() {
+    use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+    struct Boom(Vec<u8>);
+    impl AsRef<[u8]> for Boom {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Boom {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic_any("on purpose");
+            }
+        }
+    }
+    let mut lp = guarded();
+    let (_peer, ours) = pair();
+    let key = lp.adopt(ours, On::new().close(|_, _| {})).unwrap();
+    lp.socket(key).cork();
+    let _ = lp.socket(key).write_bytes(Bytes::from_owner(Boom(vec![0; 50_000])));
+    let uncorked = catch_unwind(AssertUnwindSafe(|| lp.socket(key).uncork()));
+    assert!(uncorked.is_err(), "the kernel took it");
+    lp.socket(key).destroy();
     lp.run().unwrap();
     assert_eq!(lp.net_metrics().held, 0);
 }

@@ -342,3 +342,38 @@ fn an_empty_write_waits_for_the_connect() {
         assert_eq!(log.lines().join(", "), expected);
     }
 }
+
+/// A filter fails in the middle of what a pipe sends, either way: the rest is missing.
+#[test]
+fn a_filter_that_fails_under_a_pipe_resets() {
+    struct Picky;
+    impl Filter for Picky {
+        fn inbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
+            Err("not a record".into())
+        }
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+            if user.contains(&b'!') {
+                return Err("not to be said".into());
+            }
+            out.down.extend_from_slice(user);
+            Ok(())
+        }
+    }
+    for outbound in [false, true] {
+        let mut lp = guarded();
+        let (from, source, _) = accepted(&mut lp, plain, |on| on);
+        let (to, sink, closes) = accepted(&mut lp, plain, |on| on);
+        lp.socket(to).set_filter(Picky);
+        lp.pipe(from, to, |_, result| assert!(result.is_err())).unwrap();
+        write_all(&source, b"first half");
+        turn_until(&mut lp, |lp| lp.socket(to).bytes_written() == 10);
+        if outbound {
+            write_all(&source, b"second half!");
+        } else {
+            write_all(&sink, b"?");
+        }
+        lp.run().unwrap();
+        assert_eq!(seen(&sink), (10, Err(ErrorKind::ConnectionReset)), "outbound: {outbound}");
+        assert_eq!(closes.borrow()[0].reset, Reset::Sent);
+    }
+}

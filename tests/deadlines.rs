@@ -422,3 +422,26 @@ proptest! {
         prop_assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }
+
+/// A turn that took long, long ago, moves no deadline of today.
+#[test]
+fn a_long_turn_long_ago_delays_nothing() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let s = script.clone();
+    lp.as_cx().timer(Duration::ZERO, move |_, _| s.advance(1500 * MS));
+    lp.as_cx().timer(4500 * MS, |cx, _| cx.stop());
+    lp.run().unwrap();
+    let timed_out = Rc::new(Cell::new(Duration::ZERO));
+    let (t, s) = (timed_out.clone(), script.clone());
+    let on = On::new().timeout(move |c| {
+        t.set(s.now());
+        c.destroy();
+    });
+    let (key, peer) = adopted(&mut lp, on);
+    lp.socket(key).set_idle_timeout(500 * MS);
+    write_all(&peer, b"x");
+    let began = script.now();
+    lp.run().unwrap();
+    let waited = timed_out.get() - began;
+    assert!(waited >= 500 * MS && waited <= 502 * MS, "{waited:?}");
+}

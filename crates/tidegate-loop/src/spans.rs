@@ -1,60 +1,67 @@
-//! How long turns took, so that a moment noted with the time of a poll can be placed: what
-//! was noted happened in that turn, and so not later than the length of the turn after it.
+//! When turns ended, so that a moment noted with the time of a poll can be placed: what was
+//! noted happened in that turn, and so not after its end.
 //!
-//! A turn's length costs one comparison. Lengths are kept as the longest of a segment of
-//! time; a segment begins when a deadline is looked at. Deadlines are in `tidegate-net`.
+//! Only long turns are kept, the others are shorter than a known bound: a turn costs one
+//! comparison. Deadlines are in `tidegate-net`.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
+/// A turn that is longer than this, in nanoseconds, is kept.
+const LONG: u64 = 1_000_000;
+/// So many spans are kept; when they are more, each two become one.
+const SPANS: usize = 64;
 
-/// Segments are at least this long, in nanoseconds.
-const SEGMENT: u64 = 1 << 30;
-/// So many are kept; the oldest two become one.
-const SEGMENTS: usize = 64;
+/// One long turn, or several with what was between them. Nanoseconds of the loop's time.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    began: u64,
+    ended: u64,
+    /// The longest turn in it.
+    longest: u64,
+}
 
-/// Nanoseconds all.
 #[derive(Default)]
 pub(crate) struct Spans {
-    /// When the segment of now began, and its longest turn.
-    began: u64,
-    longest: u64,
-    /// The same of earlier ones, in order.
-    earlier: VecDeque<(u64, u64)>,
+    /// The longest of the turns that are not kept.
+    short: u64,
+    /// In the order of time.
+    long: Vec<Span>,
 }
 
 impl Spans {
-    /// A turn took so long.
+    /// A turn is over.
     #[inline(always)]
-    pub(crate) fn note(&mut self, length: u64) {
-        if length > self.longest {
-            self.longest = length;
+    pub(crate) fn note(&mut self, began: u64, ended: u64) {
+        if ended.saturating_sub(began) > self.short {
+            self.note_longer(began, ended);
         }
     }
 
-    /// The longest turn of the segment in which a turn began at this moment.
-    pub(crate) fn longest_at(&self, began: u64) -> u64 {
-        if began >= self.began {
-            return self.longest;
-        }
-        let after = self.earlier.partition_point(|(at, _)| *at <= began);
-        let segment = self.earlier.get(after.saturating_sub(1));
-        segment.map_or(self.longest, |(_, longest)| *longest)
-    }
-
-    /// A new segment begins with the turn that began at this moment, if the last is long
-    /// enough.
-    pub(crate) fn cut(&mut self, began: u64) {
-        if began.saturating_sub(self.began) < SEGMENT {
+    #[cold]
+    #[inline(never)]
+    fn note_longer(&mut self, began: u64, ended: u64) {
+        let longest = ended.saturating_sub(began);
+        if longest <= LONG {
+            self.short = longest;
             return;
         }
-        self.earlier.push_back((self.began, self.longest));
-        (self.began, self.longest) = (began, 0);
-        if self.earlier.len() > SEGMENTS {
-            if let (Some((at, a)), Some(second)) =
-                (self.earlier.pop_front(), self.earlier.front_mut())
-            {
-                *second = (at, a.max(second.1));
-            }
+        if self.long.len() == SPANS {
+            let pairs = self.long.chunks(2).map(|pair| {
+                let (first, last) = (pair[0], pair[pair.len() - 1]);
+                Span { ended: last.ended, longest: first.longest.max(last.longest), ..first }
+            });
+            self.long = pairs.collect();
+        }
+        self.long.push(Span { began, ended, longest });
+    }
+
+    /// By when something happened that was noted with this time, the poll of its turn or a
+    /// moment in it.
+    pub(crate) fn latest(&self, noted: u64) -> u64 {
+        let after = self.long.partition_point(|span| span.began <= noted);
+        let span = after.checked_sub(1).map(|at| self.long[at]);
+        match span.filter(|span| noted <= span.ended) {
+            Some(span) => span.ended.min(noted.saturating_add(span.longest)),
+            None => noted.saturating_add(self.short),
         }
     }
 }
@@ -65,26 +72,35 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// No bound is below the length of the turn, nor above the longest turn of all.
+        /// What was noted in a turn is placed at its end or later, by less than a turn.
         #[test]
-        fn bounds_hold(turns in prop::collection::vec((0u64..1 << 31, 0u64..1 << 31, any::<bool>()), 1..300)) {
+        fn bounds_hold(turns in prop::collection::vec((0u64..4 * LONG, 0u64..3 * LONG), 1..300)) {
             let mut spans = Spans::default();
             let (mut now, mut noted) = (0, Vec::new());
-            for (wait, length, cut) in turns {
+            for (wait, length) in turns {
                 now += wait;
-                if cut {
-                    spans.cut(now);
-                }
                 noted.push((now, length));
+                spans.note(now, now + length);
                 now += length;
-                spans.note(length);
             }
             let longest = noted.iter().map(|(_, length)| *length).max().unwrap_or(0);
             for (began, length) in noted {
-                let bound = spans.longest_at(began);
-                prop_assert!(bound >= length && bound <= longest);
+                prop_assert!(spans.latest(began) >= began + length);
+                prop_assert!(spans.latest(began) <= began + longest);
+                // And what was noted later in it.
+                prop_assert!(spans.latest(began + length / 2) >= began + length);
             }
-            prop_assert!(spans.earlier.len() <= SEGMENTS);
+            prop_assert!(spans.long.len() <= SPANS);
         }
+    }
+
+    /// A turn that was long does not touch what happened after it.
+    #[test]
+    fn a_long_turn_is_forgotten_with_its_time() {
+        let mut spans = Spans::default();
+        spans.note(0, 1_500 * LONG);
+        spans.note(2_000 * LONG, 2_000 * LONG + 50);
+        assert_eq!(spans.latest(10), 1_500 * LONG);
+        assert_eq!(spans.latest(3_000 * LONG), 3_000 * LONG + 50);
     }
 }

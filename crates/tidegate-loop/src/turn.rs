@@ -334,9 +334,8 @@ impl Reactor {
             self.metrics.blocking_polls += 1;
         }
         self.away = before.saturating_sub(self.asked_at);
-        let turn = before.saturating_sub(self.polled_at);
-        self.metrics.turn_lengths.add(turn);
-        self.spans.note(turn);
+        self.metrics.turn_lengths.add(before.saturating_sub(self.polled_at));
+        self.spans.note(self.polled_at, before);
         self.metrics.ready_depth = self.metrics.ready_depth.max(ready);
         let polled = self.ask(timeout);
         self.now = self.read_clock();

@@ -266,8 +266,8 @@ impl Driver<'_> {
 
     /// The latest moment at which something can have happened that was noted with
     /// [`moment`](Driver::moment), so that a deadline that counts from it is never early: the
-    /// clock, if that was in this turn; else later than noted by at most the longest turn
-    /// of about that time. Reads the clock.
+    /// clock, if that was in this turn; else the end of its turn, or up to a millisecond after
+    /// it. Reads the clock.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
@@ -278,7 +278,7 @@ impl Driver<'_> {
     /// assert!(driver.latest(noted) >= noted);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn latest(&mut self, noted: u64) -> u64 {
+    pub fn latest(&self, noted: u64) -> u64 {
         self.r.latest(noted)
     }
 

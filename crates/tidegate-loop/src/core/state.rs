@@ -178,23 +178,17 @@ impl Reactor {
 
     /// A run begins.
     pub(crate) fn enter(&mut self) {
-        let ended = self.read.unwrap_or(self.polled_at);
+        // The last turn of the run before ended when the clock was read last.
+        self.spans.note(self.polled_at, self.read.unwrap_or(0));
         self.now = self.read_clock();
-        // The time between two runs belongs to no turn.
-        self.polled_at = self.now.wrapping_sub(ended.wrapping_sub(self.polled_at));
+        self.polled_at = self.now;
     }
 
     /// The latest moment at which something can have happened that was noted with
     /// [`now`](Reactor::now).
-    pub(crate) fn latest(&mut self, noted: u64) -> u64 {
+    pub(crate) fn latest(&self, noted: u64) -> u64 {
         let clock = self.clock();
-        self.spans.cut(self.polled_at);
-        if noted >= self.polled_at {
-            return clock;
-        }
-        // The turn before this run began is not among the lengths before the next poll.
-        let longest = self.spans.longest_at(noted).max(clock.saturating_sub(self.polled_at));
-        noted.saturating_add(longest).min(clock)
+        if noted >= self.polled_at { clock } else { self.spans.latest(noted).min(clock) }
     }
 
     pub(crate) fn backend_fd(&self) -> Option<sys::BackendFd<'_>> {

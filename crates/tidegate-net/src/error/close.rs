@@ -134,7 +134,8 @@ pub enum Reset {
     /// None was to be sent.
     #[default]
     No,
-    /// It was sent: the peer's next read or write fails with `ECONNRESET`.
+    /// It was sent: the peer's next read or write fails with `ECONNRESET`, unless it had our
+    /// FIN before; then a write does.
     Sent,
     /// A Unix domain socket cannot send one: the peer sees an ordinary end, and cannot tell
     /// that bytes are missing. (Linux: it sees `ECONNRESET` if bytes of it were not read;

@@ -12,6 +12,21 @@ use crate::key::SocketKey;
 use crate::state::layer::{Layer, Shared};
 use crate::state::socket::Socket;
 
+/// A socket that is changed. Dropped by a panic (of a `Drop` of the user's, in a `Bytes`), it
+/// keeps the account all the same.
+struct Counted<'a> {
+    s: &'a mut Socket,
+    shared: &'a mut Shared,
+    before: usize,
+}
+
+impl Drop for Counted<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        self.shared.buffered = self.shared.buffered - self.before + self.s.duplex.write.held();
+    }
+}
+
 impl Layer {
     /// Changes a socket and keeps count of what its queue holds.
     #[inline]
@@ -23,9 +38,11 @@ impl Layer {
     ) -> Option<R> {
         let s = self.sockets.get_mut(d.data(key.0)? as usize)?;
         let before = s.duplex.write.held();
-        let done = f(s, d, &mut self.shared);
-        let after = s.duplex.write.held();
-        s.tell_busy(d);
+        let counted = Counted { s, shared: &mut self.shared, before };
+        let done = f(counted.s, d, counted.shared);
+        let after = counted.s.duplex.write.held();
+        counted.s.tell_busy(d);
+        std::mem::forget(counted);
         if after != before {
             self.recount(d, key, before, after);
         }

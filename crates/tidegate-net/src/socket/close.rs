@@ -52,8 +52,8 @@ impl Socket {
         }
         match reason {
             Reason::WriteLimit { .. } | Reason::Panicked | Reason::Piped(_) => true,
-            Reason::TimedOut(..) => !write.is_empty() || self.is_piped_from(d),
-            Reason::Failed(e) => e.stage() == Stage::Filter && !write.is_empty(),
+            Reason::Failed(e) if !matches!(e.stage(), Stage::Filter | Stage::Register) => false,
+            Reason::TimedOut(..) | Reason::Failed(_) => !write.is_empty() || self.is_piped_from(d),
             Reason::Ended | Reason::Destroyed => false,
         }
     }

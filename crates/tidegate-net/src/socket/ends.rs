@@ -99,14 +99,14 @@ impl WriteEnd for SocketKey {
             if matches!(s.wire, Wire::Filter(_)) {
                 return s.write(d, shared, Chunk::Shared(data));
             }
-            match s.admit(d, shared) {
-                Admitted::Yes => {}
-                Admitted::Crowded => shared.crowded = !data.is_empty(),
-                Admitted::No => return Flow::Closed,
+            let admitted = s.admit(d, shared);
+            if admitted == Admitted::No {
+                return Flow::Closed;
             }
+            shared.crowded = admitted == Admitted::Crowded && !data.is_empty();
             s.duplex.write.push_whole(data);
             s.tell_queued(d);
-            if s.life == Life::Connecting {
+            if s.life == Life::Connecting && admitted == Admitted::Yes {
                 // Nobody refused anything yet.
                 return match s.duplex.write.flow() {
                     Flow::Full => s.duplex.write.stop(),

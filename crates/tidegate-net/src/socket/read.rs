@@ -130,7 +130,7 @@ fn first_read(
 fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
     let (layer, mut driver) = d.parts::<Layer>();
     layer.with(&mut driver, key, |s, d, shared| {
-        s.filter(d, shared, |f, out| f.inbound(wire, out));
+        s.filter_in(d, shared, wire);
     });
     let mut up = std::mem::take(&mut layer.shared.passed.up);
     let open = layer.socket(&driver, key).is_some_and(|s| s.duplex.is_open());

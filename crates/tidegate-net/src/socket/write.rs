@@ -102,7 +102,7 @@ impl Socket {
 
     #[cold]
     fn filter_out(&mut self, d: &mut Driver<'_>, shared: &mut Shared, data: &[u8]) {
-        self.filter(d, shared, |f, out| f.outbound(data, out));
+        self.filter(d, shared, |_, _, _| true, |f, out| f.outbound(data, out));
     }
 
     /// Writers are to wait for the drain.
@@ -138,13 +138,38 @@ impl Socket {
         Admitted::No
     }
 
+    /// The filter got bytes of the peer's, and may answer them.
+    #[cold]
+    pub(crate) fn filter_in(&mut self, d: &mut Driver<'_>, shared: &mut Shared, wire: &[u8]) {
+        self.filter(d, shared, Self::may_answer, |f, out| f.inbound(wire, out));
+    }
+
+    /// Whether a filter's answer of so many bytes may be queued. The user was told when the
+    /// queue went beyond the limit; answers have the same limit once more, of their own.
+    fn may_answer(&mut self, d: &mut Driver<'_>, bytes: usize) -> bool {
+        match self.duplex.write.admit() {
+            Ok(()) => self.forget_answers(),
+            Err(Refused::Limit { queued, limit }) => {
+                if self.count_answer(bytes) > limit {
+                    let scope = Scope::Socket;
+                    self.destroy(d, Reason::WriteLimit { scope, queued, limit });
+                    return false;
+                }
+            }
+            Err(_) => return false,
+        }
+        true
+    }
+
     /// Runs the filter, if there is one, and sends what it made for the peer, unless
-    /// our side has ended. An error or a panic of it is the connection's end; the
+    /// our side has ended. Whether that may be queued is decided before: of a write by
+    /// `admit`, of answers by `may_answer`; the last bytes always may. An error or a panic of it is the connection's end; the
     /// panic goes on when everything is whole again.
-    pub(crate) fn filter(
+    fn filter(
         &mut self,
         d: &mut Driver<'_>,
         shared: &mut Shared,
+        may: impl FnOnce(&mut Socket, &mut Driver<'_>, usize) -> bool,
         f: impl FnOnce(&mut dyn Filter, &mut Passed) -> Result<(), FilterError>,
     ) {
         let Wire::Filter(filter) = &mut self.wire else { return };
@@ -159,10 +184,13 @@ impl Socket {
                 return d.panic_later(payload);
             }
         };
-        if !shared.passed.down.is_empty() {
+        if !shared.passed.down.is_empty() && self.duplex.write.is_open() {
             let down = std::mem::take(&mut shared.passed.down);
-            if self.admit(d, shared) != Admitted::No {
+            let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
+            let before = self.duplex.write.len();
+            if may(self, d, down.len()) {
                 self.send(d, Chunk::Lent(&down));
+                shared.crowded |= buffered > most && self.duplex.write.len() > before;
             }
             shared.passed.down = down;
         }
@@ -298,7 +326,7 @@ impl Socket {
         if !self.duplex.write.is_open() {
             return;
         }
-        self.filter(d, shared, |f, out| f.close(out));
+        self.filter(d, shared, |_, _, _| true, |f, out| f.close(out));
         self.duplex.write.uncork();
         self.duplex.write.end();
         self.flush(d);

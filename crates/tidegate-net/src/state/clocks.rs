@@ -109,7 +109,7 @@ impl Clocks {
 
     pub(crate) fn set_idle(&mut self, idle: Duration, now: u64) {
         self.idle_ms = millis(idle);
-        self.touch(now);
+        (self.active_ns, self.activity) = (now, Activity::Exact);
         self.expiry = Expiry::Waiting;
     }
 

@@ -64,6 +64,8 @@ struct Rare {
     local: Option<SocketAddr>,
     /// The first write error; reading goes on to the end before it is told.
     failure: Option<Arc<NetError>>,
+    /// Bytes that a filter answered while the queue was beyond its limit.
+    answered: usize,
 }
 
 pub(crate) struct Socket {
@@ -276,6 +278,21 @@ impl Socket {
     pub(crate) fn note_local(&mut self) {
         let local = self.stream.as_ref().and_then(|s| s.local_addr().ok());
         self.rare.get_or_insert_default().local = local;
+    }
+
+    /// A filter answers so many bytes; how many since the queue went beyond its limit.
+    #[cold]
+    pub(crate) fn count_answer(&mut self, bytes: usize) -> usize {
+        let answered = &mut self.rare.get_or_insert_default().answered;
+        *answered = answered.saturating_add(bytes);
+        *answered
+    }
+
+    /// The queue is within its limit.
+    pub(crate) fn forget_answers(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.answered = 0;
+        }
     }
 
     /// Writing failed. It is told when reading has come to the end.
