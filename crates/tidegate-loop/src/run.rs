@@ -257,7 +257,7 @@ impl Loop {
 }
 
 impl Builder {
-    /// Opens the poller. Fails if a limit is 0 ([`LimitError`]) or the system
+    /// Opens the poller. Fails if a limit is 0 ([`LimitError`](crate::LimitError)) or the system
     /// has no descriptors left.
     pub fn build(self) -> io::Result<Loop> {
         self.limits.check()?;
