@@ -1,5 +1,5 @@
-//! [`Loop`]: the owner of everything, how it is made, and the ways to run it. What a turn does is in
-//! `turn.rs`.
+//! [`Loop`]: the owner of everything, how it is made, and the ways to run it. What a turn does
+//! is in `turn.rs`.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
