@@ -12,7 +12,7 @@ const MOST_EVENTS: usize = 1 << 20;
 macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident: $t:ty = $default:expr;)*) => {
         /// The limits of one loop. Read them with
-        /// [`Cx::limits`](crate::Cx::limits), set them with [`Loop::builder`].
+        /// [`Cx::limits`](crate::Cx::limits), set them with [`Loop::builder`](crate::Loop::builder).
         ///
         /// ```
         /// use tidegate_loop::Limits;
@@ -123,7 +123,7 @@ impl From<LimitError> for io::Error {
     }
 }
 
-/// Makes a [`Loop`] with other limits than the default ones.
+/// Makes a [`Loop`](crate::Loop) with other limits than the default ones.
 ///
 /// ```
 /// let lp = tidegate_loop::Loop::builder().accept_budget(8).tick_budget(100).build()?;

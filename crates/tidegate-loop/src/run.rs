@@ -1,5 +1,5 @@
-//! [`Loop`]: the owner of everything, how it is made, and the ways to run it. What a turn does is in
-//! `turn.rs`.
+//! [`Loop`]: the owner of everything, how it is made, and the ways to run it. What a turn does
+//! is in `turn.rs`.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -257,7 +257,7 @@ impl Loop {
 }
 
 impl Builder {
-    /// Opens the poller. Fails if a limit is 0 ([`LimitError`]) or the system
+    /// Opens the poller. Fails if a limit is 0 ([`LimitError`](crate::LimitError)) or the system
     /// has no descriptors left.
     pub fn build(self) -> io::Result<Loop> {
         self.limits.check()?;

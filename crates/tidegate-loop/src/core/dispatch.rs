@@ -101,10 +101,17 @@ impl Core {
     #[inline]
     pub(crate) fn empty_graveyard(&mut self) {
         if !self.reactor.graveyard.is_empty() {
-            self.drop_buried();
+            self.empty_it_apart();
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn empty_it_apart(&mut self) {
+        self.drop_buried();
+    }
+
+    #[inline(always)]
     fn drop_buried(&mut self) {
         while let Some(value) = self.reactor.graveyard.take_value() {
             drop(value);
@@ -118,7 +125,7 @@ impl Core {
         loop {
             // What runs here takes its time as any call does.
             self.reactor.read = None;
-            self.empty_graveyard();
+            self.drop_buried();
             let Some(tick) = self.ticks.take() else { return };
             tick(&mut Cx::new(self));
         }

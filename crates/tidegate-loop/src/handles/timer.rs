@@ -203,7 +203,7 @@ pub(crate) fn run_due(d: &mut Dispatch<'_>) {
         };
         d.core.call(key, TIMER.name, |core| {
             // Back to its timer, which ends unless it is armed again.
-            let back = |core: &mut Core, callback: TimerFn| {
+            let back = move |core: &mut Core, callback: TimerFn| {
                 if core.reactor.table.get(key).is_none() {
                     core.reactor.graveyard.bury_boxed(callback.into_any());
                 } else if !core.timers.put_back(entry, callback) {

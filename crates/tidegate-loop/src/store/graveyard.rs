@@ -39,12 +39,19 @@ impl Graveyard {
 
     /// The value that came last. One at a time: a drop that panics leaves the others for the
     /// next time.
+    #[inline]
     pub(crate) fn take_value(&mut self) -> Option<Box<dyn Any>> {
         self.values.pop()
     }
 
     /// A panic, when there is no value left.
+    #[inline]
     pub(crate) fn take_panic(&mut self) -> Option<Payload> {
+        if self.panics.is_empty() { None } else { self.take_last_panic() }
+    }
+
+    #[cold]
+    fn take_last_panic(&mut self) -> Option<Payload> {
         let payload = self.panics.pop();
         if !self.panics.is_empty() {
             self.values.insert(0, Box::new(()));

@@ -306,8 +306,8 @@ mod tests {
     }
 
     fn keys() -> [Key; 2] {
-        let mut table = crate::table::Table::new(1, 1);
-        [0, 1].map(|n| table.insert(&crate::timers::TIMER, n, 0).unwrap())
+        let mut table = crate::store::table::Table::new(1, 1);
+        [0, 1].map(|n| table.insert("job", n, 0).unwrap())
     }
 
     /// All orders with up to two preemptions: more take hours and found nothing.
