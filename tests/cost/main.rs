@@ -1,0 +1,15 @@
+//! What an operation costs: allocations, memory, system calls. This binary has an allocator that
+//! counts (for each thread) and runs itself under strace.
+
+mod allocations;
+mod syscalls;
+
+#[path = "../support/allocation.rs"]
+mod allocation;
+#[path = "../support/example.rs"]
+mod example;
+#[path = "../support/mod.rs"]
+mod support;
+
+#[global_allocator]
+static ALLOCATOR: allocation::Counting = allocation::Counting;

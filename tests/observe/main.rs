@@ -1,0 +1,11 @@
+//! The observers that come with tidegate, the counters as Prometheus text, and an observer that
+//! panics.
+
+mod observer_panics;
+mod prometheus;
+mod traces;
+
+#[path = "../support/example.rs"]
+mod example;
+#[path = "../support/mod.rs"]
+mod support;
