@@ -1,18 +1,16 @@
 //! Pipes and pipelines: rules P1 to P7, between streams of the user's own and connections.
 
-use crate::allocation;
 use std::cell::{Cell, RefCell};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::*;
 use bytes::{Bytes, BytesMut};
 use tidegate::prelude::*;
 use tidegate::stream::*;
+
+use crate::support::*;
 
 /// Gives these chunks, then its end.
 struct Chunks(Vec<Bytes>);
@@ -395,93 +393,4 @@ fn a_reset_of_one_connection_ends_both() {
     assert!(lines.iter().all(|l| l.contains("ECONNRESET")), "{lines:?}");
     assert_eq!((&b).read(&mut [0; 1]).unwrap_or(0), 0);
     assert_eq!(lp.metrics().unhandled_errors, 0, "the pipes were told");
-}
-
-/// 1 GiB between two connections, with a reader that stalls now and then: a stall keeps at
-/// most one read of 64 KiB, in one buffer; nothing is allocated after the first stalls.
-#[test]
-fn a_pipe_of_1_gib_neither_grows_nor_allocates() {
-    let total: usize = if cfg!(debug_assertions) { 256 << 20 } else { 1 << 30 };
-    let mut lp = guarded();
-    let (a, sa) = accepted(&mut lp, true);
-    let (b, sb) = accepted(&mut lp, true);
-    let writing = std::thread::spawn(move || {
-        let block: Vec<u8> = (0..1 << 20).map(|n| (n % 251) as u8).collect();
-        for _ in 0..total >> 20 {
-            (&a).write_all(&block).unwrap();
-        }
-        a.shutdown(std::net::Shutdown::Write).unwrap();
-        a
-    });
-    let held_now = Arc::new(AtomicBool::new(false));
-    let h = held_now.clone();
-    let reading = std::thread::spawn(move || {
-        let mut buffer = vec![0; 1 << 20];
-        let (mut at, mut next_stall) = (0, 0);
-        loop {
-            // The stall: until the pipe says that the kernel takes no more.
-            if at >= next_stall && total - at > 32 << 20 {
-                next_stall = at + (8 << 20);
-                h.store(false, Ordering::Release);
-                while !h.load(Ordering::Acquire) {
-                    std::thread::yield_now();
-                }
-            }
-            let n = (&b).read(&mut buffer).unwrap();
-            if n == 0 {
-                return at;
-            }
-            for (i, byte) in buffer[..n].iter().enumerate().step_by(997) {
-                assert_eq!(*byte, (((at + i) % (1 << 20)) % 251) as u8);
-            }
-            at += n;
-        }
-    });
-    // What this thread allocates: the others have their counts.
-    let (mut most, mut stalls, mut full) = (0, 0, false);
-    let (mut warm, mut after) = (None, 0);
-    let ended = Rc::new(Cell::new(false));
-    let e = ended.clone();
-    lp.pipe(sa, sb, move |_, result| e.set(result.is_ok())).unwrap();
-    while !ended.get() {
-        lp.run_once().unwrap();
-        let held = lp.socket(sb).memory_held();
-        most = most.max(held);
-        if held > 0 && !full {
-            stalls += 1;
-        }
-        full = held > 0;
-        if full {
-            held_now.store(true, Ordering::Release);
-        }
-        if warm.is_none() && stalls == 5 {
-            warm = Some(allocation::calls());
-        }
-        if lp.socket(sb).bytes_written() < total as u64 {
-            after = allocation::calls();
-        }
-    }
-    lp.as_cx().close_all();
-    lp.run().unwrap();
-    drop(writing.join().unwrap());
-    assert_eq!(reading.join().unwrap(), total);
-    println!("{stalls} stalls, at most {most} bytes held");
-    assert!(most <= 64 << 10, "{most} bytes held");
-    let warm = warm.expect("five stalls at least");
-    assert_eq!(after - warm, 0, "allocations after the first stalls ({stalls})");
-}
-
-/// Law 1: `pipeline` calls nothing and drops nothing inside the call.
-#[test]
-fn law_1_pipeline() {
-    let mut lp = guarded();
-    let dropped = Rc::new(());
-    let (to, _) = keep(&mut lp, false, 100);
-    let from = quiet(&mut lp);
-    let d = dropped.clone();
-    let pipe = lp.pipe(from, to, move |_, _| drop(d)).unwrap();
-    lp.as_cx().close(pipe).unwrap();
-    assert_eq!(Rc::strong_count(&dropped), 2);
-    lp.run().unwrap();
-    assert_eq!(Rc::strong_count(&dropped), 1);
 }

@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use crate::support::*;
+use Answer::*;
 use bytes::Bytes;
 use tidegate::prelude::*;
 use tidegate::stream::*;
+
+use crate::support::*;
 
 /// What a source does when it is asked.
 enum Answer {
@@ -101,8 +103,6 @@ fn mark(bytes: usize) -> ReadableOptions {
 fn settle(lp: &mut Loop) {
     while lp.run_nowait().unwrap() && lp.backend_timeout() == Some(Duration::ZERO) {}
 }
-
-use Answer::*;
 
 /// R1: it flows with the next turn, not inside the call, unless it is paused till then. R8:
 /// the end comes after the last byte, once; then the stream closes by itself.

@@ -1,15 +1,14 @@
 //! Rules of Node's writable streams, W1 to W18 and X1 to X5, on streams of the user's own.
 //! Where tidegate differs, `tests/README.md` says why.
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use bytes::Bytes;
 use tidegate::prelude::*;
 use tidegate::stream::*;
+
+use crate::support::*;
 
 /// What a sink does with each write.
 #[derive(Clone, Copy, PartialEq)]
@@ -479,31 +478,4 @@ fn limits_and_panics_end_a_stream() {
     let panicked = "ended by a panic of its callback";
     assert_eq!(log.lines()[2], format!("not written 1: {panicked}"));
     assert_eq!(log.lines()[3], format!("close: {panicked}"));
-}
-
-/// Law 1: what is given to a stream is dropped in no call; a stream that nobody can make
-/// loses nothing either.
-#[test]
-fn law_1_open_writable_calls_and_drops_nothing() {
-    struct Dropped(Rc<RefCell<u32>>);
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            *self.0.borrow_mut() += 1;
-        }
-    }
-    struct Held(#[allow(dead_code)] Dropped);
-    impl Sink for Held {
-        fn write(&mut self, _: &mut WritableCx<'_>, _: &[Bytes]) -> Result<Progress, BoxError> {
-            panic!("nothing was written")
-        }
-    }
-    impl WriteHandler for Held {}
-    let mut lp = guarded();
-    let drops = Rc::new(RefCell::new(0));
-    let held = || Held(Dropped(drops.clone()));
-    let key = lp.open_writable(WritableOptions::new(), held(), held()).unwrap();
-    lp.writable(key).destroy();
-    assert_eq!(*drops.borrow(), 0);
-    lp.run().unwrap();
-    assert_eq!(*drops.borrow(), 2);
 }

@@ -1,10 +1,11 @@
 //! What the hot path allocates: nothing.
 
-use crate::allocation;
 use std::io::Read;
 
-use crate::support::*;
 use tidegate::prelude::*;
+
+use crate::allocation;
+use crate::support::*;
 
 #[test]
 fn an_echo_a_pause_and_a_resume_allocate_nothing() {

@@ -3,7 +3,6 @@
 //! machine.
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
-use crate::example;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,8 +10,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::prelude::*;
+
+use crate::example;
+use crate::support::*;
 
 /// The measured server, with strace at it.
 struct Traced {

@@ -3,19 +3,20 @@
 //! process's limit of descriptors.
 #![cfg(target_os = "linux")]
 
-use crate::rlimit;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::rlimit::{next_descriptor, set_limit};
-use crate::support::*;
 use tidegate::net::*;
 use tidegate::prelude::*;
 use tidegate::stream::StreamEvent;
 use tidegate::{Event, Moment, Observer};
+
+use crate::rlimit;
+use crate::rlimit::{next_descriptor, set_limit};
+use crate::support::*;
 
 /// The names of what was told.
 #[derive(Clone, Default)]

@@ -3,7 +3,6 @@
 
 mod every_event;
 mod leaks;
-mod limits_at_bad_moments;
 mod many_addresses;
 mod out_of_descriptors;
 mod overload;

@@ -7,10 +7,11 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::rlimit::alone;
-use crate::support::*;
 use tidegate::net::*;
 use tidegate::prelude::*;
+
+use crate::rlimit::alone;
+use crate::support::*;
 
 const MS: Duration = Duration::from_millis(1);
 

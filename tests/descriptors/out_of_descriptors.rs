@@ -7,10 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::rlimit::{alone, next_descriptor, set_limit};
-use crate::support::*;
 use tidegate::net::*;
 use tidegate::prelude::*;
+
+use crate::rlimit::{alone, next_descriptor, set_limit};
+use crate::support::*;
 
 #[test]
 fn out_of_descriptors_holds_without_a_spin_and_loses_nobody() {
@@ -228,4 +229,177 @@ fn servers_without_descriptors_take_turns() {
             assert!(shares.iter().all(|n| *n >= least), "{freed:?}: {shares:?}");
         }
     }
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+struct Tell(Log);
+
+impl ServerHandler for Tell {
+    fn on_connection(&mut self, conn: Incoming<'_>) {
+        self.0.add("connection");
+        conn.accept(On::new());
+    }
+    fn on_overload(&mut self, _: &mut Cx<'_>, _: ServerKey, o: Overload) {
+        self.0.add(format!("{o:?}"));
+    }
+}
+
+#[test]
+fn shed_beyond_the_budget() {
+    let _a = alone();
+    let mut lp = guarded();
+    let log = Log::default();
+    let server = lp
+        .serve(
+            ListenOptions::new("127.0.0.1:0")
+                .accept_budget(2)
+                .out_of_descriptors(OutOfDescriptors::Shed),
+            Tell(log.clone()),
+        )
+        .unwrap();
+    let at = lp.local_addr(server).unwrap();
+    let _c: Vec<_> = (0..7).map(|_| client(at)).collect();
+    let before = set_limit(next_descriptor());
+    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().shed == 7);
+    set_limit(before);
+    let _new = client(at);
+    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == 1);
+    println!("limit raised, one more client: {:?}", lp.server_stats(server).unwrap());
+    assert_eq!(
+        lp.server_stats(server).unwrap().shed,
+        7,
+        "{:?} {:?}",
+        log.lines(),
+        lp.server_stats(server)
+    );
+}
+
+#[test]
+fn the_spare_comes_back() {
+    let _a = alone();
+    let mut lp = guarded();
+    let log = Log::default();
+    let server = lp
+        .serve(
+            ListenOptions::new("127.0.0.1:0").out_of_descriptors(OutOfDescriptors::Shed),
+            Tell(log.clone()),
+        )
+        .unwrap();
+    let at = lp.local_addr(server).unwrap();
+    let _c1 = client(at);
+    let before = set_limit(3); // as if another thread had taken the spare's place
+    turn_until(&mut lp, |_| log.has("Held"));
+    set_limit(before);
+    turn_until(&mut lp, |_| log.has("connection"));
+    let _more: Vec<_> = (0..3).map(|_| client(at)).collect();
+    let before = set_limit(next_descriptor());
+    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().shed == 3);
+    set_limit(before);
+}
+
+#[test]
+fn turns_of_many_told_and_pending() {
+    let _a = alone();
+    let mut lp = guarded();
+    let (_p, ours) = pair();
+    let key = lp.adopt(ours, On::new().timeout(|_| {})).unwrap();
+    lp.socket(key).set_idle_timeout(10 * MS);
+    lp.socket(key).set_lifetime(Duration::from_secs(100));
+    let before = lp.metrics().turns;
+    run_for(&mut lp, 200 * MS);
+    println!(
+        "turns in 200 ms with an idle timeout of 10 ms, told once: {}",
+        lp.metrics().turns - before
+    );
+}
+
+#[test]
+fn resume_accept_orders() {
+    let _a = alone();
+    // Random orders of pause, resume, connect, close; at the end everyone must be served.
+    let mut seed = 1u64;
+    for round in 0..60 {
+        let mut lp = guarded();
+        let open = Rc::new(RefCell::new(Vec::new()));
+        let o = open.clone();
+        let server = lp
+            .listen(
+                ListenOptions::new("127.0.0.1:0")
+                    .max_connections(2, AtLimit::Hold)
+                    .accept_budget(1 + round % 4),
+                move |conn| {
+                    o.borrow_mut().push(conn.accept(On::new()).key());
+                },
+            )
+            .unwrap();
+        let at = lp.local_addr(server).unwrap();
+        let mut clients = Vec::new();
+        let mut trace = Vec::new();
+        let mut paused = false;
+        for _ in 0..40 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let n = (seed >> 40) % 5;
+            trace.push(n);
+            match n {
+                0 => {
+                    lp.pause_accept(server).unwrap();
+                    paused = true;
+                }
+                1 => {
+                    lp.resume_accept(server).unwrap();
+                    paused = false;
+                }
+                2 => clients.push(client(at)),
+                3 => {
+                    if let Some(k) = open.borrow_mut().pop() {
+                        lp.socket(k).destroy()
+                    }
+                }
+                _ => {}
+            }
+            let before = open.borrow().len();
+            lp.run_nowait().unwrap();
+            lp.run_nowait().unwrap();
+            assert!(!paused || open.borrow().len() <= before, "accepted while paused: {trace:?}");
+            assert!(open.borrow().len() <= 2, "{trace:?}");
+        }
+        lp.resume_accept(server).unwrap();
+        let n = clients.len() as u64;
+        let start = Instant::now();
+        while lp.server_stats(server).unwrap().accepted < n {
+            if let Some(k) = open.borrow_mut().pop() {
+                lp.socket(k).destroy()
+            }
+            lp.run_nowait().unwrap();
+            assert!(
+                start.elapsed() < Duration::from_secs(2),
+                "stuck: {trace:?} {:?}",
+                lp.server_stats(server)
+            );
+        }
+    }
+}
+
+fn two(port: u16) -> ConnectOptions {
+    ConnectOptions::new(("tide.example", port)).lookup(|cx, _, a| {
+        a.give(cx, Ok(vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()]))
+    })
+}
+
+#[test]
+fn no_descriptor_while_racing() {
+    let _a = alone();
+    let mut lp = guarded();
+    let log = Log::default();
+    let l = log.clone();
+    lp.connect(two(closed_port().port()), On::new().close(move |_, c| l.add(format!("{c}"))));
+    let before = set_limit(next_descriptor());
+    lp.run_nowait().unwrap();
+    lp.run_nowait().unwrap();
+    set_limit(before);
+    lp.run().unwrap();
+    println!("{:?}", log.lines());
+    assert_eq!(log.lines().len(), 1);
+    assert_eq!(handles(&lp), 0);
 }

@@ -10,10 +10,11 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::rlimit::{alone, raise_limit, set_limit};
-use crate::support::*;
 use tidegate::net::*;
 use tidegate::prelude::*;
+
+use crate::rlimit::{alone, raise_limit, set_limit};
+use crate::support::*;
 
 const CLIENTS: usize = 500;
 const POLICY: &str = "TIDEGATE_TEST_POLICY";

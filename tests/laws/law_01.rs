@@ -3,14 +3,18 @@
 //! and from outside, undone or replaced at once, and neither has run nor is dropped when
 //! the call returns.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
+use bytes::Bytes;
 use tidegate::net::{Filter, FilterError, Passed};
 use tidegate::prelude::*;
+use tidegate::stream::*;
 use tidegate::{Event, Interest, Moment, Observer};
+
+use crate::pipe_ends::*;
+use crate::support::*;
 
 /// Goes into a callback; tells whether that ran or was dropped.
 #[derive(Default)]
@@ -288,4 +292,67 @@ fn set_filter() {
         cx.socket(key).set_filter(probe);
         cx.socket(key).destroy();
     });
+}
+
+/// Law 1: what is given to a stream is dropped in no call; a stream that nobody can make
+/// loses nothing either.
+#[test]
+fn law_1_open_writable_calls_and_drops_nothing() {
+    struct Dropped(Rc<RefCell<u32>>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            *self.0.borrow_mut() += 1;
+        }
+    }
+    struct Held(#[allow(dead_code)] Dropped);
+    impl Sink for Held {
+        fn write(&mut self, _: &mut WritableCx<'_>, _: &[Bytes]) -> Result<Progress, BoxError> {
+            panic!("nothing was written")
+        }
+    }
+    impl WriteHandler for Held {}
+    let mut lp = guarded();
+    let drops = Rc::new(RefCell::new(0));
+    let held = || Held(Dropped(drops.clone()));
+    let key = lp.open_writable(WritableOptions::new(), held(), held()).unwrap();
+    lp.writable(key).destroy();
+    assert_eq!(*drops.borrow(), 0);
+    lp.run().unwrap();
+    assert_eq!(*drops.borrow(), 2);
+}
+
+/// Law 1: `pipeline` calls nothing and drops nothing inside the call.
+#[test]
+fn law_1_pipeline() {
+    let mut lp = guarded();
+    let dropped = Rc::new(());
+    let (to, _) = keep(&mut lp, false, 100);
+    let from = quiet(&mut lp);
+    let d = dropped.clone();
+    let pipe = lp.pipe(from, to, move |_, _| drop(d)).unwrap();
+    lp.as_cx().close(pipe).unwrap();
+    assert_eq!(Rc::strong_count(&dropped), 2);
+    lp.run().unwrap();
+    assert_eq!(Rc::strong_count(&dropped), 1);
+}
+
+// ---- law 1
+struct End(#[allow(dead_code)] Rc<()>);
+
+impl ReadEnd for End {
+    fn attach(&self, _: &mut Cx<'_>, _: PipeKey) -> Result<(), StreamError> {
+        Err(StreamError::Closed)
+    }
+    fn pause(&self, _: &mut Cx<'_>) {}
+    fn resume(&self, _: &mut Cx<'_>) {}
+    fn destroy(&self, _: &mut Cx<'_>, _: &StreamError) {}
+}
+
+#[test]
+fn law_1_pipe_drops_no_end_that_refused() {
+    let mut lp = guarded();
+    let (to, _) = keep(&mut lp, true, 4);
+    let end = Rc::new(());
+    lp.pipe(End(end.clone()), to, |_, _| {}).unwrap();
+    assert_eq!(Rc::strong_count(&end), 2, "dropped inside pipe()");
 }

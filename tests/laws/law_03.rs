@@ -8,9 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use bytes::Bytes;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Callback {

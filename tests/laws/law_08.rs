@@ -1,11 +1,15 @@
-//! The limit of ticks that wait, and what a caller meets there.
+//! Law 8: everything has a limit. What a caller meets at the limits of ticks, of one write queue, and of
+//! all queues together.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::support::*;
+use bytes::Bytes;
 use tidegate::TickFull;
+use tidegate::net::Scope;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 /// Counts its drops.
 struct Dropped(Rc<Cell<u32>>);
@@ -77,4 +81,54 @@ fn ticks_that_multiply_are_bounded() {
     turn_until(&mut lp, |lp| lp.metrics().ticks_refused > 1_000);
     assert!(lp.is_alive());
     assert!(Loop::builder().tick_limit(0).build().is_err());
+}
+
+#[test]
+fn a_producer_that_ignores_full_meets_the_write_limit() {
+    let mut lp = guarded();
+    let closes = Rc::new(RefCell::new(Vec::new()));
+    let c2 = closes.clone();
+    let options = ListenOptions::new("127.0.0.1:0").write_limit(1 << 20);
+    let srv = lp
+        .listen(options, move |conn| {
+            let closes = c2.clone();
+            let mut s = conn.accept(On::new().close(move |_, c| closes.borrow_mut().push(c)));
+            let chunk = Bytes::from(vec![0u8; 256 * 1024]);
+            while s.write_bytes(chunk.clone()) != Flow::Closed {}
+        })
+        .unwrap();
+    let c = client(lp.local_addr(srv).unwrap());
+    turn_until(&mut lp, |_| !closes.borrow().is_empty());
+    let closes = closes.borrow();
+    let Reason::WriteLimit { scope, queued, limit } = closes[0].reason else {
+        panic!("{:?}", closes[0])
+    };
+    assert_eq!((scope, limit), (Scope::Socket, 1 << 20));
+    assert!(queued > limit && queued <= limit + 256 * 1024, "by one write at most: {queued}");
+    assert!(closes[0].unsent <= queued);
+    drop(c);
+}
+
+#[test]
+fn all_queues_together_meet_the_buffered_limit() {
+    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    let log = Log::default();
+    let l = log.clone();
+    let srv = lp
+        .listen("127.0.0.1:0", move |conn| {
+            let l = l.clone();
+            let mut s = conn.accept(On::new().close(move |_, c| l.add(c.to_string())));
+            let chunk = Bytes::from(vec![0u8; 8 << 20]);
+            let _ = s.write_bytes(chunk);
+        })
+        .unwrap();
+    let at = lp.local_addr(srv).unwrap();
+    let first = client(at);
+    turn_until(&mut lp, |lp| lp.server_stats(srv).unwrap().accepted == 1);
+    let second = client(at);
+    turn_until(&mut lp, |_| log.lines().len() == 1);
+    assert!(log.lines()[0].contains("buffered_limit is 1048576"), "{:?}", log.lines());
+    assert!(was_reset(&first), "bytes are missing, and the peer is told so");
+    assert_eq!(lp.net_metrics().sockets, 1, "the second one may go on");
+    drop(second);
 }

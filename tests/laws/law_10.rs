@@ -8,10 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::prelude::*;
 use tidegate::signals::SIGUSR1;
 use tidegate::{Fd, HookKey, Interest, Kind, Phase};
+
+use crate::support::*;
 
 /// A batch of two calls: the first panics, the second is logged with its phase.
 struct Batch {

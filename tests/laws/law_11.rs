@@ -9,11 +9,12 @@ use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use proptest::prelude::*;
 use tidegate::Script;
 use tidegate::net::Timeout;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 const MS: Duration = Duration::from_millis(1);
 

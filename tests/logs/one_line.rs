@@ -8,8 +8,6 @@ use std::fmt;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use crate::logged::Logged;
-use crate::support::*;
 use tidegate::net::{Endpoint, Filter, FilterError, Passed};
 use tidegate::observe::{JsonLines, LogRecords, Perfetto, Timeline};
 use tidegate::prelude::*;
@@ -19,6 +17,9 @@ use tidegate::stream::{
     WritableCx, WritableOptions,
 };
 use tidegate::{Event, LayerEvent, WorkError};
+
+use crate::logged::Logged;
+use crate::support::*;
 
 /// What somebody sends to hide something in a log: a line break, an order to clear the screen,
 /// the same in one character of C1, a line separator, and a change of direction.

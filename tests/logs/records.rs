@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::logged::{self, Logged};
-use crate::support::*;
 use log::Level;
 use tidegate::net::{LookupAnswer, LookupFault};
 use tidegate::observe::LogRecords;
 use tidegate::prelude::*;
+
+use crate::logged::{self, Logged};
+use crate::support::*;
 
 const SHORT: Duration = Duration::from_millis(20);
 

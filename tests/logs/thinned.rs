@@ -4,11 +4,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::logged::{Line, Logged};
-use crate::support::*;
 use tidegate::net::{AtLimit, Filter, FilterError, Passed};
 use tidegate::prelude::*;
 use tidegate::stream::{BoxError, ReadableCx, ReadableOptions, Source};
+
+use crate::logged::{Line, Logged};
+use crate::support::*;
 
 /// How many a line says were left out before it.
 fn left_out(line: &Line) -> u64 {

@@ -6,9 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::prelude::*;
 use tidegate::{Bits, Event, Key, KeyError, Kind, Moment, Observer};
+
+use crate::support::*;
 
 static BELL: Kind = Kind {
     name: "bell",
@@ -112,27 +113,6 @@ fn a_panic_in_closed_frees_the_slot() {
     lp.run().unwrap();
     assert_eq!(lp.as_cx().find(key), Err(KeyError::Closed));
     assert_eq!(handles(&lp), 0);
-}
-
-/// Law 2: no key of one loop finds anything in another, however many loops came and
-/// went between them.
-#[test]
-fn a_key_finds_nothing_in_any_later_loop() {
-    let mut first = Loop::new().unwrap();
-    let alive = first.as_cx().timer(Duration::from_secs(9), |_, _| {});
-    let gone = {
-        let mut lp = Loop::new().unwrap();
-        lp.as_cx().timer(Duration::from_secs(9), |_, _| {})
-    };
-    for _ in 0..9_000 {
-        let mut lp = Loop::new().unwrap();
-        let own = lp.as_cx().timer(Duration::from_secs(9), |_, _| {});
-        for foreign in [alive, gone] {
-            assert_ne!(own, foreign);
-            assert!(lp.as_cx().timer_stop(foreign).is_err());
-        }
-    }
-    assert_eq!(first.as_cx().timer_stop(alive), Ok(()));
 }
 
 /// What a call from outside of `run` displaced is dropped by the next run, also if

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::prelude::*;
 use tidegate::{Dispatch, HookKey, Key, Kind, TimerKey};
+
+use crate::support::*;
 
 #[derive(Default)]
 struct World {

@@ -6,9 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::support::*;
 use tidegate::prelude::*;
-use tidegate::{Dispatch, Key, KeyError, Kind, Phase, PostError};
+use tidegate::{KeyError, Phase, PostError};
+
+use crate::support::*;
 
 const ZERO: Duration = Duration::ZERO;
 
@@ -111,15 +112,6 @@ fn an_interval_repeats_until_it_is_stopped() {
     });
     lp.run().unwrap();
     assert_eq!(shots.get(), 5);
-}
-
-#[test]
-fn a_timer_of_another_loop_is_foreign() {
-    let (mut a, mut b) = (guarded(), guarded());
-    let t = a.as_cx().timer(ZERO, |_, _| {});
-    b.as_cx().timer(ZERO, |_, _| {});
-    assert_eq!(b.as_cx().timer_stop(t), Err(KeyError::Foreign));
-    assert_eq!(b.as_cx().timer_reset(t, ZERO), Err(KeyError::Foreign));
 }
 
 /// Ticks run right after the callback, in order, before the next callback.
@@ -336,36 +328,6 @@ fn drop_runs_no_callback_and_drops_every_value() {
     assert_eq!(Rc::strong_count(&value), 5);
     drop(lp);
     assert_eq!(Rc::strong_count(&value), 1);
-}
-
-/// A layer of one's own: queued, it is called once a pass; a handle queued
-/// while it runs waits for the next turn.
-#[test]
-fn a_pass_is_bounded() {
-    static AGAIN: Kind = Kind {
-        name: "again",
-        ready: |d: &mut Dispatch<'_>, key: Key, _| {
-            assert_eq!(d.cx().phase(), Phase::Ready);
-            let (turns, mut driver) = d.parts::<Vec<()>>();
-            turns.push(());
-            driver.queue(key);
-            driver.queue(key);
-            if turns.len() == 3 {
-                driver.close(&AGAIN, key);
-                assert!(!driver.close(&AGAIN, key), "closing is idempotent");
-            }
-        },
-        pending: |_, _, _| {},
-        closed: |d, key, _| d.driver().free(&AGAIN, key),
-        close: |_, _, _| Ok(()),
-        describe: |_, _, _| "again".into(),
-    };
-    let mut lp = guarded();
-    let key = lp.as_cx().driver().insert(&AGAIN, 0).unwrap();
-    lp.as_cx().driver().queue(key);
-    lp.run().unwrap();
-    assert_eq!(lp.metrics().turns, 3);
-    assert_eq!(lp.as_cx().find(key), Err(KeyError::Closed));
 }
 
 /// A tick from outside runs before anything else does.

@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::net::{BatchEnd, NetEvent, ServerEvent};
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 /// 1,000 queued connections and a budget of 8: 125 turns of 8, a 126th that
 /// finds the queue empty, no poll that blocks, and another ready socket served

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 
-use crate::support::*;
 use tidegate::net::AcceptGauge;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 /// How often a server is opened and closed. If gauges shared the descriptor, a few would do.
 const ROUNDS: usize = 500;

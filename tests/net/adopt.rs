@@ -7,8 +7,9 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::net::*;
+
+use crate::support::*;
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -5,8 +5,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 fn told(log: &Log) -> impl FnMut(&mut SocketCx<'_>, Close) + 'static {
     let log = log.clone();

@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 type Action = fn(Incoming<'_>, &Log);
 

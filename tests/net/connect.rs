@@ -7,15 +7,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::support::*;
 use tidegate::net::*;
 use tidegate::prelude::*;
 
-const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+use crate::support::*;
+
+pub(super) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+pub(super) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// A server that says hello and ends, once.
-fn hello(lp: &mut Loop, at: &str) -> Option<SocketAddr> {
+pub(super) fn hello(lp: &mut Loop, at: &str) -> Option<SocketAddr> {
     let server = lp
         .listen(at, |mut conn| {
             let server = conn.server();
@@ -27,7 +29,7 @@ fn hello(lp: &mut Loop, at: &str) -> Option<SocketAddr> {
 }
 
 /// Logs what a connection is told.
-fn told(log: &Log) -> On {
+pub(super) fn told(log: &Log) -> On {
     let say = |what: &'static str| {
         let log = log.clone();
         move |_: &mut SocketCx<'_>| log.add(what)
@@ -40,10 +42,10 @@ fn told(log: &Log) -> On {
         .close(move |_, c| close.add(format!("close: {c}")))
 }
 
-const WELL: [&str; 4] = ["connect", "hello", "end", "close: both sides ended"];
+pub(super) const WELL: [&str; 4] = ["connect", "hello", "end", "close: both sides ended"];
 
 /// A lookup that knows these addresses, and how often it was asked.
-fn knows(
+pub(super) fn knows(
     addresses: &[IpAddr],
 ) -> (impl Fn(&mut Cx<'_>, &str, LookupAnswer) + 'static, Rc<Cell<u32>>) {
     let (addresses, asked) = (addresses.to_vec(), Rc::new(Cell::new(0)));
@@ -56,13 +58,8 @@ fn knows(
     (lookup, asked)
 }
 
-fn name(port: u16) -> ConnectOptions {
+pub(super) fn name(port: u16) -> ConnectOptions {
     ConnectOptions::new(("tide.example", port))
-}
-
-/// A port of which both families refuse.
-fn refused() -> u16 {
-    closed_port().port()
 }
 
 #[test]
@@ -159,73 +156,6 @@ fn lookups_that_go_wrong() {
     assert!(lines.last().unwrap().ends_with("(connect timeout)"));
 }
 
-/// autoselectfamily: IPv6 refused, IPv4 reached; the attempts are told.
-#[test]
-fn a_refused_family_is_followed_by_the_other() {
-    let mut lp = guarded();
-    let trace = Trace::default();
-    lp.observe(trace.clone());
-    let at = hello(&mut lp, "127.0.0.1:0").unwrap();
-    let log = Log::default();
-    lp.connect(name(at.port()).lookup(knows(&[V6, V4]).0), told(&log));
-    lp.run().unwrap();
-    assert_eq!(log.lines(), WELL);
-    let starts: Vec<SocketAddr> = trace
-        .net()
-        .into_iter()
-        .filter_map(|(_, e)| match e {
-            NetEvent::Socket(_, SocketEvent::AttemptStart { to: Endpoint::Ip(to) }) => Some(to),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(starts, [SocketAddr::new(V6, at.port()), at]);
-}
-
-/// autoselectfamily: IPv6 reachable, IPv4 is never contacted.
-#[test]
-fn the_first_that_connects_is_the_only_one() {
-    let mut lp = guarded();
-    let Some(at) = hello(&mut lp, "[::1]:0") else {
-        return println!("skipped: there is no IPv6 here");
-    };
-    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, at.port())).unwrap();
-    other.set_nonblocking(true).unwrap();
-    let log = Log::default();
-    lp.connect(name(at.port()).lookup(knows(&[V6, V4]).0), told(&log));
-    lp.run().unwrap();
-    assert_eq!(log.lines(), WELL);
-    assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
-}
-
-/// All failed: one error that lists every attempt.
-#[test]
-fn all_attempts_failed() {
-    let mut lp = guarded();
-    let log = Log::default();
-    let seen = Rc::new(RefCell::new(Vec::new()));
-    let (s, l) = (seen.clone(), log.clone());
-    let port = refused();
-    let close = move |_: &mut SocketCx<'_>, close: Close| {
-        let e = close.reason.error().unwrap();
-        assert_eq!((e.stage(), e.kind()), (Stage::Connect, ErrorKind::ConnectionRefused));
-        assert_eq!(e.code(), Some("ECONNREFUSED"));
-        s.borrow_mut().extend(e.attempts().iter().map(|a| a.remote.ip()));
-        l.add(close.to_string());
-    };
-    let others: [IpAddr; 2] = ["127.0.0.2".parse().unwrap(), "127.0.0.3".parse().unwrap()];
-    let found = [V4, others[0], others[1], V6];
-    lp.connect(name(port).lookup(knows(&found).0), On::new().close(close));
-    lp.run().unwrap();
-    assert_eq!(*seen.borrow(), [V4, V6, others[0], others[1]], "families in turns");
-    let text = &log.lines()[0];
-    assert!(text.starts_with(&format!("connect to tide.example:{port} failed after ")), "{text}");
-    for ip in ["127.0.0.1", "127.0.0.2", "127.0.0.3"] {
-        assert!(text.contains(&format!("{ip}:{port} after ")), "{text}");
-    }
-    assert_eq!(text.matches("; ").count(), 3, "{text}");
-    assert_eq!(lp.handles(), 1, "the guard");
-}
-
 /// Our own address and port; a family that does not match; a port that is taken.
 #[test]
 fn our_own_address() {
@@ -305,7 +235,7 @@ fn a_client_has_its_options() {
 
 /// A listener whose queue is full: the next connection is not answered (Linux).
 #[cfg(target_os = "linux")]
-fn silent() -> Option<(TcpListener, Vec<std::net::TcpStream>)> {
+pub(super) fn silent() -> Option<(TcpListener, Vec<std::net::TcpStream>)> {
     use socket2::{Domain, Socket, Type};
     let raw = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     raw.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
@@ -342,29 +272,6 @@ fn libuv_38_connect_timeout() {
     assert!(text.starts_with(&format!("close: connect to {at} timed out after ")), "{text}");
     assert!(text.contains("; connect timeout)") && text.contains("(from 127.0.0.1:"), "{text}");
     assert_eq!(handles(&lp), 0);
-}
-
-/// RFC 8305: the first address is silent; the second starts after the attempt delay, beside
-/// it, and wins.
-#[test]
-#[cfg(target_os = "linux")]
-fn a_silent_address_is_raced_by_the_next() {
-    let Some((listener, _fill)) = silent() else {
-        return println!("skipped: the system answers although the queue is full");
-    };
-    let port = listener.local_addr().unwrap().port();
-    let mut lp = guarded();
-    let log = Log::default();
-    let second: IpAddr = "127.0.0.2".parse().unwrap();
-    assert!(hello(&mut lp, &format!("{second}:{port}")).is_some());
-    let start = Instant::now();
-    let options = name(port).lookup(knows(&[V4, second]).0);
-    lp.connect(options.attempt_delay(Duration::from_millis(40)), told(&log));
-    lp.run().unwrap();
-    let took = start.elapsed();
-    assert_eq!(log.lines(), WELL);
-    assert!(took >= Duration::from_millis(40) && took < Duration::from_secs(2), "{took:?}");
-    assert_eq!(handles(&lp), 0, "the loser is closed");
 }
 
 /// connect-after-destroy, connect-immediate-destroy, connect-abort: given up in the lookup,

@@ -7,9 +7,11 @@ use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::support::*;
+use tidegate::net::*;
 use tidegate::net::{PeerState, Timeout};
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -294,4 +296,24 @@ fn deadlines_can_be_set_and_taken_back() {
     );
     lp.run().unwrap();
     timed_out(&end, Timeout::Lifetime);
+}
+
+#[test]
+fn timeout_panics() {
+    let mut lp = guarded();
+    let (_p, ours) = pair();
+    let log = Log::default();
+    let l = log.clone();
+    let key = lp
+        .adopt(
+            ours,
+            On::new()
+                .timeout(|_| std::panic::resume_unwind(Box::new(1)))
+                .close(move |_, c| l.add(format!("{c}"))),
+        )
+        .unwrap();
+    lp.socket(key).set_idle_timeout(5 * MS);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lp.run())).is_err());
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["a callback panicked"]);
 }

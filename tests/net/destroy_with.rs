@@ -6,10 +6,11 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use crate::support::*;
 use tidegate::net::*;
 use tidegate::prelude::*;
 use tidegate::stream::StreamError;
+
+use crate::support::*;
 
 /// An error of the program's. Its drop is seen.
 #[derive(Debug)]

@@ -8,9 +8,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::net::*;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use tidegate::net::{Filter, FilterError, Passed};
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 struct Mask;
 

@@ -3,16 +3,17 @@
 //! where that is not permitted.
 #![cfg(target_os = "linux")]
 
-use crate::netns;
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tidegate::net::*;
+
+use crate::netns;
 use crate::netns::{Netns, run};
 use crate::support::*;
-use tidegate::net::*;
 
 const MS: Duration = Duration::from_millis(1);
 const HERE: [&str; 2] = ["10.9.0.1", "fd09::1"];

@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use crate::support::*;
 use tidegate::net::{Filter, FilterError, Passed, Stage};
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 /// Flips every bit, says hello when it first hears from the peer, goodbye at
 /// the end, and refuses a zero byte.

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::*;
 use bytes::Bytes;
 use tidegate::KeyError;
 use tidegate::net::*;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 /// A server's end and a client's, in one loop; the client reads when it is told to.
 struct Pair {

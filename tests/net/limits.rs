@@ -5,10 +5,11 @@ use std::cell::{Cell, RefCell};
 use std::net::TcpStream;
 use std::rc::Rc;
 
-use crate::support::*;
 use bytes::Bytes;
 use tidegate::net::Scope;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 type Closes = Rc<RefCell<Vec<(SocketKey, Close)>>>;
 

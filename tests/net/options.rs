@@ -1,15 +1,16 @@
 //! Options say what they do: none is ignored, none is taken for another number, and the budget of
 //! writing holds.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use bytes::Bytes;
 use tidegate::net::*;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 fn text(lp: &mut Loop, options: ListenOptions) -> String {
     lp.listen(options, |conn| conn.reject()).unwrap_err().to_string()
@@ -122,4 +123,52 @@ fn a_server_on_a_name_that_is_none() {
     assert_eq!((e.stage(), e.name()), (Stage::Lookup, Some("no-such-name.invalid:80")));
     assert!(matches!(e.code(), Some("ENOTFOUND" | "EAI_AGAIN")), "{e}");
     assert!(e.to_string().starts_with("lookup of no-such-name.invalid:80 failed: "), "{e}");
+}
+
+#[test]
+fn adopted_listener_has_stream_options() {
+    let mut lp = guarded();
+    let l = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = l.local_addr().unwrap();
+    let seen = Rc::new(Cell::new(None));
+    let s = seen.clone();
+    lp.listen(
+        ListenOptions::from(l).no_delay(true).keep_alive(KeepAlive::default()),
+        move |conn| {
+            let mut c = conn.accept(On::new());
+            s.set(Some(c.socket_option(|o| Ok((o.tcp_nodelay()?, o.keepalive()?))).unwrap()));
+        },
+    )
+    .unwrap();
+    let _c = client(at);
+    turn_until(&mut lp, |_| seen.get().is_some());
+    assert_eq!(seen.get(), Some((true, true)));
+}
+
+#[test]
+fn cloned_options_cannot_be_used_twice() {
+    let mut lp = guarded();
+    let l = TcpListener::bind("127.0.0.1:0").unwrap();
+    let o = ListenOptions::from(l);
+    lp.listen(o.clone(), |c| c.reject()).unwrap();
+    assert!(lp.listen(o, |c| c.reject()).is_err(), "docs: cloned options cannot be used twice");
+}
+
+#[test]
+fn set_tos_of_an_ipv4_client_of_a_server_for_both() {
+    let mut lp = guarded();
+    let seen = Rc::new(Cell::new(None));
+    let s = seen.clone();
+    let server = lp
+        .listen(":0", move |conn| {
+            let mut c = conn.accept(On::new());
+            println!("{:?}", c.peer_addr());
+            c.set_tos(0x10).unwrap();
+            s.set(Some(c.socket_option(|o| o.tos_v4()).unwrap()));
+        })
+        .unwrap();
+    let port = lp.local_addr(server).unwrap().port();
+    let _c = client(([127, 0, 0, 1], port).into());
+    turn_until(&mut lp, |_| seen.get().is_some());
+    assert_eq!(seen.get(), Some(0x10), "IP_TOS of an IPv4 connection");
 }

@@ -1,12 +1,15 @@
 //! Random things done in every callback of racing clients and of a server that shuts down: one
 //! close each, nothing after it, and the loop ends.
 
-use crate::support::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
 use tidegate::net::*;
 use tidegate::prelude::*;
+
+use crate::support::*;
+
 const MS: Duration = Duration::from_millis(1);
 struct R(u64);
 impl R {

@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::support::*;
 use tidegate::prelude::*;
 use tidegate::{Dispatch, Key, Kind};
+
+use crate::support::*;
 
 static GREEDY: Kind = Kind {
     name: "greedy",

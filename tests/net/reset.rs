@@ -7,10 +7,11 @@ use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use bytes::Bytes;
 use tidegate::net::{Filter, FilterError, Passed, Reset, Timeout};
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -8,10 +8,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::support::*;
 use bytes::Bytes;
 use tidegate::net::*;
 use tidegate::prelude::*;
+
+use crate::support::*;
 
 /// A path of this test's own.
 fn path(name: &str) -> PathBuf {

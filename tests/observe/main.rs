@@ -3,6 +3,8 @@
 
 mod observer_panics;
 mod prometheus;
+mod scene;
+mod timeline;
 mod traces;
 
 #[path = "../support/example.rs"]

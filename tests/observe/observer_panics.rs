@@ -5,11 +5,12 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use crate::support::*;
 use bytes::Bytes;
 use tidegate::net::{NetEvent, ServerEvent, SocketEvent};
 use tidegate::prelude::*;
 use tidegate::{Event, Moment, Observer};
+
+use crate::support::*;
 
 type Test = fn(&Event<'_>) -> bool;
 

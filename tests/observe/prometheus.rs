@@ -1,16 +1,17 @@
 //! Every counter is in the Prometheus text, with its value. And the example that serves it.
 
-use crate::example;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::*;
 use tidegate::net::ListenOptions;
 use tidegate::prelude::*;
 use tidegate::prometheus::Snapshot;
+
+use crate::example;
+use crate::support::*;
 
 /// The names of a struct's fields, private ones too: its derived `Debug` writes them all.
 fn fields(of: &impl Debug) -> BTreeSet<String> {

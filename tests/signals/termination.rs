@@ -9,9 +9,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::*;
 use tidegate::prelude::*;
 use tidegate::signals::SIGTERM;
+
+use crate::support::*;
 
 const PART: &str = "TIDEGATE_TEST_PART";
 

@@ -7,15 +7,15 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use crate::support::*;
-use crate::watched::{drain, file};
 use tidegate::prelude::*;
 use tidegate::signals::{SIGUSR1, SIGUSR2};
 use tidegate::{Interest, Phase};
+
+use crate::support::*;
+use crate::watched::{drain, file};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -1,14 +1,16 @@
 //! Every byte arrives, in order, whatever the chunks, marks, filters, transforms and pauses.
 
-use crate::support::*;
-use bytes::{Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
 use tidegate::net::{Filter, FilterError, Passed};
 use tidegate::prelude::*;
 use tidegate::stream::*;
+
+use crate::support::*;
 
 #[derive(Clone)]
 struct Rng(Rc<Cell<u64>>);

@@ -6,10 +6,11 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use crate::support::*;
 use bytes::{Bytes, BytesMut};
 use tidegate::prelude::*;
 use tidegate::stream::*;
+
+use crate::support::*;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum At {

@@ -6,11 +6,12 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::support::*;
 use bytes::Bytes;
 use tidegate::prelude::*;
 use tidegate::stream::*;
 use tidegate::{Interest, Loop};
+
+use crate::support::*;
 
 /// Pushes so many chunks of one size, one for each question, then the end.
 struct Chunks {

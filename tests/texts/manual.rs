@@ -12,7 +12,6 @@
 //! Numbers, durations, addresses and the width of gaps, rules (`---`) and bars (`###`) may
 //! differ; all else may not.
 
-use crate::example;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
@@ -20,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
+use crate::example;
 use crate::support::DEADLINE;
 
 const COMMAND: &str = "cargo run --release --example ";

@@ -1,13 +1,18 @@
 //! Random things done in every callback of streams, transforms, pipes and connections, with
 //! and without panics: one end each, nothing after it, no pipe left waiting.
 
-use crate::support::*;
-use bytes::{Bytes, BytesMut};
+mod act;
+
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+
+use act::act;
+use bytes::{Bytes, BytesMut};
 use tidegate::prelude::*;
 use tidegate::stream::*;
+
+use crate::support::*;
 
 #[derive(Default)]
 struct World {
@@ -23,7 +28,9 @@ struct World {
     trace: RefCell<Vec<String>>,
     ends: RefCell<Vec<(usize, tidegate::Key, tidegate::Key)>>,
 }
+
 type W = Rc<World>;
+
 impl World {
     fn rnd(&self, n: u64) -> u64 {
         let mut x = self.seed.get();
@@ -52,152 +59,14 @@ impl World {
         );
     }
 }
+
 fn pick<T: Copy>(w: &W, v: &RefCell<Vec<T>>) -> Option<T> {
     let v = v.borrow();
     if v.is_empty() { None } else { Some(v[w.rnd(v.len() as u64) as usize]) }
 }
 
-fn act(w: &W, cx: &mut Cx<'_>) {
-    if w.quiet.get() {
-        return;
-    }
-    for _ in 0..w.rnd(3) {
-        let a = w.rnd(40);
-        let n = w.rnd(6000) as usize;
-        match a {
-            0 => {
-                if let Some(k) = pick(w, &w.r) {
-                    cx.readable(k).destroy()
-                }
-            }
-            1 => {
-                if let Some(k) = pick(w, &w.w) {
-                    if w.rnd(3) == 0 {
-                        cx.writable(k).destroy()
-                    }
-                }
-            }
-            2 => {
-                if let Some(k) = pick(w, &w.p) {
-                    if w.rnd(3) == 0 {
-                        let _ = cx.close(k);
-                    }
-                }
-            }
-            3 => {
-                if let Some(k) = pick(w, &w.s) {
-                    if w.rnd(3) == 0 {
-                        cx.socket(k).destroy()
-                    }
-                }
-            }
-            4..=8 => {
-                if let Some(k) = pick(w, &w.r) {
-                    let _ = cx.readable(k).push(vec![1; n]);
-                }
-            }
-            9 => {
-                if let Some(k) = pick(w, &w.r) {
-                    cx.readable(k).push_end()
-                }
-            }
-            10 | 11 => {
-                if let Some(k) = pick(w, &w.r) {
-                    cx.readable(k).pause()
-                }
-            }
-            12..=14 => {
-                if let Some(k) = pick(w, &w.r) {
-                    cx.readable(k).resume()
-                }
-            }
-            15 => {
-                if let Some(k) = pick(w, &w.r) {
-                    let _ = cx.readable(k).unshift(vec![2; n]);
-                }
-            }
-            16 => {
-                if let Some(k) = pick(w, &w.r) {
-                    cx.readable(k).fail("no")
-                }
-            }
-            17..=19 => {
-                if let Some(k) = pick(w, &w.w) {
-                    let _ = cx.writable(k).write(vec![3; n]);
-                }
-            }
-            20 | 21 => {
-                if let Some(k) = pick(w, &w.w) {
-                    let id = w.id();
-                    w.expect("written", id);
-                    if cx.writable(k).write_id(vec![3; n], id as u64) == Flow::Closed {
-                        w.counts.borrow_mut().remove(&("written", id));
-                    }
-                }
-            }
-            22 => {
-                if let Some(k) = pick(w, &w.w) {
-                    cx.writable(k).end()
-                }
-            }
-            23..=26 => {
-                if let Some(k) = pick(w, &w.w) {
-                    let _ = cx.writable(k).written(if w.rnd(8) == 0 {
-                        Err("bad".into())
-                    } else {
-                        Ok(())
-                    });
-                }
-            }
-            27 => {
-                if let Some(k) = pick(w, &w.s) {
-                    let _ = cx.socket(k).write(&vec![4; n]);
-                }
-            }
-            28 => {
-                if let Some(k) = pick(w, &w.s) {
-                    cx.socket(k).end()
-                }
-            }
-            29 => {
-                if let Some(k) = pick(w, &w.s) {
-                    if w.rnd(4) == 0 {
-                        cx.socket(k).reset()
-                    }
-                }
-            }
-            30 => {
-                if let Some(k) = pick(w, &w.s) {
-                    cx.socket(k).pause()
-                }
-            }
-            31..=33 => {
-                if let Some(k) = pick(w, &w.s) {
-                    cx.socket(k).resume()
-                }
-            }
-            34 => open(w, cx),
-            35 | 36 => pipe(w, cx),
-            37 => {
-                let v = w.clone();
-                cx.next_tick(move |cx| act(&v, cx))
-            }
-            38 => {
-                if w.panics.get() && w.rnd(4) == 0 {
-                    w.trace.borrow_mut().push("panic".into());
-                    resume_unwind(Box::new("fuzz"))
-                }
-            }
-            _ => {
-                if w.panics.get() && w.rnd(8) == 0 {
-                    w.trace.borrow_mut().push("tick panic".into());
-                    cx.next_tick(|_| resume_unwind(Box::new("fuzz tick")))
-                }
-            }
-        }
-    }
-}
 struct Src(W, usize);
+
 impl Source for Src {
     fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError> {
         self.0.check_open("src destroy", self.1);
@@ -227,7 +96,9 @@ impl Source for Src {
         act(&self.0, cx);
     }
 }
+
 struct Rd(W, usize);
+
 impl Reader for Rd {
     fn on_data(&mut self, r: &mut ReadableCx<'_>, c: Bytes) {
         self.0.check_open("r close", self.1);
@@ -252,7 +123,9 @@ impl Reader for Rd {
         act(&self.0, cx)
     }
 }
+
 struct Snk(W, usize);
+
 impl Sink for Snk {
     fn write(&mut self, w: &mut WritableCx<'_>, _: &[Bytes]) -> Result<Progress, BoxError> {
         self.0.check_open("snk destroy", self.1);
@@ -293,7 +166,9 @@ impl Sink for Snk {
         act(&self.0, cx);
     }
 }
+
 struct Wr(W, usize);
+
 impl WriteHandler for Wr {
     fn on_drain(&mut self, w: &mut WritableCx<'_>) {
         self.0.check_open("w close", self.1);
@@ -314,7 +189,9 @@ impl WriteHandler for Wr {
         act(&self.0, cx)
     }
 }
+
 struct Tr(W);
+
 impl Transform for Tr {
     fn transform(&mut self, cx: &mut Cx<'_>, c: &[u8], out: &mut BytesMut) -> Result<(), BoxError> {
         act(&self.0, cx);
@@ -335,7 +212,9 @@ impl Transform for Tr {
         Ok(())
     }
 }
+
 struct Hd(W, usize);
+
 impl Handler for Hd {
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
         act(&self.0, s)
@@ -361,6 +240,7 @@ impl Handler for Hd {
         act(&self.0, s)
     }
 }
+
 fn open(w: &W, cx: &mut Cx<'_>) {
     if w.r.borrow().len() > 30 {
         return;
@@ -378,6 +258,7 @@ fn open(w: &W, cx: &mut Cx<'_>) {
     w.expect("w close", id);
     w.w.borrow_mut().push(k);
 }
+
 fn pipe(w: &W, cx: &mut Cx<'_>) {
     if w.p.borrow().len() > 60 {
         return;
@@ -410,6 +291,7 @@ fn pipe(w: &W, cx: &mut Cx<'_>) {
     w.ends.borrow_mut().push((id, e.0, e.1));
     w.p.borrow_mut().push(p.unwrap());
 }
+
 fn run(seed: u64, panics: bool, sockets: bool) {
     let w = W::default();
     w.seed.set(seed.wrapping_mul(0x9E3779B97F4A7C15) | 1);
@@ -489,7 +371,9 @@ fn run(seed: u64, panics: bool, sockets: bool) {
     assert!(bad.is_empty(), "seed {seed}: {bad:?}\n{tail:#?}");
     assert_eq!(lp.handles(), 0, "seed {seed}");
 }
+
 thread_local! { static STAT: Cell<(u32, u32)> = const { Cell::new((0, 0)) }; static EV: Cell<usize> = const { Cell::new(0) }; }
+
 fn many(n: u64, panics: bool, sockets: bool) {
     let mut bad = Vec::new();
     for seed in 1..=n {
@@ -501,18 +385,22 @@ fn many(n: u64, panics: bool, sockets: bool) {
     println!("pipes told, not told: {:?}; {} events", STAT.get(), EV.get());
     assert!(bad.is_empty(), "{} of {n}: {:#?}", bad.len(), &bad[..bad.len().min(10)]);
 }
+
 #[test]
 fn streams() {
     many(300, false, false)
 }
+
 #[test]
 fn streams_that_panic() {
     many(300, true, false)
 }
+
 #[test]
 fn streams_and_connections() {
     many(100, false, true)
 }
+
 #[test]
 fn streams_and_connections_that_panic() {
     many(100, true, true)
