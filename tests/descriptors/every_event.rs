@@ -1,6 +1,5 @@
 //! Every event of connections, servers and pipes comes when it should: a table of scenarios
-//! over real sockets, and what each must tell. One test, because one of them lowers the
-//! process's limit of descriptors.
+//! over real sockets, and the events that each must have.
 #![cfg(target_os = "linux")]
 
 use std::cell::RefCell;

@@ -1,6 +1,5 @@
-//! Out of descriptors, and a listener that fails for good: no spin, nothing lost, and on
-//! it goes when a descriptor comes free. One test at a time, because the limit is the
-//! whole process's.
+//! Out of descriptors, and a listener that fails for good: no spin, nothing lost, and the server goes
+//! on when a descriptor comes free.
 #![cfg(target_os = "linux")]
 
 use std::cell::{Cell, RefCell};

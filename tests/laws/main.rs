@@ -5,6 +5,8 @@ mod law_02;
 mod law_03;
 mod law_04;
 mod law_05;
+mod law_06;
+mod law_07;
 mod law_08;
 mod law_10;
 mod law_11;

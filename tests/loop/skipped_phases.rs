@@ -1,5 +1,5 @@
-//! A turn passes by the phases that have nothing to do, but not if somebody observes. Random
-//! actions in every callback, panics too, come to the same both ways.
+//! A turn skips the phases that have nothing to do, unless an observer is there. Random actions in
+//! every callback, panics too, have the same outcome both ways.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

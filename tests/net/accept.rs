@@ -1,5 +1,5 @@
-//! The accept loop: budget, carry-over, what becomes of a connection, and a
-//! lack of descriptors.
+//! The accept loop: its budget, what it carries over, accepting and rejecting, and a lack of
+//! descriptors.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Ends that come at a bad moment: each once sent a connection into a spin, a leak or
+//! Calls on a connection that has failed, is failing, or is closed: none leads to a spin, a leak or
 //! a wait without end.
 
 use std::cell::Cell;

@@ -1,5 +1,5 @@
-//! The deadlines of a connection: idle, lifetime, linger; connect is in `clients`. T1 to T4
-//! of Node's timers, with a default action.
+//! The deadlines of a connection: idle, lifetime, linger; that of a connect is in `connect`. T1 to
+//! T4 of Node's timers, with a default action.
 
 use std::cell::{Cell, RefCell};
 use std::io::Read;

@@ -1,5 +1,5 @@
-//! The ordinary end of a dispatch, where nothing is under way, is left early. Each thing that
-//! on_data may do comes to the same if a tick sends the dispatch the long way.
+//! A dispatch that leaves nothing under way takes a short path to its end. For each thing that
+//! `on_data` may do, the outcome is the same on the long path, which a tick forces.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! What the loop counts against its limits: nothing drifts, nobody is closed who was not
-//! asked to stop, and what is closed is the one that holds the memory.
+//! What the loop counts against its limits: the counts do not drift, only a connection that was asked
+//! to stop is closed, and it is the one that holds the memory.
 
 use std::cell::{Cell, RefCell};
 use std::net::TcpStream;

@@ -393,7 +393,7 @@ fn shutdown_with_grace() {
 }
 
 /// libuv 28: several listeners, one callback for each connection; closing inside it is safe.
-/// bind-twice, eaddrinuse, listen-after-error are in `connections`.
+/// bind-twice, eaddrinuse, listen-after-error are in `bad_addresses`.
 #[test]
 fn libuv_28_closing_the_server_in_its_callback() {
     let mut lp = guarded();

@@ -4,6 +4,7 @@
 mod manual;
 mod readme;
 mod sources;
+mod tests_readme;
 
 #[path = "../support/example.rs"]
 mod example;

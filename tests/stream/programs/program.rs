@@ -1,5 +1,5 @@
 //! Random programs of streams, pipes and connections, as plain data, and what generates them.
-//! `tests/stream_programs.rs` runs them.
+//! `mod.rs` runs them.
 #![allow(dead_code, unreachable_pub)]
 
 use proptest::prelude::*;
