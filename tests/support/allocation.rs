@@ -1,5 +1,6 @@
 //! A counting allocator. Each thread counts its own, so tests do not see each
 //! other.
+#![allow(dead_code, unreachable_pub)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,4 +1,5 @@
 //! Network namespaces for tests: hosts of their own, without leaving this process.
+#![allow(dead_code, unreachable_pub)]
 
 use std::fs::File;
 use std::os::fd::AsRawFd;

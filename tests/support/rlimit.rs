@@ -1,5 +1,6 @@
 //! The limit of open descriptors. It is the whole process's: tests that change it run one at a
 //! time.
+#![allow(dead_code, unreachable_pub)]
 
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};

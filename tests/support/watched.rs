@@ -1,4 +1,5 @@
 //! One end of a socket pair as a source to watch.
+#![allow(dead_code, unreachable_pub)]
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};

@@ -44,12 +44,15 @@ impl Spans {
             self.short = longest;
             return;
         }
+        // Once; the pairs become one in place.
+        self.long.reserve_exact(SPANS - self.long.len());
         if self.long.len() == SPANS {
-            let pairs = self.long.chunks(2).map(|pair| {
-                let (first, last) = (pair[0], pair[pair.len() - 1]);
-                Span { ended: last.ended, longest: first.longest.max(last.longest), ..first }
-            });
-            self.long = pairs.collect();
+            for i in 0..SPANS / 2 {
+                let (first, last) = (self.long[2 * i], self.long[2 * i + 1]);
+                let longest = first.longest.max(last.longest);
+                self.long[i] = Span { began: first.began, ended: last.ended, longest };
+            }
+            self.long.truncate(SPANS / 2);
         }
         self.long.push(Span { began, ended, longest });
     }
@@ -59,7 +62,7 @@ impl Spans {
     pub(crate) fn latest(&self, noted: u64) -> u64 {
         let after = self.long.partition_point(|span| span.began <= noted);
         let span = after.checked_sub(1).map(|at| self.long[at]);
-        match span.filter(|span| noted <= span.ended) {
+        match span.filter(|span| noted < span.ended) {
             Some(span) => span.ended.min(noted.saturating_add(span.longest)),
             None => noted.saturating_add(self.short),
         }

@@ -13,9 +13,9 @@ use std::error::Error;
 /// block. An error destroys the connection with
 /// [`Stage::Filter`](crate::Stage::Filter), a panic with
 /// [`Reason::Panicked`](crate::Reason::Panicked); it goes on after the current
-/// callback. Answers to the peer go nowhere once our side has ended. If the queue is beyond
-/// `write_limit` by writes, answers have that limit once more, of their own; the last bytes
-/// of [`close`](Filter::close) always go out.
+/// callback. Answers to the peer go nowhere once our side has ended. Answers that wait have the
+/// limit of writes, `write_limit`, once more, of their own; the last bytes of
+/// [`close`](Filter::close) always go out.
 ///
 /// ```
 /// use tidegate_net::{Filter, FilterError, Passed};

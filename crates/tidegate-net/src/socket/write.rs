@@ -144,19 +144,17 @@ impl Socket {
         self.filter(d, shared, Self::may_answer, |f, out| f.inbound(wire, out));
     }
 
-    /// Whether a filter's answer of so many bytes may be queued. The user was told when the
-    /// queue went beyond the limit; answers have the same limit once more, of their own.
+    /// Whether a filter's answer of so many bytes may be queued. What the user writes has its
+    /// limit; answers that wait have the same once more, of their own.
     fn may_answer(&mut self, d: &mut Driver<'_>, bytes: usize) -> bool {
-        match self.duplex.write.admit() {
-            Ok(()) => self.forget_answers(),
-            Err(Refused::Limit { queued, limit }) => {
-                if self.count_answer(bytes) > limit {
-                    let scope = Scope::Socket;
-                    self.destroy(d, Reason::WriteLimit { scope, queued, limit });
-                    return false;
-                }
-            }
-            Err(_) => return false,
+        if self.duplex.write.is_empty() {
+            self.forget_answers();
+            return true;
+        }
+        let (queued, limit) = (self.duplex.write.held(), self.duplex.write.limit());
+        if self.count_answer(bytes) - bytes > limit {
+            self.destroy(d, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
+            return false;
         }
         true
     }

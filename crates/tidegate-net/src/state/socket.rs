@@ -64,7 +64,7 @@ struct Rare {
     local: Option<SocketAddr>,
     /// The first write error; reading goes on to the end before it is told.
     failure: Option<Arc<NetError>>,
-    /// Bytes that a filter answered while the queue was beyond its limit.
+    /// Bytes that a filter answered since the queue was empty.
     answered: usize,
 }
 
@@ -280,15 +280,15 @@ impl Socket {
         self.rare.get_or_insert_default().local = local;
     }
 
-    /// A filter answers so many bytes; how many since the queue went beyond its limit.
+    /// A filter answers so many bytes; how many since the queue was empty, these included.
     #[cold]
     pub(crate) fn count_answer(&mut self, bytes: usize) -> usize {
         let answered = &mut self.rare.get_or_insert_default().answered;
-        *answered = answered.saturating_add(bytes);
+        *answered += bytes;
         *answered
     }
 
-    /// The queue is within its limit.
+    /// The queue is empty.
     pub(crate) fn forget_answers(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.answered = 0;

@@ -387,6 +387,11 @@ impl WriteState {
         self.len == 0
     }
 
+    /// Bytes of memory that may be held before a write.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Bytes of memory that the queue and the waiting ids hold.
     #[inline]
     pub fn held(&self) -> usize {

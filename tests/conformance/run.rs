@@ -1,0 +1,475 @@
+//! libuv's own tests of the loop: run modes, phases, references. The numbers are those of the table
+//! in `tests/README.md`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tidegate::prelude::*;
+use tidegate::{Bits, HookKey, Key, KeyError, Phase};
+
+use crate::support::*;
+
+const ZERO: Duration = Duration::ZERO;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn add<K>(log: &Log, line: &str) -> impl FnMut(&mut Cx<'_>, K) + 'static {
+    let (log, line) = (log.clone(), line.to_owned());
+    move |_, _| log.add(line.clone())
+}
+
+/// Check hooks run before the close callbacks of their turn; all of these run, first
+/// closed first.
+#[test]
+fn libuv_01_close_order() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let at = closed_port();
+    let sockets = [0, 1, 2].map(|n| {
+        let l = log.clone();
+        lp.connect(at, On::new().close(move |cx, _| l.add(format!("close {n} in {}", cx.phase()))))
+    });
+    let mut check = add::<HookKey>(&log, "check");
+    lp.as_cx().check(move |cx, me| {
+        check(cx, me);
+        cx.close(me).unwrap();
+    });
+    lp.as_cx().prepare(move |cx, me| {
+        cx.close(me).unwrap();
+        for key in sockets {
+            cx.socket(key).destroy();
+        }
+    });
+    lp.run().unwrap();
+    let closes = ["close 0 in closing", "close 1 in closing", "close 2 in closing"];
+    assert_eq!(log.lines(), [&["check"][..], &closes].concat());
+}
+
+#[test]
+fn libuv_02_run_once_and_nowait() {
+    let mut lp = guarded();
+    let ticks = Rc::new(Cell::new(0));
+    let t = ticks.clone();
+    lp.as_cx().idle(move |cx, me| {
+        t.set(t.get() + 1);
+        if t.get() == 5 {
+            cx.close(me).unwrap();
+        }
+    });
+    let mut runs = 0;
+    while lp.run_once().unwrap() {
+        runs += 1;
+        assert_eq!(ticks.get(), runs);
+    }
+    assert_eq!((runs, ticks.get()), (4, 5));
+
+    let fired = Rc::new(Cell::new(false));
+    let f = fired.clone();
+    let timer = lp.as_cx().timer(2 * DEADLINE, move |_, _| f.set(true));
+    lp.as_cx().next_tick(|_| {});
+    assert!(lp.run_once().unwrap(), "a turn that had something to tell does not wait");
+    assert!(lp.run_nowait().unwrap(), "more work");
+    assert!(!fired.get());
+    lp.as_cx().close(timer).unwrap();
+}
+
+/// A stop ends the run after its turn; later runs go on where it left off.
+#[test]
+fn libuv_04_loop_stop() {
+    let mut lp = guarded();
+    let (ticks, stop) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(true)));
+    let (t, s) = (ticks.clone(), stop.clone());
+    lp.as_cx().prepare(move |cx, me| {
+        t.set(t.get() + 1);
+        if t.get() == 10 {
+            cx.close(me).unwrap();
+        }
+    });
+    lp.as_cx().interval(MS, move |cx, me| {
+        if s.replace(false) {
+            cx.stop();
+        }
+        if ticks.get() == 10 {
+            cx.close(me).unwrap();
+        }
+    });
+    lp.run().unwrap();
+    assert!(!stop.get() && lp.is_alive());
+    while lp.run_once().unwrap() {}
+    assert!(!lp.is_alive());
+}
+
+/// libuv answers EBUSY to closing a loop with open handles. Here closing it is dropping
+/// it, always possible; `close_all` and a run end everything in good order before.
+#[test]
+fn libuv_06_loop_close() {
+    let data = Rc::new(Cell::new(0));
+    let mut lp = guarded();
+    let d = data.clone();
+    lp.as_cx().interval(MS, move |_, _| d.set(1));
+    let d = data.clone();
+    lp.listen("127.0.0.1:0", move |_| d.set(2)).unwrap();
+    let d = data.clone();
+    lp.connect(
+        closed_port(),
+        On::new().close(move |_, c| {
+            assert!(matches!(c.reason, Reason::Destroyed));
+            d.set(3);
+        }),
+    );
+    assert!(lp.is_alive());
+    lp.as_cx().close_all();
+    lp.run().unwrap();
+    assert_eq!((lp.is_alive(), lp.handles(), data.get()), (false, 0, 3));
+    assert_eq!(Rc::strong_count(&data), 1, "what was the user's is given back");
+}
+
+#[test]
+fn libuv_07_backend_timeout() {
+    let mut lp = Loop::new().unwrap();
+    assert_eq!(lp.backend_timeout(), Some(ZERO));
+    let timer = lp.as_cx().timer(MS * 1000, |_, _| {});
+    let timeout = lp.backend_timeout().unwrap();
+    assert!(timeout > MS * 900 && timeout <= MS * 1000, "{timeout:?}");
+    lp.as_cx().close(timer).unwrap();
+    assert_eq!(lp.backend_timeout(), Some(ZERO));
+    let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
+    assert_eq!(lp.backend_timeout(), None, "as long as it takes");
+    let idle = lp.as_cx().idle(|_, _| {});
+    assert_eq!(lp.backend_timeout(), Some(ZERO), "an idle hook");
+    lp.as_cx().close(idle).unwrap();
+    lp.as_cx().stop();
+    assert_eq!(lp.backend_timeout(), Some(ZERO), "stop was asked for");
+    lp.run().unwrap();
+    lp.close_server(server).unwrap();
+    assert_eq!(lp.backend_timeout(), Some(ZERO), "a close callback is due");
+}
+
+/// Runs of an empty loop still read the clock.
+#[test]
+fn libuv_08_update_time() {
+    let mut lp = Loop::new().unwrap();
+    let start = lp.as_cx().now();
+    let real = Instant::now();
+    while lp.as_cx().now() < start + MS * 5 {
+        lp.run_nowait().unwrap();
+        assert!(real.elapsed() < DEADLINE);
+    }
+}
+
+/// Hooks close themselves and each other; one that is started in its own phase runs
+/// from the next turn on; none runs after its close.
+#[test]
+fn libuv_09_loop_handles() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let second: Rc<Cell<Option<HookKey>>> = Rc::default();
+    let (l, other) = (log.clone(), second.clone());
+    lp.as_cx().prepare(move |cx, me| {
+        l.add(format!("first {}", cx.turn()));
+        match cx.turn() {
+            1 => {
+                let l = l.clone();
+                cx.prepare(move |cx, me| {
+                    l.add(format!("third {}", cx.turn()));
+                    if cx.turn() == 3 {
+                        cx.close(me).unwrap();
+                    }
+                });
+            }
+            2 => {
+                cx.close(other.get().unwrap()).unwrap();
+                cx.close(me).unwrap();
+                assert_eq!(cx.close(me), Err(KeyError::Closed));
+            }
+            turn => panic!("called in turn {turn}"),
+        }
+    });
+    let l = log.clone();
+    second.set(Some(lp.as_cx().prepare(move |cx, _| l.add(format!("second {}", cx.turn())))));
+    // Something for the polls not to wait for.
+    lp.as_cx().idle(|cx, me| {
+        if cx.turn() == 3 {
+            cx.close(me).unwrap();
+        }
+    });
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["first 1", "second 1", "first 2", "third 2", "third 3"]);
+    assert_eq!(handles(&lp), 0);
+}
+
+/// A busy idle hook starves neither timers nor check hooks.
+#[test]
+fn libuv_10_idle_starvation() {
+    let mut lp = guarded();
+    let (idles, checks) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let (i, c) = (idles.clone(), checks.clone());
+    let idle = lp.as_cx().idle(move |_, _| i.set(i.get() + 1));
+    let check = lp.as_cx().check(move |_, _| c.set(c.get() + 1));
+    lp.as_cx().timer(MS * 5, move |cx, _| {
+        cx.close(idle).unwrap();
+        cx.close(check).unwrap();
+    });
+    lp.run().unwrap();
+    assert!(idles.get() > 0);
+    assert_eq!(idles.get(), checks.get());
+}
+
+#[test]
+fn libuv_11_active() {
+    let mut lp = guarded();
+    let seen = Rc::new(Cell::new(false));
+    let s = seen.clone();
+    let key = lp.connect(
+        closed_port(),
+        On::new().close(move |cx, _| {
+            let key = cx.key();
+            assert!(!cx.is_open(key) && !cx.is_closing(key), "the slot is free before");
+            s.set(true);
+        }),
+    );
+    let cx = &mut lp.as_cx();
+    assert!(cx.is_open(key) && !cx.is_closing(key));
+    cx.close(key).unwrap();
+    assert!(cx.is_open(key) && cx.is_closing(key));
+    assert_eq!(cx.close(key), Err(KeyError::Closed));
+    lp.run().unwrap();
+    assert!(seen.get());
+}
+
+/// Handles that are not referenced do not keep `run` going, and still get their end.
+#[test]
+fn libuv_12_unref() {
+    struct Told(Log);
+    impl ServerHandler for Told {
+        fn on_connection(&mut self, conn: Incoming<'_>) {
+            conn.reject();
+        }
+        fn on_close(&mut self, _: &mut Cx<'_>, _: ServerKey) {
+            self.0.add("server closed");
+        }
+    }
+    let mut lp = guarded();
+    let log = Log::default();
+    let server = lp.serve("127.0.0.1:0", Told(log.clone())).unwrap();
+    let timer = lp.as_cx().interval(MS, add(&log, "timer"));
+    let hook = lp.as_cx().prepare(move |cx, me| cx.set_ref(me, false).unwrap());
+    let keys: [Key; 2] = [server.into(), timer.into()];
+    for key in keys {
+        lp.as_cx().set_ref(key, false).unwrap();
+        lp.as_cx().set_ref(key, false).unwrap();
+        assert!(!lp.as_cx().has_ref(key));
+    }
+    lp.run().unwrap();
+    assert!(!lp.as_cx().has_ref(hook), "it ran once, and that was that");
+    lp.as_cx().set_ref(server, true).unwrap();
+    assert!(lp.is_alive(), "a flag, not a count");
+    lp.as_cx().set_ref(server, false).unwrap();
+    lp.close_server(server).unwrap();
+    lp.run().unwrap();
+    assert!(log.has("server closed"));
+}
+
+/// A connect under way, and bytes that wait, keep the loop alive, referenced or not.
+#[test]
+fn libuv_13_a_request_keeps_the_loop_alive() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let server = lp
+        .listen("127.0.0.1:0", |conn| {
+            conn.accept(On::new());
+        })
+        .unwrap();
+    lp.as_cx().set_ref(server, false).unwrap();
+    let at = lp.local_addr(server).unwrap();
+    let l = log.clone();
+    let key = lp.connect(
+        at,
+        On::new().connect(move |s| {
+            l.add("connected");
+            // More than the kernel takes.
+            let _ = s.write_bytes(bytes::Bytes::from_static(&[0; 16 << 20]));
+        }),
+    );
+    lp.as_cx().set_ref(key, false).unwrap();
+    assert!(lp.is_alive());
+    // The accepted end is referenced; here it is only its reading that lets go.
+    lp.run_once().unwrap();
+    turn_until(&mut lp, |lp| log.has("connected") && lp.socket(key).buffered() > 0);
+    assert!(lp.why_alive().iter().any(|h| h.key == key.into()), "{:?}", lp.why_alive());
+    turn_until(&mut lp, |lp| lp.socket(key).buffered() == 0);
+    assert!(!lp.why_alive().iter().any(|h| h.key == key.into()), "{:?}", lp.why_alive());
+}
+
+/// Every handle is visited, and the loop can be driven by another one.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[test]
+fn libuv_14_walk_and_embed() {
+    let mut lp = Loop::new().unwrap();
+    let log = Log::default();
+    let mut cx = lp.as_cx();
+    let timer = cx.timer(MS * 5, add(&log, "timer"));
+    let hook = cx.check(|_, _| {});
+    cx.set_ref(hook, false).unwrap();
+    let key = lp.connect(
+        closed_port(),
+        On::new().close({
+            let log = log.clone();
+            move |_, _| log.add("close")
+        }),
+    );
+    let mut kinds: Vec<_> = lp.as_cx().walk().into_iter().map(|h| (h.kind, h.key)).collect();
+    kinds.sort();
+    let expected = [("check", hook.into()), ("socket", key.into()), ("timer", Key::from(timer))];
+    assert_eq!(kinds, expected);
+
+    let mut outer = mio::Poll::new().unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&lp.backend_fd().unwrap());
+    let mut source = mio::unix::SourceFd(&fd);
+    outer.registry().register(&mut source, mio::Token(0), mio::Interest::READABLE).unwrap();
+    let mut events = mio::Events::with_capacity(8);
+    let start = Instant::now();
+    while lp.is_alive() {
+        outer.poll(&mut events, lp.backend_timeout()).unwrap();
+        lp.run_nowait().unwrap();
+        assert!(start.elapsed() < DEADLINE);
+    }
+    assert_eq!(log.lines(), ["close", "timer"]);
+}
+
+/// One turn with a callback in every phase, as a text trace.
+#[test]
+fn every_phase_in_its_order_first_in_first_out() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let line = |log: &Log, what: &str| {
+        let (log, what) = (log.clone(), what.to_owned());
+        move |cx: &Cx<'_>| log.add(format!("{} {}: {what}", cx.turn(), cx.phase()))
+    };
+    // A connection that finishes in the ready pass: its effects come in pending.
+    let server = lp
+        .listen("127.0.0.1:0", {
+            let (say, finish, close) =
+                (line(&log, "on_connection"), line(&log, "on_finish"), line(&log, "on_close"));
+            move |mut conn| {
+                say(&conn.as_cx());
+                let (finish, close) = (finish.clone(), close.clone());
+                let mut s =
+                    conn.accept(On::new().finish(move |s| finish(s)).close(move |cx, _| close(cx)));
+                s.end();
+                let key = s.key();
+                s.next_tick(move |cx| cx.socket(key).destroy());
+            }
+        })
+        .unwrap();
+    let c = client(lp.local_addr(server).unwrap());
+    for n in 1..=2 {
+        let say = line(&log, &format!("hook {n}"));
+        lp.as_cx().check(move |cx, _| say(cx));
+        let say = line(&log, &format!("hook {n}"));
+        lp.as_cx().prepare(move |cx, _| say(cx));
+        let say = line(&log, &format!("hook {n}"));
+        lp.as_cx().idle(move |cx, _| say(cx));
+        let say = line(&log, &format!("timer {n}"));
+        lp.as_cx().timer(ZERO, move |cx, _| say(cx));
+    }
+    assert!(lp.run_once().unwrap());
+    assert_eq!(
+        log.lines(),
+        [
+            "1 idle: hook 1",
+            "1 idle: hook 2",
+            "1 prepare: hook 1",
+            "1 prepare: hook 2",
+            "1 ready: on_connection",
+            "1 check: hook 1",
+            "1 check: hook 2",
+            "1 closing: on_close",
+            "1 timers: timer 1",
+            "1 timers: timer 2",
+        ]
+    );
+    drop(c);
+}
+
+/// Effects of API calls come in the pending phase of their own turn, and its passes are
+/// bounded: what is left waits for the next turn, whose poll does not block.
+#[test]
+fn pending_is_bounded() {
+    use tidegate::Kind;
+    static AGAIN: Kind = Kind {
+        name: "again",
+        ready: |_, _, _| {},
+        pending: |d, key, _| {
+            assert_eq!(d.cx().phase(), Phase::Pending);
+            let turn = d.cx().turn();
+            let (turns, mut driver) = d.parts::<RefCell<Vec<u64>>>();
+            turns.borrow_mut().push(turn);
+            if turns.borrow().len() < 30 {
+                driver.pend(key);
+            } else {
+                driver.close(&AGAIN, key);
+            }
+        },
+        close: |_, _, _| Ok(()),
+        closed: |d, key, _| d.driver().free(&AGAIN, key),
+        describe: |_, _, _| String::new(),
+    };
+    let mut lp = guarded();
+    let key = lp.as_cx().driver().insert(&AGAIN, 0).unwrap();
+    lp.as_cx().driver().assume(key, Bits::NONE);
+    lp.as_cx().driver().pend(key);
+    lp.run().unwrap();
+    let mut cx = lp.as_cx();
+    let turns = cx.parts::<RefCell<Vec<u64>>>().0.take();
+    // Twice eight passes a turn.
+    assert_eq!(turns.iter().filter(|t| **t == 1).count(), 16);
+    assert_eq!(turns.iter().filter(|t| **t == 2).count(), 14);
+    assert_eq!(lp.metrics().blocking_polls, 0);
+}
+
+/// A hook that closes all of its phase and panics leaves no stale place: the next one that
+/// is started runs in its first turn.
+#[test]
+fn a_hook_after_a_panic_that_closed_them_all() {
+    let mut lp = guarded();
+    lp.as_cx().prepare(|cx, me| {
+        cx.close(me).unwrap();
+        std::panic::resume_unwind(Box::new("on purpose"));
+    });
+    lp.as_cx().idle(|cx, me| {
+        if cx.turn() > 2 {
+            cx.close(me).unwrap();
+        }
+    });
+    for _ in 0..3 {
+        lp.as_cx().prepare(|cx, me| cx.close(me).unwrap());
+    }
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lp.run())).is_err());
+    let first = Rc::new(Cell::new(0));
+    let f = first.clone();
+    lp.run_once().unwrap();
+    let turn = lp.as_cx().turn();
+    lp.as_cx().prepare(move |cx, me| {
+        f.set(cx.turn());
+        cx.close(me).unwrap();
+    });
+    lp.run().unwrap();
+    assert_eq!(first.get(), turn + 1);
+}
+
+/// Time between runs is not the loop's: it is no lag. But events can have waited so long.
+#[test]
+fn time_outside_of_a_run_is_not_work() {
+    let mut lp = guarded();
+    lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
+    lp.run_nowait().unwrap();
+    let start = Instant::now();
+    while start.elapsed() < MS * 30 {
+        std::hint::spin_loop();
+    }
+    lp.run_nowait().unwrap();
+    assert!(lp.as_cx().driver().away() >= MS * 30);
+    assert!(lp.metrics().turn_lengths.quantile(1.0) < MS * 20);
+}

@@ -1,0 +1,187 @@
+//! libuv's own tests of timers. The numbers are those of the table in `tests/README.md`.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tidegate::prelude::*;
+use tidegate::{HookKey, KeyError, TimerKey};
+
+use crate::support::*;
+
+const ZERO: Duration = Duration::ZERO;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn add<K>(log: &Log, line: &str) -> impl FnMut(&mut Cx<'_>, K) + 'static {
+    let (log, line) = (log.clone(), line.to_owned());
+    move |_, _| log.add(line.clone())
+}
+
+/// Ten one-shots, one interval of five shots, and a timer that is stopped.
+#[test]
+fn libuv_16_timer() {
+    let mut lp = guarded();
+    let (once, shots) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    for n in 0..10 {
+        let once = once.clone();
+        lp.as_cx().timer(MS * 2 * n, move |cx, me| {
+            once.set(once.get() + 1);
+            assert!(cx.is_open(me), "until its callback has returned");
+        });
+    }
+    let s = shots.clone();
+    lp.as_cx().interval(MS * 3, move |cx, me| {
+        s.set(s.get() + 1);
+        assert!(cx.timer_due_in(me).unwrap() > ZERO, "it is armed again already");
+        if s.get() == 5 {
+            cx.timer_stop(me).unwrap();
+        }
+    });
+    let never = lp.as_cx().timer(MS * 5, |_, _| panic!("it was stopped"));
+    lp.as_cx().timer_stop(never).unwrap();
+    lp.run().unwrap();
+    assert_eq!((once.get(), shots.get()), (10, 5));
+}
+
+/// Starting a timer anew replaces its deadline.
+#[test]
+fn libuv_18_timer_start_twice() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let far = lp.as_cx().timer(DEADLINE * 100, add(&log, "moved"));
+    lp.as_cx().timer_reset(far, MS).unwrap();
+    lp.as_cx().timer(MS * 3, add(&log, "other"));
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["moved", "other"]);
+}
+
+/// `again` pushes a repeating timer back; a repeat of 0 that is set in a callback takes
+/// effect after the shot that is armed already; a timer that does not repeat says so.
+#[test]
+fn libuv_19_timer_again() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let watchdog = lp.as_cx().interval(MS * 40, add(&log, "watchdog"));
+    let l = log.clone();
+    let n = Cell::new(0);
+    lp.as_cx().interval(MS * 10, move |cx, me| {
+        l.add("push");
+        assert_eq!(cx.timer_again(watchdog), Ok(true));
+        n.set(n.get() + 1);
+        if n.get() == 6 {
+            cx.close(me).unwrap();
+            cx.close(watchdog).unwrap();
+        }
+    });
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["push"; 6], "60 ms, and the watchdog of 40 ms never fired");
+
+    let shots = Rc::new(Cell::new(0));
+    let s = shots.clone();
+    lp.as_cx().interval(MS, move |cx, me| {
+        s.set(s.get() + 1);
+        cx.timer_set_repeat(me, ZERO).unwrap();
+    });
+    let once = lp.as_cx().timer(MS, |_, _| {});
+    assert_eq!(lp.as_cx().timer_again(once), Ok(false));
+    lp.run().unwrap();
+    assert_eq!(shots.get(), 2);
+}
+
+/// `run_once` fires what is due; an interval that is overdue fires once, not twice.
+#[test]
+fn libuv_22_timer_run_once() {
+    let mut lp = guarded();
+    let shots = Rc::new(Cell::new(0));
+    let s = shots.clone();
+    let timer = lp.as_cx().interval(MS, move |_, _| s.set(s.get() + 1));
+    for nowait in [false, true] {
+        shots.set(0);
+        let start = Instant::now();
+        while start.elapsed() < MS * 10 {
+            std::hint::spin_loop();
+        }
+        let more = if nowait { lp.run_nowait() } else { lp.run_once() };
+        assert!(more.unwrap());
+        assert_eq!(shots.get(), 1, "nowait: {nowait}");
+    }
+    lp.as_cx().close(timer).unwrap();
+}
+
+/// A timer that a check hook starts anew fires after the next prepare, not earlier.
+#[test]
+fn libuv_23_timer_from_check() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let (p, c, t) = (log.clone(), log.clone(), log.clone());
+    let prepare = lp.as_cx().prepare(move |_, _| p.add("prepare"));
+    let check: Rc<Cell<Option<HookKey>>> = Rc::default();
+    let key = check.clone();
+    let timer: TimerKey = lp.as_cx().timer(MS * 5, move |cx, _| {
+        t.add("timer");
+        cx.close(prepare).unwrap();
+        cx.close(key.get().unwrap()).unwrap();
+    });
+    let idle = lp.as_cx().idle(|_, _| {});
+    check.set(Some(lp.as_cx().check(move |cx, _| {
+        c.add("check");
+        if cx.turn() == 1 {
+            cx.timer_reset(timer, MS * 5).unwrap();
+            cx.close(idle).unwrap();
+        }
+    })));
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["prepare", "check", "prepare", "check", "timer"]);
+}
+
+#[test]
+fn libuv_25_timer_no_run_on_unref() {
+    let mut lp = Loop::new().unwrap();
+    let timer = lp.as_cx().timer(ZERO, |_, _| panic!("nothing keeps the loop alive"));
+    lp.as_cx().set_ref(timer, false).unwrap();
+    lp.run().unwrap();
+    assert_eq!(lp.metrics().turns, 0);
+}
+
+/// Every operation on a closed timer is an error, and harmless.
+#[test]
+fn libuv_26_timer_is_closing() {
+    let mut lp = guarded();
+    let timer = lp.as_cx().interval(MS, |_, _| panic!("it was closed"));
+    lp.as_cx().close(timer).unwrap();
+    let cx = &mut lp.as_cx();
+    assert_eq!(cx.timer_reset(timer, ZERO), Err(KeyError::Closed));
+    assert_eq!(cx.timer_again(timer), Err(KeyError::Closed));
+    assert_eq!(cx.timer_set_repeat(timer, ZERO), Err(KeyError::Closed));
+    assert_eq!(cx.timer_due_in(timer), Err(KeyError::Closed));
+    assert_eq!(cx.timer_stop(timer), Err(KeyError::Closed));
+    assert_eq!(cx.set_ref(timer, true), Err(KeyError::Closed));
+    lp.run().unwrap();
+}
+
+/// 1,000,000 timers: started, moved, stopped, and the rest fires in order.
+#[test]
+fn a_million_timers() {
+    let mut lp = guarded();
+    let fired = Rc::new(Cell::new(0u32));
+    let last = Rc::new(Cell::new(ZERO));
+    let mut cx = lp.as_cx();
+    let keys: Vec<TimerKey> = (0..1_000_000u32)
+        .map(|n| {
+            let (fired, last) = (fired.clone(), last.clone());
+            cx.timer(Duration::from_nanos(u64::from(n.wrapping_mul(2_654_435_761) % 1_000_000)), {
+                move |cx, _| {
+                    fired.set(fired.get() + 1);
+                    assert!(cx.now() >= last.replace(cx.now()));
+                }
+            })
+        })
+        .collect();
+    for pair in keys.chunks(4) {
+        cx.timer_stop(pair[0]).unwrap();
+        cx.timer_reset(pair[1], ZERO).unwrap();
+    }
+    lp.run().unwrap();
+    assert_eq!(fired.get(), 750_000);
+}

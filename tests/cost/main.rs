@@ -1,0 +1,20 @@
+//! What an operation costs: allocations, memory, system calls. This binary has an allocator that
+//! counts (for each thread) and runs itself under strace.
+
+mod allocations;
+mod long_pipe;
+mod slow_readers;
+mod syscalls;
+
+#[path = "../support/allocation.rs"]
+mod allocation;
+#[path = "../support/example.rs"]
+mod example;
+#[cfg(unix)]
+#[path = "../support/rlimit.rs"]
+mod rlimit;
+#[path = "../support/mod.rs"]
+mod support;
+
+#[global_allocator]
+static ALLOCATOR: allocation::Counting = allocation::Counting;

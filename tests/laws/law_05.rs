@@ -1,0 +1,46 @@
+//! Law 5: readiness that was not drained is kept.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tidegate::prelude::*;
+
+use crate::support::*;
+
+fn server(lp: &mut Loop, handler: impl Fn() -> On + 'static) -> std::net::SocketAddr {
+    let key = lp
+        .listen("127.0.0.1:0", move |mut conn| {
+            let server = conn.server();
+            conn.close_server(server).unwrap();
+            conn.accept(handler());
+        })
+        .unwrap();
+    lp.local_addr(key).unwrap()
+}
+
+/// A read budget bounds one turn; the rest is carried over without blocking.
+#[test]
+fn read_budget_is_carried_over() {
+    let mut lp = guard(Loop::builder().read_budget(64 * 1024).build().unwrap());
+    let per_turn = Rc::new(RefCell::new(Vec::<(u64, usize)>::new()));
+    let p = per_turn.clone();
+    let at = server(&mut lp, move || {
+        let p = p.clone();
+        On::new().data(move |s, chunk| {
+            let mut p = p.borrow_mut();
+            match p.last_mut() {
+                Some((turn, n)) if *turn == s.turn() => *n += chunk.len(),
+                _ => p.push((s.turn(), chunk.len())),
+            }
+        })
+    });
+    let c = client(at);
+    // The kernel holds all of it before the first turn.
+    write_all(&c, &[1u8; 200_000]);
+    drop(c);
+    lp.run().unwrap();
+    let per_turn = per_turn.borrow();
+    assert_eq!(per_turn.iter().map(|(_, n)| n).sum::<usize>(), 200_000);
+    assert!(per_turn.iter().all(|(_, n)| *n <= 64 * 1024), "{per_turn:?}");
+    assert!(per_turn.len() >= 4);
+}

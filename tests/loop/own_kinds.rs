@@ -1,0 +1,136 @@
+//! The seam for those who make their own kinds of handles, misused: nothing that it
+//! takes can break what belongs to others.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tidegate::prelude::*;
+use tidegate::{Bits, Event, Key, KeyError, Kind, Moment, Observer};
+
+use crate::support::*;
+
+static BELL: Kind = Kind {
+    name: "bell",
+    ready: |_, _, _| {},
+    pending: |_, _, _| {},
+    close: |cx, key, _| {
+        cx.driver().close(&BELL, key);
+        Ok(())
+    },
+    closed: |d, key, _| d.driver().free(&BELL, key),
+    describe: |_, _, _| String::new(),
+};
+
+static PANICS: Kind = Kind {
+    name: "panics",
+    ready: |_, _, _| {},
+    pending: |_, _, _| {},
+    close: |cx, key, _| {
+        cx.driver().close(&PANICS, key);
+        Ok(())
+    },
+    closed: |_, _, _| resume_unwind(Box::new("on purpose")),
+    describe: |_, _, _| String::new(),
+};
+
+/// The loop's own marks are not for others to set or to take.
+#[test]
+fn readiness_is_all_that_can_be_assumed_or_forgotten() {
+    let mut lp = guarded();
+    let key = lp.as_cx().driver().insert(&BELL, 0).unwrap();
+    let mut cx = lp.as_cx();
+    let mut d = cx.driver();
+    d.assume(key, Bits::READABLE);
+    let all = d.bits(key);
+    assert_eq!(all, Bits::READABLE);
+    d.forget(key, all);
+    assert!(cx.has_ref(key));
+    cx.close(key).unwrap();
+    lp.run().unwrap();
+    assert_eq!(handles(&lp), 0);
+}
+
+/// What is of another kind belongs to another layer: it is neither freed nor closed.
+#[test]
+fn handles_of_others_cannot_be_broken() {
+    let mut lp = guarded();
+    let ran = Rc::new(Cell::new(0));
+    let (a, b) = (ran.clone(), ran.clone());
+    let mut cx = lp.as_cx();
+    let timer = cx.timer(Duration::from_millis(1), move |_, _| a.set(a.get() + 1));
+    let hook = cx.prepare(move |cx, me| {
+        b.set(b.get() + 1);
+        cx.close(me).unwrap();
+    });
+    let keys: [Key; 2] = [timer.into(), hook.into()];
+    for key in keys {
+        cx.driver().free(&BELL, key);
+        assert!(!cx.driver().close(&BELL, key) && cx.is_open(key) && !cx.is_closing(key));
+    }
+    lp.run().unwrap();
+    assert_eq!((ran.get(), handles(&lp)), (2, 0));
+}
+
+/// The inbox is the loop's own.
+#[test]
+fn the_inbox_cannot_be_closed() {
+    #[derive(Clone, Default)]
+    struct Keys(Rc<Cell<Option<Key>>>);
+    impl Observer for Keys {
+        fn event(&mut self, _: &Moment, event: &Event<'_>) {
+            if let Event::Ready { key, .. } = event {
+                self.0.set(Some(*key));
+            }
+        }
+    }
+    let mut lp = guarded();
+    let keys = Keys::default();
+    lp.observe(keys.clone());
+    let remote = lp.as_cx().remote();
+    remote.post(|_| {}).unwrap();
+    lp.run().unwrap();
+    let inbox = keys.0.get().unwrap();
+    let mut cx = lp.as_cx();
+    cx.driver().free(&BELL, inbox);
+    assert!(!cx.driver().close(&BELL, inbox));
+    assert_eq!(cx.close(inbox), Err(KeyError::Closed));
+    cx.close_all();
+    let (send, got) = std::sync::mpsc::channel();
+    remote.post(move |_| send.send(()).unwrap()).unwrap();
+    lp.run().unwrap();
+    assert_eq!(got.try_iter().count(), 1);
+}
+
+/// A close callback that panics before it freed its slot.
+#[test]
+fn a_panic_in_closed_frees_the_slot() {
+    let mut lp = guarded();
+    let key = lp.as_cx().driver().insert(&PANICS, 0).unwrap();
+    lp.as_cx().close(key).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
+    lp.run().unwrap();
+    assert_eq!(lp.as_cx().find(key), Err(KeyError::Closed));
+    assert_eq!(handles(&lp), 0);
+}
+
+/// What a call from outside of `run` displaced is dropped by the next run, also if
+/// there is nothing to do.
+#[test]
+fn the_graveyard_is_emptied_by_a_run_without_turns() {
+    let mut lp = guarded();
+    let value = Rc::new(());
+    let held = value.clone();
+    let timer = lp.as_cx().timer(Duration::ZERO, move |_, _| drop(held.clone()));
+    lp.as_cx().timer_stop(timer).unwrap();
+    assert_eq!(Rc::strong_count(&value), 2);
+    lp.run().unwrap();
+    assert_eq!((Rc::strong_count(&value), lp.metrics().turns), (1, 0));
+}
+
+#[test]
+fn a_limit_that_cannot_be_had_is_an_error() {
+    let error = Loop::builder().events(usize::MAX).build().unwrap_err();
+    assert_eq!(error.to_string(), "events is more than 1048576");
+}

@@ -1,0 +1,444 @@
+//! The loop by itself: order of phases, timers, ticks, posts, stop, and what a
+//! panic leaves for the next run.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tidegate::prelude::*;
+use tidegate::{KeyError, Phase, PostError};
+
+use crate::support::*;
+
+const ZERO: Duration = Duration::ZERO;
+
+fn add(log: &Log, line: &'static str) -> impl FnMut(&mut Cx<'_>, tidegate::TimerKey) + 'static {
+    let log = log.clone();
+    move |_, _| log.add(line)
+}
+
+/// libuv 17: equal deadlines fire in start order.
+#[test]
+fn libuv_17_timer_order() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let mut cx = lp.as_cx();
+    cx.timer(Duration::from_millis(3), add(&log, "third"));
+    cx.timer(ZERO, add(&log, "first"));
+    cx.timer(ZERO, add(&log, "second"));
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["first", "second", "third"]);
+    assert_eq!(handles(&lp), 0);
+}
+
+/// libuv 20: a timer of 0 ms, armed again in its callback, runs once in a turn.
+#[test]
+fn libuv_20_timer_zero_timeout() {
+    let mut lp = guarded();
+    let turns = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let t = turns.clone();
+    lp.as_cx().timer(ZERO, move |cx, me| {
+        t.borrow_mut().push(cx.turn());
+        if t.borrow().len() < 5 {
+            cx.timer_reset(me, ZERO).unwrap();
+        }
+    });
+    lp.run().unwrap();
+    // The first shot comes before the first turn, as in libuv.
+    assert_eq!(*turns.borrow(), [0, 1, 2, 3, 4]);
+}
+
+/// libuv 24: never earlier than the clock says.
+#[test]
+fn libuv_24_timers_are_never_early() {
+    let mut lp = guarded();
+    for us in [1, 10, 100, 900, 1_000, 1_100, 2_500] {
+        let (after, start) = (Duration::from_micros(us), Instant::now());
+        lp.as_cx().timer(after, move |_, _| assert!(start.elapsed() >= after, "{us}"));
+    }
+    lp.run().unwrap();
+}
+
+/// libuv 21: huge values do not overflow.
+#[test]
+fn libuv_21_timer_huge_timeout() {
+    let mut lp = guarded();
+    let mut cx = lp.as_cx();
+    let huge = cx.timer(Duration::MAX, |_, _| panic!("not in this life"));
+    let more = cx.interval(Duration::from_secs(u64::MAX), |_, _| panic!("nor in the next"));
+    assert!(lp.run_nowait().unwrap());
+    let mut cx = lp.as_cx();
+    cx.timer_stop(huge).unwrap();
+    cx.timer_stop(more).unwrap();
+    lp.run().unwrap();
+}
+
+/// libuv 9: a due timer that an earlier callback of its batch stopped does not
+/// fire; one that was moved fires later.
+#[test]
+fn a_timer_stopped_or_moved_by_an_earlier_one_of_its_batch() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let keys = Rc::new(Cell::new(None));
+    let (l, k) = (log.clone(), keys.clone());
+    let mut cx = lp.as_cx();
+    cx.timer(ZERO, move |cx, me| {
+        let (stopped, moved) = Cell::get(&k).unwrap();
+        cx.timer_stop(stopped).unwrap();
+        cx.timer_reset(moved, Duration::from_millis(2)).unwrap();
+        cx.timer_stop(me).unwrap();
+        assert_eq!(cx.timer_stop(me), Err(KeyError::Closed));
+        l.add("first");
+    });
+    let stopped = cx.timer(ZERO, |_, _| panic!("it was stopped"));
+    let moved = cx.timer(ZERO, add(&log, "moved"));
+    cx.timer(ZERO, add(&log, "last"));
+    keys.set(Some((stopped, moved)));
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["first", "last", "moved"]);
+}
+
+#[test]
+fn an_interval_repeats_until_it_is_stopped() {
+    let mut lp = guarded();
+    let shots = Rc::new(Cell::new(0));
+    let s = shots.clone();
+    lp.as_cx().interval(Duration::from_micros(100), move |cx, me| {
+        s.set(s.get() + 1);
+        if s.get() == 5 {
+            cx.timer_stop(me).unwrap();
+        }
+    });
+    lp.run().unwrap();
+    assert_eq!(shots.get(), 5);
+}
+
+/// Ticks run right after the callback, in order, before the next callback.
+#[test]
+fn ticks_run_after_the_callback_and_before_the_next() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let mut cx = lp.as_cx();
+    let l = log.clone();
+    cx.timer(ZERO, move |cx, _| {
+        let (a, b) = (l.clone(), l.clone());
+        cx.next_tick(move |cx| {
+            let l = a.clone();
+            a.add("tick 1");
+            cx.next_tick(move |_| l.add("tick of tick 1"));
+        });
+        cx.next_tick(move |_| b.add("tick 2"));
+        l.add("timer 1");
+    });
+    cx.timer(ZERO, add(&log, "timer 2"));
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["timer 1", "tick 1", "tick 2", "tick of tick 1", "timer 2"]);
+}
+
+/// A tick that always asks for another starves nobody, and no poll blocks.
+#[test]
+fn tick_budget_is_carried_over_in_order() {
+    let mut lp = guard(Loop::builder().tick_budget(10).build().unwrap());
+    let per_turn = Rc::new(std::cell::RefCell::new(Vec::<(u64, u32)>::new()));
+    for n in 0..35u32 {
+        let per_turn = per_turn.clone();
+        lp.as_cx().next_tick(move |cx| per_turn.borrow_mut().push((cx.turn(), n)));
+    }
+    lp.run().unwrap();
+    let seen = per_turn.borrow();
+    assert!(seen.iter().map(|(_, n)| *n).eq(0..35));
+    // The first ones come before the first turn, with its due timers.
+    for turn in 0..=2 {
+        assert_eq!(seen.iter().filter(|(t, _)| *t == turn).count(), 10);
+    }
+    assert_eq!(lp.metrics().ticks_carried_over, 2);
+}
+
+/// libuv 4, 5: `stop` ends the run after its turn; before `run` it runs nothing.
+#[test]
+fn libuv_05_loop_stop_before_run() {
+    let mut lp = guarded();
+    let log = Log::default();
+    lp.as_cx().timer(ZERO, add(&log, "fired"));
+    lp.as_cx().stop();
+    lp.run().unwrap();
+    assert!(log.lines().is_empty() && lp.is_alive());
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["fired"]);
+}
+
+/// libuv 3: an empty loop is dead and does not block.
+#[test]
+fn libuv_03_loop_alive() {
+    let mut lp = Loop::new().unwrap();
+    assert!(!lp.is_alive());
+    lp.run().unwrap();
+    let t = lp.as_cx().timer(ZERO, |_, _| {});
+    assert!(lp.is_alive());
+    lp.as_cx().driver().set_ref(t.into(), false);
+    assert!(!lp.is_alive(), "an unreferenced timer does not count");
+    lp.as_cx().driver().set_ref(t.into(), true);
+    lp.run().unwrap();
+    assert!(!lp.is_alive());
+}
+
+/// A post that comes while the loop changes what it watches is not lost. (mio's poll(2)
+/// swallows such a wake-up.)
+#[test]
+fn posts_meet_registrations() {
+    let mut lp = guarded();
+    lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
+    let nobody = closed_port();
+    let remote = lp.as_cx().remote();
+    let poster = std::thread::spawn(move || {
+        let (say, hear) = std::sync::mpsc::channel();
+        for _ in 0..3_000 {
+            let say = say.clone();
+            let post = move |cx: &mut Cx<'_>| {
+                say.send(()).unwrap();
+                // The next post meets this.
+                let key = cx.connect(nobody, On::new().close(|_, _| {}));
+                cx.socket(key).destroy();
+            };
+            remote.post(post).map_err(|_| ()).unwrap();
+            hear.recv_timeout(DEADLINE / 2).expect("the post ran");
+        }
+        remote.post(|cx| cx.stop()).map_err(|_| ()).unwrap();
+    });
+    lp.run().unwrap();
+    poster.join().unwrap();
+}
+
+#[test]
+fn posts_run_in_order_and_fail_when_they_cannot() {
+    let mut lp = guard(Loop::builder().inbox_limit(3).build().unwrap());
+    let remote = lp.as_cx().remote();
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    for n in 0..3 {
+        let seen = seen.clone();
+        remote.post(move |_| seen.lock().unwrap().push(n)).unwrap();
+    }
+    assert!(matches!(remote.post(|_| {}), Err(PostError::Full(_))));
+    lp.run().unwrap();
+    assert_eq!(*seen.lock().unwrap(), [0, 1, 2]);
+    drop(lp);
+    assert!(matches!(remote.post(|_| {}), Err(PostError::LoopGone(_))));
+}
+
+#[test]
+fn posts_from_four_threads_are_never_lost() {
+    let mut lp = guarded();
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (remote, count) = (lp.as_cx().remote(), count.clone());
+            std::thread::spawn(move || {
+                for _ in 0..5_000 {
+                    let count = count.clone();
+                    let post = move |cx: &mut Cx<'_>| {
+                        if count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1 == 20_000 {
+                            cx.stop();
+                        }
+                    };
+                    remote.post(post).unwrap();
+                }
+            })
+        })
+        .collect();
+    let keep = lp.as_cx().timer(DEADLINE * 2, |_, _| {});
+    lp.run().unwrap();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 20_000);
+    lp.as_cx().timer_stop(keep).unwrap();
+}
+
+/// Law 10: the rest of an interrupted batch runs next time, in each batch.
+#[test]
+fn a_panic_leaves_the_rest_of_its_batch_for_the_next_run() {
+    let on_purpose = || resume_unwind(Box::new("on purpose"));
+    let mut lp = guarded();
+    let log = Log::default();
+    let run = |lp: &mut Loop, expected: &[&str]| {
+        assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
+        assert!(log.lines().is_empty(), "{:?}", log.lines());
+        lp.run().unwrap();
+        assert_eq!(log.lines(), expected);
+        log.0.borrow_mut().clear();
+    };
+    // Timers.
+    lp.as_cx().timer(ZERO, move |_, _| on_purpose());
+    lp.as_cx().timer(ZERO, add(&log, "timer"));
+    run(&mut lp, &["timer"]);
+    // Ticks.
+    lp.as_cx().next_tick(move |_| on_purpose());
+    let l = log.clone();
+    lp.as_cx().next_tick(move |_| l.add("tick"));
+    run(&mut lp, &["tick"]);
+    // Posts.
+    let remote = lp.as_cx().remote();
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let d = done.clone();
+    remote.post(move |_| on_purpose()).unwrap();
+    remote.post(move |_| d.store(true, std::sync::atomic::Ordering::Relaxed)).unwrap();
+    run(&mut lp, &[]);
+    assert!(done.load(std::sync::atomic::Ordering::Relaxed));
+    // Closing.
+    let at = closed_port();
+    let l = log.clone();
+    let first = lp.connect(at, On::new().close(move |_, _| on_purpose()));
+    let second = lp.connect(at, On::new().close(move |_, _| l.add("close")));
+    lp.socket(first).destroy();
+    lp.socket(second).destroy();
+    run(&mut lp, &["close"]);
+    assert_eq!(handles(&lp), 0);
+}
+
+/// An interval that panics keeps its closure.
+#[test]
+fn an_interval_survives_its_panic() {
+    let mut lp = guarded();
+    let shots = Rc::new(Cell::new(0));
+    let s = shots.clone();
+    lp.as_cx().interval(Duration::from_micros(10), move |cx, me| {
+        s.set(s.get() + 1);
+        match s.get() {
+            1 => resume_unwind(Box::new("on purpose")),
+            3 => cx.timer_stop(me).unwrap(),
+            _ => {}
+        }
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
+    lp.run().unwrap();
+    assert_eq!(shots.get(), 3);
+}
+
+/// Dropping a loop drops what users gave it and calls nothing.
+#[test]
+fn drop_runs_no_callback_and_drops_every_value() {
+    let mut lp = Loop::new().unwrap();
+    let value = Rc::new(());
+    let held = |_: &str| value.clone();
+    let (a, b, c, d) = (held("timer"), held("tick"), held("server"), held("socket"));
+    lp.as_cx().timer(ZERO, move |_, _| panic!("{a:?}"));
+    lp.as_cx().next_tick(move |_| panic!("{b:?}"));
+    let server = lp.listen("127.0.0.1:0", move |_| panic!("{c:?}")).unwrap();
+    let at = lp.local_addr(server).unwrap();
+    lp.connect(at, On::new().connect(move |_| panic!("{d:?}")).close(|_, _| panic!()));
+    assert_eq!(Rc::strong_count(&value), 5);
+    drop(lp);
+    assert_eq!(Rc::strong_count(&value), 1);
+}
+
+/// A tick from outside runs before anything else does.
+#[test]
+fn a_tick_from_outside_runs_first() {
+    let mut lp = guarded();
+    let log = Log::default();
+    lp.as_cx().timer(ZERO, add(&log, "timer"));
+    let l = log.clone();
+    lp.as_cx().next_tick(move |_| l.add("tick"));
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["tick", "timer"]);
+}
+
+/// After a panic the loop stands still, and a stop that was asked for is forgotten.
+#[test]
+fn a_panic_ends_the_run_as_a_return_does() {
+    let mut lp = guarded();
+    let log = Log::default();
+    lp.as_cx().timer(ZERO, |cx, _| {
+        cx.stop();
+        resume_unwind(Box::new("on purpose"))
+    });
+    lp.as_cx().timer(ZERO, add(&log, "second"));
+    assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
+    assert_eq!(lp.as_cx().phase(), Phase::Outside);
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["second"]);
+    assert_eq!(lp.metrics().panics, 1);
+}
+
+/// Shots of an interval keep their distance, also after a call that took long.
+#[test]
+fn an_interval_keeps_its_distance() {
+    let mut lp = guarded();
+    let every = Duration::from_millis(10);
+    let shots = Rc::new(std::cell::RefCell::new(Vec::new()));
+    lp.as_cx().timer(every, move |_, _| {
+        let start = std::time::Instant::now();
+        while start.elapsed() < every * 2 {
+            std::hint::spin_loop();
+        }
+    });
+    let s = shots.clone();
+    lp.as_cx().interval(every, move |cx, me| {
+        s.borrow_mut().push(std::time::Instant::now());
+        if s.borrow().len() == 3 {
+            cx.close(me).unwrap();
+        }
+    });
+    lp.run().unwrap();
+    let shots = shots.borrow();
+    let apart: Vec<_> = shots.windows(2).map(|w| w[1] - w[0]).collect();
+    assert!(apart.iter().all(|d| *d >= every - Duration::from_micros(500)), "{apart:?}");
+}
+
+/// A guard keeps the loop alive until it is dropped, in any thread; its name shows.
+#[test]
+fn a_keep_alive_is_a_reason_to_stay() {
+    let mut lp = guarded();
+    let stay = lp.as_cx().keep_alive("the importer").unwrap();
+    assert_eq!(lp.why_alive()[0].name, "the importer");
+    let remote = lp.as_cx().remote();
+    let (send, got) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        for n in 0..100 {
+            let send = send.clone();
+            remote.post(move |_| send.send(n).unwrap()).unwrap();
+        }
+        drop(stay);
+    });
+    lp.run().unwrap();
+    thread.join().unwrap();
+    assert!(got.try_iter().eq(0..100), "all of them ran before the loop ended");
+    assert_eq!(handles(&lp), 0);
+    // One that outlives its handle, and one that outlives its loop.
+    let closed = lp.as_cx().keep_alive("a").unwrap();
+    let orphan = lp.as_cx().keep_alive("b").unwrap();
+    lp.as_cx().close(&closed).unwrap();
+    drop(closed);
+    drop(lp);
+    drop(orphan);
+}
+
+/// A shared value is lent to one call at a time, comes back also by a panic, and is
+/// dropped when nobody has it.
+#[test]
+fn a_shared_value_is_lent_to_one_at_a_time() {
+    use tidegate::LeaseError;
+    let mut lp = guarded();
+    let value = Rc::new(Cell::new(0));
+    let shared = lp.as_cx().share(value.clone()).unwrap();
+    let mut cx = lp.as_cx();
+    let nested = cx.with(shared, |n, cx| {
+        n.set(1);
+        cx.with(shared, |_, _| ())
+    });
+    assert_eq!(nested, Ok(Err(LeaseError::Leased)));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _ = lp.as_cx().with(shared, |_, _| -> () { resume_unwind(Box::new("on purpose")) });
+    }));
+    assert!(panicked.is_err());
+    let mut cx = lp.as_cx();
+    assert_eq!(cx.with(shared, |n, _| n.get()), Ok(1), "it came back");
+    let closed = cx.with(shared, |n, cx| {
+        cx.close(shared).unwrap();
+        Rc::strong_count(n)
+    });
+    assert_eq!(closed, Ok(2), "not dropped under the one who has it");
+    assert_eq!(cx.with(shared, |_, _| ()), Err(LeaseError::Key(KeyError::Closed)));
+    lp.run().unwrap();
+    assert_eq!(Rc::strong_count(&value), 1);
+    assert!(!lp.is_alive(), "a value is no reason to stay");
+}

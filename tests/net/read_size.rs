@@ -1,0 +1,55 @@
+//! Reads go through memory that the loop lends, and that somebody else made larger.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tidegate::prelude::*;
+use tidegate::{Dispatch, Key, Kind};
+
+use crate::support::*;
+
+static GREEDY: Kind = Kind {
+    name: "greedy",
+    ready: |d: &mut Dispatch<'_>, key: Key, _| {
+        assert!(d.lend_scratch(1 << 20).is_some_and(|(memory, _)| memory.len() >= 1 << 20));
+        d.cx().driver().close(&GREEDY, key);
+    },
+    pending: |_, _, _| {},
+    close: |_, _, _| Ok(()),
+    closed: |d, key, _| d.driver().free(&GREEDY, key),
+    describe: |_, _, _| String::new(),
+};
+
+/// The manual: a pipe keeps "at most what the kernel refused of one read of 64 KiB".
+#[test]
+fn one_read_is_64_kib_whatever_else_was_lent() {
+    let mut lp = guarded();
+    let mut cx = lp.as_cx();
+    let key = cx.driver().insert(&GREEDY, 0).unwrap();
+    cx.driver().queue(key);
+    lp.run_nowait().unwrap();
+    let (peer, ours) = pair();
+    socket2::SockRef::from(&ours).set_recv_buffer_size(1 << 20).unwrap();
+    let writes = std::thread::spawn(move || write_all(&peer, &vec![7; 512 << 10]));
+    // So that more than one read is there at once.
+    let there = |ours: &std::net::TcpStream| {
+        let mut bytes = vec![0; 128 << 10];
+        ours.peek(&mut bytes).unwrap() > 64 << 10
+    };
+    let began = Instant::now();
+    while !there(&ours) {
+        assert!(began.elapsed() < DEADLINE);
+        std::thread::yield_now();
+    }
+    let (total, largest) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let (t, l) = (total.clone(), largest.clone());
+    let on = On::new().data(move |_, chunk| {
+        t.set(t.get() + chunk.len());
+        l.set(chunk.len().max(l.get()));
+    });
+    lp.adopt(ours, on).unwrap();
+    turn_until(&mut lp, |_| total.get() == 512 << 10);
+    writes.join().unwrap();
+    assert_eq!(largest.get(), 64 << 10);
+}
