@@ -121,17 +121,23 @@ fn enter(
 fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let server = ServerKey(raw);
     let (layer, mut driver) = d.parts::<Layer>();
-    let Layer { listeners, claims, .. } = layer;
+    let Layer { listeners, claims, held, .. } = layer;
     let l = driver.data(raw).and_then(|index| listeners.get_mut(index as usize));
     let Some(l) = l else { return };
     if l.state != State::Listening || !driver.bits(raw).has(Bits::READABLE) {
         return;
+    }
+    if *held > 0 && claims.lets_held_come(&mut l.place) {
+        driver.queue(raw);
+        return layer.pend_held(&mut driver);
     }
     if claims.must_yield(&mut l.place) {
         return driver.queue(raw);
     }
     let budget = l.budget;
     let want = match l.trigger {
+        // Few descriptors are free: the others get one, too, before this one gets more.
+        Trigger::Level if *held > 0 || claims.is_first(&l.place) => 1,
         Trigger::Level => l.pace.want(budget, driver.batch(), driver.away()),
         Trigger::Edge => budget,
     };

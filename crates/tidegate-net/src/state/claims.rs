@@ -14,6 +14,8 @@ pub(crate) struct Claims {
     round: u64,
     /// When the one that comes first of these was served.
     claim: Option<u64>,
+    /// Batches before that round.
+    before: u64,
 }
 
 /// One server's place in that.
@@ -23,6 +25,8 @@ pub(crate) struct Place {
     pub(crate) served: u64,
     /// The last round in which it let others go first.
     yielded: u64,
+    /// After how many batches of all it let those that are held come back.
+    waited: Option<u64>,
 }
 
 impl Claims {
@@ -44,8 +48,21 @@ impl Claims {
         true
     }
 
+    /// Whether it is to wait until those that are held are back: they may have waited for
+    /// longer. Not again before a server was served, or it would wait for nothing.
+    pub(crate) fn lets_held_come(&self, place: &mut Place) -> bool {
+        place.waited.replace(self.served) != Some(self.served)
+    }
+
+    /// Whether it was not served in this round.
+    #[inline]
+    pub(crate) fn is_first(&self, place: &Place) -> bool {
+        self.claim.is_some() && place.served <= self.before
+    }
+
     pub(crate) fn open_round(&mut self, claim: u64) {
         self.round += 1;
+        self.before = self.served;
         self.claim = Some(claim);
     }
 }
