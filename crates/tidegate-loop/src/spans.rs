@@ -19,12 +19,17 @@ struct Span {
     longest: u64,
 }
 
-#[derive(Default)]
 pub(crate) struct Spans {
     /// The longest of the turns that are not kept.
     short: u64,
     /// In the order of time.
     long: Vec<Span>,
+}
+
+impl Default for Spans {
+    fn default() -> Spans {
+        Spans { short: 0, long: Vec::with_capacity(SPANS) }
+    }
 }
 
 impl Spans {
@@ -44,9 +49,8 @@ impl Spans {
             self.short = longest;
             return;
         }
-        // Once; the pairs become one in place.
-        self.long.reserve_exact(SPANS - self.long.len());
         if self.long.len() == SPANS {
+            // In place: a turn allocates nothing.
             for i in 0..SPANS / 2 {
                 let (first, last) = (self.long[2 * i], self.long[2 * i + 1]);
                 let longest = first.longest.max(last.longest);

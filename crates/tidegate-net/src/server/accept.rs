@@ -127,7 +127,9 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     if l.state != State::Listening || !driver.bits(raw).has(Bits::READABLE) {
         return;
     }
-    if *held > 0 && claims.lets_held_come(&mut l.place) {
+    // A level-triggered one sees what came free before those that are held are back.
+    let early = *held > 0 && l.trigger == Trigger::Level;
+    if early && claims.lets_held_come(&mut l.place) {
         driver.queue(raw);
         return layer.pend_held(&mut driver);
     }
