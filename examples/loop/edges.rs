@@ -35,12 +35,12 @@ fn bits(s: &mut SocketCx<'_>) -> String {
     format!("{:?}", s.driver().bits(key))
 }
 
-struct Reader {
+struct EdgeReader {
     /// Reads one chunk, and pauses.
     pauses: bool,
 }
 
-impl Handler for Reader {
+impl Handler for EdgeReader {
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
         println!("        on_data of {} bytes; now {}", chunk.len(), bits(s));
         if self.pauses {
@@ -69,7 +69,7 @@ fn main() -> io::Result<()> {
     let mut lp = Loop::builder().read_budget(BUDGET).build()?;
     lp.observe(Print);
     let server = lp.listen("127.0.0.1:0", |conn| {
-        conn.accept(Reader { pauses: false });
+        conn.accept(EdgeReader { pauses: false });
     })?;
     let mut peer = TcpStream::connect(lp.local_addr(server)?)?;
 
@@ -93,7 +93,7 @@ fn main() -> io::Result<()> {
     turn(&mut lp, "the rest")?;
 
     println!("\nStopped by choice: on_data pauses");
-    lp.socket(key).set_handler(Reader { pauses: true });
+    lp.socket(key).set_handler(EdgeReader { pauses: true });
     peer.write_all(b"high water at noon")?;
     turn(&mut lp, "the peer has sent 18 bytes")?;
     turn(&mut lp, "the bit stays; nobody is queued")?;

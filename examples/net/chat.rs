@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tidegate::OneLine;
-use tidegate::net::{AtLimit, KeepAlive};
+use tidegate::net::{AtLimit, TcpKeepAlive};
 use tidegate::prelude::*;
 
 #[derive(Default)]
@@ -102,7 +102,7 @@ fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
     // No idle timeout, as guests may be silent; keep-alive finds those that are gone.
     let options = ListenOptions::new(at)
         .max_connections(1024, AtLimit::Drop)
-        .keep_alive(KeepAlive::default());
+        .keep_alive(TcpKeepAlive::default());
     let server = lp.listen(options, move |mut conn| {
         let key = conn.key();
         let name = {

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use tidegate::prelude::*;
-use tidegate::{Bits, Fd, Interest, KeyError};
+use tidegate::{Fd, Interest, KeyError, Readiness};
 
 use crate::support::*;
 use crate::watched::{drain, file};
@@ -92,7 +92,7 @@ fn libuv_62_poll_duplex() {
         .watch(file(ours), both, move |cx, key, source, ready| {
             n.set(n.get() + 1);
             if !wrote {
-                assert!(ready.bits().has(Bits::WRITABLE));
+                assert!(ready.bits().has(Readiness::WRITABLE));
                 ready.try_io(Interest::WRITABLE, || source.write(b"ping")).unwrap();
                 wrote = true;
                 // There is always room: nothing more is wanted of it.

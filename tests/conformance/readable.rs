@@ -62,7 +62,7 @@ struct Told {
     pause_at: &'static str,
 }
 
-impl Reader for Told {
+impl ReadHandler for Told {
     fn on_data(&mut self, r: &mut ReadableCx<'_>, chunk: Bytes) {
         let text = String::from_utf8_lossy(&chunk).into_owned();
         if text == self.pause_at {

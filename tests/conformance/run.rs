@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tidegate::prelude::*;
-use tidegate::{Bits, HookKey, Key, KeyError, Phase};
+use tidegate::{HookKey, Key, KeyError, Phase, Readiness};
 
 use crate::support::*;
 
@@ -418,7 +418,7 @@ fn pending_is_bounded() {
     };
     let mut lp = guarded();
     let key = lp.as_cx().driver().insert(&AGAIN, 0).unwrap();
-    lp.as_cx().driver().assume(key, Bits::NONE);
+    lp.as_cx().driver().assume(key, Readiness::NONE);
     lp.as_cx().driver().pend(key);
     lp.run().unwrap();
     let mut cx = lp.as_cx();

@@ -32,5 +32,5 @@ fn a_pass_is_bounded() {
     lp.as_cx().driver().queue(key);
     lp.run().unwrap();
     assert_eq!(lp.metrics().turns, 3);
-    assert_eq!(lp.as_cx().find(key), Err(KeyError::Closed));
+    assert_eq!(lp.as_cx().validate(key), Err(KeyError::Closed));
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate::prelude::*;
-use tidegate::{Bits, Event, Key, KeyError, Kind, Moment, Observer};
+use tidegate::{Event, Key, KeyError, Kind, Moment, Observer, Readiness};
 
 use crate::support::*;
 
@@ -42,9 +42,9 @@ fn readiness_is_all_that_can_be_assumed_or_forgotten() {
     let key = lp.as_cx().driver().insert(&BELL, 0).unwrap();
     let mut cx = lp.as_cx();
     let mut d = cx.driver();
-    d.assume(key, Bits::READABLE);
+    d.assume(key, Readiness::READABLE);
     let all = d.bits(key);
-    assert_eq!(all, Bits::READABLE);
+    assert_eq!(all, Readiness::READABLE);
     d.forget(key, all);
     assert!(cx.has_ref(key));
     cx.close(key).unwrap();
@@ -111,7 +111,7 @@ fn a_panic_in_closed_frees_the_slot() {
     lp.as_cx().close(key).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
     lp.run().unwrap();
-    assert_eq!(lp.as_cx().find(key), Err(KeyError::Closed));
+    assert_eq!(lp.as_cx().validate(key), Err(KeyError::Closed));
     assert_eq!(handles(&lp), 0);
 }
 

@@ -215,7 +215,7 @@ fn a_block_list_forbids_targets() {
 fn a_client_has_its_options() {
     let mut lp = guarded();
     let at = hello(&mut lp, "127.0.0.1:0").unwrap();
-    let keep_alive = KeepAlive::default();
+    let keep_alive = TcpKeepAlive::default();
     let options = ConnectOptions::new(at).no_delay(true).keep_alive(keep_alive).send_buffer(50_000);
     let seen = Rc::new(Cell::new(false));
     let s = seen.clone();

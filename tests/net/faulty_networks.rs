@@ -156,7 +156,7 @@ fn keep_alive_finds_a_dead_peer() {
     let (here, there) = or_skip!(netns::pair());
     or_skip!(here.inside(|| run("nft --version")));
     let second = Duration::from_secs(1);
-    let keep_alive = KeepAlive { idle: second, interval: second, count: 2 };
+    let keep_alive = TcpKeepAlive { idle: second, interval: second, count: 2 };
     let (close, took) =
         connected(&here, &there, |o| o.keep_alive(keep_alive), || filter("ip daddr 10.9.0.2 drop"));
     let e = close.reason.error().expect("failed");

@@ -99,7 +99,7 @@ fn a_huge_buffer_is_not_a_tiny_one() {
 fn keep_alive_is_rounded_up_to_seconds() {
     let mut lp = guarded();
     let (_peer, ours) = pair();
-    let keep_alive = KeepAlive {
+    let keep_alive = TcpKeepAlive {
         idle: Duration::from_millis(1_500),
         interval: Duration::from_millis(2_001),
         count: 3,
@@ -133,7 +133,7 @@ fn adopted_listener_has_stream_options() {
     let seen = Rc::new(Cell::new(None));
     let s = seen.clone();
     lp.listen(
-        ListenOptions::from(l).no_delay(true).keep_alive(KeepAlive::default()),
+        ListenOptions::from(l).no_delay(true).keep_alive(TcpKeepAlive::default()),
         move |conn| {
             let mut c = conn.accept(On::new());
             s.set(Some(c.socket_option(|o| Ok((o.tcp_nodelay()?, o.keepalive()?))).unwrap()));

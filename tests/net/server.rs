@@ -149,7 +149,7 @@ fn pause_on_connect_reads_nothing_before_resume() {
 fn accepted_sockets_have_the_options() {
     let mut lp = guarded();
     let keep_alive =
-        KeepAlive { idle: Duration::from_secs(30), interval: Duration::from_secs(7), count: 3 };
+        TcpKeepAlive { idle: Duration::from_secs(30), interval: Duration::from_secs(7), count: 3 };
     let seen = Rc::new(Cell::new(false));
     let s = seen.clone();
     let options = local().no_delay(true).keep_alive(keep_alive).recv_buffer(20_000);
@@ -181,7 +181,7 @@ fn accepted_sockets_have_the_options() {
     let _c = client(lp.local_addr(server).unwrap());
     turn_until(&mut lp, |_| seen.get());
 
-    let bad = KeepAlive { count: 0, ..KeepAlive::default() };
+    let bad = TcpKeepAlive { count: 0, ..TcpKeepAlive::default() };
     let Err(ListenError::Failed(e)) = lp.listen(local().keep_alive(bad), |c| c.reject()) else {
         panic!()
     };

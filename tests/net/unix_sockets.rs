@@ -134,7 +134,7 @@ fn options_that_do_not_apply_are_errors() {
         (on().reuse_port(true), "reuse_port does not apply to a Unix domain socket"),
         (on().ipv6_only(false), "ipv6_only does not apply to a Unix domain socket"),
         (on().no_delay(true), "no_delay does not apply to a Unix domain socket"),
-        (on().keep_alive(KeepAlive::default()), "keep_alive does not apply"),
+        (on().keep_alive(TcpKeepAlive::default()), "keep_alive does not apply"),
         (on().block_list(BlockList::new()), "block_list does not apply"),
         (ListenOptions::new("127.0.0.1:0").mode(0o600), "mode does not apply to an address"),
         (

@@ -158,7 +158,7 @@ impl Transform for Through {
 
 /// Counts its `on_close`.
 struct Told(Rc<Cell<u32>>);
-impl Reader for Told {
+impl ReadHandler for Told {
     fn on_close(&mut self, _: &mut Cx<'_>, _: StreamClose) {
         self.0.set(self.0.get() + 1);
     }

@@ -80,7 +80,7 @@ impl WriteHandler for Take {
     }
 }
 
-impl Reader for Take {
+impl ReadHandler for Take {
     fn on_data(&mut self, _: &mut ReadableCx<'_>, chunk: Bytes) {
         add(&self.0.bytes, chunk.len());
     }
@@ -268,7 +268,7 @@ fn what_a_late_completion_makes_due_is_done() {
 #[test]
 fn a_paused_stream_lets_the_loop_return_and_a_resumed_one_ends() {
     struct Stops(Take);
-    impl Reader for Stops {
+    impl ReadHandler for Stops {
         fn on_data(&mut self, r: &mut ReadableCx<'_>, chunk: Bytes) {
             self.0.on_data(r, chunk);
             if self.0.0.bytes.get() == 5 << 20 {
@@ -276,7 +276,7 @@ fn a_paused_stream_lets_the_loop_return_and_a_resumed_one_ends() {
             }
         }
         fn on_close(&mut self, cx: &mut Cx<'_>, close: StreamClose) {
-            Reader::on_close(&mut self.0, cx, close);
+            ReadHandler::on_close(&mut self.0, cx, close);
         }
     }
     let mut lp = guarded();

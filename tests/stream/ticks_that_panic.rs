@@ -17,7 +17,7 @@ fn boom(cx: &mut Cx<'_>) {
 // ---- panic of a tick between a stream's last word and the pipe's
 struct TickAtEnd;
 
-impl Reader for TickAtEnd {
+impl ReadHandler for TickAtEnd {
     fn on_end(&mut self, r: &mut ReadableCx<'_>) {
         boom(r)
     }

@@ -6,14 +6,14 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use tidegate::{Fd, Interest, Readiness};
+use tidegate::{Fd, Interest, ReadyGuard};
 
 pub(crate) fn file(socket: UnixStream) -> Fd<File> {
     Fd::new(File::from(OwnedFd::from(socket))).unwrap()
 }
 
 /// Reads what there is, up to the end or `WouldBlock`.
-pub(crate) fn drain(source: &mut impl Read, ready: &mut Readiness) -> (Vec<u8>, bool) {
+pub(crate) fn drain(source: &mut impl Read, ready: &mut ReadyGuard) -> (Vec<u8>, bool) {
     let (mut all, mut buffer) = (Vec::new(), [0; 64]);
     loop {
         match ready.try_io(Interest::READABLE, || source.read(&mut buffer)) {

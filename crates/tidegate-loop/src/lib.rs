@@ -50,7 +50,7 @@ pub use handles::share::{LeaseError, Shared};
 #[cfg(feature = "signal")]
 pub use handles::signal::SignalKey;
 pub use handles::tick::TickFull;
-pub use handles::watch::{Readiness, WatchKey};
+pub use handles::watch::{ReadyGuard, WatchKey};
 #[cfg(feature = "work")]
 pub use handles::work::{WorkKey, WorkRefused};
 pub use limits::{Builder, LimitError, Limits};
@@ -63,7 +63,7 @@ pub use run::{Loop, Step};
 pub use script::Script;
 pub use store::hooks::HookKey;
 pub use store::key::{Key, KeyError, TableFull};
-pub use store::readiness::Bits;
+pub use store::readiness::Readiness;
 pub use store::timers::TimerKey;
 pub use sys::public::*;
 #[cfg(feature = "work")]

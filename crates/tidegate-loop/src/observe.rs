@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::one_line::OneLine;
 use crate::phase::Phase;
 use crate::store::key::Key;
-use crate::store::readiness::Bits;
+use crate::store::readiness::Readiness;
 
 /// When something happened.
 ///
@@ -90,7 +90,7 @@ pub enum Event<'a> {
         /// Its kind's name.
         kind: &'static str,
         /// What is known of it.
-        bits: Bits,
+        bits: Readiness,
     },
     /// A handle was called, of whatever kind and in whatever phase. The call began `took`
     /// before this moment.

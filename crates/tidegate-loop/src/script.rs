@@ -12,13 +12,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::store::key::Key;
-use crate::store::readiness::Bits;
+use crate::store::readiness::Readiness;
 
 #[derive(Default)]
 struct State {
     now: u64,
     /// One batch for each poll.
-    batches: VecDeque<Vec<(Key, Bits)>>,
+    batches: VecDeque<Vec<(Key, Readiness)>>,
 }
 
 /// What a scripted loop is told. Made with it by
@@ -52,11 +52,11 @@ impl Script {
     /// What the next poll that has no batch yet says: these handles, in this order.
     ///
     /// ```
-    /// use tidegate_loop::{AsCx, Bits, Kind, Loop};
+    /// use tidegate_loop::{AsCx, Readiness, Kind, Loop};
     /// static BELL: Kind = Kind {
     ///     name: "bell",
     ///     ready: |d, key, _| {
-    ///         assert_eq!(d.driver().bits(key), Bits::READABLE);
+    ///         assert_eq!(d.driver().bits(key), Readiness::READABLE);
     ///         d.driver().free(&BELL, key);
     ///     },
     ///     pending: |_, _, _| {},
@@ -66,12 +66,12 @@ impl Script {
     /// };
     /// let (mut lp, script) = Loop::scripted()?;
     /// let key = lp.as_cx().driver().insert(&BELL, 0)?;
-    /// script.poll([(key, Bits::READABLE)]);
+    /// script.poll([(key, Readiness::READABLE)]);
     /// lp.run()?;
     /// assert_eq!(lp.metrics().turns, 1);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn poll(&self, events: impl IntoIterator<Item = (Key, Bits)>) {
+    pub fn poll(&self, events: impl IntoIterator<Item = (Key, Readiness)>) {
         self.0.borrow_mut().batches.push_back(events.into_iter().collect());
     }
 
@@ -81,7 +81,7 @@ impl Script {
 
     /// The next batch. `None` and nothing from the kernel: the wait is over at once, or
     /// would have no end.
-    pub(crate) fn take(&self) -> Option<Vec<(Key, Bits)>> {
+    pub(crate) fn take(&self) -> Option<Vec<(Key, Readiness)>> {
         self.0.borrow_mut().batches.pop_front()
     }
 
@@ -168,7 +168,7 @@ mod tests {
             said.say(format!("check in {}", cx.phase()));
             cx.close(me).unwrap();
         });
-        script.poll([(keys[1], Bits::READABLE), (keys[0], Bits::READABLE)]);
+        script.poll([(keys[1], Readiness::READABLE), (keys[0], Readiness::READABLE)]);
         lp.run().unwrap();
         let [second, first] = [keys[1], keys[0]].map(|k| format!("{k:?}"));
         let expected = format!(

@@ -34,7 +34,7 @@ use crate::observe::Event;
 use crate::phase::Phase;
 use crate::store::hooks::Hook;
 use crate::store::key::Key;
-use crate::store::readiness::Bits;
+use crate::store::readiness::Readiness;
 
 /// Passes over the pending queue in one phase; what is queued after that waits
 /// for the next turn (libuv 1.44.2 chose the same number).
@@ -250,7 +250,7 @@ impl Core {
             while left > 0 {
                 left -= 1;
                 let Some(key) = self.reactor.pending.pop_front() else { return };
-                self.dispatch::<WATCHED>(key, Bits::PENDING, None);
+                self.dispatch::<WATCHED>(key, Readiness::PENDING, None);
             }
         }
     }
@@ -261,7 +261,7 @@ impl Core {
         let mut scratch = std::mem::take(&mut self.scratch);
         self.reactor.ready.open_pass();
         while let Some(key) = self.reactor.ready.take() {
-            self.dispatch::<WATCHED>(key, Bits::QUEUED, Some(&mut scratch));
+            self.dispatch::<WATCHED>(key, Readiness::QUEUED, Some(&mut scratch));
         }
         self.scratch = scratch;
     }
@@ -272,21 +272,21 @@ impl Core {
     fn dispatch<const WATCHED: bool>(
         &mut self,
         key: Key,
-        mark: Bits,
+        mark: Readiness,
         scratch: Option<&mut Vec<u8>>,
     ) {
         let Some(slot) = self.reactor.table.get_mut(key) else { return };
         slot.bits.clear(mark);
         let Some(kind) = slot.kind else { return };
         let (data, bits) = (slot.data, slot.bits);
-        if bits.has(Bits::CLOSING) {
+        if bits.has(Readiness::CLOSING) {
             return;
         }
-        if WATCHED && mark == Bits::QUEUED {
+        if WATCHED && mark == Readiness::QUEUED {
             let bits = bits.readiness();
             self.reactor.emit(|| Event::Ready { key, kind: kind.name, bits });
         }
-        let call = if mark == Bits::QUEUED { kind.ready } else { kind.pending };
+        let call = if mark == Readiness::QUEUED { kind.ready } else { kind.pending };
         let called = Interrupted { core: self, key, mark };
         let core = &mut *called.core;
         core.call_if::<WATCHED>(key, kind.name, |core| {
@@ -357,9 +357,9 @@ impl Reactor {
         for event in self.events.iter() {
             self.batch += 1;
             let Some((key, slot)) = self.table.by_token(event.token()) else { continue };
-            slot.bits |= Bits::of(event);
-            if !slot.bits.has(Bits::QUEUED) {
-                slot.bits |= Bits::QUEUED;
+            slot.bits |= Readiness::of(event);
+            if !slot.bits.has(Readiness::QUEUED) {
+                slot.bits |= Readiness::QUEUED;
                 self.ready.push(key);
             }
         }
@@ -419,7 +419,7 @@ impl Reactor {
 struct Interrupted<'a> {
     core: &'a mut Core,
     key: Key,
-    mark: Bits,
+    mark: Readiness,
 }
 
 impl Interrupted<'_> {
@@ -433,7 +433,7 @@ impl Drop for Interrupted<'_> {
     #[cold]
     fn drop(&mut self) {
         let mut d = Driver { r: &mut self.core.reactor };
-        if self.mark == Bits::QUEUED { d.queue(self.key) } else { d.pend(self.key) }
+        if self.mark == Readiness::QUEUED { d.queue(self.key) } else { d.pend(self.key) }
     }
 }
 

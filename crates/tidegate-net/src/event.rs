@@ -26,7 +26,7 @@ use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::error::net_error::Attempt;
 use crate::key::{ServerKey, SocketKey};
-use crate::server_event::{Server, ServerEvent};
+use crate::server_event::{ServerEvent, ServerInfo};
 
 /// An event of servers and connections. It arrives as
 /// [`Event::Layer`](tidegate_loop::Event::Layer); downcast it.
@@ -49,20 +49,20 @@ use crate::server_event::{Server, ServerEvent};
 #[non_exhaustive]
 pub enum NetEvent {
     /// Of a server.
-    Server(Server, ServerEvent),
+    Server(ServerInfo, ServerEvent),
     /// Of a connection.
-    Socket(Connection, SocketEvent),
+    Socket(ConnectionInfo, SocketEvent),
 }
 
 /// Which connection an event is about.
 ///
 /// ```
-/// fn is_client(c: &tidegate_net::Connection) -> bool { c.server.is_none() }
+/// fn is_client(c: &tidegate_net::ConnectionInfo) -> bool { c.server.is_none() }
 /// # let _ = is_client;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Connection {
+pub struct ConnectionInfo {
     /// Its key; after the last event it finds nothing any more.
     pub key: SocketKey,
     /// The server that accepted it; none for a client's.
@@ -271,7 +271,7 @@ impl fmt::Display for NetEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NetEvent::Server(server, event) => write!(f, "{}: {event}", server.local),
-            NetEvent::Socket(Connection { remote: Some(remote), .. }, event) => {
+            NetEvent::Socket(ConnectionInfo { remote: Some(remote), .. }, event) => {
                 write!(f, "{remote}: {event}")
             }
             NetEvent::Socket(_, event) => event.fmt(f),

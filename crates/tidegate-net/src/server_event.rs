@@ -13,12 +13,12 @@ use crate::key::ServerKey;
 /// Which server an event is about.
 ///
 /// ```
-/// fn line(s: &tidegate_net::Server) -> String { format!("{:?} on {}", s.key, s.local) }
+/// fn line(s: &tidegate_net::ServerInfo) -> String { format!("{:?} on {}", s.key, s.local) }
 /// # let _ = line;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Server {
+pub struct ServerInfo {
     /// Its key.
     pub key: ServerKey,
     /// Where it listens.

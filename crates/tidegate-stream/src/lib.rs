@@ -41,4 +41,4 @@ pub use user::close::StreamClose;
 pub use user::context::{ReadableCx, ReadableKey, WritableCx, WritableKey};
 pub use user::options::{ReadableOptions, WritableOptions};
 pub use user::sink::{NotWriting, Progress, Sink, WriteHandler};
-pub use user::source::{Reader, Source};
+pub use user::source::{ReadHandler, Source};

@@ -11,7 +11,7 @@ use crate::run::{pipe, readable, writable};
 use crate::user::context::{ReadableCx, ReadableKey, WritableCx, WritableKey};
 use crate::user::options::{ReadableOptions, WritableOptions};
 use crate::user::sink::{Sink, WriteHandler};
-use crate::user::source::{Reader, Source};
+use crate::user::source::{ReadHandler, Source};
 
 /// Opens your own streams, and pipes. Implemented for the loop, for [`Cx`] and for the
 /// contexts of callbacks.
@@ -75,7 +75,7 @@ pub trait Streams: AsCx {
         &mut self,
         options: ReadableOptions,
         source: impl Source,
-        reader: impl Reader,
+        reader: impl ReadHandler,
     ) -> Result<ReadableKey, TableFull> {
         readable::open(&mut self.as_cx(), &options, Box::new(source), Box::new(reader))
     }

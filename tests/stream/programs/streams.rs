@@ -175,7 +175,7 @@ pub(crate) fn open_from(
     lp: &mut Loop,
     plan: &From,
     pull: bool,
-    reader: impl Reader,
+    reader: impl ReadHandler,
     l: &Shared,
 ) -> ReadableKey {
     let answers = plan.answers.clone().into_iter();
@@ -195,7 +195,7 @@ pub(crate) fn open_from(
 /// Of a source that is piped: it hears the last word and no more.
 pub(crate) struct Piped(pub(crate) Shared);
 
-impl Reader for Piped {
+impl ReadHandler for Piped {
     fn on_data(&mut self, _: &mut ReadableCx<'_>, _: Bytes) {
         panic!("its bytes are the pipe's");
     }
@@ -229,7 +229,7 @@ impl Takes {
     }
 }
 
-impl Reader for Takes {
+impl ReadHandler for Takes {
     fn on_data(&mut self, r: &mut ReadableCx<'_>, chunk: Bytes) {
         assert!(self.plan.pull.is_none());
         self.got(r, &chunk);

@@ -99,7 +99,7 @@ impl Source for Src {
 
 struct Rd(W, usize);
 
-impl Reader for Rd {
+impl ReadHandler for Rd {
     fn on_data(&mut self, r: &mut ReadableCx<'_>, c: Bytes) {
         self.0.check_open("r close", self.1);
         assert!(!c.is_empty());

@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::observe::{Event, LayerEvent};
 use crate::phase::Phase;
 use crate::store::key::{Key, KeyError, TableFull};
-use crate::store::readiness::Bits;
+use crate::store::readiness::Readiness;
 
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
 pub(crate) const AGE_SHIFT: u32 = 24;
@@ -75,24 +75,24 @@ impl Driver<'_> {
 
     /// Whether the handle keeps the loop alive. A flag, not a count.
     pub fn set_ref(&mut self, key: Key, keep_alive: bool) {
-        self.set_alive(key, Bits::REFERENCED, keep_alive);
+        self.set_alive(key, Readiness::REFERENCED, keep_alive);
     }
 
     /// Whether a request of the handle is under way (a connect, bytes that wait to be
     /// written, completions to tell): that keeps the loop alive, too, referenced or not.
     pub fn set_busy(&mut self, key: Key, busy: bool) {
-        self.set_alive(key, Bits::BUSY, busy);
+        self.set_alive(key, Readiness::BUSY, busy);
     }
 
-    fn set_alive(&mut self, key: Key, bit: Bits, on: bool) {
+    fn set_alive(&mut self, key: Key, bit: Readiness, on: bool) {
         let Some(slot) = self.r.table.get_mut(key) else { return };
-        let before = slot.bits.has(Bits::ALIVE);
+        let before = slot.bits.has(Readiness::ALIVE);
         if on {
             slot.bits |= bit;
         } else {
             slot.bits.clear(bit);
         }
-        match (before, slot.bits.has(Bits::ALIVE)) {
+        match (before, slot.bits.has(Readiness::ALIVE)) {
             (false, true) => self.r.alive += 1,
             (true, false) => self.r.alive -= 1,
             _ => {}
@@ -115,10 +115,10 @@ impl Driver<'_> {
     pub fn close(&mut self, kind: &'static Kind, key: Key) -> bool {
         let Some(slot) = self.r.table.get_mut(key) else { return false };
         let own = slot.kind.is_some_and(|k| std::ptr::eq(k, kind));
-        if !own || slot.bits.has(Bits::CLOSING) {
+        if !own || slot.bits.has(Readiness::CLOSING) {
             return false;
         }
-        slot.bits |= Bits::CLOSING;
+        slot.bits |= Readiness::CLOSING;
         self.r.closing.push(key);
         true
     }
@@ -136,19 +136,19 @@ impl Driver<'_> {
 
     /// Both at once: the data word, and what is known of its readiness.
     #[inline]
-    pub fn look(&self, key: Key) -> Option<(u64, Bits)> {
+    pub fn look(&self, key: Key) -> Option<(u64, Readiness)> {
         self.r.table.get(key).map(|s| (s.data, s.bits.readiness()))
     }
 
     /// What is known of the handle's readiness.
     #[inline]
-    pub fn bits(&self, key: Key) -> Bits {
-        self.r.table.get(key).map_or(Bits::NONE, |s| s.bits.readiness())
+    pub fn bits(&self, key: Key) -> Readiness {
+        self.r.table.get(key).map_or(Readiness::NONE, |s| s.bits.readiness())
     }
 
     /// Says that these bits are set before the kernel did: a connection just
     /// accepted is writable.
-    pub fn assume(&mut self, key: Key, bits: Bits) {
+    pub fn assume(&mut self, key: Key, bits: Readiness) {
         if let Some(slot) = self.r.table.get_mut(key) {
             slot.bits |= bits.readiness();
         }
@@ -156,7 +156,7 @@ impl Driver<'_> {
 
     /// Takes back an assumption, or a bit that a level-triggered poller will
     /// repeat.
-    pub fn forget(&mut self, key: Key, bits: Bits) {
+    pub fn forget(&mut self, key: Key, bits: Readiness) {
         if let Some(slot) = self.r.table.get_mut(key) {
             slot.bits.clear(bits.readiness());
         }
@@ -167,7 +167,7 @@ impl Driver<'_> {
     /// that alone does not: say [`set_busy`](Driver::set_busy) if there is more to it.
     #[inline]
     pub fn queue(&mut self, key: Key) {
-        if self.mark(key, Bits::QUEUED) {
+        if self.mark(key, Readiness::QUEUED) {
             self.r.ready.push(key);
         }
     }
@@ -177,28 +177,28 @@ impl Driver<'_> {
     pub fn queue_now(&mut self, key: Key) {
         if self.r.phase != Phase::Ready {
             self.queue(key);
-        } else if self.mark(key, Bits::QUEUED) {
+        } else if self.mark(key, Readiness::QUEUED) {
             self.r.ready.push_now(key);
         }
     }
 
     /// Whether the handle has its place in a ready pass to come.
     pub fn is_queued(&self, key: Key) -> bool {
-        self.r.table.get(key).is_some_and(|s| s.bits.has(Bits::QUEUED))
+        self.r.table.get(key).is_some_and(|s| s.bits.has(Readiness::QUEUED))
     }
 
     /// Queues an effect of an API call: [`Kind::pending`] comes after the ready
     /// pass, once.
     pub fn pend(&mut self, key: Key) {
-        if self.mark(key, Bits::PENDING) {
+        if self.mark(key, Readiness::PENDING) {
             self.r.pending.push_back(key);
         }
     }
 
     #[inline]
-    fn mark(&mut self, key: Key, bit: Bits) -> bool {
+    fn mark(&mut self, key: Key, bit: Readiness) -> bool {
         let Some(slot) = self.r.table.get_mut(key) else { return false };
-        let fresh = !slot.bits.has(bit | Bits::CLOSING);
+        let fresh = !slot.bits.has(bit | Readiness::CLOSING);
         if fresh {
             slot.bits |= bit;
         }

@@ -9,12 +9,14 @@ use mio::event::Source;
 
 use crate::core::driver::Driver;
 use crate::store::key::Key;
-use crate::store::readiness::Bits;
+use crate::store::readiness::Readiness;
 use crate::sys;
 
 /// With one of these a short read does not prove that the kernel has no more.
-const PROVES_NOTHING: Bits =
-    Bits::READ_CLOSED.with(Bits::ERROR).with(Bits::PRIORITY).with(Bits::SHORT_READS);
+const PROVES_NOTHING: Readiness = Readiness::READ_CLOSED
+    .with(Readiness::ERROR)
+    .with(Readiness::PRIORITY)
+    .with(Readiness::SHORT_READS);
 
 /// How a listener-like source was registered.
 ///
@@ -95,7 +97,7 @@ impl Driver<'_> {
     /// Runs a read of up to `len` bytes and keeps `READABLE` true to the
     /// kernel: cleared on `WouldBlock`, and on a short read where that proves
     /// the same, no end, error or urgent data was announced, and the handle is without
-    /// [`Bits::SHORT_READS`]. Retries `EINTR`. With the bytes comes whether there may be
+    /// [`Readiness::SHORT_READS`]. Retries `EINTR`. With the bytes comes whether there may be
     /// more: what `READABLE` is now.
     #[inline(always)]
     pub fn try_read(
@@ -104,13 +106,13 @@ impl Driver<'_> {
         len: usize,
         op: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<(usize, bool)> {
-        let n = self.try_io(key, Bits::READABLE | Bits::PRIORITY, op)?;
+        let n = self.try_io(key, Readiness::READABLE | Readiness::PRIORITY, op)?;
         let mut more = true;
         if sys::SHORT_IO_DRAINS && 0 < n && n < len {
             if let Some(slot) = self.r.table.get_mut(key) {
                 more = slot.bits.has(PROVES_NOTHING);
                 if !more {
-                    slot.bits.clear(Bits::READABLE);
+                    slot.bits.clear(Readiness::READABLE);
                 }
             }
         }
@@ -126,9 +128,9 @@ impl Driver<'_> {
         len: usize,
         op: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let done = self.try_io(key, Bits::WRITABLE, op);
+        let done = self.try_io(key, Readiness::WRITABLE, op);
         if sys::SHORT_IO_DRAINS && matches!(done, Ok(n) if n < len) {
-            self.forget(key, Bits::WRITABLE);
+            self.forget(key, Readiness::WRITABLE);
         }
         done
     }
@@ -139,7 +141,7 @@ impl Driver<'_> {
     pub fn try_io<T>(
         &mut self,
         key: Key,
-        bit: Bits,
+        bit: Readiness,
         mut op: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         loop {

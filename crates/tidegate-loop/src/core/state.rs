@@ -21,7 +21,7 @@ use crate::store::graveyard::Graveyard;
 use crate::store::hooks::{HookKey, Hooks};
 use crate::store::key::Key;
 use crate::store::layers::LayerStates;
-use crate::store::readiness::Bits;
+use crate::store::readiness::Readiness;
 use crate::store::table::{ClosingQueue, ReadyQueue, Table};
 use crate::store::ticks::Ticks;
 use crate::store::timers::{TimerKey, Timers};
@@ -264,7 +264,7 @@ impl Reactor {
 
     pub(crate) fn free(&mut self, key: Key) {
         if let Some(bits) = self.table.remove(key) {
-            self.alive -= usize::from(bits.has(Bits::ALIVE));
+            self.alive -= usize::from(bits.has(Readiness::ALIVE));
         }
     }
 }

@@ -10,23 +10,23 @@ use crate::core::cx::Cx;
 use crate::core::driver::AGE_SHIFT;
 use crate::one_line::OneLine;
 use crate::store::key::{Key, KeyError, TableFull};
-use crate::store::readiness::Bits;
+use crate::store::readiness::Readiness;
 
 impl Cx<'_> {
     /// Whether the key names a handle of this loop that is open or closing.
     pub fn is_open(&self, key: impl Into<Key>) -> bool {
-        self.find(key).is_ok()
+        self.validate(key).is_ok()
     }
 
     /// The same, saying why not.
-    pub fn find(&self, key: impl Into<Key>) -> Result<(), KeyError> {
+    pub fn validate(&self, key: impl Into<Key>) -> Result<(), KeyError> {
         self.core().reactor.table.check(key.into())
     }
 
     /// Whether the handle's close callback is due: nothing else is called for it. (A
     /// closed server first waits for its connections.)
     pub fn is_closing(&self, key: impl Into<Key>) -> bool {
-        self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Bits::CLOSING))
+        self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Readiness::CLOSING))
     }
 
     /// Ends a handle of any kind: a connection is destroyed, a server stops
@@ -46,10 +46,10 @@ impl Cx<'_> {
     /// ```
     pub fn close(&mut self, key: impl Into<Key>) -> Result<(), KeyError> {
         let key = key.into();
-        self.find(key)?;
+        self.validate(key)?;
         let Some(slot) = self.core().reactor.table.get(key) else { return Err(KeyError::Closed) };
         let (Some(kind), data) = (slot.kind, slot.data) else { return Err(KeyError::Closed) };
-        if slot.bits.has(Bits::CLOSING | Bits::INTERNAL) {
+        if slot.bits.has(Readiness::CLOSING | Readiness::INTERNAL) {
             return Err(KeyError::Closed);
         }
         (kind.close)(self, key, data)
@@ -100,14 +100,14 @@ impl Cx<'_> {
     /// ```
     pub fn set_ref(&mut self, key: impl Into<Key>, keep_alive: bool) -> Result<(), KeyError> {
         let key = key.into();
-        self.find(key)?;
+        self.validate(key)?;
         self.driver().set_ref(key, keep_alive);
         Ok(())
     }
 
     /// Whether the handle keeps the loop alive.
     pub fn has_ref(&self, key: impl Into<Key>) -> bool {
-        self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Bits::REFERENCED))
+        self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Readiness::REFERENCED))
     }
 
     /// What keeps the loop alive: its handles that are referenced, that close, or for which

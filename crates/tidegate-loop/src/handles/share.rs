@@ -133,7 +133,7 @@ impl Cx<'_> {
         shared: Shared<T>,
         f: impl FnOnce(&mut T, &mut Cx<'_>) -> R,
     ) -> Result<R, LeaseError> {
-        self.find(shared.key).map_err(LeaseError::Key)?;
+        self.validate(shared.key).map_err(LeaseError::Key)?;
         let core = self.core_mut();
         let n = Driver { r: &mut core.reactor }.data(shared.key).unwrap_or(u64::MAX);
         let value = core.own.get(&VALUES).get_mut(n as usize).and_then(Option::take);

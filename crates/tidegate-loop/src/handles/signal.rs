@@ -1,6 +1,6 @@
 //! Signals: a callback in the loop for what the system interrupts a process with.
 //!
-//! The handler in the kernel's hands only sets a bit and rings a bell, which is a handle of
+//! The handler in the kernel's hands only sets a bit and writes to a self-pipe, which is a handle of
 //! the loop's own (`sys/`): a poller's waker may take locks. The ready pass then calls each
 //! watcher of that number, in start order. Several signals of one number that come before the
 //! loop looks are one.
@@ -20,7 +20,7 @@ use crate::handles::post::Remote;
 use crate::store::key::Key;
 use crate::store::layers::LayerId;
 use crate::sys;
-use crate::sys::signal::{Bell, Registration};
+use crate::sys::signal::{Registration, SelfPipe};
 
 static SIGNAL: Kind = Kind {
     name: "signal",
@@ -39,11 +39,11 @@ static SIGNAL: Kind = Kind {
 };
 
 static BELL: Kind = Kind {
-    name: "bell",
+    name: "self-pipe",
     ready: |d, _, _| {
-        // Silent first: what comes after rings again.
-        if let Some(bell) = &mut d.core.own.get(&SIGNALS).bell {
-            bell.silence();
+        // Drain first: a signal that comes later writes again.
+        if let Some(self_pipe) = &mut d.core.own.get(&SIGNALS).self_pipe {
+            self_pipe.drain();
         }
         deliver(d);
     },
@@ -85,7 +85,7 @@ pub(crate) static SIGNALS: LayerId<Signals> = LayerId::new(Signals::default);
 #[derive(Default)]
 pub(crate) struct Signals {
     /// There from the first watcher on.
-    bell: Option<Bell>,
+    self_pipe: Option<SelfPipe>,
     watchers: Slab<Watcher>,
     /// One for each number that is watched.
     registrations: Vec<Registration>,
@@ -177,23 +177,23 @@ impl Cx<'_> {
     }
 }
 
-/// Makes sure that the number rings the bell.
+/// Makes sure that the number writes to the self-pipe.
 fn register(core: &mut Core, number: i32) -> io::Result<()> {
     let signals = core.own.get(&SIGNALS);
     if signals.registrations.iter().any(|r| r.number() == number) {
         return Ok(());
     }
     sys::signal::check(number)?;
-    let bell = match &signals.bell {
-        Some(bell) => bell,
+    let self_pipe = match &signals.self_pipe {
+        Some(self_pipe) => self_pipe,
         None => {
             let mut d = Driver { r: &mut core.reactor };
             let key = d.insert(&BELL, 0)?;
             d.set_internal(key);
             let remote = Remote(core.inbox.clone());
             let post = move || drop(remote.post(ring));
-            match Bell::new(|source| d.register(key, source, Interest::READABLE), post) {
-                Ok(bell) => signals.bell.insert(bell),
+            match SelfPipe::new(|source| d.register(key, source, Interest::READABLE), post) {
+                Ok(self_pipe) => signals.self_pipe.insert(self_pipe),
                 Err(e) => {
                     d.free(&BELL, key);
                     return Err(e);
@@ -201,7 +201,7 @@ fn register(core: &mut Core, number: i32) -> io::Result<()> {
             }
         }
     };
-    let (ring, caught) = (bell.rope(), core.inbox.clone());
+    let (ring, caught) = (self_pipe.writer(), core.inbox.clone());
     let registration = Registration::new(number, move |bit| {
         caught.raise(bit);
         ring();

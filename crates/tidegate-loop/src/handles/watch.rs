@@ -3,7 +3,7 @@
 //! library's sockets.
 //!
 //! The bits are sticky, so a callback that stops early is called again in the next
-//! turn. All I/O goes through [`Readiness::try_io`]: it is how the loop learns that
+//! turn. All I/O goes through [`ReadyGuard::try_io`]: it is how the loop learns that
 //! the kernel has no more.
 #![forbid(unsafe_code)]
 
@@ -21,7 +21,7 @@ use crate::core::state::Core;
 use crate::one_line::OneLine;
 use crate::store::key::{Key, KeyError};
 use crate::store::layers::LayerId;
-use crate::store::readiness::Bits;
+use crate::store::readiness::Readiness;
 use crate::sys;
 
 static WATCH: Kind = Kind {
@@ -59,9 +59,9 @@ impl From<WatchKey> for Key {
 ///
 /// ```
 /// use std::io::{self, Read};
-/// use tidegate_loop::{Interest, Readiness};
+/// use tidegate_loop::{Interest, ReadyGuard};
 /// /// Reads until the kernel has no more.
-/// fn drain(source: &mut impl Read, ready: &mut Readiness) -> io::Result<usize> {
+/// fn drain(source: &mut impl Read, ready: &mut ReadyGuard) -> io::Result<usize> {
 ///     let (mut all, mut buffer) = (0, [0; 4096]);
 ///     loop {
 ///         match ready.try_io(Interest::READABLE, || source.read(&mut buffer)) {
@@ -72,32 +72,32 @@ impl From<WatchKey> for Key {
 ///         }
 ///     }
 /// }
-/// # let _: fn(&mut io::Empty, &mut Readiness) -> io::Result<usize> = |s, r| drain(s, r);
+/// # let _: fn(&mut io::Empty, &mut ReadyGuard) -> io::Result<usize> = |s, r| drain(s, r);
 /// ```
 #[derive(Debug)]
-pub struct Readiness {
-    bits: Bits,
+pub struct ReadyGuard {
+    bits: Readiness,
     /// What met `WouldBlock`.
-    drained: Bits,
+    drained: Readiness,
 }
 
-fn bits_of(interest: Interest) -> Bits {
-    let mut bits = Bits::NONE;
+fn bits_of(interest: Interest) -> Readiness {
+    let mut bits = Readiness::NONE;
     if interest.is_readable() {
-        bits |= Bits::READABLE;
+        bits |= Readiness::READABLE;
     }
     if interest.is_writable() {
-        bits |= Bits::WRITABLE;
+        bits |= Readiness::WRITABLE;
     }
     if interest.is_priority() {
-        bits |= Bits::PRIORITY;
+        bits |= Readiness::PRIORITY;
     }
     bits
 }
 
-impl Readiness {
+impl ReadyGuard {
     /// What is known: readable, writable, and what is closed or failed for good.
-    pub fn bits(&self) -> Bits {
+    pub fn bits(&self) -> Readiness {
         self.bits
     }
 
@@ -129,7 +129,7 @@ impl Readiness {
 
 /// A source and its callback, of whatever types they are.
 pub(crate) trait Watcher {
-    fn call(&mut self, cx: &mut Cx<'_>, key: WatchKey, ready: &mut Readiness);
+    fn call(&mut self, cx: &mut Cx<'_>, key: WatchKey, ready: &mut ReadyGuard);
     fn source(&mut self) -> &mut dyn Source;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
@@ -142,9 +142,9 @@ struct Pair<S, F> {
 impl<S, F> Watcher for Pair<S, F>
 where
     S: Source + 'static,
-    F: FnMut(&mut Cx<'_>, WatchKey, &mut S, &mut Readiness) + 'static,
+    F: FnMut(&mut Cx<'_>, WatchKey, &mut S, &mut ReadyGuard) + 'static,
 {
-    fn call(&mut self, cx: &mut Cx<'_>, key: WatchKey, ready: &mut Readiness) {
+    fn call(&mut self, cx: &mut Cx<'_>, key: WatchKey, ready: &mut ReadyGuard) {
         (self.callback)(cx, key, &mut self.source, ready);
     }
 
@@ -206,11 +206,11 @@ impl Cx<'_> {
         &mut self,
         source: S,
         interest: Interest,
-        f: impl FnMut(&mut Cx<'_>, WatchKey, &mut S, &mut Readiness) + 'static,
+        f: impl FnMut(&mut Cx<'_>, WatchKey, &mut S, &mut ReadyGuard) + 'static,
     ) -> io::Result<WatchKey> {
         let mut watcher: Box<dyn Watcher> = Box::new(Pair { source, callback: f });
         let core = self.core_mut();
-        if bits_of(interest) == Bits::NONE {
+        if bits_of(interest) == Readiness::NONE {
             core.reactor.graveyard.bury_boxed(watcher.into_any());
             let text = format!("{interest:?} is nothing that can be watched for");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
@@ -257,7 +257,7 @@ impl Cx<'_> {
         interest: impl Into<Option<Interest>>,
     ) -> io::Result<()> {
         let interest = interest.into();
-        self.find(key)?;
+        self.validate(key)?;
         let core = self.core_mut();
         let mut d = Driver { r: &mut core.reactor };
         let entry = d.data(key.0).and_then(|n| core.own.get(&WATCHES).0.get_mut(n as usize));
@@ -291,8 +291,8 @@ fn ready(d: &mut Dispatch<'_>, key: Key, data: u64) {
         return;
     }
     let Some(watcher) = entry.watcher.take() else { return };
-    let ready = Readiness { bits, drained: Bits::NONE };
-    let back = |core: &mut Core, (watcher, ready): (_, Readiness)| {
+    let ready = ReadyGuard { bits, drained: Readiness::NONE };
+    let back = |core: &mut Core, (watcher, ready): (_, ReadyGuard)| {
         put_back(core, key, data as usize, watcher, ready.drained);
     };
     d.core.lend((watcher, ready), back, |cx, (watcher, ready)| {
@@ -301,7 +301,7 @@ fn ready(d: &mut Dispatch<'_>, key: Key, data: u64) {
 }
 
 /// After its call, in which these were found drained.
-fn put_back(core: &mut Core, key: Key, n: usize, watcher: Box<dyn Watcher>, drained: Bits) {
+fn put_back(core: &mut Core, key: Key, n: usize, watcher: Box<dyn Watcher>, drained: Readiness) {
     let mut d = Driver { r: &mut core.reactor };
     if d.check(key).is_err() {
         return end(watcher, &mut d);
@@ -310,7 +310,7 @@ fn put_back(core: &mut Core, key: Key, n: usize, watcher: Box<dyn Watcher>, drai
     d.forget(key, drained);
     let watcher = entry.watcher.insert(watcher);
     let mut done = Ok(());
-    if sys::REARM_AFTER_WOULD_BLOCK && drained != Bits::NONE {
+    if sys::REARM_AFTER_WOULD_BLOCK && drained != Readiness::NONE {
         done = d.reregister(key, watcher.source(), entry.registered);
     }
     if let Err(e) = done.and_then(|()| rearm(entry, key, &mut d)) {

@@ -255,7 +255,7 @@ impl Cx<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn work_cancel(&mut self, job: WorkKey) -> Result<bool, KeyError> {
-        self.find(job)?;
+        self.validate(job)?;
         Ok(self.cancel_job(job.0))
     }
 

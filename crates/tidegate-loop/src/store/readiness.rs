@@ -15,130 +15,130 @@ use std::ops::{BitOr, BitOrAssign};
 /// Closed bits are final: a half that was closed never opens again.
 ///
 /// ```
-/// use tidegate_loop::Bits;
-/// let b = Bits::READABLE | Bits::READ_CLOSED;
-/// assert!(b.has(Bits::READABLE) && !b.has(Bits::WRITABLE));
+/// use tidegate_loop::Readiness;
+/// let b = Readiness::READABLE | Readiness::READ_CLOSED;
+/// assert!(b.has(Readiness::READABLE) && !b.has(Readiness::WRITABLE));
 /// assert_eq!(format!("{b:?}"), "readable|read_closed");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Bits(u16);
+pub struct Readiness(u16);
 
-impl Bits {
+impl Readiness {
     /// Nothing known.
-    pub const NONE: Bits = Bits(0);
+    pub const NONE: Readiness = Readiness(0);
     /// A read may find something (bytes, the end, or an error).
-    pub const READABLE: Bits = Bits(1);
+    pub const READABLE: Readiness = Readiness(1);
     /// A write may find room.
-    pub const WRITABLE: Bits = Bits(1 << 1);
+    pub const WRITABLE: Readiness = Readiness(1 << 1);
     /// The peer sent FIN, or the connection is gone. Final.
-    pub const READ_CLOSED: Bits = Bits(1 << 2);
+    pub const READ_CLOSED: Readiness = Readiness(1 << 2);
     /// Nothing written will arrive any more. Final.
-    pub const WRITE_CLOSED: Bits = Bits(1 << 3);
+    pub const WRITE_CLOSED: Readiness = Readiness(1 << 3);
     /// The descriptor has an error to fetch. Final.
-    pub const ERROR: Bits = Bits(1 << 4);
+    pub const ERROR: Readiness = Readiness(1 << 4);
     /// Urgent data came: a read stops short at its mark, and more may follow.
-    pub const PRIORITY: Bits = Bits(1 << 5);
+    pub const PRIORITY: Readiness = Readiness(1 << 5);
     /// A short read proves nothing: the kernel may stop one before its last byte. Set by
     /// the owner of the handle, for a Unix domain socket. Final.
-    pub const SHORT_READS: Bits = Bits(1 << 6);
-    pub(crate) const QUEUED: Bits = Bits(1 << 7);
-    pub(crate) const PENDING: Bits = Bits(1 << 8);
-    pub(crate) const CLOSING: Bits = Bits(1 << 9);
-    pub(crate) const REFERENCED: Bits = Bits(1 << 10);
-    pub(crate) const BUSY: Bits = Bits(1 << 11);
+    pub const SHORT_READS: Readiness = Readiness(1 << 6);
+    pub(crate) const QUEUED: Readiness = Readiness(1 << 7);
+    pub(crate) const PENDING: Readiness = Readiness(1 << 8);
+    pub(crate) const CLOSING: Readiness = Readiness(1 << 9);
+    pub(crate) const REFERENCED: Readiness = Readiness(1 << 10);
+    pub(crate) const BUSY: Readiness = Readiness(1 << 11);
     /// The loop's own handle.
-    pub(crate) const INTERNAL: Bits = Bits(1 << 12);
+    pub(crate) const INTERNAL: Readiness = Readiness(1 << 12);
     /// Either keeps the loop alive.
-    pub(crate) const ALIVE: Bits = Bits(Bits::REFERENCED.0 | Bits::BUSY.0);
+    pub(crate) const ALIVE: Readiness = Readiness(Readiness::REFERENCED.0 | Readiness::BUSY.0);
 
     /// Whether any bit of `other` is set.
     #[inline]
-    pub fn has(self, other: Bits) -> bool {
+    pub fn has(self, other: Readiness) -> bool {
         self.0 & other.0 != 0
     }
 
-    pub(crate) const fn with(self, other: Bits) -> Bits {
-        Bits(self.0 | other.0)
+    pub(crate) const fn with(self, other: Readiness) -> Readiness {
+        Readiness(self.0 | other.0)
     }
 
     /// Without the loop's own marks.
     #[inline]
-    pub(crate) fn readiness(self) -> Bits {
-        Bits(self.0 & (Bits::QUEUED.0 - 1))
+    pub(crate) fn readiness(self) -> Readiness {
+        Readiness(self.0 & (Readiness::QUEUED.0 - 1))
     }
 
     /// Whether a handle with these keeps the loop alive. One that is queued although the
     /// kernel said nothing of it has work of its owner's to do. One that is only ready does
     /// not: it could stay so for ever.
     pub(crate) fn keep_alive(self) -> bool {
-        let has_work = self.has(Bits::QUEUED) && self.readiness() == Bits::NONE;
-        (has_work || self.has(Bits::ALIVE | Bits::CLOSING | Bits::PENDING))
-            && !self.has(Bits::INTERNAL)
+        let has_work = self.has(Readiness::QUEUED) && self.readiness() == Readiness::NONE;
+        (has_work || self.has(Readiness::ALIVE | Readiness::CLOSING | Readiness::PENDING))
+            && !self.has(Readiness::INTERNAL)
     }
 
     #[inline]
-    pub(crate) fn clear(&mut self, other: Bits) {
+    pub(crate) fn clear(&mut self, other: Readiness) {
         self.0 &= !other.0;
     }
 
     /// What one event of mio says. A closed or failed half counts as ready: the
     /// next operation on it returns at once, and says why.
-    pub(crate) fn of(event: &mio::event::Event) -> Bits {
-        let mut bits = Bits::NONE;
+    pub(crate) fn of(event: &mio::event::Event) -> Readiness {
+        let mut bits = Readiness::NONE;
         let error = event.is_error();
         if error {
-            bits |= Bits::ERROR;
+            bits |= Readiness::ERROR;
         }
         if event.is_read_closed() {
-            bits |= Bits::READ_CLOSED | Bits::READABLE;
+            bits |= Readiness::READ_CLOSED | Readiness::READABLE;
         }
         if event.is_write_closed() {
-            bits |= Bits::WRITE_CLOSED | Bits::WRITABLE;
+            bits |= Readiness::WRITE_CLOSED | Readiness::WRITABLE;
         }
         if event.is_priority() {
-            bits |= Bits::PRIORITY | Bits::READABLE;
+            bits |= Readiness::PRIORITY | Readiness::READABLE;
         }
         if event.is_readable() || error {
-            bits |= Bits::READABLE;
+            bits |= Readiness::READABLE;
         }
         if event.is_writable() || error {
-            bits |= Bits::WRITABLE;
+            bits |= Readiness::WRITABLE;
         }
         bits
     }
 }
 
-impl BitOr for Bits {
-    type Output = Bits;
+impl BitOr for Readiness {
+    type Output = Readiness;
     #[inline]
-    fn bitor(self, other: Bits) -> Bits {
-        Bits(self.0 | other.0)
+    fn bitor(self, other: Readiness) -> Readiness {
+        Readiness(self.0 | other.0)
     }
 }
 
-impl BitOrAssign for Bits {
+impl BitOrAssign for Readiness {
     #[inline]
-    fn bitor_assign(&mut self, other: Bits) {
+    fn bitor_assign(&mut self, other: Readiness) {
         self.0 |= other.0;
     }
 }
 
-impl fmt::Debug for Bits {
+impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = [
-            (Bits::READABLE, "readable"),
-            (Bits::WRITABLE, "writable"),
-            (Bits::READ_CLOSED, "read_closed"),
-            (Bits::WRITE_CLOSED, "write_closed"),
-            (Bits::ERROR, "error"),
-            (Bits::PRIORITY, "priority"),
-            (Bits::SHORT_READS, "short_reads"),
-            (Bits::QUEUED, "queued"),
-            (Bits::PENDING, "pending"),
-            (Bits::CLOSING, "closing"),
-            (Bits::REFERENCED, "referenced"),
-            (Bits::BUSY, "busy"),
-            (Bits::INTERNAL, "internal"),
+            (Readiness::READABLE, "readable"),
+            (Readiness::WRITABLE, "writable"),
+            (Readiness::READ_CLOSED, "read_closed"),
+            (Readiness::WRITE_CLOSED, "write_closed"),
+            (Readiness::ERROR, "error"),
+            (Readiness::PRIORITY, "priority"),
+            (Readiness::SHORT_READS, "short_reads"),
+            (Readiness::QUEUED, "queued"),
+            (Readiness::PENDING, "pending"),
+            (Readiness::CLOSING, "closing"),
+            (Readiness::REFERENCED, "referenced"),
+            (Readiness::BUSY, "busy"),
+            (Readiness::INTERNAL, "internal"),
         ];
         let mut first = true;
         for (bit, name) in names {

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use crate::store::key::{CAPACITY, GENERATION_MASK, INDEX_MASK, Key, KeyError, TableFull};
-use crate::store::readiness::Bits;
+use crate::store::readiness::Readiness;
 
 /// End of the free list.
 const NONE: u64 = u64::MAX;
@@ -23,7 +23,7 @@ pub(crate) struct Slot<K> {
     pub(crate) data: u64,
     /// When it was inserted, in the loop's time: units of 2^24 ns.
     pub(crate) since: u32,
-    pub(crate) bits: Bits,
+    pub(crate) bits: Readiness,
 }
 
 pub(crate) struct Table<K> {
@@ -57,8 +57,8 @@ impl<K: Copy> Table<K> {
 
     /// The row is the loop's own, or a layer's: it is not counted, shown or closed.
     pub(crate) fn mark_internal(&mut self, key: Key) {
-        if let Some(slot) = self.get_mut(key).filter(|s| !s.bits.has(Bits::INTERNAL)) {
-            slot.bits |= Bits::INTERNAL;
+        if let Some(slot) = self.get_mut(key).filter(|s| !s.bits.has(Readiness::INTERNAL)) {
+            slot.bits |= Readiness::INTERNAL;
             self.internal += 1;
         }
     }
@@ -74,7 +74,7 @@ impl<K: Copy> Table<K> {
                 kind: None,
                 data: NONE,
                 since,
-                bits: Bits::NONE,
+                bits: Readiness::NONE,
             });
             index
         } else {
@@ -86,7 +86,7 @@ impl<K: Copy> Table<K> {
         slot.kind = Some(kind);
         slot.data = data;
         slot.since = since;
-        slot.bits = Bits::NONE;
+        slot.bits = Readiness::NONE;
         self.live += 1;
         // A retired row is not in the free list.
         slot.key.ok_or(TableFull)
@@ -98,7 +98,7 @@ impl<K: Copy> Table<K> {
     }
 
     /// Frees the row. A row whose generation would wrap is retired for good.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Bits> {
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Readiness> {
         let free = self.free;
         let slot = self.get_mut(key)?;
         let bits = slot.bits;
@@ -109,7 +109,7 @@ impl<K: Copy> Table<K> {
             self.free = key.index() as u64;
         }
         self.live -= 1;
-        self.internal -= usize::from(bits.has(Bits::INTERNAL));
+        self.internal -= usize::from(bits.has(Readiness::INTERNAL));
         Some(bits)
     }
 
@@ -141,7 +141,7 @@ impl<K: Copy> Table<K> {
 
     /// The rows that are not the loop's own, nor a layer's.
     pub(crate) fn listed(&self) -> impl Iterator<Item = (Key, &Slot<K>)> {
-        self.live().filter(|(_, s)| !s.bits.has(Bits::INTERNAL))
+        self.live().filter(|(_, s)| !s.bits.has(Readiness::INTERNAL))
     }
 
     fn live(&self) -> impl Iterator<Item = (Key, &Slot<K>)> {

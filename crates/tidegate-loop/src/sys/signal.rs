@@ -1,4 +1,4 @@
-//! The handler of a signal, in the hands of the kernel, and the bell that it rings.
+//! The signal handler that the kernel calls, and the self-pipe that it writes to.
 //!
 //! A handler that was installed stays: others may share it, and whether they do cannot be asked.
 //! So that a signal which nobody watches any more does again what it did by default, an action
@@ -119,7 +119,7 @@ mod default {
 }
 
 impl Registration {
-    /// `raise` gets the signal's bit: it may only touch atomics and pull a bell's rope.
+    /// `raise` gets the signal's bit: it may only touch atomics and write to a self-pipe.
     pub(crate) fn new(
         number: i32,
         raise: impl Fn(u64) + Send + Sync + 'static,
@@ -129,7 +129,7 @@ impl Registration {
         default::keep(number)?;
         let watched = Watched::new(number);
         // SAFETY: the action runs inside a signal handler, and is async-signal-safe:
-        // `raise` sets an atomic and pulls a rope, which is one write(2) to a socket that
+        // `raise` sets an atomic and writes to a self-pipe, which is one write(2) to a socket that
         // does not block. It takes no lock and allocates nothing. (Where there are no
         // signals but console events, they come in a thread of their own.)
         let id = unsafe { low_level::register(number, move || raise(bit)) }?;
@@ -147,44 +147,44 @@ impl Drop for Registration {
     }
 }
 
-pub(crate) use bell::Bell;
+pub(crate) use self_pipe::SelfPipe;
 
 #[cfg(unix)]
-mod bell {
+mod self_pipe {
     use std::io::{self, Read, Write};
     use std::sync::Arc;
 
     use mio::net::UnixStream;
 
     /// A pair of sockets: a byte in it wakes the loop.
-    pub(crate) struct Bell {
+    pub(crate) struct SelfPipe {
         inner: UnixStream,
-        rope: Arc<std::os::unix::net::UnixStream>,
+        writer: Arc<std::os::unix::net::UnixStream>,
     }
 
-    impl Bell {
-        /// `register` tells the poller of it. (Where there is no pair, the rope calls the
+    impl SelfPipe {
+        /// `register` tells the poller of it. (Where there is no pair, the writer calls the
         /// second function.)
         pub(crate) fn new(
             register: impl FnOnce(&mut UnixStream) -> io::Result<()>,
             _: impl Fn() + Send + Sync + 'static,
-        ) -> io::Result<Bell> {
-            let (inner, rope) = std::os::unix::net::UnixStream::pair()?;
+        ) -> io::Result<SelfPipe> {
+            let (inner, writer) = std::os::unix::net::UnixStream::pair()?;
             inner.set_nonblocking(true)?;
-            rope.set_nonblocking(true)?;
+            writer.set_nonblocking(true)?;
             let mut inner = UnixStream::from_std(inner);
             register(&mut inner)?;
-            Ok(Bell { inner, rope: Arc::new(rope) })
+            Ok(SelfPipe { inner, writer: Arc::new(writer) })
         }
 
-        /// Rings it. If its socket is full, it rings already.
-        pub(crate) fn rope(&self) -> impl Fn() + Send + Sync + 'static {
-            let rope = self.rope.clone();
-            move || drop((&*rope).write(&[1]))
+        /// Wakes the loop. A full socket has woken it already.
+        pub(crate) fn writer(&self) -> impl Fn() + Send + Sync + 'static {
+            let writer = self.writer.clone();
+            move || drop((&*writer).write(&[1]))
         }
 
         /// Takes out every byte, so that the next one is announced.
-        pub(crate) fn silence(&mut self) {
+        pub(crate) fn drain(&mut self) {
             let mut bytes = [0; 64];
             loop {
                 match self.inner.read(&mut bytes) {
@@ -198,28 +198,28 @@ mod bell {
 }
 
 #[cfg(not(unix))]
-mod bell {
+mod self_pipe {
     use std::io;
     use std::sync::Arc;
 
     use mio::net::TcpStream;
 
-    /// The poller's own waker: what it wakes is the inbox, which rings on.
-    pub(crate) struct Bell(Arc<dyn Fn() + Send + Sync>);
+    /// The poller's own waker: what it wakes is the inbox, which runs `post`.
+    pub(crate) struct SelfPipe(Arc<dyn Fn() + Send + Sync>);
 
-    impl Bell {
+    impl SelfPipe {
         pub(crate) fn new(
             _: impl FnOnce(&mut TcpStream) -> io::Result<()>,
             post: impl Fn() + Send + Sync + 'static,
-        ) -> io::Result<Bell> {
-            Ok(Bell(Arc::new(post)))
+        ) -> io::Result<SelfPipe> {
+            Ok(SelfPipe(Arc::new(post)))
         }
 
-        pub(crate) fn rope(&self) -> impl Fn() + Send + Sync + 'static {
+        pub(crate) fn writer(&self) -> impl Fn() + Send + Sync + 'static {
             let post = self.0.clone();
             move || post()
         }
 
-        pub(crate) fn silence(&mut self) {}
+        pub(crate) fn drain(&mut self) {}
     }
 }

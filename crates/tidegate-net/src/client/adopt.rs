@@ -6,7 +6,7 @@ use std::net::TcpStream as StdStream;
 
 use mio::net::TcpStream;
 use socket2::{SockRef, Type};
-use tidegate_loop::{Bits, Cx};
+use tidegate_loop::{Cx, Readiness};
 
 use crate::callbacks::handler::Handler;
 use crate::event::SocketEvent;
@@ -46,7 +46,7 @@ pub(crate) fn adopt(
         s.tell(&mut d, || SocketEvent::Adopted);
     }
     entry.insert(s);
-    d.assume(key, new_bits(remote) | Bits::READABLE);
+    d.assume(key, new_bits(remote) | Readiness::READABLE);
     d.queue(key);
     expire::arm(cx, SocketKey(key));
     Ok(SocketKey(key))

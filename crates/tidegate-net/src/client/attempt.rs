@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::Interest;
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
-use tidegate_loop::{Bits, Driver, Key};
+use tidegate_loop::{Driver, Key, Readiness};
 
 use crate::error::net_error::Attempt;
 use crate::error::stage::Stage;
@@ -89,7 +89,7 @@ pub(crate) fn progress(
     remote: Option<SocketAddr>,
     d: &mut Driver<'_>,
 ) -> Progress {
-    if !d.bits(key).has(Bits::WRITABLE) {
+    if !d.bits(key).has(Readiness::WRITABLE) {
         return Progress::Waits;
     }
     match stream.take_error() {
@@ -98,10 +98,10 @@ pub(crate) fn progress(
             Ok(_) => Progress::Connected,
             Err(e)
                 if e.kind() == io::ErrorKind::NotConnected
-                    && !d.bits(key).has(Bits::ERROR | Bits::WRITE_CLOSED) =>
+                    && !d.bits(key).has(Readiness::ERROR | Readiness::WRITE_CLOSED) =>
             {
                 // Spurious: ask to be told again.
-                d.forget(key, Bits::WRITABLE);
+                d.forget(key, Readiness::WRITABLE);
                 match d.reregister(key, stream, Driver::READS | Interest::WRITABLE) {
                     Ok(()) => Progress::Waits,
                     Err(e) => Progress::Failed(e),

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use mio::Interest;
 use mio::net::TcpStream;
-use tidegate_loop::{Bits, Cx, Dispatch, Driver, Key, Kind};
+use tidegate_loop::{Cx, Dispatch, Driver, Key, Kind, Readiness};
 
 use crate::client::attempt;
 use crate::client::attempt::{Progress, attempt_failed, progress};
@@ -138,7 +138,7 @@ fn make_room(cx: &mut Cx<'_>, key: SocketKey) {
     // The loop may be late: the kernel is asked before it is called silent.
     let (oldest, failed) = (&c.running[at], c.running[at].stream.take_error());
     if matches!(failed, Ok(None)) && oldest.stream.peer_addr().is_ok() {
-        d.assume(oldest.key, Bits::WRITABLE);
+        d.assume(oldest.key, Readiness::WRITABLE);
         return d.queue(oldest.key);
     }
     let silent = || {
@@ -223,7 +223,7 @@ fn take_over(s: &mut Socket, d: &mut Driver<'_>, won: Running) {
     let moved = d.reregister(s.key.into(), &mut stream, both);
     s.stream = Some(stream);
     s.watched = Watched::Both;
-    d.assume(s.key.into(), Bits::WRITABLE | Bits::READABLE);
+    d.assume(s.key.into(), Readiness::WRITABLE | Readiness::READABLE);
     if let Err(e) = moved {
         s.fail(d, Stage::Register, e);
     }

@@ -53,7 +53,7 @@ impl SocketCx<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn state(&mut self) -> Result<(), KeyError> {
-        self.cx.find(self.key)?;
+        self.cx.validate(self.key)?;
         self.look(|_| ()).ok_or(KeyError::Closed)
     }
 

@@ -6,11 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use socket2::SockRef;
-use tidegate_loop::{Bits, KeyError};
+use tidegate_loop::{KeyError, Readiness};
 use tidegate_stream::ReadState;
 
 use crate::callbacks::contexts::SocketCx;
-use crate::options::stream::{KeepAlive, set_recv_buffer, set_send_buffer};
+use crate::options::stream::{TcpKeepAlive, set_recv_buffer, set_send_buffer};
 use crate::state::layer::Layer;
 use crate::state::socket::Life;
 use crate::sys::{self, Queues};
@@ -63,8 +63,8 @@ impl SocketCx<'_> {
         let bits = d.bits(key.into());
         match layer.socket(&d, key).filter(|s| s.duplex.is_open()) {
             None => PeerState::Gone,
-            Some(_) if bits.has(Bits::ERROR) => PeerState::Gone,
-            Some(s) if s.duplex.read == ReadState::Ended || bits.has(Bits::READ_CLOSED) => {
+            Some(_) if bits.has(Readiness::ERROR) => PeerState::Gone,
+            Some(s) if s.duplex.read == ReadState::Ended || bits.has(Readiness::READ_CLOSED) => {
                 PeerState::Ended
             }
             Some(_) => PeerState::Open,
@@ -94,7 +94,7 @@ impl SocketCx<'_> {
     }
 
     /// Probes of a silent peer, or none.
-    pub fn set_keep_alive(&mut self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
+    pub fn set_keep_alive(&mut self, keep_alive: Option<TcpKeepAlive>) -> io::Result<()> {
         self.socket_option(|socket| match keep_alive {
             Some(k) => k.apply(&socket),
             None => socket.set_keepalive(false),

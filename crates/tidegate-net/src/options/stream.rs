@@ -18,7 +18,7 @@ pub(crate) struct StreamOptions {
     pub(crate) high_water_mark: usize,
     pub(crate) write_limit: Option<usize>,
     pub(crate) no_delay: bool,
-    pub(crate) keep_alive: Option<KeepAlive>,
+    pub(crate) keep_alive: Option<TcpKeepAlive>,
     pub(crate) recv_buffer: Option<usize>,
     pub(crate) send_buffer: Option<usize>,
     pub(crate) deadlines: DeadlineOptions,
@@ -124,12 +124,12 @@ pub(crate) fn refuse(
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidegate_net::KeepAlive;
-/// let k = KeepAlive { idle: Duration::from_secs(30), ..KeepAlive::default() };
+/// use tidegate_net::TcpKeepAlive;
+/// let k = TcpKeepAlive { idle: Duration::from_secs(30), ..TcpKeepAlive::default() };
 /// assert_eq!((k.interval, k.count), (Duration::from_secs(1), 10));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct KeepAlive {
+pub struct TcpKeepAlive {
     /// Rounded up to whole seconds; default 60.
     pub idle: Duration,
     /// Rounded up to whole seconds; default 1.
@@ -138,13 +138,13 @@ pub struct KeepAlive {
     pub count: u32,
 }
 
-impl Default for KeepAlive {
-    fn default() -> KeepAlive {
-        KeepAlive { idle: Duration::from_secs(60), interval: Duration::from_secs(1), count: 10 }
+impl Default for TcpKeepAlive {
+    fn default() -> TcpKeepAlive {
+        TcpKeepAlive { idle: Duration::from_secs(60), interval: Duration::from_secs(1), count: 10 }
     }
 }
 
-impl KeepAlive {
+impl TcpKeepAlive {
     pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
         let second = Duration::from_secs(1);
         if self.idle < second || self.interval < second || self.count == 0 {
@@ -194,7 +194,7 @@ macro_rules! stream_options {
             /// Probes of a silent peer; default none.
             pub fn keep_alive(
                 mut self,
-                keep_alive: $crate::options::stream::KeepAlive,
+                keep_alive: $crate::options::stream::TcpKeepAlive,
             ) -> $options {
                 self.stream.keep_alive = Some(keep_alive);
                 self

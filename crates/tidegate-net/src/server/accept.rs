@@ -7,7 +7,7 @@
 
 use std::io;
 
-use tidegate_loop::{Bits, Cx, Dispatch, Key, Kind, Trigger};
+use tidegate_loop::{Cx, Dispatch, Key, Kind, Readiness, Trigger};
 
 use crate::callbacks::contexts::Incoming;
 use crate::callbacks::server_handler::ServerHandler;
@@ -124,7 +124,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let Layer { listeners, claims, held, .. } = layer;
     let l = driver.data(raw).and_then(|index| listeners.get_mut(index as usize));
     let Some(l) = l else { return };
-    if l.state != State::Listening || !driver.bits(raw).has(Bits::READABLE) {
+    if l.state != State::Listening || !driver.bits(raw).has(Readiness::READABLE) {
         return;
     }
     // A level-triggered one sees what came free before those that are held are back.
@@ -170,7 +170,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
                 l.stats.carried_over += 1;
                 driver.queue(raw);
             }
-            BatchEnd::Enough => driver.forget(raw, Bits::READABLE),
+            BatchEnd::Enough => driver.forget(raw, Readiness::READABLE),
             _ => {}
         }
         l.pace.learn(tried, want, budget);
@@ -200,7 +200,7 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
         l.tell(&mut driver, || ServerEvent::Full { connections });
         return Err(Refused::Batch(BatchEnd::Full));
     }
-    match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
+    match driver.try_io(server.0, Readiness::READABLE, || socket.accept()) {
         Ok((stream, peer)) => {
             l.stats.accepted += 1;
             if full {

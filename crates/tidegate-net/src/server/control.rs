@@ -23,7 +23,7 @@ use crate::sys::{self, AcceptQueue};
 
 /// Stops accepting for now; what the kernel holds stays there.
 pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
-    cx.find(server)?;
+    cx.validate(server)?;
     let (layer, mut d) = cx.parts::<Layer>();
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     match l.state {
@@ -49,7 +49,7 @@ pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
 
 /// Takes back [`pause`].
 pub(crate) fn unpause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
-    cx.find(server)?;
+    cx.validate(server)?;
     let (layer, d) = cx.parts::<Layer>();
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     match l.state {
@@ -67,7 +67,7 @@ pub(crate) fn set_max_connections(
     most: Option<usize>,
     beyond: AtLimit,
 ) -> Result<(), KeyError> {
-    cx.find(server)?;
+    cx.validate(server)?;
     let (layer, d) = cx.parts::<Layer>();
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     if l.state == State::Closing {
@@ -83,7 +83,7 @@ pub(crate) fn set_max_connections(
 
 /// Stops accepting. The connections live on; `on_close` comes after the last.
 pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
-    cx.find(server)?;
+    cx.validate(server)?;
     let (layer, mut d) = cx.parts::<Layer>();
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     let before = std::mem::replace(&mut l.state, State::Closing);
@@ -167,7 +167,7 @@ pub(crate) fn accept_queue(cx: &mut Cx<'_>, server: ServerKey) -> Result<AcceptQ
 
 /// The same for other threads, over one descriptor more for each server that is asked so.
 pub(crate) fn accept_gauge(cx: &mut Cx<'_>, server: ServerKey) -> io::Result<AcceptGauge> {
-    cx.find(server)?;
+    cx.validate(server)?;
     let (layer, d) = cx.parts::<Layer>();
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     let socket = l.socket.as_ref().ok_or(KeyError::Closed)?;
@@ -187,7 +187,7 @@ pub(crate) fn look<R>(
     server: ServerKey,
     f: impl FnOnce(&Listener) -> R,
 ) -> Result<R, KeyError> {
-    cx.find(server)?;
+    cx.validate(server)?;
     let (layer, d) = cx.parts::<Layer>();
     layer.listener(&d, server).map(|l| f(l)).ok_or(KeyError::Closed)
 }

@@ -10,7 +10,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use tidegate_loop::{Bits, Cx, Dispatch, TimerKey};
+use tidegate_loop::{Cx, Dispatch, Readiness, TimerKey};
 
 use crate::key::ServerKey;
 use crate::options::listen::OutOfDescriptors;
@@ -43,7 +43,7 @@ pub(crate) fn shed(d: &mut Dispatch<'_>, server: ServerKey) -> Option<(u32, Batc
     drop(l.spare.take()?);
     let (mut connections, mut end) = (0, BatchEnd::Budget);
     while connections < l.budget {
-        match driver.try_io(server.0, Bits::READABLE, || socket.accept()) {
+        match driver.try_io(server.0, Readiness::READABLE, || socket.accept()) {
             Ok(_) => connections += 1,
             Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => {

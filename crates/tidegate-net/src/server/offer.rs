@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use socket2::SockRef;
-use tidegate_loop::{Bits, Driver};
+use tidegate_loop::{Driver, Readiness};
 use tidegate_stream::ReadState;
 
 use crate::callbacks::handler::Handler;
@@ -64,7 +64,8 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
     s.server = Some(server);
     s.remote = peer;
     let s = entry.insert(s);
-    let first_read = if l.first_reads.worth_trying() { Bits::READABLE } else { Bits::NONE };
+    let first_read =
+        if l.first_reads.worth_trying() { Readiness::READABLE } else { Readiness::NONE };
     d.assume(raw, new_bits(peer) | first_read);
     *offer = Offer::Placed(key);
     if d.is_observed() {

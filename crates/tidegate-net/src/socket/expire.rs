@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tidegate_loop::{Bits, Cx, Driver};
+use tidegate_loop::{Cx, Driver, Readiness};
 
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;
@@ -94,7 +94,7 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
         // The loop may be late: the kernel is asked before it is called silent.
         s.clocks.probe();
         if reads {
-            d.assume(key.into(), Bits::READABLE);
+            d.assume(key.into(), Readiness::READABLE);
         }
         return d.queue(key.into());
     }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use mio::Interest;
-use tidegate_loop::{Bits, Driver};
+use tidegate_loop::{Driver, Readiness};
 use tidegate_stream::ReadState;
 
 use crate::error::close::Reason;
@@ -52,8 +52,8 @@ impl Socket {
             return;
         }
         let bits = d.bits(self.key.0);
-        let can_read = bits.has(Bits::READABLE) && self.duplex.read.wants_read();
-        let can_write = bits.has(Bits::WRITABLE) && self.duplex.write.wants_write();
+        let can_read = bits.has(Readiness::READABLE) && self.duplex.read.wants_read();
+        let can_write = bits.has(Readiness::WRITABLE) && self.duplex.write.wants_write();
         if can_read || can_write {
             d.queue(self.key.0);
         } else if self.watched == Watched::Nothing {
@@ -65,7 +65,7 @@ impl Socket {
     pub(crate) fn resume(&mut self, d: &mut Driver<'_>) {
         if self.duplex.read.resume() {
             self.tell(d, || SocketEvent::Resume);
-            if d.bits(self.key.into()).has(Bits::READABLE) {
+            if d.bits(self.key.into()).has(Readiness::READABLE) {
                 d.queue(self.key.into());
             }
         }

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind, Read};
 
 use slab::Slab;
-use tidegate_loop::{Bits, Dispatch, Driver};
+use tidegate_loop::{Dispatch, Driver, Readiness};
 use tidegate_stream::ReadState;
 
 use crate::error::close::Reason;
@@ -47,8 +47,8 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         if s.life != Life::Open {
             return Reads::NotOpen;
         }
-        if left == 0 || !bits.has(Bits::READABLE) || !s.duplex.read.wants_read() {
-            if bits.has(Bits::ERROR) {
+        if left == 0 || !bits.has(Readiness::READABLE) || !s.duplex.read.wants_read() {
+            if bits.has(Readiness::ERROR) {
                 failed_while_ended(s, &mut driver);
             }
             return Reads::Done;

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mio::net::TcpStream;
 use socket2::SockRef;
-use tidegate_loop::{Bits, Driver};
+use tidegate_loop::{Driver, Readiness};
 use tidegate_stream::{Chunk, Flow, ReadState, Refused};
 
 use crate::callbacks::filter::{Filter, FilterError, Passed};
@@ -228,7 +228,7 @@ impl Socket {
             if self.life != Life::Connecting
                 && self.duplex.write.is_direct()
                 && !bytes.is_empty()
-                && d.bits(self.key.0).has(Bits::WRITABLE)
+                && d.bits(self.key.0).has(Readiness::WRITABLE)
             {
                 match d.try_write(self.key.0, bytes.len(), || (&mut &*stream).write(bytes)) {
                     Ok(n) => out = n,
@@ -265,7 +265,7 @@ impl Socket {
         if self.life == Life::Connecting || !self.duplex.write.wants_write() {
             return;
         }
-        if d.bits(self.key.0).has(Bits::WRITABLE) {
+        if d.bits(self.key.0).has(Readiness::WRITABLE) {
             d.queue(self.key.0);
         } else if self.watched == Watched::Reads {
             self.watch(d);
@@ -282,7 +282,7 @@ impl Socket {
         self.duplex.write.fail();
         if self.duplex.read.wants_read() {
             self.keep_failure(error);
-            d.assume(self.key.0, Bits::READABLE);
+            d.assume(self.key.0, Readiness::READABLE);
             d.queue(self.key.0);
         } else {
             self.destroy(d, Reason::Failed(error));
@@ -295,7 +295,9 @@ impl Socket {
             return;
         }
         let mut left = d.limits().write_budget;
-        while left > 0 && self.duplex.write.wants_write() && d.bits(self.key.0).has(Bits::WRITABLE)
+        while left > 0
+            && self.duplex.write.wants_write()
+            && d.bits(self.key.0).has(Readiness::WRITABLE)
         {
             let Some(stream) = &self.stream else { return };
             let mut pieces = [&[][..]; GATHER];

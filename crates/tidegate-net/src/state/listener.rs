@@ -16,7 +16,7 @@
 
 use std::io;
 
-use tidegate_loop::{Bits, Driver, Kind, TimerKey, Trigger};
+use tidegate_loop::{Driver, Kind, Readiness, TimerKey, Trigger};
 
 use crate::callbacks::server_handler::ServerHandler;
 use crate::endpoint::Endpoint;
@@ -28,7 +28,7 @@ use crate::key::ServerKey;
 use crate::metrics::ServerStats;
 use crate::options::listen::Admission;
 use crate::options::stream::StreamOptions;
-use crate::server_event::{Server, ServerEvent};
+use crate::server_event::{ServerEvent, ServerInfo};
 use crate::state::claims::Place;
 use crate::state::pace::{FirstReads, Pace};
 use crate::sys::{self, ListenSocket};
@@ -78,7 +78,9 @@ impl Listener {
     /// Tells the observer, if there is one.
     #[inline(always)]
     pub(crate) fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> ServerEvent) {
-        d.emit(|| NetEvent::Server(Server { key: self.key, local: self.local.clone() }, event()));
+        d.emit(|| {
+            NetEvent::Server(ServerInfo { key: self.key, local: self.local.clone() }, event())
+        });
     }
 
     #[inline]
@@ -130,7 +132,7 @@ impl Listener {
         // Accepting just to see would fail for want of a descriptor even if nobody waited, so
         // only an edge-triggered one does.
         if back.is_ok() && self.trigger == Trigger::Edge {
-            d.assume(self.key.0, Bits::READABLE);
+            d.assume(self.key.0, Readiness::READABLE);
             d.queue(self.key.0);
         }
         if back.is_ok() {

@@ -17,14 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use tidegate_loop::{Bits, Driver, Kind};
+use tidegate_loop::{Driver, Kind, Readiness};
 use tidegate_stream::{Duplex, Effect, PipeKey, ReadState, WriteState};
 
 use crate::callbacks::handler::Handler;
 use crate::error::close::{Reason, Reset};
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
-use crate::event::{Connection, NetEvent, SocketEvent};
+use crate::event::{ConnectionInfo, NetEvent, SocketEvent};
 use crate::key::{ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
@@ -150,7 +150,7 @@ impl Socket {
     pub(crate) fn is_half_closed(&self, d: &Driver<'_>) -> bool {
         self.duplex.read == ReadState::Ended
             || self.duplex.write.is_finished()
-            || d.bits(self.key.0).has(Bits::READ_CLOSED | Bits::ERROR)
+            || d.bits(self.key.0).has(Readiness::READ_CLOSED | Readiness::ERROR)
     }
 
     /// What its deadlines have to know.
@@ -268,9 +268,9 @@ impl Socket {
         }
     }
 
-    pub(crate) fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> ConnectionInfo {
         let local = self.rare.as_deref().and_then(|r| r.local);
-        Connection { key: self.key, server: self.server, local, remote: self.remote }
+        ConnectionInfo { key: self.key, server: self.server, local, remote: self.remote }
     }
 
     /// Asks for our own end, which the events to come will name.
@@ -330,9 +330,9 @@ impl Socket {
 /// What is known of a new stream before the poller spoke. On a Unix domain socket, which has no
 /// address, a read stops behind each descriptor that was passed.
 #[inline]
-pub(crate) fn new_bits(remote: Option<SocketAddr>) -> Bits {
+pub(crate) fn new_bits(remote: Option<SocketAddr>) -> Readiness {
     match remote {
-        Some(_) => Bits::WRITABLE,
-        None => Bits::WRITABLE | Bits::SHORT_READS,
+        Some(_) => Readiness::WRITABLE,
+        None => Readiness::WRITABLE | Readiness::SHORT_READS,
     }
 }

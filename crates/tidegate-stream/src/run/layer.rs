@@ -14,7 +14,7 @@ use crate::error::{PipeError, StreamError};
 use crate::machine::read_queue::ReadQueue;
 use crate::machine::write::WriteState;
 use crate::user::sink::{Sink, WriteHandler};
-use crate::user::source::{Reader, Source};
+use crate::user::source::{ReadHandler, Source};
 
 /// The state of this crate in one loop.
 #[derive(Default)]
@@ -38,7 +38,7 @@ pub(crate) struct Readable {
     pub(crate) read: ReadQueue,
     /// Each `None` while it is called.
     pub(crate) source: Option<Box<dyn Source>>,
-    pub(crate) reader: Option<Box<dyn Reader>>,
+    pub(crate) reader: Option<Box<dyn ReadHandler>>,
     pub(crate) common: Common,
 }
 

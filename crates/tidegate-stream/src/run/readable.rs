@@ -21,7 +21,7 @@ use crate::run::row::{self, Row};
 use crate::user::close::StreamClose;
 use crate::user::context::{ReadableCx, ReadableKey};
 use crate::user::options::ReadableOptions;
-use crate::user::source::{Reader, Source};
+use crate::user::source::{ReadHandler, Source};
 
 static READABLE: Kind = Kind {
     name: "readable",
@@ -47,7 +47,7 @@ pub(crate) fn open(
     cx: &mut Cx<'_>,
     options: &ReadableOptions,
     source: Box<dyn Source>,
-    reader: Box<dyn Reader>,
+    reader: Box<dyn ReadHandler>,
 ) -> Result<ReadableKey, TableFull> {
     let (layer, mut d) = cx.parts::<Layer>();
     let key = match d.insert(&READABLE, 0) {
@@ -165,7 +165,7 @@ fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
     Some(if nothing { usize::MAX } else { 0 })
 }
 
-fn tell(d: &mut Dispatch<'_>, key: Key, f: impl FnOnce(&mut dyn Reader, &mut ReadableCx<'_>)) {
+fn tell(d: &mut Dispatch<'_>, key: Key, f: impl FnOnce(&mut dyn ReadHandler, &mut ReadableCx<'_>)) {
     call_reader(d, key, f);
     d.settle();
 }
@@ -173,7 +173,7 @@ fn tell(d: &mut Dispatch<'_>, key: Key, f: impl FnOnce(&mut dyn Reader, &mut Rea
 fn call_reader(
     d: &mut Dispatch<'_>,
     key: Key,
-    f: impl FnOnce(&mut dyn Reader, &mut ReadableCx<'_>),
+    f: impl FnOnce(&mut dyn ReadHandler, &mut ReadableCx<'_>),
 ) {
     let row = d.parts::<Layer>().0.readables.get_mut(&key);
     let reader = row.and_then(|r| r.reader.take());
@@ -186,7 +186,7 @@ fn source_back(d: &mut Dispatch<'_>, key: Key, source: Box<dyn Source>, panicked
     row::put_back(d, key, source, panicked, |r: &mut Readable| &mut r.source);
 }
 
-fn reader_back(d: &mut Dispatch<'_>, key: Key, reader: Box<dyn Reader>, panicked: bool) {
+fn reader_back(d: &mut Dispatch<'_>, key: Key, reader: Box<dyn ReadHandler>, panicked: bool) {
     row::put_back(d, key, reader, panicked, |r: &mut Readable| &mut r.reader);
 }
 

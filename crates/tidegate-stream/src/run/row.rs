@@ -61,7 +61,7 @@ pub(crate) fn look<R: Row, T>(cx: &mut Cx<'_>, key: Key, f: impl FnOnce(&R) -> T
 
 /// Whether the stream is not over; if it is, why the key finds nothing.
 pub(crate) fn state<R: Row>(cx: &mut Cx<'_>, key: Key) -> Result<(), KeyError> {
-    cx.find(key)?;
+    cx.validate(key)?;
     look::<R, _>(cx, key, |_| ()).ok_or(KeyError::Closed)
 }
 

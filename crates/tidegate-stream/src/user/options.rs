@@ -43,7 +43,7 @@ impl ReadableOptions {
 
     /// Whether the reader takes the bytes itself, by
     /// [`ReadableCx::read`](crate::ReadableCx::read) when
-    /// [`Reader::on_readable`](crate::Reader::on_readable) is called, instead of getting them
+    /// [`ReadHandler::on_readable`](crate::ReadHandler::on_readable) is called, instead of getting them
     /// in `on_data`. Default: false.
     pub fn pull(mut self, pull: bool) -> ReadableOptions {
         self.pull = pull;

@@ -1,4 +1,4 @@
-//! [`Source`] and [`Reader`]: what a user writes for a readable stream.
+//! [`Source`] and [`ReadHandler`]: what a user writes for a readable stream.
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::user::context::ReadableCx;
 ///
 /// ```
 /// use tidegate_loop::Loop;
-/// use tidegate_stream::{BoxError, Reader, ReadableCx, Source, Streams};
+/// use tidegate_stream::{BoxError, ReadHandler, ReadableCx, Source, Streams};
 ///
 /// struct Countdown(u8);
 /// impl Source for Countdown {
@@ -25,7 +25,7 @@ use crate::user::context::ReadableCx;
 ///     }
 /// }
 /// struct Print;
-/// impl Reader for Print {
+/// impl ReadHandler for Print {
 ///     fn on_data(&mut self, _: &mut ReadableCx<'_>, chunk: bytes::Bytes) {
 ///         println!("{chunk:?}");
 ///     }
@@ -53,14 +53,14 @@ pub trait Source: 'static {
 /// The callbacks of a readable stream. `()` reads everything and drops it.
 ///
 /// ```
-/// use tidegate_stream::{Reader, ReadableCx};
+/// use tidegate_stream::{ReadHandler, ReadableCx};
 /// struct Count(usize);
-/// impl Reader for Count {
+/// impl ReadHandler for Count {
 ///     fn on_data(&mut self, _: &mut ReadableCx<'_>, chunk: bytes::Bytes) { self.0 += chunk.len() }
 /// }
-/// # let _: Box<dyn Reader> = Box::new(Count(0));
+/// # let _: Box<dyn ReadHandler> = Box::new(Count(0));
 /// ```
-pub trait Reader: 'static {
+pub trait ReadHandler: 'static {
     /// Bytes came.
     fn on_data(&mut self, r: &mut ReadableCx<'_>, chunk: Bytes) {
         let _ = (r, chunk);
@@ -84,4 +84,4 @@ pub trait Reader: 'static {
     }
 }
 
-impl Reader for () {}
+impl ReadHandler for () {}

@@ -77,7 +77,7 @@
 //!
 //! ```
 //! use std::io;
-//! use tidegate::net::{KeepAlive, ListenError};
+//! use tidegate::net::{TcpKeepAlive, ListenError};
 //! use tidegate::prelude::*;
 //! let mut lp = Loop::new()?;
 //!
@@ -91,7 +91,7 @@
 //! assert!(e.to_string().contains("reuse_port does not apply to a socket that listens already"));
 //!
 //! // What is set is there from the first byte on.
-//! let options = ListenOptions::new("127.0.0.1:0").no_delay(true).keep_alive(KeepAlive::default());
+//! let options = ListenOptions::new("127.0.0.1:0").no_delay(true).keep_alive(TcpKeepAlive::default());
 //! let server = lp.listen(options, |mut conn| {
 //!     let server = conn.server();
 //!     conn.close_server(server).unwrap();

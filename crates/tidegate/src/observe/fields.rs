@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::net::{
-    Connection, NetError, NetEvent, Overload, Reason, Server, ServerEvent, SocketEvent,
+    ConnectionInfo, NetError, NetEvent, Overload, Reason, ServerEvent, ServerInfo, SocketEvent,
 };
 use crate::observe::Id;
 use crate::stream::{PipeError, PipeEvent, StreamEvent};
@@ -166,7 +166,7 @@ fn net(event: &NetEvent) -> Fields {
     }
 }
 
-fn server(of: &Server, event: &ServerEvent) -> Fields {
+fn server(of: &ServerInfo, event: &ServerEvent) -> Fields {
     let fields = Fields::of("net", event.name())
         .with_text("server", Id::server(of.key))
         .with_text("local", &of.local);
@@ -189,7 +189,7 @@ fn server(of: &Server, event: &ServerEvent) -> Fields {
     }
 }
 
-fn socket(of: &Connection, event: &SocketEvent) -> Fields {
+fn socket(of: &ConnectionInfo, event: &SocketEvent) -> Fields {
     let fields = Fields::of("net", event.name())
         .with_text("conn", Id::connection(of.key))
         .with_some("server", of.server.map(Id::server))

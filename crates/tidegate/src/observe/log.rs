@@ -9,7 +9,7 @@ use log::{Level, Record};
 
 use super::Id;
 use super::fields::{Fields, Value};
-use crate::net::{BatchEnd, Connection, NetEvent, ServerEvent, SocketEvent};
+use crate::net::{BatchEnd, ConnectionInfo, NetEvent, ServerEvent, SocketEvent};
 use crate::stream::{PipeEvent, StreamEvent};
 use crate::{Event, Moment, Observer, OneLine};
 
@@ -155,7 +155,7 @@ impl fmt::Display for Line<'_> {
 }
 
 /// A connection with its endpoints, ours first: `->` of a client's, `<-` of a server's.
-struct Ends<'a>(&'a Connection);
+struct Ends<'a>(&'a ConnectionInfo);
 
 impl fmt::Display for Ends<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,7 +22,7 @@ use super::Id;
 use super::fields::Fields;
 use super::file::{Lines, Written};
 use super::json::to_json;
-use crate::net::{Connection, NetEvent, SocketEvent, SocketKey};
+use crate::net::{ConnectionInfo, NetEvent, SocketEvent, SocketKey};
 use crate::stream::StreamEvent;
 use crate::{Event, Moment, Observer, OneLine};
 
@@ -200,7 +200,7 @@ impl Perfetto {
         }
     }
 
-    fn socket(&mut self, of: &Connection, event: &SocketEvent, fields: &Fields) {
+    fn socket(&mut self, of: &ConnectionInfo, event: &SocketEvent, fields: &Fields) {
         if !self.tracks.contains_key(&of.key) {
             self.new_track(of, event);
         }
@@ -236,7 +236,7 @@ impl Perfetto {
         }
     }
 
-    fn new_track(&mut self, of: &Connection, event: &SocketEvent) {
+    fn new_track(&mut self, of: &ConnectionInfo, event: &SocketEvent) {
         let id = Id::connection(of.key);
         let name = match (event, of.server, of.remote) {
             (SocketEvent::LookupStart { host }, ..) => format!("{id} client to {}", OneLine(host)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Id;
 use super::fields::{Fields, Value};
-use crate::net::{Connection, NetEvent, ServerEvent, SocketEvent, Timeout};
+use crate::net::{ConnectionInfo, NetEvent, ServerEvent, SocketEvent, Timeout};
 use crate::{Event, Moment, Observer, OneLine, Phase};
 
 /// How many steps are kept, unless it was said otherwise.
@@ -195,7 +195,7 @@ fn beside(name: &str, text: String) -> String {
 }
 
 /// What is to be said of a step, beside its name.
-fn text(of: &Connection, event: &SocketEvent) -> String {
+fn text(of: &ConnectionInfo, event: &SocketEvent) -> String {
     let from = || of.remote.map_or(String::new(), |r| format!("from {r}"));
     let to = || of.remote.map_or(String::new(), |r| format!("to {r}"));
     match event {
