@@ -33,7 +33,17 @@ fn sources(folder: &Path, into: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// Why a name of the form `binary::file`, `binary::file::test` or `file.rs::test` names
+/// The texts of the module that a path names: a file, or a room with all that it holds.
+fn module(path: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    if path.join("mod.rs").exists() {
+        sources(path, &mut files);
+        return files.into_iter().map(|(_, text)| text).collect();
+    }
+    fs::read_to_string(path.with_extension("rs")).into_iter().collect()
+}
+
+/// Why a name of the form `binary::file`, `binary::room::file::test` or `file.rs::test` names
 /// nothing; `None` if it names something, or is no name of a test.
 fn names_nothing(name: &str, crates: &[(PathBuf, String)]) -> Option<Result<(), String>> {
     let (first, rest) = name.split_once("::")?;
@@ -41,16 +51,17 @@ fn names_nothing(name: &str, crates: &[(PathBuf, String)]) -> Option<Result<(), 
         let file = |(path, _): &&(PathBuf, String)| path.ends_with(first);
         (crates.iter().filter(file).map(|(_, text)| text.clone()).collect(), Some(rest))
     } else {
-        let room = tests().join(first);
-        if !room.join("main.rs").exists() {
+        let binary = tests().join(first);
+        if !binary.join("main.rs").exists() {
             return None;
         }
-        let (module, test) = match rest.split_once("::") {
-            Some((module, test)) => (module, Some(test)),
-            None => (rest, None),
-        };
-        let files = [room.join(format!("{module}.rs")), room.join(module).join("mod.rs")];
-        (files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect(), test)
+        let path = |names: &str| names.split("::").fold(binary.clone(), |path, name| path.join(name));
+        match rest.rsplit_once("::") {
+            Some((before, test)) if module(&path(rest)).is_empty() => {
+                (module(&path(before)), Some(test))
+            }
+            _ => (module(&path(rest)), None),
+        }
     };
     if texts.is_empty() {
         return Some(Err(format!("{name}: there is no such file")));
