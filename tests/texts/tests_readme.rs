@@ -33,14 +33,10 @@ fn sources(folder: &Path, into: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// The texts of the module that a path names: a file, or a room with all that it holds.
-fn module(path: &Path) -> Vec<String> {
-    let mut files = Vec::new();
-    if path.join("mod.rs").exists() {
-        sources(path, &mut files);
-        return files.into_iter().map(|(_, text)| text).collect();
-    }
-    fs::read_to_string(path.with_extension("rs")).into_iter().collect()
+/// The text of the module at a path: that of a file, or of a room's `mod.rs`.
+fn module(path: &Path) -> Option<String> {
+    let files = [path.with_extension("rs"), path.join("mod.rs")];
+    files.iter().find_map(|file| fs::read_to_string(file).ok())
 }
 
 /// Why a name of the form `binary::file`, `binary::room::file::test` or `file.rs::test` names
@@ -55,12 +51,12 @@ fn names_nothing(name: &str, crates: &[(PathBuf, String)]) -> Option<Result<(), 
         if !binary.join("main.rs").exists() {
             return None;
         }
-        let path = |names: &str| names.split("::").fold(binary.clone(), |path, name| path.join(name));
-        match rest.rsplit_once("::") {
-            Some((before, test)) if module(&path(rest)).is_empty() => {
-                (module(&path(before)), Some(test))
-            }
-            _ => (module(&path(rest)), None),
+        let text = |names: &str| {
+            module(&names.split("::").fold(binary.clone(), |path, name| path.join(name)))
+        };
+        match (text(rest), rest.rsplit_once("::")) {
+            (None, Some((file, test))) => (text(file).into_iter().collect(), Some(test)),
+            (found, _) => (found.into_iter().collect(), None),
         }
     };
     if texts.is_empty() {
