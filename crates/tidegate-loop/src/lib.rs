@@ -2,7 +2,7 @@
 //!
 //! Single-threaded, modelled on libuv, over `mio` (epoll, kqueue, IOCP). It
 //! knows timers, ticks, posts from other threads and *handles*; what a handle
-//! is (a socket, a listener) is up to the crates above, through [`Kind`].
+//! is (a socket, a listener) is up to the crates above, through [`Kind`](kind::Kind).
 //!
 //! Read in this order: `turn.rs` (one iteration), `store/` (bits, table, queues), `core/` (who
 //! owns what, and what the layers above may do), `handles/` (timers, hooks, posts, ...).
@@ -40,9 +40,6 @@ mod threads;
 mod turn;
 
 pub use crate::core::cx::{AsCx, Cx};
-pub use crate::core::driver::Driver;
-pub use crate::core::kind::{Dispatch, Kind};
-pub use crate::core::source::Trigger;
 pub use handles::any::HandleInfo;
 pub use handles::keep_alive::KeepAlive;
 pub use handles::post::{PostError, Remote};
@@ -68,6 +65,22 @@ pub use store::timers::TimerKey;
 pub use sys::public::*;
 #[cfg(feature = "work")]
 pub use threads::pool::{WorkError, WorkStats};
+
+/// For those who make their own kinds of handles, as the layers of sockets and streams do.
+///
+/// A layer has a [`LayerId`](kind::LayerId), under which each loop keeps its state, and
+/// [`Kind`](kind::Kind)s that belong to it. The loop calls a kind's functions with a
+/// [`Dispatch`](kind::Dispatch). A layer makes handles and finds its own again with the
+/// [`Driver`](kind::Driver); what it does with one is on the [`Handle`](kind::Handle), which no
+/// other layer gets.
+pub mod kind {
+    pub use crate::core::driver::Driver;
+    pub use crate::core::handle::Handle;
+    pub use crate::core::kind::{Call, Dispatch, Kind};
+    pub use crate::core::runtime::Runtime;
+    pub use crate::core::source::Trigger;
+    pub use crate::sys::{LayerId, LevelSource, Owner};
+}
 
 pub use mio::Interest;
 pub use mio::event::Source;

@@ -27,11 +27,10 @@ use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::phase::Phase;
 use crate::store::hooks::Hooks;
-use crate::store::layers::LayerStates;
 use crate::store::table::Table;
 use crate::store::ticks::Ticks;
 use crate::store::timers::Timers;
-use crate::sys::{BackendFd, Layers};
+use crate::sys::{BackendFd, LayerStates};
 use crate::threads::inbox::Inbox;
 use crate::turn::Mode;
 
@@ -106,7 +105,7 @@ impl Loop {
         let inbox = Arc::new(Inbox::new(&poll, inbox_key, limits.inbox_limit)?);
         Ok(Loop {
             core: Core {
-                layers: Layers::default(),
+                layers: LayerStates::default(),
                 timers: Timers::default(),
                 hooks: Hooks::default(),
                 own: own_layers(&limits),

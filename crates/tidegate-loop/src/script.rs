@@ -52,20 +52,17 @@ impl Script {
     /// What the next poll that has no batch yet says: these handles, in this order.
     ///
     /// ```
-    /// use tidegate_loop::{AsCx, Readiness, Kind, Loop};
-    /// static BELL: Kind = Kind {
-    ///     name: "bell",
-    ///     ready: |d, key, _| {
-    ///         assert_eq!(d.driver().bits(key), Readiness::READABLE);
-    ///         d.driver().free(&BELL, key);
-    ///     },
-    ///     pending: |_, _, _| {},
-    ///     close: |_, _, _| Ok(()),
-    ///     closed: |_, _, _| {},
-    ///     describe: |_, _, _| String::new(),
-    /// };
+    /// use tidegate_loop::kind::{Kind, Owner};
+    /// use tidegate_loop::{AsCx, Loop, Readiness};
+    /// static MINE: Owner = Owner::new();
+    /// static BELL: Kind = Kind::new("bell", &MINE).ready(|d, key, _| {
+    ///     let mut driver = d.driver();
+    ///     let Some(bell) = driver.handle(&MINE, key) else { return };
+    ///     assert_eq!(bell.readiness(), Readiness::READABLE);
+    ///     bell.free();
+    /// });
     /// let (mut lp, script) = Loop::scripted()?;
-    /// let key = lp.as_cx().driver().insert(&BELL, 0)?;
+    /// let key = lp.as_cx().driver().insert(&BELL, 0)?.key();
     /// script.poll([(key, Readiness::READABLE)]);
     /// lp.run()?;
     /// assert_eq!(lp.metrics().turns, 1);
@@ -102,7 +99,8 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::{AsCx, Event, Kind, Loop, Moment, Observer, Phase};
+    use crate::kind::{Kind, LayerId};
+    use crate::{AsCx, Event, Loop, Moment, Observer, Phase};
 
     const S: Duration = Duration::from_secs(1);
 
@@ -128,29 +126,24 @@ mod tests {
         }
     }
 
-    static BELL: Kind = Kind {
-        name: "bell",
-        ready: |d, key, n| {
+    static TRACES: LayerId<Option<Trace>> = LayerId::new(|| None);
+
+    static BELL: Kind = Kind::new("bell", TRACES.owner())
+        .ready(|d, key, n| {
             let turn = d.cx().turn();
-            let trace = d.cx().parts::<Option<Trace>>().0.clone();
+            let (trace, mut driver) = d.layer(&TRACES);
             if let Some(trace) = trace {
                 trace.say(format!("bell {n} rings in turn {turn}"));
             }
             if n > 0 {
-                d.driver().close(&BELL, key);
+                driver.handle(TRACES.owner(), key).unwrap().close();
             }
-        },
-        pending: |_, _, _| {},
-        close: |_, _, _| Ok(()),
-        closed: |d, key, n| {
-            let trace = d.cx().parts::<Option<Trace>>().0.clone();
-            if let Some(trace) = trace {
+        })
+        .closed(|d, _, n| {
+            if let Some(trace) = d.layer(&TRACES).0 {
                 trace.say(format!("bell {n} closed"));
             }
-            d.driver().free(&BELL, key);
-        },
-        describe: |_, _, _| String::new(),
-    };
+        });
 
     /// Two turns with events, timers and hooks, as one text; no kernel, no sleep.
     #[test]
@@ -159,8 +152,8 @@ mod tests {
         let trace = Trace::default();
         lp.observe(trace.clone());
         let mut cx = lp.as_cx();
-        *cx.parts::<Option<Trace>>().0 = Some(trace.clone());
-        let keys = [1, 2].map(|n| cx.driver().insert(&BELL, n).unwrap());
+        *cx.layer(&TRACES).0 = Some(trace.clone());
+        let keys = [1, 2].map(|n| cx.driver().insert(&BELL, n).unwrap().key());
         let said = trace.clone();
         cx.timer(S * 5, move |cx, _| said.say(format!("timer in {}", cx.phase())));
         let said = trace.clone();
@@ -228,10 +221,10 @@ timer in timers"
     #[test]
     fn a_script_that_is_over_is_an_error_and_no_hang() {
         let (mut lp, _script) = Loop::scripted().unwrap();
-        let key = lp.as_cx().driver().insert(&BELL, 0).unwrap();
+        let key = lp.as_cx().driver().insert(&BELL, 0).unwrap().key();
         assert!(lp.run().unwrap_err().to_string().contains("the script is over"));
         assert_eq!(lp.as_cx().phase(), Phase::Outside);
-        lp.as_cx().driver().free(&BELL, key);
+        lp.as_cx().driver().handle(TRACES.owner(), key).unwrap().free();
         lp.run().unwrap();
     }
 }

@@ -25,7 +25,6 @@
 use std::io;
 use std::time::Duration;
 
-use crate::core::driver::Driver;
 use crate::core::kind::Dispatch;
 use crate::core::state::{Core, Reactor};
 use crate::handles::hook;
@@ -182,7 +181,7 @@ impl Core {
             Phase::Poll => {
                 // mio's poll(2) forgets a wake-up that meets a registration of this thread.
                 if self.inbox.is_woken() {
-                    Driver { r: &mut self.reactor }.queue(self.inbox_key);
+                    self.reactor.queue(self.inbox_key);
                 }
                 let before = self.reactor.recent();
                 let timeout = self.timeout(mode, before);
@@ -276,7 +275,7 @@ impl Core {
         scratch: Option<&mut Vec<u8>>,
     ) {
         let Some(slot) = self.reactor.table.get_mut(key) else { return };
-        slot.bits.clear(mark);
+        slot.bits.clear(mark.with(Readiness::FRESH));
         let Some(kind) = slot.kind else { return };
         let (data, bits) = (slot.data, slot.bits);
         if bits.has(Readiness::CLOSING) {
@@ -284,12 +283,12 @@ impl Core {
         }
         if WATCHED && mark == Readiness::QUEUED {
             let bits = bits.readiness();
-            self.reactor.emit(|| Event::Ready { key, kind: kind.name, bits });
+            self.reactor.emit(|| Event::Ready { key, kind: kind.name(), bits });
         }
         let call = if mark == Readiness::QUEUED { kind.ready } else { kind.pending };
         let called = Interrupted { core: self, key, mark };
         let core = &mut *called.core;
-        core.call_if::<WATCHED>(key, kind.name, |core| {
+        core.call_if::<WATCHED>(key, kind.name(), |core| {
             call(&mut Dispatch::lending(core, scratch), key, data);
         });
         called.returned();
@@ -303,7 +302,7 @@ impl Core {
             let Some(kind) = slot.kind else { continue };
             let data = slot.data;
             let ending = Ending { core: self, key };
-            ending.core.call_if::<WATCHED>(key, kind.name, |core| {
+            ending.core.call_if::<WATCHED>(key, kind.name(), |core| {
                 (kind.closed)(&mut Dispatch::new(core), key, data);
             });
         }
@@ -400,9 +399,10 @@ impl Reactor {
             Some(events) => {
                 self.batch += events.len();
                 for (key, bits) in events {
-                    let mut d = Driver { r: self };
-                    d.assume(key, bits);
-                    d.queue(key);
+                    if let Some(slot) = self.table.get_mut(key) {
+                        slot.bits |= bits.readiness();
+                    }
+                    self.queue(key);
                 }
             }
             None if self.batch == 0 => script.wait(timeout)?,
@@ -432,8 +432,8 @@ impl Interrupted<'_> {
 impl Drop for Interrupted<'_> {
     #[cold]
     fn drop(&mut self) {
-        let mut d = Driver { r: &mut self.core.reactor };
-        if self.mark == Readiness::QUEUED { d.queue(self.key) } else { d.pend(self.key) }
+        let r = &mut self.core.reactor;
+        if self.mark == Readiness::QUEUED { r.queue(self.key) } else { r.pend(self.key) }
     }
 }
 

@@ -4,6 +4,10 @@
 use std::fmt;
 
 use tidegate_loop::Key;
+use tidegate_loop::kind::Owner;
+
+/// Whose the handles of this crate are.
+pub(crate) static OWNER: Owner = Owner::new();
 
 /// Names a connection. `Copy`; keep it in another connection's handler to reach
 /// this one by [`Net::socket`](crate::Net::socket).

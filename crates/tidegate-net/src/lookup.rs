@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 
 #[cfg(feature = "lookup")]
 use tidegate_loop::WorkError;
+#[cfg(feature = "lookup")]
+use tidegate_loop::kind::LayerId;
 use tidegate_loop::{Cx, Key};
 
 #[cfg(feature = "lookup")]
@@ -28,6 +30,9 @@ pub(crate) struct Asker {
     pub(crate) waits: fn(&mut Cx<'_>, Key) -> bool,
     pub(crate) answer: fn(&mut Cx<'_>, Key, Found),
 }
+
+#[cfg(feature = "lookup")]
+static LOOKUPS: LayerId<Lookups> = LayerId::new(Lookups::default);
 
 /// The names that are being looked up: a layer of its own.
 #[cfg(feature = "lookup")]
@@ -53,7 +58,7 @@ const FEW: usize = 64;
 /// Looks a name up; the answer comes in a later phase. An error if no thread can do it.
 #[cfg(feature = "lookup")]
 pub(crate) fn start(cx: &mut Cx<'_>, host: &str, asker: Asker) -> io::Result<()> {
-    let (lookups, d) = cx.parts::<Lookups>();
+    let (lookups, d) = cx.layer(&LOOKUPS);
     if let Some(waiting) = lookups.under_way.get_mut(host) {
         // Those that are over must not pile up while the resolver is slow.
         if waiting.askers.len() >= waiting.prune_at {
@@ -68,7 +73,7 @@ pub(crate) fn start(cx: &mut Cx<'_>, host: &str, asker: Asker) -> io::Result<()>
     let (asked, host) = (host.to_owned(), host.to_owned());
     let name = host.clone();
     let done = move |cx: &mut Cx<'_>, found: Result<Found, WorkError>| {
-        let under_way = &mut cx.parts::<Lookups>().0.under_way;
+        let under_way = &mut cx.layer(&LOOKUPS).0.under_way;
         if under_way.get(&host).is_none_or(|w| w.ticket != ticket) {
             return;
         }
@@ -87,7 +92,7 @@ pub(crate) fn start(cx: &mut Cx<'_>, host: &str, asker: Asker) -> io::Result<()>
     let work = work.map_err(|e| io::Error::other(e.to_string()))?;
     // The handles that wait keep the loop alive.
     let _ = cx.set_ref(work, false);
-    let under_way = &mut cx.parts::<Lookups>().0.under_way;
+    let under_way = &mut cx.layer(&LOOKUPS).0.under_way;
     under_way.insert(name, Waiting { ticket, askers: vec![asker], prune_at: FEW });
     Ok(())
 }

@@ -7,49 +7,108 @@ use std::fmt;
 use crate::core::cx::Cx;
 use crate::core::state::Core;
 use crate::store::key::{Key, KeyError};
+use crate::sys::Owner;
+
+/// A call of a handle: its key, and the data word given to
+/// [`Driver::insert`](crate::kind::Driver::insert).
+pub type Call = fn(&mut Dispatch<'_>, Key, u64);
 
 /// What the loop calls for a handle: a few functions, no object. The layer that
-/// makes a handle keeps its state itself and finds it by the `data` word it
-/// gave to [`Driver::insert`](crate::Driver::insert).
+/// makes a handle keeps its state itself and finds it by the data word.
 ///
 /// ```
-/// use tidegate_loop::{AsCx, Dispatch, Key, Kind, Loop};
-/// static BELL: Kind = Kind {
-///     name: "bell",
-///     ready: |d: &mut Dispatch<'_>, key: Key, data: u64| {
-///         assert_eq!(data, 7);
-///         d.cx().driver().close(&BELL, key);
-///     },
-///     pending: |_, _, _| {},
-///     close: |cx, key, _| { cx.driver().close(&BELL, key); Ok(()) },
-///     closed: |d, key, _| d.driver().free(&BELL, key),
-///     describe: |_, _, data| format!("bell {data}"),
-/// };
+/// use tidegate_loop::kind::{Dispatch, Kind, Owner};
+/// use tidegate_loop::{AsCx, Key, Loop};
+/// static MINE: Owner = Owner::new();
+/// static TIDE: Kind = Kind::new("tide", &MINE).ready(ready);
+/// fn ready(d: &mut Dispatch<'_>, key: Key, data: u64) {
+///     assert_eq!(data, 7);
+///     if let Some(mut tide) = d.driver().handle(&MINE, key) {
+///         tide.close();
+///     }
+/// }
 /// let mut lp = Loop::new()?;
-/// let mut cx = lp.as_cx();
-/// let key = cx.driver().insert(&BELL, 7)?;
-/// cx.driver().queue(key);
+/// lp.as_cx().driver().insert(&TIDE, 7)?.queue();
 /// lp.run()?;
 /// assert_eq!(lp.handles(), 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Kind {
-    /// What `why_alive` and traces call it.
-    pub name: &'static str,
-    /// It was queued: by a kernel event, by a budget or by a choice that ended.
-    pub ready: fn(&mut Dispatch<'_>, Key, u64),
-    /// An effect of an earlier API call is due.
-    pub pending: fn(&mut Dispatch<'_>, Key, u64),
+    name: &'static str,
+    owner: &'static Owner,
+    pub(crate) ready: Call,
+    pub(crate) pending: Call,
+    pub(crate) close: fn(&mut Cx<'_>, Key, u64) -> Result<(), KeyError>,
+    pub(crate) closed: Call,
+    pub(crate) describe: fn(&mut Cx<'_>, Key, u64) -> String,
+}
+
+impl Kind {
+    /// A kind of handles that belong to this owner. `name` is what `why_alive` and traces call
+    /// it.
+    pub const fn new(name: &'static str, owner: &'static Owner) -> Kind {
+        Kind {
+            name,
+            owner,
+            ready: nothing,
+            pending: nothing,
+            close: begin_close,
+            closed: nothing,
+            describe: |_, _, _| String::new(),
+        }
+    }
+
+    /// A handle was queued: by a kernel event, by a budget or by a choice that ended. By
+    /// default nothing happens.
+    pub const fn ready(self, f: Call) -> Kind {
+        Kind { ready: f, ..self }
+    }
+
+    /// An effect of an earlier API call is due. By default nothing happens.
+    pub const fn pending(self, f: Call) -> Kind {
+        Kind { pending: f, ..self }
+    }
+
     /// [`Cx::close`] was called, or [`Cx::close_all`]: close the descriptor and begin the
-    /// end with [`Driver::close`](crate::Driver::close), or free the slot at once if
+    /// end with [`Handle::close`](crate::kind::Handle::close), or free the slot at once if
     /// no user waits for the end. An error says that it ends already. Runs no user
-    /// code.
-    pub close: fn(&mut Cx<'_>, Key, u64) -> Result<(), KeyError>,
-    /// The closing phase reached it: [`free`](crate::Driver::free) the slot, then
-    /// tell the user.
-    pub closed: fn(&mut Dispatch<'_>, Key, u64),
-    /// One line for people: which one it is.
-    pub describe: fn(&mut Cx<'_>, Key, u64) -> String,
+    /// code. By default the end begins.
+    pub const fn close(self, f: fn(&mut Cx<'_>, Key, u64) -> Result<(), KeyError>) -> Kind {
+        Kind { close: f, ..self }
+    }
+
+    /// The closing phase reached it: [`free`](crate::kind::Handle::free) the slot, then
+    /// tell the user. After this call the slot is free in any case. By default nothing else
+    /// happens.
+    pub const fn closed(self, f: Call) -> Kind {
+        Kind { closed: f, ..self }
+    }
+
+    /// One line for people: which one it is. By default empty.
+    pub const fn describe(self, f: fn(&mut Cx<'_>, Key, u64) -> String) -> Kind {
+        Kind { describe: f, ..self }
+    }
+
+    /// What `why_alive` and traces call it.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn owner(&self) -> &'static Owner {
+        self.owner
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_of(&self, owner: &'static Owner) -> bool {
+        std::ptr::eq(self.owner, owner)
+    }
+}
+
+fn nothing(_: &mut Dispatch<'_>, _: Key, _: u64) {}
+
+fn begin_close(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {
+    let begun = cx.core_mut().reactor.close(key);
+    if begun { Ok(()) } else { Err(KeyError::Closed) }
 }
 
 impl fmt::Debug for Kind {
@@ -58,16 +117,20 @@ impl fmt::Debug for Kind {
     }
 }
 
-/// What [`Kind`](crate::Kind)'s functions get: the view of the loop for code that runs
+/// What the functions of a [`Kind`] get: the view of the loop for code that runs
 /// callbacks. Only a `Dispatch` may run callbacks, and users never hold one, so no API call can
 /// run user code.
 ///
 /// ```
-/// use tidegate_loop::{Dispatch, Key};
+/// use tidegate_loop::Key;
+/// use tidegate_loop::kind::{Dispatch, Owner};
+/// static MINE: Owner = Owner::new();
 /// fn ready(d: &mut Dispatch<'_>, key: Key, _data: u64) {
 ///     // take the user's closure out, lend it `&mut d.cx()`, put it back
 ///     d.settle();
-///     d.driver().queue(key);
+///     if let Some(mut handle) = d.driver().handle(&MINE, key) {
+///         handle.queue();
+///     }
 /// }
 /// # let _: fn(&mut Dispatch<'_>, Key, u64) = ready;
 /// ```

@@ -7,8 +7,7 @@ use std::io;
 use mio::Interest;
 use mio::event::Source;
 
-use crate::core::driver::Driver;
-use crate::store::key::Key;
+use crate::core::handle::Handle;
 use crate::store::readiness::Readiness;
 use crate::sys;
 
@@ -21,7 +20,8 @@ const PROVES_NOTHING: Readiness = Readiness::READ_CLOSED
 /// How a listener-like source was registered.
 ///
 /// ```
-/// assert_ne!(tidegate_loop::Trigger::Level, tidegate_loop::Trigger::Edge);
+/// use tidegate_loop::kind::Trigger;
+/// assert_ne!(Trigger::Level, Trigger::Edge);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trigger {
@@ -31,66 +31,43 @@ pub enum Trigger {
     Edge,
 }
 
-impl Driver<'_> {
+impl Handle<'_> {
     /// What to register a stream for whose reads go through
-    /// [`try_read`](Driver::try_read): readable, and urgent data where that cuts reads
+    /// [`try_read`](Handle::try_read): readable, and urgent data where that cuts reads
     /// short.
     pub const READS: Interest = sys::READS;
 
     /// Registers a source with the poller, edge-triggered.
     pub fn register(
         &mut self,
-        key: Key,
         source: &mut (impl Source + ?Sized),
         interest: Interest,
     ) -> io::Result<()> {
-        self.r.poll.registry().register(source, key.token(), interest)
+        self.r.poll.registry().register(source, self.key().token(), interest)
     }
 
     /// Changes what a registered source is watched for.
     pub fn reregister(
         &mut self,
-        key: Key,
         source: &mut (impl Source + ?Sized),
         interest: Interest,
     ) -> io::Result<()> {
-        self.r.poll.registry().reregister(source, key.token(), interest)
-    }
-
-    /// Takes a source out of the poller.
-    pub fn deregister(&mut self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
-        self.r.poll.registry().deregister(source)
+        self.r.poll.registry().reregister(source, self.key().token(), interest)
     }
 
     /// Registers a source for reading, level-triggered where the system can.
-    pub fn register_level(
-        &mut self,
-        key: Key,
-        source: &mut impl sys::LevelSource,
-    ) -> io::Result<Trigger> {
-        match sys::register_level(&self.r.poll, source, key.token()) {
+    pub fn register_level(&mut self, source: &mut impl sys::LevelSource) -> io::Result<Trigger> {
+        match sys::register_level(&self.r.poll, source, self.key().token()) {
             Some(done) => done.map(|()| Trigger::Level),
-            None => self.register(key, source, Interest::READABLE).map(|()| Trigger::Edge),
+            None => self.register(source, Interest::READABLE).map(|()| Trigger::Edge),
         }
     }
 
-    /// Takes back [`register_level`](Driver::register_level).
-    pub fn deregister_level(
-        &mut self,
-        key: Key,
-        source: &mut impl sys::LevelSource,
-    ) -> io::Result<()> {
-        match sys::deregister_level(&self.r.poll, source, key.token()) {
+    /// Takes back [`register_level`](Handle::register_level).
+    pub fn deregister_level(&mut self, source: &mut impl sys::LevelSource) -> io::Result<()> {
+        match sys::deregister_level(&self.r.poll, source, self.key().token()) {
             Some(done) => done,
             None => self.deregister(source),
-        }
-    }
-
-    /// Takes a source out of the poller where closing alone does not.
-    pub fn before_close(&mut self, source: &mut impl Source) {
-        if sys::DEREGISTER_BEFORE_CLOSE {
-            // A peer that is gone may have taken the registration with it.
-            let _ = self.deregister(source);
         }
     }
 
@@ -102,35 +79,32 @@ impl Driver<'_> {
     #[inline(always)]
     pub fn try_read(
         &mut self,
-        key: Key,
         len: usize,
         op: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<(usize, bool)> {
-        let n = self.try_io(key, Readiness::READABLE | Readiness::PRIORITY, op)?;
+        let n = self.try_io(Readiness::READABLE | Readiness::PRIORITY, op)?;
         let mut more = true;
         if sys::SHORT_IO_DRAINS && 0 < n && n < len {
-            if let Some(slot) = self.r.table.get_mut(key) {
-                more = slot.bits.has(PROVES_NOTHING);
-                if !more {
-                    slot.bits.clear(Readiness::READABLE);
-                }
+            let slot = self.slot_mut();
+            more = slot.bits.has(PROVES_NOTHING);
+            if !more {
+                slot.bits.clear(Readiness::READABLE);
             }
         }
         Ok((n, more))
     }
 
     /// Runs a write of `len` bytes and keeps `WRITABLE` true to the kernel, as
-    /// [`try_read`](Driver::try_read) does for reads.
+    /// [`try_read`](Handle::try_read) does for reads.
     #[inline(always)]
     pub fn try_write(
         &mut self,
-        key: Key,
         len: usize,
         op: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let done = self.try_io(key, Readiness::WRITABLE, op);
+        let done = self.try_io(Readiness::WRITABLE, op);
         if sys::SHORT_IO_DRAINS && matches!(done, Ok(n) if n < len) {
-            self.forget(key, Readiness::WRITABLE);
+            self.forget(Readiness::WRITABLE);
         }
         done
     }
@@ -140,7 +114,6 @@ impl Driver<'_> {
     #[inline(always)]
     pub fn try_io<T>(
         &mut self,
-        key: Key,
         bit: Readiness,
         mut op: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
@@ -148,7 +121,7 @@ impl Driver<'_> {
             match op() {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.forget(key, bit);
+                    self.forget(bit);
                     return Err(e);
                 }
                 done => return done,

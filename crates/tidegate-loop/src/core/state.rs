@@ -20,13 +20,12 @@ use crate::spans::Spans;
 use crate::store::graveyard::Graveyard;
 use crate::store::hooks::{HookKey, Hooks};
 use crate::store::key::Key;
-use crate::store::layers::LayerStates;
 use crate::store::readiness::Readiness;
-use crate::store::table::{ClosingQueue, ReadyQueue, Table};
+use crate::store::table::{ClosingQueue, ReadyQueue, Slot, Table};
 use crate::store::ticks::Ticks;
 use crate::store::timers::{TimerKey, Timers};
 use crate::sys;
-use crate::sys::Layers;
+use crate::sys::LayerStates;
 use crate::thinned::Thinned;
 use crate::threads::inbox::Inbox;
 
@@ -34,6 +33,9 @@ pub(crate) type TimerFn = Box<dyn TimerCall>;
 pub(crate) type HookFn = Box<dyn FnMut(&mut Cx<'_>, HookKey)>;
 pub(crate) type TickFn = Box<dyn FnOnce(&mut Cx<'_>)>;
 pub(crate) type Post = Box<dyn FnOnce(&mut Cx<'_>) + Send>;
+
+/// The slot of a handle.
+pub(crate) type Row = Slot<&'static Kind>;
 
 /// The callback of a timer. Its box can be buried as it is: each timer that ends does that.
 pub(crate) trait TimerCall {
@@ -55,7 +57,7 @@ impl<F: FnMut(&mut Cx<'_>, TimerKey) + 'static> TimerCall for F {
 /// user values first, the poller last.
 pub(crate) struct Core {
     /// Of the layers above.
-    pub(crate) layers: Layers,
+    pub(crate) layers: LayerStates,
     pub(crate) timers: Timers<TimerFn>,
     pub(crate) hooks: Hooks<HookFn>,
     /// What the kinds in `handles/` keep.
@@ -266,5 +268,52 @@ impl Reactor {
         if let Some(bits) = self.table.remove(key) {
             self.alive -= usize::from(bits.has(Readiness::ALIVE));
         }
+    }
+
+    /// Marks the handle as alive for this reason, or not.
+    pub(crate) fn set_alive(&mut self, key: Key, bit: Readiness, on: bool) {
+        let Some(slot) = self.table.get_mut(key) else { return };
+        let before = slot.bits.has(Readiness::ALIVE);
+        if on {
+            slot.bits |= bit;
+        } else {
+            slot.bits.clear(bit);
+        }
+        match (before, slot.bits.has(Readiness::ALIVE)) {
+            (false, true) => self.alive += 1,
+            (true, false) => self.alive -= 1,
+            _ => {}
+        }
+    }
+
+    /// For the next ready pass.
+    #[inline]
+    pub(crate) fn queue(&mut self, key: Key) {
+        if self.table.mark(key, Readiness::QUEUED) {
+            self.ready.push(key);
+        }
+    }
+
+    /// For the ready pass that runs.
+    pub(crate) fn queue_now(&mut self, key: Key) {
+        if self.table.mark(key, Readiness::QUEUED) {
+            self.ready.push_now(key);
+        }
+    }
+
+    /// For the next pending phase.
+    pub(crate) fn pend(&mut self, key: Key) {
+        if self.table.mark(key, Readiness::PENDING) {
+            self.pending.push_back(key);
+        }
+    }
+
+    /// For the next closing phase; `false` if it is there already.
+    pub(crate) fn close(&mut self, key: Key) -> bool {
+        let fresh = self.table.mark(key, Readiness::CLOSING);
+        if fresh {
+            self.closing.push(key);
+        }
+        fresh
     }
 }

@@ -101,7 +101,7 @@ impl Cx<'_> {
     pub fn set_ref(&mut self, key: impl Into<Key>, keep_alive: bool) -> Result<(), KeyError> {
         let key = key.into();
         self.validate(key)?;
-        self.driver().set_ref(key, keep_alive);
+        self.core_mut().reactor.set_alive(key, Readiness::REFERENCED, keep_alive);
         Ok(())
     }
 
@@ -147,7 +147,7 @@ impl Cx<'_> {
         let now = self.core().reactor.clock() >> AGE_SHIFT;
         live.into_iter()
             .map(|(key, kind, data, bits, since)| HandleInfo {
-                kind: kind.name,
+                kind: kind.name(),
                 key,
                 name: (kind.describe)(self, key, data),
                 age: Duration::from_nanos(now.saturating_sub(since.into()) << AGE_SHIFT),

@@ -3,25 +3,22 @@
 #![forbid(unsafe_code)]
 
 use crate::core::cx::Cx;
-use crate::core::driver::Driver;
 use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::{Core, HookFn};
 use crate::store::hooks::{Hook, HookKey};
 use crate::store::key::Key;
+use crate::sys::Owner;
+
+static HOOKS: Owner = Owner::new();
 
 macro_rules! kind {
     ($name:literal, $hook:expr) => {
-        Kind {
-            name: $name,
-            ready: |_, _, _| {},
-            pending: |_, _, _| {},
-            close: |cx, key, start| {
+        Kind::new($name, &HOOKS)
+            .close(|cx, key, start| {
                 end(cx.core_mut(), $hook, key, start);
                 Ok(())
-            },
-            closed: |_, _, _| {},
-            describe: |_, _, _| "a hook".into(),
-        }
+            })
+            .describe(|_, _, _| "a hook".into())
     };
 }
 
@@ -84,7 +81,8 @@ impl Cx<'_> {
     fn start_hook(&mut self, hook: Hook, f: HookFn) -> HookKey {
         let start = self.core_mut().hooks.next_start();
         match self.driver().insert(hook.kind(), start) {
-            Ok(key) => {
+            Ok(handle) => {
+                let key = handle.key();
                 self.core_mut().hooks.insert(hook, key, f);
                 HookKey(key)
             }
@@ -97,14 +95,14 @@ fn end(core: &mut Core, hook: Hook, key: Key, start: u64) {
     if let Some(callback) = core.hooks.remove(hook, start) {
         core.reactor.graveyard.bury(callback);
     }
-    Driver { r: &mut core.reactor }.free(hook.kind(), key);
+    core.reactor.free(key);
 }
 
 /// Runs the batch, including what a panic left of an earlier one.
 pub(crate) fn run(d: &mut Dispatch<'_>, hook: Hook) {
     d.core.hooks.open_batch(hook);
     while let Some((start, key, callback)) = d.core.hooks.take(hook) {
-        d.core.call(key, hook.kind().name, |core| {
+        d.core.call(key, hook.kind().name(), |core| {
             let back = |core: &mut Core, callback| {
                 if let Err(callback) = core.hooks.put_back(hook, start, callback) {
                     core.reactor.graveyard.bury(callback);

@@ -14,22 +14,17 @@ use crate::core::driver::Driver;
 use crate::core::kind::Kind;
 use crate::core::state::{Core, Post};
 use crate::store::key::{Key, TableFull};
-use crate::store::layers::LayerId;
+use crate::sys::LayerId;
 use crate::threads::inbox::Inbox;
 
-static KEEP_ALIVE: Kind = Kind {
-    name: "keep-alive",
-    ready: |_, _, _| {},
-    pending: |_, _, _| {},
-    close: |cx, key, _| {
+static KEEP_ALIVE: Kind = Kind::new("keep-alive", KEEP_ALIVES.owner())
+    .close(|cx, key, _| {
         release(cx.core_mut(), key);
         Ok(())
-    },
-    closed: |_, _, _| {},
-    describe: |cx, _, n| {
+    })
+    .describe(|cx, _, n| {
         cx.core_mut().own.get(&KEEP_ALIVES).get(n as usize).cloned().unwrap_or_default()
-    },
-};
+    });
 
 pub(crate) static KEEP_ALIVES: LayerId<Slab<String>> = LayerId::new(Slab::new);
 
@@ -79,7 +74,8 @@ impl Cx<'_> {
         let core = self.core_mut();
         let inbox = core.inbox.clone();
         let entry = core.own.get(&KEEP_ALIVES).vacant_entry();
-        let key = Driver { r: &mut core.reactor }.insert(&KEEP_ALIVE, entry.key() as u64)?;
+        let mut d = Driver::new(&mut core.reactor);
+        let key = d.insert(&KEEP_ALIVE, entry.key() as u64)?.key();
         entry.insert(name.into());
         Ok(KeepAlive { inbox, key })
     }
@@ -87,9 +83,9 @@ impl Cx<'_> {
 
 /// Its end; of one that has ended already, nothing.
 pub(crate) fn release(core: &mut Core, key: Key) {
-    let mut d = Driver { r: &mut core.reactor };
-    if let Some(n) = d.data(key) {
-        core.own.get(&KEEP_ALIVES).try_remove(n as usize);
-        d.free(&KEEP_ALIVE, key);
+    let mut d = Driver::new(&mut core.reactor);
+    if let Some(handle) = d.handle(KEEP_ALIVES.owner(), key) {
+        core.own.get(&KEEP_ALIVES).try_remove(handle.data() as usize);
+        handle.free();
     }
 }

@@ -15,18 +15,16 @@ use crate::handles::keep_alive;
 #[cfg(feature = "work")]
 use crate::handles::work;
 use crate::store::key::Key;
+use crate::sys::Owner;
 use crate::threads::inbox::Inbox;
 use crate::threads::mailbox::Refused;
 
-pub(crate) static INBOX: Kind = Kind {
-    name: "inbox",
-    ready: deliver,
-    pending: |_, _, _| {},
-    // The loop's own: `close_all` passes it by.
-    close: |_, _, _| Ok(()),
-    closed: |_, _, _| {},
-    describe: |_, _, _| "posts from other threads".into(),
-};
+static INBOXES: Owner = Owner::new();
+
+/// The loop's own: `close_all` leaves it alone.
+pub(crate) static INBOX: Kind = Kind::new("inbox", &INBOXES)
+    .ready(deliver)
+    .describe(|_, _, _| "posts from other threads".into());
 
 /// Reaches a loop from any thread. `Send`, `Sync`, cheap to clone. Made by
 /// [`Cx::remote`].

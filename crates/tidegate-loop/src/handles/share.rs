@@ -17,19 +17,14 @@ use crate::core::driver::Driver;
 use crate::core::kind::Kind;
 use crate::core::state::Core;
 use crate::store::key::{Key, KeyError, TableFull};
-use crate::store::layers::LayerId;
+use crate::sys::LayerId;
 
-static SHARED: Kind = Kind {
-    name: "shared",
-    ready: |_, _, _| {},
-    pending: |_, _, _| {},
-    close: |cx, key, n| {
+static SHARED: Kind = Kind::new("shared", VALUES.owner())
+    .close(|cx, key, n| {
         end(cx.core_mut(), key, n);
         Ok(())
-    },
-    closed: |_, _, _| {},
-    describe: |_, _, _| "a shared value".into(),
-};
+    })
+    .describe(|_, _, _| "a shared value".into());
 
 /// `None` while it is leased.
 pub(crate) static VALUES: LayerId<Slab<Option<Box<dyn Any>>>> = LayerId::new(Slab::new);
@@ -112,10 +107,11 @@ impl Cx<'_> {
     pub fn share<T: 'static>(&mut self, value: T) -> Result<Shared<T>, TableFull> {
         let core = self.core_mut();
         let entry = core.own.get(&VALUES).vacant_entry();
-        let mut d = Driver { r: &mut core.reactor };
+        let mut d = Driver::new(&mut core.reactor);
         match d.insert(&SHARED, entry.key() as u64) {
-            Ok(key) => {
-                d.set_ref(key, false);
+            Ok(mut handle) => {
+                handle.set_ref(false);
+                let key = handle.key();
                 entry.insert(Some(Box::new(value)));
                 Ok(Shared { key, value: PhantomData })
             }
@@ -135,7 +131,8 @@ impl Cx<'_> {
     ) -> Result<R, LeaseError> {
         self.validate(shared.key).map_err(LeaseError::Key)?;
         let core = self.core_mut();
-        let n = Driver { r: &mut core.reactor }.data(shared.key).unwrap_or(u64::MAX);
+        let d = Driver::new(&mut core.reactor);
+        let n = d.data(VALUES.owner(), shared.key).unwrap_or(u64::MAX);
         let value = core.own.get(&VALUES).get_mut(n as usize).and_then(Option::take);
         let Some(value) = value else { return Err(LeaseError::Leased) };
         let back = |core: &mut Core, value: Box<dyn Any>| {
@@ -153,7 +150,7 @@ impl Cx<'_> {
 }
 
 fn end(core: &mut Core, key: Key, n: u64) {
-    Driver { r: &mut core.reactor }.free(&SHARED, key);
+    core.reactor.free(key);
     if let Some(value) = core.own.get(&VALUES).try_remove(n as usize).flatten() {
         core.reactor.graveyard.bury_boxed(value);
     }

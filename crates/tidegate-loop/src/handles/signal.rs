@@ -18,40 +18,29 @@ use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::Core;
 use crate::handles::post::Remote;
 use crate::store::key::Key;
-use crate::store::layers::LayerId;
-use crate::sys;
 use crate::sys::signal::{Registration, SelfPipe};
+use crate::sys::{self, LayerId};
 
-static SIGNAL: Kind = Kind {
-    name: "signal",
-    ready: |_, _, _| {},
-    pending: |_, _, _| {},
-    close: |cx, key, n| {
+static SIGNAL: Kind = Kind::new("signal", SIGNALS.owner())
+    .close(|cx, key, n| {
         let core = cx.core_mut();
         end(core, key, n);
         Ok(())
-    },
-    closed: |_, _, _| {},
-    describe: |cx, _, n| match cx.core_mut().own.get(&SIGNALS).watchers.get(n as usize) {
+    })
+    .describe(|cx, _, n| match cx.core_mut().own.get(&SIGNALS).watchers.get(n as usize) {
         Some(watcher) => format!("number {}", watcher.number),
         None => String::new(),
-    },
-};
+    });
 
-static BELL: Kind = Kind {
-    name: "self-pipe",
-    ready: |d, _, _| {
+static SELF_PIPE: Kind = Kind::new("self-pipe", SIGNALS.owner())
+    .ready(|d, _, _| {
         // Drain first: a signal that comes later writes again.
         if let Some(self_pipe) = &mut d.core.own.get(&SIGNALS).self_pipe {
             self_pipe.drain();
         }
         deliver(d);
-    },
-    pending: |_, _, _| {},
-    close: |_, _, _| Ok(()),
-    closed: |_, _, _| {},
-    describe: |_, _, _| "signals".into(),
-};
+    })
+    .describe(|_, _, _| "signals".into());
 
 pub(crate) type SignalFn = Box<dyn FnMut(&mut Cx<'_>, SignalKey, i32)>;
 
@@ -153,11 +142,14 @@ impl Cx<'_> {
     fn watch_signal(&mut self, number: i32, once: bool, f: SignalFn) -> io::Result<SignalKey> {
         let core = self.core_mut();
         let n = core.own.get(&SIGNALS).watchers.vacant_key();
-        let ready = register(core, number)
-            .and_then(|()| Ok(Driver { r: &mut core.reactor }.insert(&SIGNAL, n as u64)?));
+        let ready = register(core, number).and_then(|()| {
+            let mut d = Driver::new(&mut core.reactor);
+            let mut handle = d.insert(&SIGNAL, n as u64)?;
+            handle.set_ref(false);
+            Ok(handle.key())
+        });
         match ready {
             Ok(key) => {
-                Driver { r: &mut core.reactor }.set_ref(key, false);
                 let start = core.own.get(&SIGNALS).starts;
                 core.own.get(&SIGNALS).starts += 1;
                 core.own.get(&SIGNALS).watchers.insert(Watcher {
@@ -187,15 +179,15 @@ fn register(core: &mut Core, number: i32) -> io::Result<()> {
     let self_pipe = match &signals.self_pipe {
         Some(self_pipe) => self_pipe,
         None => {
-            let mut d = Driver { r: &mut core.reactor };
-            let key = d.insert(&BELL, 0)?;
-            d.set_internal(key);
+            let mut d = Driver::new(&mut core.reactor);
+            let mut handle = d.insert(&SELF_PIPE, 0)?;
+            handle.set_internal();
             let remote = Remote(core.inbox.clone());
             let post = move || drop(remote.post(ring));
-            match SelfPipe::new(|source| d.register(key, source, Interest::READABLE), post) {
+            match SelfPipe::new(|source| handle.register(source, Interest::READABLE), post) {
                 Ok(self_pipe) => signals.self_pipe.insert(self_pipe),
                 Err(e) => {
-                    d.free(&BELL, key);
+                    handle.free();
                     return Err(e);
                 }
             }
@@ -212,8 +204,7 @@ fn register(core: &mut Core, number: i32) -> io::Result<()> {
 
 fn end(core: &mut Core, key: Key, n: u64) {
     let signals = core.own.get(&SIGNALS);
-    let mut d = Driver { r: &mut core.reactor };
-    d.free(&SIGNAL, key);
+    core.reactor.free(key);
     let Some(watcher) = signals.watchers.try_remove(n as usize) else { return };
     if !signals.watchers.iter().any(|(_, w)| w.number == watcher.number) {
         signals.registrations.retain(|r| r.number() != watcher.number);
@@ -221,7 +212,7 @@ fn end(core: &mut Core, key: Key, n: u64) {
         core.inbox.take_raised(bit(watcher.number));
     }
     if let Some(callback) = watcher.callback {
-        d.r.graveyard.bury(callback);
+        core.reactor.graveyard.bury(callback);
     }
 }
 
@@ -240,7 +231,7 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
         signals.due.extend(due.into_iter().map(|w| w.key));
     }
     while let Some(key) = d.core.own.get(&SIGNALS).due.pop_front() {
-        let Some(n) = d.driver().data(key) else { continue };
+        let Some(n) = d.driver().data(SIGNALS.owner(), key) else { continue };
         let Some(watcher) = d.core.own.get(&SIGNALS).watchers.get_mut(n as usize) else { continue };
         let (number, once, callback) = (watcher.number, watcher.once, watcher.callback.take());
         if once {
@@ -255,10 +246,10 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
 }
 
 fn put_back(core: &mut Core, key: Key, callback: SignalFn) {
-    let d = Driver { r: &mut core.reactor };
-    match d.data(key).and_then(|n| core.own.get(&SIGNALS).watchers.get_mut(n as usize)) {
+    let n = Driver::new(&mut core.reactor).data(SIGNALS.owner(), key);
+    match n.and_then(|n| core.own.get(&SIGNALS).watchers.get_mut(n as usize)) {
         Some(watcher) => watcher.callback = Some(callback),
-        None => d.r.graveyard.bury(callback),
+        None => core.reactor.graveyard.bury(callback),
     }
 }
 

@@ -4,23 +4,20 @@
 use std::time::Duration;
 
 use crate::core::cx::Cx;
-use crate::core::driver::Driver;
 use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::{Core, TimerFn};
 use crate::store::key::{Key, KeyError};
 use crate::store::timers::TimerKey;
+use crate::sys::Owner;
 
-pub(crate) static TIMER: Kind = Kind {
-    name: "timer",
-    ready: |_, _, _| {},
-    pending: |_, _, _| {},
-    close: |cx, key, entry| {
+static TIMERS: Owner = Owner::new();
+
+static TIMER: Kind = Kind::new("timer", &TIMERS)
+    .close(|cx, key, entry| {
         end(cx.core_mut(), key, entry as u32);
         Ok(())
-    },
-    closed: |_, _, _| {},
-    describe: |cx, _, entry| cx.describe_timer(entry as u32),
-};
+    })
+    .describe(|cx, _, entry| cx.describe_timer(entry as u32));
 
 impl Cx<'_> {
     /// Calls `f` once, `after` from now and never earlier, in the timers phase
@@ -66,6 +63,30 @@ impl Cx<'_> {
         self.start_timer(every, nanos(every).max(1), f)
     }
 
+    /// A timer of a layer's own: it does not keep the loop alive, it is not counted or shown, and
+    /// [`close_all`](Cx::close_all) leaves it alone.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.as_cx().internal_timer(Duration::from_secs(1), |_, _| {});
+    /// assert_eq!(lp.handles(), 0);
+    /// lp.run()?; // returns at once
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn internal_timer(
+        &mut self,
+        after: Duration,
+        f: impl FnMut(&mut Cx<'_>, TimerKey) + 'static,
+    ) -> TimerKey {
+        let timer = self.start_timer(after, 0, f);
+        if let Some(mut handle) = self.driver().handle(&TIMERS, timer.0) {
+            handle.set_internal();
+        }
+        timer
+    }
+
     fn start_timer(
         &mut self,
         after: Duration,
@@ -76,7 +97,8 @@ impl Cx<'_> {
         let deadline = core.reactor.clock().saturating_add(nanos(after));
         let index = core.timers.next_index();
         match self.driver().insert(&TIMER, index) {
-            Ok(key) => {
+            Ok(handle) => {
+                let key = handle.key();
                 self.core_mut().timers.insert(key, deadline, repeat, Box::new(f));
                 TimerKey(key)
             }
@@ -170,12 +192,8 @@ impl Cx<'_> {
     fn timer_entry(&self, timer: TimerKey) -> Result<u32, KeyError> {
         let table = &self.core().reactor.table;
         table.check(timer.0)?;
-        match table.get(timer.0) {
-            Some(slot) if slot.kind.is_some_and(|k| std::ptr::eq(k, &TIMER)) => {
-                Ok(slot.data as u32)
-            }
-            _ => Err(KeyError::Closed),
-        }
+        let slot = table.get(timer.0).filter(|s| s.kind.is_some_and(|k| k.is_of(&TIMERS)));
+        slot.map(|s| s.data as u32).ok_or(KeyError::Closed)
     }
 }
 
@@ -188,7 +206,7 @@ fn end(core: &mut Core, key: Key, entry: u32) {
     if let Some(callback) = core.timers.remove(entry) {
         core.reactor.graveyard.bury_boxed(callback.into_any());
     }
-    Driver { r: &mut core.reactor }.free(&TIMER, key);
+    core.reactor.free(key);
 }
 
 /// Runs the batch, including what a panic left of an earlier one.
@@ -201,7 +219,7 @@ pub(crate) fn run_due(d: &mut Dispatch<'_>) {
             reactor.recent();
             return;
         };
-        d.core.call(key, TIMER.name, |core| {
+        d.core.call(key, TIMER.name(), |core| {
             // Back to its timer, which ends unless it is armed again.
             let back = move |core: &mut Core, callback: TimerFn| {
                 if core.reactor.table.get(key).is_none() {

@@ -16,28 +16,26 @@ use slab::Slab;
 
 use crate::core::cx::Cx;
 use crate::core::driver::Driver;
+use crate::core::handle::Handle;
 use crate::core::kind::{Dispatch, Kind};
+use crate::core::runtime::Runtime;
 use crate::core::state::Core;
 use crate::one_line::OneLine;
 use crate::store::key::{Key, KeyError};
-use crate::store::layers::LayerId;
 use crate::store::readiness::Readiness;
 use crate::sys;
+use crate::sys::LayerId;
 
-static WATCH: Kind = Kind {
-    name: "watch",
-    ready,
-    pending: |_, _, _| {},
-    close: |cx, key, n| {
+static WATCH: Kind = Kind::new("watch", WATCHES.owner())
+    .ready(ready)
+    .close(|cx, key, n| {
         end_entry(cx.core_mut(), key, n);
         Ok(())
-    },
-    closed: |_, _, _| {},
-    describe: |cx, _, entry| match cx.core_mut().own.get(&WATCHES).0.get(entry as usize) {
+    })
+    .describe(|cx, _, entry| match cx.core_mut().own.get(&WATCHES).0.get(entry as usize) {
         Some(entry) => format!("a source, {:?}", entry.interest),
         None => String::new(),
-    },
-};
+    });
 
 /// Names a watcher. Made by [`Cx::watch`].
 ///
@@ -216,12 +214,12 @@ impl Cx<'_> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let entry = core.own.get(&WATCHES).0.vacant_entry();
-        let mut d = Driver { r: &mut core.reactor };
+        let mut d = Driver::new(&mut core.reactor);
         let ready = d.insert(&WATCH, entry.key() as u64).map_err(io::Error::from);
-        let registered = ready.and_then(|key| match d.register(key, watcher.source(), interest) {
-            Ok(()) => Ok(key),
+        let registered = ready.and_then(|mut h| match h.register(watcher.source(), interest) {
+            Ok(()) => Ok(h.key()),
             Err(e) => {
-                d.free(&WATCH, key);
+                h.free();
                 Err(e)
             }
         });
@@ -232,7 +230,7 @@ impl Cx<'_> {
                 Ok(WatchKey(key))
             }
             Err(e) => {
-                d.r.graveyard.bury_boxed(watcher.into_any());
+                core.reactor.graveyard.bury_boxed(watcher.into_any());
                 Err(e)
             }
         }
@@ -259,33 +257,34 @@ impl Cx<'_> {
         let interest = interest.into();
         self.validate(key)?;
         let core = self.core_mut();
-        let mut d = Driver { r: &mut core.reactor };
-        let entry = d.data(key.0).and_then(|n| core.own.get(&WATCHES).0.get_mut(n as usize));
-        let Some(entry) = entry else { return Err(KeyError::Closed.into()) };
+        let mut d = Driver::new(&mut core.reactor);
+        let mut handle = d.handle(WATCHES.owner(), key.0).ok_or(KeyError::Closed)?;
+        let entry = core.own.get(&WATCHES).0.get_mut(handle.data() as usize);
+        let entry = entry.ok_or(KeyError::Closed)?;
         entry.interest = interest;
         // While its callback runs, the source is out: then this waits for its return.
-        rearm(entry, key.0, &mut d)
+        rearm(entry, &mut handle)
     }
 }
 
 /// Registers for what is asked for now, and queues what is ready for it.
-fn rearm(entry: &mut Entry, key: Key, d: &mut Driver<'_>) -> io::Result<()> {
+fn rearm(entry: &mut Entry, handle: &mut Handle<'_>) -> io::Result<()> {
     let Some(interest) = entry.interest else { return Ok(()) };
     if let Some(watcher) = &mut entry.watcher {
         let wanted = entry.registered | interest;
         if wanted != entry.registered {
-            d.reregister(key, watcher.source(), wanted)?;
+            handle.reregister(watcher.source(), wanted)?;
             entry.registered = wanted;
         }
-        if d.bits(key).has(bits_of(interest)) {
-            d.queue(key);
+        if handle.readiness().has(bits_of(interest)) {
+            handle.queue();
         }
     }
     Ok(())
 }
 
 fn ready(d: &mut Dispatch<'_>, key: Key, data: u64) {
-    let bits = d.driver().bits(key);
+    let Some(bits) = d.driver().handle(WATCHES.owner(), key).map(|h| h.readiness()) else { return };
     let Some(entry) = d.core.own.get(&WATCHES).0.get_mut(data as usize) else { return };
     if !entry.interest.is_some_and(|i| bits.has(bits_of(i))) {
         return;
@@ -302,35 +301,32 @@ fn ready(d: &mut Dispatch<'_>, key: Key, data: u64) {
 
 /// After its call, in which these were found drained.
 fn put_back(core: &mut Core, key: Key, n: usize, watcher: Box<dyn Watcher>, drained: Readiness) {
-    let mut d = Driver { r: &mut core.reactor };
-    if d.check(key).is_err() {
-        return end(watcher, &mut d);
-    }
+    let mut d = Driver::new(&mut core.reactor);
+    let Some(mut handle) = d.handle(WATCHES.owner(), key) else { return end(watcher, &mut d) };
     let Some(entry) = core.own.get(&WATCHES).0.get_mut(n) else { return };
-    d.forget(key, drained);
+    handle.forget(drained);
     let watcher = entry.watcher.insert(watcher);
     let mut done = Ok(());
     if sys::REARM_AFTER_WOULD_BLOCK && drained != Readiness::NONE {
-        done = d.reregister(key, watcher.source(), entry.registered);
+        done = handle.reregister(watcher.source(), entry.registered);
     }
-    if let Err(e) = done.and_then(|()| rearm(entry, key, &mut d)) {
+    if let Err(e) = done.and_then(|()| rearm(entry, &mut handle)) {
         log::error!(target: "tidegate::loop", "watching {key:?} goes on without: {}", OneLine(e));
     }
 }
 
 fn end_entry(core: &mut Core, key: Key, data: u64) {
-    let mut d = Driver { r: &mut core.reactor };
-    d.free(&WATCH, key);
+    core.reactor.free(key);
     if let Some(watcher) =
         core.own.get(&WATCHES).0.try_remove(data as usize).and_then(|e| e.watcher)
     {
-        end(watcher, &mut d);
+        end(watcher, &mut Driver::new(&mut core.reactor));
     }
 }
 
 /// The poller forgets it now; what is the user's is dropped after the callback.
-fn end(mut watcher: Box<dyn Watcher>, d: &mut Driver<'_>) {
+fn end(mut watcher: Box<dyn Watcher>, rt: &mut Runtime<'_>) {
     // Fails if the descriptor is closed already, which is as good.
-    let _ = d.deregister(watcher.source());
-    d.r.graveyard.bury_boxed(watcher.into_any());
+    let _ = rt.deregister(watcher.source());
+    rt.r.graveyard.bury_boxed(watcher.into_any());
 }

@@ -19,18 +19,14 @@ use crate::core::kind::{Dispatch, Kind};
 use crate::limits::Limits;
 use crate::one_line::OneLine;
 use crate::store::key::{Key, KeyError};
-use crate::store::layers::LayerId;
+use crate::sys::LayerId;
 use crate::threads::pool::{Class, NotTaken, Outcome, Pool, Run, WorkError, WorkStats};
 
-static WORK: Kind = Kind {
-    name: "work",
-    ready: |_, _, _| {},
-    pending: |d, key, _| finish(d, key, Err(WorkError::Cancelled)),
+static WORK: Kind = Kind::new("work", WORKS.owner())
+    .pending(|d, key, _| finish(d, key, Err(WorkError::Cancelled)))
     // One that runs already goes on, and its result follows.
-    close: |cx, key, _| if cx.cancel_job(key) { Ok(()) } else { Err(KeyError::Closed) },
-    closed: |_, _, _| {},
-    describe: |_, _, job| format!("job {job}"),
-};
+    .close(|cx, key, _| if cx.cancel_job(key) { Ok(()) } else { Err(KeyError::Closed) })
+    .describe(|_, _, job| format!("job {job}"));
 
 pub(crate) type Done = Box<dyn FnOnce(&mut Cx<'_>, Outcome)>;
 
@@ -201,12 +197,13 @@ impl Cx<'_> {
     {
         let core = self.core_mut();
         let works = core.own.get(&WORKS);
-        let mut d = Driver { r: &mut core.reactor };
+        let mut d = Driver::new(&mut core.reactor);
         let callback = works.callbacks.vacant_entry();
-        let key = match d.insert(&WORK, callback.key() as u64) {
-            Ok(key) => key,
+        let handle = match d.insert(&WORK, callback.key() as u64) {
+            Ok(handle) => handle,
             Err(full) => return Err(WorkRefused::NoThread { error: full.into(), job, done }),
         };
+        let key = handle.key();
         // The job goes through a cell, so that a refusal can give it back.
         let slot = std::sync::Arc::new(std::sync::Mutex::new(Some(job)));
         let taken = slot.clone();
@@ -228,7 +225,7 @@ impl Cx<'_> {
             }
             Err(refused) => refused,
         };
-        d.free(&WORK, key);
+        handle.free();
         let error = match refused {
             NotTaken::Full => None,
             NotTaken::NoThread(error) => Some(error),
@@ -262,9 +259,8 @@ impl Cx<'_> {
     fn cancel_job(&mut self, key: Key) -> bool {
         let core = self.core_mut();
         let Some(run) = core.own.get(&WORKS).pool.jobs().cancel(key) else { return false };
-        let mut d = Driver { r: &mut core.reactor };
-        d.r.graveyard.bury(run);
-        d.pend(key);
+        core.reactor.graveyard.bury(run);
+        core.reactor.pend(key);
         true
     }
 
@@ -284,8 +280,10 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
 }
 
 fn finish(d: &mut Dispatch<'_>, key: Key, outcome: Outcome) {
-    let Some(n) = d.driver().data(key) else { return };
-    d.driver().free(&WORK, key);
+    let mut driver = d.driver();
+    let Some(handle) = driver.handle(WORKS.owner(), key) else { return };
+    let n = handle.data();
+    handle.free();
     if let Some(done) = d.core.own.get(&WORKS).callbacks.try_remove(n as usize) {
         done(&mut d.cx(), outcome);
         d.settle();

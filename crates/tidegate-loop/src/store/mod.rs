@@ -1,14 +1,13 @@
 //! Plain containers: keys, the table of handles, what waits in which order. None of them knows
 //! the loop, and none calls anybody. What is done with them is in `core/` and `handles/`.
 //!
-//! Read `key`, `readiness` and `table` first; the others (`timers`, `hooks`, `ticks`, `layers`,
-//! `graveyard`) stand alone.
+//! Read `key`, `readiness` and `table` first; the others (`timers`, `hooks`, `ticks`, `graveyard`)
+//! stand alone.
 #![forbid(unsafe_code)]
 
 pub(crate) mod graveyard;
 pub(crate) mod hooks;
 pub(crate) mod key;
-pub(crate) mod layers;
 pub(crate) mod readiness;
 pub(crate) mod table;
 pub(crate) mod ticks;

@@ -2,7 +2,7 @@
 //!
 //! mio announces each thing once (edge-triggered), so the loop remembers it. A bit is set by a
 //! kernel event. It is cleared only by an operation that met `WouldBlock`, or by a short read or
-//! write where that proves the same ([`Driver::try_read`](crate::Driver::try_read)). Which
+//! write where that proves the same ([`Handle::try_read`](crate::kind::Handle::try_read)). Which
 //! handles are called is a second question: a handle that a budget stopped is queued again, one
 //! that its owner stopped is not. The queues are in `table.rs`.
 #![forbid(unsafe_code)]
@@ -48,6 +48,8 @@ impl Readiness {
     pub(crate) const BUSY: Readiness = Readiness(1 << 11);
     /// The loop's own handle.
     pub(crate) const INTERNAL: Readiness = Readiness(1 << 12);
+    /// It was not called yet.
+    pub(crate) const FRESH: Readiness = Readiness(1 << 13);
     /// Either keeps the loop alive.
     pub(crate) const ALIVE: Readiness = Readiness(Readiness::REFERENCED.0 | Readiness::BUSY.0);
 
@@ -139,6 +141,7 @@ impl fmt::Debug for Readiness {
             (Readiness::REFERENCED, "referenced"),
             (Readiness::BUSY, "busy"),
             (Readiness::INTERNAL, "internal"),
+            (Readiness::FRESH, "fresh"),
         ];
         let mut first = true;
         for (bit, name) in names {

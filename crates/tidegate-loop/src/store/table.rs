@@ -86,7 +86,7 @@ impl<K: Copy> Table<K> {
         slot.kind = Some(kind);
         slot.data = data;
         slot.since = since;
-        slot.bits = Readiness::NONE;
+        slot.bits = Readiness::FRESH;
         self.live += 1;
         // A retired row is not in the free list.
         slot.key.ok_or(TableFull)
@@ -113,14 +113,37 @@ impl<K: Copy> Table<K> {
         Some(bits)
     }
 
-    #[inline]
+    /// Nobody has the key of a vacant row yet, so that it is not found.
+    #[inline(always)]
     pub(crate) fn get(&self, key: Key) -> Option<&Slot<K>> {
-        self.slots.get(key.index()).filter(|s| s.key == Some(key) && s.kind.is_some())
+        self.slots.get(key.index()).filter(|s| s.key == Some(key))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Slot<K>> {
-        self.slots.get_mut(key.index()).filter(|s| s.key == Some(key) && s.kind.is_some())
+        self.slots.get_mut(key.index()).filter(|s| s.key == Some(key))
+    }
+
+    /// The row of a key that was found before, and not removed since.
+    #[inline(always)]
+    pub(crate) fn at(&self, key: Key) -> &Slot<K> {
+        &self.slots[key.index()]
+    }
+
+    #[inline(always)]
+    pub(crate) fn at_mut(&mut self, key: Key) -> &mut Slot<K> {
+        &mut self.slots[key.index()]
+    }
+
+    /// Sets a mark of the loop's; `false` if it is set already, or the handle ends.
+    #[inline(always)]
+    pub(crate) fn mark(&mut self, key: Key, mark: Readiness) -> bool {
+        let Some(slot) = self.get_mut(key) else { return false };
+        let fresh = !slot.bits.has(mark | Readiness::CLOSING);
+        if fresh {
+            slot.bits |= mark;
+        }
+        fresh
     }
 
     /// The handle that a poller token speaks of, unless it is gone.
@@ -153,48 +176,58 @@ impl<K: Copy> Table<K> {
 /// interrupted by a panic; `next` is what queues meanwhile.
 #[derive(Default)]
 pub(crate) struct ReadyQueue {
-    now: VecDeque<Key>,
-    next: VecDeque<Key>,
+    now: Vec<Key>,
+    /// Of `now`, so many had their turn.
+    had: usize,
+    next: Vec<Key>,
 }
 
 impl ReadyQueue {
     /// For the next pass. The caller keeps the `QUEUED` bit.
     #[inline]
     pub(crate) fn push(&mut self, key: Key) {
-        self.next.push_back(key);
+        self.next.push(key);
     }
 
     /// For the end of the pass that is running: a connection just accepted.
     #[inline]
     pub(crate) fn push_now(&mut self, key: Key) {
-        self.now.push_back(key);
+        self.now.push(key);
     }
 
     /// What is queued up to here is the pass.
     #[inline(always)]
     pub(crate) fn open_pass(&mut self) {
-        if self.now.is_empty() {
+        if self.had == self.now.len() {
+            self.now.clear();
+            self.had = 0;
             std::mem::swap(&mut self.now, &mut self.next);
         } else {
+            self.now.drain(..self.had);
+            self.had = 0;
             self.now.append(&mut self.next);
         }
     }
 
     #[inline]
     pub(crate) fn take(&mut self) -> Option<Key> {
-        self.now.pop_front()
+        let key = *self.now.get(self.had)?;
+        self.had += 1;
+        Some(key)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Key> {
-        self.now.iter().chain(&self.next).copied()
+        self.now[self.had..].iter().chain(&self.next).copied()
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.now.len() + self.next.len()
+        self.now.len() - self.had + self.next.len()
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.now.is_empty() && self.next.is_empty()
+        self.len() == 0
     }
 }
 

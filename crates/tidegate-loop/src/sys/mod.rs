@@ -37,7 +37,7 @@ pub(crate) mod signal;
 pub(crate) mod public {
     #[cfg(unix)]
     pub use super::fd::Fd;
-    pub use super::imp::{BackendFd, LevelSource};
+    pub use super::imp::BackendFd;
 
     /// The numbers of this system's signals, for [`Cx::signal`](crate::Cx::signal).
     ///
@@ -49,9 +49,11 @@ pub(crate) mod public {
 }
 
 pub(crate) use clock::Clock;
+pub use imp::LevelSource;
 pub(crate) use imp::{
     DEREGISTER_BEFORE_CLOSE, READS, REARM_AFTER_WOULD_BLOCK, SHORT_IO_DRAINS, backend_fd,
     deregister_level, register_level,
 };
-pub(crate) use layers::Layers;
-pub(crate) use public::{BackendFd, LevelSource};
+pub(crate) use layers::LayerStates;
+pub use layers::{LayerId, Owner};
+pub(crate) use public::BackendFd;

@@ -15,7 +15,7 @@ use crate::options::adopt::AdoptOptions;
 use crate::options::stream::{StreamOptions, refuse};
 use crate::socket::expire;
 use crate::socket::pass::SOCKET;
-use crate::state::layer::Layer;
+use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket, new_bits};
 
 pub(crate) fn adopt(
@@ -23,31 +23,32 @@ pub(crate) fn adopt(
     options: AdoptOptions,
     handler: Box<dyn Handler>,
 ) -> io::Result<SocketKey> {
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, mut d) = cx.layer(&NET);
     let entry = layer.sockets.vacant_entry();
     let AdoptOptions { adopted, stream: options } = options;
     let ready = prepare(&adopted, &options).and_then(|remote| {
-        let key = d.insert(&SOCKET, entry.key() as u64)?;
-        Ok((remote, key))
+        let handle = d.insert(&SOCKET, entry.key() as u64)?;
+        Ok((remote, handle))
     });
-    let (remote, key) = match ready {
+    let (remote, mut h) = match ready {
         Ok(ready) => ready,
         Err(e) => {
             d.bury(handler);
             return Err(e);
         }
     };
-    let mut s = Socket::new(SocketKey(key), &SOCKET, Life::Open, &options, &d);
+    let key = h.key();
+    let mut s = Socket::new(SocketKey(key), Life::Open, &options, &h);
     s.handler = Some(handler);
     s.remote = remote;
     s.stream = Some(TcpStream::from_std(adopted));
-    if d.is_observed() {
+    if h.is_observed() {
         s.note_local();
-        s.tell(&mut d, || SocketEvent::Adopted);
+        s.tell(&mut h, || SocketEvent::Adopted);
     }
     entry.insert(s);
-    d.assume(key, new_bits(remote) | Readiness::READABLE);
-    d.queue(key);
+    h.assume(new_bits(remote) | Readiness::READABLE);
+    h.queue();
     expire::arm(cx, SocketKey(key));
     Ok(SocketKey(key))
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use mio::Interest;
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
-use tidegate_loop::{Driver, Key, Readiness};
+use tidegate_loop::Readiness;
+use tidegate_loop::kind::{Handle, Runtime};
 
 use crate::error::net_error::Attempt;
 use crate::error::stage::Stage;
@@ -62,15 +63,15 @@ pub(crate) fn open(
 /// Notes a failure; the next address is up to the caller.
 pub(crate) fn attempt_failed(
     s: &mut Socket,
-    d: &mut Driver<'_>,
+    rt: &mut Runtime<'_>,
     stage: Stage,
     remote: SocketAddr,
     since: u64,
     e: io::Error,
 ) {
-    let elapsed = Duration::from_nanos(as_nanos(d.clock()).saturating_sub(since));
+    let elapsed = Duration::from_nanos(as_nanos(rt.clock()).saturating_sub(since));
     let attempt = Attempt { remote, stage, elapsed, error: Arc::new(e) };
-    s.tell(d, || SocketEvent::AttemptFailed(attempt.clone()));
+    s.tell(rt, || SocketEvent::AttemptFailed(attempt.clone()));
     let Some(c) = s.connecting.as_mut() else { return };
     c.failed.push(attempt);
 }
@@ -84,12 +85,11 @@ pub(crate) enum Progress {
 
 /// Connected means: writable, no error, and a peer, if it can have an address.
 pub(crate) fn progress(
-    key: Key,
     stream: &mut TcpStream,
     remote: Option<SocketAddr>,
-    d: &mut Driver<'_>,
+    h: &mut Handle<'_>,
 ) -> Progress {
-    if !d.bits(key).has(Readiness::WRITABLE) {
+    if !h.readiness().has(Readiness::WRITABLE) {
         return Progress::Waits;
     }
     match stream.take_error() {
@@ -98,11 +98,11 @@ pub(crate) fn progress(
             Ok(_) => Progress::Connected,
             Err(e)
                 if e.kind() == io::ErrorKind::NotConnected
-                    && !d.bits(key).has(Readiness::ERROR | Readiness::WRITE_CLOSED) =>
+                    && !h.readiness().has(Readiness::ERROR | Readiness::WRITE_CLOSED) =>
             {
                 // Spurious: ask to be told again.
-                d.forget(key, Readiness::WRITABLE);
-                match d.reregister(key, stream, Driver::READS | Interest::WRITABLE) {
+                h.forget(Readiness::WRITABLE);
+                match h.reregister(stream, Handle::READS | Interest::WRITABLE) {
                     Ok(()) => Progress::Waits,
                     Err(e) => Progress::Failed(e),
                 }

@@ -18,36 +18,65 @@ use std::path::Path;
 use std::sync::Arc;
 
 use socket2::SockRef;
-use tidegate_loop::{AsCx, Cx};
+use tidegate_loop::kind::{Dispatch, Kind};
+use tidegate_loop::{AsCx, Cx, Key};
 
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
 use crate::client::attempts;
-use crate::client::name::look_up;
+use crate::client::name::{ask, look_up};
 use crate::endpoint::Endpoint;
 use crate::error::close::{Close, Reason, Reset};
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
-use crate::key::SocketKey;
+use crate::key::{OWNER, SocketKey};
 use crate::options::address::{Target, check_path};
 use crate::options::connect::{ConnectOptions, Family};
-use crate::socket::expire;
-use crate::socket::pass::SOCKET;
+use crate::socket::call::call;
+use crate::socket::{close, expire, pass};
 use crate::state::connecting::Connecting;
-use crate::state::layer::Layer;
+use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket, new_bits};
 use crate::sys;
+
+/// A connection that is not made yet.
+static CONNECTING: Kind = Kind::new("socket", &OWNER)
+    .ready(ready)
+    .pending(|d, key, data| {
+        ask(d, SocketKey(key));
+        pass::pending(d, key, data);
+    })
+    .close(close::asked)
+    .closed(close::closed)
+    .describe(pass::describe);
+
+/// The poller spoke of it, or a deadline asks once more.
+#[cold]
+fn ready(d: &mut Dispatch<'_>, raw: Key, data: u64) {
+    let key = SocketKey(raw);
+    if attempts::complete(d, key) {
+        call(d, key, |h, s| h.on_connect(s));
+        return pass::ready(d, raw, data);
+    }
+    let (layer, mut driver) = d.layer(&NET);
+    if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
+        // Attempts beside it have their dispatch before its deadline is told.
+        if s.clocks.was_probed() {
+            h.pend();
+        }
+    }
+}
 
 pub(crate) fn start(
     cx: &mut Cx<'_>,
     options: ConnectOptions,
     handler: Box<dyn Handler>,
 ) -> SocketKey {
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, mut d) = cx.layer(&NET);
     let entry = layer.sockets.vacant_entry();
-    let key = match d.insert(&SOCKET, entry.key() as u64) {
-        Ok(key) => SocketKey(key),
+    let mut h = match d.insert(&CONNECTING, entry.key() as u64) {
+        Ok(handle) => handle,
         Err(full) => {
             let key = SocketKey(d.stale_key());
             if let Some(lookup) = options.lookup {
@@ -57,10 +86,11 @@ pub(crate) fn start(
             return key;
         }
     };
-    let mut s = Socket::new(key, &SOCKET, Life::Connecting, &options.stream, &d);
+    let key = SocketKey(h.key());
+    let mut s = Socket::new(key, Life::Connecting, &options.stream, &h);
     s.clocks.set_until(options.timeout, s.since);
     s.handler = Some(handler);
-    s.tell_busy(&mut d);
+    s.tell_busy(&mut h);
     let (target, family) = (options.to.target(), options.family);
     s.connecting = Some(Box::new(Connecting {
         options,
@@ -79,7 +109,7 @@ pub(crate) fn start(
         Ok(Target::Addr(addr)) if family.has(addr.ip()) => begin(cx, key, addr),
         Ok(Target::Addr(_)) => {
             let text = "the option family asks for the other family than this address has";
-            s.fail(&mut d, Stage::Lookup, io::Error::new(io::ErrorKind::InvalidInput, text));
+            s.fail(&mut h, Stage::Lookup, io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         Ok(Target::Path(path)) => to_path(cx, key, &path),
         Ok(Target::AnyHost(port)) => {
@@ -90,7 +120,7 @@ pub(crate) fn start(
             begin(cx, key, (host, port).into());
         }
         Ok(Target::Name(host, port)) => look_up(cx, key, host, port),
-        Err(e) => s.fail(&mut d, Stage::Lookup, e.into()),
+        Err(e) => s.fail(&mut h, Stage::Lookup, e.into()),
     }
     expire::arm(cx, key);
     key
@@ -98,12 +128,12 @@ pub(crate) fn start(
 
 /// To a Unix domain socket: done at once, told in the ready pass.
 fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let Some(s) = layer.socket(&d, key) else { return };
+    let (layer, mut d) = cx.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { return };
     if let Some(c) = &mut s.connecting {
         c.name = Some(Endpoint::Path(path.to_owned()).to_string());
     }
-    s.tell(&mut d, || SocketEvent::AttemptStart { to: Endpoint::Path(path.to_owned()) });
+    s.tell(&mut h, || SocketEvent::AttemptStart { to: Endpoint::Path(path.to_owned()) });
     let Some(c) = &s.connecting else { return };
     let made = c.options.check_unix().and_then(|()| {
         check_path(path)?;
@@ -114,11 +144,11 @@ fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
     match made {
         Ok(stream) => {
             s.stream = Some(stream);
-            s.watch(&mut d);
-            d.assume(key.into(), new_bits(None));
-            d.queue(key.into());
+            s.watch(&mut h);
+            h.assume(new_bits(None));
+            h.queue();
         }
-        Err(e) => s.fail(&mut d, Stage::Connect, e),
+        Err(e) => s.fail(&mut h, Stage::Connect, e),
     }
 }
 
@@ -140,7 +170,7 @@ fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io:
 }
 
 fn begin(cx: &mut Cx<'_>, key: SocketKey, addr: SocketAddr) {
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     if let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) {
         c.waiting.push_back(addr);
     }

@@ -7,7 +7,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tidegate_loop::{AsCx, Cx, Dispatch, Driver};
+use tidegate_loop::kind::{Dispatch, Handle, Runtime};
+use tidegate_loop::{AsCx, Cx};
 
 use crate::client::{attempts, race};
 use crate::error::close::Reason;
@@ -19,20 +20,20 @@ use crate::key::SocketKey;
 use crate::lookup::{self, Asker};
 use crate::options::connect::LookupAnswer;
 use crate::state::connecting::Connecting;
-use crate::state::layer::Layer;
+use crate::state::layer::NET;
 use crate::state::socket::Socket;
 
 pub(crate) fn look_up(cx: &mut Cx<'_>, key: SocketKey, host: String, port: u16) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let Some(s) = layer.socket(&d, key) else { return };
-    s.tell(&mut d, || SocketEvent::LookupStart { host: host.clone() });
+    let (layer, mut d) = cx.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { return };
+    s.tell(&mut h, || SocketEvent::LookupStart { host: host.clone() });
     let Some(c) = s.connecting.as_mut() else { return };
     c.port = port;
     c.name = Some(format!("{host}:{port}"));
     if c.options.lookup.is_some() {
         // It is the user's code: not in here.
         c.host = Some(host);
-        return d.pend(key.into());
+        return h.pend();
     }
     let asker = Asker {
         key: key.into(),
@@ -40,35 +41,35 @@ pub(crate) fn look_up(cx: &mut Cx<'_>, key: SocketKey, host: String, port: u16) 
         answer: |cx, key, found| looked_up(cx, SocketKey(key), found),
     };
     if let Err(e) = lookup::start(cx, &host, asker) {
-        let (layer, mut d) = cx.parts::<Layer>();
-        if let Some(s) = layer.socket(&d, key) {
-            lookup_failed(s, &mut d, e);
+        let (layer, mut d) = cx.layer(&NET);
+        if let Some((s, mut h)) = layer.lend_socket(&mut d, key) {
+            lookup_failed(s, &mut h, e);
         }
     }
 }
 
-fn lookup_failed(s: &mut Socket, d: &mut Driver<'_>, e: io::Error) {
-    let took = s.age(d);
+fn lookup_failed(s: &mut Socket, h: &mut Handle<'_>, e: io::Error) {
+    let took = s.age(h);
     let error = NetError::new(Stage::Lookup, e);
-    s.tell(d, || {
+    s.tell(h, || {
         let text = error.in_words();
         SocketEvent::LookupFailed { error: text, code: error.code(), took }
     });
-    s.fail(d, Stage::Lookup, error.into_source());
+    s.fail(h, Stage::Lookup, error.into_source());
 }
 
 /// Calls the user's own lookup, if that is due.
 pub(crate) fn ask(d: &mut Dispatch<'_>, key: SocketKey) {
-    let (layer, driver) = d.parts::<Layer>();
+    let (layer, driver) = d.layer(&NET);
     let Some(c) = layer.socket(&driver, key).and_then(|s| s.connecting.as_mut()) else { return };
     let (Some(host), Some(custom)) = (c.host.take(), c.options.lookup.clone()) else { return };
     let cx = &mut d.cx();
     let asked = catch_unwind(AssertUnwindSafe(|| (custom.0)(cx, &host, LookupAnswer(key))));
-    let (layer, mut driver) = d.parts::<Layer>();
+    let (layer, mut driver) = d.layer(&NET);
     driver.bury(custom);
     if let Err(payload) = asked {
-        if let Some(s) = layer.socket(&driver, key) {
-            s.destroy(&mut driver, Reason::Panicked);
+        if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
+            s.destroy(&mut h, Reason::Panicked);
         }
         driver.panic_later(payload);
     }
@@ -83,15 +84,17 @@ fn is_before_attempts(s: &Socket) -> bool {
 }
 
 fn waits_for_lookup(cx: &mut Cx<'_>, key: SocketKey) -> bool {
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     layer.socket(&d, key).is_some_and(|s| is_before_attempts(s))
 }
 
 /// The answer of a lookup, for one who may wait for it.
 pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<SocketAddr>>) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let socket = layer.socket(&d, key).filter(|s| is_before_attempts(s));
-    let Some(s) = socket else { return d.bury(found) };
+    let (layer, mut d) = cx.layer(&NET);
+    if !layer.socket(&d, key).is_some_and(|s| is_before_attempts(s)) {
+        return d.bury(found);
+    }
+    let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { return };
     let Some(c) = s.connecting.as_mut() else { return };
     let (family, port) = (c.options.family, c.port);
     let error = match found {
@@ -101,8 +104,8 @@ pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<S
             found.iter_mut().for_each(|addr| addr.set_port(port));
             if !found.is_empty() {
                 (c.waiting, c.left_out) = race::order(found, c.options.race.addresses);
-                if d.is_observed() {
-                    looked_up_is_told(s, &mut d);
+                if h.is_observed() {
+                    looked_up_is_told(s, &mut h);
                 }
                 return attempts::next(cx, key);
             }
@@ -110,15 +113,15 @@ pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<S
         }
         Err(e) => e,
     };
-    lookup_failed(s, &mut d, error);
+    lookup_failed(s, &mut h, error);
 }
 
 #[cold]
-fn looked_up_is_told(s: &Socket, d: &mut Driver<'_>) {
+fn looked_up_is_told(s: &Socket, rt: &mut Runtime<'_>) {
     let Some(c) = s.connecting.as_ref() else { return };
-    let (took, left_out) = (s.age(d), c.left_out);
+    let (took, left_out) = (s.age(rt), c.left_out);
     let addresses = c.waiting.iter().map(SocketAddr::ip).collect();
-    s.tell(d, || SocketEvent::LookedUp { addresses, left_out, took });
+    s.tell(rt, || SocketEvent::LookedUp { addresses, left_out, took });
 }
 
 impl LookupAnswer {

@@ -11,7 +11,7 @@ use crate::callbacks::handler::Handler;
 use crate::key::SocketKey;
 use crate::server::offer;
 use crate::socket::expire;
-use crate::state::layer::{Layer, Offer};
+use crate::state::layer::{NET, Offer};
 
 impl<'a> Incoming<'a> {
     /// The key the connection has, and keeps if it is accepted. A proxy gives
@@ -20,13 +20,13 @@ impl<'a> Incoming<'a> {
     /// It has no place in the loop before it is accepted, or asked for its key: one that is
     /// rejected costs less.
     pub fn key(&mut self) -> SocketKey {
-        let (layer, mut d) = self.cx.parts::<Layer>();
+        let (layer, mut d) = self.cx.layer(&NET);
         offer::place(layer, &mut d).unwrap_or_else(|| SocketKey(d.stale_key()))
     }
 
     /// The address it was made to. One system call.
     pub fn local_addr(&mut self) -> io::Result<SocketAddr> {
-        let (layer, _) = self.cx.parts::<Layer>();
+        let (layer, _) = self.cx.layer(&NET);
         if let Offer::Held(held) = &layer.offer {
             return held.stream.local_addr();
         }
@@ -39,7 +39,7 @@ impl<'a> Incoming<'a> {
     /// gets its `on_close`. If the loop's table is full, there is no room for its key: it is
     /// closed and counted as rejected, and the key finds nothing.
     pub fn accept(mut self, handler: impl Handler) -> SocketCx<'a> {
-        let (layer, mut d) = self.cx.parts::<Layer>();
+        let (layer, mut d) = self.cx.layer(&NET);
         let (key, deadlines) = offer::accept(layer, &mut d, Box::new(handler));
         if deadlines {
             expire::arm(&mut self.cx, key);
@@ -53,7 +53,7 @@ impl<'a> Incoming<'a> {
     /// given anew, as [`AdoptOptions`](crate::AdoptOptions). `NotConnected`, and
     /// the connection is rejected, if bytes of ours wait in its queue.
     pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
-        let (layer, mut d) = self.cx.parts::<Layer>();
+        let (layer, mut d) = self.cx.layer(&NET);
         let stream = offer::detach(layer, &mut d);
         stream.map(Into::into).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
@@ -61,7 +61,7 @@ impl<'a> Incoming<'a> {
     /// Closes the connection; it is counted as rejected. What was written to it by its
     /// key before is lost if the kernel did not take it.
     pub fn reject(mut self) {
-        let (layer, mut d) = self.cx.parts::<Layer>();
+        let (layer, mut d) = self.cx.layer(&NET);
         offer::reject(layer, &mut d);
     }
 }

@@ -7,12 +7,12 @@ use tidegate_stream::ReadState;
 use crate::callbacks::contexts::SocketCx;
 use crate::metrics::{NetMetrics, ServerMetrics, SocketMetrics};
 use crate::server::offer;
-use crate::state::layer::Layer;
+use crate::state::layer::NET;
 use crate::state::socket::Life;
 
 /// Those that are over were counted; those that are there are looked at.
 pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, mut d) = cx.layer(&NET);
     // So that the one that is offered is looked at, too.
     offer::place(layer, &mut d);
     let mut m = NetMetrics {
@@ -38,7 +38,7 @@ pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
 }
 
 pub(crate) fn servers(cx: &mut Cx<'_>) -> Vec<ServerMetrics> {
-    let layer = cx.parts::<Layer>().0;
+    let layer = cx.layer(&NET).0;
     layer
         .listeners
         .iter()
@@ -61,7 +61,7 @@ impl SocketCx<'_> {
         self.state()?;
         let key = self.key();
         let mut cx = self.as_cx();
-        let (layer, d) = cx.parts::<Layer>();
+        let (layer, d) = cx.layer(&NET);
         let s = layer.socket(&d, key).ok_or(KeyError::Closed)?;
         Ok(SocketMetrics {
             age: s.age(&d),

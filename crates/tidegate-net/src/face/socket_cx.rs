@@ -7,7 +7,8 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_loop::{Driver, KeyError};
+use tidegate_loop::KeyError;
+use tidegate_loop::kind::Handle;
 use tidegate_stream::{Chunk, Flow};
 
 use crate::callbacks::contexts::SocketCx;
@@ -19,24 +20,24 @@ use crate::error::stage::Stage;
 use crate::options::stream::millis;
 use crate::socket::expire;
 use crate::state::clocks::as_nanos;
-use crate::state::layer::{Layer, Shared};
+use crate::state::layer::{NET, Shared};
 use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 
 impl SocketCx<'_> {
     fn with<R>(
         &mut self,
-        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Shared) -> R,
+        f: impl FnOnce(&mut Socket, &mut Handle<'_>, &mut Shared) -> R,
     ) -> Option<R> {
         let key = self.key;
-        let (layer, mut d) = self.cx.parts::<Layer>();
+        let (layer, mut d) = self.cx.layer(&NET);
         layer.with(&mut d, key, f)
     }
 
     /// The socket, if it is not over.
     pub(crate) fn look<R>(&mut self, f: impl FnOnce(&Socket) -> R) -> Option<R> {
         let key = self.key;
-        let (layer, d) = self.cx.parts::<Layer>();
+        let (layer, d) = self.cx.layer(&NET);
         layer.socket(&d, key).filter(|s| s.duplex.is_open()).map(|s| f(s))
     }
 
@@ -80,8 +81,8 @@ impl SocketCx<'_> {
 
     fn send(&mut self, data: Chunk<'_>) -> Flow {
         let key = self.key;
-        let (layer, mut d) = self.cx.parts::<Layer>();
-        layer.with(&mut d, key, |s, d, shared| s.write(d, shared, data)).unwrap_or(Flow::Closed)
+        let (layer, mut d) = self.cx.layer(&NET);
+        layer.with(&mut d, key, |s, h, shared| s.write(h, shared, data)).unwrap_or(Flow::Closed)
     }
 
     /// Writes, and tells [`on_written`](Handler::on_written) with this id when the kernel
@@ -109,14 +110,14 @@ impl SocketCx<'_> {
     /// ```
     pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
         let data = data.into();
-        self.with(|s, d, shared| s.write_id(d, shared, data, id)).unwrap_or(Flow::Closed)
+        self.with(|s, h, shared| s.write_id(h, shared, data, id)).unwrap_or(Flow::Closed)
     }
 
     /// Reads nothing more, from now on: not even a chunk that is in the kernel
     /// already. The peer's window fills; no memory is used here. Costs no
     /// system call.
     pub fn pause(&mut self) {
-        self.with(|s, d, _| s.pause(d));
+        self.with(|s, h, _| s.pause(h));
     }
 
     /// Goes on reading, in a later turn; not while a pipe waits for its sink to drain.
@@ -126,7 +127,7 @@ impl SocketCx<'_> {
         if pipe.is_some_and(|pipe| pipe.is_full(&mut self.cx)) {
             return;
         }
-        self.with(|s, d, _| s.resume(d));
+        self.with(|s, h, _| s.resume(h));
     }
 
     /// Holds writes back until [`uncork`](SocketCx::uncork), to leave together.
@@ -137,11 +138,11 @@ impl SocketCx<'_> {
 
     /// Takes back one [`cork`](SocketCx::cork) and sends what is queued.
     pub fn uncork(&mut self) {
-        self.with(|s, d, _| {
+        self.with(|s, h, _| {
             s.duplex.write.uncork();
-            s.flush(d);
+            s.flush(h);
             if s.duplex.write.has_effect() {
-                d.pend(s.key.into());
+                h.pend();
             }
         });
     }
@@ -149,12 +150,12 @@ impl SocketCx<'_> {
     /// Ends our side: what is queued goes out, then the FIN, then comes
     /// `on_finish`. The other direction stays open until the peer ends it.
     pub fn end(&mut self) {
-        self.with(|s, d, shared| s.end_and_tell(d, shared));
+        self.with(|s, h, shared| s.end_and_tell(h, shared));
     }
 
     /// What `on_shutdown` does by default.
     pub(crate) fn shut_down(&mut self) {
-        let is_piped = self.with(|s, d, _| s.is_piped_from(d));
+        let is_piped = self.with(|s, h, _| s.is_piped_from(h));
         if is_piped == Some(false) {
             self.end();
         }
@@ -170,7 +171,7 @@ impl SocketCx<'_> {
     /// Closes the connection now; what is queued is lost and counted. `on_close`
     /// comes in the closing phase.
     pub fn destroy(&mut self) {
-        self.with(|s, d, _| s.destroy(d, Reason::Destroyed));
+        self.with(|s, h, _| s.destroy(h, Reason::Destroyed));
     }
 
     /// Closes the connection now, for a reason of your own: as [`destroy`](SocketCx::destroy),
@@ -205,10 +206,10 @@ impl SocketCx<'_> {
             Err(e) => io::Error::other(e),
         };
         let mut error = Some(error);
-        self.with(|s, d, _| {
+        self.with(|s, h, _| {
             if s.duplex.is_open() {
                 if let Some(error) = error.take() {
-                    s.fail(d, Stage::Application, error);
+                    s.fail(h, Stage::Application, error);
                 }
             }
         });
@@ -222,7 +223,7 @@ impl SocketCx<'_> {
     /// [`destroy`](SocketCx::destroy). A Unix domain socket has no RST: see
     /// [`Close::reset`](crate::Close::reset).
     pub fn reset(&mut self) {
-        self.with(|s, d, _| s.reset(d));
+        self.with(|s, h, _| s.reset(h));
     }
 
     /// Replaces the handler, from the next callback on. The old one is dropped
@@ -230,7 +231,7 @@ impl SocketCx<'_> {
     pub fn set_handler(&mut self, handler: impl Handler) {
         let handler: Box<dyn Handler> = Box::new(handler);
         let key = self.key;
-        let (layer, mut d) = self.cx.parts::<Layer>();
+        let (layer, mut d) = self.cx.layer(&NET);
         let old = match layer.socket(&d, key) {
             Some(s) => s.handler.replace(handler),
             None => Some(handler),
@@ -244,7 +245,7 @@ impl SocketCx<'_> {
     pub fn set_filter(&mut self, filter: impl Filter) {
         let wire = Wire::Filter(Box::new(filter));
         let key = self.key;
-        let (layer, mut d) = self.cx.parts::<Layer>();
+        let (layer, mut d) = self.cx.layer(&NET);
         let old = match layer.socket(&d, key) {
             Some(s) => std::mem::replace(&mut s.wire, wire),
             None => wire,
@@ -276,16 +277,16 @@ impl SocketCx<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_idle_timeout(&mut self, after: Duration) {
-        self.with(|s, d, _| s.clocks.set_idle(after, as_nanos(d.clock())));
+        self.with(|s, h, _| s.clocks.set_idle(after, as_nanos(h.clock())));
         expire::arm(&mut self.cx, self.key);
     }
 
     /// So long from now the connection is closed, whatever it does. Zero stops it. Not while
     /// it is connecting: then it is the option that counts.
     pub fn set_lifetime(&mut self, after: Duration) {
-        self.with(|s, d, _| {
+        self.with(|s, h, _| {
             if s.life != Life::Connecting {
-                s.clocks.set_until(millis(after), as_nanos(d.clock()));
+                s.clocks.set_until(millis(after), as_nanos(h.clock()));
             }
         });
         expire::arm(&mut self.cx, self.key);
@@ -294,16 +295,16 @@ impl SocketCx<'_> {
     /// Once one side has ended, it is closed after so long without a byte; if one has ended
     /// already, from now on. Zero stops it.
     pub fn set_linger_timeout(&mut self, after: Duration) {
-        self.with(|s, d, _| s.clocks.set_linger(after, as_nanos(d.clock())));
+        self.with(|s, h, _| s.clocks.set_linger(after, as_nanos(h.clock())));
         expire::arm(&mut self.cx, self.key);
     }
 
     /// What `on_timeout` does by default: closes the connection with
     /// [`Reason::TimedOut`].
     pub fn time_out(&mut self) {
-        self.with(|s, d, _| {
-            let reason = expire::reason(s, d, Timeout::Idle);
-            s.destroy(d, reason);
+        self.with(|s, h, _| {
+            let reason = expire::reason(s, h, Timeout::Idle);
+            s.destroy(h, reason);
         });
     }
 }

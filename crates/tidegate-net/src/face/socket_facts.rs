@@ -11,7 +11,7 @@ use tidegate_stream::ReadState;
 
 use crate::callbacks::contexts::SocketCx;
 use crate::options::stream::{TcpKeepAlive, set_recv_buffer, set_send_buffer};
-use crate::state::layer::Layer;
+use crate::state::layer::NET;
 use crate::state::socket::Life;
 use crate::sys::{self, Queues};
 
@@ -59,9 +59,10 @@ impl SocketCx<'_> {
     /// before the connection was given back to the poller: at the end of its first dispatch.
     pub fn peer_state(&mut self) -> PeerState {
         let key = self.key;
-        let (layer, d) = self.cx.parts::<Layer>();
-        let bits = d.bits(key.into());
-        match layer.socket(&d, key).filter(|s| s.duplex.is_open()) {
+        let (layer, mut d) = self.cx.layer(&NET);
+        let Some((s, h)) = layer.lend_socket(&mut d, key) else { return PeerState::Gone };
+        let bits = h.readiness();
+        match Some(s).filter(|s| s.duplex.is_open()) {
             None => PeerState::Gone,
             Some(_) if bits.has(Readiness::ERROR) => PeerState::Gone,
             Some(s) if s.duplex.read == ReadState::Ended || bits.has(Readiness::READ_CLOSED) => {

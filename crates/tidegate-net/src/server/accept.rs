@@ -7,7 +7,8 @@
 
 use std::io;
 
-use tidegate_loop::{Cx, Dispatch, Key, Kind, Readiness, Trigger};
+use tidegate_loop::kind::{Dispatch, Kind, Trigger};
+use tidegate_loop::{Cx, Key, Readiness};
 
 use crate::callbacks::contexts::Incoming;
 use crate::callbacks::server_handler::ServerHandler;
@@ -15,7 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::error::listen::ListenError;
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
-use crate::key::ServerKey;
+use crate::key::{OWNER, ServerKey};
 use crate::metrics::ServerStats;
 use crate::options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 use crate::server::call::Called;
@@ -25,30 +26,28 @@ use crate::server::overload::{Refused, failed, turned_away};
 use crate::server::{bind, offer};
 use crate::server_event::{BatchEnd, ServerEvent};
 use crate::state::claims::Place;
-use crate::state::layer::{Held, Layer, Offer};
+use crate::state::layer::{Held, Layer, NET, Offer};
 use crate::state::listener::{Listener, State};
 use crate::state::pace::{FirstReads, Pace};
 use crate::sys::{self, ListenSocket};
 
-static SERVER: Kind = Kind {
-    name: "server",
-    ready,
+static SERVER: Kind = Kind::new("server", &OWNER)
+    .ready(ready)
     // A connection of this loop closed while a server waited for its descriptor.
-    pending: |d, _, _| resume_held(&mut d.cx()),
-    close: |cx, key, _| {
+    .pending(|d, _, _| resume_held(&mut d.cx()))
+    .close(|cx, key, _| {
         // `close_all` may mean the one that is offered, too.
-        let (layer, mut d) = cx.parts::<Layer>();
+        let (layer, mut d) = cx.layer(&NET);
         offer::place(layer, &mut d);
         close(cx, ServerKey(key))
-    },
-    closed,
-    describe: |cx, key, _| match look(cx, ServerKey(key), |l| {
-        (l.local.clone(), l.stats.connections)
-    }) {
-        Ok((local, connections)) => format!("on {local}, {connections} connections"),
-        Err(e) => e.to_string(),
-    },
-};
+    })
+    .closed(closed)
+    .describe(|cx, key, _| {
+        match look(cx, ServerKey(key), |l| (l.local.clone(), l.stats.connections)) {
+            Ok((local, connections)) => format!("on {local}, {connections} connections"),
+            Err(e) => e.to_string(),
+        }
+    });
 
 /// Opens a server. `handler` is kept, or dropped after the current callback.
 pub(crate) fn open(
@@ -73,32 +72,31 @@ fn enter(
     local: Endpoint,
     handler: Box<dyn ServerHandler>,
 ) -> Result<ServerKey, NetError> {
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, mut d) = cx.layer(&NET);
     let entry = layer.listeners.vacant_entry();
     let ready = d.insert(&SERVER, entry.key() as u64).map_err(io::Error::from);
-    let ready = ready.and_then(|key| match d.register_level(key, &mut socket) {
-        Ok(trigger) => Ok((key, trigger)),
+    let ready = ready.and_then(|mut h| match h.register_level(&mut socket) {
+        Ok(trigger) => Ok((h, trigger)),
         Err(e) => {
-            d.free(&SERVER, key);
+            h.free();
             Err(e)
         }
     });
-    let (key, trigger) = match ready {
+    let (mut h, trigger) = match ready {
         Ok(ready) => ready,
         Err(e) => {
             d.bury(handler);
             return Err(NetError::new(Stage::Register, e));
         }
     };
-    let server = ServerKey(key);
+    let server = ServerKey(h.key());
     let listener = entry.insert(Listener {
         key: server,
-        kind: &SERVER,
         state: State::Listening,
         socket: Some(socket),
         handler: Some(handler),
         local,
-        budget: options.accept_budget.unwrap_or(d.limits().accept_budget),
+        budget: options.accept_budget.unwrap_or(h.limits().accept_budget),
         trigger,
         pace: Pace::default(),
         first_reads: FirstReads::default(),
@@ -112,7 +110,7 @@ fn enter(
         stats: ServerStats::default(),
         gauged: None,
     });
-    listener.tell(&mut d, || ServerEvent::Listening);
+    listener.tell(&mut h, || ServerEvent::Listening);
     Ok(server)
 }
 
@@ -120,27 +118,27 @@ fn enter(
 /// budget is spent, or going back to the poller is cheaper.
 fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let server = ServerKey(raw);
-    let (layer, mut driver) = d.parts::<Layer>();
+    let (layer, mut driver) = d.layer(&NET);
     let Layer { listeners, claims, held, .. } = layer;
-    let l = driver.data(raw).and_then(|index| listeners.get_mut(index as usize));
-    let Some(l) = l else { return };
-    if l.state != State::Listening || !driver.bits(raw).has(Readiness::READABLE) {
+    let Some(mut h) = driver.handle(&OWNER, raw) else { return };
+    let Some(l) = listeners.get_mut(h.data() as usize) else { return };
+    if l.state != State::Listening || !h.readiness().has(Readiness::READABLE) {
         return;
     }
     // A level-triggered one sees what came free before those that are held are back.
     let early = *held > 0 && l.trigger == Trigger::Level;
     if early && claims.lets_held_come(&mut l.place) {
-        driver.queue(raw);
+        h.queue();
         return layer.pend_held(&mut driver);
     }
     if claims.must_yield(&mut l.place) {
-        return driver.queue(raw);
+        return h.queue();
     }
     let budget = l.budget;
     let want = match l.trigger {
         // Few descriptors are free: the others get one, too, before this one gets more.
         Trigger::Level if *held > 0 || claims.is_first(&l.place) => 1,
-        Trigger::Level => l.pace.want(budget, driver.batch(), driver.away()),
+        Trigger::Level => l.pace.want(budget, h.batch(), h.away()),
         Trigger::Edge => budget,
     };
     let (mut tried, mut accepted) = (0, 0);
@@ -158,23 +156,24 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             }
         }
     };
-    let (layer, mut driver) = d.parts::<Layer>();
+    let (layer, mut driver) = d.layer(&NET);
     let Layer { listeners, claims, .. } = layer;
-    let l = driver.data(raw).and_then(|index| listeners.get_mut(index as usize));
-    if let Some(l) = l {
+    let handle = driver.handle(&OWNER, raw);
+    let l = handle.and_then(|h| Some((listeners.get_mut(h.data() as usize)?, h)));
+    if let Some((l, mut h)) = l {
         if accepted > 0 {
             claims.served(&mut l.place);
         }
         match stopped {
             BatchEnd::Budget => {
                 l.stats.carried_over += 1;
-                driver.queue(raw);
+                h.queue();
             }
-            BatchEnd::Enough => driver.forget(raw, Readiness::READABLE),
+            BatchEnd::Enough => h.forget(Readiness::READABLE),
             _ => {}
         }
         l.pace.learn(tried, want, budget);
-        l.tell(&mut driver, || ServerEvent::AcceptBatch { accepted, stopped });
+        l.tell(&mut h, || ServerEvent::AcceptBatch { accepted, stopped });
     }
     if layer.held > 0 && accepted > 0 {
         // There was a descriptor for this one: the next is for another.
@@ -184,8 +183,8 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
 
 #[inline(always)]
 fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<(), Refused> {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let Some(l) = layer.listener(&driver, server) else {
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((l, mut h)) = layer.lend_listener(&mut driver, server) else {
         return Err(Refused::Batch(BatchEnd::Closed));
     };
     let Some(socket) = &l.socket else { return Err(Refused::Batch(BatchEnd::Closed)) };
@@ -194,13 +193,13 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
     }
     let full = l.is_full();
     if full && l.admission.at_limit == AtLimit::Hold {
-        l.leave_poller(&mut driver);
+        l.leave_poller(&mut h);
         l.state = State::Full;
         let connections = l.stats.connections;
-        l.tell(&mut driver, || ServerEvent::Full { connections });
+        l.tell(&mut h, || ServerEvent::Full { connections });
         return Err(Refused::Batch(BatchEnd::Full));
     }
-    match driver.try_io(server.0, Readiness::READABLE, || socket.accept()) {
+    match h.try_io(Readiness::READABLE, || socket.accept()) {
         Ok((stream, peer)) => {
             l.stats.accepted += 1;
             if full {
@@ -209,7 +208,7 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
             let list = l.admission.block_list.as_deref();
             if list.is_some_and(|list| peer.is_some_and(|p| list.contains(p.ip()))) {
                 l.stats.blocked += 1;
-                l.tell(&mut driver, || ServerEvent::Blocked { peer });
+                l.tell(&mut h, || ServerEvent::Blocked { peer });
                 return Err(Refused::Connection);
             }
             l.stats.connections += 1;

@@ -3,12 +3,13 @@
 //! rejected.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::{Cx, Dispatch};
+use tidegate_loop::Cx;
+use tidegate_loop::kind::Dispatch;
 
 use crate::callbacks::server_handler::ServerHandler;
 use crate::key::ServerKey;
 use crate::server::offer;
-use crate::state::layer::{Layer, Offer};
+use crate::state::layer::{NET, Offer};
 
 /// A server's handler, out of its slot for the time of its call.
 pub(crate) struct Called<'a, 'b> {
@@ -21,7 +22,7 @@ impl Drop for Called<'_, '_> {
     #[inline]
     fn drop(&mut self) {
         let handler = self.handler.take();
-        let (layer, mut d) = self.d.parts::<Layer>();
+        let (layer, mut d) = self.d.layer(&NET);
         match layer.listener(&d, self.server) {
             Some(l) => l.handler = handler,
             None => d.bury(handler),
@@ -39,7 +40,7 @@ pub(crate) fn call(
     server: ServerKey,
     f: impl FnOnce(&mut dyn ServerHandler, &mut Cx<'_>),
 ) {
-    let (layer, driver) = d.parts::<Layer>();
+    let (layer, driver) = d.layer(&NET);
     let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
     let mut called = Called { d, server, handler };
     if let Some(handler) = &mut called.handler {

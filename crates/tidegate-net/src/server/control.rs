@@ -4,11 +4,12 @@
 use std::io;
 use std::time::Duration;
 
-use tidegate_loop::{Cx, Dispatch, Key, KeyError, Trigger};
+use tidegate_loop::kind::{Dispatch, Trigger};
+use tidegate_loop::{Cx, Key, KeyError};
 
 use crate::endpoint::Endpoint;
 use crate::gauge::{AcceptGauge, Gauged};
-use crate::key::{ServerKey, SocketKey};
+use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::ServerStats;
 use crate::options::listen::AtLimit;
 use crate::server::held::{listen_or_hold, resume_held};
@@ -16,7 +17,7 @@ use crate::server::offer;
 use crate::server_event::ServerEvent;
 use crate::socket::expire;
 use crate::state::clocks::as_nanos;
-use crate::state::layer::Layer;
+use crate::state::layer::NET;
 use crate::state::listener::{Listener, State};
 use crate::state::socket::Socket;
 use crate::sys::{self, AcceptQueue};
@@ -24,14 +25,14 @@ use crate::sys::{self, AcceptQueue};
 /// Stops accepting for now; what the kernel holds stays there.
 pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
     cx.validate(server)?;
-    let (layer, mut d) = cx.parts::<Layer>();
-    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    let (layer, mut d) = cx.layer(&NET);
+    let (l, mut h) = layer.lend_listener(&mut d, server).ok_or(KeyError::Closed)?;
     match l.state {
         State::Closing => return Err(KeyError::Closed),
         State::Paused => return Ok(()),
         State::Full => l.state = State::Paused,
         State::Listening => {
-            l.leave_poller(&mut d);
+            l.leave_poller(&mut h);
             l.state = State::Paused;
         }
         State::Held(timer) => {
@@ -40,7 +41,7 @@ pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
             let _ = cx.timer_stop(timer);
         }
     }
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, mut d) = cx.layer(&NET);
     if let Some(l) = layer.listener(&d, server) {
         l.tell(&mut d, || ServerEvent::Paused);
     }
@@ -50,7 +51,7 @@ pub(crate) fn pause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> 
 /// Takes back [`pause`].
 pub(crate) fn unpause(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
     cx.validate(server)?;
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     match l.state {
         State::Closing => return Err(KeyError::Closed),
@@ -68,7 +69,7 @@ pub(crate) fn set_max_connections(
     beyond: AtLimit,
 ) -> Result<(), KeyError> {
     cx.validate(server)?;
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     if l.state == State::Closing {
         return Err(KeyError::Closed);
@@ -84,25 +85,25 @@ pub(crate) fn set_max_connections(
 /// Stops accepting. The connections live on; `on_close` comes after the last.
 pub(crate) fn close(cx: &mut Cx<'_>, server: ServerKey) -> Result<(), KeyError> {
     cx.validate(server)?;
-    let (layer, mut d) = cx.parts::<Layer>();
-    let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
+    let (layer, mut d) = cx.layer(&NET);
+    let (l, mut h) = layer.lend_listener(&mut d, server).ok_or(KeyError::Closed)?;
     let before = std::mem::replace(&mut l.state, State::Closing);
     if before == State::Closing {
         return Err(KeyError::Closed);
     }
-    l.tell(&mut d, || ServerEvent::Closing);
+    l.tell(&mut h, || ServerEvent::Closing);
     if before == State::Listening {
         // The descriptor may be shared: one that was adopted.
-        l.leave_poller(&mut d);
+        l.leave_poller(&mut h);
     }
     l.gauged = None;
     if let Some(mut socket) = l.socket.take() {
         if l.trigger == Trigger::Edge {
-            d.before_close(&mut socket);
+            h.before_close(&mut socket);
         }
     }
     if l.stats.connections == 0 {
-        d.close(l.kind, server.0);
+        h.close();
     }
     if let State::Held(timer) = before {
         layer.held -= 1;
@@ -125,21 +126,23 @@ pub(crate) fn shutdown(
         return closed;
     }
     for key in connections {
-        let (layer, mut d) = cx.parts::<Layer>();
+        let (layer, mut d) = cx.layer(&NET);
         let now = as_nanos(d.clock());
-        let Some(s) = layer.socket(&d, key) else { continue };
+        let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { continue };
         s.clocks.end_by(now.saturating_add(as_nanos(grace)));
         s.shutting_down = true;
-        d.pend(key.into());
+        h.pend();
         expire::arm(cx, key);
     }
     Ok(())
 }
 
 pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
-    let (layer, mut driver) = d.parts::<Layer>();
+    let (layer, mut driver) = d.layer(&NET);
     let Some(l) = layer.listeners.try_remove(index as usize) else { return };
-    driver.free(l.kind, raw);
+    if let Some(handle) = driver.handle(&OWNER, raw) {
+        handle.free();
+    }
     l.tell(&mut driver, || ServerEvent::Closed);
     if let Some(mut handler) = l.handler {
         handler.on_close(&mut d.cx(), ServerKey(raw));
@@ -148,7 +151,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
 
 /// The connections of a server that are open.
 pub(crate) fn connections(cx: &mut Cx<'_>, server: ServerKey) -> Vec<SocketKey> {
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, mut d) = cx.layer(&NET);
     // The one that is offered is open, too, and is named by its key.
     offer::place(layer, &mut d);
     let of_it = |s: &&Socket| s.server == Some(server) && s.duplex.is_open();
@@ -168,7 +171,7 @@ pub(crate) fn accept_queue(cx: &mut Cx<'_>, server: ServerKey) -> Result<AcceptQ
 /// The same for other threads, over one descriptor more for each server that is asked so.
 pub(crate) fn accept_gauge(cx: &mut Cx<'_>, server: ServerKey) -> io::Result<AcceptGauge> {
     cx.validate(server)?;
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     let l = layer.listener(&d, server).ok_or(KeyError::Closed)?;
     let socket = l.socket.as_ref().ok_or(KeyError::Closed)?;
     let gauged = match l.gauged.take() {
@@ -188,6 +191,6 @@ pub(crate) fn look<R>(
     f: impl FnOnce(&Listener) -> R,
 ) -> Result<R, KeyError> {
     cx.validate(server)?;
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     layer.listener(&d, server).map(|l| f(l)).ok_or(KeyError::Closed)
 }

@@ -10,12 +10,13 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use tidegate_loop::{Cx, Dispatch, Readiness, TimerKey};
+use tidegate_loop::kind::Dispatch;
+use tidegate_loop::{Cx, Readiness, TimerKey};
 
 use crate::key::ServerKey;
 use crate::options::listen::OutOfDescriptors;
 use crate::server_event::BatchEnd;
-use crate::state::layer::Layer;
+use crate::state::layer::NET;
 use crate::state::listener::{Listener, State};
 use crate::sys;
 
@@ -26,24 +27,24 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// The listener leaves the poller, or a level-triggered one would spin.
 pub(crate) fn hold(d: &mut Dispatch<'_>, server: ServerKey) {
     let timer = back_off(&mut d.cx());
-    let (layer, mut d) = d.parts::<Layer>();
-    let Some(l) = layer.listener(&d, server) else { return };
+    let (layer, mut d) = d.layer(&NET);
+    let Some((l, mut h)) = layer.lend_listener(&mut d, server) else { return };
     l.stats.held += 1;
     l.state = State::Held(timer);
-    l.leave_poller(&mut d);
+    l.leave_poller(&mut h);
     layer.held += 1;
 }
 
 /// Accepts and closes what waits, with the descriptor that is kept for it; how many there
 /// were, and why it stopped. `None` if that is not wanted, or did not help.
 pub(crate) fn shed(d: &mut Dispatch<'_>, server: ServerKey) -> Option<(u32, BatchEnd)> {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let l = layer.listener(&driver, server)?;
+    let (layer, mut driver) = d.layer(&NET);
+    let (l, mut h) = layer.lend_listener(&mut driver, server)?;
     let socket = l.socket.as_ref()?;
     drop(l.spare.take()?);
     let (mut connections, mut end) = (0, BatchEnd::Budget);
     while connections < l.budget {
-        match driver.try_io(server.0, Readiness::READABLE, || socket.accept()) {
+        match h.try_io(Readiness::READABLE, || socket.accept()) {
             Ok(_) => connections += 1,
             Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
@@ -67,15 +68,15 @@ pub(crate) fn back_off(cx: &mut Cx<'_>) -> TimerKey {
 
 /// Accepts again; if the poller does not take the server back, as soon as it does.
 pub(crate) fn listen_or_hold(cx: &mut Cx<'_>, server: ServerKey) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let Some(l) = layer.listener(&d, server) else { return };
-    if l.listen_again(&mut d) {
+    let (layer, mut d) = cx.layer(&NET);
+    let Some((l, mut h)) = layer.lend_listener(&mut d, server) else { return };
+    if l.listen_again(&mut h) {
         l.state = State::Listening;
         return;
     }
     layer.held += 1;
     let timer = back_off(cx);
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     if let Some(l) = layer.listener(&d, server) {
         l.state = State::Held(timer);
     }
@@ -83,18 +84,18 @@ pub(crate) fn listen_or_hold(cx: &mut Cx<'_>, server: ServerKey) {
 
 /// Tries again what was held.
 fn resume(cx: &mut Cx<'_>, server: ServerKey) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let Some(l) = layer.listener(&d, server) else { return };
+    let (layer, mut d) = cx.layer(&NET);
+    let Some((l, mut h)) = layer.lend_listener(&mut d, server) else { return };
     let State::Held(timer) = l.state else { return };
     if l.spare.is_none() && l.admission.out_of_descriptors == OutOfDescriptors::Shed {
         l.spare = sys::spare();
     }
-    if l.listen_again(&mut d) {
+    if l.listen_again(&mut h) {
         l.state = State::Listening;
         layer.held -= 1;
     } else {
         let again = back_off(cx);
-        let (layer, d) = cx.parts::<Layer>();
+        let (layer, d) = cx.layer(&NET);
         if let Some(l) = layer.listener(&d, server) {
             l.state = State::Held(again);
         }
@@ -106,7 +107,7 @@ fn resume(cx: &mut Cx<'_>, server: ServerKey) {
 /// A descriptor came free, or may have: those that are held come back, the one that was served
 /// least recently first.
 pub(crate) fn resume_held(cx: &mut Cx<'_>) {
-    let (layer, _) = cx.parts::<Layer>();
+    let (layer, _) = cx.layer(&NET);
     if layer.held == 0 {
         return;
     }

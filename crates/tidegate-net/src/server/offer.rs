@@ -16,13 +16,14 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use socket2::SockRef;
-use tidegate_loop::{Driver, Readiness};
+use tidegate_loop::Readiness;
+use tidegate_loop::kind::{Driver, Runtime};
 use tidegate_stream::ReadState;
 
 use crate::callbacks::handler::Handler;
 use crate::error::close::Reason;
 use crate::event::SocketEvent;
-use crate::key::{ServerKey, SocketKey};
+use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::ServerStats;
 use crate::socket::pass::SOCKET;
 use crate::state::layer::{Held, Layer, Offer};
@@ -46,16 +47,16 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
         Offer::Nothing => return None,
     };
     let Layer { sockets, listeners, offer, .. } = layer;
-    let l = listeners.get_mut(d.data(server.0)? as usize)?;
+    let l = listeners.get_mut(d.data(&OWNER, server.0)? as usize)?;
     let entry = sockets.vacant_entry();
-    let Ok(raw) = d.insert(&SOCKET, entry.key() as u64) else {
+    let Ok(mut h) = d.insert(&SOCKET, entry.key() as u64) else {
         // Counted by the loop, too, and the peer sees a close.
         l.stats.rejected += 1;
         l.closed_one(d);
         return None;
     };
-    let key = SocketKey(raw);
-    let mut s = Socket::new(key, &SOCKET, Life::Offered, &l.stream, d);
+    let key = SocketKey(h.key());
+    let mut s = Socket::new(key, Life::Offered, &l.stream, &h);
     apply_options(l, &stream, peer);
     if l.admission.pause_on_connect {
         s.duplex.read.pause();
@@ -66,10 +67,10 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
     let s = entry.insert(s);
     let first_read =
         if l.first_reads.worth_trying() { Readiness::READABLE } else { Readiness::NONE };
-    d.assume(raw, new_bits(peer) | first_read);
+    h.assume(new_bits(peer) | first_read);
     *offer = Offer::Placed(key);
-    if d.is_observed() {
-        tell_accepted(s, d);
+    if h.is_observed() {
+        tell_accepted(s, &mut h);
     }
     Some(key)
 }
@@ -84,11 +85,11 @@ fn apply_options(l: &Listener, stream: &TcpStream, peer: Option<SocketAddr>) {
 }
 
 #[cold]
-fn tell_accepted(s: &mut Socket, d: &mut Driver<'_>) {
+fn tell_accepted(s: &mut Socket, rt: &mut Runtime<'_>) {
     s.note_local();
-    s.tell(d, || SocketEvent::Accepted);
+    s.tell(rt, || SocketEvent::Accepted);
     if s.duplex.read == ReadState::Paused {
-        s.tell(d, || SocketEvent::Pause);
+        s.tell(rt, || SocketEvent::Pause);
     }
 }
 
@@ -105,18 +106,22 @@ pub(crate) fn accept(
     };
     layer.offer = Offer::Nothing;
     let mut deadlines = false;
-    match layer.socket(d, key) {
-        Some(s) if s.life == Life::Offered => {
+    let Some((s, mut h)) = layer.lend_socket(d, key) else {
+        d.bury(handler);
+        return (key, false);
+    };
+    match s.life {
+        Life::Offered => {
             deadlines = s.clocks.has_any();
             s.life = Life::Open;
             // One may have been set by the key already.
             if let Some(old) = s.handler.replace(handler) {
-                d.bury(old);
+                h.bury(old);
             }
         }
-        _ => d.bury(handler),
+        _ => h.bury(handler),
     }
-    d.queue_now(key.0);
+    h.queue_now();
     (key, deadlines)
 }
 
@@ -131,7 +136,7 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
     match &layer.offer {
         Offer::Held(held) if held.peer.is_some() => {}
         Offer::Placed(key) => {
-            let s = layer.sockets.get_mut(d.data(key.0)? as usize)?;
+            let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize)?;
             let whole = s.remote.is_some() && s.duplex.write.is_empty();
             let stream = if whole { s.stream.take() } else { None }?;
             let_go(layer, d, SocketEvent::Detached, |stats| &mut stats.detached);
@@ -159,22 +164,23 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: SocketEvent, counter: Co
         }
         Offer::Placed(key) => key,
     };
-    let Some(s) = layer.socket(d, key) else { return };
+    let Some((s, mut h)) = layer.lend_socket(d, key) else { return };
     if s.life != Life::Offered || !s.duplex.is_open() {
         return;
     }
     let Some(server) = s.server else { return };
     if s.pipes().is_some() {
         // They are told in the closing phase.
-        s.destroy(d, Reason::Destroyed);
+        s.destroy(&mut h, Reason::Destroyed);
         if let Some(l) = layer.listener(d, server) {
             *counter(&mut l.stats) += 1;
         }
         return;
     }
-    s.tell(d, || event);
-    s.close_descriptor(d);
-    let Some(index) = d.data(key.0) else { return };
+    s.tell(&mut h, || event);
+    s.close_descriptor(&mut h);
+    let index = h.data();
+    h.free();
     // It may have been given a handler or a filter by its key.
     let Some(s) = layer.remove(index as usize) else { return };
     s.count_bytes(&mut layer.counted);
@@ -184,7 +190,6 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: SocketEvent, counter: Co
     if let Wire::Filter(filter) = s.wire {
         d.bury(filter);
     }
-    d.free(&SOCKET, key.0);
     gone(layer, d, server, counter);
 }
 

@@ -5,13 +5,13 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
-use tidegate_loop::{Dispatch, Trigger};
+use tidegate_loop::kind::{Dispatch, Trigger};
 
 use crate::key::ServerKey;
 use crate::server::call::call;
 use crate::server::held::{hold, shed};
 use crate::server_event::{BatchEnd, Overload, ServerEvent};
-use crate::state::layer::Layer;
+use crate::state::layer::NET;
 use crate::sys::{self, AcceptFailure};
 
 /// Why an accept gave no connection.
@@ -31,7 +31,7 @@ pub(crate) fn turned_away(
     peer: Option<SocketAddr>,
 ) -> Refused {
     drop(stream);
-    let (layer, driver) = d.parts::<Layer>();
+    let (layer, driver) = d.layer(&NET);
     if let Some(l) = layer.listener(&driver, server) {
         l.stats.dropped += 1;
         let overload = Overload::MaxConnections { peer, dropped: l.stats.dropped };
@@ -42,7 +42,7 @@ pub(crate) fn turned_away(
 
 /// There was no room: the user is told.
 fn overloaded(d: &mut Dispatch<'_>, server: ServerKey, overload: Overload) {
-    let (layer, mut driver) = d.parts::<Layer>();
+    let (layer, mut driver) = d.layer(&NET);
     if let Some(l) = layer.listener(&driver, server) {
         l.tell(&mut driver, || ServerEvent::Overload(overload));
     }
@@ -57,7 +57,7 @@ pub(crate) fn failed(
     accepted: u32,
     e: io::Error,
 ) -> Refused {
-    let (layer, driver) = d.parts::<Layer>();
+    let (layer, driver) = d.layer(&NET);
     let Some(l) = layer.listener(&driver, server) else {
         return Refused::Batch(BatchEnd::Closed);
     };
@@ -101,7 +101,7 @@ pub(crate) fn failed(
 
 /// Accepting failed: the user is told.
 fn tell_failed(d: &mut Dispatch<'_>, server: ServerKey, e: io::Error) {
-    let (layer, mut driver) = d.parts::<Layer>();
+    let (layer, mut driver) = d.layer(&NET);
     let Some(l) = layer.listener(&driver, server) else { return };
     l.stats.errors += 1;
     let error = l.error(e);

@@ -4,11 +4,11 @@
 //! Beyond `buffered_limit` the longest queue gives way.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::Driver;
+use tidegate_loop::kind::{Driver, Handle};
 use tidegate_stream::Effect;
 
 use crate::error::close::{Reason, Scope};
-use crate::key::SocketKey;
+use crate::key::{OWNER, SocketKey};
 use crate::state::layer::{Crowded, Layer, Shared};
 use crate::state::socket::Socket;
 
@@ -34,14 +34,15 @@ impl Layer {
         &mut self,
         d: &mut Driver<'_>,
         key: SocketKey,
-        f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Shared) -> R,
+        f: impl FnOnce(&mut Socket, &mut Handle<'_>, &mut Shared) -> R,
     ) -> Option<R> {
-        let s = self.sockets.get_mut(d.data(key.0)? as usize)?;
+        let mut h = d.handle(&OWNER, key.0)?;
+        let s = self.sockets.get_mut(h.data() as usize)?;
         let before = s.duplex.write.held();
         let counted = Counted { s, shared: &mut self.shared, before };
-        let done = f(counted.s, d, counted.shared);
+        let done = f(counted.s, &mut h, counted.shared);
         let after = counted.s.duplex.write.held();
-        counted.s.tell_busy(d);
+        counted.s.tell_busy(&mut h);
         std::mem::forget(counted);
         if after != before {
             self.recount(d, key, before, after);
@@ -64,16 +65,17 @@ impl Layer {
     /// What is to be told next of a connection's writes, and the connection. An id that is
     /// taken gives its memory back.
     #[inline]
-    pub(crate) fn take_effect(
-        &mut self,
-        d: &Driver<'_>,
+    pub(crate) fn take_effect<'s, 'd>(
+        &'s mut self,
+        d: &'d mut Driver<'_>,
         key: SocketKey,
-    ) -> Option<(Option<Effect>, &mut Socket)> {
-        let s = self.sockets.get_mut(d.data(key.0)? as usize)?;
+    ) -> Option<(Option<Effect>, &'s mut Socket, Handle<'d>)> {
+        let h = d.handle(&OWNER, key.0)?;
+        let s = self.sockets.get_mut(h.data() as usize)?;
         let before = s.duplex.write.held();
         let effect = s.take_effect();
         self.shared.buffered -= before - s.duplex.write.held();
-        Some((effect, s))
+        Some((effect, s, h))
     }
 
     /// `buffered_limit` is passed: of the connections that can give way, those that hold most
@@ -89,10 +91,11 @@ impl Layer {
         while self.shared.buffered > limit {
             let Some((before, index)) = waiting.pop() else { break };
             let Some(s) = self.sockets.get_mut(index) else { break };
+            let Some(mut h) = d.handle(&OWNER, s.key.0) else { break };
             let queued = self.shared.buffered;
-            s.destroy(d, Reason::WriteLimit { scope: Scope::Loop, queued, limit });
+            s.destroy(&mut h, Reason::WriteLimit { scope: Scope::Loop, queued, limit });
             freed.push(s.duplex.write.discard());
-            s.tell_busy(d);
+            s.tell_busy(&mut h);
             self.shared.buffered = queued - before + s.duplex.write.held();
         }
         // Last: this may run a `Drop` of a user's, inside of a `Bytes`.

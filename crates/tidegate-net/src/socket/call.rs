@@ -2,14 +2,14 @@
 //! time of the call and comes back, also from a panic.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::Dispatch;
+use tidegate_loop::kind::Dispatch;
 use tidegate_stream::Chunk;
 
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
 use crate::error::close::Reason;
-use crate::key::SocketKey;
-use crate::state::layer::Layer;
+use crate::key::{OWNER, SocketKey};
+use crate::state::layer::NET;
 use crate::state::socket::Socket;
 
 /// A handler that left its slot for the time of its call. It comes back by `run`; dropped
@@ -34,7 +34,7 @@ impl Called<'_, '_> {
 
     #[inline(always)]
     fn put_back(&mut self, handler: Option<Box<dyn Handler>>) -> Option<&mut Socket> {
-        let (layer, mut d) = self.d.parts::<Layer>();
+        let (layer, mut d) = self.d.layer(&NET);
         match layer.socket(&d, self.key) {
             Some(s) if s.handler.is_none() => {
                 s.handler = handler;
@@ -54,9 +54,9 @@ impl Drop for Called<'_, '_> {
     fn drop(&mut self) {
         let Some(handler) = self.handler.take() else { return };
         self.put_back(Some(handler));
-        let (layer, mut d) = self.d.parts::<Layer>();
-        if let Some(s) = layer.socket(&d, self.key) {
-            s.destroy(&mut d, Reason::Panicked);
+        let (layer, mut d) = self.d.layer(&NET);
+        if let Some((s, mut h)) = layer.lend_socket(&mut d, self.key) {
+            s.destroy(&mut h, Reason::Panicked);
         }
     }
 }
@@ -67,7 +67,7 @@ pub(crate) fn call(
     key: SocketKey,
     f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
 ) {
-    let (layer, driver) = d.parts::<Layer>();
+    let (layer, driver) = d.layer(&NET);
     let handler = layer.socket(&driver, key).and_then(|s| s.handler.take());
     call_only(d, key, handler, f);
     d.settle();
@@ -88,12 +88,14 @@ pub(crate) fn call_only(
 /// An attempt has won: `on_connect`. Reading comes in the connection's own dispatch.
 pub(crate) fn opened(d: &mut Dispatch<'_>, key: SocketKey) {
     call(d, key, |h, s| h.on_connect(s));
-    d.driver().queue(key.0);
+    if let Some(mut handle) = d.driver().handle(&OWNER, key.0) {
+        handle.queue();
+    }
 }
 
 /// Bytes for the pipe that this is the source of, or for the handler.
 pub(crate) fn received(d: &mut Dispatch<'_>, key: SocketKey, bytes: &[u8]) {
-    let (layer, driver) = d.parts::<Layer>();
+    let (layer, driver) = d.layer(&NET);
     match layer.socket(&driver, key).and_then(|s| s.pipes()).and_then(|p| p.into) {
         Some(pipe) => pipe.data(d, Chunk::Lent(bytes)),
         None => call(d, key, |h, s| h.on_data(s, bytes)),

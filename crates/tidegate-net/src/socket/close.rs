@@ -15,37 +15,38 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tidegate_loop::{Dispatch, Driver, Key};
+use tidegate_loop::kind::{Dispatch, Handle, Runtime};
+use tidegate_loop::{Cx, Key, KeyError};
 
 use crate::callbacks::contexts::SocketCx;
 use crate::error::close::{Close, Reason, Reset};
 use crate::error::stage::Stage;
 use crate::event::{NetEvent, SocketEvent};
-use crate::key::SocketKey;
-use crate::state::layer::Layer;
+use crate::key::{OWNER, SocketKey};
+use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket, Watched};
 use crate::sys;
 
 impl Socket {
     /// The end, for this reason: the descriptor is closed now, the user is told
     /// in the closing phase. Only the first reason counts.
-    pub(crate) fn destroy(&mut self, d: &mut Driver<'_>, reason: Reason) {
+    pub(crate) fn destroy(&mut self, h: &mut Handle<'_>, reason: Reason) {
         if !self.duplex.is_open() {
             return;
         }
         // The peer must not take what it has for all there is.
-        if !matches!(reason, Reason::Ended | Reason::Destroyed) && self.cuts_off(d, &reason) {
-            self.linger_zero(d);
+        if !matches!(reason, Reason::Ended | Reason::Destroyed) && self.cuts_off(h, &reason) {
+            self.linger_zero(h);
         }
         self.duplex.destroy(reason);
-        self.close_descriptor(d);
-        d.close(self.kind, self.key.0);
+        self.close_descriptor(h);
+        h.close();
     }
 
     /// Whether this end loses bytes of which the peer knows nothing. A user who asks for it
     /// by `destroy` chose so.
     #[cold]
-    fn cuts_off(&self, d: &Driver<'_>, reason: &Reason) -> bool {
+    fn cuts_off(&self, h: &Handle<'_>, reason: &Reason) -> bool {
         let write = &self.duplex.write;
         if self.life == Life::Connecting || write.is_finished() {
             return false;
@@ -53,14 +54,14 @@ impl Socket {
         match reason {
             Reason::WriteLimit { .. } | Reason::Panicked | Reason::Piped(_) => true,
             Reason::Failed(e) if !matches!(e.stage(), Stage::Filter | Stage::Register) => false,
-            Reason::TimedOut(..) | Reason::Failed(_) => !write.is_empty() || self.is_piped_from(d),
+            Reason::TimedOut(..) | Reason::Failed(_) => !write.is_empty() || self.is_piped_from(h),
             Reason::Ended | Reason::Destroyed => false,
         }
     }
 
     /// Closing will send a RST; on a Unix domain socket it cannot, unless the kernel does
     /// it because bytes of the peer were not read.
-    fn linger_zero(&mut self, d: &mut Driver<'_>) {
+    fn linger_zero(&mut self, rt: &mut Runtime<'_>) {
         let Some(stream) = &self.stream else { return };
         let is_reset = match self.remote {
             // Without it the end is a FIN: no worse than before.
@@ -69,38 +70,38 @@ impl Socket {
         };
         self.reset = if is_reset { Reset::Sent } else { Reset::Unsupported };
         if is_reset {
-            self.tell(d, || SocketEvent::Reset { by_peer: false });
+            self.tell(rt, || SocketEvent::Reset { by_peer: false });
         }
     }
 
     /// The end, by a RST.
-    pub(crate) fn reset(&mut self, d: &mut Driver<'_>) {
+    pub(crate) fn reset(&mut self, h: &mut Handle<'_>) {
         if self.duplex.is_open() && self.life != Life::Connecting {
-            self.linger_zero(d);
+            self.linger_zero(h);
         }
-        self.destroy(d, Reason::Destroyed);
+        self.destroy(h, Reason::Destroyed);
     }
 
-    pub(crate) fn fail(&mut self, d: &mut Driver<'_>, stage: Stage, source: io::Error) {
-        let error = self.error(stage, source, d);
-        self.destroy(d, Reason::Failed(error));
+    pub(crate) fn fail(&mut self, h: &mut Handle<'_>, stage: Stage, source: io::Error) {
+        let error = self.error(stage, source, h);
+        self.destroy(h, Reason::Failed(error));
     }
 
-    pub(crate) fn close_descriptor(&mut self, d: &mut Driver<'_>) {
+    pub(crate) fn close_descriptor(&mut self, h: &mut Handle<'_>) {
         if let Some(c) = &mut self.connecting {
-            c.drop_attempts(d);
+            c.drop_attempts(h);
         }
         if let Some(mut stream) = self.stream.take() {
             if self.watched != Watched::Nothing {
-                d.before_close(&mut stream);
+                h.before_close(&mut stream);
             }
         }
     }
 
     #[cold]
-    fn tell_closed(&self, d: &mut Driver<'_>, reason: &Reason) {
-        let elapsed = self.age(d);
-        d.emit(|| {
+    fn tell_closed(&self, rt: &mut Runtime<'_>, reason: &Reason) {
+        let elapsed = self.age(rt);
+        rt.emit(|| {
             let mut connection = self.connection();
             // Of a connect that failed, the error knows more.
             let error = reason.error();
@@ -118,15 +119,22 @@ impl Socket {
     }
 }
 
+/// [`Cx::close`](tidegate_loop::Cx::close) was called with its key.
+pub(crate) fn asked(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {
+    let (layer, mut d) = cx.layer(&NET);
+    layer.with(&mut d, SocketKey(key), |s, h, _| s.destroy(h, Reason::Destroyed));
+    Ok(())
+}
+
 /// The closing phase: the slot is freed, then the user is told.
 pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
-    let (layer, mut driver) = d.parts::<Layer>();
+    let (layer, mut driver) = d.layer(&NET);
     let Some(mut s) = layer.remove(index as usize) else { return };
-    driver.free(s.kind, raw);
-    s.close_descriptor(&mut driver);
+    if let Some(handle) = driver.handle(&OWNER, raw) {
+        handle.free();
+    }
     let connecting = s.connecting.take();
-    // Undecided only if the loop was told to close a key behind our back.
     let reason = s.duplex.take_outcome().unwrap_or(Reason::Destroyed);
     if driver.is_observed() {
         s.tell_closed(&mut driver, &reason);

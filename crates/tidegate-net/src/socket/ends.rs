@@ -6,20 +6,21 @@
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
-use tidegate_loop::{Cx, Driver};
+use tidegate_loop::Cx;
+use tidegate_loop::kind::Handle;
 use tidegate_stream::{Chunk, Flow, PipeKey, ReadEnd, ReadState, StreamError, WriteEnd};
 
 use crate::error::close::Reason;
 use crate::event::SocketEvent;
 use crate::key::SocketKey;
 use crate::socket::write::Admitted;
-use crate::state::layer::{Crowded, Layer, Shared};
+use crate::state::layer::{Crowded, NET, Shared};
 use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 
 /// Why a connection that is over cannot be attached.
 fn over(cx: &mut Cx<'_>, key: SocketKey) -> StreamError {
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     let reason = layer.socket(&d, key).and_then(|s| s.duplex.outcome());
     reason.and_then(|r| r.result().err()).unwrap_or(StreamError::Closed)
 }
@@ -27,9 +28,9 @@ fn over(cx: &mut Cx<'_>, key: SocketKey) -> StreamError {
 fn open<R>(
     cx: &mut Cx<'_>,
     key: SocketKey,
-    f: impl FnOnce(&mut Socket, &mut Driver<'_>, &mut Shared) -> R,
+    f: impl FnOnce(&mut Socket, &mut Handle<'_>, &mut Shared) -> R,
 ) -> Option<R> {
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, mut d) = cx.layer(&NET);
     if !layer.socket(&d, key)?.duplex.is_open() {
         return None;
     }
@@ -38,7 +39,7 @@ fn open<R>(
 
 impl ReadEnd for SocketKey {
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<(), StreamError> {
-        let attached = open(cx, *self, |s, d, _| {
+        let attached = open(cx, *self, |s, h, _| {
             if s.duplex.read == ReadState::Ended {
                 return Err(StreamError::Closed);
             }
@@ -47,31 +48,31 @@ impl ReadEnd for SocketKey {
                 return Err(StreamError::Piped);
             }
             *into = Some(pipe);
-            s.tell(d, || SocketEvent::PipedInto { pipe });
-            s.resume(d);
+            s.tell(h, || SocketEvent::PipedInto { pipe });
+            s.resume(h);
             Ok(())
         });
         attached.unwrap_or_else(|| Err(over(cx, *self)))
     }
 
     fn pause(&self, cx: &mut Cx<'_>) {
-        let (layer, mut d) = cx.parts::<Layer>();
-        layer.with(&mut d, *self, |s, d, _| s.pause(d));
+        let (layer, mut d) = cx.layer(&NET);
+        layer.with(&mut d, *self, |s, h, _| s.pause(h));
     }
 
     fn resume(&self, cx: &mut Cx<'_>) {
-        open(cx, *self, |s, d, _| s.resume(d));
+        open(cx, *self, |s, h, _| s.resume(h));
     }
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
         let reason = Reason::Piped(cause.clone());
-        open(cx, *self, |s, d, _| s.destroy(d, reason));
+        open(cx, *self, |s, h, _| s.destroy(h, reason));
     }
 }
 
 impl WriteEnd for SocketKey {
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError> {
-        let attached = open(cx, *self, |s, d, _| {
+        let attached = open(cx, *self, |s, h, _| {
             if !s.duplex.write.is_open() {
                 return Err(StreamError::Closed);
             }
@@ -80,26 +81,26 @@ impl WriteEnd for SocketKey {
                 return Err(StreamError::Piped);
             }
             *from = Some(pipe);
-            s.tell(d, || SocketEvent::PipedFrom { pipe });
+            s.tell(h, || SocketEvent::PipedFrom { pipe });
             Ok(if s.duplex.write.needs_drain() { Flow::Full } else { Flow::Ready })
         });
         attached.unwrap_or_else(|| Err(over(cx, *self)))
     }
 
     fn try_write(&self, cx: &mut Cx<'_>, data: &[u8]) -> usize {
-        let taken = open(cx, *self, |s, d, _| match s.wire {
-            Wire::Plain if s.duplex.write.is_open() => s.offer(d, data).unwrap_or(0),
+        let taken = open(cx, *self, |s, h, _| match s.wire {
+            Wire::Plain if s.duplex.write.is_open() => s.offer(h, data).unwrap_or(0),
             _ => 0,
         });
         taken.unwrap_or(0)
     }
 
     fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow {
-        let flow = open(cx, *self, |s, d, shared| {
+        let flow = open(cx, *self, |s, h, shared| {
             if matches!(s.wire, Wire::Filter(_)) {
-                return s.write(d, shared, Chunk::Shared(data));
+                return s.write(h, shared, Chunk::Shared(data));
             }
-            let admitted = s.admit(d, shared);
+            let admitted = s.admit(h, shared);
             if admitted == Admitted::No {
                 return Flow::Closed;
             }
@@ -107,7 +108,7 @@ impl WriteEnd for SocketKey {
                 shared.crowded = Crowded::Write;
             }
             s.duplex.write.push_whole(data);
-            s.tell_queued(d);
+            s.tell_queued(h);
             if s.life == Life::Connecting && admitted == Admitted::Yes {
                 // Nobody refused anything yet.
                 return match s.duplex.write.flow() {
@@ -115,19 +116,19 @@ impl WriteEnd for SocketKey {
                     flow => flow,
                 };
             }
-            s.await_writable(d);
-            s.full(d)
+            s.await_writable(h);
+            s.full(h)
         });
         flow.unwrap_or(Flow::Closed)
     }
 
     fn end(&self, cx: &mut Cx<'_>) {
-        let (layer, mut d) = cx.parts::<Layer>();
-        layer.with(&mut d, *self, |s, d, shared| s.end_and_tell(d, shared));
+        let (layer, mut d) = cx.layer(&NET);
+        layer.with(&mut d, *self, |s, h, shared| s.end_and_tell(h, shared));
     }
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
         let reason = Reason::Piped(cause.clone());
-        open(cx, *self, |s, d, _| s.destroy(d, reason));
+        open(cx, *self, |s, h, _| s.destroy(h, reason));
     }
 }

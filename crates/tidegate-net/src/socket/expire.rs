@@ -5,28 +5,31 @@
 
 use std::time::Duration;
 
-use tidegate_loop::{Cx, Driver, Readiness};
+use tidegate_loop::kind::Handle;
+use tidegate_loop::{Cx, Readiness};
 
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::error::stage::Stage;
 use crate::key::SocketKey;
 use crate::state::clocks::{Due, as_nanos};
-use crate::state::layer::Layer;
+use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket};
 
 /// Makes sure that the connection is looked at when its next deadline comes. Cheap if there
 /// is none, or an entry that is early enough.
 pub(crate) fn arm(cx: &mut Cx<'_>, key: SocketKey) {
-    let (layer, d) = cx.parts::<Layer>();
-    let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
-    let (view, now) = (s.view(&d), d.nanos());
+    let (layer, mut d) = cx.layer(&NET);
+    let Some((s, h)) = layer.lend_socket(&mut d, key).filter(|(s, _)| s.duplex.is_open()) else {
+        return;
+    };
+    let (view, now) = (s.view(&h), h.nanos());
     let Some(at) = s.clocks.look_at(view, now) else { return };
     push(cx, key, at);
 }
 
 fn push(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     let Some(s) = layer.socket(&d, key) else { return };
     if s.clocks.armed_ns != 0 && s.clocks.armed_ns <= at {
         return;
@@ -42,7 +45,7 @@ fn push(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
 
 /// A timer for the first entry, if the one that runs is later.
 fn start_timer(cx: &mut Cx<'_>) {
-    let (layer, d) = cx.parts::<Layer>();
+    let (layer, d) = cx.layer(&NET);
     let Some(first) = layer.deadlines.first() else { return };
     let running = layer.deadlines.timer;
     if running.is_some_and(|(_, at)| at <= first) {
@@ -52,34 +55,33 @@ fn start_timer(cx: &mut Cx<'_>) {
     let reset = running.filter(|(timer, _)| cx.timer_reset(*timer, after).is_ok());
     let timer = match reset {
         Some((timer, _)) => timer,
-        None => {
-            let timer = cx.timer(after, |cx, _| come_up(cx));
-            cx.driver().set_internal(timer.into());
-            timer
-        }
+        None => cx.internal_timer(after, |cx, _| come_up(cx)),
     };
-    cx.parts::<Layer>().0.deadlines.timer = Some((timer, first));
+    cx.layer(&NET).0.deadlines.timer = Some((timer, first));
 }
 
 /// The first entries are due.
 fn come_up(cx: &mut Cx<'_>) {
     let at = now(cx);
-    cx.parts::<Layer>().0.deadlines.timer = None;
-    while let Some((due, key)) = cx.parts::<Layer>().0.deadlines.take_due(at) {
+    cx.layer(&NET).0.deadlines.timer = None;
+    while let Some((due, key)) = cx.layer(&NET).0.deadlines.take_due(at) {
         look(cx, key, due, at);
     }
     start_timer(cx);
 }
 
 fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let Some(s) = layer.socket(&d, key).filter(|s| s.duplex.is_open()) else { return };
+    let (layer, mut d) = cx.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut d, key).filter(|(s, _)| s.duplex.is_open())
+    else {
+        return;
+    };
     if s.clocks.armed_ns != entry {
         return;
     }
     s.clocks.armed_ns = 0;
-    s.clocks.place_activity(|noted| d.latest(noted));
-    let view = s.view(&d);
+    s.clocks.place_activity(|noted| h.latest(noted));
+    let view = s.view(&h);
     let due = s.clocks.next(view).filter(|(at, _)| *at <= now);
     let Some((_, which)) = due else {
         s.clocks.wait();
@@ -94,24 +96,24 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
         // The loop may be late: the kernel is asked before it is called silent.
         s.clocks.probe();
         if reads {
-            d.assume(key.into(), Readiness::READABLE);
+            h.assume(Readiness::READABLE);
         }
-        return d.queue(key.into());
+        return h.queue();
     }
     s.clocks.fall_due();
-    d.pend(key.into());
+    h.pend();
 }
 
 /// What is due for this connection, once. An idle one is to be told, unless it has closed by
 /// then; the others are its end.
-pub(crate) fn take_due(s: &mut Socket, d: &mut Driver<'_>) -> Option<Due> {
+pub(crate) fn take_due(s: &mut Socket, h: &mut Handle<'_>) -> Option<Due> {
     if !s.clocks.is_due() {
         return None;
     }
     s.clocks.wait();
-    s.clocks.place_activity(|noted| d.latest(noted));
-    let now = d.nanos();
-    let view = s.view(d);
+    s.clocks.place_activity(|noted| h.latest(noted));
+    let now = h.nanos();
+    let view = s.view(h);
     // Bytes may have moved since, or it was taken back.
     let due = s.clocks.next(view).filter(|(at, _)| *at <= now);
     let Some((_, which)) = due else { return Some(Due::NotYet) };
@@ -122,14 +124,14 @@ pub(crate) fn take_due(s: &mut Socket, d: &mut Driver<'_>) -> Option<Due> {
 }
 
 /// The end of a connection by a deadline.
-pub(crate) fn reason(s: &mut Socket, d: &Driver<'_>, which: Timeout) -> Reason {
+pub(crate) fn reason(s: &mut Socket, h: &Handle<'_>, which: Timeout) -> Reason {
     let alone = s.remote.filter(|_| s.stream.is_some());
     if let Some(c) = &mut s.connecting {
-        c.give_up_on_running(alone, d.nanos());
+        c.give_up_on_running(alone, h.nanos());
     }
     let stage = if which == Timeout::Connect { Stage::Connect } else { Stage::Open };
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, which);
-    Reason::TimedOut(which, s.error(stage, source, d))
+    Reason::TimedOut(which, s.error(stage, source, h))
 }
 
 fn now(cx: &mut Cx<'_>) -> u64 {

@@ -5,65 +5,57 @@
 //! is in `client/`.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::{Dispatch, Key, Kind};
+use tidegate_loop::kind::{Dispatch, Kind};
+use tidegate_loop::{Cx, Key};
 use tidegate_stream::{Effect, ReadState};
 
-use crate::client::{attempts, name};
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::event::SocketEvent;
-use crate::key::SocketKey;
+use crate::key::{OWNER, SocketKey};
 use crate::socket::call::{call, call_only};
 use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::clocks::Due;
-use crate::state::layer::Layer;
-use crate::state::socket::Life;
+use crate::state::layer::NET;
 
-pub(crate) static SOCKET: Kind = Kind {
-    name: "socket",
-    ready,
-    pending: |d, key, _| {
-        name::ask(d, SocketKey(key));
-        // One that is to have its dispatch tells then.
-        if !d.driver().is_queued(key) {
-            deliver(d, SocketKey(key));
-        }
-    },
-    close: |cx, key, _| {
-        let (layer, mut d) = cx.parts::<Layer>();
-        layer.with(&mut d, SocketKey(key), |s, d, _| s.destroy(d, Reason::Destroyed));
-        Ok(())
-    },
-    closed: close::closed,
-    describe: |cx, key, _| {
-        let (layer, d) = cx.parts::<Layer>();
-        layer.socket(&d, SocketKey(key)).map_or_else(String::new, |s| s.describe())
-    },
-};
+/// An open connection. One that connects is of a kind in `client/`.
+pub(crate) static SOCKET: Kind = Kind::new("socket", &OWNER)
+    .ready(ready)
+    .pending(pending)
+    .close(close::asked)
+    .closed(close::closed)
+    .describe(describe);
 
 /// What is told in one dispatch, at most.
 const TELL: usize = 1000;
 
+pub(crate) fn describe(cx: &mut Cx<'_>, key: Key, _: u64) -> String {
+    let (layer, d) = cx.layer(&NET);
+    layer.socket(&d, SocketKey(key)).map_or_else(String::new, |s| s.describe())
+}
+
+/// Effects of API calls are told. One that is to have its dispatch tells then.
+pub(crate) fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
+    if !d.driver().handle(&OWNER, key).is_some_and(|h| h.is_queued()) {
+        deliver(d, SocketKey(key));
+    }
+}
+
 /// The connection's turn in the ready pass: read, write, tell, rest.
-fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
+pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let key = SocketKey(raw);
-    loop {
-        match read(d, key) {
-            Reads::Quiet => return,
-            Reads::Done => break,
-            Reads::NotOpen if connected(d, key) => {}
-            Reads::NotOpen => return still_connecting(d, key),
-        }
+    if read(d, key) == Reads::Quiet {
+        return;
     }
     let mut lingers = false;
-    let (layer, mut driver) = d.parts::<Layer>();
-    let told = layer.with(&mut driver, key, |s, d, shared| {
-        if s.duplex.ends_with_peer() && !s.is_piped_from(d) {
-            s.end(d, shared);
+    let (layer, mut driver) = d.layer(&NET);
+    let told = layer.with(&mut driver, key, |s, h, shared| {
+        if s.duplex.ends_with_peer() && !s.is_piped_from(h) {
+            s.end(h, shared);
         }
         if s.duplex.write.wants_write() {
-            s.flush(d);
+            s.flush(h);
         }
         s.finish();
         let told = s.duplex.write.has_effect()
@@ -71,14 +63,14 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             || s.shutting_down
             || s.clocks.is_due();
         if s.clocks.was_probed() {
-            d.pend(key.0);
+            h.pend();
         }
         if !told {
-            s.rest(d);
+            s.rest(h);
         }
-        lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(d);
+        lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(h);
         if lingers && !s.duplex.read.wants_read() && s.duplex.read != ReadState::Ended {
-            s.clocks.peer_gone(d.nanos());
+            s.clocks.peer_gone(h.nanos());
         }
         told
     });
@@ -87,48 +79,25 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     }
     if told == Some(true) {
         deliver(d, key);
-        let (layer, mut driver) = d.parts::<Layer>();
-        if let Some(s) = layer.socket(&driver, key) {
-            s.rest(&mut driver);
+        let (layer, mut driver) = d.layer(&NET);
+        if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
+            s.rest(&mut h);
         }
-    }
-}
-
-/// The poller spoke of a connection that is not open yet. `true` if it is now: then it was
-/// told.
-#[cold]
-fn connected(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
-    let (layer, driver) = d.parts::<Layer>();
-    let waits = layer.socket(&driver, key).is_some_and(|s| s.life == Life::Connecting);
-    if !waits || !attempts::complete(d, key) {
-        return false;
-    }
-    call(d, key, |h, s| h.on_connect(s));
-    true
-}
-
-/// Asked once more for its deadline, and not connected: attempts beside it have their dispatch
-/// first.
-#[cold]
-fn still_connecting(d: &mut Dispatch<'_>, key: SocketKey) {
-    let (layer, mut driver) = d.parts::<Layer>();
-    if layer.socket(&driver, key).is_some_and(|s| s.clocks.was_probed()) {
-        driver.pend(key.0);
     }
 }
 
 /// Tells what the machines decided, in order, and ends what both sides ended.
 fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
     for _ in 0..TELL {
-        let (layer, mut driver) = d.parts::<Layer>();
-        let Some((effect, s)) = layer.take_effect(&driver, key) else { return };
+        let (layer, mut driver) = d.layer(&NET);
+        let Some((effect, s, mut h)) = layer.take_effect(&mut driver, key) else { return };
         let pipe = s.pipes().and_then(|p| p.from);
         match effect {
             Some(Effect::Drain) => {
-                s.tell(&mut driver, || SocketEvent::Drain);
+                s.tell(&mut h, || SocketEvent::Drain);
                 if let Some(pipe) = pipe {
                     pipe.drained(d);
-                    let (layer, driver) = d.parts::<Layer>();
+                    let (layer, driver) = d.layer(&NET);
                     // A source of the user's that panics ends the pipe, and this with it.
                     if layer.socket(&driver, key).is_none_or(|s| !s.duplex.is_open()) {
                         return;
@@ -137,8 +106,8 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 call(d, key, |h, s| h.on_drain(s));
             }
             Some(Effect::Finish) => {
-                s.tell(&mut driver, || SocketEvent::Finish);
-                let (handler, lingers) = (s.handler.take(), s.note_end(&driver));
+                s.tell(&mut h, || SocketEvent::Finish);
+                let (handler, lingers) = (s.handler.take(), s.note_end(&h));
                 call_only(d, key, handler, |h, s| h.on_finish(s));
                 if lingers {
                     expire::arm(&mut d.cx(), key);
@@ -151,15 +120,15 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             Some(Effect::Written(id)) => call(d, key, |h, s| h.on_written(s, id, Ok(()))),
             _ => {
                 if s.duplex.is_done() {
-                    return s.destroy(&mut driver, Reason::Ended);
+                    return s.destroy(&mut h, Reason::Ended);
                 }
                 if std::mem::take(&mut s.shutting_down) && s.duplex.is_open() {
                     call(d, key, |h, s| h.on_shutdown(s));
                     continue;
                 }
-                let due = expire::take_due(s, &mut driver);
+                let due = expire::take_due(s, &mut h);
                 if let Some(Due::Now(which)) = due {
-                    s.tell(&mut driver, || SocketEvent::TimedOut(which));
+                    s.tell(&mut h, || SocketEvent::TimedOut(which));
                 }
                 match due {
                     Some(Due::NotYet) => expire::arm(&mut d.cx(), key),
@@ -168,8 +137,8 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                         expire::arm(&mut d.cx(), key);
                     }
                     Some(Due::Now(which)) => {
-                        let reason = expire::reason(s, &driver, which);
-                        s.destroy(&mut driver, reason);
+                        let reason = expire::reason(s, &h, which);
+                        s.destroy(&mut h, reason);
                     }
                     None => return,
                 }
@@ -177,10 +146,10 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
         }
     }
     // The rest in the next turn, which is to come.
-    let (layer, mut driver) = d.parts::<Layer>();
-    if let Some(s) = layer.socket(&driver, key) {
+    let (layer, mut driver) = d.layer(&NET);
+    if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
         s.busy = true;
-        driver.set_busy(key.0, true);
-        driver.queue(key.0);
+        h.set_busy(true);
+        h.queue();
     }
 }

@@ -6,17 +6,18 @@
 use std::io::{self, ErrorKind, Read};
 
 use slab::Slab;
-use tidegate_loop::{Dispatch, Driver, Readiness};
+use tidegate_loop::Readiness;
+use tidegate_loop::kind::{Dispatch, Handle};
 use tidegate_stream::ReadState;
 
 use crate::error::close::Reason;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
-use crate::key::SocketKey;
+use crate::key::{OWNER, SocketKey};
 use crate::socket::call::{Called, call_only, received};
-use crate::state::layer::Layer;
+use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
-use crate::state::socket::{Life, Socket, Watched};
+use crate::state::socket::{Socket, Watched};
 use crate::state::wire::Wire;
 
 /// One read takes at most this much; the buffer belongs to the loop.
@@ -25,8 +26,6 @@ const READ_BUFFER: usize = 64 * 1024;
 /// How a read loop ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// The connection is not open yet.
-    NotOpen,
     /// Nothing is under way: there is nothing to write, to tell or to queue.
     Quiet,
     Done,
@@ -40,25 +39,23 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
     let Some((buffer, mut d)) = d.lend_scratch(READ_BUFFER) else { return Reads::Done };
     let d = &mut d;
     loop {
-        let (layer, mut driver) = d.parts::<Layer>();
+        let (layer, mut driver) = d.layer(&NET);
         let Layer { sockets, listeners, .. } = layer;
-        let Some((index, bits)) = driver.look(key.0) else { return Reads::Done };
-        let Some(s) = sockets.get_mut(index as usize) else { return Reads::Done };
-        if s.life != Life::Open {
-            return Reads::NotOpen;
-        }
+        let Some(mut h) = driver.handle(&OWNER, key.0) else { return Reads::Done };
+        let Some(s) = sockets.get_mut(h.data() as usize) else { return Reads::Done };
+        let bits = h.readiness();
         if left == 0 || !bits.has(Readiness::READABLE) || !s.duplex.read.wants_read() {
             if bits.has(Readiness::ERROR) {
-                failed_while_ended(s, &mut driver);
+                failed_while_ended(s, &mut h);
             }
             return Reads::Done;
         }
         let Some(stream) = &s.stream else { return Reads::Done };
         let len = left.min(READ_BUFFER);
-        let done = driver.try_read(key.0, len, || (&mut &*stream).read(&mut buffer[..len]));
+        let done = h.try_read(len, || (&mut &*stream).read(&mut buffer[..len]));
         let fresh = s.fresh;
         if fresh {
-            first_read(s, listeners, &mut driver, &done);
+            first_read(s, listeners, &mut h, &done);
         }
         let more = match done {
             Ok((0, _)) => {
@@ -68,7 +65,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
             Ok((n, more)) => {
                 left -= n;
                 s.bytes_read += n as u64;
-                s.clocks.touch(driver.nanos());
+                s.clocks.touch(h.nanos());
                 match s.wire {
                     Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
                     Wire::Plain => {
@@ -87,10 +84,10 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
             Err(e) if e.kind() == ErrorKind::WouldBlock => false,
             Err(e) => {
                 match s.take_failure() {
-                    Some(first) => s.destroy(&mut driver, Reason::Failed(first)),
+                    Some(first) => s.destroy(&mut h, Reason::Failed(first)),
                     None => {
-                        s.tell_reset(&mut driver, &e);
-                        s.fail(&mut driver, Stage::Read, e);
+                        s.tell_reset(&mut h, &e);
+                        s.fail(&mut h, Stage::Read, e);
                     }
                 }
                 false
@@ -107,20 +104,20 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
 fn first_read(
     s: &mut Socket,
     listeners: &mut Slab<Listener>,
-    d: &mut Driver<'_>,
+    h: &mut Handle<'_>,
     done: &io::Result<(usize, bool)>,
 ) {
     if s.watched == Watched::Nothing {
         // Before the poller spoke: did it pay?
         let hit = !matches!(done, Err(e) if e.kind() == ErrorKind::WouldBlock);
-        let server = s.server.and_then(|k| d.data(k.into()));
+        let server = s.server.and_then(|k| h.other(&OWNER, k.into())).map(|l| l.data());
         if let Some(l) = server.and_then(|i| listeners.get_mut(i as usize)) {
             l.first_reads.report(hit);
         }
     }
     let bytes = done.as_ref().map_or(0, |(n, _)| *n);
     if bytes > 0 && s.bytes_read == 0 {
-        s.tell(d, || SocketEvent::FirstRead { bytes });
+        s.tell(h, || SocketEvent::FirstRead { bytes });
     }
     let has_read = bytes > 0 || s.bytes_read > 0;
     s.fresh = !has_read || s.watched == Watched::Nothing;
@@ -128,9 +125,9 @@ fn first_read(
 
 /// Bytes from the kernel go through the filter to the handler.
 fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
-    let (layer, mut driver) = d.parts::<Layer>();
-    layer.with(&mut driver, key, |s, d, shared| {
-        s.filter_in(d, shared, wire);
+    let (layer, mut driver) = d.layer(&NET);
+    layer.with(&mut driver, key, |s, h, shared| {
+        s.filter_in(h, shared, wire);
     });
     let mut up = std::mem::take(&mut layer.shared.passed.up);
     let open = layer.socket(&driver, key).is_some_and(|s| s.duplex.is_open());
@@ -138,20 +135,20 @@ fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
         received(d, key, &up);
     }
     up.clear();
-    d.parts::<Layer>().0.shared.passed.up = up;
+    d.layer(&NET).0.shared.passed.up = up;
 }
 
 /// The peer's FIN.
 fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let Some(s) = layer.socket(&driver, key) else { return };
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
     if let Some(first) = s.take_failure() {
-        return s.destroy(&mut driver, Reason::Failed(first));
+        return s.destroy(&mut h, Reason::Failed(first));
     }
     s.duplex.read.eof();
-    s.note_end(&driver);
+    s.note_end(&h);
     let pipe = s.pipes().and_then(|p| p.into);
-    s.tell(&mut driver, || SocketEvent::End);
+    s.tell(&mut h, || SocketEvent::End);
     let handler = s.handler.take();
     call_only(d, key, handler, |h, s| h.on_end(s));
     if let Some(pipe) = pipe {
@@ -161,11 +158,11 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
 }
 
 /// A half-open connection was reset: no read will tell.
-fn failed_while_ended(s: &mut Socket, d: &mut Driver<'_>) {
+fn failed_while_ended(s: &mut Socket, h: &mut Handle<'_>) {
     if s.duplex.read == ReadState::Ended && !s.duplex.is_done() {
         if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {
-            s.tell_reset(d, &e);
-            s.fail(d, Stage::Read, e);
+            s.tell_reset(h, &e);
+            s.fail(h, Stage::Read, e);
         }
     }
 }

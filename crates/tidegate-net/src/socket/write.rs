@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mio::net::TcpStream;
 use socket2::SockRef;
-use tidegate_loop::{Driver, Readiness};
+use tidegate_loop::Readiness;
+use tidegate_loop::kind::{Handle, Runtime};
 use tidegate_stream::{Chunk, Flow, ReadState, Refused};
 
 use crate::callbacks::filter::{Filter, FilterError, Passed};
@@ -39,27 +40,27 @@ impl Socket {
     #[inline(always)]
     pub(crate) fn write(
         &mut self,
-        d: &mut Driver<'_>,
+        h: &mut Handle<'_>,
         shared: &mut Shared,
         data: Chunk<'_>,
     ) -> Flow {
-        match self.admit(d, shared) {
+        match self.admit(h, shared) {
             Admitted::Yes => {}
-            Admitted::Crowded => return self.write_crowded(d, shared, data),
+            Admitted::Crowded => return self.write_crowded(h, shared, data),
             Admitted::No => return Flow::Closed,
         }
         match self.wire {
-            Wire::Plain => self.send(d, data),
-            Wire::Filter(_) => self.filter_out(d, shared, data.bytes()),
+            Wire::Plain => self.send(h, data),
+            Wire::Filter(_) => self.filter_out(h, shared, data.bytes()),
         }
-        self.answer(d)
+        self.answer(h)
     }
 
     /// How the one who writes is to go on, by what is queued now.
     #[inline(always)]
-    fn answer(&mut self, d: &mut Driver<'_>) -> Flow {
+    fn answer(&mut self, h: &mut Handle<'_>) -> Flow {
         match self.duplex.write.flow() {
-            Flow::Full => self.full(d),
+            Flow::Full => self.full(h),
             flow => flow,
         }
     }
@@ -67,65 +68,65 @@ impl Socket {
     /// A write while `buffered_limit` is passed: the kernel may take it; if it is queued,
     /// the answer is `Full`, and others give way.
     #[cold]
-    fn write_crowded(&mut self, d: &mut Driver<'_>, shared: &mut Shared, data: Chunk<'_>) -> Flow {
+    fn write_crowded(&mut self, h: &mut Handle<'_>, shared: &mut Shared, data: Chunk<'_>) -> Flow {
         let before = self.duplex.write.len();
         match self.wire {
-            Wire::Plain => self.send(d, data),
-            Wire::Filter(_) => self.filter_out(d, shared, data.bytes()),
+            Wire::Plain => self.send(h, data),
+            Wire::Filter(_) => self.filter_out(h, shared, data.bytes()),
         }
         if self.duplex.write.len() <= before {
-            return self.answer(d);
+            return self.answer(h);
         }
         shared.crowded = Crowded::Write;
-        self.full(d)
+        self.full(h)
     }
 
     /// [`write`](Socket::write) with an id, which `on_written` names.
     pub(crate) fn write_id(
         &mut self,
-        d: &mut Driver<'_>,
+        h: &mut Handle<'_>,
         shared: &mut Shared,
         data: Chunk<'_>,
         id: u64,
     ) -> Flow {
-        let flow = self.write(d, shared, data);
+        let flow = self.write(h, shared, data);
         if flow == Flow::Closed {
             return flow;
         }
         self.duplex.write.expect(id);
-        let flow = if flow == Flow::Ready { self.answer(d) } else { flow };
+        let flow = if flow == Flow::Ready { self.answer(h) } else { flow };
         if self.duplex.write.has_effect() {
-            d.pend(self.key.into());
+            h.pend();
         }
         flow
     }
 
     #[cold]
-    fn filter_out(&mut self, d: &mut Driver<'_>, shared: &mut Shared, data: &[u8]) {
-        self.filter(d, shared, |_, _, _| true, |f, out| f.outbound(data, out));
+    fn filter_out(&mut self, h: &mut Handle<'_>, shared: &mut Shared, data: &[u8]) {
+        self.filter(h, shared, |_, _, _| true, |f, out| f.outbound(data, out));
     }
 
     /// Writers are to wait for the drain.
     #[cold]
-    pub(crate) fn full(&mut self, d: &mut Driver<'_>) -> Flow {
-        self.tell(d, || SocketEvent::Full { queued: self.duplex.write.len() });
+    pub(crate) fn full(&mut self, h: &mut Handle<'_>) -> Flow {
+        self.tell(h, || SocketEvent::Full { queued: self.duplex.write.len() });
         self.duplex.write.stop()
     }
 
     /// Whether bytes may be queued. Beyond a limit it is the connection's end, if it was
     /// asked to stop before.
     #[inline(always)]
-    pub(crate) fn admit(&mut self, d: &mut Driver<'_>, shared: &Shared) -> Admitted {
-        let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
+    pub(crate) fn admit(&mut self, h: &mut Handle<'_>, shared: &Shared) -> Admitted {
+        let (buffered, most) = (shared.buffered, h.limits().buffered_limit);
         if self.duplex.write.admit().is_ok() && buffered <= most {
             return Admitted::Yes;
         }
-        self.admit_beyond(d, buffered, most)
+        self.admit_beyond(h, buffered, most)
     }
 
     #[cold]
     #[inline(never)]
-    fn admit_beyond(&mut self, d: &mut Driver<'_>, buffered: usize, most: usize) -> Admitted {
+    fn admit_beyond(&mut self, h: &mut Handle<'_>, buffered: usize, most: usize) -> Admitted {
         let (scope, queued, limit) = match self.duplex.write.admit() {
             Ok(()) if self.duplex.write.is_empty() || !self.duplex.write.needs_drain() => {
                 return Admitted::Crowded;
@@ -134,14 +135,14 @@ impl Socket {
             Err(Refused::Limit { queued, limit }) => (Scope::Socket, queued, limit),
             Err(_) => return Admitted::No,
         };
-        self.destroy(d, Reason::WriteLimit { scope, queued, limit });
+        self.destroy(h, Reason::WriteLimit { scope, queued, limit });
         Admitted::No
     }
 
     /// The filter got bytes of the peer's, and may answer them.
     #[cold]
-    pub(crate) fn filter_in(&mut self, d: &mut Driver<'_>, shared: &mut Shared, wire: &[u8]) {
-        self.filter(d, shared, Self::may_answer, |f, out| f.inbound(wire, out));
+    pub(crate) fn filter_in(&mut self, h: &mut Handle<'_>, shared: &mut Shared, wire: &[u8]) {
+        self.filter(h, shared, Self::may_answer, |f, out| f.inbound(wire, out));
         if shared.crowded == Crowded::Write {
             shared.crowded = Crowded::Answer;
         }
@@ -149,14 +150,14 @@ impl Socket {
 
     /// Whether a filter's answer of so many bytes may be queued. What the user writes has its
     /// limit; answers that wait have the same once more, of their own.
-    fn may_answer(&mut self, d: &mut Driver<'_>, bytes: usize) -> bool {
+    fn may_answer(&mut self, h: &mut Handle<'_>, bytes: usize) -> bool {
         if self.duplex.write.is_empty() {
             self.forget_answers();
             return true;
         }
         let (queued, limit) = (self.duplex.write.held(), self.duplex.write.limit());
         if self.count_answer(bytes) - bytes > limit {
-            self.destroy(d, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
+            self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
             return false;
         }
         true
@@ -167,9 +168,9 @@ impl Socket {
     /// filter is the connection's end; the panic goes on when everything is whole again.
     fn filter(
         &mut self,
-        d: &mut Driver<'_>,
+        h: &mut Handle<'_>,
         shared: &mut Shared,
-        may: impl FnOnce(&mut Socket, &mut Driver<'_>, usize) -> bool,
+        may: impl FnOnce(&mut Socket, &mut Handle<'_>, usize) -> bool,
         f: impl FnOnce(&mut dyn Filter, &mut Passed) -> Result<(), FilterError>,
     ) {
         let Wire::Filter(filter) = &mut self.wire else { return };
@@ -180,16 +181,16 @@ impl Socket {
             Ok(done) => done,
             Err(payload) => {
                 passed.up.clear();
-                self.destroy(d, Reason::Panicked);
-                return d.panic_later(payload);
+                self.destroy(h, Reason::Panicked);
+                return h.panic_later(payload);
             }
         };
         if !shared.passed.down.is_empty() && self.duplex.write.is_open() {
             let down = std::mem::take(&mut shared.passed.down);
-            let (buffered, most) = (shared.buffered, d.limits().buffered_limit);
+            let (buffered, most) = (shared.buffered, h.limits().buffered_limit);
             let before = self.duplex.write.len();
-            if may(self, d, down.len()) {
-                self.send(d, Chunk::Lent(&down));
+            if may(self, h, down.len()) {
+                self.send(h, Chunk::Lent(&down));
                 if buffered > most && self.duplex.write.len() > before {
                     shared.crowded = Crowded::Write;
                 }
@@ -197,82 +198,82 @@ impl Socket {
             shared.passed.down = down;
         }
         if let Err(e) = done {
-            self.fail(d, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
+            self.fail(h, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
         }
     }
 
     /// Tries the kernel first, if nothing waits before; queues the rest.
     #[inline(always)]
-    fn send(&mut self, d: &mut Driver<'_>, data: Chunk<'_>) {
+    fn send(&mut self, h: &mut Handle<'_>, data: Chunk<'_>) {
         let bytes = data.bytes();
-        let Some(out) = self.offer(d, bytes) else { return };
+        let Some(out) = self.offer(h, bytes) else { return };
         if out == bytes.len() {
             return;
         }
-        self.keep(d, data, out);
+        self.keep(h, data, out);
     }
 
     /// Queues what the kernel did not take.
     #[cold]
-    fn keep(&mut self, d: &mut Driver<'_>, data: Chunk<'_>, out: usize) {
+    fn keep(&mut self, h: &mut Handle<'_>, data: Chunk<'_>, out: usize) {
         match data {
             Chunk::Lent(bytes) => self.duplex.write.push(&bytes[out..]),
             Chunk::Shared(bytes) => self.duplex.write.push_bytes(bytes.slice(out..)),
         }
-        self.tell_queued(d);
-        self.await_writable(d);
+        self.tell_queued(h);
+        self.await_writable(h);
     }
 
     /// Offers the kernel these bytes, if nothing waits before; how many it took. `None` if
     /// writing broke.
     #[inline(always)]
-    pub(crate) fn offer(&mut self, d: &mut Driver<'_>, bytes: &[u8]) -> Option<usize> {
+    pub(crate) fn offer(&mut self, h: &mut Handle<'_>, bytes: &[u8]) -> Option<usize> {
         let mut out = 0;
         if let Some(stream) = &self.stream {
             if self.life != Life::Connecting
                 && self.duplex.write.is_direct()
                 && !bytes.is_empty()
-                && d.bits(self.key.0).has(Readiness::WRITABLE)
+                && h.readiness().has(Readiness::WRITABLE)
             {
-                match d.try_write(self.key.0, bytes.len(), || (&mut &*stream).write(bytes)) {
+                match h.try_write(bytes.len(), || (&mut &*stream).write(bytes)) {
                     Ok(n) => out = n,
                     Err(e) if e.kind() == ErrorKind::WouldBlock => {}
                     Err(e) => {
-                        self.write_failed(d, e);
+                        self.write_failed(h, e);
                         return None;
                     }
                 }
             }
         }
-        self.wrote(d, out);
+        self.wrote(h, out);
         Some(out)
     }
 
     #[inline]
-    fn wrote(&mut self, d: &mut Driver<'_>, bytes: usize) {
+    fn wrote(&mut self, rt: &mut Runtime<'_>, bytes: usize) {
         if bytes > 0 {
-            if d.is_observed() {
-                self.observe_write(d, bytes);
+            if rt.is_observed() {
+                self.observe_write(rt, bytes);
             }
             self.bytes_written += bytes as u64;
-            self.clocks.touch(d.moment());
+            self.clocks.touch(rt.moment());
         }
     }
 
     /// What waits has changed.
-    pub(crate) fn tell_queued(&self, d: &mut Driver<'_>) {
-        self.tell(d, || SocketEvent::Queued { bytes: self.duplex.write.len() });
+    pub(crate) fn tell_queued(&self, rt: &mut Runtime<'_>) {
+        self.tell(rt, || SocketEvent::Queued { bytes: self.duplex.write.len() });
     }
 
     /// Something is queued: makes sure that room in the kernel is noticed.
-    pub(crate) fn await_writable(&mut self, d: &mut Driver<'_>) {
+    pub(crate) fn await_writable(&mut self, h: &mut Handle<'_>) {
         if self.life == Life::Connecting || !self.duplex.write.wants_write() {
             return;
         }
-        if d.bits(self.key.0).has(Readiness::WRITABLE) {
-            d.queue(self.key.0);
+        if h.readiness().has(Readiness::WRITABLE) {
+            h.queue();
         } else if self.watched == Watched::Reads {
-            self.watch(d);
+            self.watch(h);
         }
     }
 
@@ -280,72 +281,70 @@ impl Socket {
     /// still delivered, and then the connection ends with this error. A paused
     /// connection would never get there, so it ends at once.
     #[cold]
-    fn write_failed(&mut self, d: &mut Driver<'_>, source: io::Error) {
-        self.tell_reset(d, &source);
-        let error = self.error(Stage::Write, source, d);
+    fn write_failed(&mut self, h: &mut Handle<'_>, source: io::Error) {
+        self.tell_reset(h, &source);
+        let error = self.error(Stage::Write, source, h);
         self.duplex.write.fail();
         if self.duplex.read.wants_read() {
             self.keep_failure(error);
-            d.assume(self.key.0, Readiness::READABLE);
-            d.queue(self.key.0);
+            h.assume(Readiness::READABLE);
+            h.queue();
         } else {
-            self.destroy(d, Reason::Failed(error));
+            self.destroy(h, Reason::Failed(error));
         }
     }
 
     /// Sends what is queued, as far as the kernel and the budget go.
-    pub(crate) fn flush(&mut self, d: &mut Driver<'_>) {
+    pub(crate) fn flush(&mut self, h: &mut Handle<'_>) {
         if self.life == Life::Connecting {
             return;
         }
-        let mut left = d.limits().write_budget;
-        while left > 0
-            && self.duplex.write.wants_write()
-            && d.bits(self.key.0).has(Readiness::WRITABLE)
+        let mut left = h.limits().write_budget;
+        while left > 0 && self.duplex.write.wants_write() && h.readiness().has(Readiness::WRITABLE)
         {
             let Some(stream) = &self.stream else { return };
             let mut pieces = [&[][..]; GATHER];
             let n = self.duplex.write.gather(&mut pieces);
             let (n, len) = cut(&mut pieces[..n], left);
-            let sent = d.try_write(self.key.0, len, || match n {
+            let sent = h.try_write(len, || match n {
                 1 => (&mut &*stream).write(pieces[0]),
                 _ => send_gathered(stream, &pieces[..n]),
             });
             match sent {
                 Ok(sent) => {
                     self.duplex.write.advance(sent);
-                    self.wrote(d, sent);
+                    self.wrote(h, sent);
                     left -= sent;
-                    self.tell_queued(d);
+                    self.tell_queued(h);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) => return self.write_failed(d, e),
+                Err(e) => return self.write_failed(h, e),
             }
         }
         if self.duplex.write.is_empty() {
             self.forget_answers();
         }
-        self.await_writable(d);
+        self.await_writable(h);
     }
 
     /// Our side ends, after what is queued.
-    pub(crate) fn end(&mut self, d: &mut Driver<'_>, shared: &mut Shared) {
+    pub(crate) fn end(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
         if !self.duplex.write.is_open() {
             return;
         }
-        self.filter(d, shared, |_, _, _| true, |f, out| f.close(out));
+        self.filter(h, shared, |_, _, _| true, |f, out| f.close(out));
         self.duplex.write.uncork();
         self.duplex.write.end();
-        self.flush(d);
+        self.flush(h);
         self.finish();
     }
 
     /// The same by a call of the user's or of a pipe's: what there is to tell comes in the
     /// pending phase.
-    pub(crate) fn end_and_tell(&mut self, d: &mut Driver<'_>, shared: &mut Shared) {
-        self.end(d, shared);
+    pub(crate) fn end_and_tell(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
+        self.end(h, shared);
         if self.duplex.write.has_effect() {
-            d.pend(self.key.into());
+            h.pend();
         }
     }
 

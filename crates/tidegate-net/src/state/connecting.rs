@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use tidegate_loop::{Cx, Driver, Key, Kind, TimerKey};
+use tidegate_loop::kind::Handle;
+use tidegate_loop::{Cx, Key, TimerKey};
 
 use crate::error::net_error::Attempt;
 use crate::error::stage::Stage;
+use crate::key::OWNER;
 use crate::options::connect::ConnectOptions;
 
 /// What a connection needs until it is made.
@@ -46,10 +48,10 @@ impl Connecting {
     }
 
     /// Closes the attempts that are under way, whether one won or none.
-    pub(crate) fn drop_attempts(&mut self, d: &mut Driver<'_>) {
+    pub(crate) fn drop_attempts(&mut self, h: &mut Handle<'_>) {
         self.waiting.clear();
         for lost in self.running.drain(..) {
-            lost.close(d);
+            lost.close(h);
         }
     }
 
@@ -82,17 +84,17 @@ impl Connecting {
 /// One that runs beside others.
 pub(crate) struct Running {
     pub(crate) key: Key,
-    /// Of its handle, which only that kind may end.
-    pub(crate) kind: &'static Kind,
     pub(crate) stream: TcpStream,
     pub(crate) remote: SocketAddr,
     pub(crate) since: u64,
 }
 
 impl Running {
-    /// It lost.
-    pub(crate) fn close(mut self, d: &mut Driver<'_>) {
-        d.before_close(&mut self.stream);
-        d.free(self.kind, self.key);
+    /// It lost. `h` is the handle of its connection.
+    pub(crate) fn close(mut self, h: &mut Handle<'_>) {
+        h.before_close(&mut self.stream);
+        if let Some(attempt) = h.other(&OWNER, self.key) {
+            attempt.free();
+        }
     }
 }

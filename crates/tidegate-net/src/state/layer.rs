@@ -5,15 +5,18 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use slab::Slab;
-use tidegate_loop::Driver;
+use tidegate_loop::kind::{Driver, Handle, LayerId};
 
 use crate::callbacks::filter::Passed;
-use crate::key::{ServerKey, SocketKey};
+use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::state::claims::Claims;
 use crate::state::deadlines::Deadlines;
 use crate::state::listener::{Listener, State};
 use crate::state::socket::Socket;
+
+/// The layer of this crate.
+pub(crate) static NET: LayerId<Layer> = LayerId::new(Layer::default);
 
 /// Kept by the loop, one per loop. The loop's table says which index a key
 /// means, and that the key is not stale.
@@ -72,11 +75,34 @@ pub(crate) struct Held {
 impl Layer {
     #[inline]
     pub(crate) fn socket(&mut self, d: &Driver<'_>, key: SocketKey) -> Option<&mut Socket> {
-        self.sockets.get_mut(d.data(key.0)? as usize)
+        self.sockets.get_mut(d.data(&OWNER, key.0)? as usize)
     }
 
     pub(crate) fn listener(&mut self, d: &Driver<'_>, key: ServerKey) -> Option<&mut Listener> {
-        self.listeners.get_mut(d.data(key.0)? as usize)
+        self.listeners.get_mut(d.data(&OWNER, key.0)? as usize)
+    }
+
+    /// A connection, and its handle.
+    #[inline]
+    pub(crate) fn lend_socket<'s, 'd>(
+        &'s mut self,
+        d: &'d mut Driver<'_>,
+        key: SocketKey,
+    ) -> Option<(&'s mut Socket, Handle<'d>)> {
+        let handle = d.handle(&OWNER, key.0)?;
+        let socket = self.sockets.get_mut(handle.data() as usize)?;
+        Some((socket, handle))
+    }
+
+    /// A server, and its handle.
+    pub(crate) fn lend_listener<'s, 'd>(
+        &'s mut self,
+        d: &'d mut Driver<'_>,
+        key: ServerKey,
+    ) -> Option<(&'s mut Listener, Handle<'d>)> {
+        let handle = d.handle(&OWNER, key.0)?;
+        let listener = self.listeners.get_mut(handle.data() as usize)?;
+        Some((listener, handle))
     }
 
     /// A descriptor came free, or may have: queues a server that waits for one. In its pending
@@ -84,8 +110,9 @@ impl Layer {
     #[cold]
     pub(crate) fn pend_held(&self, d: &mut Driver<'_>) {
         let is_held = |l: &&Listener| matches!(l.state, State::Held(_));
-        if let Some(l) = self.listeners.iter().map(|(_, l)| l).find(is_held) {
-            d.pend(l.key.0);
+        let held = self.listeners.iter().map(|(_, l)| l).find(is_held);
+        if let Some(mut handle) = held.and_then(|l| d.handle(&OWNER, l.key.0)) {
+            handle.pend();
         }
     }
 

@@ -16,7 +16,8 @@
 
 use std::io;
 
-use tidegate_loop::{Driver, Kind, Readiness, TimerKey, Trigger};
+use tidegate_loop::kind::{Driver, Handle, Runtime, Trigger};
+use tidegate_loop::{Readiness, TimerKey};
 
 use crate::callbacks::server_handler::ServerHandler;
 use crate::endpoint::Endpoint;
@@ -24,7 +25,7 @@ use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::event::NetEvent;
 use crate::gauge::Gauged;
-use crate::key::ServerKey;
+use crate::key::{OWNER, ServerKey};
 use crate::metrics::ServerStats;
 use crate::options::listen::Admission;
 use crate::options::stream::StreamOptions;
@@ -44,8 +45,6 @@ pub(crate) enum State {
 
 pub(crate) struct Listener {
     pub(crate) key: ServerKey,
-    /// Of its handle, which only that kind may close.
-    pub(crate) kind: &'static Kind,
     pub(crate) state: State,
     /// `None` once the descriptor is closed.
     pub(crate) socket: Option<ListenSocket>,
@@ -77,8 +76,8 @@ impl Listener {
 
     /// Tells the observer, if there is one.
     #[inline(always)]
-    pub(crate) fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> ServerEvent) {
-        d.emit(|| {
+    pub(crate) fn tell(&self, rt: &mut Runtime<'_>, event: impl FnOnce() -> ServerEvent) {
+        rt.emit(|| {
             NetEvent::Server(ServerInfo { key: self.key, local: self.local.clone() }, event())
         });
     }
@@ -99,21 +98,22 @@ impl Listener {
 
     #[cold]
     fn make_room(&mut self, d: &mut Driver<'_>) {
+        let Some(mut h) = d.handle(&OWNER, self.key.0) else { return };
         // If it cannot, the next that is over tries again.
-        if self.state == State::Full && self.listen_again(d) {
+        if self.state == State::Full && self.listen_again(&mut h) {
             self.state = State::Listening;
         }
         if self.state == State::Closing && self.stats.connections == 0 {
-            d.close(self.kind, self.key.0);
+            h.close();
         }
     }
 
     /// A listener that accepts nothing must not be level-triggered: every poll would return.
-    pub(crate) fn leave_poller(&mut self, d: &mut Driver<'_>) {
+    pub(crate) fn leave_poller(&mut self, h: &mut Handle<'_>) {
         if let (Some(socket), Trigger::Level) = (&mut self.socket, self.trigger) {
-            if let Err(e) = d.deregister_level(self.key.0, socket) {
+            if let Err(e) = h.deregister_level(socket) {
                 let alike = ("hold", self.key, e.raw_os_error());
-                d.warn(
+                h.warn(
                     "tidegate::net",
                     alike,
                     1,
@@ -124,23 +124,23 @@ impl Listener {
     }
 
     /// Back to the poller, which says who waits; `false` if that failed.
-    pub(crate) fn listen_again(&mut self, d: &mut Driver<'_>) -> bool {
+    pub(crate) fn listen_again(&mut self, h: &mut Handle<'_>) -> bool {
         let back = match (&mut self.socket, self.trigger) {
-            (Some(socket), Trigger::Level) => d.register_level(self.key.0, socket).map(|_| ()),
+            (Some(socket), Trigger::Level) => h.register_level(socket).map(|_| ()),
             _ => Ok(()),
         };
         // Accepting just to see would fail for want of a descriptor even if nobody waited, so
         // only an edge-triggered one does.
         if back.is_ok() && self.trigger == Trigger::Edge {
-            d.assume(self.key.0, Readiness::READABLE);
-            d.queue(self.key.0);
+            h.assume(Readiness::READABLE);
+            h.queue();
         }
         if back.is_ok() {
-            self.tell(d, || ServerEvent::Resumed);
+            self.tell(h, || ServerEvent::Resumed);
         }
         if let Err(e) = &back {
             let (alike, at) = (("held", self.key, e.raw_os_error()), &self.local);
-            d.warn("tidegate::net", alike, 1, format_args!("accept on {at} is still held: {e}"));
+            h.warn("tidegate::net", alike, 1, format_args!("accept on {at} is still held: {e}"));
         }
         back.is_ok()
     }

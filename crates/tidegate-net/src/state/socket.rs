@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use tidegate_loop::{Driver, Kind, Readiness};
+use tidegate_loop::Readiness;
+use tidegate_loop::kind::{Handle, Runtime};
 use tidegate_stream::{Duplex, Effect, PipeKey, ReadState, WriteState};
 
 use crate::callbacks::handler::Handler;
@@ -70,8 +71,6 @@ struct Rare {
 
 pub(crate) struct Socket {
     pub(crate) key: SocketKey,
-    /// Of its handle, which only that kind may close.
-    pub(crate) kind: &'static Kind,
     pub(crate) life: Life,
     pub(crate) watched: Watched,
     /// `None` once the descriptor is closed.
@@ -105,16 +104,14 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn new(
         key: SocketKey,
-        kind: &'static Kind,
         life: Life,
         options: &StreamOptions,
-        d: &Driver<'_>,
+        rt: &Runtime<'_>,
     ) -> Socket {
-        let limit = options.write_limit.unwrap_or(d.limits().write_limit);
+        let limit = options.write_limit.unwrap_or(rt.limits().write_limit);
         let write = WriteState::new(options.high_water_mark, limit);
         let mut s = Socket {
             key,
-            kind,
             life,
             watched: Watched::Nothing,
             stream: None,
@@ -126,9 +123,9 @@ impl Socket {
             remote: None,
             // A deadline must not be early; else the time of the poll will do.
             since: as_nanos(if options.deadlines.has_any() || life == Life::Connecting {
-                d.clock()
+                rt.clock()
             } else {
-                d.now()
+                rt.now()
             }),
             bytes_read: 0,
             fresh: true,
@@ -147,18 +144,18 @@ impl Socket {
     /// Whether one side has ended and the other has not; or the peer has, and nobody
     /// has read that far.
     #[inline]
-    pub(crate) fn is_half_closed(&self, d: &Driver<'_>) -> bool {
+    pub(crate) fn is_half_closed(&self, h: &Handle<'_>) -> bool {
         self.duplex.read == ReadState::Ended
             || self.duplex.write.is_finished()
-            || d.bits(self.key.0).has(Readiness::READ_CLOSED | Readiness::ERROR)
+            || h.readiness().has(Readiness::READ_CLOSED | Readiness::ERROR)
     }
 
     /// What its deadlines have to know.
-    pub(crate) fn view(&self, d: &Driver<'_>) -> View {
+    pub(crate) fn view(&self, h: &Handle<'_>) -> View {
         View {
             connecting: self.life == Life::Connecting,
             open: self.life == Life::Open,
-            half_closed: self.is_half_closed(d),
+            half_closed: self.is_half_closed(h),
         }
     }
 
@@ -169,28 +166,28 @@ impl Socket {
 
     /// A side ended. Whether there is a deadline for the other.
     #[inline]
-    pub(crate) fn note_end(&mut self, d: &Driver<'_>) -> bool {
+    pub(crate) fn note_end(&mut self, rt: &Runtime<'_>) -> bool {
         let lingers = self.clocks.has_linger();
         if lingers {
-            self.clocks.side_ended(as_nanos(d.clock()));
+            self.clocks.side_ended(as_nanos(rt.clock()));
         }
         lingers
     }
 
     /// Whether a pipe writes to it, which then says when it ends.
     #[inline]
-    pub(crate) fn is_piped_from(&self, d: &Driver<'_>) -> bool {
-        self.pipes().and_then(|p| p.from).is_some_and(|p| d.check(p.into()).is_ok())
+    pub(crate) fn is_piped_from(&self, h: &Handle<'_>) -> bool {
+        self.pipes().and_then(|p| p.from).is_some_and(|p| h.check(p.into()).is_ok())
     }
 
     /// A connect under way, or bytes that wait, keep the loop alive, also if the
     /// handle is not referenced (libuv: a request does).
     #[inline]
-    pub(crate) fn tell_busy(&mut self, d: &mut Driver<'_>) {
+    pub(crate) fn tell_busy(&mut self, h: &mut Handle<'_>) {
         let busy = self.life == Life::Connecting || !self.duplex.write.is_empty();
         if busy != self.busy {
             self.busy = busy;
-            d.set_busy(self.key.0, busy);
+            h.set_busy(busy);
         }
     }
 
@@ -219,11 +216,11 @@ impl Socket {
     /// An error of this connection, placed on the path. Our own end is asked
     /// for where it tells something, the port that the system chose for a
     /// client: a server's resets must not cost a call each.
-    pub(crate) fn error(&self, stage: Stage, source: io::Error, d: &Driver<'_>) -> Arc<NetError> {
+    pub(crate) fn error(&self, stage: Stage, source: io::Error, rt: &Runtime<'_>) -> Arc<NetError> {
         let client = if self.server.is_none() { self.stream.as_ref() } else { None };
         let local = client.and_then(|s| s.local_addr().ok());
         // Now, not when the poll returned: an attempt in it has a time of its own.
-        let elapsed = self.age(d);
+        let elapsed = self.age(rt);
         let asked = self.connecting.as_ref().filter(|_| stage == Stage::Bind);
         let local = asked.and_then(|c| c.own_address()).or(local);
         let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
@@ -234,8 +231,8 @@ impl Socket {
     }
 
     /// How long ago it was asked for, or accepted.
-    pub(crate) fn age(&self, d: &Driver<'_>) -> Duration {
-        d.clock().saturating_sub(Duration::from_nanos(self.since))
+    pub(crate) fn age(&self, rt: &Runtime<'_>) -> Duration {
+        rt.clock().saturating_sub(Duration::from_nanos(self.since))
     }
 
     /// Counts it as over.
@@ -256,15 +253,15 @@ impl Socket {
 
     /// Tells the observer, if there is one.
     #[inline(always)]
-    pub(crate) fn tell(&self, d: &mut Driver<'_>, event: impl FnOnce() -> SocketEvent) {
-        d.emit(|| NetEvent::Socket(self.connection(), event()));
+    pub(crate) fn tell(&self, rt: &mut Runtime<'_>, event: impl FnOnce() -> SocketEvent) {
+        rt.emit(|| NetEvent::Socket(self.connection(), event()));
     }
 
     #[cold]
     #[inline(never)]
-    pub(crate) fn observe_write(&self, d: &mut Driver<'_>, bytes: usize) {
+    pub(crate) fn observe_write(&self, rt: &mut Runtime<'_>, bytes: usize) {
         if self.bytes_written == 0 {
-            self.tell(d, || SocketEvent::FirstWritten { bytes });
+            self.tell(rt, || SocketEvent::FirstWritten { bytes });
         }
     }
 
@@ -318,11 +315,11 @@ impl Socket {
 
     /// An operation failed: was it a RST that came?
     #[cold]
-    pub(crate) fn tell_reset(&self, d: &mut Driver<'_>, e: &io::Error) {
+    pub(crate) fn tell_reset(&self, rt: &mut Runtime<'_>, e: &io::Error) {
         // Linux says EPIPE for one that comes after the peer's end.
         let reset = || matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
-        if d.is_observed() && reset() {
-            self.tell(d, || SocketEvent::Reset { by_peer: true });
+        if rt.is_observed() && reset() {
+            self.tell(rt, || SocketEvent::Reset { by_peer: true });
         }
     }
 

@@ -3,10 +3,11 @@
 //! What is done to them stands above: in `readable.rs`, `writable.rs` and `pipe.rs`.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
+use slab::Slab;
+use tidegate_loop::kind::{Driver, LayerId};
 use tidegate_loop::{Cx, Key};
 
 use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
@@ -16,21 +17,49 @@ use crate::machine::write::WriteState;
 use crate::user::sink::{Sink, WriteHandler};
 use crate::user::source::{ReadHandler, Source};
 
-/// The state of this crate in one loop.
+/// The layer of this crate.
+pub(crate) static STREAMS: LayerId<Layer> = LayerId::new(Layer::default);
+
+/// The state of this crate in one loop. The data word of a handle is the place of its row.
 #[derive(Default)]
 pub(crate) struct Layer {
-    pub(crate) readables: BTreeMap<Key, Readable>,
-    pub(crate) writables: BTreeMap<Key, Writable>,
-    pub(crate) pipes: BTreeMap<Key, Pipe>,
+    pub(crate) readables: Slab<Readable>,
+    pub(crate) writables: Slab<Writable>,
+    pub(crate) pipes: Slab<Pipe>,
+}
+
+impl Layer {
+    pub(crate) fn readable(&mut self, d: &Driver<'_>, key: Key) -> Option<&mut Readable> {
+        self.readables.get_mut(place(d, key)?)
+    }
+
+    pub(crate) fn writable(&mut self, d: &Driver<'_>, key: Key) -> Option<&mut Writable> {
+        self.writables.get_mut(place(d, key)?)
+    }
+
+    pub(crate) fn pipe(&mut self, d: &Driver<'_>, key: Key) -> Option<&mut Pipe> {
+        self.pipes.get_mut(place(d, key)?)
+    }
+}
+
+/// Where the row of a stream or pipe is.
+pub(crate) fn place(d: &Driver<'_>, key: Key) -> Option<usize> {
+    d.data(STREAMS.owner(), key).map(|place| place as usize)
 }
 
 /// What a readable and a writable stream have in common.
-#[derive(Default)]
 pub(crate) struct Common {
+    pub(crate) key: Key,
     /// The pipe that it is an end of.
     pub(crate) pipe: Option<PipeKey>,
     /// How it ended, once it has.
     pub(crate) over: Option<Result<(), StreamError>>,
+}
+
+impl Common {
+    pub(crate) fn new(key: Key) -> Common {
+        Common { key, pipe: None, over: None }
+    }
 }
 
 /// A readable stream.

@@ -20,7 +20,8 @@
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use tidegate_loop::{Cx, Dispatch, Driver, Key, Kind, TableFull};
+use tidegate_loop::kind::{Dispatch, Kind, Runtime};
+use tidegate_loop::{Cx, Key, TableFull};
 
 use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 use crate::error::{BoxError, PipeError, PipeStage, StreamError};
@@ -28,23 +29,19 @@ use crate::event::{PipeEvent, StreamEvent};
 use crate::machine::chunk::Chunk;
 use crate::machine::flow::Flow;
 use crate::run::call::{call, caught};
-use crate::run::layer::{Done, Layer, Pipe, Readable, State, Through, Writable};
+use crate::run::layer::{Done, Pipe, Readable, STREAMS, State, Through, Writable};
 use crate::run::row;
 
-static PIPE: Kind = Kind {
-    name: "pipe",
-    ready: |_, _, _| {},
-    pending: |_, _, _| {},
-    close: |cx, key, _| {
+static PIPE: Kind = Kind::new("pipe", STREAMS.owner())
+    .close(|cx, key, _| {
         fail(cx, key, PipeStage::Pipe, StreamError::Destroyed);
         Ok(())
-    },
-    closed,
-    describe: |cx, key, _| {
-        let layer = cx.parts::<Layer>().0;
-        layer.pipes.get(&key).map_or_else(String::new, |p| p.state.name().to_owned())
-    },
-};
+    })
+    .closed(closed)
+    .describe(|cx, key, _| {
+        let (layer, d) = cx.layer(&STREAMS);
+        layer.pipe(&d, key).map_or_else(String::new, |p| p.state.name().to_owned())
+    });
 
 /// Room for one read of a connection.
 const SPARE: usize = 64 * 1024;
@@ -56,17 +53,19 @@ pub(crate) fn open(
     to: Rc<dyn WriteEnd>,
     done: Done,
 ) -> Result<PipeKey, TableFull> {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let key = match d.insert(&PIPE, 0) {
-        Ok(key) => key,
+    let (layer, mut d) = cx.layer(&STREAMS);
+    let entry = layer.pipes.vacant_entry();
+    let mut handle = match d.insert(&PIPE, entry.key() as u64) {
+        Ok(handle) => handle,
         Err(full) => {
             d.bury(((from, to), (through, done)));
             return Err(full);
         }
     };
-    d.set_ref(key, false);
+    handle.set_ref(false);
+    let key = handle.key();
     let stages: Vec<_> = through.into_iter().map(|t| (t, BytesMut::new())).collect();
-    let through = Through { stages, at: 0, limit: d.limits().write_limit };
+    let through = Through { stages, at: 0, limit: handle.limits().write_limit };
     let pipe = Pipe {
         state: State::Flowing,
         source: Some(from.clone()),
@@ -75,12 +74,12 @@ pub(crate) fn open(
         spare: BytesMut::new(),
         done: Some(done),
     };
-    layer.pipes.insert(key, pipe);
-    PipeKey(key).tell(&mut d, || PipeEvent::Opened);
+    entry.insert(pipe);
+    PipeKey(key).tell(&mut handle, || PipeEvent::Opened);
     let sink = caught(cx, |cx| to.attach(cx, PipeKey(key)));
     let source = caught(cx, |cx| from.attach(cx, PipeKey(key)));
-    let layer = cx.parts::<Layer>().0;
-    if let Some(p) = layer.pipes.get_mut(&key) {
+    let (layer, d) = cx.layer(&STREAMS);
+    if let Some(p) = layer.pipe(&d, key) {
         // An end of another pipe, or one that is over: this pipe neither closes it nor waits
         // for it.
         let refused_sink = p.sink.take_if(|_| matches!(sink, Some(Err(_))));
@@ -129,20 +128,21 @@ fn ask<R>(
 
 impl PipeKey {
     #[inline(always)]
-    fn tell(self, d: &mut Driver<'_>, event: impl FnOnce() -> PipeEvent) {
-        d.emit(|| StreamEvent::Pipe(self, event()));
+    fn tell(self, rt: &mut Runtime<'_>, event: impl FnOnce() -> PipeEvent) {
+        rt.emit(|| StreamEvent::Pipe(self, event()));
     }
 
     /// Whether the pipe waits for its sink to drain. Then its source must not go on.
     pub fn is_full(self, cx: &mut Cx<'_>) -> bool {
-        let pipe = cx.parts::<Layer>().0.pipes.get(&self.0);
+        let (layer, d) = cx.layer(&STREAMS);
+        let pipe = layer.pipe(&d, self.0);
         pipe.is_some_and(|p| matches!(p.state, State::Full | State::Stuck))
     }
 
     /// The source has bytes. They may be offered to the sink at once.
     pub fn data(self, d: &mut Dispatch<'_>, chunk: Chunk<'_>) {
-        let layer = d.parts::<Layer>().0;
-        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        let (layer, driver) = d.layer(&STREAMS);
+        let Some(p) = layer.pipe(&driver, self.0) else { return };
         if !matches!(p.state, State::Flowing | State::Full) {
             return;
         }
@@ -157,14 +157,14 @@ impl PipeKey {
 
     /// The source has ended: every byte was given.
     pub fn ended(self, d: &mut Dispatch<'_>) {
-        let layer = d.parts::<Layer>().0;
-        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        let (layer, driver) = d.layer(&STREAMS);
+        let Some(p) = layer.pipe(&driver, self.0) else { return };
         let takes = matches!(p.state, State::Flowing | State::Full);
         if let Some(through) = p.through.take_if(|_| takes) {
             transform(d, self.0, through, None);
         }
-        let (layer, mut driver) = d.parts::<Layer>();
-        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        let (layer, mut driver) = d.layer(&STREAMS);
+        let Some(p) = layer.pipe(&driver, self.0) else { return };
         if matches!(p.state, State::Flowing | State::Full) {
             p.state = State::Ending;
             self.tell(&mut driver, || PipeEvent::Ending);
@@ -178,8 +178,8 @@ impl PipeKey {
 
     /// The sink has room again.
     pub fn drained(self, d: &mut Dispatch<'_>) {
-        let (layer, mut driver) = d.parts::<Layer>();
-        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        let (layer, mut driver) = d.layer(&STREAMS);
+        let Some(p) = layer.pipe(&driver, self.0) else { return };
         if matches!(p.state, State::Full) {
             p.state = State::Flowing;
             self.tell(&mut driver, || PipeEvent::Flowing);
@@ -191,12 +191,14 @@ impl PipeKey {
 
     /// The sink has everything, and its end.
     pub fn finished(self, d: &mut Dispatch<'_>) {
-        let (layer, mut driver) = d.parts::<Layer>();
-        let Some(p) = layer.pipes.get_mut(&self.0) else { return };
+        let (layer, mut driver) = d.layer(&STREAMS);
+        let Some(p) = layer.pipe(&driver, self.0) else { return };
         match p.state {
             State::Ending => {
                 p.state = State::Done;
-                driver.close(&PIPE, self.0);
+                if let Some(mut handle) = driver.handle(STREAMS.owner(), self.0) {
+                    handle.close();
+                }
             }
             State::Flowing | State::Full | State::Stuck => {
                 fail(&mut d.cx(), self.0, PipeStage::Sink, StreamError::Premature);
@@ -208,8 +210,8 @@ impl PipeKey {
     /// The source is closed: after its end, or with the error that ended it early. Returns
     /// whether the pipe's `done` will tell of that.
     pub fn source_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
-        let (layer, mut driver) = d.parts::<Layer>();
-        let Some(p) = layer.pipes.get_mut(&self.0) else { return false };
+        let (layer, mut driver) = d.layer(&STREAMS);
+        let Some(p) = layer.pipe(&driver, self.0) else { return false };
         driver.bury(p.source.take());
         let cause = match (&p.state, result) {
             (State::Ending | State::Done, _) | (State::Stuck, Ok(())) => return false,
@@ -223,8 +225,8 @@ impl PipeKey {
     /// The sink is closed: after it had finished, or with the error that ended it early.
     /// Returns whether the pipe's `done` will tell of that.
     pub fn sink_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
-        let (layer, mut driver) = d.parts::<Layer>();
-        let Some(p) = layer.pipes.get_mut(&self.0) else { return false };
+        let (layer, mut driver) = d.layer(&STREAMS);
+        let Some(p) = layer.pipe(&driver, self.0) else { return false };
         driver.bury(p.sink.take());
         let cause = match (&p.state, result) {
             (State::Done, _) => return false,
@@ -239,16 +241,16 @@ impl PipeKey {
 /// Gives these bytes to the sink. What it does not take at once is copied into the spare
 /// buffer, and the sink keeps that part of the buffer.
 fn give(cx: &mut Cx<'_>, key: Key, chunk: Chunk<'_>) {
-    let layer = cx.parts::<Layer>().0;
-    let Some(p) = layer.pipes.get_mut(&key) else { return };
+    let (layer, d) = cx.layer(&STREAMS);
+    let Some(p) = layer.pipe(&d, key) else { return };
     let Some(sink) = p.sink.clone() else { return };
     let tried = ask(cx, key, PipeStage::Sink, |cx| sink.try_write(cx, chunk.bytes()));
     let Some(taken) = tried.filter(|n| *n < chunk.bytes().len()) else { return };
     let rest = match chunk {
         Chunk::Shared(all) => all.slice(taken..),
         Chunk::Lent(all) => {
-            let layer = cx.parts::<Layer>().0;
-            let Some(p) = layer.pipes.get_mut(&key) else { return };
+            let (layer, d) = cx.layer(&STREAMS);
+            let Some(p) = layer.pipe(&d, key) else { return };
             spare(&mut p.spare, &all[taken..])
         }
     };
@@ -257,8 +259,8 @@ fn give(cx: &mut Cx<'_>, key: Key, chunk: Chunk<'_>) {
         Some(Flow::Full) => full(cx, key),
         Some(Flow::Closed) => {
             full(cx, key);
-            let layer = cx.parts::<Layer>().0;
-            if let Some(p) = layer.pipes.get_mut(&key) {
+            let (layer, d) = cx.layer(&STREAMS);
+            if let Some(p) = layer.pipe(&d, key) {
                 if matches!(p.state, State::Flowing | State::Full) {
                     p.state = State::Stuck;
                 }
@@ -279,8 +281,8 @@ fn spare(buffer: &mut BytesMut, rest: &[u8]) -> Bytes {
 
 /// The sink takes no more for now.
 fn full(cx: &mut Cx<'_>, key: Key) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let Some(p) = layer.pipes.get_mut(&key) else { return };
+    let (layer, mut d) = cx.layer(&STREAMS);
+    let Some(p) = layer.pipe(&d, key) else { return };
     if matches!(p.state, State::Flowing | State::Full) {
         if matches!(p.state, State::Flowing) {
             PipeKey(key).tell(&mut d, || PipeEvent::Full);
@@ -330,9 +332,9 @@ impl Through {
 }
 
 fn through_back(d: &mut Dispatch<'_>, key: Key, through: Through, panicked: bool) {
-    let (layer, mut driver) = d.parts::<Layer>();
+    let (layer, mut driver) = d.layer(&STREAMS);
     let at = through.at;
-    match layer.pipes.get_mut(&key) {
+    match layer.pipe(&driver, key) {
         Some(p) => p.through = Some(through),
         None => driver.bury(through),
     }
@@ -344,8 +346,8 @@ fn through_back(d: &mut Dispatch<'_>, key: Key, through: Through, panicked: bool
 /// The pipe fails: keeps the cause, destroys both ends the first time, and closes the pipe
 /// when both are closed.
 fn fail(cx: &mut Cx<'_>, key: Key, stage: PipeStage, cause: StreamError) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let Some(p) = layer.pipes.get_mut(&key) else { return };
+    let (layer, mut d) = cx.layer(&STREAMS);
+    let Some(p) = layer.pipe(&d, key) else { return };
     match &mut p.state {
         State::Done => return,
         State::Failing(first) => {
@@ -364,8 +366,8 @@ fn fail(cx: &mut Cx<'_>, key: Key, stage: PipeStage, cause: StreamError) {
 }
 
 fn destroy_ends(cx: &mut Cx<'_>, key: Key) {
-    let layer = cx.parts::<Layer>().0;
-    let Some(p) = layer.pipes.get(&key) else { return };
+    let (layer, d) = cx.layer(&STREAMS);
+    let Some(p) = layer.pipe(&d, key) else { return };
     let State::Failing(PipeError { cause, .. }) = &p.state else { return };
     let (cause, source, sink) = (cause.clone(), p.source.clone(), p.sink.clone());
     if let Some(source) = source {
@@ -384,31 +386,36 @@ fn destroy_ends(cx: &mut Cx<'_>, key: Key) {
 /// through it is ended.
 #[cold]
 fn give_up_source(cx: &mut Cx<'_>, key: Key, cause: &StreamError) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    d.bury(layer.pipes.get_mut(&key).and_then(|p| p.source.take()));
+    let (layer, mut d) = cx.layer(&STREAMS);
+    let source = layer.pipe(&d, key).and_then(|p| p.source.take());
+    d.bury(source);
     row::end_attached::<Readable>(cx, PipeKey(key), cause);
 }
 
 #[cold]
 fn give_up_sink(cx: &mut Cx<'_>, key: Key, cause: &StreamError) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    d.bury(layer.pipes.get_mut(&key).and_then(|p| p.sink.take()));
+    let (layer, mut d) = cx.layer(&STREAMS);
+    let sink = layer.pipe(&d, key).and_then(|p| p.sink.take());
+    d.bury(sink);
     row::end_attached::<Writable>(cx, PipeKey(key), cause);
 }
 
 fn close_if_over(cx: &mut Cx<'_>, key: Key) {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let Some(p) = layer.pipes.get(&key) else { return };
+    let (layer, mut d) = cx.layer(&STREAMS);
+    let Some(mut handle) = d.handle(STREAMS.owner(), key) else { return };
+    let Some(p) = layer.pipes.get(handle.data() as usize) else { return };
     if matches!(p.state, State::Failing(_)) && p.source.is_none() && p.sink.is_none() {
-        d.close(&PIPE, key);
+        handle.close();
     }
 }
 
 /// The closing phase: frees the key and calls `done`.
-fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
-    let (layer, mut driver) = d.parts::<Layer>();
-    driver.free(&PIPE, key);
-    let Some(p) = layer.pipes.remove(&key) else { return };
+fn closed(d: &mut Dispatch<'_>, key: Key, place: u64) {
+    let (layer, mut driver) = d.layer(&STREAMS);
+    let Some(p) = layer.pipes.try_remove(place as usize) else { return };
+    if let Some(handle) = driver.handle(STREAMS.owner(), key) {
+        handle.free();
+    }
     let result = match p.state {
         State::Failing(e) => Err(e),
         _ => Ok(()),

@@ -4,10 +4,10 @@
 //! bytes wait in `ReadQueue` (`machine/read_queue.rs`).
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
-use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
+use slab::Slab;
+use tidegate_loop::kind::{Dispatch, Handle, Kind};
+use tidegate_loop::{AsCx, Cx, Key, KeyError, TableFull};
 
 use crate::ends::{PipeKey, ReadEnd};
 use crate::error::{BoxError, StreamError};
@@ -16,32 +16,30 @@ use crate::machine::flow::{Flow, Refused};
 use crate::machine::read::ReadState;
 use crate::machine::read_queue::ReadQueue;
 use crate::run::call::{call, caught};
-use crate::run::layer::{Common, Layer, Readable};
+use crate::run::layer::{Common, Layer, Readable, STREAMS};
 use crate::run::row::{self, Row};
 use crate::user::close::StreamClose;
 use crate::user::context::{ReadableCx, ReadableKey};
 use crate::user::options::ReadableOptions;
 use crate::user::source::{ReadHandler, Source};
 
-static READABLE: Kind = Kind {
-    name: "readable",
-    ready: dispatch,
-    pending: |d, key, data| {
+static READABLE: Kind = Kind::new("readable", STREAMS.owner())
+    .ready(dispatch)
+    .pending(|d, key, data| {
         // If it has spent its budget, it is queued for the ready pass and waits for that.
-        if !d.driver().is_queued(key) {
+        if !d.driver().handle(STREAMS.owner(), key).is_some_and(|h| h.is_queued()) {
             dispatch(d, key, data);
         }
-    },
-    close: |cx, key, _| {
+    })
+    .close(|cx, key, _| {
         ReadableCx::new(cx.as_cx(), ReadableKey(key)).destroy();
         Ok(())
-    },
-    closed,
-    describe: |cx, key, _| {
+    })
+    .closed(closed)
+    .describe(|cx, key, _| {
         let waiting = ReadableCx::new(cx.as_cx(), ReadableKey(key)).buffered();
         format!("{waiting} bytes waiting")
-    },
-};
+    });
 
 pub(crate) fn open(
     cx: &mut Cx<'_>,
@@ -49,32 +47,29 @@ pub(crate) fn open(
     source: Box<dyn Source>,
     reader: Box<dyn ReadHandler>,
 ) -> Result<ReadableKey, TableFull> {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let key = match d.insert(&READABLE, 0) {
-        Ok(key) => key,
+    let (layer, mut d) = cx.layer(&STREAMS);
+    let entry = layer.readables.vacant_entry();
+    let mut handle = match d.insert(&READABLE, entry.key() as u64) {
+        Ok(handle) => handle,
         Err(full) => {
             d.bury(source);
             d.bury(reader);
             return Err(full);
         }
     };
-    d.set_ref(key, false);
-    d.pend(key);
-    let limit = options.read_limit.unwrap_or(d.limits().write_limit);
+    handle.set_ref(false);
+    handle.pend();
+    let limit = options.read_limit.unwrap_or(handle.limits().write_limit);
     let mut read = ReadQueue::new(options.high_water_mark, limit);
     read.set_pulled(options.pull);
-    let (source, reader) = (Some(source), Some(reader));
-    let row = Readable { read, source, reader, common: Common::default() };
-    layer.readables.insert(key, row);
+    let (source, reader, key) = (Some(source), Some(reader), handle.key());
+    let row = Readable { read, source, reader, common: Common::new(key) };
+    entry.insert(row);
     Ok(ReadableKey(key))
 }
 
 impl Row for Readable {
-    fn kind() -> &'static Kind {
-        &READABLE
-    }
-
-    fn rows(layer: &mut Layer) -> &mut BTreeMap<Key, Readable> {
+    fn rows(layer: &mut Layer) -> &mut Slab<Readable> {
         &mut layer.readables
     }
 
@@ -109,16 +104,23 @@ fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
         match step(d, key) {
             Some(n) if n < left => left = left.saturating_sub(n.max(CALL)),
             // The rest comes in the next turn: other handles are served in between.
-            Some(_) => return d.driver().queue(key),
+            Some(_) => return queue(d, key),
             None => return,
         }
     }
 }
 
+fn queue(d: &mut Dispatch<'_>, key: Key) {
+    if let Some(mut handle) = d.driver().handle(STREAMS.owner(), key) {
+        handle.queue();
+    }
+}
+
 /// Does the next thing that is due, and returns how many bytes it moved.
 fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let r = layer.readables.get_mut(&key).filter(|r| r.is_open())?;
+    let (layer, mut driver) = d.layer(&STREAMS);
+    let mut handle = driver.handle(STREAMS.owner(), key)?;
+    let r = layer.readables.get_mut(handle.data() as usize).filter(|r| r.is_open())?;
     let pipe = r.common.pipe;
     if let Some(chunk) = r.read.take() {
         let bytes = chunk.len();
@@ -141,7 +143,7 @@ fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
         return Some(0);
     }
     if r.has_ended() {
-        r.destroy(&mut driver, key, Ok(()));
+        r.destroy(&mut handle, Ok(()));
         return None;
     }
     if !r.read.ask() {
@@ -152,14 +154,11 @@ fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
         source.read(&mut ReadableCx::new(d.cx(), ReadableKey(key)))
     });
     if let Some(Err(e)) = asked {
-        let (layer, mut driver) = d.parts::<Layer>();
-        let e = StreamError::from(e);
-        if let Some(r) = layer.readables.get_mut(&key) {
-            r.destroy(&mut driver, key, Err(e));
-        }
+        row::change(&mut d.cx(), key, |r: &mut Readable, h| r.destroy(h, Err(e.into())));
     }
     d.settle();
-    let row = d.parts::<Layer>().0.readables.get(&key);
+    let (layer, driver) = d.layer(&STREAMS);
+    let row = layer.readable(&driver, key);
     // An empty push: nothing for now. It is asked again, but not in this turn.
     let nothing = row.is_some_and(|r| r.read.is_empty() && r.read.would_ask());
     Some(if nothing { usize::MAX } else { 0 })
@@ -175,7 +174,8 @@ fn call_reader(
     key: Key,
     f: impl FnOnce(&mut dyn ReadHandler, &mut ReadableCx<'_>),
 ) {
-    let row = d.parts::<Layer>().0.readables.get_mut(&key);
+    let (layer, driver) = d.layer(&STREAMS);
+    let row = layer.readable(&driver, key);
     let reader = row.and_then(|r| r.reader.take());
     call(d, key, reader, reader_back, |reader, d| {
         f(&mut **reader, &mut ReadableCx::new(d.cx(), ReadableKey(key)));
@@ -205,7 +205,7 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
 }
 
 impl ReadableCx<'_> {
-    fn change<T>(&mut self, f: impl FnOnce(&mut Readable, &mut Driver<'_>) -> T) -> Option<T> {
+    fn change<T>(&mut self, f: impl FnOnce(&mut Readable, &mut Handle<'_>) -> T) -> Option<T> {
         row::change(&mut self.cx, self.key.0, f)
     }
 
@@ -222,11 +222,11 @@ impl ReadableCx<'_> {
     /// bytes included: `Full` from the high-water mark on. After the end it is `Closed`, and
     /// nothing is stored. The reader gets the bytes in the pending phase.
     pub fn push<'c>(&mut self, chunk: impl Into<Chunk<'c>>) -> Flow {
-        let (key, chunk) = (self.key.0, chunk.into().keep());
-        self.change(|r, d| match r.read.push(chunk) {
+        let chunk = chunk.into().keep();
+        self.change(|r, h| match r.read.push(chunk) {
             Ok(flow) => flow,
             Err(Refused::Limit { queued, limit }) => {
-                r.destroy(d, key, Err(StreamError::Limit { queued, limit }));
+                r.destroy(h, Err(StreamError::Limit { queued, limit }));
                 Flow::Closed
             }
             Err(Refused::Closed) => Flow::Closed,
@@ -249,11 +249,10 @@ impl ReadableCx<'_> {
     /// Takes exactly `n` bytes, or at the end whatever is left; `None` if fewer wait. More
     /// than `read_limit` can never wait: asking for that destroys the stream.
     pub fn read(&mut self, n: usize) -> Option<Bytes> {
-        let key = self.key.0;
-        self.change(|r, d| {
+        self.change(|r, h| {
             let limit = r.read.limit();
             if n > limit {
-                r.destroy(d, key, Err(StreamError::Limit { queued: n, limit }));
+                r.destroy(h, Err(StreamError::Limit { queued: n, limit }));
             }
             r.read.read(n)
         })
@@ -281,8 +280,7 @@ impl ReadableCx<'_> {
 
     /// Ends the stream now. Bytes that wait are dropped.
     pub fn destroy(&mut self) {
-        let key = self.key.0;
-        self.change(|r, d| r.destroy(d, key, Err(StreamError::Destroyed)));
+        self.change(|r, h| r.destroy(h, Err(StreamError::Destroyed)));
     }
 
     /// Ends the stream now, with this error.
@@ -314,7 +312,7 @@ impl ReadEnd for ReadableKey {
     }
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
-        let (key, cause) = (self.0, cause.clone());
-        ReadableCx::new(cx.as_cx(), *self).change(|r, d| r.destroy(d, key, Err(cause)));
+        let cause = cause.clone();
+        ReadableCx::new(cx.as_cx(), *self).change(|r, h| r.destroy(h, Err(cause)));
     }
 }

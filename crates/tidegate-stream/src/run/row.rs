@@ -3,18 +3,17 @@
 //! What they do differently is in `readable.rs` and `writable.rs`, which implement it.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
-
-use tidegate_loop::{Cx, Dispatch, Driver, Key, KeyError, Kind};
+use slab::Slab;
+use tidegate_loop::kind::{Dispatch, Driver, Handle};
+use tidegate_loop::{Cx, Key, KeyError};
 
 use crate::ends::PipeKey;
 use crate::error::StreamError;
-use crate::run::layer::{Common, Layer};
+use crate::run::layer::{Common, Layer, STREAMS, place};
 
 /// A readable or a writable stream in the layer.
 pub(crate) trait Row: Sized + 'static {
-    fn kind() -> &'static Kind;
-    fn rows(layer: &mut Layer) -> &mut BTreeMap<Key, Self>;
+    fn rows(layer: &mut Layer) -> &mut Slab<Self>;
     fn common(&self) -> &Common;
     fn common_mut(&mut self) -> &mut Common;
     /// Whether its machine has ended, so that no pipe can be attached any more.
@@ -29,34 +28,40 @@ pub(crate) trait Row: Sized + 'static {
     }
 
     /// The stream is over, with this result; the first one counts.
-    fn destroy(&mut self, d: &mut Driver<'_>, key: Key, result: Result<(), StreamError>) {
+    fn destroy(&mut self, h: &mut Handle<'_>, result: Result<(), StreamError>) {
         if self.is_open() {
             self.common_mut().over = Some(result);
             self.destroy_machine();
-            d.close(Self::kind(), key);
+            h.close();
         }
     }
+}
+
+/// The row of a stream.
+fn find<'l, R: Row>(layer: &'l mut Layer, d: &Driver<'_>, key: Key) -> Option<&'l mut R> {
+    R::rows(layer).get_mut(place(d, key)?)
 }
 
 /// Changes a stream, if it is not over. Afterwards it is queued if something is due.
 pub(crate) fn change<R: Row, T>(
     cx: &mut Cx<'_>,
     key: Key,
-    f: impl FnOnce(&mut R, &mut Driver<'_>) -> T,
+    f: impl FnOnce(&mut R, &mut Handle<'_>) -> T,
 ) -> Option<T> {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let row = R::rows(layer).get_mut(&key).filter(|r| r.is_open())?;
-    let done = f(row, &mut d);
+    let (layer, mut d) = cx.layer(&STREAMS);
+    let mut handle = d.handle(STREAMS.owner(), key)?;
+    let row = R::rows(layer).get_mut(handle.data() as usize).filter(|r| r.is_open())?;
+    let done = f(row, &mut handle);
     if row.is_open() && row.is_due() {
-        d.pend(key);
+        handle.pend();
     }
     Some(done)
 }
 
 /// Asks a stream, if it is not over.
 pub(crate) fn look<R: Row, T>(cx: &mut Cx<'_>, key: Key, f: impl FnOnce(&R) -> T) -> Option<T> {
-    let layer = cx.parts::<Layer>().0;
-    R::rows(layer).get(&key).filter(|r| r.is_open()).map(f)
+    let (layer, d) = cx.layer(&STREAMS);
+    find::<R>(layer, &d, key).filter(|r| r.is_open()).map(|r| f(r))
 }
 
 /// Whether the stream is not over; if it is, why the key finds nothing.
@@ -67,7 +72,7 @@ pub(crate) fn state<R: Row>(cx: &mut Cx<'_>, key: Key) -> Result<(), KeyError> {
 
 /// Ends a stream with this error.
 pub(crate) fn fail<R: Row>(cx: &mut Cx<'_>, key: Key, error: StreamError) {
-    change::<R, _>(cx, key, |r, d| r.destroy(d, key, Err(error.clone())));
+    change::<R, _>(cx, key, |r, h| r.destroy(h, Err(error.clone())));
     // If the stream was over, this may be the last copy: it is dropped later.
     cx.driver().bury(error);
 }
@@ -79,8 +84,8 @@ pub(crate) fn attach<R: Row, T>(
     pipe: PipeKey,
     begin: impl FnOnce(&mut R) -> T,
 ) -> Result<T, StreamError> {
-    let layer = cx.parts::<Layer>().0;
-    if let Some(Err(e)) = R::rows(layer).get(&key).and_then(|r| r.common().over.as_ref()) {
+    let (layer, d) = cx.layer(&STREAMS);
+    if let Some(Err(e)) = find::<R>(layer, &d, key).and_then(|r| r.common().over.as_ref()) {
         return Err(e.clone());
     }
     let attached = change::<R, _>(cx, key, |r, _| {
@@ -98,10 +103,12 @@ pub(crate) fn attach<R: Row, T>(
 
 /// Ends every stream that is attached to this pipe.
 pub(crate) fn end_attached<R: Row>(cx: &mut Cx<'_>, pipe: PipeKey, cause: &StreamError) {
-    let (layer, mut d) = cx.parts::<Layer>();
+    let (layer, mut d) = cx.layer(&STREAMS);
     let attached = R::rows(layer).iter_mut().filter(|(_, r)| r.common().pipe == Some(pipe));
-    for (key, row) in attached {
-        row.destroy(&mut d, *key, Err(cause.clone()));
+    for (_, row) in attached {
+        if let Some(mut handle) = d.handle(STREAMS.owner(), row.common().key) {
+            row.destroy(&mut handle, Err(cause.clone()));
+        }
     }
 }
 
@@ -112,13 +119,13 @@ pub(crate) fn put_back<R: Row, T: 'static>(
     key: Key,
     user: T,
     panicked: bool,
-    place: fn(&mut R) -> &mut Option<T>,
+    place_of: fn(&mut R) -> &mut Option<T>,
 ) {
-    let (layer, mut driver) = d.parts::<Layer>();
-    let Some(row) = R::rows(layer).get_mut(&key) else { return driver.bury(user) };
-    *place(row) = Some(user);
-    if panicked {
-        row.destroy(&mut driver, key, Err(StreamError::Panicked));
+    let (layer, mut driver) = d.layer(&STREAMS);
+    let Some(row) = find::<R>(layer, &driver, key) else { return driver.bury(user) };
+    *place_of(row) = Some(user);
+    if let Some(mut handle) = driver.handle(STREAMS.owner(), key).filter(|_| panicked) {
+        row.destroy(&mut handle, Err(StreamError::Panicked));
     }
 }
 
@@ -127,9 +134,11 @@ pub(crate) fn take_closed<R: Row>(
     d: &mut Dispatch<'_>,
     key: Key,
 ) -> Option<(R, Result<(), StreamError>)> {
-    let (layer, mut driver) = d.parts::<Layer>();
-    driver.free(R::kind(), key);
-    let mut row = R::rows(layer).remove(&key)?;
+    let (layer, mut driver) = d.layer(&STREAMS);
+    let handle = driver.handle(STREAMS.owner(), key)?;
+    let place = handle.data() as usize;
+    handle.free();
+    let mut row = R::rows(layer).try_remove(place)?;
     let result = row.common_mut().over.take().unwrap_or(Err(StreamError::Destroyed));
     Some((row, result))
 }

@@ -11,10 +11,10 @@
 //! | Finishing | - | finished | Finishing | finished | - |
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
-use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
+use slab::Slab;
+use tidegate_loop::kind::{Dispatch, Handle, Kind};
+use tidegate_loop::{AsCx, Cx, Key, KeyError, TableFull};
 
 use crate::ends::{PipeKey, WriteEnd};
 use crate::error::{BoxError, StreamError};
@@ -22,32 +22,30 @@ use crate::machine::chunk::Chunk;
 use crate::machine::flow::{Effect, Flow, Refused};
 use crate::machine::write::WriteState;
 use crate::run::call::{call, caught};
-use crate::run::layer::{Busy, Common, Layer, Writable};
+use crate::run::layer::{Busy, Common, Layer, STREAMS, Writable};
 use crate::run::row::{self, Row};
 use crate::user::close::StreamClose;
 use crate::user::context::{WritableCx, WritableKey};
 use crate::user::options::WritableOptions;
 use crate::user::sink::{NotWriting, Progress, Sink, WriteHandler};
 
-static WRITABLE: Kind = Kind {
-    name: "writable",
-    ready: dispatch,
-    pending: |d, key, data| {
+static WRITABLE: Kind = Kind::new("writable", STREAMS.owner())
+    .ready(dispatch)
+    .pending(|d, key, data| {
         // If it has spent its budget, it is queued for the ready pass and waits for that.
-        if !d.driver().is_queued(key) {
+        if !d.driver().handle(STREAMS.owner(), key).is_some_and(|h| h.is_queued()) {
             dispatch(d, key, data);
         }
-    },
-    close: |cx, key, _| {
+    })
+    .close(|cx, key, _| {
         WritableCx::new(cx.as_cx(), WritableKey(key)).destroy();
         Ok(())
-    },
-    closed,
-    describe: |cx, key, _| {
+    })
+    .closed(closed)
+    .describe(|cx, key, _| {
         let queued = WritableCx::new(cx.as_cx(), WritableKey(key)).buffered();
         format!("{queued} bytes queued")
-    },
-};
+    });
 
 pub(crate) fn open(
     cx: &mut Cx<'_>,
@@ -55,17 +53,19 @@ pub(crate) fn open(
     sink: Box<dyn Sink>,
     handler: Box<dyn WriteHandler>,
 ) -> Result<WritableKey, TableFull> {
-    let (layer, mut d) = cx.parts::<Layer>();
-    let key = match d.insert(&WRITABLE, 0) {
-        Ok(key) => key,
+    let (layer, mut d) = cx.layer(&STREAMS);
+    let entry = layer.writables.vacant_entry();
+    let mut handle = match d.insert(&WRITABLE, entry.key() as u64) {
+        Ok(handle) => handle,
         Err(full) => {
             d.bury(sink);
             d.bury(handler);
             return Err(full);
         }
     };
-    d.set_ref(key, false);
-    let limit = options.write_limit.unwrap_or(d.limits().write_limit);
+    handle.set_ref(false);
+    let limit = options.write_limit.unwrap_or(handle.limits().write_limit);
+    let key = handle.key();
     let row = Writable {
         write: WriteState::new(options.high_water_mark, limit),
         busy: Busy::Idle,
@@ -73,18 +73,14 @@ pub(crate) fn open(
         pieces: Vec::new(),
         sink: Some(sink),
         handler: Some(handler),
-        common: Common::default(),
+        common: Common::new(key),
     };
-    layer.writables.insert(key, row);
+    entry.insert(row);
     Ok(WritableKey(key))
 }
 
 impl Row for Writable {
-    fn kind() -> &'static Kind {
-        &WRITABLE
-    }
-
-    fn rows(layer: &mut Layer) -> &mut BTreeMap<Key, Writable> {
+    fn rows(layer: &mut Layer) -> &mut Slab<Writable> {
         &mut layer.writables
     }
 
@@ -111,13 +107,13 @@ impl Row for Writable {
 }
 
 impl Writable {
-    fn complete(&mut self, d: &mut Driver<'_>, key: Key) -> Result<(), NotWriting> {
+    fn complete(&mut self, h: &mut Handle<'_>) -> Result<(), NotWriting> {
         match std::mem::replace(&mut self.busy, Busy::Idle) {
             Busy::Idle => return Err(NotWriting),
             Busy::Writing(n) => self.write.advance(n),
             Busy::Finishing => self.write.fin_sent(),
         }
-        d.pend(key);
+        h.pend();
         Ok(())
     }
 
@@ -154,11 +150,12 @@ fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
             }
         }
         tell(d, key);
-        let (layer, mut driver) = d.parts::<Layer>();
-        match layer.writables.get(&key).filter(|w| w.is_open()) {
+        let (layer, mut driver) = d.layer(&STREAMS);
+        let Some(mut handle) = driver.handle(STREAMS.owner(), key) else { return };
+        match layer.writables.get(handle.data() as usize).filter(|w| w.is_open()) {
             Some(w) if w.wants_finish() && given < budget => {}
             // The rest comes in the next turn: other handles are served in between.
-            Some(w) if w.is_due() => return driver.queue(key),
+            Some(w) if w.is_due() => return handle.queue(),
             _ => return,
         }
     }
@@ -167,8 +164,8 @@ fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
 /// Gives the sink what waits, or its end, and returns how many bytes. `None` if the sink is
 /// busy, or nothing waits.
 fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
-    let layer = d.parts::<Layer>().0;
-    let w = layer.writables.get_mut(&key).filter(|w| w.is_open() && w.busy == Busy::Idle)?;
+    let (layer, driver) = d.layer(&STREAMS);
+    let w = layer.writable(&driver, key).filter(|w| w.is_open() && w.busy == Busy::Idle)?;
     let mut pieces = std::mem::take(&mut w.pieces);
     let mut given = 0;
     if w.write.wants_write() {
@@ -190,29 +187,29 @@ fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
         }
     });
     pieces.clear();
-    let (layer, mut driver) = d.parts::<Layer>();
-    if let Some(w) = layer.writables.get_mut(&key) {
+    let (layer, driver) = d.layer(&STREAMS);
+    if let Some(w) = layer.writable(&driver, key) {
         w.pieces = pieces;
-        if w.is_open() {
-            match progress {
-                Some(Ok(Progress::Done)) => {
-                    if w.complete(&mut driver, key).is_err() {
-                        w.destroy(&mut driver, key, Err(StreamError::CompletedTwice));
-                    }
-                }
-                Some(Ok(Progress::Later)) | None => {}
-                Some(Err(e)) => w.destroy(&mut driver, key, Err(e.into())),
+    }
+    row::change(&mut d.cx(), key, |w: &mut Writable, h| match progress {
+        Some(Ok(Progress::Done)) => {
+            if w.complete(h).is_err() {
+                w.destroy(h, Err(StreamError::CompletedTwice));
             }
         }
-    }
+        Some(Ok(Progress::Later)) | None => {}
+        Some(Err(e)) => w.destroy(h, Err(e.into())),
+    });
     d.settle();
     Some(given)
 }
 
 fn tell(d: &mut Dispatch<'_>, key: Key) {
     for _ in 0..TELL {
-        let (layer, mut driver) = d.parts::<Layer>();
-        let Some(w) = layer.writables.get_mut(&key).filter(|w| w.is_open()) else { return };
+        let (layer, mut driver) = d.layer(&STREAMS);
+        let Some(mut handle) = driver.handle(STREAMS.owner(), key) else { return };
+        let w = layer.writables.get_mut(handle.data() as usize);
+        let Some(w) = w.filter(|w| w.is_open()) else { return };
         let pipe = w.common.pipe;
         match w.write.take_effect() {
             Some(Effect::Drain) => {
@@ -230,7 +227,7 @@ fn tell(d: &mut Dispatch<'_>, key: Key) {
             }
             None => {
                 if w.write.is_finished() {
-                    w.destroy(&mut driver, key, Ok(()));
+                    w.destroy(&mut handle, Ok(()));
                 }
                 return;
             }
@@ -244,7 +241,8 @@ fn call_handler(
     key: Key,
     f: impl FnOnce(&mut dyn WriteHandler, &mut WritableCx<'_>),
 ) {
-    let row = d.parts::<Layer>().0.writables.get_mut(&key);
+    let (layer, driver) = d.layer(&STREAMS);
+    let row = layer.writable(&driver, key);
     let handler = row.filter(|w| w.is_open()).and_then(|w| w.handler.take());
     call(d, key, handler, handler_back, |h, d| {
         f(&mut **h, &mut WritableCx::new(d.cx(), WritableKey(key)));
@@ -280,7 +278,7 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
 }
 
 impl WritableCx<'_> {
-    fn change<T>(&mut self, f: impl FnOnce(&mut Writable, &mut Driver<'_>) -> T) -> Option<T> {
+    fn change<T>(&mut self, f: impl FnOnce(&mut Writable, &mut Handle<'_>) -> T) -> Option<T> {
         row::change(&mut self.cx, self.key.0, f)
     }
 
@@ -312,8 +310,7 @@ impl WritableCx<'_> {
     }
 
     fn accept(&mut self, push: impl FnOnce(&mut Writable)) -> Flow {
-        let key = self.key.0;
-        self.change(|w, d| match w.write.admit() {
+        self.change(|w, h| match w.write.admit() {
             Ok(()) => {
                 push(w);
                 match w.write.flow() {
@@ -322,7 +319,7 @@ impl WritableCx<'_> {
                 }
             }
             Err(Refused::Limit { queued, limit }) => {
-                w.destroy(d, key, Err(StreamError::Limit { queued, limit }));
+                w.destroy(h, Err(StreamError::Limit { queued, limit }));
                 Flow::Closed
             }
             Err(Refused::Closed) => Flow::Closed,
@@ -333,9 +330,8 @@ impl WritableCx<'_> {
     /// For the sink: what it was given last is done, or has failed. Call it once for each
     /// [`Progress::Later`].
     pub fn written(&mut self, result: Result<(), BoxError>) -> Result<(), NotWriting> {
-        let key = self.key.0;
         match result {
-            Ok(()) => self.change(|w, d| w.complete(d, key)).unwrap_or(Err(NotWriting)),
+            Ok(()) => self.change(|w, h| w.complete(h)).unwrap_or(Err(NotWriting)),
             Err(e) if self.look(|w| w.busy).is_some_and(|b| b != Busy::Idle) => {
                 self.fail(e);
                 Ok(())
@@ -367,8 +363,7 @@ impl WritableCx<'_> {
     /// Ends the stream now. What is queued is dropped; `on_written` is called with an error
     /// for each write that has an id and is not done.
     pub fn destroy(&mut self) {
-        let key = self.key.0;
-        self.change(|w, d| w.destroy(d, key, Err(StreamError::Destroyed)));
+        self.change(|w, h| w.destroy(h, Err(StreamError::Destroyed)));
     }
 
     /// Ends the stream now, with this error.
@@ -409,7 +404,7 @@ impl WriteEnd for WritableKey {
     }
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
-        let (key, cause) = (self.0, cause.clone());
-        WritableCx::new(cx.as_cx(), *self).change(|w, d| w.destroy(d, key, Err(cause)));
+        let cause = cause.clone();
+        WritableCx::new(cx.as_cx(), *self).change(|w, h| w.destroy(h, Err(cause)));
     }
 }

@@ -1,0 +1,189 @@
+//! [`Handle`]: one handle in the hands of its owner, found once. Its source and its I/O are in
+//! `source.rs`.
+#![forbid(unsafe_code)]
+
+use std::ops::{Deref, DerefMut};
+
+use crate::core::kind::Kind;
+use crate::core::runtime::Runtime;
+use crate::core::state::{Reactor, Row};
+use crate::phase::Phase;
+use crate::store::key::{Key, KeyError};
+use crate::store::readiness::Readiness;
+use crate::sys::Owner;
+
+/// A handle, found by [`Driver::handle`](crate::kind::Driver::handle). While it is lent, nothing
+/// else can free it, so that no method looks it up again.
+///
+/// ```
+/// use tidegate_loop::kind::{Kind, Owner};
+/// use tidegate_loop::{AsCx, Loop, Readiness};
+/// static MINE: Owner = Owner::new();
+/// static TIDE: Kind = Kind::new("tide", &MINE);
+/// let mut lp = Loop::new()?;
+/// let mut cx = lp.as_cx();
+/// let mut driver = cx.driver();
+/// let mut handle = driver.insert(&TIDE, 0)?;
+/// handle.assume(Readiness::WRITABLE);
+/// assert!(handle.readiness().has(Readiness::WRITABLE));
+/// handle.free();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Handle<'a> {
+    runtime: Runtime<'a>,
+    key: Key,
+}
+
+impl<'a> Deref for Handle<'a> {
+    type Target = Runtime<'a>;
+    #[inline(always)]
+    fn deref(&self) -> &Runtime<'a> {
+        &self.runtime
+    }
+}
+
+impl DerefMut for Handle<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.runtime
+    }
+}
+
+impl<'a> Handle<'a> {
+    /// `key` has its slot.
+    #[inline(always)]
+    pub(crate) fn found(r: &'a mut Reactor, key: Key) -> Handle<'a> {
+        debug_assert!(r.table.get(key).is_some());
+        Handle { runtime: Runtime { r }, key }
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> &Row {
+        self.runtime.r.table.at(self.key)
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot_mut(&mut self) -> &mut Row {
+        self.runtime.r.table.at_mut(self.key)
+    }
+
+    /// Its key.
+    #[inline]
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// The data word given to [`insert`](crate::kind::Driver::insert).
+    #[inline]
+    pub fn data(&self) -> u64 {
+        self.slot().data
+    }
+
+    /// What is known of its readiness.
+    #[inline]
+    pub fn readiness(&self) -> Readiness {
+        self.slot().bits.readiness()
+    }
+
+    /// Another handle by its key, as [`Driver::handle`](crate::kind::Driver::handle). `None` for
+    /// the key of this one.
+    pub fn other(&mut self, owner: &'static Owner, key: Key) -> Option<Handle<'_>> {
+        let r = &mut *self.runtime.r;
+        let slot = r.table.get(key).filter(|_| key != self.key)?;
+        slot.kind.is_some_and(|k| k.is_of(owner)).then(|| Handle::found(r, key))
+    }
+
+    /// Whether the key names an open or closing handle of this loop, whosever it is.
+    pub fn check(&self, key: Key) -> Result<(), KeyError> {
+        self.runtime.r.table.check(key)
+    }
+
+    /// Makes the handle the layer's own. It does not keep the loop alive, it is not counted
+    /// or shown, and [`Cx::close`](crate::Cx::close) does not close it: its owner frees it.
+    pub fn set_internal(&mut self) {
+        self.set_ref(false);
+        self.runtime.r.table.mark_internal(self.key);
+    }
+
+    /// Whether the handle keeps the loop alive. A flag, not a count.
+    pub fn set_ref(&mut self, keep_alive: bool) {
+        self.runtime.r.set_alive(self.key, Readiness::REFERENCED, keep_alive);
+    }
+
+    /// Whether a request of the handle is under way (a connect, bytes that wait to be
+    /// written, completions to tell): that keeps the loop alive, too, referenced or not.
+    pub fn set_busy(&mut self, busy: bool) {
+        self.runtime.r.set_alive(self.key, Readiness::BUSY, busy);
+    }
+
+    /// The handle is of this kind from now on, which must be of the same owner; else nothing
+    /// happens, and the answer is `false`.
+    pub fn turn_into(&mut self, kind: &'static Kind) -> bool {
+        let own = self.slot().kind.is_some_and(|k| k.is_of(kind.owner()));
+        if own {
+            self.slot_mut().kind = Some(kind);
+        }
+        own
+    }
+
+    /// Ends the slot at once. For a handle whose end was announced in [`Kind::closed`], or one
+    /// that no user code knows.
+    pub fn free(self) {
+        self.runtime.r.free(self.key);
+    }
+
+    /// Begins the end of the handle: it gets no more calls but [`Kind::closed`], in the closing
+    /// phase. `false` if that had begun already. Close the descriptor before.
+    pub fn close(&mut self) -> bool {
+        self.runtime.r.close(self.key)
+    }
+
+    /// Whether [`close`](Handle::close) was called.
+    pub fn is_closing(&self) -> bool {
+        self.slot().bits.has(Readiness::CLOSING)
+    }
+
+    /// Says that these bits are set before the kernel did: a connection just
+    /// accepted is writable.
+    pub fn assume(&mut self, bits: Readiness) {
+        self.slot_mut().bits |= bits.readiness();
+    }
+
+    /// Takes back an assumption, or a bit that a level-triggered poller will
+    /// repeat.
+    #[inline]
+    pub fn forget(&mut self, bits: Readiness) {
+        self.slot_mut().bits.clear(bits.readiness());
+    }
+
+    /// Queues the handle for the next ready pass, once. If nothing is known of its readiness,
+    /// it has work of its owner's to do, which keeps the loop alive until then. If it is ready,
+    /// that alone does not: say [`set_busy`](Handle::set_busy) if there is more to it.
+    #[inline]
+    pub fn queue(&mut self) {
+        self.runtime.r.queue(self.key);
+    }
+
+    /// Queues a handle that was not called yet for the end of the ready pass that is running: a
+    /// connection accepted in it. In any other phase, and for a handle that had its call, the
+    /// same as [`queue`](Handle::queue).
+    pub fn queue_now(&mut self) {
+        if self.runtime.r.phase == Phase::Ready && self.slot().bits.has(Readiness::FRESH) {
+            self.runtime.r.queue_now(self.key);
+        } else {
+            self.queue();
+        }
+    }
+
+    /// Whether the handle has its place in a ready pass to come.
+    #[inline]
+    pub fn is_queued(&self) -> bool {
+        self.slot().bits.has(Readiness::QUEUED)
+    }
+
+    /// Queues an effect of an API call: [`Kind::pending`] comes after the ready
+    /// pass, once.
+    pub fn pend(&mut self) {
+        self.runtime.r.pend(self.key);
+    }
+}
