@@ -45,7 +45,7 @@ fn inner() -> io::Result<Loop> {
                 }
             }),
     );
-    lp.as_cx().timer(Duration::from_millis(5), |_, _| println!("inner: a timer of 5 ms"));
+    lp.timer(Duration::from_millis(5), |_, _| println!("inner: a timer of 5 ms"));
     Ok(lp)
 }
 

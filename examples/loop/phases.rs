@@ -72,7 +72,7 @@ fn waits() -> io::Result<()> {
     let at = server(&mut lp)?;
     lp.connect(at, On::new().connect(|s| say(s, "on_connect")));
     lp.run_once()?;
-    lp.as_cx().timer(Duration::from_millis(5), |cx, _| say(cx, "a timer of 5 ms"));
+    lp.timer(Duration::from_millis(5), |cx, _| say(cx, "a timer of 5 ms"));
     lp.run_once()?;
     Ok(())
 }
@@ -80,7 +80,7 @@ fn waits() -> io::Result<()> {
 fn does_not_wait() -> io::Result<()> {
     let mut lp =
         scene("A turn that does not wait (run_nowait), though a timer is far off", Loop::new()?);
-    lp.as_cx().timer(LONG, |cx, _| say(cx, "never"));
+    lp.timer(LONG, |cx, _| say(cx, "never"));
     let more = lp.run_nowait()?;
     println!("more can happen: {more}");
     Ok(())
@@ -120,7 +120,7 @@ fn everything() -> io::Result<()> {
     let mut lp = scene("A turn with something in every phase, step by step (run_phase)", lp);
     let _ = lp.socket(a).write(b"tide");
     lp.socket(b).end();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.next_tick(|cx| say(cx, "a tick from outside"));
     cx.idle(hook("an idle hook: while there is one, poll does not wait"));
     cx.prepare(hook("a prepare hook"));
@@ -158,7 +158,7 @@ fn tick_budget() -> io::Result<()> {
     let lp = Loop::builder().tick_budget(2).build()?;
     let mut lp = scene("The same with ticks: 3 were asked for, tick_budget is 2", lp);
     for n in 1..=3 {
-        lp.as_cx().next_tick(move |cx| say(cx, &format!("tick {n}")));
+        lp.next_tick(move |cx| say(cx, &format!("tick {n}")));
     }
     lp.run_nowait()?;
     lp.run_nowait()?;
@@ -181,7 +181,7 @@ fn once_with_news() -> io::Result<()> {
 fn to_the_end() -> io::Result<()> {
     let mut lp =
         scene("Turns to the end (run): due timers come once before the first", Loop::new()?);
-    lp.as_cx().timer(Duration::ZERO, |cx, _| {
+    lp.timer(Duration::ZERO, |cx, _| {
         say(cx, "a timer of 0 ms, which starts another");
         cx.timer(Duration::ZERO, |cx, _| say(cx, "the other"));
     });

@@ -63,7 +63,7 @@ fn main() -> io::Result<()> {
         exit(1)
     });
     for number in [SIGINT, SIGTERM] {
-        lp.as_cx().signal(number, |cx, _, _| cx.stop())?;
+        lp.signal(number, |cx, _, _| cx.stop())?;
     }
     println!("listening on {}; Ctrl-C stops", lp.local_addr(server)?);
     lp.run()?;

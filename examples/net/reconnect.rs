@@ -68,7 +68,7 @@ impl Client {
 /// A server that starts late, greets one client, and ends; and all that once more.
 fn appear(lp: &mut Loop, at: SocketAddr) {
     for after in [100, 400] {
-        lp.as_cx().timer(Duration::from_millis(after), move |cx, _| {
+        lp.timer(Duration::from_millis(after), move |cx, _| {
             let listening = cx.listen(at, |mut conn| {
                 let server = conn.server();
                 let _ = conn.close_server(server);
@@ -93,6 +93,6 @@ fn main() -> io::Result<()> {
         }
     };
     let client = Client { to, failures: Rc::default(), left: Rc::new(Cell::new(times)) };
-    client.connect(&mut lp.as_cx());
+    client.connect(&mut lp.cx());
     lp.run()
 }

@@ -71,6 +71,6 @@ fn main() -> io::Result<()> {
             Err(e) => println!("  the {which}: {e}"),
         }
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run()
 }

@@ -212,7 +212,7 @@ fn main() -> io::Result<()> {
     );
     let since = Instant::now();
     let (c, mut before) = (counters.clone(), 0);
-    let hook = lp.as_cx().check(move |cx, _| {
+    let hook = lp.check(move |cx, _| {
         let accepted = c.accepted.load(SeqCst);
         if accepted == std::mem::replace(&mut before, accepted) {
             return;
@@ -227,7 +227,7 @@ fn main() -> io::Result<()> {
 
     let (gauge, c) = (lp.accept_gauge(server)?, counters.clone());
     let watcher = thread::spawn(move || watch(&gauge, &c, since));
-    let (at, remote, c) = (lp.local_addr(server)?, lp.as_cx().remote(), counters.clone());
+    let (at, remote, c) = (lp.local_addr(server)?, lp.remote(), counters.clone());
     let crowd = thread::spawn(move || {
         let answered = connect_all(at, clients, &c);
         let _ = remote.post(move |cx| {

@@ -92,7 +92,7 @@ fn demonstrate(lp: &mut Loop) -> io::Result<()> {
 
 fn refused(s: &mut SocketCx<'_>, bad: ServerKey, good: ServerKey, up: ServerKey) {
     println!("nobody upstream: the client is closed, too");
-    let mut cx = s.as_cx();
+    let mut cx = s.cx();
     let Ok(at) = cx.local_addr(bad) else { return };
     let ask = |s: &mut SocketCx<'_>| {
         let _ = s.write(b"is anybody there?");
@@ -107,7 +107,7 @@ fn refused(s: &mut SocketCx<'_>, bad: ServerKey, good: ServerKey, up: ServerKey)
 
 fn reset(s: &mut SocketCx<'_>, good: ServerKey, up: ServerKey) {
     println!("the client resets: the upstream's connection ends as well");
-    let mut cx = s.as_cx();
+    let mut cx = s.cx();
     let Ok(at) = cx.local_addr(good) else { return };
     let client = On::new()
         .connect(|s| {

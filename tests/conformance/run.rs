@@ -31,11 +31,11 @@ fn libuv_01_close_order() {
         lp.connect(at, On::new().close(move |cx, _| l.add(format!("close {n} in {}", cx.phase()))))
     });
     let mut check = add::<HookKey>(&log, "check");
-    lp.as_cx().check(move |cx, me| {
+    lp.check(move |cx, me| {
         check(cx, me);
         cx.close(me).unwrap();
     });
-    lp.as_cx().prepare(move |cx, me| {
+    lp.prepare(move |cx, me| {
         cx.close(me).unwrap();
         for key in sockets {
             cx.socket(key).destroy();
@@ -51,7 +51,7 @@ fn libuv_02_run_once_and_nowait() {
     let mut lp = guarded();
     let ticks = Rc::new(Cell::new(0));
     let t = ticks.clone();
-    lp.as_cx().idle(move |cx, me| {
+    lp.idle(move |cx, me| {
         t.set(t.get() + 1);
         if t.get() == 5 {
             cx.close(me).unwrap();
@@ -66,12 +66,12 @@ fn libuv_02_run_once_and_nowait() {
 
     let fired = Rc::new(Cell::new(false));
     let f = fired.clone();
-    let timer = lp.as_cx().timer(2 * DEADLINE, move |_, _| f.set(true));
-    lp.as_cx().next_tick(|_| {});
+    let timer = lp.timer(2 * DEADLINE, move |_, _| f.set(true));
+    lp.next_tick(|_| {});
     assert!(lp.run_once().unwrap(), "a turn that had something to tell does not wait");
     assert!(lp.run_nowait().unwrap(), "more work");
     assert!(!fired.get());
-    lp.as_cx().close(timer).unwrap();
+    lp.close(timer).unwrap();
 }
 
 /// A stop ends the run after its turn; later runs go on where it left off.
@@ -80,13 +80,13 @@ fn libuv_04_loop_stop() {
     let mut lp = guarded();
     let (ticks, stop) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(true)));
     let (t, s) = (ticks.clone(), stop.clone());
-    lp.as_cx().prepare(move |cx, me| {
+    lp.prepare(move |cx, me| {
         t.set(t.get() + 1);
         if t.get() == 10 {
             cx.close(me).unwrap();
         }
     });
-    lp.as_cx().interval(MS, move |cx, me| {
+    lp.interval(MS, move |cx, me| {
         if s.replace(false) {
             cx.stop();
         }
@@ -107,7 +107,7 @@ fn libuv_06_loop_close() {
     let data = Rc::new(Cell::new(0));
     let mut lp = guarded();
     let d = data.clone();
-    lp.as_cx().interval(MS, move |_, _| d.set(1));
+    lp.interval(MS, move |_, _| d.set(1));
     let d = data.clone();
     lp.listen("127.0.0.1:0", move |_| d.set(2)).unwrap();
     let d = data.clone();
@@ -119,7 +119,7 @@ fn libuv_06_loop_close() {
         }),
     );
     assert!(lp.is_alive());
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
     assert_eq!((lp.is_alive(), lp.handles(), data.get()), (false, 0, 3));
     assert_eq!(Rc::strong_count(&data), 1, "what was the user's is given back");
@@ -129,17 +129,17 @@ fn libuv_06_loop_close() {
 fn libuv_07_backend_timeout() {
     let mut lp = Loop::new().unwrap();
     assert_eq!(lp.backend_timeout(), Some(ZERO));
-    let timer = lp.as_cx().timer(MS * 1000, |_, _| {});
+    let timer = lp.timer(MS * 1000, |_, _| {});
     let timeout = lp.backend_timeout().unwrap();
     assert!(timeout > MS * 900 && timeout <= MS * 1000, "{timeout:?}");
-    lp.as_cx().close(timer).unwrap();
+    lp.close(timer).unwrap();
     assert_eq!(lp.backend_timeout(), Some(ZERO));
     let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
     assert_eq!(lp.backend_timeout(), None, "as long as it takes");
-    let idle = lp.as_cx().idle(|_, _| {});
+    let idle = lp.idle(|_, _| {});
     assert_eq!(lp.backend_timeout(), Some(ZERO), "an idle hook");
-    lp.as_cx().close(idle).unwrap();
-    lp.as_cx().stop();
+    lp.close(idle).unwrap();
+    lp.stop();
     assert_eq!(lp.backend_timeout(), Some(ZERO), "stop was asked for");
     lp.run().unwrap();
     lp.close_server(server).unwrap();
@@ -150,9 +150,9 @@ fn libuv_07_backend_timeout() {
 #[test]
 fn libuv_08_update_time() {
     let mut lp = Loop::new().unwrap();
-    let start = lp.as_cx().now();
+    let start = lp.now();
     let real = Instant::now();
-    while lp.as_cx().now() < start + MS * 5 {
+    while lp.now() < start + MS * 5 {
         lp.run_nowait().unwrap();
         assert!(real.elapsed() < DEADLINE);
     }
@@ -166,7 +166,7 @@ fn libuv_09_loop_handles() {
     let log = Log::default();
     let second: Rc<Cell<Option<HookKey>>> = Rc::default();
     let (l, other) = (log.clone(), second.clone());
-    lp.as_cx().prepare(move |cx, me| {
+    lp.prepare(move |cx, me| {
         l.add(format!("first {}", cx.turn()));
         match cx.turn() {
             1 => {
@@ -187,9 +187,9 @@ fn libuv_09_loop_handles() {
         }
     });
     let l = log.clone();
-    second.set(Some(lp.as_cx().prepare(move |cx, _| l.add(format!("second {}", cx.turn())))));
+    second.set(Some(lp.prepare(move |cx, _| l.add(format!("second {}", cx.turn())))));
     // Something for the polls not to wait for.
-    lp.as_cx().idle(|cx, me| {
+    lp.idle(|cx, me| {
         if cx.turn() == 3 {
             cx.close(me).unwrap();
         }
@@ -205,9 +205,9 @@ fn libuv_10_idle_starvation() {
     let mut lp = guarded();
     let (idles, checks) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (i, c) = (idles.clone(), checks.clone());
-    let idle = lp.as_cx().idle(move |_, _| i.set(i.get() + 1));
-    let check = lp.as_cx().check(move |_, _| c.set(c.get() + 1));
-    lp.as_cx().timer(MS * 5, move |cx, _| {
+    let idle = lp.idle(move |_, _| i.set(i.get() + 1));
+    let check = lp.check(move |_, _| c.set(c.get() + 1));
+    lp.timer(MS * 5, move |cx, _| {
         cx.close(idle).unwrap();
         cx.close(check).unwrap();
     });
@@ -229,7 +229,7 @@ fn libuv_11_active() {
             s.set(true);
         }),
     );
-    let cx = &mut lp.as_cx();
+    let cx = &mut lp.cx();
     assert!(cx.is_open(key) && !cx.is_closing(key));
     cx.close(key).unwrap();
     assert!(cx.is_open(key) && cx.is_closing(key));
@@ -253,19 +253,19 @@ fn libuv_12_unref() {
     let mut lp = guarded();
     let log = Log::default();
     let server = lp.serve("127.0.0.1:0", Told(log.clone())).unwrap();
-    let timer = lp.as_cx().interval(MS, add(&log, "timer"));
-    let hook = lp.as_cx().prepare(move |cx, me| cx.set_ref(me, false).unwrap());
+    let timer = lp.interval(MS, add(&log, "timer"));
+    let hook = lp.prepare(move |cx, me| cx.set_ref(me, false).unwrap());
     let keys: [Key; 2] = [server.into(), timer.into()];
     for key in keys {
-        lp.as_cx().set_ref(key, false).unwrap();
-        lp.as_cx().set_ref(key, false).unwrap();
-        assert!(!lp.as_cx().has_ref(key));
+        lp.set_ref(key, false).unwrap();
+        lp.set_ref(key, false).unwrap();
+        assert!(!lp.cx().has_ref(key));
     }
     lp.run().unwrap();
-    assert!(!lp.as_cx().has_ref(hook), "it ran once, and that was that");
-    lp.as_cx().set_ref(server, true).unwrap();
+    assert!(!lp.cx().has_ref(hook), "it ran once, and that was that");
+    lp.set_ref(server, true).unwrap();
     assert!(lp.is_alive(), "a flag, not a count");
-    lp.as_cx().set_ref(server, false).unwrap();
+    lp.set_ref(server, false).unwrap();
     lp.close_server(server).unwrap();
     lp.run().unwrap();
     assert!(log.has("server closed"));
@@ -281,7 +281,7 @@ fn libuv_13_a_request_keeps_the_loop_alive() {
             conn.accept(On::new());
         })
         .unwrap();
-    lp.as_cx().set_ref(server, false).unwrap();
+    lp.set_ref(server, false).unwrap();
     let at = lp.local_addr(server).unwrap();
     let l = log.clone();
     let key = lp.connect(
@@ -292,7 +292,7 @@ fn libuv_13_a_request_keeps_the_loop_alive() {
             let _ = s.write_bytes(bytes::Bytes::from_static(&[0; 16 << 20]));
         }),
     );
-    lp.as_cx().set_ref(key, false).unwrap();
+    lp.set_ref(key, false).unwrap();
     assert!(lp.is_alive());
     // The accepted end is referenced; here it is only its reading that lets go.
     lp.run_once().unwrap();
@@ -308,7 +308,7 @@ fn libuv_13_a_request_keeps_the_loop_alive() {
 fn libuv_14_walk_and_embed() {
     let mut lp = Loop::new().unwrap();
     let log = Log::default();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let timer = cx.timer(MS * 5, add(&log, "timer"));
     let hook = cx.check(|_, _| {});
     cx.set_ref(hook, false).unwrap();
@@ -319,7 +319,7 @@ fn libuv_14_walk_and_embed() {
             move |_, _| log.add("close")
         }),
     );
-    let mut kinds: Vec<_> = lp.as_cx().walk().into_iter().map(|h| (h.kind, h.key)).collect();
+    let mut kinds: Vec<_> = lp.walk().into_iter().map(|h| (h.kind, h.key)).collect();
     kinds.sort();
     let expected = [("check", hook.into()), ("socket", key.into()), ("timer", Key::from(timer))];
     assert_eq!(kinds, expected);
@@ -353,7 +353,7 @@ fn every_phase_in_its_order_first_in_first_out() {
             let (say, finish, close) =
                 (line(&log, "on_connection"), line(&log, "on_finish"), line(&log, "on_close"));
             move |mut conn| {
-                say(&conn.as_cx());
+                say(&conn.cx());
                 let (finish, close) = (finish.clone(), close.clone());
                 let mut s =
                     conn.accept(On::new().finish(move |s| finish(s)).close(move |cx, _| close(cx)));
@@ -366,13 +366,13 @@ fn every_phase_in_its_order_first_in_first_out() {
     let c = client(lp.local_addr(server).unwrap());
     for n in 1..=2 {
         let say = line(&log, &format!("hook {n}"));
-        lp.as_cx().check(move |cx, _| say(cx));
+        lp.check(move |cx, _| say(cx));
         let say = line(&log, &format!("hook {n}"));
-        lp.as_cx().prepare(move |cx, _| say(cx));
+        lp.prepare(move |cx, _| say(cx));
         let say = line(&log, &format!("hook {n}"));
-        lp.as_cx().idle(move |cx, _| say(cx));
+        lp.idle(move |cx, _| say(cx));
         let say = line(&log, &format!("timer {n}"));
-        lp.as_cx().timer(ZERO, move |cx, _| say(cx));
+        lp.timer(ZERO, move |cx, _| say(cx));
     }
     assert!(lp.run_once().unwrap());
     assert_eq!(
@@ -417,11 +417,11 @@ fn pending_is_bounded() {
         describe: |_, _, _| String::new(),
     };
     let mut lp = guarded();
-    let key = lp.as_cx().driver().insert(&AGAIN, 0).unwrap();
-    lp.as_cx().driver().assume(key, Readiness::NONE);
-    lp.as_cx().driver().pend(key);
+    let key = lp.cx().driver().insert(&AGAIN, 0).unwrap();
+    lp.cx().driver().assume(key, Readiness::NONE);
+    lp.cx().driver().pend(key);
     lp.run().unwrap();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let turns = cx.parts::<RefCell<Vec<u64>>>().0.take();
     // Twice eight passes a turn.
     assert_eq!(turns.iter().filter(|t| **t == 1).count(), 16);
@@ -434,24 +434,24 @@ fn pending_is_bounded() {
 #[test]
 fn a_hook_after_a_panic_that_closed_them_all() {
     let mut lp = guarded();
-    lp.as_cx().prepare(|cx, me| {
+    lp.prepare(|cx, me| {
         cx.close(me).unwrap();
         std::panic::resume_unwind(Box::new("on purpose"));
     });
-    lp.as_cx().idle(|cx, me| {
+    lp.idle(|cx, me| {
         if cx.turn() > 2 {
             cx.close(me).unwrap();
         }
     });
     for _ in 0..3 {
-        lp.as_cx().prepare(|cx, me| cx.close(me).unwrap());
+        lp.prepare(|cx, me| cx.close(me).unwrap());
     }
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lp.run())).is_err());
     let first = Rc::new(Cell::new(0));
     let f = first.clone();
     lp.run_once().unwrap();
-    let turn = lp.as_cx().turn();
-    lp.as_cx().prepare(move |cx, me| {
+    let turn = lp.cx().turn();
+    lp.prepare(move |cx, me| {
         f.set(cx.turn());
         cx.close(me).unwrap();
     });
@@ -470,6 +470,6 @@ fn time_outside_of_a_run_is_not_work() {
         std::hint::spin_loop();
     }
     lp.run_nowait().unwrap();
-    assert!(lp.as_cx().driver().away() >= MS * 30);
+    assert!(lp.cx().driver().away() >= MS * 30);
     assert!(lp.metrics().turn_lengths.quantile(1.0) < MS * 20);
 }

@@ -93,7 +93,7 @@ fn a_pipe_of_1_gib_neither_grows_nor_allocates() {
             after = allocation::calls();
         }
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
     drop(writing.join().unwrap());
     assert_eq!(reading.join().unwrap(), total);

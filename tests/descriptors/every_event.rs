@@ -119,10 +119,10 @@ fn pipe(lp: &mut Loop) {
     let (to_peer, to) = pair();
     let from = lp.adopt(from, On::new().close(|_, _| {})).unwrap();
     let to = lp.adopt(to, On::new().close(|_, _| {})).unwrap();
-    lp.as_cx().pipe(from, to, |_, result| result.unwrap()).unwrap();
+    lp.pipe(from, to, |_, result| result.unwrap()).unwrap();
     let write = std::thread::spawn(move || write_all(&from_peer, &[7; 12 << 20]));
     let (is_full, full) = std::sync::mpsc::channel();
-    lp.as_cx().interval(Duration::from_millis(1), move |cx, me| {
+    lp.interval(Duration::from_millis(1), move |cx, me| {
         if cx.socket(to).metrics().is_ok_and(|m| m.full) {
             is_full.send(()).unwrap();
             cx.close(me).unwrap();
@@ -142,7 +142,7 @@ fn pipe_breaks(lp: &mut Loop) {
     let (to_peer, to) = pair();
     let from = lp.adopt(from, On::new().close(|_, _| {})).unwrap();
     let to = lp.adopt(to, On::new().close(|_, _| {})).unwrap();
-    lp.as_cx().pipe(from, to, |_, result| assert!(result.is_err())).unwrap();
+    lp.pipe(from, to, |_, result| assert!(result.is_err())).unwrap();
     reset(to_peer);
     lp.run().unwrap();
     drop(from_peer);

@@ -108,7 +108,7 @@ fn ten_thousand_connections_leave_no_slot_no_descriptor_and_no_byte() {
         half: Cell::new(0),
         full: Cell::new(0),
     });
-    next(&mut lp.as_cx(), &run);
+    next(&mut lp.cx(), &run);
     lp.run().unwrap();
     assert_eq!((run.started.get(), run.closed.get()), (TOTAL, TOTAL));
     assert_eq!(lp.handles(), 0);

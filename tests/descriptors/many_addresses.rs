@@ -62,7 +62,7 @@ fn few_attempts_are_under_way_at_once() {
     let key = lp.connect(to(port, loopback(200)).attempt_delay(10 * MS), on);
     let (mut most, turns) = (0, lp.metrics().turns);
     let end = Instant::now() + 500 * MS;
-    lp.as_cx().interval(5 * MS, |_, _| {});
+    lp.interval(5 * MS, |_, _| {});
     while Instant::now() < end {
         lp.run_once().unwrap();
         most = most.max(descriptors() - before);

@@ -33,7 +33,7 @@ fn out_of_descriptors_holds_without_a_spin_and_loses_nobody() {
 
     let before = set_limit(next_descriptor());
     let (start, turns) = (Instant::now(), lp.metrics().turns);
-    lp.as_cx().timer(Duration::from_millis(400), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(400), |cx, _| cx.stop());
     lp.run().unwrap();
     let held = lp.server_stats(server).unwrap();
     assert_eq!(held.accepted, 1);
@@ -78,7 +78,7 @@ fn a_full_table_with_nobody_waiting_is_not_held() {
     let _c = client(lp.local_addr(server).unwrap());
     // Room for exactly that one.
     let before = set_limit(next_descriptor() + 1);
-    lp.as_cx().timer(Duration::from_millis(150), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(150), |cx, _| cx.stop());
     lp.run().unwrap();
     set_limit(before);
     let stats = lp.server_stats(server).unwrap();
@@ -115,7 +115,7 @@ fn a_listener_that_fails_for_good_does_not_spin() {
             && socket2::SockRef::from(&*l).shutdown(std::net::Shutdown::Read).is_ok()
     });
     assert!(broken);
-    lp.as_cx().timer(Duration::from_millis(200), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(200), |cx, _| cx.stop());
     lp.run().unwrap();
     assert!((1..=5).contains(&errors.get()), "{} errors", errors.get());
     assert!(lp.metrics().turns < 30, "{} turns", lp.metrics().turns);

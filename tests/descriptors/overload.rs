@@ -55,7 +55,7 @@ fn the_server_of_the_others() {
     let options = ListenOptions::new("127.0.0.1:0").out_of_descriptors(policy);
     let server = lp.serve(options, Counts { log: log.clone() }).unwrap();
     println!("PORT {}", lp.local_addr(server).unwrap().port());
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     std::thread::spawn(move || {
         let _ = std::io::stdin().read(&mut [0]);
         let _ = remote.post(|cx| cx.stop());
@@ -269,7 +269,7 @@ fn a_queue_of_1_000_is_drained_by_budget_and_an_echo_beside_it_is_served() {
             })
             .unwrap();
         if work > 0 {
-            lp.as_cx().prepare(move |_, _| {
+            lp.prepare(move |_, _| {
                 let end = Instant::now() + Duration::from_millis(work);
                 while Instant::now() < end {}
             });

@@ -71,9 +71,9 @@ fn check(call: impl Fn(&mut Cx<'_>, Probe) + 'static) {
         let fate = Rc::new(Fate::default());
         if inside {
             let (call, fate) = (call.clone(), fate.clone());
-            lp.as_cx().next_tick(move |cx| call(cx, &fate));
+            lp.next_tick(move |cx| call(cx, &fate));
         } else {
-            call(&mut lp.as_cx(), &fate);
+            call(&mut lp.cx(), &fate);
         }
         lp.run().unwrap();
         assert!(fate.dropped.get(), "dropped after the callback, inside: {inside}");
@@ -162,7 +162,7 @@ fn next_tick() {
     let fate = Rc::new(Fate::default());
     let probe = Probe(fate.clone());
     let f = fate.clone();
-    lp.as_cx().next_tick(move |cx| {
+    lp.next_tick(move |cx| {
         cx.next_tick(move |_| probe.ran());
         assert!(!f.ran.get() && !f.dropped.get());
     });
@@ -186,7 +186,7 @@ fn post() {
     let dropped = Arc::new(AtomicBool::new(false));
     let sent = Sent(dropped.clone());
     let d = dropped.clone();
-    lp.as_cx().next_tick(move |cx| {
+    lp.next_tick(move |cx| {
         cx.remote().post(move |_| drop(sent)).unwrap();
         assert!(!d.load(SeqCst));
     });
@@ -201,7 +201,7 @@ fn work() {
     for slow in [false, true] {
         let mut lp = guard(Loop::builder().work_threads(1).build().unwrap());
         let (open, closed) = std::sync::mpsc::channel::<()>();
-        let mut cx = lp.as_cx();
+        let mut cx = lp.cx();
         cx.work(move || closed.recv().is_ok(), |_, _| {}).unwrap();
         let fate = Rc::new(Fate::default());
         let probe = Probe(fate.clone());
@@ -330,7 +330,7 @@ fn law_1_pipeline() {
     let from = quiet(&mut lp);
     let d = dropped.clone();
     let pipe = lp.pipe(from, to, move |_, _| drop(d)).unwrap();
-    lp.as_cx().close(pipe).unwrap();
+    lp.close(pipe).unwrap();
     assert_eq!(Rc::strong_count(&dropped), 2);
     lp.run().unwrap();
     assert_eq!(Rc::strong_count(&dropped), 1);

@@ -133,7 +133,7 @@ impl Probe {
         self.plan.seen.borrow_mut().entry(key).or_default().push(callback);
         // The client's callbacks act only where the server has no such one.
         if self.client == (callback == Callback::Connect) {
-            self.plan.at(callback, &mut s.as_cx(), Some(key));
+            self.plan.at(callback, &mut s.cx(), Some(key));
         }
     }
 }
@@ -197,7 +197,7 @@ impl ServerHandler for Server {
         self.0.accepted.set(Some(key));
         conn.close_server(server).unwrap();
         let mut s = conn.accept(Probe { plan: self.0.clone(), client: false });
-        self.0.at(Callback::Connection, &mut s.as_cx(), Some(key));
+        self.0.at(Callback::Connection, &mut s.cx(), Some(key));
     }
 
     fn on_close(&mut self, cx: &mut Cx<'_>, _: ServerKey) {
@@ -221,7 +221,7 @@ fn run(callback: Callback, action: Action) {
     let at = lp.local_addr(server).unwrap();
     plan.client.set(Some(lp.connect(at, Probe { plan: plan.clone(), client: true })));
     if callback == Callback::Post {
-        let remote = lp.as_cx().remote();
+        let remote = lp.remote();
         let plan = AssertSend(plan.clone());
         remote.post(move |cx| plan.get().at(Callback::Post, cx, None)).unwrap();
     }

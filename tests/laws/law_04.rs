@@ -28,9 +28,9 @@ fn a_pass_is_bounded() {
         describe: |_, _, _| "again".into(),
     };
     let mut lp = guarded();
-    let key = lp.as_cx().driver().insert(&AGAIN, 0).unwrap();
-    lp.as_cx().driver().queue(key);
+    let key = lp.cx().driver().insert(&AGAIN, 0).unwrap();
+    lp.cx().driver().queue(key);
     lp.run().unwrap();
     assert_eq!(lp.metrics().turns, 3);
-    assert_eq!(lp.as_cx().validate(key), Err(KeyError::Closed));
+    assert_eq!(lp.cx().validate(key), Err(KeyError::Closed));
 }

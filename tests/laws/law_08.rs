@@ -31,14 +31,14 @@ fn a_tick_beyond_the_limit_comes_back() {
         move |_: &mut Cx<'_>| log.add(line)
     };
     for line in ["1", "2", "3"] {
-        lp.as_cx().try_next_tick(say(line)).unwrap();
+        lp.try_next_tick(say(line)).unwrap();
     }
-    let refused = lp.as_cx().try_next_tick(say("4")).unwrap_err();
+    let refused = lp.try_next_tick(say("4")).unwrap_err();
     assert_eq!(refused.to_string(), "too many ticks wait: see tick_limit");
     assert_eq!(lp.metrics().ticks_refused, 1);
     let TickFull(back) = refused;
     lp.run().unwrap();
-    lp.as_cx().try_next_tick(back).unwrap();
+    lp.try_next_tick(back).unwrap();
     lp.run().unwrap();
     assert_eq!(log.lines(), ["1", "2", "3", "4"]);
     let e: std::io::Error = TickFull(()).into();
@@ -52,7 +52,7 @@ fn a_tick_without_an_answer_is_counted_and_dropped_later() {
     let mut lp = guard(Loop::builder().tick_limit(2).build().unwrap());
     let (ran, drops) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (r, d) = (ran.clone(), drops.clone());
-    lp.as_cx().timer(std::time::Duration::ZERO, move |cx, _| {
+    lp.timer(std::time::Duration::ZERO, move |cx, _| {
         for _ in 0..10 {
             let (r, held) = (r.clone(), Dropped(d.clone()));
             cx.next_tick(move |_| {
@@ -77,7 +77,7 @@ fn ticks_that_multiply_are_bounded() {
     }
     let mut lp = guarded();
     assert_eq!(lp.limits().tick_limit, 65_536);
-    lp.as_cx().next_tick(breed);
+    lp.next_tick(breed);
     turn_until(&mut lp, |lp| lp.metrics().ticks_refused > 1_000);
     assert!(lp.is_alive());
     assert!(Loop::builder().tick_limit(0).build().is_err());

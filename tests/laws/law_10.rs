@@ -41,7 +41,7 @@ fn interrupted(phase: Phase, start: impl FnOnce(&mut Loop, [Rc<Batch>; 2])) {
     lp.run().unwrap();
     assert_eq!(log.lines(), [phase.to_string()]);
     assert_eq!(lp.metrics().panics, 1, "{phase}");
-    assert_eq!(handles(&lp), 0, "{phase}: {:?}", lp.as_cx().walk());
+    assert_eq!(handles(&lp), 0, "{phase}: {:?}", lp.walk());
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn pending() {
     let mut lp = guarded();
     let (log, panicked) = (Log::default(), Rc::new(Cell::new(false)));
     for n in 0..2 {
-        let mut cx = lp.as_cx();
+        let mut cx = lp.cx();
         let (batches, mut d) = cx.parts::<Vec<Rc<Batch>>>();
         batches.push(Rc::new(Batch { log: log.clone(), panicked: panicked.clone() }));
         let key = d.insert(&KIND, n).unwrap();
@@ -88,7 +88,7 @@ fn hooks() {
         interrupted(phase, |lp, batch| {
             let first = batch[0].clone();
             start(
-                &mut lp.as_cx(),
+                &mut lp.cx(),
                 Box::new(move |cx, me| {
                     // It runs once; the panic interrupts it after that was said.
                     cx.close(me).unwrap();
@@ -97,14 +97,14 @@ fn hooks() {
             );
             let second = batch[1].clone();
             start(
-                &mut lp.as_cx(),
+                &mut lp.cx(),
                 Box::new(move |cx, me| {
                     cx.close(me).unwrap();
                     second.call(cx);
                 }),
             );
             // So that no poll waits.
-            lp.as_cx().idle(|cx, me| {
+            lp.idle(|cx, me| {
                 if cx.turn() == 2 {
                     cx.close(me).unwrap();
                 }
@@ -122,13 +122,12 @@ fn ready_by_watchers() {
             let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
             theirs.write_all(b"x").unwrap();
             let source = Fd::new(ours).unwrap();
-            lp.as_cx()
-                .watch(source, Interest::READABLE, move |cx, me, _, _| {
-                    let _ = &theirs;
-                    cx.close(me).unwrap();
-                    b.call(cx);
-                })
-                .unwrap();
+            lp.watch(source, Interest::READABLE, move |cx, me, _, _| {
+                let _ = &theirs;
+                cx.close(me).unwrap();
+                b.call(cx);
+            })
+            .unwrap();
         }
     });
 }
@@ -137,10 +136,10 @@ fn ready_by_watchers() {
 fn ready_by_work() {
     interrupted(Phase::Ready, |lp, batch| {
         for b in batch {
-            lp.as_cx().work(|| (), move |cx, _| b.call(cx)).unwrap();
+            lp.work(|| (), move |cx, _| b.call(cx)).unwrap();
         }
         // Both results are there before the loop looks.
-        while lp.as_cx().work_stats().done < 2 {
+        while lp.work_stats().done < 2 {
             std::thread::yield_now();
         }
     });
@@ -150,8 +149,8 @@ fn ready_by_work() {
 fn ready_by_signals() {
     interrupted(Phase::Ready, |lp, batch| {
         for b in batch {
-            let key = lp.as_cx().signal_once(SIGUSR1, move |cx, _, _| b.call(cx)).unwrap();
-            lp.as_cx().set_ref(key, true).unwrap();
+            let key = lp.signal_once(SIGUSR1, move |cx, _, _| b.call(cx)).unwrap();
+            lp.set_ref(key, true).unwrap();
         }
         signal_hook::low_level::raise(SIGUSR1).unwrap();
     });
@@ -171,7 +170,7 @@ fn closing() {
 fn timers() {
     interrupted(Phase::Timers, |lp, batch| {
         for b in batch {
-            lp.as_cx().timer(Duration::ZERO, move |cx, _| b.call(cx));
+            lp.timer(Duration::ZERO, move |cx, _| b.call(cx));
         }
     });
 }
@@ -181,7 +180,7 @@ fn timers() {
 fn ticks() {
     interrupted(Phase::Outside, |lp, batch| {
         for b in batch {
-            lp.as_cx().next_tick(move |cx| b.call(cx));
+            lp.next_tick(move |cx| b.call(cx));
         }
     });
 }
@@ -199,18 +198,18 @@ fn a_drop_that_panics() {
     let value = Rc::new(());
     let held = value.clone();
     let bomb = Bomb;
-    let first = lp.as_cx().timer(Duration::ZERO, move |_, _| drop(held.clone()));
-    let second = lp.as_cx().timer(Duration::ZERO, move |_, _| {
+    let first = lp.timer(Duration::ZERO, move |_, _| drop(held.clone()));
+    let second = lp.timer(Duration::ZERO, move |_, _| {
         let _ = &bomb;
     });
     let log = Log::default();
     let l = log.clone();
-    lp.as_cx().timer(Duration::ZERO, move |cx, _| {
+    lp.timer(Duration::ZERO, move |cx, _| {
         cx.close(first).unwrap_err();
         l.add("third");
     });
     for key in [first, second] {
-        lp.as_cx().timer_stop(key).unwrap();
+        lp.timer_stop(key).unwrap();
     }
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
     lp.run().unwrap();

@@ -67,9 +67,9 @@ fn idle_counts_from_writes_of_any_phase() {
             assert_eq!(cx.socket(key).write(b"x"), Flow::Ready);
         };
         match place {
-            "timer" => drop(lp.as_cx().timer(Duration::ZERO, move |cx, _| write(cx))),
-            "tick" => lp.as_cx().next_tick(write),
-            _ => write(&mut lp.as_cx()),
+            "timer" => drop(lp.timer(Duration::ZERO, move |cx, _| write(cx))),
+            "tick" => lp.next_tick(write),
+            _ => write(&mut lp.cx()),
         }
         lp.run().unwrap();
         let late = if place == "outside" { 0 } else { 120 };
@@ -398,7 +398,7 @@ fn program(options: [u64; 3], steps: Vec<Step>) -> Vec<String> {
     lp.close_server(server).unwrap();
     let (keys, peers) = (Rc::new(keys.take()), Rc::new(peers));
     let (w, p) = (world.clone(), peers.clone());
-    lp.as_cx().next_tick(move |cx| go_on(cx, w, keys, p, steps.into_iter()));
+    lp.next_tick(move |cx| go_on(cx, w, keys, p, steps.into_iter()));
     lp.run().unwrap();
     drop(peers);
     holds_nothing(&mut lp);
@@ -427,8 +427,8 @@ proptest! {
 fn a_long_turn_long_ago_delays_nothing() {
     let (mut lp, script) = Loop::scripted().unwrap();
     let s = script.clone();
-    lp.as_cx().timer(Duration::ZERO, move |_, _| s.advance(1500 * MS));
-    lp.as_cx().timer(4500 * MS, |cx, _| cx.stop());
+    lp.timer(Duration::ZERO, move |_, _| s.advance(1500 * MS));
+    lp.timer(4500 * MS, |cx, _| cx.stop());
     lp.run().unwrap();
     let timed_out = Rc::new(Cell::new(Duration::ZERO));
     let (t, s) = (timed_out.clone(), script.clone());

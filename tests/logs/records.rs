@@ -279,7 +279,7 @@ fn levels() {
     assert!(lines.iter().any(|l| l.target == "tidegate::loop" && l.get("event") == "phase end"));
 
     let lines = logged(|lp| {
-        lp.as_cx().timer(Duration::ZERO, |_, _| std::thread::sleep(Duration::from_millis(100)));
+        lp.timer(Duration::ZERO, |_, _| std::thread::sleep(Duration::from_millis(100)));
         lp.run().unwrap();
     });
     let warned: Vec<&Line> = lines.iter().filter(|l| l.level <= Level::Warn).collect();

@@ -39,8 +39,8 @@ static PANICS: Kind = Kind {
 #[test]
 fn readiness_is_all_that_can_be_assumed_or_forgotten() {
     let mut lp = guarded();
-    let key = lp.as_cx().driver().insert(&BELL, 0).unwrap();
-    let mut cx = lp.as_cx();
+    let key = lp.cx().driver().insert(&BELL, 0).unwrap();
+    let mut cx = lp.cx();
     let mut d = cx.driver();
     d.assume(key, Readiness::READABLE);
     let all = d.bits(key);
@@ -58,7 +58,7 @@ fn handles_of_others_cannot_be_broken() {
     let mut lp = guarded();
     let ran = Rc::new(Cell::new(0));
     let (a, b) = (ran.clone(), ran.clone());
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let timer = cx.timer(Duration::from_millis(1), move |_, _| a.set(a.get() + 1));
     let hook = cx.prepare(move |cx, me| {
         b.set(b.get() + 1);
@@ -88,11 +88,11 @@ fn the_inbox_cannot_be_closed() {
     let mut lp = guarded();
     let keys = Keys::default();
     lp.observe(keys.clone());
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     remote.post(|_| {}).unwrap();
     lp.run().unwrap();
     let inbox = keys.0.get().unwrap();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.driver().free(&BELL, inbox);
     assert!(!cx.driver().close(&BELL, inbox));
     assert_eq!(cx.close(inbox), Err(KeyError::Closed));
@@ -107,11 +107,11 @@ fn the_inbox_cannot_be_closed() {
 #[test]
 fn a_panic_in_closed_frees_the_slot() {
     let mut lp = guarded();
-    let key = lp.as_cx().driver().insert(&PANICS, 0).unwrap();
-    lp.as_cx().close(key).unwrap();
+    let key = lp.cx().driver().insert(&PANICS, 0).unwrap();
+    lp.close(key).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
     lp.run().unwrap();
-    assert_eq!(lp.as_cx().validate(key), Err(KeyError::Closed));
+    assert_eq!(lp.cx().validate(key), Err(KeyError::Closed));
     assert_eq!(handles(&lp), 0);
 }
 
@@ -122,8 +122,8 @@ fn the_graveyard_is_emptied_by_a_run_without_turns() {
     let mut lp = guarded();
     let value = Rc::new(());
     let held = value.clone();
-    let timer = lp.as_cx().timer(Duration::ZERO, move |_, _| drop(held.clone()));
-    lp.as_cx().timer_stop(timer).unwrap();
+    let timer = lp.timer(Duration::ZERO, move |_, _| drop(held.clone()));
+    lp.timer_stop(timer).unwrap();
     assert_eq!(Rc::strong_count(&value), 2);
     lp.run().unwrap();
     assert_eq!((Rc::strong_count(&value), lp.metrics().turns), (1, 0));

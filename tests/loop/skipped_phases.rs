@@ -148,7 +148,7 @@ fn lines(seed: u64, watched: bool) -> Vec<String> {
     }
     for _ in 0..60 {
         let ran = catch_unwind(AssertUnwindSafe(|| {
-            one(&mut lp.as_cx());
+            one(&mut lp.cx());
             lp.run_nowait().unwrap()
         }));
         let (alive, handles) = (lp.is_alive(), lp.handles());

@@ -23,7 +23,7 @@ fn add(log: &Log, line: &'static str) -> impl FnMut(&mut Cx<'_>, tidegate::Timer
 fn libuv_17_timer_order() {
     let mut lp = guarded();
     let log = Log::default();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.timer(Duration::from_millis(3), add(&log, "third"));
     cx.timer(ZERO, add(&log, "first"));
     cx.timer(ZERO, add(&log, "second"));
@@ -38,7 +38,7 @@ fn libuv_20_timer_zero_timeout() {
     let mut lp = guarded();
     let turns = Rc::new(std::cell::RefCell::new(Vec::new()));
     let t = turns.clone();
-    lp.as_cx().timer(ZERO, move |cx, me| {
+    lp.timer(ZERO, move |cx, me| {
         t.borrow_mut().push(cx.turn());
         if t.borrow().len() < 5 {
             cx.timer_reset(me, ZERO).unwrap();
@@ -55,7 +55,7 @@ fn libuv_24_timers_are_never_early() {
     let mut lp = guarded();
     for us in [1, 10, 100, 900, 1_000, 1_100, 2_500] {
         let (after, start) = (Duration::from_micros(us), Instant::now());
-        lp.as_cx().timer(after, move |_, _| assert!(start.elapsed() >= after, "{us}"));
+        lp.timer(after, move |_, _| assert!(start.elapsed() >= after, "{us}"));
     }
     lp.run().unwrap();
 }
@@ -64,11 +64,11 @@ fn libuv_24_timers_are_never_early() {
 #[test]
 fn libuv_21_timer_huge_timeout() {
     let mut lp = guarded();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let huge = cx.timer(Duration::MAX, |_, _| panic!("not in this life"));
     let more = cx.interval(Duration::from_secs(u64::MAX), |_, _| panic!("nor in the next"));
     assert!(lp.run_nowait().unwrap());
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.timer_stop(huge).unwrap();
     cx.timer_stop(more).unwrap();
     lp.run().unwrap();
@@ -82,7 +82,7 @@ fn a_timer_stopped_or_moved_by_an_earlier_one_of_its_batch() {
     let log = Log::default();
     let keys = Rc::new(Cell::new(None));
     let (l, k) = (log.clone(), keys.clone());
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.timer(ZERO, move |cx, me| {
         let (stopped, moved) = Cell::get(&k).unwrap();
         cx.timer_stop(stopped).unwrap();
@@ -104,7 +104,7 @@ fn an_interval_repeats_until_it_is_stopped() {
     let mut lp = guarded();
     let shots = Rc::new(Cell::new(0));
     let s = shots.clone();
-    lp.as_cx().interval(Duration::from_micros(100), move |cx, me| {
+    lp.interval(Duration::from_micros(100), move |cx, me| {
         s.set(s.get() + 1);
         if s.get() == 5 {
             cx.timer_stop(me).unwrap();
@@ -119,7 +119,7 @@ fn an_interval_repeats_until_it_is_stopped() {
 fn ticks_run_after_the_callback_and_before_the_next() {
     let mut lp = guarded();
     let log = Log::default();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let l = log.clone();
     cx.timer(ZERO, move |cx, _| {
         let (a, b) = (l.clone(), l.clone());
@@ -143,7 +143,7 @@ fn tick_budget_is_carried_over_in_order() {
     let per_turn = Rc::new(std::cell::RefCell::new(Vec::<(u64, u32)>::new()));
     for n in 0..35u32 {
         let per_turn = per_turn.clone();
-        lp.as_cx().next_tick(move |cx| per_turn.borrow_mut().push((cx.turn(), n)));
+        lp.next_tick(move |cx| per_turn.borrow_mut().push((cx.turn(), n)));
     }
     lp.run().unwrap();
     let seen = per_turn.borrow();
@@ -160,8 +160,8 @@ fn tick_budget_is_carried_over_in_order() {
 fn libuv_05_loop_stop_before_run() {
     let mut lp = guarded();
     let log = Log::default();
-    lp.as_cx().timer(ZERO, add(&log, "fired"));
-    lp.as_cx().stop();
+    lp.timer(ZERO, add(&log, "fired"));
+    lp.stop();
     lp.run().unwrap();
     assert!(log.lines().is_empty() && lp.is_alive());
     lp.run().unwrap();
@@ -174,11 +174,11 @@ fn libuv_03_loop_alive() {
     let mut lp = Loop::new().unwrap();
     assert!(!lp.is_alive());
     lp.run().unwrap();
-    let t = lp.as_cx().timer(ZERO, |_, _| {});
+    let t = lp.timer(ZERO, |_, _| {});
     assert!(lp.is_alive());
-    lp.as_cx().driver().set_ref(t.into(), false);
+    lp.cx().driver().set_ref(t.into(), false);
     assert!(!lp.is_alive(), "an unreferenced timer does not count");
-    lp.as_cx().driver().set_ref(t.into(), true);
+    lp.cx().driver().set_ref(t.into(), true);
     lp.run().unwrap();
     assert!(!lp.is_alive());
 }
@@ -190,7 +190,7 @@ fn posts_meet_registrations() {
     let mut lp = guarded();
     lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
     let nobody = closed_port();
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let poster = std::thread::spawn(move || {
         let (say, hear) = std::sync::mpsc::channel();
         for _ in 0..3_000 {
@@ -213,7 +213,7 @@ fn posts_meet_registrations() {
 #[test]
 fn posts_run_in_order_and_fail_when_they_cannot() {
     let mut lp = guard(Loop::builder().inbox_limit(3).build().unwrap());
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     for n in 0..3 {
         let seen = seen.clone();
@@ -232,7 +232,7 @@ fn posts_from_four_threads_are_never_lost() {
     let count = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let threads: Vec<_> = (0..4)
         .map(|_| {
-            let (remote, count) = (lp.as_cx().remote(), count.clone());
+            let (remote, count) = (lp.remote(), count.clone());
             std::thread::spawn(move || {
                 for _ in 0..5_000 {
                     let count = count.clone();
@@ -246,11 +246,11 @@ fn posts_from_four_threads_are_never_lost() {
             })
         })
         .collect();
-    let keep = lp.as_cx().timer(DEADLINE * 2, |_, _| {});
+    let keep = lp.timer(DEADLINE * 2, |_, _| {});
     lp.run().unwrap();
     threads.into_iter().for_each(|t| t.join().unwrap());
     assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 20_000);
-    lp.as_cx().timer_stop(keep).unwrap();
+    lp.timer_stop(keep).unwrap();
 }
 
 /// Law 10: the rest of an interrupted batch runs next time, in each batch.
@@ -267,16 +267,16 @@ fn a_panic_leaves_the_rest_of_its_batch_for_the_next_run() {
         log.0.borrow_mut().clear();
     };
     // Timers.
-    lp.as_cx().timer(ZERO, move |_, _| on_purpose());
-    lp.as_cx().timer(ZERO, add(&log, "timer"));
+    lp.timer(ZERO, move |_, _| on_purpose());
+    lp.timer(ZERO, add(&log, "timer"));
     run(&mut lp, &["timer"]);
     // Ticks.
-    lp.as_cx().next_tick(move |_| on_purpose());
+    lp.next_tick(move |_| on_purpose());
     let l = log.clone();
-    lp.as_cx().next_tick(move |_| l.add("tick"));
+    lp.next_tick(move |_| l.add("tick"));
     run(&mut lp, &["tick"]);
     // Posts.
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let d = done.clone();
     remote.post(move |_| on_purpose()).unwrap();
@@ -300,7 +300,7 @@ fn an_interval_survives_its_panic() {
     let mut lp = guarded();
     let shots = Rc::new(Cell::new(0));
     let s = shots.clone();
-    lp.as_cx().interval(Duration::from_micros(10), move |cx, me| {
+    lp.interval(Duration::from_micros(10), move |cx, me| {
         s.set(s.get() + 1);
         match s.get() {
             1 => resume_unwind(Box::new("on purpose")),
@@ -320,8 +320,8 @@ fn drop_runs_no_callback_and_drops_every_value() {
     let value = Rc::new(());
     let held = |_: &str| value.clone();
     let (a, b, c, d) = (held("timer"), held("tick"), held("server"), held("socket"));
-    lp.as_cx().timer(ZERO, move |_, _| panic!("{a:?}"));
-    lp.as_cx().next_tick(move |_| panic!("{b:?}"));
+    lp.timer(ZERO, move |_, _| panic!("{a:?}"));
+    lp.next_tick(move |_| panic!("{b:?}"));
     let server = lp.listen("127.0.0.1:0", move |_| panic!("{c:?}")).unwrap();
     let at = lp.local_addr(server).unwrap();
     lp.connect(at, On::new().connect(move |_| panic!("{d:?}")).close(|_, _| panic!()));
@@ -335,9 +335,9 @@ fn drop_runs_no_callback_and_drops_every_value() {
 fn a_tick_from_outside_runs_first() {
     let mut lp = guarded();
     let log = Log::default();
-    lp.as_cx().timer(ZERO, add(&log, "timer"));
+    lp.timer(ZERO, add(&log, "timer"));
     let l = log.clone();
-    lp.as_cx().next_tick(move |_| l.add("tick"));
+    lp.next_tick(move |_| l.add("tick"));
     lp.run().unwrap();
     assert_eq!(log.lines(), ["tick", "timer"]);
 }
@@ -347,13 +347,13 @@ fn a_tick_from_outside_runs_first() {
 fn a_panic_ends_the_run_as_a_return_does() {
     let mut lp = guarded();
     let log = Log::default();
-    lp.as_cx().timer(ZERO, |cx, _| {
+    lp.timer(ZERO, |cx, _| {
         cx.stop();
         resume_unwind(Box::new("on purpose"))
     });
-    lp.as_cx().timer(ZERO, add(&log, "second"));
+    lp.timer(ZERO, add(&log, "second"));
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
-    assert_eq!(lp.as_cx().phase(), Phase::Outside);
+    assert_eq!(lp.cx().phase(), Phase::Outside);
     lp.run().unwrap();
     assert_eq!(log.lines(), ["second"]);
     assert_eq!(lp.metrics().panics, 1);
@@ -365,14 +365,14 @@ fn an_interval_keeps_its_distance() {
     let mut lp = guarded();
     let every = Duration::from_millis(10);
     let shots = Rc::new(std::cell::RefCell::new(Vec::new()));
-    lp.as_cx().timer(every, move |_, _| {
+    lp.timer(every, move |_, _| {
         let start = std::time::Instant::now();
         while start.elapsed() < every * 2 {
             std::hint::spin_loop();
         }
     });
     let s = shots.clone();
-    lp.as_cx().interval(every, move |cx, me| {
+    lp.interval(every, move |cx, me| {
         s.borrow_mut().push(std::time::Instant::now());
         if s.borrow().len() == 3 {
             cx.close(me).unwrap();
@@ -388,9 +388,9 @@ fn an_interval_keeps_its_distance() {
 #[test]
 fn a_keep_alive_is_a_reason_to_stay() {
     let mut lp = guarded();
-    let stay = lp.as_cx().keep_alive("the importer").unwrap();
+    let stay = lp.keep_alive("the importer").unwrap();
     assert_eq!(lp.why_alive()[0].name, "the importer");
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let (send, got) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         for n in 0..100 {
@@ -404,9 +404,9 @@ fn a_keep_alive_is_a_reason_to_stay() {
     assert!(got.try_iter().eq(0..100), "all of them ran before the loop ended");
     assert_eq!(handles(&lp), 0);
     // One that outlives its handle, and one that outlives its loop.
-    let closed = lp.as_cx().keep_alive("a").unwrap();
-    let orphan = lp.as_cx().keep_alive("b").unwrap();
-    lp.as_cx().close(&closed).unwrap();
+    let closed = lp.keep_alive("a").unwrap();
+    let orphan = lp.keep_alive("b").unwrap();
+    lp.close(&closed).unwrap();
     drop(closed);
     drop(lp);
     drop(orphan);
@@ -419,18 +419,18 @@ fn a_shared_value_is_lent_to_one_at_a_time() {
     use tidegate::LeaseError;
     let mut lp = guarded();
     let value = Rc::new(Cell::new(0));
-    let shared = lp.as_cx().share(value.clone()).unwrap();
-    let mut cx = lp.as_cx();
+    let shared = lp.share(value.clone()).unwrap();
+    let mut cx = lp.cx();
     let nested = cx.with(shared, |n, cx| {
         n.set(1);
         cx.with(shared, |_, _| ())
     });
     assert_eq!(nested, Ok(Err(LeaseError::Leased)));
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _ = lp.as_cx().with(shared, |_, _| -> () { resume_unwind(Box::new("on purpose")) });
+        let _ = lp.with(shared, |_, _| -> () { resume_unwind(Box::new("on purpose")) });
     }));
     assert!(panicked.is_err());
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     assert_eq!(cx.with(shared, |n, _| n.get()), Ok(1), "it came back");
     let closed = cx.with(shared, |n, cx| {
         cx.close(shared).unwrap();

@@ -97,7 +97,7 @@ fn a_loop_that_was_held_up_drains_its_queue_in_full_batches() {
     let clients: Rc<std::cell::RefCell<Vec<_>>> = Rc::default();
     let c = clients.clone();
     // The callback that takes so long.
-    lp.as_cx().next_tick(move |_| c.borrow_mut().extend((0..1000).map(|_| client(at))));
+    lp.next_tick(move |_| c.borrow_mut().extend((0..1000).map(|_| client(at))));
     turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1020);
     let turns = trace.0.borrow().iter().filter(|(_, s)| matches!(s, Seen::Turn)).count();
     assert!((16..=17).contains(&turns), "{turns} turns");
@@ -156,7 +156,7 @@ fn the_key_is_known_before_accepting_and_stays() {
         .listen("127.0.0.1:0", move |mut conn| {
             let key = conn.key();
             let server = conn.server();
-            assert_eq!(conn.local_addr().unwrap(), conn.as_cx().local_addr(server).unwrap());
+            assert_eq!(conn.local_addr().unwrap(), conn.cx().local_addr(server).unwrap());
             let s = conn.accept(On::new());
             assert_eq!(s.key(), key);
             l.add("accepted");

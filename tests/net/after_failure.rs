@@ -166,6 +166,6 @@ fn closing_a_server_twice() {
         .unwrap();
     let _c = client(lp.local_addr(server).unwrap());
     turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
-    assert_eq!(lp.as_cx().close(server), Ok(()));
-    assert_eq!(lp.as_cx().close(server), Err(tidegate::KeyError::Closed));
+    assert_eq!(lp.close(server), Ok(()));
+    assert_eq!(lp.close(server), Err(tidegate::KeyError::Closed));
 }

@@ -114,7 +114,7 @@ fn lookups_of_one_name_are_one() {
     }
     lp.run().unwrap();
     assert_eq!(failed.get(), 20);
-    assert_eq!(lp.as_cx().work_stats().done, 1);
+    assert_eq!(lp.work_stats().done, 1);
 }
 
 /// dns-custom-lookup: called later, once; what it finds is used.

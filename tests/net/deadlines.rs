@@ -128,7 +128,7 @@ fn t04_a_handler_decides_and_is_told_once() {
     );
     turn_until(&mut lp, |_| told.get() == 1);
     let end = Instant::now() + 40 * MS;
-    lp.as_cx().interval(MS, move |cx, me| {
+    lp.interval(MS, move |cx, me| {
         if Instant::now() > end {
             cx.close(me).unwrap();
             cx.stop();
@@ -238,7 +238,7 @@ fn a_half_open_peer_is_closed_by_the_linger_deadline() {
         // Without an end it may stay for as long as it likes.
         let key = Rc::new(Cell::new(None));
         let k = key.clone();
-        lp.as_cx().timer(60 * MS, move |_, _| k.set(Some(())));
+        lp.timer(60 * MS, move |_, _| k.set(Some(())));
         turn_until(&mut lp, |_| key.get().is_some());
         assert!(end.borrow().is_none());
         c.shutdown(Shutdown::Write).unwrap();

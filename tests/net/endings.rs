@@ -197,7 +197,7 @@ fn endings() -> Vec<(&'static str, String)> {
         // The first is answered by a reset.
         let _ = s.socket().write(b"x");
         let key = s.key;
-        s.lp.as_cx().interval(MS, move |cx, me| {
+        s.lp.interval(MS, move |cx, me| {
             if cx.socket(key).write(b"y") == Flow::Closed {
                 cx.close(me).unwrap();
             }

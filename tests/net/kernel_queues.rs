@@ -27,8 +27,8 @@ const PIECE: usize = 10_000;
 fn pair_of(buffers: Option<usize>) -> Pair {
     let mut lp = guarded();
     // TCP goes on by itself, and wakes nobody: there is a turn every so often.
-    let beat = lp.as_cx().interval(Duration::from_millis(5), |_, _| {});
-    lp.as_cx().driver().set_ref(beat.into(), false);
+    let beat = lp.interval(Duration::from_millis(5), |_, _| {});
+    lp.cx().driver().set_ref(beat.into(), false);
     let sender = Rc::new(Cell::new(None));
     let s = sender.clone();
     let mut listen = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
@@ -409,8 +409,8 @@ fn a_connection_that_is_not_made_yet() {
     let Some((l, _fill)) = silent() else { return println!("skipped: the queue takes everybody") };
     let port = l.local_addr().unwrap().port();
     let mut lp = guarded();
-    let beat = lp.as_cx().interval(Duration::from_millis(20), |_, _| {});
-    lp.as_cx().driver().set_ref(beat.into(), false);
+    let beat = lp.interval(Duration::from_millis(20), |_, _| {});
+    lp.cx().driver().set_ref(beat.into(), false);
     // A name is looked up first: no descriptor yet.
     let named = lp.connect(("localhost", port), On::new().close(|_, _| {}));
     assert_eq!(lp.socket(named).write(b"tide"), Flow::Ready);

@@ -107,11 +107,11 @@ fn zero_stops_it_also_when_it_is_due() {
     lp.socket(key).set_idle_timeout(5 * MS);
     let l = log.clone();
     // Due in the same batch of timers, after it.
-    lp.as_cx().timer(6 * MS, move |cx, _| {
+    lp.timer(6 * MS, move |cx, _| {
         cx.socket(key).set_idle_timeout(Duration::ZERO);
         l.add("stopped")
     });
-    lp.as_cx().timer(MS, |_, _| std::thread::sleep(20 * MS));
+    lp.timer(MS, |_, _| std::thread::sleep(20 * MS));
     run_for(&mut lp, 60 * MS);
     assert_eq!(log.lines(), ["stopped"], "nothing comes after it was stopped");
 }
@@ -126,11 +126,11 @@ fn bytes_written_between_due_and_told() {
     lp.socket(key).pause();
     lp.socket(key).set_idle_timeout(50 * MS);
     let l = log.clone();
-    lp.as_cx().timer(51 * MS, move |cx, _| {
+    lp.timer(51 * MS, move |cx, _| {
         let _ = cx.socket(key).write(b"x");
         l.add("wrote")
     });
-    lp.as_cx().timer(40 * MS, |_, _| std::thread::sleep(20 * MS));
+    lp.timer(40 * MS, |_, _| std::thread::sleep(20 * MS));
     run_for(&mut lp, 80 * MS);
     assert_eq!(log.lines(), ["wrote"]);
 }
@@ -141,7 +141,7 @@ fn close_all_takes_the_deadlines_timer() {
     let (_p, ours) = pair();
     let key = lp.adopt(ours, On::new()).unwrap();
     lp.socket(key).set_idle_timeout(20 * MS);
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
     let (_p2, ours) = pair();
     let log = Log::default();

@@ -182,7 +182,7 @@ fn beyond_the_buffered_limit_the_largest_queue_gives_way() {
     assert_eq!(closes.borrow().len(), 1);
     assert_eq!(closes.borrow()[0].0, keys[1]);
     assert_eq!(lp.socket(keys[2]).write(b"fine"), Flow::Ready);
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 
@@ -194,7 +194,7 @@ fn the_buffered_limit_bounds_a_broadcast() {
     let (keys, _peers, _) = connected(&mut lp, 40);
     let highest = Rc::new(Cell::new(0));
     let h = highest.clone();
-    lp.as_cx().next_tick(move |cx| {
+    lp.next_tick(move |cx| {
         for key in keys {
             let _ = cx.socket(key).write(&vec![1; 8 * one]);
             h.set(h.get().max(cx.net_metrics().held));
@@ -203,7 +203,7 @@ fn the_buffered_limit_bounds_a_broadcast() {
     lp.run_nowait().unwrap();
     assert!(highest.get() <= limit + 8 * one, "{}", highest.get());
     assert!(highest.get() > limit, "it was tried: {}", highest.get());
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 
@@ -234,7 +234,7 @@ fn filters_are_in_the_account() {
     lp.run_nowait().unwrap();
     assert_eq!(closes.borrow().len(), 1);
     assert_eq!(closes.borrow()[0].0, keys[0]);
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
     assert_eq!(lp.net_metrics().held, 0);
 }
@@ -305,7 +305,7 @@ fn a_filter_that_answers_is_no_offender() {
         turn_until(&mut lp, |lp| ends || lp.net_metrics().bytes_read == 5);
         lp.run_nowait().unwrap();
         assert!(closes.borrow().iter().all(|(key, _)| *key == keys[1]), "{:?}", closes.borrow());
-        lp.as_cx().close_all();
+        lp.close_all();
         lp.run().unwrap();
     }
 }
@@ -375,7 +375,7 @@ fn pipes_into_connecting_sockets_keep_the_buffered_limit() {
         lp.run_nowait().unwrap();
         assert!(lp.net_metrics().held <= (1 << 20) + 8192, "{}", lp.net_metrics().held);
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 

@@ -87,7 +87,7 @@ fn give_keeps_the_systems_code() {
 fn a_name_is_asked_anew_after_a_cancelled_lookup() {
     let mut lp = Loop::builder().work_threads(1).build().unwrap();
     // The one thread for lookups is busy.
-    lp.as_cx().work(|| std::thread::sleep(50 * MS), |_, _| {}).ok().unwrap();
+    lp.work(|| std::thread::sleep(50 * MS), |_, _| {}).ok().unwrap();
     let log = Log::default();
     let (a, b) = (log.clone(), log.clone());
     let port = closed_port().port();
@@ -99,7 +99,7 @@ fn a_name_is_asked_anew_after_a_cancelled_lookup() {
             cx.connect(("localhost", port), On::new().close(move |_, c| b.add(format!("{c}"))));
         }),
     );
-    lp.as_cx().close_all();
+    lp.close_all();
     let b = log.clone();
     lp.connect(("localhost", port), On::new().close(move |_, c| b.add(format!("{c}"))));
     lp.run().unwrap();

@@ -48,7 +48,7 @@ fn max_connections_holds_the_surplus() {
     let (first, second) = (client(at), client(at));
     turn_until(&mut lp, |_| log.has("connection"));
     let before = lp.metrics().turns;
-    lp.as_cx().timer(Duration::from_millis(30), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(30), |cx, _| cx.stop());
     lp.run().unwrap();
     assert!(lp.metrics().turns - before < 6, "nothing spins");
     assert_eq!(lp.server_stats(server).unwrap().accepted, 1);

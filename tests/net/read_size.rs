@@ -25,7 +25,7 @@ static GREEDY: Kind = Kind {
 #[test]
 fn one_read_is_64_kib_whatever_else_was_lent() {
     let mut lp = guarded();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let key = cx.driver().insert(&GREEDY, 0).unwrap();
     cx.driver().queue(key);
     lp.run_nowait().unwrap();

@@ -45,7 +45,7 @@ fn pause_accept_and_resume_accept() {
     lp.pause_accept(server).unwrap();
     let c = client(at); // the kernel answers
     let before = lp.metrics().turns;
-    lp.as_cx().timer(Duration::from_millis(30), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(30), |cx, _| cx.stop());
     lp.run().unwrap();
     assert!(log.lines().is_empty() && lp.metrics().turns - before < 6);
     lp.resume_accept(server).unwrap();
@@ -217,7 +217,7 @@ fn defer_accept_waits_for_bytes() {
     let log = Log::default();
     let server = lp.serve(local().defer_accept(Duration::from_secs(5)), Told(log.clone())).unwrap();
     let c = client(lp.local_addr(server).unwrap());
-    lp.as_cx().timer(Duration::from_millis(20), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(20), |cx, _| cx.stop());
     lp.run().unwrap();
     assert!(log.lines().is_empty());
     write_all(&c, b"x");
@@ -248,7 +248,7 @@ fn libuv_35_reuse_port() {
                     conn.reject();
                 })
                 .unwrap();
-            to_main.send((lp.local_addr(server).unwrap(), lp.as_cx().remote())).unwrap();
+            to_main.send((lp.local_addr(server).unwrap(), lp.remote())).unwrap();
             lp.run().unwrap();
             lp.server_stats(server).unwrap().accepted
         }));
@@ -302,7 +302,7 @@ fn an_adopted_listener_may_be_shared() {
     lp.run().unwrap();
     let _c = client(copy.local_addr().unwrap());
     let before = lp.metrics().turns;
-    lp.as_cx().timer(Duration::from_millis(20), |_, _| {});
+    lp.timer(Duration::from_millis(20), |_, _| {});
     lp.run().unwrap();
     assert!(lp.metrics().turns - before < 6);
 }
@@ -313,8 +313,8 @@ fn a_detached_connection_is_served_by_another_loop() {
     let (say, hear) = mpsc::channel();
     let other = std::thread::spawn(move || {
         let mut lp = guarded();
-        let held = lp.as_cx().keep_alive("connections to come").unwrap();
-        say.send((lp.as_cx().remote(), held)).unwrap();
+        let held = lp.keep_alive("connections to come").unwrap();
+        say.send((lp.remote(), held)).unwrap();
         lp.run().unwrap();
     });
     let (remote, held) = hear.recv().unwrap();
@@ -430,6 +430,6 @@ fn libuv_27_delayed_accept() {
     lp.pause_accept(server).unwrap();
     let at = lp.local_addr(server).unwrap();
     let _both = [client(at), client(at)];
-    lp.as_cx().timer(Duration::from_millis(20), move |cx, _| cx.resume_accept(server).unwrap());
+    lp.timer(Duration::from_millis(20), move |cx, _| cx.resume_accept(server).unwrap());
     turn_until(&mut lp, |_| *count.borrow() == 2);
 }

@@ -105,7 +105,7 @@ fn big() -> Bytes {
 fn a_panic_at_the_inbox_loses_no_post() {
     let mut lp = guarded();
     lp.observe(PanicsAt(|e| matches!(e, Event::Ready { .. })));
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let (send, got) = std::sync::mpsc::channel();
     for n in 0..2 {
         let send = send.clone();

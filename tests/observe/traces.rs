@@ -94,7 +94,7 @@ fn slices_of_the_loop_nest() {
 #[test]
 fn slices_nest_whatever_happens() {
     let (events, turns) = traced(|lp| {
-        let mut cx = lp.as_cx();
+        let mut cx = lp.cx();
         cx.timer(Duration::ZERO, |_, _| {});
         cx.timer(Duration::ZERO, |_, _| std::panic::resume_unwind(Box::new("on purpose")));
         cx.timer(Duration::ZERO, |cx, _| {
@@ -111,7 +111,7 @@ fn slices_nest_whatever_happens() {
         }
         assert_eq!(panics, 3);
         for _ in 0..30 {
-            lp.as_cx().timer(Duration::ZERO, |_, _| {});
+            lp.timer(Duration::ZERO, |_, _| {});
             lp.run_phase().unwrap();
         }
     });
@@ -188,7 +188,7 @@ fn a_trace_that_was_cut_off_opens() {
     let mut lp = guarded();
     lp.observe(Perfetto::new(memory.clone()));
     let mut left = 500;
-    lp.as_cx().idle(move |cx, me| {
+    lp.idle(move |cx, me| {
         left -= 1;
         if left == 0 {
             cx.close(me).unwrap();
@@ -252,7 +252,7 @@ fn a_write_error_is_kept_and_nothing_panics() {
     let written = [trace.written(), json.written()];
     lp.observe((trace, json));
     for _ in 0..1_000 {
-        lp.as_cx().timer(Duration::ZERO, |_, _| {});
+        lp.timer(Duration::ZERO, |_, _| {});
     }
     back_pressure(&mut lp);
     assert_eq!(lp.metrics().panics, 0);
@@ -301,7 +301,7 @@ fn every_end(lp: &mut Loop) {
     });
     let server = server.unwrap();
     let at = lp.local_addr(server).unwrap();
-    next(&mut lp.as_cx(), at, 5 * EACH, server);
+    next(&mut lp.cx(), at, 5 * EACH, server);
     lp.run().unwrap();
     assert_eq!(lp.server_stats(server).map(|s| s.accepted).ok(), None, "it is closed");
     assert_eq!(handles(lp), 0);

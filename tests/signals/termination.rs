@@ -44,10 +44,10 @@ fn the_process_of_the_others() {
     };
     match &part[..] {
         "once" => {
-            lp.as_cx().signal_once(SIGTERM, move |cx, _, _| term(cx)).unwrap();
+            lp.signal_once(SIGTERM, move |cx, _, _| term(cx)).unwrap();
         }
         _ => {
-            lp.as_cx().signal(SIGTERM, move |cx, _, _| term(cx)).unwrap();
+            lp.signal(SIGTERM, move |cx, _, _| term(cx)).unwrap();
         }
     }
     println!("PORT {}", lp.local_addr(server).unwrap().port());

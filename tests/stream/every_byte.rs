@@ -234,7 +234,7 @@ fn run(seed: u64, hops: u64) {
         let _ = prev;
     }
     // the user meddles: pauses the source for a while
-    let t = lp.as_cx().interval(Duration::from_micros(200), {
+    let t = lp.interval(Duration::from_micros(200), {
         let g = g.clone();
         move |cx, _| {
             if g.n(3) == 0 {
@@ -248,10 +248,10 @@ fn run(seed: u64, hops: u64) {
         }
     });
     turn_until(&mut lp, |_| log.lines().len() == pipes);
-    lp.as_cx().timer_stop(t).unwrap();
+    lp.timer_stop(t).unwrap();
     assert!(log.lines().iter().all(|l| l == "ok"), "{:?}", log.lines());
     assert!(*all.borrow() == data, "{} of {}", all.borrow().len(), data.len());
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 fn many(from: u64, n: u64, hops: u64) {

@@ -61,11 +61,11 @@ fn tiny_chunks_leave_the_turn_to_others() {
 fn reading_in_a_hook_does_not_spin() {
     let mut lp = guarded();
     let from = lp.open_readable(ReadableOptions::new().pull(true), Quiet, ()).unwrap();
-    lp.as_cx().prepare(move |cx, _| {
+    lp.prepare(move |cx, _| {
         assert!(cx.readable(from).read(1).is_none());
     });
     settle_one(&mut lp);
-    lp.as_cx().timer(Duration::from_millis(100), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(100), |cx, _| cx.stop());
     lp.run().unwrap();
     println!("{} turns in 100 ms", lp.metrics().turns);
     assert!(lp.metrics().turns < 20);
@@ -164,7 +164,7 @@ fn completions_of_a_connection_leave_the_turn_to_others() {
         longest = longest.max(t.elapsed());
         most = most.max(n.get() - before);
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     println!("{most} bytes in one turn, which took {longest:?}");
     assert!(most <= 4 << 20);
 }

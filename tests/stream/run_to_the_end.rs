@@ -186,7 +186,7 @@ fn every_completion_of_an_unreferenced_connection_is_told() {
     let written = Rc::new(Cell::new(0));
     let w = written.clone();
     let key = lp.adopt(ours, On::new().written(move |_, _, _| add(&w, 1))).unwrap();
-    lp.as_cx().set_ref(key, false).unwrap();
+    lp.set_ref(key, false).unwrap();
     for id in 0..5_500 {
         assert_ne!(lp.socket(key).write_id("", id), Flow::Closed);
     }
@@ -327,9 +327,9 @@ fn an_unreferenced_watcher_that_never_drains_lets_the_loop_return() {
     peer.write_all(b"never read").unwrap();
     let calls = Rc::new(Cell::new(0));
     let c = calls.clone();
-    let watch = lp.as_cx().watch(source, Interest::READABLE, move |_, _, _, _| add(&c, 1)).unwrap();
-    lp.as_cx().set_ref(watch, false).unwrap();
-    lp.as_cx().timer(Duration::from_millis(5), |_, _| {});
+    let watch = lp.watch(source, Interest::READABLE, move |_, _, _, _| add(&c, 1)).unwrap();
+    lp.set_ref(watch, false).unwrap();
+    lp.timer(Duration::from_millis(5), |_, _| {});
     lp.run().unwrap();
     assert!(calls.get() > 0);
     assert!(!lp.is_alive() && lp.why_alive().is_empty());
@@ -359,7 +359,7 @@ fn an_unreferenced_server_or_connection_with_more_to_do_lets_the_loop_return() {
             s.set_ref(key, false).unwrap();
         })
         .unwrap();
-    lp.as_cx().set_ref(server, false).unwrap();
+    lp.set_ref(server, false).unwrap();
     let at = lp.local_addr(server).unwrap();
     let clients: Vec<_> = (0..20).map(|_| client(at)).collect();
     for c in &clients {
@@ -368,7 +368,7 @@ fn an_unreferenced_server_or_connection_with_more_to_do_lets_the_loop_return() {
     // Until the first is accepted, and until something is read.
     let stay = |lp: &mut Loop, until: fn(&mut Cx<'_>, ServerKey, u32) -> bool| {
         let reads = reads.clone();
-        lp.as_cx().check(move |cx, me| {
+        lp.check(move |cx, me| {
             if until(cx, server, *reads.borrow()) {
                 cx.close(me).unwrap();
             }

@@ -71,7 +71,7 @@ fn tick_panic_at_on_end_of_a_socket() {
     write_all(&c, b"all");
     c.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
-    lp.as_cx().timer(Duration::from_millis(300), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(300), |cx, _| cx.stop());
     lp.run().unwrap();
     assert_eq!(&all.borrow()[..], b"all");
     assert_eq!(log.lines(), ["done"], "after 300 ms");
@@ -87,7 +87,7 @@ fn tick_panic_at_on_finish_of_a_socket() {
     let _ = lp.readable(from).push("all");
     lp.readable(from).push_end();
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
-    lp.as_cx().timer(Duration::from_millis(300), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(300), |cx, _| cx.stop());
     lp.run().unwrap();
     assert_eq!(read_to_end(&c), b"all");
     assert_eq!(log.lines(), ["done"], "after 300 ms");
@@ -117,7 +117,7 @@ fn tick_panic_at_flush() {
     write_all(&c, b"all");
     c.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
-    lp.as_cx().timer(Duration::from_millis(300), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(300), |cx, _| cx.stop());
     lp.run().unwrap();
     assert_eq!(&all.borrow()[..], b"all!");
     assert_eq!(log.lines(), ["done"], "after 300 ms");

@@ -67,7 +67,7 @@ fn turn(lp: &mut Loop) {
 
 fn idle_loop() -> io::Result<Loop> {
     let mut lp = Loop::new()?;
-    lp.as_cx().timer(Duration::from_secs(3600), |_, _| {});
+    lp.timer(Duration::from_secs(3600), |_, _| {});
     Ok(lp)
 }
 
@@ -109,7 +109,7 @@ impl Dispatches {
         let mut lp = Loop::new()?;
         let mut keys = Vec::new();
         for _ in 0..OPERATIONS {
-            keys.push(lp.as_cx().driver().insert(&NOTHING, 0)?);
+            keys.push(lp.cx().driver().insert(&NOTHING, 0)?);
         }
         Ok(Dispatches { lp, keys })
     }
@@ -118,7 +118,7 @@ impl Dispatches {
 impl Operation for Dispatches {
     fn prepare(&mut self) -> io::Result<()> {
         for key in &self.keys {
-            self.lp.as_cx().driver().queue(*key);
+            self.lp.cx().driver().queue(*key);
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ struct Timers(Loop);
 impl Operation for Timers {
     fn prepare(&mut self) -> io::Result<()> {
         for _ in 0..OPERATIONS {
-            self.0.as_cx().timer(Duration::ZERO, |_, _| {});
+            self.0.timer(Duration::ZERO, |_, _| {});
         }
         Ok(())
     }

@@ -12,7 +12,7 @@
 //! use tidegate_loop::{AsCx, Loop};
 //!
 //! let mut lp = Loop::new()?;
-//! lp.as_cx().timer(Duration::from_millis(1), |cx, _| {
+//! lp.timer(Duration::from_millis(1), |cx, _| {
 //!     println!("turn {}, phase {}", cx.turn(), cx.phase());
 //! });
 //! lp.run()?; // returns when nothing is left that could call back
@@ -20,6 +20,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod as_cx;
 mod core;
 mod handles;
 mod limits;
@@ -39,10 +40,11 @@ mod thinned;
 mod threads;
 mod turn;
 
-pub use crate::core::cx::{AsCx, Cx};
+pub use crate::core::cx::Cx;
 pub use crate::core::driver::Driver;
 pub use crate::core::kind::{Dispatch, Kind};
 pub use crate::core::source::Trigger;
+pub use as_cx::AsCx;
 pub use handles::any::HandleInfo;
 pub use handles::keep_alive::KeepAlive;
 pub use handles::post::{PostError, Remote};

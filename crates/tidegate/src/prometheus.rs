@@ -58,7 +58,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// What is counted now. Looks at every connection that is open.
     pub fn take(at: &mut impl AsCx) -> Snapshot {
-        let mut cx = at.as_cx();
+        let mut cx = at.cx();
         Snapshot {
             of_loop: cx.metrics(),
             handles: cx.handles(),

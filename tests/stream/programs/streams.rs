@@ -187,7 +187,7 @@ pub(crate) fn open_from(
     let key = lp.open_readable(options, spring, reader).unwrap();
     add(&l.streams, 0);
     if let Some(size) = plan.first {
-        Spring::answer(&mut lp.as_cx(), key, l, &[size]);
+        Spring::answer(&mut lp.cx(), key, l, &[size]);
     }
     key
 }

@@ -105,14 +105,14 @@ fn serve_all(lp: &mut Loop, route: Route, l: &Shared) -> (Vec<ServerKey>, Socket
 /// What is done to a client on its way.
 fn meddle(lp: &mut Loop, client: SocketKey, pipe: Option<PipeKey>, route: Route, l: &Shared) {
     if let Some(Meddle { pause, resume }) = route.pause {
-        at(&mut lp.as_cx(), pause, move |cx| {
+        at(&mut lp.cx(), pause, move |cx| {
             cx.socket(client).pause();
             at(cx, resume, move |cx| cx.socket(client).resume());
         });
     }
     let Some((cut, when)) = route.cut else { return };
     let known = l.clone();
-    at(&mut lp.as_cx(), when, move |cx| {
+    at(&mut lp.cx(), when, move |cx| {
         let broken = match (cut, pipe) {
             (Cut::Pipe, Some(pipe)) => cx.close(pipe).is_ok(),
             _ => {

@@ -298,7 +298,7 @@ fn run(seed: u64, panics: bool, sockets: bool) {
     w.panics.set(panics);
     let mut lp = guard(Loop::builder().read_budget(20_000).write_budget(20_000).build().unwrap());
     for _ in 0..3 {
-        open(&w, &mut lp.as_cx());
+        open(&w, &mut lp.cx());
     }
     if sockets {
         let v = w.clone();
@@ -320,13 +320,13 @@ fn run(seed: u64, panics: bool, sockets: bool) {
         }
     }
     for _ in 0..4 {
-        pipe(&w, &mut lp.as_cx());
+        pipe(&w, &mut lp.cx());
     }
     for _ in 0..60 {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             lp.run_nowait().unwrap();
         }));
-        let _ = catch_unwind(AssertUnwindSafe(|| act(&w, &mut lp.as_cx())));
+        let _ = catch_unwind(AssertUnwindSafe(|| act(&w, &mut lp.cx())));
     }
     w.quiet.set(true);
     for _ in 0..200 {
@@ -336,7 +336,7 @@ fn run(seed: u64, panics: bool, sockets: bool) {
     }
     for (id, a, b) in w.ends.borrow().iter() {
         let told = w.counts.borrow()[&("done", *id)] > 0;
-        let (a, b) = (lp.as_cx().is_open(*a), lp.as_cx().is_open(*b));
+        let (a, b) = (lp.is_open(*a), lp.is_open(*b));
         assert!(
             told || a && b,
             "seed {seed}: pipe {id} hangs, source open {a}, sink open {b}: {:#?}",
@@ -353,7 +353,7 @@ fn run(seed: u64, panics: bool, sockets: bool) {
         });
     }
     w.trace.borrow_mut().push("--- close all".into());
-    lp.as_cx().close_all();
+    lp.close_all();
     let mut n = 0;
     while !matches!(catch_unwind(AssertUnwindSafe(|| lp.run_nowait().unwrap())), Ok(false)) {
         n += 1;

@@ -78,11 +78,11 @@ pub fn round_trips() -> Sides {
 fn own(threads: u32, each: impl Fn(tidegate::Remote) + Clone + Send + Sync + 'static) -> u64 {
     on(Core::Server, || {
         let mut lp = Loop::new().expect("a loop");
-        lp.as_cx().timer(FAR, |_, _| {});
+        lp.timer(FAR, |_, _| {});
         let start = Instant::now();
         let threads: Vec<_> = (0..threads)
             .map(|_| {
-                let (remote, each) = (lp.as_cx().remote(), each.clone());
+                let (remote, each) = (lp.remote(), each.clone());
                 std::thread::spawn(move || {
                     cores::pin(Core::Client);
                     each(remote)
@@ -155,8 +155,8 @@ fn time_wakes(n: u64, wake: impl Fn() + Send + 'static, run: impl FnOnce(&Atomic
 fn own_wakes(n: u64) -> u64 {
     on(Core::Server, || {
         let mut lp = Loop::new().expect("a loop");
-        lp.as_cx().timer(FAR, |_, _| {});
-        let remote = lp.as_cx().remote();
+        lp.timer(FAR, |_, _| {});
+        let remote = lp.remote();
         time_wakes(
             n,
             move || remote.wake(),

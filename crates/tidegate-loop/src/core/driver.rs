@@ -28,7 +28,7 @@ pub(crate) const AGE_SHIFT: u32 = 24;
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
 /// let mut lp = Loop::new()?;
-/// let mut cx = lp.as_cx();
+/// let mut cx = lp.cx();
 /// assert_eq!(cx.driver().limits().accept_budget, 64);
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -44,7 +44,7 @@ impl Driver<'_> {
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let mut cx = lp.as_cx();
+    /// let mut cx = lp.cx();
     /// let timer = cx.timer(Duration::from_secs(1), |_, _| {});
     /// cx.driver().set_internal(timer.into());
     /// assert_eq!((cx.handles(), cx.walk().len()), (0, 0));
@@ -272,7 +272,7 @@ impl Driver<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let mut cx = lp.as_cx();
+    /// let mut cx = lp.cx();
     /// let mut driver = cx.driver();
     /// let noted = driver.moment();
     /// assert!(driver.latest(noted) >= noted);
@@ -330,7 +330,7 @@ impl Cx<'_> {
     /// #[derive(Default)]
     /// struct Pipes(Vec<u32>);
     /// let mut lp = Loop::new()?;
-    /// let mut cx = lp.as_cx();
+    /// let mut cx = lp.cx();
     /// let (pipes, _driver) = cx.parts::<Pipes>();
     /// pipes.0.push(1);
     /// # Ok::<(), std::io::Error>(())

@@ -26,7 +26,7 @@ use crate::store::key::{Key, KeyError};
 ///     describe: |_, _, data| format!("bell {data}"),
 /// };
 /// let mut lp = Loop::new()?;
-/// let mut cx = lp.as_cx();
+/// let mut cx = lp.cx();
 /// let key = cx.driver().insert(&BELL, 7)?;
 /// cx.driver().queue(key);
 /// lp.run()?;

@@ -189,7 +189,7 @@ impl Cx<'_> {
     /// let mut lp = Loop::new()?;
     /// let (mut ours, theirs) = UnixStream::pair()?;
     /// ours.write_all(b"tide")?;
-    /// lp.as_cx().watch(theirs, Interest::READABLE, |cx, key, source, ready| {
+    /// lp.watch(theirs, Interest::READABLE, |cx, key, source, ready| {
     ///     let mut buffer = [0; 16];
     ///     match ready.try_io(Interest::READABLE, || source.read(&mut buffer)) {
     ///         Ok(n) => {
@@ -246,9 +246,9 @@ impl Cx<'_> {
     /// # use mio::net::UnixStream;
     /// let mut lp = Loop::new()?;
     /// let (source, _peer) = UnixStream::pair()?;
-    /// let key = lp.as_cx().watch(source, Interest::READABLE, |_, _, _, _| {})?;
-    /// lp.as_cx().watch_for(key, Interest::READABLE | Interest::WRITABLE)?;
-    /// lp.as_cx().watch_for(key, None)?;
+    /// let key = lp.watch(source, Interest::READABLE, |_, _, _, _| {})?;
+    /// lp.watch_for(key, Interest::READABLE | Interest::WRITABLE)?;
+    /// lp.watch_for(key, None)?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn watch_for(

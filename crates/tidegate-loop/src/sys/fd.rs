@@ -20,7 +20,7 @@ use mio::{Interest, Registry, Token};
 /// let mut lp = Loop::new()?;
 /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
 /// let reader = Fd::new(File::from(OwnedFd::from(reader)))?;
-/// lp.as_cx().watch(reader, Interest::READABLE, |cx, key, pipe, ready| {
+/// lp.watch(reader, Interest::READABLE, |cx, key, pipe, ready| {
 ///     let mut text = String::new();
 ///     if ready.try_io(Interest::READABLE, || pipe.read_to_string(&mut text)).is_ok() {
 ///         assert_eq!(text, "high water");

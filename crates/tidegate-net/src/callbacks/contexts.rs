@@ -51,8 +51,8 @@ impl DerefMut for SocketCx<'_> {
 }
 
 impl AsCx for SocketCx<'_> {
-    fn as_cx(&mut self) -> Cx<'_> {
-        self.cx.as_cx()
+    fn cx(&mut self) -> Cx<'_> {
+        self.cx.cx()
     }
 }
 
@@ -106,8 +106,8 @@ impl DerefMut for Incoming<'_> {
 }
 
 impl AsCx for Incoming<'_> {
-    fn as_cx(&mut self) -> Cx<'_> {
-        self.cx.as_cx()
+    fn cx(&mut self) -> Cx<'_> {
+        self.cx.cx()
     }
 }
 

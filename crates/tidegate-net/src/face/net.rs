@@ -47,7 +47,7 @@ pub trait Net: AsCx {
         at: impl Into<ListenOptions>,
         f: impl FnMut(Incoming<'_>) + 'static,
     ) -> Result<ServerKey, ListenError> {
-        accept::open(&mut self.as_cx(), at.into(), Box::new(OnConnection(f)))
+        accept::open(&mut self.cx(), at.into(), Box::new(OnConnection(f)))
     }
 
     /// Opens a server with all of its callbacks.
@@ -56,7 +56,7 @@ pub trait Net: AsCx {
         at: impl Into<ListenOptions>,
         handler: impl ServerHandler,
     ) -> Result<ServerKey, ListenError> {
-        accept::open(&mut self.as_cx(), at.into(), Box::new(handler))
+        accept::open(&mut self.cx(), at.into(), Box::new(handler))
     }
 
     /// Makes a connection. The key is there at once, and can be written to: the
@@ -64,30 +64,30 @@ pub trait Net: AsCx {
     /// failure, also that of a text that is no address. Never a call from
     /// inside this one.
     fn connect(&mut self, to: impl Into<ConnectOptions>, handler: impl Handler) -> SocketKey {
-        connect::start(&mut self.as_cx(), to.into(), Box::new(handler))
+        connect::start(&mut self.cx(), to.into(), Box::new(handler))
     }
 
     /// A connection by its key. On a stale or foreign key everything is a
     /// no-op; [`SocketCx::state`] says which.
     fn socket(&mut self, key: SocketKey) -> SocketCx<'_> {
-        SocketCx::new(self.as_cx(), key)
+        SocketCx::new(self.cx(), key)
     }
 
     /// Stops accepting, now; connections that the kernel holds for us are
     /// refused by it. Accepted ones live on, and after the last of them comes
     /// the server's `on_close`.
     fn close_server(&mut self, server: ServerKey) -> Result<(), KeyError> {
-        control::close(&mut self.as_cx(), server)
+        control::close(&mut self.cx(), server)
     }
 
     /// Stops accepting for now. Connections wait in the kernel's queue, up to the backlog.
     fn pause_accept(&mut self, server: ServerKey) -> Result<(), KeyError> {
-        control::pause(&mut self.as_cx(), server)
+        control::pause(&mut self.cx(), server)
     }
 
     /// Goes on accepting.
     fn resume_accept(&mut self, server: ServerKey) -> Result<(), KeyError> {
-        control::unpause(&mut self.as_cx(), server)
+        control::unpause(&mut self.cx(), server)
     }
 
     /// Connections of a server that may be open at once from now on, and what happens to the
@@ -111,7 +111,7 @@ pub trait Net: AsCx {
         connections: impl Into<Option<usize>>,
         beyond: AtLimit,
     ) -> Result<(), KeyError> {
-        control::set_max_connections(&mut self.as_cx(), server, connections.into(), beyond)
+        control::set_max_connections(&mut self.cx(), server, connections.into(), beyond)
     }
 
     /// Closes a server in good order: it stops accepting, each connection's
@@ -138,12 +138,12 @@ pub trait Net: AsCx {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     fn shutdown(&mut self, server: ServerKey, grace: Duration) -> Result<(), KeyError> {
-        control::shutdown(&mut self.as_cx(), server, grace)
+        control::shutdown(&mut self.cx(), server, grace)
     }
 
     /// The connections of a server that are open now. Looks at every connection of the loop.
     fn connections(&mut self, server: ServerKey) -> Vec<SocketKey> {
-        control::connections(&mut self.as_cx(), server)
+        control::connections(&mut self.cx(), server)
     }
 
     /// Takes over a connection that is there already: from another thread's loop (see
@@ -169,13 +169,13 @@ pub trait Net: AsCx {
         stream: impl Into<AdoptOptions>,
         handler: impl Handler,
     ) -> io::Result<SocketKey> {
-        adopt::adopt(&mut self.as_cx(), stream.into(), Box::new(handler))
+        adopt::adopt(&mut self.cx(), stream.into(), Box::new(handler))
     }
 
     /// Where a server listens: the port that the system chose for 0. `Unsupported` for one on
     /// a path: see [`endpoint`](Net::endpoint).
     fn local_addr(&mut self, server: ServerKey) -> io::Result<SocketAddr> {
-        match control::endpoint(&mut self.as_cx(), server)? {
+        match control::endpoint(&mut self.cx(), server)? {
             Endpoint::Ip(addr) => Ok(addr),
             Endpoint::Path(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -183,23 +183,23 @@ pub trait Net: AsCx {
 
     /// Where a server listens: an address, or a path.
     fn endpoint(&mut self, server: ServerKey) -> Result<Endpoint, KeyError> {
-        control::endpoint(&mut self.as_cx(), server)
+        control::endpoint(&mut self.cx(), server)
     }
 
     /// What a server has counted; also after `close_server`, until its
     /// `on_close`.
     fn server_stats(&mut self, server: ServerKey) -> Result<ServerStats, KeyError> {
-        control::stats(&mut self.as_cx(), server)
+        control::stats(&mut self.cx(), server)
     }
 
     /// What every server of the loop has counted.
     fn servers(&mut self) -> Vec<ServerMetrics> {
-        metrics::servers(&mut self.as_cx())
+        metrics::servers(&mut self.cx())
     }
 
     /// What all connections of the loop have counted. Looks at every one that is open.
     fn net_metrics(&mut self) -> NetMetrics {
-        metrics::net(&mut self.as_cx())
+        metrics::net(&mut self.cx())
     }
 
     /// How many connections wait in the kernel for a server, and how many may. One system
@@ -218,14 +218,14 @@ pub trait Net: AsCx {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     fn accept_queue(&mut self, server: ServerKey) -> Result<AcceptQueue, KeyError> {
-        control::accept_queue(&mut self.as_cx(), server)
+        control::accept_queue(&mut self.cx(), server)
     }
 
     /// [`accept_queue`](Net::accept_queue) for another thread: it may ask while this one is
     /// inside a callback. An error if the server is closed, or if there is no descriptor left:
     /// all gauges of a server share one more.
     fn accept_gauge(&mut self, server: ServerKey) -> io::Result<AcceptGauge> {
-        control::accept_gauge(&mut self.as_cx(), server)
+        control::accept_gauge(&mut self.cx(), server)
     }
 }
 

@@ -33,12 +33,12 @@ static READABLE: Kind = Kind {
         }
     },
     close: |cx, key, _| {
-        ReadableCx::new(cx.as_cx(), ReadableKey(key)).destroy();
+        ReadableCx::new(cx.cx(), ReadableKey(key)).destroy();
         Ok(())
     },
     closed,
     describe: |cx, key, _| {
-        let waiting = ReadableCx::new(cx.as_cx(), ReadableKey(key)).buffered();
+        let waiting = ReadableCx::new(cx.cx(), ReadableKey(key)).buffered();
         format!("{waiting} bytes waiting")
     },
 };
@@ -306,15 +306,15 @@ impl ReadEnd for ReadableKey {
     }
 
     fn pause(&self, cx: &mut Cx<'_>) {
-        ReadableCx::new(cx.as_cx(), *self).pause();
+        ReadableCx::new(cx.cx(), *self).pause();
     }
 
     fn resume(&self, cx: &mut Cx<'_>) {
-        ReadableCx::new(cx.as_cx(), *self).change(|r, _| r.read.resume());
+        ReadableCx::new(cx.cx(), *self).change(|r, _| r.read.resume());
     }
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
         let (key, cause) = (self.0, cause.clone());
-        ReadableCx::new(cx.as_cx(), *self).change(|r, d| r.destroy(d, key, Err(cause)));
+        ReadableCx::new(cx.cx(), *self).change(|r, d| r.destroy(d, key, Err(cause)));
     }
 }

@@ -39,12 +39,12 @@ static WRITABLE: Kind = Kind {
         }
     },
     close: |cx, key, _| {
-        WritableCx::new(cx.as_cx(), WritableKey(key)).destroy();
+        WritableCx::new(cx.cx(), WritableKey(key)).destroy();
         Ok(())
     },
     closed,
     describe: |cx, key, _| {
-        let queued = WritableCx::new(cx.as_cx(), WritableKey(key)).buffered();
+        let queued = WritableCx::new(cx.cx(), WritableKey(key)).buffered();
         format!("{queued} bytes queued")
     },
 };
@@ -272,7 +272,7 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
     while let Some((id, is_out)) = w.write.take_expected() {
         let result = if is_out { Ok(()) } else { result.as_ref().copied() };
         caught(&mut d.cx(), |cx| {
-            handler.on_written(&mut WritableCx::new(cx.as_cx(), WritableKey(key)), id, result);
+            handler.on_written(&mut WritableCx::new(cx.cx(), WritableKey(key)), id, result);
         });
     }
     let piped = w.common.pipe.is_some_and(|pipe| pipe.sink_closed(d, result.clone()));
@@ -401,15 +401,15 @@ impl WriteEnd for WritableKey {
     }
 
     fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow {
-        WritableCx::new(cx.as_cx(), *self).write(data)
+        WritableCx::new(cx.cx(), *self).write(data)
     }
 
     fn end(&self, cx: &mut Cx<'_>) {
-        WritableCx::new(cx.as_cx(), *self).end();
+        WritableCx::new(cx.cx(), *self).end();
     }
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
         let (key, cause) = (self.0, cause.clone());
-        WritableCx::new(cx.as_cx(), *self).change(|w, d| w.destroy(d, key, Err(cause)));
+        WritableCx::new(cx.cx(), *self).change(|w, d| w.destroy(d, key, Err(cause)));
     }
 }

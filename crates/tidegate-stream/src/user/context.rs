@@ -51,8 +51,8 @@ macro_rules! context {
         }
 
         impl AsCx for $Context<'_> {
-            fn as_cx(&mut self) -> Cx<'_> {
-                self.cx.as_cx()
+            fn cx(&mut self) -> Cx<'_> {
+                self.cx.cx()
             }
         }
     };

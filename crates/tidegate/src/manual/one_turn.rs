@@ -138,7 +138,7 @@
 //! # use std::time::Duration;
 //! use tidegate::{AsCx, Loop};
 //! let mut lp = Loop::new()?;
-//! let mut cx = lp.as_cx();
+//! let mut cx = lp.cx();
 //! cx.timer(Duration::ZERO, |cx, _| {
 //!     say("timer");
 //!     cx.timer(Duration::ZERO, |_, _| say("the other timer"));

@@ -105,7 +105,7 @@
 //! }
 //!
 //! let mut lp = Loop::new()?;
-//! let room = lp.as_cx().share(Room::default())?;
+//! let room = lp.share(Room::default())?;
 //! let server = lp.listen("127.0.0.1:0", move |conn| {
 //!     let mut s = conn.accept(
 //!         On::new()
