@@ -444,3 +444,27 @@ fn a_long_turn_long_ago_delays_nothing() {
     let waited = timed_out.get() - began;
     assert!(waited >= 500 * MS && waited <= 502 * MS, "{waited:?}");
 }
+
+/// A run that ends in the middle of a turn, after a phase, knows by when its bytes moved.
+#[test]
+fn idle_counts_from_a_write_of_a_single_phase() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let timed_out = Rc::new(Cell::new(Duration::ZERO));
+    let (t, s1, s2) = (timed_out.clone(), script.clone(), script.clone());
+    let on = On::new()
+        .data(move |s, _| {
+            s1.advance(120 * MS);
+            assert_eq!(s.write(b"answer"), Flow::Ready);
+        })
+        .timeout(move |s| {
+            t.set(s2.now());
+            s.destroy();
+        });
+    let (key, peer) = adopted(&mut lp, on);
+    lp.socket(key).set_idle_timeout(150 * MS);
+    write_all(&peer, b"question");
+    for _ in 0..200 {
+        lp.run_phase().unwrap();
+    }
+    assert!(timed_out.get() >= 270 * MS, "{:?}", timed_out.get());
+}

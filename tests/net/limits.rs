@@ -407,3 +407,64 @@ fn a_panic_inside_a_call_leaves_the_account_whole() {
     lp.run().unwrap();
     assert_eq!(lp.net_metrics().held, 0);
 }
+
+/// Connections that have ended still hold what they wrote: they give way, too.
+#[test]
+fn the_buffered_limit_bounds_connections_that_have_ended() {
+    let (limit, one) = (4 << 20, 8 << 20);
+    let mut lp = guard(Loop::builder().buffered_limit(limit).build().unwrap());
+    let (keys, _peers, closes) = connected(&mut lp, 20);
+    let mut highest = 0;
+    for key in keys {
+        let _ = lp.socket(key).end_with(vec![1; one]);
+        highest = highest.max(lp.net_metrics().held);
+    }
+    assert!(highest > limit, "it was tried: {highest}");
+    assert!(highest <= limit + one, "{highest}");
+    lp.run_nowait().unwrap();
+    assert!(closes.borrow().iter().all(|(_, c)| matches!(c.reason, Reason::WriteLimit { .. })));
+    lp.as_cx().close_all();
+    lp.run().unwrap();
+}
+
+/// So do those whose filter answered a peer that reads nothing.
+#[test]
+fn the_buffered_limit_bounds_answers_of_filters() {
+    struct Loud;
+    impl tidegate::net::Filter for Loud {
+        fn inbound(
+            &mut self,
+            _: &[u8],
+            out: &mut tidegate::net::Passed,
+        ) -> Result<(), tidegate::net::FilterError> {
+            out.down.resize(8 << 20, 7);
+            Ok(())
+        }
+        fn outbound(
+            &mut self,
+            user: &[u8],
+            out: &mut tidegate::net::Passed,
+        ) -> Result<(), tidegate::net::FilterError> {
+            out.down.extend_from_slice(user);
+            Ok(())
+        }
+    }
+    let limit = 4 << 20;
+    let mut lp = guard(Loop::builder().buffered_limit(limit).build().unwrap());
+    let (keys, peers, _) = connected(&mut lp, 10);
+    for (key, peer) in keys.iter().zip(&peers) {
+        lp.socket(*key).set_filter(Loud);
+        // Twice: the first answer may find an empty queue.
+        for _ in 0..2 {
+            let before = lp.net_metrics().bytes_read;
+            if lp.socket(*key).state().is_ok() {
+                write_all(peer, b"?");
+                turn_until(&mut lp, |lp| lp.net_metrics().bytes_read > before);
+            }
+            let held = lp.net_metrics().held;
+            assert!(held <= limit + (8 << 20), "{held}");
+        }
+    }
+    lp.as_cx().close_all();
+    lp.run().unwrap();
+}

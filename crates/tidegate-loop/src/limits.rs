@@ -84,8 +84,9 @@ limits! {
     /// Bytes that all sockets of the loop together may have queued before a
     /// write; default 1 GiB. Beyond it, what the kernel takes at once goes out as ever. A
     /// write that has to be queued answers `Full`, and of the connections that were asked to
-    /// stop, those with the longest queues are destroyed until the rest fits. A connection
-    /// that writes on after `Full` is destroyed itself.
+    /// stop, that have ended, or that queue answers of a filter, those with the longest queues
+    /// are destroyed until the rest fits. A connection that writes on after `Full` is destroyed
+    /// itself.
     buffered_limit: usize = 1 << 30;
     /// Kernel events taken by one poll; default 1,024, at most 1,048,576. More of them wait for
     /// the next turn.

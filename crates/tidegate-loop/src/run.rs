@@ -179,7 +179,10 @@ impl Loop {
         let mut phase = Phase::Outside;
         self.one(|core| {
             phase = core.next_phase();
-            core.step::<true>(Mode::Once)
+            let done = core.step::<true>(Mode::Once);
+            // The turn may be left here: what moved in it moved before now.
+            core.reactor.recent();
+            done
         })?;
         let reactor = &self.core.reactor;
         Ok(Step { turn: reactor.turn, phase, calls: reactor.calls - before })

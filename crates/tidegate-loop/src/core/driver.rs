@@ -266,8 +266,8 @@ impl Driver<'_> {
 
     /// The latest moment at which something can have happened that was noted with
     /// [`moment`](Driver::moment), so that a deadline that counts from it is never early: the
-    /// clock, if that was in this turn; else the end of its turn, or up to a millisecond after
-    /// it. Reads the clock.
+    /// clock, if that was in this turn; else the end of its turn or later, by at most the longest
+    /// turn near it: 1 ms, or more if turns were longer. Reads the clock.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};

@@ -81,7 +81,8 @@ impl Cx<'_> {
     }
 
     /// As [`next_tick`](Cx::next_tick), without its limit: for layers above that owe an event to
-    /// the user, which must not be lost. Whoever calls this bounds how many there are.
+    /// the user, which must not be lost. The caller keeps the number of
+    /// these bounded.
     pub fn owed_tick(&mut self, f: impl FnOnce(&mut Cx<'_>) + 'static) {
         self.core_mut().ticks.push(Box::new(f));
     }

@@ -9,7 +9,7 @@ use tidegate_stream::Effect;
 
 use crate::error::close::{Reason, Scope};
 use crate::key::SocketKey;
-use crate::state::layer::{Layer, Shared};
+use crate::state::layer::{Crowded, Layer, Shared};
 use crate::state::socket::Socket;
 
 /// A socket that is changed. Dropped by a panic (of a `Drop` of the user's, in a `Bytes`), it
@@ -54,8 +54,10 @@ impl Layer {
     #[inline(never)]
     fn recount(&mut self, d: &mut Driver<'_>, key: SocketKey, before: usize, after: usize) {
         self.shared.buffered = self.shared.buffered - before + after;
-        if self.shared.crowded {
-            self.make_room(d, key);
+        match std::mem::take(&mut self.shared.crowded) {
+            Crowded::No => {}
+            Crowded::Write => self.make_room(d, Some(key)),
+            Crowded::Answer => self.make_room(d, None),
         }
     }
 
@@ -74,14 +76,13 @@ impl Layer {
         Some((effect, s))
     }
 
-    /// `buffered_limit` is passed: of the connections that wait for a drain, those that
-    /// hold most are closed, but not the one that writes.
+    /// `buffered_limit` is passed: of the connections that can give way, those that hold most
+    /// are closed, but not the one that writes.
     #[cold]
-    fn make_room(&mut self, d: &mut Driver<'_>, writer: SocketKey) {
-        self.shared.crowded = false;
+    fn make_room(&mut self, d: &mut Driver<'_>, writer: Option<SocketKey>) {
         let limit = d.limits().buffered_limit;
-        let waits = |s: &Socket| s.duplex.write.needs_drain() && s.key != writer;
-        let waiting = self.sockets.iter().filter(|(_, s)| waits(s));
+        let waiting = self.sockets.iter();
+        let waiting = waiting.filter(|(_, s)| s.can_give_way() && Some(s.key) != writer);
         let mut waiting: Vec<_> = waiting.map(|(i, s)| (s.duplex.write.held(), i)).collect();
         waiting.sort_unstable();
         let mut freed = Vec::new();

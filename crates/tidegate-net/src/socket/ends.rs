@@ -13,7 +13,7 @@ use crate::error::close::Reason;
 use crate::event::SocketEvent;
 use crate::key::SocketKey;
 use crate::socket::write::Admitted;
-use crate::state::layer::{Layer, Shared};
+use crate::state::layer::{Crowded, Layer, Shared};
 use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 
@@ -103,7 +103,9 @@ impl WriteEnd for SocketKey {
             if admitted == Admitted::No {
                 return Flow::Closed;
             }
-            shared.crowded = admitted == Admitted::Crowded && !data.is_empty();
+            if admitted == Admitted::Crowded && !data.is_empty() {
+                shared.crowded = Crowded::Write;
+            }
             s.duplex.write.push_whole(data);
             s.tell_queued(d);
             if s.life == Life::Connecting && admitted == Admitted::Yes {

@@ -17,7 +17,7 @@ use crate::callbacks::filter::{Filter, FilterError, Passed};
 use crate::error::close::{Reason, Scope};
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
-use crate::state::layer::Shared;
+use crate::state::layer::{Crowded, Shared};
 use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 use crate::sys;
@@ -76,7 +76,7 @@ impl Socket {
         if self.duplex.write.len() <= before {
             return self.answer(d);
         }
-        shared.crowded = true;
+        shared.crowded = Crowded::Write;
         self.full(d)
     }
 
@@ -142,6 +142,9 @@ impl Socket {
     #[cold]
     pub(crate) fn filter_in(&mut self, d: &mut Driver<'_>, shared: &mut Shared, wire: &[u8]) {
         self.filter(d, shared, Self::may_answer, |f, out| f.inbound(wire, out));
+        if shared.crowded == Crowded::Write {
+            shared.crowded = Crowded::Answer;
+        }
     }
 
     /// Whether a filter's answer of so many bytes may be queued. What the user writes has its
@@ -160,9 +163,8 @@ impl Socket {
     }
 
     /// Runs the filter, if there is one, and sends what it made for the peer, unless
-    /// our side has ended. Whether that may be queued is decided before: of a write by
-    /// `admit`, of answers by `may_answer`; the last bytes always may. An error or a panic of it is the connection's end; the
-    /// panic goes on when everything is whole again.
+    /// our side has ended. `may` decides whether that may be queued. An error or a panic of the
+    /// filter is the connection's end; the panic goes on when everything is whole again.
     fn filter(
         &mut self,
         d: &mut Driver<'_>,
@@ -188,7 +190,9 @@ impl Socket {
             let before = self.duplex.write.len();
             if may(self, d, down.len()) {
                 self.send(d, Chunk::Lent(&down));
-                shared.crowded |= buffered > most && self.duplex.write.len() > before;
+                if buffered > most && self.duplex.write.len() > before {
+                    shared.crowded = Crowded::Write;
+                }
             }
             shared.passed.down = down;
         }
@@ -317,6 +321,9 @@ impl Socket {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) => return self.write_failed(d, e),
             }
+        }
+        if self.duplex.write.is_empty() {
+            self.forget_answers();
         }
         self.await_writable(d);
     }

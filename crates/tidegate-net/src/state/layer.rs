@@ -39,8 +39,19 @@ pub(crate) struct Shared {
     pub(crate) passed: Passed,
     /// Bytes of memory that all write queues hold.
     pub(crate) buffered: usize,
-    /// A connection queued bytes though `buffered_limit` was passed: others are to give way.
-    pub(crate) crowded: bool,
+    /// What was queued beyond `buffered_limit` by the change that runs.
+    pub(crate) crowded: Crowded,
+}
+
+/// What was queued although `buffered_limit` was passed.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Crowded {
+    #[default]
+    No,
+    /// What the user wrote: other connections give way.
+    Write,
+    /// A filter's answer to the peer: any connection gives way, this one too.
+    Answer,
 }
 
 /// What the callback that runs was offered.

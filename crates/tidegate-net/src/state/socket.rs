@@ -295,6 +295,16 @@ impl Socket {
         }
     }
 
+    /// Whether it may be closed for the memory that its queue holds: its writer waits for the
+    /// drain or has ended, or the queue has answers of a filter.
+    pub(crate) fn can_give_way(&self) -> bool {
+        let write = &self.duplex.write;
+        let answers = self.rare.as_ref().is_some_and(|r| r.answered > 0);
+        write.needs_drain()
+            || (!write.is_open() && write.wants_write())
+            || (answers && !write.is_empty())
+    }
+
     /// Writing failed. It is told when reading has come to the end.
     #[cold]
     pub(crate) fn keep_failure(&mut self, error: Arc<NetError>) {

@@ -169,7 +169,8 @@
 //!   each slow peer. Multiply it by the number of connections you expect.
 //! - `write_limit` is not for flow but for mistakes: leave it far above the mark.
 //! - `buffered_limit` bounds all connections of a loop together. Beyond it a write that has to
-//!   be queued answers `Full`, and the longest queue of those that were told `Full` is closed.
+//!   be queued answers `Full`, and of the connections that were told `Full` or have
+//!   ended, the one with the longest queue is closed.
 //! - A peer that never reads again fills its share once and then costs nothing but that; an
 //!   idle timeout ends it ([`timeouts`](super::timeouts)).
 //! - A completion ([`write_id`](crate::net::SocketCx::write_id)) says that the kernel has
