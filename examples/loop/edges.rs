@@ -32,7 +32,7 @@ impl Observer for Print {
 /// The bits of a connection now.
 fn bits(s: &mut SocketCx<'_>) -> String {
     let key = s.key().into();
-    format!("{:?}", s.driver().bits(key))
+    format!("{:?}", s.cx().driver().bits(key))
 }
 
 struct EdgeReader {

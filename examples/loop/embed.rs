@@ -33,7 +33,7 @@ fn inner() -> io::Result<Loop> {
             .data(move |s, chunk| {
                 println!(
                     "inner: turn {:>2}, echoed {:?}",
-                    s.turn(),
+                    s.cx().turn(),
                     String::from_utf8_lossy(chunk)
                 );
                 asked += 1;

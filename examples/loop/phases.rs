@@ -19,8 +19,8 @@ use tidegate::{Event, HookKey, Moment, Observer, Phase};
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A line of the scene: the phase, and what happened in it.
-fn say(cx: &Cx<'_>, what: &str) {
-    println!("  {:<8} {what}", cx.phase());
+fn say(at: &mut impl AsCx, what: &str) {
+    println!("  {:<8} {what}", at.cx().phase());
 }
 
 fn hook(what: &'static str) -> impl FnMut(&mut Cx<'_>, HookKey) + 'static {
@@ -59,8 +59,8 @@ fn scene(title: &str, mut lp: Loop) -> Loop {
 
 /// A server that prints each connection.
 fn server(lp: &mut Loop) -> io::Result<SocketAddr> {
-    let server = lp.listen("127.0.0.1:0", |conn| {
-        say(&conn, "on_connection");
+    let server = lp.listen("127.0.0.1:0", |mut conn| {
+        say(&mut conn, "on_connection");
         conn.accept(On::new());
     })?;
     lp.local_addr(server)

@@ -107,7 +107,7 @@ fn main() -> io::Result<()> {
             .close(move |s, _| {
                 left.set(left.get() - 1);
                 if left.get() == 0 && port.is_none() {
-                    scrape(s, at, [echo, metrics]);
+                    scrape(&mut s.cx(), at, [echo, metrics]);
                 }
             });
         lp.connect(to, on);

@@ -39,7 +39,7 @@ impl Client {
                 println!("connected");
             })
             .data(|_, chunk| println!("  got {:?}", String::from_utf8_lossy(chunk)))
-            .close(move |s, close| again.over(s, &close));
+            .close(move |s, close| again.over(&mut s.cx(), &close));
         cx.connect(options.connect_timeout(Duration::from_secs(5)), on);
     }
 

@@ -179,7 +179,7 @@ fn main() -> std::io::Result<()> {
         let (sender, ledger) = (s.key(), l.clone());
         s.interval(PRODUCE_EVERY, move |cx, timer| produce(cx, timer, sender, &full, &ledger));
         if let Some(reader) = r.get() {
-            look(&mut s, sender, reader, l.clone());
+            look(&mut s.cx(), sender, reader, l.clone());
         }
     })?;
 

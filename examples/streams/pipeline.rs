@@ -128,7 +128,7 @@ fn main() -> io::Result<()> {
         let opened = s.open_readable(ReadableOptions::new(), FileSource(Arc::new(file)), ());
         let Ok(from) = opened else { return s.destroy() };
         let m = m.clone();
-        let watch = s.check(move |cx, _| {
+        let watch = s.cx().check(move |cx, _| {
             let held = cx.readable(from).buffered() + cx.socket(to).memory_held();
             m.set(m.get().max(held));
         });

@@ -42,7 +42,7 @@ fn proxy(lp: &mut Loop, at: &str, upstream: String) -> io::Result<ServerKey> {
         let to = ConnectOptions::new(upstream.as_str()).connect_timeout(Duration::from_secs(10));
         let b = a.connect(to, On::new());
         let key = a.key();
-        if join(&mut a, key, b).is_err() {
+        if join(&mut a.cx(), key, b).is_err() {
             a.destroy();
         }
     });

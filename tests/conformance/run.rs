@@ -28,7 +28,10 @@ fn libuv_01_close_order() {
     let at = closed_port();
     let sockets = [0, 1, 2].map(|n| {
         let l = log.clone();
-        lp.connect(at, On::new().close(move |cx, _| l.add(format!("close {n} in {}", cx.phase()))))
+        lp.connect(
+            at,
+            On::new().close(move |s, _| l.add(format!("close {n} in {}", s.cx().phase()))),
+        )
     });
     let mut check = add::<HookKey>(&log, "check");
     lp.check(move |cx, me| {
@@ -220,13 +223,13 @@ fn libuv_10_idle_starvation() {
 fn libuv_11_active() {
     let mut lp = guarded();
     let seen = Rc::new(Cell::new(false));
-    let s = seen.clone();
+    let at_close = seen.clone();
     let key = lp.connect(
         closed_port(),
-        On::new().close(move |cx, _| {
-            let key = cx.key();
-            assert!(!cx.is_open(key) && !cx.is_closing(key), "the slot is free before");
-            s.set(true);
+        On::new().close(move |s, _| {
+            let key = s.key();
+            assert!(!s.cx().is_open(key) && !s.cx().is_closing(key), "the slot is free before");
+            at_close.set(true);
         }),
     );
     let cx = &mut lp.cx();
@@ -355,8 +358,11 @@ fn every_phase_in_its_order_first_in_first_out() {
             move |mut conn| {
                 say(&conn.cx());
                 let (finish, close) = (finish.clone(), close.clone());
-                let mut s =
-                    conn.accept(On::new().finish(move |s| finish(s)).close(move |cx, _| close(cx)));
+                let mut s = conn.accept(
+                    On::new()
+                        .finish(move |s| finish(&mut s.cx()))
+                        .close(move |s, _| close(&mut s.cx())),
+                );
                 s.end();
                 let key = s.key();
                 s.next_tick(move |cx| cx.socket(key).destroy());

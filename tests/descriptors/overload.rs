@@ -259,11 +259,11 @@ fn a_queue_of_1_000_is_drained_by_budget_and_an_echo_beside_it_is_served() {
         let (a, e) = (accepted_in.clone(), echoed_in.clone());
         let options = ListenOptions::new("127.0.0.1:0").backlog(1024).accept_budget(budget);
         let server = lp
-            .listen(options, move |conn| {
-                a.borrow_mut().push(conn.turn());
+            .listen(options, move |mut conn| {
+                a.borrow_mut().push(conn.cx().turn());
                 let e = e.clone();
                 conn.accept(On::new().data(move |s, chunk| {
-                    e.set(s.turn());
+                    e.set(s.cx().turn());
                     let _ = s.write(chunk);
                 }));
             })

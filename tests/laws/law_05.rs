@@ -29,8 +29,8 @@ fn read_budget_is_carried_over() {
         On::new().data(move |s, chunk| {
             let mut p = p.borrow_mut();
             match p.last_mut() {
-                Some((turn, n)) if *turn == s.turn() => *n += chunk.len(),
-                _ => p.push((s.turn(), chunk.len())),
+                Some((turn, n)) if *turn == s.cx().turn() => *n += chunk.len(),
+                _ => p.push((s.cx().turn(), chunk.len())),
             }
         })
     });

@@ -160,7 +160,7 @@ fn ready_by_signals() {
 fn closing() {
     interrupted(Phase::Closing, |lp, batch| {
         for b in batch {
-            let key = lp.connect("127.0.0.1:1", On::new().close(move |cx, _| b.call(cx)));
+            let key = lp.connect("127.0.0.1:1", On::new().close(move |s, _| b.call(&mut s.cx())));
             lp.socket(key).destroy();
         }
     });

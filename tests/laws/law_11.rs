@@ -259,11 +259,11 @@ impl World {
             .data(move |s, _| {
                 a.with(n, |m, now| m.moved(now));
                 if let Some(work) = a.answer.get() {
-                    a.work(s, work);
+                    a.work(&mut s.cx(), work);
                     if s.write(b"answer") == Flow::Ready {
                         a.with(n, |m, now| m.moved(now));
                     }
-                    a.work(s, work / 2);
+                    a.work(&mut s.cx(), work / 2);
                 }
             })
             .end(move |_| b.with(n, |m, now| (m.ended, m.half_closed) = (now, true)))

@@ -140,10 +140,10 @@ const ACTIONS: &[(&str, Action)] = &[
         conn.accept(Tells(log.clone())).shutdown(server, MINUTE).unwrap();
     }),
     ("close all and accept", |mut conn, log| {
-        conn.close_all();
+        conn.cx().close_all();
         conn.accept(Tells(log.clone()));
     }),
-    ("close all and nothing", |mut conn, _| conn.close_all()),
+    ("close all and nothing", |mut conn, _| conn.cx().close_all()),
     ("panic", |_, _| resume_unwind(Box::new("on purpose"))),
     ("panic after the key", |mut conn, _| {
         conn.key();

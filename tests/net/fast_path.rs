@@ -45,23 +45,23 @@ impl Handler for Acts {
         }
     }
     fn on_drain(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("drain in {}", s.phase()));
+        self.log.add(format!("drain in {}", s.cx().phase()));
     }
     fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
-        self.log.add(format!("written {id} {} in {}", result.is_ok(), s.phase()));
+        self.log.add(format!("written {id} {} in {}", result.is_ok(), s.cx().phase()));
     }
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("end in {}", s.phase()));
+        self.log.add(format!("end in {}", s.cx().phase()));
     }
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("finish in {}", s.phase()));
+        self.log.add(format!("finish in {}", s.cx().phase()));
     }
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("timeout in {}", s.phase()));
+        self.log.add(format!("timeout in {}", s.cx().phase()));
         s.time_out();
     }
     fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("shutdown in {}", s.phase()));
+        self.log.add(format!("shutdown in {}", s.cx().phase()));
         s.end();
     }
     fn on_close(&mut self, _: &mut SocketCx<'_>, close: Close) {
@@ -164,7 +164,7 @@ const ACTIONS: &[(&str, Action)] = &[
     ("close the server", |s, server, _| s.close_server(server).unwrap()),
     ("unref", |s, _, _| {
         let key = s.key();
-        s.set_ref(key, false).unwrap();
+        s.cx().set_ref(key, false).unwrap();
     }),
 ];
 

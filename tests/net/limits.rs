@@ -423,7 +423,7 @@ fn the_buffered_limit_bounds_connections_that_have_ended() {
     assert!(highest <= limit + one, "{highest}");
     lp.run_nowait().unwrap();
     assert!(closes.borrow().iter().all(|(_, c)| matches!(c.reason, Reason::WriteLimit { .. })));
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 
@@ -465,6 +465,6 @@ fn the_buffered_limit_bounds_answers_of_filters() {
             assert!(held <= limit + (8 << 20), "{held}");
         }
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tidegate::AsCx;
 use tidegate::net::*;
 
 use super::connect::{V4, V6, WELL, hello, knows, name, silent, told};
@@ -165,7 +166,7 @@ fn write_and_end_before_a_race() {
                     3 => s.end(),
                     4 => {
                         let k = s.key();
-                        s.close(k).unwrap()
+                        s.cx().close(k).unwrap()
                     }
                     _ => {}
                 })

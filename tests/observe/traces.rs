@@ -285,7 +285,7 @@ fn every_end(lp: &mut Loop) {
     const EACH: u32 = 10;
     fn next(cx: &mut Cx<'_>, at: std::net::SocketAddr, left: u32, server: ServerKey) {
         let Some(left) = left.checked_sub(1) else { return cx.close_server(server).unwrap() };
-        let on = On::new().close(move |s, _| next(s, at, left, server));
+        let on = On::new().close(move |s, _| next(&mut s.cx(), at, left, server));
         cx.connect(at, on);
     }
     let mut count = 0;

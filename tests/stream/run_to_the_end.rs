@@ -233,13 +233,13 @@ fn what_a_late_completion_makes_due_is_done() {
         fn write(&mut self, w: &mut WritableCx<'_>, _: &[Bytes]) -> Result<Progress, BoxError> {
             let key = w.key();
             let complete = move |cx: &mut Cx<'_>| cx.writable(key).written(Ok(())).unwrap();
-            match w.turn() % 3 {
+            match w.cx().turn() % 3 {
                 0 => w.next_tick(complete),
                 1 => {
                     w.timer(Duration::ZERO, move |cx, _| complete(cx));
                 }
                 _ => {
-                    let stay = w.keep_alive("a completion").unwrap();
+                    let stay = w.cx().keep_alive("a completion").unwrap();
                     let remote = w.remote();
                     std::thread::spawn(move || {
                         remote.post(complete).unwrap();
@@ -356,7 +356,7 @@ fn an_unreferenced_server_or_connection_with_more_to_do_lets_the_loop_return() {
             let r = r.clone();
             let mut s = conn.accept(On::new().data(move |_, _| *r.borrow_mut() += 1));
             let key = s.key();
-            s.set_ref(key, false).unwrap();
+            s.cx().set_ref(key, false).unwrap();
         })
         .unwrap();
     lp.set_ref(server, false).unwrap();

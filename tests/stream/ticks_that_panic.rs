@@ -19,13 +19,13 @@ struct TickAtEnd;
 
 impl ReadHandler for TickAtEnd {
     fn on_end(&mut self, r: &mut ReadableCx<'_>) {
-        boom(r)
+        boom(&mut r.cx())
     }
 }
 
 impl WriteHandler for TickAtEnd {
     fn on_finish(&mut self, w: &mut WritableCx<'_>) {
-        boom(w)
+        boom(&mut w.cx())
     }
 }
 
@@ -65,7 +65,7 @@ fn tick_panic_at_on_finish_of_a_writable() {
 fn tick_panic_at_on_end_of_a_socket() {
     let mut lp = guarded();
     let log = Log::default();
-    let (c, s) = accepted(&mut lp, true, On::new().end(|s| boom(s)));
+    let (c, s) = accepted(&mut lp, true, On::new().end(|s| boom(&mut s.cx())));
     let (to, all) = keep(&mut lp, false, 100);
     lp.pipe(s, to, done(&log)).unwrap();
     write_all(&c, b"all");
@@ -81,7 +81,7 @@ fn tick_panic_at_on_end_of_a_socket() {
 fn tick_panic_at_on_finish_of_a_socket() {
     let mut lp = guarded();
     let log = Log::default();
-    let (c, s) = accepted(&mut lp, true, On::new().finish(|s| boom(s)));
+    let (c, s) = accepted(&mut lp, true, On::new().finish(|s| boom(&mut s.cx())));
     let from = quiet(&mut lp);
     lp.pipe(from, s, done(&log)).unwrap();
     let _ = lp.readable(from).push("all");

@@ -167,7 +167,7 @@ struct Talks {
 impl Handler for Talks {
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
         let key = s.key();
-        talk_on(s, key, &self.known);
+        talk_on(&mut s.cx(), key, &self.known);
     }
     fn on_data(&mut self, _: &mut SocketCx<'_>, chunk: &[u8]) {
         self.known.out.borrow_mut().extend_from_slice(chunk);
@@ -176,7 +176,7 @@ impl Handler for Talks {
         assert_eq!(s.buffered(), 0);
         saw("a client drained");
         let key = s.key();
-        talk_on(s, key, &self.known);
+        talk_on(&mut s.cx(), key, &self.known);
     }
     /// The ids are how many bytes were accepted, each write's included.
     fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {

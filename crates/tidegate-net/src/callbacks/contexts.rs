@@ -4,13 +4,13 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
 
 use tidegate_loop::{AsCx, Cx};
 
 use crate::key::{ServerKey, SocketKey};
 
-/// A connection, and the whole [`Cx`] beside it (it derefs to it).
+/// A connection. Timers, ticks and the other verbs of [`AsCx`] work on it; the rest of the loop is
+/// [`cx`](AsCx::cx).
 ///
 /// On a connection that is over every method does nothing, and a write returns
 /// [`Flow::Closed`](crate::Flow::Closed); so keys may be kept for any time.
@@ -37,19 +37,6 @@ pub struct SocketCx<'a> {
     pub(crate) key: SocketKey,
 }
 
-impl<'a> Deref for SocketCx<'a> {
-    type Target = Cx<'a>;
-    fn deref(&self) -> &Cx<'a> {
-        &self.cx
-    }
-}
-
-impl DerefMut for SocketCx<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.cx
-    }
-}
-
 impl AsCx for SocketCx<'_> {
     fn cx(&mut self) -> Cx<'_> {
         self.cx.cx()
@@ -68,8 +55,7 @@ impl<'a> SocketCx<'a> {
     }
 }
 
-/// A connection to accept or reject; derefs to [`Cx`]. Doing neither rejects
-/// it.
+/// A connection to accept or reject. Doing neither rejects it. The loop is [`cx`](AsCx::cx).
 ///
 /// ```
 /// use tidegate_loop::Loop;
@@ -90,19 +76,6 @@ pub struct Incoming<'a> {
     pub(crate) cx: Cx<'a>,
     server: ServerKey,
     peer: Option<SocketAddr>,
-}
-
-impl<'a> Deref for Incoming<'a> {
-    type Target = Cx<'a>;
-    fn deref(&self) -> &Cx<'a> {
-        &self.cx
-    }
-}
-
-impl DerefMut for Incoming<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.cx
-    }
 }
 
 impl AsCx for Incoming<'_> {

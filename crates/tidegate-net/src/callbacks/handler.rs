@@ -10,6 +10,8 @@
 //! `on_drain` after `on_end`. `on_close` comes exactly once, whatever happens, and last.
 #![forbid(unsafe_code)]
 
+use tidegate_loop::AsCx;
+
 use crate::callbacks::contexts::SocketCx;
 use crate::error::close::{Close, Reason};
 
@@ -86,6 +88,6 @@ pub trait Handler: 'static {
     /// nothing any more. The default counts an error, unless a pipe was told,
     /// and logs the first of each kind and then one at each power of two.
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
-        close.unhandled(s);
+        close.unhandled(&mut s.cx());
     }
 }

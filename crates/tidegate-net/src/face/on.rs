@@ -1,6 +1,8 @@
 //! Closures as a [`Handler`].
 #![forbid(unsafe_code)]
 
+use tidegate_loop::AsCx;
+
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
 use crate::error::close::{Close, Reason};
@@ -218,7 +220,7 @@ impl<S: 'static> Handler for OnWith<S> {
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         match &mut self.close {
             Some(f) => f(&mut self.state, s, close),
-            None => close.unhandled(s),
+            None => close.unhandled(&mut s.cx()),
         }
     }
 }
