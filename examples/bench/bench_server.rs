@@ -167,7 +167,7 @@ fn serve(mode: Mode, a: &Arguments) -> io::Result<()> {
     for number in [SIGINT, SIGTERM] {
         lp.signal(number, |cx, _, _| cx.stop())?;
     }
-    println!("PORT {}", lp.local_addr(server)?.port());
+    println!("PORT {}", lp.server(server).local_addr()?.port());
     io::stdout().flush()?;
     lp.run()?;
     COUNTS.with(|c| {

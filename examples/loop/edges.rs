@@ -71,11 +71,11 @@ fn main() -> io::Result<()> {
     let server = lp.listen("127.0.0.1:0", |conn| {
         conn.accept(EdgeReader { pauses: false });
     })?;
-    let mut peer = TcpStream::connect(lp.local_addr(server)?)?;
+    let mut peer = TcpStream::connect(lp.server(server).local_addr()?)?;
 
     println!("A new connection");
     turn(&mut lp, "the bits are assumed, and a read is tried")?;
-    let key = lp.connections(server)[0];
+    let key = lp.server(server).connections()[0];
     println!("        now {}: the kernel had nothing (EWOULDBLOCK)", bits(&mut lp.socket(key)));
 
     println!("\nA short read");

@@ -63,7 +63,7 @@ fn server(lp: &mut Loop) -> io::Result<SocketAddr> {
         say(&mut conn, "on_connection");
         conn.accept(On::new());
     })?;
-    lp.local_addr(server)
+    lp.server(server).local_addr()
 }
 
 fn waits() -> io::Result<()> {
@@ -107,12 +107,12 @@ fn everything() -> io::Result<()> {
             .close(|s, close| say(s, &format!("on_close of that one: {close}")));
         conn.accept(on);
     })?;
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let a = lp.connect(at, On::new().finish(|s| say(s, "on_finish of an end() in the ready pass")));
     let b = lp.connect(at, On::new().finish(|s| say(s, "on_finish of an end() before the turn")));
     client.set(Some(a));
     // Until both are connected and nothing is left to do.
-    while lp.server_stats(server)?.connections < 2 {
+    while lp.server(server).stats()?.connections < 2 {
         lp.run_once()?;
     }
     lp.run_nowait()?;

@@ -70,8 +70,8 @@ fn appear(lp: &mut Loop, at: SocketAddr) {
     for after in [100, 400] {
         lp.timer(Duration::from_millis(after), move |cx, _| {
             let listening = cx.listen(at, |mut conn| {
-                let server = conn.server();
-                let _ = conn.close_server(server);
+                let server = conn.server_key();
+                let _ = conn.server(server).close();
                 let _ = conn.accept(On::new()).end_with("hello");
             });
             if let Err(e) = listening {

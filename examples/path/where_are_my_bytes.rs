@@ -171,8 +171,8 @@ fn main() -> std::io::Result<()> {
         .send_buffer(KERNEL_BUFFERS)
         .high_water_mark(HIGH_WATER_MARK);
     let server = lp.listen(options, move |mut conn| {
-        let server = conn.server();
-        let _ = conn.close_server(server);
+        let server = conn.server_key();
+        let _ = conn.server(server).close();
         let full = Rc::new(Cell::new(false));
         let drained = full.clone();
         let mut s = conn.accept(On::new().drain(move |_| drained.set(false)));
@@ -183,7 +183,7 @@ fn main() -> std::io::Result<()> {
         }
     })?;
 
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let slow = On::new()
         .connect(|s| {
             s.pause();

@@ -301,9 +301,9 @@ fn accepted(lp: &mut Loop, half_open: bool) -> (std::net::TcpStream, SocketKey) 
             k.set(Some(s.key()));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     turn_until(lp, |_| key.get().is_some());
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     (c, key.get().unwrap())
 }
 

@@ -42,15 +42,15 @@ fn libuv_61_watcher_cross_stop() {
             k.borrow_mut().push(s.key());
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients: Vec<_> = (0..50).map(|_| client(at)).collect();
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 50);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 50);
     lp.run_nowait().unwrap();
     for c in &clients {
         write_all(c, b"x");
     }
     turn_until(&mut lp, |_| closes.get() == 50);
-    assert_eq!(lp.server_stats(server).unwrap().connections, 0);
+    assert_eq!(lp.server(server).stats().unwrap().connections, 0);
 }
 
 /// Urgent data can be watched for; an interest in nothing is refused.

@@ -145,7 +145,7 @@ fn libuv_07_backend_timeout() {
     lp.stop();
     assert_eq!(lp.backend_timeout(), Some(ZERO), "stop was asked for");
     lp.run().unwrap();
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     assert_eq!(lp.backend_timeout(), Some(ZERO), "a close callback is due");
 }
 
@@ -249,7 +249,7 @@ fn libuv_12_unref() {
         fn on_connection(&mut self, conn: Incoming<'_>) {
             conn.reject();
         }
-        fn on_close(&mut self, _: &mut Cx<'_>, _: ServerKey) {
+        fn on_close(&mut self, _: &mut ServerCx<'_>) {
             self.0.add("server closed");
         }
     }
@@ -269,7 +269,7 @@ fn libuv_12_unref() {
     lp.set_ref(server, true).unwrap();
     assert!(lp.is_alive(), "a flag, not a count");
     lp.set_ref(server, false).unwrap();
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     assert!(log.has("server closed"));
 }
@@ -285,7 +285,7 @@ fn libuv_13_a_request_keeps_the_loop_alive() {
         })
         .unwrap();
     lp.set_ref(server, false).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let l = log.clone();
     let key = lp.connect(
         at,
@@ -369,7 +369,7 @@ fn every_phase_in_its_order_first_in_first_out() {
             }
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     for n in 1..=2 {
         let say = line(&log, &format!("hook {n}"));
         lp.check(move |cx, _| say(cx));

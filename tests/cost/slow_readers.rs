@@ -36,7 +36,7 @@ fn slow_readers_cost_a_high_water_mark_each() {
             k.borrow_mut().push(s.key());
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients: Vec<_> = (0..many).map(|_| client(at)).collect();
     turn_until(&mut lp, |_| keys.borrow().len() == many);
     while lp.run_nowait().unwrap() && lp.backend_timeout() == Some(std::time::Duration::ZERO) {}
@@ -46,7 +46,7 @@ fn slow_readers_cost_a_high_water_mark_each() {
     let bad = keys.borrow()[0];
     let mut s = lp.socket(bad);
     while s.write_bytes(Bytes::from_static(&BIG[..16 << 10])) != Flow::Closed {}
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == many - 1);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().connections == many - 1);
     assert!(keys.borrow()[1..].iter().all(|key| lp.socket(*key).state().is_ok()));
     drop(clients);
 }

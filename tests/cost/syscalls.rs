@@ -158,7 +158,7 @@ fn child_turns() {
     for _ in 0..argument() {
         assert!(lp.run_nowait().unwrap());
     }
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn child_idle() {
             seen.set(seen.get() + 1);
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     for _ in 0..quiet {
         let connected = connected.clone();
         lp.connect(at, On::new().connect(move |_| connected.set(connected.get() + 1)));

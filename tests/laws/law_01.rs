@@ -236,7 +236,7 @@ fn observe() {
 fn listen_and_serve() {
     check(|cx, probe| {
         let server = cx.listen("127.0.0.1:0", move |_| probe.ran()).unwrap();
-        cx.close_server(server).unwrap();
+        cx.server(server).close().unwrap();
     });
     check(|cx, probe| {
         let server = cx.serve("127.0.0.1:0", probe).unwrap();

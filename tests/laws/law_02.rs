@@ -11,14 +11,14 @@ use crate::support::*;
 fn keys_of_another_loop_are_foreign() {
     let (mut a, mut b) = (guarded(), guarded());
     let srv = a.listen("127.0.0.1:0", |c| c.reject()).unwrap();
-    let at = a.local_addr(srv).unwrap();
+    let at = a.server(srv).local_addr().unwrap();
     let key = a.connect(at, On::new());
     // The same index is in use over there.
     let _other = b.listen("127.0.0.1:0", |c| c.reject()).unwrap();
     let _more = b.connect(at, On::new());
-    assert_eq!(b.endpoint(srv), Err(KeyError::Foreign));
-    assert_eq!(b.close_server(srv), Err(KeyError::Foreign));
-    assert_eq!(b.server_stats(srv), Err(KeyError::Foreign));
+    assert_eq!(b.server(srv).endpoint(), Err(KeyError::Foreign));
+    assert_eq!(b.server(srv).close(), Err(KeyError::Foreign));
+    assert_eq!(b.server(srv).stats(), Err(KeyError::Foreign));
     assert_eq!(b.socket(key).write(b"x"), Flow::Closed);
     b.socket(key).destroy();
     assert_eq!(b.socket(key).state(), Err(KeyError::Foreign));

@@ -97,7 +97,7 @@ fn a_producer_that_ignores_full_meets_the_write_limit() {
             while s.write_bytes(chunk.clone()) != Flow::Closed {}
         })
         .unwrap();
-    let c = client(lp.local_addr(srv).unwrap());
+    let c = client(lp.server(srv).local_addr().unwrap());
     turn_until(&mut lp, |_| !closes.borrow().is_empty());
     let closes = closes.borrow();
     let Reason::WriteLimit { scope, queued, limit } = closes[0].reason else {
@@ -122,9 +122,9 @@ fn all_queues_together_meet_the_buffered_limit() {
             let _ = s.write_bytes(chunk);
         })
         .unwrap();
-    let at = lp.local_addr(srv).unwrap();
+    let at = lp.server(srv).local_addr().unwrap();
     let first = client(at);
-    turn_until(&mut lp, |lp| lp.server_stats(srv).unwrap().accepted == 1);
+    turn_until(&mut lp, |lp| lp.server(srv).stats().unwrap().accepted == 1);
     let second = client(at);
     turn_until(&mut lp, |_| log.lines().len() == 1);
     assert!(log.lines()[0].contains("buffered_limit is 1048576"), "{:?}", log.lines());

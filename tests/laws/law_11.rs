@@ -390,12 +390,12 @@ fn program(options: [u64; 3], steps: Vec<Step>) -> Vec<String> {
             k.borrow_mut().push(s.key());
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let peers: Vec<_> = (0..3).map(|_| client(at)).collect();
-    while lp.server_stats(server).unwrap().accepted < 3 {
+    while lp.server(server).stats().unwrap().accepted < 3 {
         lp.run_nowait().unwrap();
     }
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     let (keys, peers) = (Rc::new(keys.take()), Rc::new(peers));
     let (w, p) = (world.clone(), peers.clone());
     lp.next_tick(move |cx| go_on(cx, w, keys, p, steps.into_iter()));

@@ -102,12 +102,12 @@ impl Filter for Refuses {
 fn an_error_of_a_filter() {
     through_every_output(|lp| {
         let server = lp.listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             // The default `on_close` warns.
             conn.accept(On::new()).set_filter(Refuses);
         });
-        let at = lp.local_addr(server.unwrap()).unwrap();
+        let at = lp.server(server.unwrap()).local_addr().unwrap();
         let on = On::new().connect(|s| assert_eq!(s.write(b"x"), Flow::Ready));
         lp.connect(at, on.close(|_, _| {}));
         lp.run().unwrap();
@@ -137,8 +137,8 @@ fn a_path() {
     let path = std::env::temp_dir().join(name);
     through_every_output(|lp| {
         let server = lp.listen(ListenOptions::unix(&path), |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             conn.reject();
         });
         let server = server.unwrap();

@@ -195,11 +195,11 @@ fn a_line_of_a_failed_connection_is_enough_to_place_it() {
     let mut ends = None;
     let line = failure(|lp| {
         let server = lp.listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             conn.accept(quiet());
         });
-        let at = lp.local_addr(server.unwrap()).unwrap();
+        let at = lp.server(server.unwrap()).local_addr().unwrap();
         let c = client(at);
         ends = Some((at, c.local_addr().unwrap()));
         lp.run_once().unwrap();

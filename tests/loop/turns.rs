@@ -323,7 +323,7 @@ fn drop_runs_no_callback_and_drops_every_value() {
     lp.timer(ZERO, move |_, _| panic!("{a:?}"));
     lp.next_tick(move |_| panic!("{b:?}"));
     let server = lp.listen("127.0.0.1:0", move |_| panic!("{c:?}")).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     lp.connect(at, On::new().connect(move |_| panic!("{d:?}")).close(|_, _| panic!()));
     assert_eq!(Rc::strong_count(&value), 5);
     drop(lp);

@@ -23,12 +23,12 @@ fn ending_a_connection_that_is_being_refused() {
         let log = Log::default();
         let server = lp
             .listen("127.0.0.1:0", |mut conn| {
-                let server = conn.server();
-                conn.close_server(server).unwrap();
+                let server = conn.server_key();
+                conn.server(server).close().unwrap();
                 conn.reject();
             })
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let other = Rc::new(Cell::new(None));
         let o = other.clone();
         lp.connect(
@@ -60,13 +60,13 @@ fn nothing_leaves_before_on_connect() {
     let g = got.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let g = g.clone();
             conn.accept(On::new().data(move |_, chunk| g.add(String::from_utf8_lossy(chunk))));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let key = lp.connect(at, On::new().connect(|s| assert_eq!(s.bytes_written(), 0)));
     assert_eq!(lp.socket(key).write(b"early"), Flow::Ready);
     lp.socket(key).end();
@@ -86,7 +86,7 @@ fn pausing_after_a_failed_write_is_the_end() {
             k.set(Some(conn.accept(On::new().close(told(&l))).key()));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| key.get().is_some());
     reset(c);
     // From outside, so that the write meets the reset before a read does.
@@ -95,7 +95,7 @@ fn pausing_after_a_failed_write_is_the_end() {
     s.pause();
     turn_until(&mut lp, |_| !log.lines().is_empty());
     assert!(log.lines()[0].starts_with("write with "), "{:?}", log.lines());
-    assert_eq!(lp.server_stats(server).unwrap().connections, 0);
+    assert_eq!(lp.server(server).stats().unwrap().connections, 0);
 }
 
 /// Urgent data cuts a read short although more is there: what follows does not wait.
@@ -110,8 +110,8 @@ fn libuv_58_urgent_data_holds_nothing_up() {
             conn.accept(On::new().data(move |_, chunk| l.add(String::from_utf8_lossy(chunk))));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
+    let c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
     lp.run_nowait().unwrap();
     write_all(&c, b"abc");
     socket2::SockRef::from(&c).send_out_of_band(b"!").unwrap();
@@ -164,8 +164,8 @@ fn closing_a_server_twice() {
             conn.accept(On::new());
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
+    let _c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
     assert_eq!(lp.close(server), Ok(()));
     assert_eq!(lp.close(server), Err(tidegate::KeyError::Closed));
 }

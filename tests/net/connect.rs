@@ -20,12 +20,12 @@ pub(super) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 pub(super) fn hello(lp: &mut Loop, at: &str) -> Option<SocketAddr> {
     let server = lp
         .listen(at, |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let _ = conn.accept(On::new()).end_with("hello");
         })
         .ok()?;
-    Some(lp.local_addr(server).unwrap())
+    Some(lp.server(server).local_addr().unwrap())
 }
 
 /// Logs what a connection is told.
@@ -168,7 +168,7 @@ fn our_own_address() {
             conn.reject();
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let mine = closed_port().port();
     let other: IpAddr = "127.0.0.9".parse().unwrap();
     let options = ConnectOptions::new(at).local_address(other).local_port(mine);
@@ -183,7 +183,7 @@ fn our_own_address() {
     lp.connect(ConnectOptions::new(at).local_address(V4).local_port(port), told(&log));
     let nobody: IpAddr = "192.0.2.1".parse().unwrap();
     lp.connect(ConnectOptions::new(at).local_address(nobody), told(&log));
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     let lines = log.lines();
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -348,14 +348,14 @@ fn writes_before_the_connect_go_out_first() {
     let mut lp = guarded();
     let server = lp
         .listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             conn.accept(On::new().data(|s, chunk| {
                 let _ = s.write(chunk);
             }));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let all: Vec<u8> = (0..=255).collect();
     let got = Rc::new(RefCell::new(Vec::new()));
     let (g, late) = (got.clone(), all[100..].to_vec());
@@ -382,8 +382,8 @@ fn a_thousand_round_trips() {
     for at in ["127.0.0.1:0", "[::1]:0"] {
         let mut lp = guarded();
         let echo = |mut conn: Incoming<'_>| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             conn.accept(On::new().data(|s, chunk| {
                 let _ = s.write(chunk);
             }));
@@ -392,7 +392,7 @@ fn a_thousand_round_trips() {
             println!("skipped {at}: there is no IPv6 here");
             continue;
         };
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let pongs = Rc::new(Cell::new(0));
         let p = pongs.clone();
         let ping = |s: &mut SocketCx<'_>| {

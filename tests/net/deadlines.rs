@@ -23,12 +23,12 @@ fn serve(
 ) -> std::net::TcpStream {
     let server = lp
         .listen(options(ListenOptions::new("127.0.0.1:0")), move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             accept(conn);
         })
         .unwrap();
-    client(lp.local_addr(server).unwrap())
+    client(lp.server(server).local_addr().unwrap())
 }
 
 /// Stores how the connection ended.

@@ -45,7 +45,7 @@ fn node_s10_writing_to_a_peer_that_is_gone() {
                 k.set(Some(s.key()));
             })
             .unwrap();
-        let c = client(lp.local_addr(srv).unwrap());
+        let c = client(lp.server(srv).local_addr().unwrap());
         turn_until(&mut lp, |_| key.get().is_some());
         reset(c);
         let key = key.get().unwrap();
@@ -74,7 +74,7 @@ fn what_came_before_the_reset_is_read_after_a_failed_write() {
             s.pause();
             k.set(Some(s.key()));
         });
-        lp.local_addr(srv.unwrap()).unwrap()
+        lp.server(srv.unwrap()).local_addr().unwrap()
     };
     let c = client(at);
     turn_until(&mut lp, |_| key.get().is_some());

@@ -87,11 +87,11 @@ fn outcome(long: bool, action: Action) -> (Vec<String>, Vec<u8>) {
     let options = ListenOptions::new("127.0.0.1:0").lifetime(Duration::from_millis(100));
     let server = lp
         .listen(options, move |conn| {
-            let (log, chunks, server) = (l.clone(), c.clone(), conn.server());
+            let (log, chunks, server) = (l.clone(), c.clone(), conn.server_key());
             conn.accept(Acts { action, server, log, long, chunks });
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let c = client(at);
     for n in 1..=2 {
         write_all(&c, &[b'0' + n as u8]);
@@ -160,8 +160,8 @@ const ACTIONS: &[(&str, Action)] = &[
         s.set_linger_timeout(Duration::from_millis(5));
         s.end();
     }),
-    ("shut down", |s, server, _| s.shutdown(server, Duration::from_secs(60)).unwrap()),
-    ("close the server", |s, server, _| s.close_server(server).unwrap()),
+    ("shut down", |s, server, _| s.server(server).shutdown(Duration::from_secs(60)).unwrap()),
+    ("close the server", |s, server, _| s.server(server).close().unwrap()),
     ("unref", |s, _, _| {
         let key = s.key();
         s.cx().set_ref(key, false).unwrap();

@@ -54,10 +54,10 @@ fn grace_after_idle_was_told() {
             conn.accept(On::new().timeout(move |_| t.set(t.get() + 1)));
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| told.get() == 1);
-    lp.shutdown(server, 50 * MS).unwrap();
-    turn_until(&mut lp, |lp| lp.server_stats(server).is_err());
+    lp.server(server).shutdown(50 * MS).unwrap();
+    turn_until(&mut lp, |lp| lp.server(server).stats().is_err());
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn lifetime_is_never_early() {
             std::thread::sleep(30 * MS);
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _c: Vec<_> = (0..4).map(|_| client(at)).collect();
     turn_until(&mut lp, |_| lived.borrow().len() == 4);
     let least = *lived.borrow().iter().min().unwrap();
@@ -189,9 +189,9 @@ fn set_lifetime_does_not_outlive_the_grace() {
             conn.accept(H);
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| n.get() == 1);
-    lp.shutdown(server, 30 * MS).unwrap();
+    lp.server(server).shutdown(30 * MS).unwrap();
     lp.run().unwrap();
 }
 

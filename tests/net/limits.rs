@@ -24,13 +24,13 @@ fn connected(lp: &mut Loop, count: usize) -> (Vec<SocketKey>, Vec<TcpStream>, Cl
             k.borrow_mut().push(conn.accept(on).key());
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let mut peers = Vec::new();
     for n in 1..=count {
         peers.push(client(at));
         turn_until(lp, |_| keys.borrow().len() == n);
     }
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     (keys.take(), peers, closes)
 }
 
@@ -98,8 +98,8 @@ fn ids_beyond_the_limit_ask_for_a_stop_first() {
             .send_buffer(1 << 20);
         let server = lp
             .listen(options, move |mut conn| {
-                let server = conn.server();
-                conn.close_server(server).unwrap();
+                let server = conn.server_key();
+                conn.server(server).close().unwrap();
                 let (f, dr, t) = (f.clone(), dr.clone(), t.clone());
                 let on = On::new()
                     .data(move |s, _| {
@@ -127,7 +127,7 @@ fn ids_beyond_the_limit_ask_for_a_stop_first() {
                 conn.accept(on);
             })
             .unwrap();
-        let c = client(lp.local_addr(server).unwrap());
+        let c = client(lp.server(server).local_addr().unwrap());
         write_all(&c, b"go");
         c.shutdown(std::net::Shutdown::Write).unwrap();
         let reader = std::thread::spawn(move || read_to_end(&c).len());

@@ -167,7 +167,7 @@ fn set_tos_of_an_ipv4_client_of_a_server_for_both() {
             s.set(Some(c.socket_option(|o| o.tos_v4()).unwrap()));
         })
         .unwrap();
-    let port = lp.local_addr(server).unwrap().port();
+    let port = lp.server(server).local_addr().unwrap().port();
     let _c = client(([127, 0, 0, 1], port).into());
     turn_until(&mut lp, |_| seen.get().is_some());
     assert_eq!(seen.get(), Some(0x10), "IP_TOS of an IPv4 connection");

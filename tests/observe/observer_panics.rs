@@ -58,8 +58,8 @@ fn a_panic_at_any_event_loses_nothing() {
         let l = log.clone();
         let server = lp
             .listen("127.0.0.1:0", move |mut conn| {
-                let server = conn.server();
-                conn.close_server(server).unwrap();
+                let server = conn.server_key();
+                conn.server(server).close().unwrap();
                 let (close, end) = (l.clone(), l.clone());
                 conn.accept(
                     On::new()
@@ -70,7 +70,7 @@ fn a_panic_at_any_event_loses_nothing() {
                 );
             })
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let (close, read) = (log.clone(), Rc::new(Cell::new(0)));
         let r = read.clone();
         lp.connect(

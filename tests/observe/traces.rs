@@ -210,8 +210,8 @@ fn a_file_has_all_turns_that_are_over() {
     let mut lp = guarded();
     lp.observe((Perfetto::new(trace.clone()), JsonLines::new(json.clone()).without_loop()));
     let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
-    let _client = client(lp.local_addr(server).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().rejected == 1);
+    let _client = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().rejected == 1);
     let lines = json.text();
     let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!((text(&last, "event"), lines.ends_with('\n')), ("accept batch", true));
@@ -284,7 +284,7 @@ fn a_full_disk_is_told_with_what_is_lost() {
 fn every_end(lp: &mut Loop) {
     const EACH: u32 = 10;
     fn next(cx: &mut Cx<'_>, at: std::net::SocketAddr, left: u32, server: ServerKey) {
-        let Some(left) = left.checked_sub(1) else { return cx.close_server(server).unwrap() };
+        let Some(left) = left.checked_sub(1) else { return cx.server(server).close().unwrap() };
         let on = On::new().close(move |s, _| next(&mut s.cx(), at, left, server));
         cx.connect(at, on);
     }
@@ -300,10 +300,10 @@ fn every_end(lp: &mut Loop) {
         }
     });
     let server = server.unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     next(&mut lp.cx(), at, 5 * EACH, server);
     lp.run().unwrap();
-    assert_eq!(lp.server_stats(server).map(|s| s.accepted).ok(), None, "it is closed");
+    assert_eq!(lp.server(server).stats().map(|s| s.accepted).ok(), None, "it is closed");
     assert_eq!(handles(lp), 0);
 }
 

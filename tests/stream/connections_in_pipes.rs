@@ -18,14 +18,14 @@ fn a_pipe_from_a_connection_that_is_rejected() {
     let l = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let key = conn.key();
             conn.pipe(key, to, done(&l)).unwrap();
             conn.reject();
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     lp.run().unwrap();
     assert_eq!(log.lines().len(), 1, "done comes once");
 }

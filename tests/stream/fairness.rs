@@ -142,13 +142,13 @@ fn completions_of_a_connection_leave_the_turn_to_others() {
     let m = n.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let sv = conn.server();
-            conn.close_server(sv).unwrap();
+            let sv = conn.server_key();
+            conn.server(sv).close().unwrap();
             let mut s = conn.accept(Chain(m.clone()));
             let _ = s.write_id(&[0u8; 4096], 0);
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     let reading = std::thread::spawn(move || {
         use std::io::Read;
         let mut b = vec![0; 1 << 20];

@@ -203,13 +203,13 @@ fn a_source_is_piped_into_a_connection_to_its_end() {
     let g = got.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let g = g.clone();
             conn.accept(On::new().data(move |_, chunk| add(&g, chunk.len())));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let to = lp.connect(at, On::new());
     let from = lp.open_readable(ReadableOptions::new(), chunks(160, 64 << 10), ()).unwrap();
     let done = Rc::new(Cell::new(0));
@@ -360,7 +360,7 @@ fn an_unreferenced_server_or_connection_with_more_to_do_lets_the_loop_return() {
         })
         .unwrap();
     lp.set_ref(server, false).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients: Vec<_> = (0..20).map(|_| client(at)).collect();
     for c in &clients {
         write_all(c, &[0; 50_000]);
@@ -375,8 +375,8 @@ fn an_unreferenced_server_or_connection_with_more_to_do_lets_the_loop_return() {
         });
         lp.run().unwrap();
     };
-    stay(&mut lp, |cx, server, _| cx.server_stats(server).unwrap().accepted > 0);
-    assert!(lp.server_stats(server).unwrap().accepted < 20);
+    stay(&mut lp, |cx, server, _| cx.server(server).stats().unwrap().accepted > 0);
+    assert!(lp.server(server).stats().unwrap().accepted < 20);
     stay(&mut lp, |_, _, reads| reads > 0);
     assert!(!lp.is_alive(), "{:?}", lp.why_alive());
 }

@@ -192,7 +192,7 @@ impl Accepts {
 impl Operation for Accepts {
     fn prepare(&mut self) -> io::Result<()> {
         self.clients.clear();
-        let at = self.lp.local_addr(self.server)?;
+        let at = self.lp.server(self.server).local_addr()?;
         for _ in 0..OPERATIONS {
             self.clients.push(TcpStream::connect(at)?);
         }
@@ -201,7 +201,7 @@ impl Operation for Accepts {
     }
 
     fn run(&mut self) {
-        while self.lp.server_stats(self.server).is_ok_and(|s| s.accepted < self.accepted) {
+        while self.lp.server(self.server).stats().is_ok_and(|s| s.accepted < self.accepted) {
             turn(&mut self.lp);
         }
     }
@@ -235,12 +235,12 @@ impl Echoes {
         let server = lp.listen(options, |conn| {
             conn.accept(Echo);
         })?;
-        let at = lp.local_addr(server)?;
+        let at = lp.server(server).local_addr()?;
         let mut clients = Vec::new();
         for _ in 0..connections {
             clients.push(TcpStream::connect(at)?);
         }
-        while lp.server_stats(server)?.accepted < u64::from(connections) {
+        while lp.server(server).stats()?.accepted < u64::from(connections) {
             lp.run_once()?;
         }
         Ok(Echoes { lp, clients, asked: false })

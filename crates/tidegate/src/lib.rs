@@ -18,14 +18,14 @@ pub use tidegate_stream as stream;
 /// use tidegate::prelude::*;
 /// let mut lp = Loop::new()?;
 /// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
-/// lp.close_server(server)?;
+/// lp.server(server).close()?;
 /// lp.run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub mod prelude {
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
-        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, Reason,
+        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, Reason, ServerCx,
         ServerHandler, ServerKey, SocketCx, SocketKey,
     };
     pub use tidegate_stream::Streams;

@@ -60,8 +60,8 @@ fn serve(lp: &mut Loop, next: Option<SocketAddr>, route: Route, l: &Shared) -> S
         None => options,
     };
     lp.listen(options, move |mut conn| {
-        let server = conn.server();
-        conn.close_server(server).unwrap();
+        let server = conn.server_key();
+        conn.server(server).close().unwrap();
         match (next, route.echo) {
             (Some(next), _) => {
                 let mut a = conn.accept(on(&l));
@@ -93,10 +93,10 @@ fn serve(lp: &mut Loop, next: Option<SocketAddr>, route: Route, l: &Shared) -> S
 /// The servers of a route, and the address of the first.
 fn serve_all(lp: &mut Loop, route: Route, l: &Shared) -> (Vec<ServerKey>, SocketAddr) {
     let last = serve(lp, None, route, l);
-    let (mut servers, mut at) = (vec![last], lp.local_addr(last).unwrap());
+    let (mut servers, mut at) = (vec![last], lp.server(last).local_addr().unwrap());
     for _ in 0..route.proxies {
         let server = serve(lp, Some(at), route, l);
-        at = lp.local_addr(server).unwrap();
+        at = lp.server(server).local_addr().unwrap();
         servers.push(server);
     }
     (servers, at)
@@ -145,7 +145,7 @@ pub(crate) fn echo(
     let handler = On::new().close(move |s, close| {
         // If it never came to them, nobody else does.
         for server in &servers {
-            let _ = s.close_server(*server);
+            let _ = s.server(*server).close();
         }
         closed(&known, close);
     });
@@ -190,7 +190,7 @@ impl Handler for Talks {
     }
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         for server in &self.servers {
-            let _ = s.close_server(*server);
+            let _ = s.server(*server).close();
         }
         assert_eq!(self.told, self.known.last_id.get(), "every id was answered");
         assert!(!self.broken || close.unsent > 0, "{close:?}");

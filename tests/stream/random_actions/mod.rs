@@ -310,7 +310,7 @@ fn run(seed: u64, panics: bool, sockets: bool) {
                 v.s.borrow_mut().push(s.key());
             })
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         for _ in 0..3 {
             let id = w.id();
             w.expect("s close", id);

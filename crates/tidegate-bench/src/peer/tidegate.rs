@@ -88,6 +88,6 @@ pub fn serve(
         });
     })
     .expect("a socket can be watched");
-    listening(lp.local_addr(server).expect("an address"));
+    listening(lp.server(server).local_addr().expect("an address"));
     lp.run().expect("the poller works");
 }

@@ -77,7 +77,7 @@ pub trait Handler: 'static {
         s.time_out();
     }
 
-    /// Its server shuts down ([`Net::shutdown`](crate::Net::shutdown)): finish what is
+    /// Its server shuts down ([`ServerCx::shutdown`](crate::ServerCx::shutdown)): finish what is
     /// under way. The default ends our side after what is queued; if a pipe writes to the
     /// connection, the pipe ends it.
     fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {

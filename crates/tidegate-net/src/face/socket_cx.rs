@@ -94,15 +94,15 @@ impl SocketCx<'_> {
     /// use tidegate_net::{Net, On};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server();
-    ///     conn.close_server(server).unwrap();
+    ///     let server = conn.server_key();
+    ///     conn.server(server).close().unwrap();
     ///     let mut s = conn.accept(On::new().written(|s, id, result| {
     ///         assert_eq!((id, result.is_ok()), (7, true));
     ///         s.end();
     ///     }));
     ///     let _ = s.write_id("high water at noon", 7);
     /// })?;
-    /// let at = lp.local_addr(server)?;
+    /// let at = lp.server(server).local_addr()?;
     /// lp.connect(at, On::new());
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())
@@ -184,8 +184,8 @@ impl SocketCx<'_> {
     /// use tidegate_net::{Net, On, Stage};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server();
-    ///     conn.close_server(server).unwrap();
+    ///     let server = conn.server_key();
+    ///     conn.server(server).close().unwrap();
     ///     conn.accept(On::new()
     ///         .data(|s, _| s.destroy_with(Error::new(ErrorKind::InvalidData, "no greeting")))
     ///         .close(|_, close| {
@@ -193,7 +193,7 @@ impl SocketCx<'_> {
     ///             assert_eq!((e.stage(), e.kind()), (Stage::Application, ErrorKind::InvalidData));
     ///         }));
     /// })?;
-    /// let at = lp.local_addr(server)?;
+    /// let at = lp.server(server).local_addr()?;
     /// let client = lp.connect(at, On::new());
     /// let _ = lp.socket(client).write(b"GET / HTTP/1.1");
     /// lp.run()?;
@@ -263,14 +263,14 @@ impl SocketCx<'_> {
     /// use tidegate_net::{Net, On, Reason, Timeout};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server();
-    ///     conn.close_server(server).unwrap();
+    ///     let server = conn.server_key();
+    ///     conn.server(server).close().unwrap();
     ///     let close = |_: &mut tidegate_net::SocketCx<'_>, close: tidegate_net::Close| {
     ///         assert!(matches!(close.reason, Reason::TimedOut(Timeout::Idle, _)));
     ///     };
     ///     conn.accept(On::new().close(close)).set_idle_timeout(Duration::from_millis(5));
     /// })?;
-    /// let at = lp.local_addr(server)?;
+    /// let at = lp.server(server).local_addr()?;
     /// lp.connect(at, On::new()); // and says nothing
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())

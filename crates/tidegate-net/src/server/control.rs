@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidegate_loop::{Cx, Dispatch, Key, KeyError, Trigger};
 
+use crate::callbacks::contexts::ServerCx;
 use crate::endpoint::Endpoint;
 use crate::gauge::{AcceptGauge, Gauged};
 use crate::key::{ServerKey, SocketKey};
@@ -142,7 +143,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     driver.free(l.kind, raw);
     l.tell(&mut driver, || ServerEvent::Closed);
     if let Some(mut handler) = l.handler {
-        handler.on_close(&mut d.cx(), ServerKey(raw));
+        handler.on_close(&mut ServerCx::new(d.cx(), ServerKey(raw)));
     }
 }
 

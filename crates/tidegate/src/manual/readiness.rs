@@ -129,7 +129,7 @@
 //!     let sizes = sizes.clone();
 //!     conn.accept(On::new().data(move |_, chunk| sizes.borrow_mut().push(chunk.len())));
 //! })?;
-//! let mut peer = TcpStream::connect(lp.local_addr(server)?)?;
+//! let mut peer = TcpStream::connect(lp.server(server).local_addr()?)?;
 //! peer.write_all(b"high water at noon")?;
 //! lp.run_once()?;
 //! assert_eq!(*read.borrow(), [8]);
