@@ -140,7 +140,7 @@ impl Handler for Drop_ {
 struct Source;
 
 fn pour(s: &mut SocketCx<'_>) {
-    while s.write_bytes(Bytes::from_static(&SHARED)) == Flow::Ready {}
+    while s.write(Bytes::from_static(&SHARED)) == Flow::Ready {}
 }
 
 impl Handler for Source {

@@ -51,7 +51,7 @@ impl Seat {
             ready.map(|(key, _)| *key).collect()
         };
         for key in others {
-            let flow = s.socket(key).write_bytes(text.clone());
+            let flow = s.socket(key).write(text.clone());
             if flow == Flow::Full {
                 if let Some(m) = self.room.borrow_mut().members.get_mut(&key) {
                     m.full = true;

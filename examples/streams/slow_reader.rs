@@ -42,7 +42,7 @@ impl Producer {
     fn pour(&self, s: &mut SocketCx<'_>) {
         let f = &self.0;
         while f.produced.get() < TOTAL {
-            let flow = s.write_bytes(Bytes::from_static(&DATA));
+            let flow = s.write(Bytes::from_static(&DATA));
             if flow == Flow::Closed {
                 return;
             }
@@ -154,7 +154,7 @@ fn ignoring(lp: &mut Loop) -> std::io::Result<bool> {
             println!("closed: {close}");
             outcome.set(matches!(close.reason, Reason::WriteLimit { .. }));
         }));
-        while s.write_bytes(Bytes::from_static(&DATA)) != Flow::Closed {}
+        while s.write(Bytes::from_static(&DATA)) != Flow::Closed {}
         let _ = s.server(server).close();
     })?;
     let at = lp.server(server).local_addr()?;

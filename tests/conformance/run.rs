@@ -292,7 +292,7 @@ fn libuv_13_a_request_keeps_the_loop_alive() {
         On::new().connect(move |s| {
             l.add("connected");
             // More than the kernel takes.
-            let _ = s.write_bytes(bytes::Bytes::from_static(&[0; 16 << 20]));
+            let _ = s.write(bytes::Bytes::from_static(&[0; 16 << 20]));
         }),
     );
     lp.set_ref(key, false).unwrap();

@@ -260,7 +260,7 @@ fn a_cut_off_connection_is_reset() {
     let server = lp
         .listen(options, |conn| {
             let mut s = conn.accept(On::new());
-            while s.write_bytes(Bytes::from_static(&BIG)) != Flow::Closed {}
+            while s.write(Bytes::from_static(&BIG)) != Flow::Closed {}
         })
         .unwrap();
     let c = client(lp.server(server).local_addr().unwrap());

@@ -25,7 +25,7 @@ fn slow_readers_cost_a_high_water_mark_each() {
     let keys = Rc::new(RefCell::new(Vec::new()));
     let k = keys.clone();
     fn pour(s: &mut SocketCx<'_>) {
-        while s.write_bytes(Bytes::from_static(&BIG[..16 << 10])) == Flow::Ready {}
+        while s.write(Bytes::from_static(&BIG[..16 << 10])) == Flow::Ready {}
     }
     // The kernel would take some MiB for each, and the test as many seconds.
     let options = ListenOptions::new("127.0.0.1:0").backlog(4096).send_buffer(16 << 10);
@@ -45,7 +45,7 @@ fn slow_readers_cost_a_high_water_mark_each() {
     // One of them goes on writing.
     let bad = keys.borrow()[0];
     let mut s = lp.socket(bad);
-    while s.write_bytes(Bytes::from_static(&BIG[..16 << 10])) != Flow::Closed {}
+    while s.write(Bytes::from_static(&BIG[..16 << 10])) != Flow::Closed {}
     turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().connections == many - 1);
     assert!(keys.borrow()[1..].iter().all(|key| lp.socket(*key).state().is_ok()));
     drop(clients);

@@ -99,7 +99,7 @@ fn back_pressure(lp: &mut Loop) {
         On::new()
             .data(|s, _| {
                 let big = bytes::Bytes::from_static(&[7; 12 << 20]);
-                assert_eq!(s.write_bytes(big), Flow::Full);
+                assert_eq!(s.write(big), Flow::Full);
             })
             .drain(|s| s.end())
     });

@@ -119,7 +119,7 @@ impl Trial {
 
 fn write(s: &mut SocketCx<'_>) {
     let _ = s.write(b"from a callback");
-    let _ = s.write_bytes(Bytes::from(vec![1u8; 100_000]));
+    let _ = s.write(Bytes::from(vec![1u8; 100_000]));
 }
 
 struct Probe {

@@ -94,7 +94,7 @@ fn a_producer_that_ignores_full_meets_the_write_limit() {
             let closes = c2.clone();
             let mut s = conn.accept(On::new().close(move |_, c| closes.borrow_mut().push(c)));
             let chunk = Bytes::from(vec![0u8; 256 * 1024]);
-            while s.write_bytes(chunk.clone()) != Flow::Closed {}
+            while s.write(chunk.clone()) != Flow::Closed {}
         })
         .unwrap();
     let c = client(lp.server(srv).local_addr().unwrap());
@@ -119,7 +119,7 @@ fn all_queues_together_meet_the_buffered_limit() {
             let l = l.clone();
             let mut s = conn.accept(On::new().close(move |_, c| l.add(c.to_string())));
             let chunk = Bytes::from(vec![0u8; 8 << 20]);
-            let _ = s.write_bytes(chunk);
+            let _ = s.write(chunk);
         })
         .unwrap();
     let at = lp.server(srv).local_addr().unwrap();

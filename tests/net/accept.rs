@@ -198,7 +198,7 @@ fn a_rejected_connection_leaves_nothing_in_buffered() {
         .listen("127.0.0.1:0", move |mut conn| {
             let key = conn.key();
             if std::mem::take(&mut first) {
-                let _ = conn.socket(key).write_bytes(bytes::Bytes::from(vec![0u8; 8 << 20]));
+                let _ = conn.socket(key).write(bytes::Bytes::from(vec![0u8; 8 << 20]));
                 return conn.reject();
             }
             assert_eq!(conn.accept(On::new()).write(b"x"), Flow::Ready);

@@ -469,7 +469,7 @@ fn over_a_unix_domain_socket() {
     let sender = sender.get().unwrap();
     let mut written = 0;
     loop {
-        let flow = lp.socket(sender).write_bytes(Bytes::from_static(&[1; PIECE]));
+        let flow = lp.socket(sender).write(Bytes::from_static(&[1; PIECE]));
         written += PIECE as u64;
         let (out, peer) =
             (lp.socket(sender).queues().unwrap(), lp.socket(reader).queues().unwrap());

@@ -146,7 +146,7 @@ fn ids_beyond_the_limit_ask_for_a_stop_first() {
 fn beyond_the_buffered_limit_small_writes_of_others_go_on() {
     let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
     let (keys, peers, closes) = connected(&mut lp, 2);
-    assert_eq!(lp.socket(keys[0]).write_bytes(Bytes::from(vec![0; 16 << 20])), Flow::Full);
+    assert_eq!(lp.socket(keys[0]).write(Bytes::from(vec![0; 16 << 20])), Flow::Full);
     for _ in 0..100 {
         assert_eq!(lp.socket(keys[1]).write(b"hello"), Flow::Ready);
         lp.run_nowait().unwrap();
@@ -163,8 +163,8 @@ fn beyond_the_buffered_limit_the_largest_queue_gives_way() {
     let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
     let (keys, peers, closes) = connected(&mut lp, 3);
     let megabytes = |n: usize| Bytes::from(vec![7; n << 20]);
-    assert_eq!(lp.socket(keys[0]).write_bytes(megabytes(16)), Flow::Full);
-    assert_eq!(lp.socket(keys[1]).write_bytes(megabytes(8)), Flow::Full);
+    assert_eq!(lp.socket(keys[0]).write(megabytes(16)), Flow::Full);
+    assert_eq!(lp.socket(keys[1]).write(megabytes(8)), Flow::Full);
     lp.run_nowait().unwrap();
     let over: Vec<_> = closes.borrow().iter().map(|(key, _)| *key).collect();
     assert_eq!(over, [keys[0]], "the largest, and no other");
@@ -400,7 +400,7 @@ fn a_panic_inside_a_call_leaves_the_account_whole() {
     let (_peer, ours) = pair();
     let key = lp.adopt(ours, On::new().close(|_, _| {})).unwrap();
     lp.socket(key).cork();
-    let _ = lp.socket(key).write_bytes(Bytes::from_owner(Boom(vec![0; 50_000])));
+    let _ = lp.socket(key).write(Bytes::from_owner(Boom(vec![0; 50_000])));
     let uncorked = catch_unwind(AssertUnwindSafe(|| lp.socket(key).uncork()));
     assert!(uncorked.is_err(), "the kernel took it");
     lp.socket(key).destroy();

@@ -25,7 +25,7 @@ fn a_queue_is_flushed_by_budget() {
         let key = lp.adopt(ours, On::new()).unwrap();
         lp.socket(key).cork();
         for _ in 0..100_000 / piece {
-            let _ = lp.socket(key).write_bytes(Bytes::from(vec![7; piece]));
+            let _ = lp.socket(key).write(Bytes::from(vec![7; piece]));
         }
         lp.socket(key).uncork();
         let mut before = lp.socket(key).buffered();

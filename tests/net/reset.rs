@@ -113,7 +113,7 @@ fn a_deadline_with_bytes_unsent_resets() {
         for bytes in [16 << 20, 4] {
             let mut lp = guarded();
             let (key, peer, closes) = accepted(&mut lp, options, |on| on);
-            let _ = lp.socket(key).write_bytes(Bytes::from(vec![0; bytes]));
+            let _ = lp.socket(key).write(Bytes::from(vec![0; bytes]));
             lp.run().unwrap();
             let close = &closes.borrow()[0];
             assert!(matches!(close.reason, Reason::TimedOut(w, _) if w == which), "{close}");

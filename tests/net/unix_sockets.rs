@@ -50,7 +50,7 @@ fn an_echo_over_a_path() {
     let on = On::new()
         .connect(move |s| {
             assert_eq!((s.peer_addr(), s.bytes_written()), (None, 0));
-            let _ = s.write_bytes(Bytes::from(d.clone()));
+            let _ = s.write(Bytes::from(d.clone()));
             s.end();
         })
         .data(move |_, chunk| b.borrow_mut().extend_from_slice(chunk))

@@ -63,7 +63,7 @@ fn a_panic_at_any_event_loses_nothing() {
                 let (close, end) = (l.clone(), l.clone());
                 conn.accept(
                     On::new()
-                        .data(|s, _| assert_eq!(s.write_bytes(big()), Flow::Full))
+                        .data(|s, _| assert_eq!(s.write(big()), Flow::Full))
                         .drain(|s| s.end())
                         .end(move |_| end.add("server end"))
                         .close(move |_, c| close.add(format!("server {c}"))),

@@ -42,7 +42,7 @@ pub(crate) fn back_pressure(lp: &mut Loop) {
             conn.server(server).close().unwrap();
         }
         let on = On::new().data(|s, _| {
-            let _ = s.write_bytes(bytes::Bytes::from_static(&[7; ANSWER]));
+            let _ = s.write(bytes::Bytes::from_static(&[7; ANSWER]));
         });
         conn.accept(on.drain(|s| s.end()));
     });

@@ -213,7 +213,7 @@ fn talk_on(cx: &mut Cx<'_>, key: SocketKey, known: &Shared) {
         let flow = match size % 2 {
             _ if with_id => s.write_id(data, id as u64),
             0 => s.write(&data[..]),
-            _ => s.write_bytes(data),
+            _ => s.write(data),
         };
         if flow == Flow::Closed {
             return;

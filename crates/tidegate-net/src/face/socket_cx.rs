@@ -6,7 +6,6 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tidegate_loop::{Driver, KeyError};
 use tidegate_stream::{Chunk, Flow};
 
@@ -57,7 +56,11 @@ impl SocketCx<'_> {
         self.look(|_| ()).ok_or(KeyError::Closed)
     }
 
-    /// Writes a copy of what the kernel does not take at once.
+    /// Writes bytes. What the kernel does not take at once is queued: lent bytes (`&[u8]`,
+    /// `&str`) are copied then; of bytes that are given away (`Vec<u8>`, `Bytes`, from 1 KiB on)
+    /// nothing is copied, and one `Bytes` may go to many connections. If the kernel takes all of
+    /// it, it is dropped in here: a `Bytes` over an owner of yours is the one value of yours that
+    /// a call may drop.
     ///
     /// The answer says how to go on: [`Flow::Ready`] go on, [`Flow::Full`] stop
     /// until `on_drain`, [`Flow::Closed`] not accepted. What was accepted is
@@ -66,16 +69,19 @@ impl SocketCx<'_> {
     ///
     /// Before the connection is made, writes queue. Beyond `write_limit` queued
     /// bytes the connection is destroyed.
-    pub fn write(&mut self, data: &[u8]) -> Flow {
-        self.send(Chunk::Lent(data))
-    }
-
-    /// As [`write`](SocketCx::write), but what the kernel does not take is kept
-    /// without a copy (from 1 KiB on). One `Bytes` may go to many connections. If
-    /// the kernel takes all of it, it is dropped in here: a `Bytes` over an owner of
-    /// yours is the one value of yours that a call may drop.
-    pub fn write_bytes(&mut self, data: Bytes) -> Flow {
-        self.send(Chunk::Shared(data))
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// fn greet(s: &mut tidegate_net::SocketCx<'_>, name: &str, page: &Bytes) {
+    ///     let _ = s.write("hello, ");     // lent, as a slice of bytes is
+    ///     let _ = s.write(format!("{name}\n")); // given away, as a `Vec<u8>` is
+    ///     let _ = s.write(page.clone());  // shared with other connections
+    /// }
+    /// # let _ = greet;
+    /// ```
+    #[inline]
+    pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
+        self.send(data.into())
     }
 
     fn send(&mut self, data: Chunk<'_>) -> Flow {
@@ -107,8 +113,12 @@ impl SocketCx<'_> {
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[inline]
     pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
-        let data = data.into();
+        self.send_id(data.into(), id)
+    }
+
+    fn send_id(&mut self, data: Chunk<'_>, id: u64) -> Flow {
         self.with(|s, d, shared| s.write_id(d, shared, data, id)).unwrap_or(Flow::Closed)
     }
 
@@ -161,8 +171,13 @@ impl SocketCx<'_> {
     }
 
     /// Writes these last bytes, and ends our side.
+    #[inline]
     pub fn end_with<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
-        let flow = self.send(data.into());
+        self.send_and_end(data.into())
+    }
+
+    fn send_and_end(&mut self, data: Chunk<'_>) -> Flow {
+        let flow = self.send(data);
         self.end();
         flow
     }

@@ -221,8 +221,13 @@ impl ReadableCx<'_> {
     /// For the source: gives bytes to the stream. The answer depends on what waits, these
     /// bytes included: `Full` from the high-water mark on. After the end it is `Closed`, and
     /// nothing is stored. The reader gets the bytes in the pending phase.
+    #[inline]
     pub fn push<'c>(&mut self, chunk: impl Into<Chunk<'c>>) -> Flow {
-        let (key, chunk) = (self.key.0, chunk.into().keep());
+        self.queue(chunk.into())
+    }
+
+    fn queue(&mut self, chunk: Chunk<'_>) -> Flow {
+        let (key, chunk) = (self.key.0, chunk.keep());
         self.change(|r, d| match r.read.push(chunk) {
             Ok(flow) => flow,
             Err(Refused::Limit { queued, limit }) => {

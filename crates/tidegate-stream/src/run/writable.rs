@@ -296,26 +296,26 @@ impl WritableCx<'_> {
     /// Queues `data` for the sink, which gets it in the pending phase. The answer depends on
     /// what is queued, `data` included: `Full` from the high-water mark on. Beyond
     /// `write_limit` the stream is destroyed.
+    #[inline]
     pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
-        let data = data.into();
-        self.accept(|w| w.push(data))
+        self.queue(data.into(), None)
     }
 
     /// Writes with an id: [`on_written`](WriteHandler::on_written) is called with it when the
     /// sink is done with `data`.
+    #[inline]
     pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
-        let data = data.into();
-        self.accept(|w| {
-            w.push(data);
-            w.write.expect(id);
-        })
+        self.queue(data.into(), Some(id))
     }
 
-    fn accept(&mut self, push: impl FnOnce(&mut Writable)) -> Flow {
+    fn queue(&mut self, data: Chunk<'_>, id: Option<u64>) -> Flow {
         let key = self.key.0;
         self.change(|w, d| match w.write.admit() {
             Ok(()) => {
-                push(w);
+                w.push(data);
+                if let Some(id) = id {
+                    w.write.expect(id);
+                }
                 match w.write.flow() {
                     Flow::Full => w.write.stop(),
                     flow => flow,
