@@ -351,15 +351,15 @@ fn a_detached_connection_is_served_by_another_loop() {
 /// the server closes.
 #[test]
 fn shutdown_with_grace() {
-    struct Stubborn(Log);
-    impl Handler for Stubborn {
-        fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
-            self.0.add("asked");
-            let _ = s.write(b"not yet");
-        }
-        fn on_close(&mut self, _: &mut SocketCx<'_>, close: Close) {
-            self.0.add(close.reason.error().unwrap().timeout().unwrap().to_string());
-        }
+    fn stubborn(log: &Log) -> OnWith<Log> {
+        On::with(log.clone())
+            .shutdown(|log, s| {
+                log.add("asked");
+                let _ = s.write(b"not yet");
+            })
+            .close(|log, _, close| {
+                log.add(close.reason.error().unwrap().timeout().unwrap().to_string());
+            })
     }
     struct Server(Log, bool);
     impl ServerHandler for Server {
@@ -368,7 +368,7 @@ fn shutdown_with_grace() {
                 let log = self.0.clone();
                 conn.accept(On::new().close(move |_, close| log.add(close.to_string())));
             } else {
-                conn.accept(Stubborn(self.0.clone()));
+                conn.accept(stubborn(&self.0));
             }
             self.1 = !self.1;
         }
