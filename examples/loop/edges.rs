@@ -11,8 +11,8 @@
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, Moment, Observer};
 
 /// How many bytes a connection may read in one turn.
 const BUDGET: usize = 8;

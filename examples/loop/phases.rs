@@ -12,8 +12,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, HookKey, Moment, Observer, Phase};
+use tidegate::{HookKey, Phase};
 
 /// Longer than any scene takes.
 const LONG: Duration = Duration::from_secs(3600);

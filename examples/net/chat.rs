@@ -14,8 +14,8 @@ use std::process::exit;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tidegate::OneLine;
 use tidegate::net::{AtLimit, TcpKeepAlive};
+use tidegate::observe::OneLine;
 use tidegate::prelude::*;
 
 #[derive(Default)]

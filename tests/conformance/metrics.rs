@@ -5,8 +5,9 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use tidegate::Phase;
+use tidegate::event::Interest;
 use tidegate::prelude::*;
-use tidegate::{Interest, Phase};
 
 use crate::support::*;
 use crate::watched::{drain, file};

@@ -8,8 +8,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
+use tidegate::KeyError;
+use tidegate::event::{Fd, Interest, Readiness};
 use tidegate::prelude::*;
-use tidegate::{Fd, Interest, KeyError, Readiness};
 
 use crate::support::*;
 use crate::watched::{drain, file};

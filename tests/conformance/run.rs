@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tidegate::event::Readiness;
 use tidegate::prelude::*;
-use tidegate::{HookKey, Key, KeyError, Phase, Readiness};
+use tidegate::{HookKey, Key, KeyError, Phase};
 
 use crate::support::*;
 
@@ -403,7 +404,7 @@ fn every_phase_in_its_order_first_in_first_out() {
 /// bounded: what is left waits for the next turn, whose poll does not block.
 #[test]
 fn pending_is_bounded() {
-    use tidegate::Kind;
+    use tidegate::kind::Kind;
     static AGAIN: Kind = Kind {
         name: "again",
         ready: |_, _, _| {},

@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate::net::*;
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
 use tidegate::stream::StreamEvent;
-use tidegate::{Event, Moment, Observer};
 
 use crate::rlimit;
 use crate::rlimit::{next_descriptor, set_limit};

@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate::event::Interest;
 use tidegate::net::{Filter, FilterError, Passed};
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
 use tidegate::stream::*;
-use tidegate::{Event, Interest, Moment, Observer};
 
 use crate::pipe_ends::*;
 use crate::support::*;
@@ -132,7 +133,7 @@ fn close_all() {
 fn watch() {
     check(|cx, probe| {
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        let source = tidegate::Fd::new(ours).unwrap();
+        let source = tidegate::event::Fd::new(ours).unwrap();
         let key = cx.watch(source, Interest::WRITABLE, move |_, _, _, _| probe.ran()).unwrap();
         cx.watch_for(key, Interest::READABLE).unwrap();
         cx.close(key).unwrap();

@@ -1,7 +1,8 @@
 //! Law 4: kernel events only set bits; a second, bounded pass calls the handles.
 
+use tidegate::kind::{Dispatch, Kind};
 use tidegate::prelude::*;
-use tidegate::{Dispatch, Key, KeyError, Kind, Phase};
+use tidegate::{Key, KeyError, Phase};
 
 use crate::support::*;
 

@@ -8,9 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidegate::event::{Fd, Interest};
+use tidegate::kind::Kind;
 use tidegate::prelude::*;
 use tidegate::signals::SIGUSR1;
-use tidegate::{Fd, HookKey, Interest, Kind, Phase};
+use tidegate::{HookKey, Phase};
 
 use crate::support::*;
 

@@ -10,9 +10,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidegate::Script;
 use tidegate::net::Timeout;
 use tidegate::prelude::*;
+use tidegate::test::Script;
 
 use crate::support::*;
 
@@ -259,11 +259,11 @@ impl World {
             .data(move |s, _| {
                 a.with(n, |m, now| m.moved(now));
                 if let Some(work) = a.answer.get() {
-                    a.work(&mut s.cx(), work);
+                    a.work(&s.cx(), work);
                     if s.write(b"answer") == Flow::Ready {
                         a.with(n, |m, now| m.moved(now));
                     }
-                    a.work(&mut s.cx(), work / 2);
+                    a.work(&s.cx(), work / 2);
                 }
             })
             .end(move |_| b.with(n, |m, now| (m.ended, m.half_closed) = (now, true)))

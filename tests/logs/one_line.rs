@@ -8,7 +8,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use tidegate::WorkError;
 use tidegate::net::{Endpoint, Filter, FilterError, Passed};
+use tidegate::observe::{Event, LayerEvent};
 use tidegate::observe::{JsonLines, LogRecords, Perfetto, Timeline};
 use tidegate::prelude::*;
 use tidegate::prometheus::Snapshot;
@@ -16,7 +18,6 @@ use tidegate::stream::{
     BoxError, PipeError, Progress, ReadableCx, ReadableOptions, Sink, Source, StreamError,
     WritableCx, WritableOptions,
 };
-use tidegate::{Event, LayerEvent, WorkError};
 
 use crate::logged::Logged;
 use crate::support::*;

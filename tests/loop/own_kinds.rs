@@ -6,8 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidegate::event::Readiness;
+use tidegate::kind::Kind;
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, Key, KeyError, Kind, Moment, Observer, Readiness};
+use tidegate::{Key, KeyError};
 
 use crate::support::*;
 

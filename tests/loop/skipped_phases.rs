@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
+use tidegate::kind::{Dispatch, Kind};
 use tidegate::prelude::*;
-use tidegate::{Dispatch, HookKey, Key, Kind, TimerKey};
+use tidegate::{HookKey, Key, TimerKey};
 
 use crate::support::*;
 

@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
+use tidegate::Key;
+use tidegate::kind::{Dispatch, Kind};
 use tidegate::prelude::*;
-use tidegate::{Dispatch, Key, Kind};
 
 use crate::support::*;
 

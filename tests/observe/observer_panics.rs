@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tidegate::net::{NetEvent, ServerEvent, SocketEvent};
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, Moment, Observer};
 
 use crate::support::*;
 

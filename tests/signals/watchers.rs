@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
+use tidegate::Phase;
+use tidegate::event::Interest;
 use tidegate::prelude::*;
 use tidegate::signals::{SIGUSR1, SIGUSR2};
-use tidegate::{Interest, Phase};
 
 use crate::support::*;
 use crate::watched::{drain, file};

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate::Loop;
+use tidegate::event::Interest;
 use tidegate::prelude::*;
 use tidegate::stream::*;
-use tidegate::{Interest, Loop};
 
 use crate::support::*;
 

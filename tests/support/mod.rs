@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tidegate::net::NetEvent;
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, Moment, Observer};
 
 /// No test may wait longer for anything.
 pub const DEADLINE: Duration = Duration::from_secs(20);

@@ -7,9 +7,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use tidegate::Key;
+use tidegate::kind::{Dispatch, Kind};
 use tidegate::prelude::*;
 use tidegate::stream::WriteState;
-use tidegate::{Dispatch, Key, Kind};
 
 use crate::peer::tidegate::Echo;
 

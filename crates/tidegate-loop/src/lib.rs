@@ -2,7 +2,8 @@
 //!
 //! Single-threaded, modelled on libuv, over `mio` (epoll, kqueue, IOCP). It
 //! knows timers, ticks, posts from other threads and *handles*; what a handle
-//! is (a socket, a listener) is up to the crates above, through [`Kind`].
+//! is (a socket, a listener) is up to the crates above, through
+//! [`kind`].
 //!
 //! Read in this order: `turn.rs` (one iteration), `store/` (bits, table, queues), `core/` (who
 //! owns what, and what the layers above may do), `handles/` (timers, hooks, posts, ...).
@@ -22,7 +23,9 @@
 
 mod as_cx;
 mod core;
+pub mod event;
 mod handles;
+pub mod kind;
 mod limits;
 mod loop_id;
 mod metrics;
@@ -41,9 +44,6 @@ mod threads;
 mod turn;
 
 pub use crate::core::cx::Cx;
-pub use crate::core::driver::Driver;
-pub use crate::core::kind::{Dispatch, Kind};
-pub use crate::core::source::Trigger;
 pub use as_cx::AsCx;
 pub use handles::any::HandleInfo;
 pub use handles::keep_alive::KeepAlive;
@@ -52,7 +52,7 @@ pub use handles::share::{LeaseError, Shared};
 #[cfg(feature = "signal")]
 pub use handles::signal::SignalKey;
 pub use handles::tick::TickFull;
-pub use handles::watch::{ReadyGuard, WatchKey};
+pub use handles::watch::WatchKey;
 #[cfg(feature = "work")]
 pub use handles::work::{WorkKey, WorkRefused};
 pub use limits::{Builder, LimitError, Limits};
@@ -60,16 +60,13 @@ pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer};
 pub use one_line::OneLine;
 pub use phase::Phase;
-pub use run::{Loop, Step};
+pub use run::{Loop, PhaseReport};
 #[cfg(any(test, feature = "test-util"))]
 pub use script::Script;
 pub use store::hooks::HookKey;
 pub use store::key::{Key, KeyError, TableFull};
-pub use store::readiness::Readiness;
 pub use store::timers::TimerKey;
-pub use sys::public::*;
+#[cfg(feature = "signal")]
+pub use sys::signals;
 #[cfg(feature = "work")]
 pub use threads::pool::{WorkError, WorkStats};
-
-pub use mio::Interest;
-pub use mio::event::Source;

@@ -174,7 +174,7 @@ impl Loop {
     /// assert_eq!((second.phase, second.calls), (Phase::Idle, 1));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn run_phase(&mut self) -> io::Result<Step> {
+    pub fn run_phase(&mut self) -> io::Result<PhaseReport> {
         let before = self.core.reactor.calls;
         let mut phase = Phase::Outside;
         self.one(|core| {
@@ -185,7 +185,7 @@ impl Loop {
             done
         })?;
         let reactor = &self.core.reactor;
-        Ok(Step { turn: reactor.turn, phase, calls: reactor.calls - before })
+        Ok(PhaseReport { turn: reactor.turn, phase, calls: reactor.calls - before })
     }
 
     fn one(&mut self, f: impl FnOnce(&mut Core) -> io::Result<()>) -> io::Result<bool> {
@@ -395,7 +395,7 @@ impl Drop for Running<'_> {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Step {
+pub struct PhaseReport {
     /// The turn, counted from 1.
     pub turn: u64,
     /// The phase that ran; [`Phase::Outside`] if there was nothing left to do.

@@ -52,7 +52,9 @@ impl Script {
     /// What the next poll that has no batch yet says: these handles, in this order.
     ///
     /// ```
-    /// use tidegate_loop::{AsCx, Readiness, Kind, Loop};
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_loop::event::Readiness;
+    /// use tidegate_loop::kind::Kind;
     /// static BELL: Kind = Kind {
     ///     name: "bell",
     ///     ready: |d, key, _| {
@@ -102,7 +104,8 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::{AsCx, Event, Kind, Loop, Moment, Observer, Phase};
+    use crate::kind::Kind;
+    use crate::{AsCx, Event, Loop, Moment, Observer, Phase};
 
     const S: Duration = Duration::from_secs(1);
 

@@ -15,11 +15,11 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-#[cfg(feature = "work")]
-use crate::WorkStats;
 use crate::net::{Net, NetMetrics, ServerMetrics};
 use crate::observe::Id;
-use crate::{AsCx, Metrics, Phase};
+#[cfg(feature = "work")]
+use tidegate_loop::WorkStats;
+use tidegate_loop::{AsCx, Metrics, Phase};
 
 /// The media type of [`Snapshot::text`], for the header of an answer.
 ///

@@ -13,9 +13,9 @@ use crate::support::*;
 use program::*;
 use proptest::test_runner::{Config, TestRunner};
 use streams::*;
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
 use tidegate::stream::{PipeEvent, StreamEvent};
-use tidegate::{Event, Moment, Observer};
 use wires::*;
 
 fn start(lp: &mut Loop, line: &Line) -> Shared {

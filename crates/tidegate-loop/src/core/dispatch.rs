@@ -12,10 +12,11 @@ use crate::store::key::Key;
 impl Dispatch<'_> {
     /// Memory of the loop's to read into, at least `len` bytes of whatever was there
     /// before, and the dispatch beside it, which may run callbacks while it is lent. `None`
-    /// outside of [`Kind::ready`](crate::Kind::ready), and while it is lent already.
+    /// outside of [`Kind::ready`](crate::kind::Kind::ready), and while it is lent already.
     ///
     /// ```
-    /// use tidegate_loop::{Dispatch, Key};
+    /// use tidegate_loop::Key;
+    /// use tidegate_loop::kind::Dispatch;
     /// fn ready(d: &mut Dispatch<'_>, key: Key, _data: u64) {
     ///     let Some((buffer, mut d)) = d.lend_scratch(64 * 1024) else { return };
     ///     buffer[..4].copy_from_slice(b"tide");

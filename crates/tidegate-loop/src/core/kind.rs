@@ -10,10 +10,11 @@ use crate::store::key::{Key, KeyError};
 
 /// What the loop calls for a handle: a few functions, no object. The layer that
 /// makes a handle keeps its state itself and finds it by the `data` word it
-/// gave to [`Driver::insert`](crate::Driver::insert).
+/// gave to [`Driver::insert`](crate::kind::Driver::insert).
 ///
 /// ```
-/// use tidegate_loop::{AsCx, Dispatch, Key, Kind, Loop};
+/// use tidegate_loop::{AsCx, Key, Loop};
+/// use tidegate_loop::kind::{Dispatch, Kind};
 /// static BELL: Kind = Kind {
 ///     name: "bell",
 ///     ready: |d: &mut Dispatch<'_>, key: Key, data: u64| {
@@ -41,11 +42,11 @@ pub struct Kind {
     /// An effect of an earlier API call is due.
     pub pending: fn(&mut Dispatch<'_>, Key, u64),
     /// [`Cx::close`] was called, or [`Cx::close_all`]: close the descriptor and begin the
-    /// end with [`Driver::close`](crate::Driver::close), or free the slot at once if
+    /// end with [`Driver::close`](crate::kind::Driver::close), or free the slot at once if
     /// no user waits for the end. An error says that it ends already. Runs no user
     /// code.
     pub close: fn(&mut Cx<'_>, Key, u64) -> Result<(), KeyError>,
-    /// The closing phase reached it: [`free`](crate::Driver::free) the slot, then
+    /// The closing phase reached it: [`free`](crate::kind::Driver::free) the slot, then
     /// tell the user.
     pub closed: fn(&mut Dispatch<'_>, Key, u64),
     /// One line for people: which one it is.
@@ -58,12 +59,13 @@ impl fmt::Debug for Kind {
     }
 }
 
-/// What [`Kind`](crate::Kind)'s functions get: the view of the loop for code that runs
+/// What [`Kind`](crate::kind::Kind)'s functions get: the view of the loop for code that runs
 /// callbacks. Only a `Dispatch` may run callbacks, and users never hold one, so no API call can
 /// run user code.
 ///
 /// ```
-/// use tidegate_loop::{Dispatch, Key};
+/// use tidegate_loop::Key;
+/// use tidegate_loop::kind::Dispatch;
 /// fn ready(d: &mut Dispatch<'_>, key: Key, _data: u64) {
 ///     // take the user's closure out, lend it `&mut d.cx()`, put it back
 ///     d.settle();

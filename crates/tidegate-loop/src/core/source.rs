@@ -21,7 +21,7 @@ const PROVES_NOTHING: Readiness = Readiness::READ_CLOSED
 /// How a listener-like source was registered.
 ///
 /// ```
-/// assert_ne!(tidegate_loop::Trigger::Level, tidegate_loop::Trigger::Edge);
+/// assert_ne!(tidegate_loop::kind::Trigger::Level, tidegate_loop::kind::Trigger::Edge);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trigger {

@@ -2,7 +2,7 @@
 //!
 //! mio announces each thing once (edge-triggered), so the loop remembers it. A bit is set by a
 //! kernel event. It is cleared only by an operation that met `WouldBlock`, or by a short read or
-//! write where that proves the same ([`Driver::try_read`](crate::Driver::try_read)). Which
+//! write where that proves the same ([`Driver::try_read`](crate::kind::Driver::try_read)). Which
 //! handles are called is a second question: a handle that a budget stopped is queued again, one
 //! that its owner stopped is not. The queues are in `table.rs`.
 #![forbid(unsafe_code)]
@@ -15,7 +15,7 @@ use std::ops::{BitOr, BitOrAssign};
 /// Closed bits are final: a half that was closed never opens again.
 ///
 /// ```
-/// use tidegate_loop::Readiness;
+/// use tidegate_loop::event::Readiness;
 /// let b = Readiness::READABLE | Readiness::READ_CLOSED;
 /// assert!(b.has(Readiness::READABLE) && !b.has(Readiness::WRITABLE));
 /// assert_eq!(format!("{b:?}"), "readable|read_closed");

@@ -11,7 +11,9 @@ use std::time::Duration;
 use mio::Interest;
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
-use tidegate_loop::{Driver, Key, Readiness};
+use tidegate_loop::Key;
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::Driver;
 
 use crate::error::net_error::Attempt;
 use crate::error::stage::Stage;

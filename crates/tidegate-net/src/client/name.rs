@@ -7,7 +7,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tidegate_loop::{AsCx, Cx, Dispatch, Driver};
+use tidegate_loop::kind::{Dispatch, Driver};
+use tidegate_loop::{AsCx, Cx};
 
 use crate::client::{attempts, race};
 use crate::error::close::Reason;

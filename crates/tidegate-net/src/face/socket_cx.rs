@@ -6,7 +6,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use tidegate_loop::{Driver, KeyError};
+use tidegate_loop::KeyError;
+use tidegate_loop::kind::Driver;
 use tidegate_stream::{Chunk, Flow};
 
 use crate::callbacks::contexts::SocketCx;

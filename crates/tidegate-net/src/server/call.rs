@@ -3,7 +3,7 @@
 //! rejected.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::Dispatch;
+use tidegate_loop::kind::Dispatch;
 
 use crate::callbacks::contexts::ServerCx;
 use crate::callbacks::server_handler::ServerHandler;

@@ -4,7 +4,8 @@
 use std::io;
 use std::time::Duration;
 
-use tidegate_loop::{Cx, Dispatch, Key, KeyError, Trigger};
+use tidegate_loop::kind::{Dispatch, Trigger};
+use tidegate_loop::{Cx, Key, KeyError};
 
 use crate::callbacks::contexts::ServerCx;
 use crate::endpoint::Endpoint;

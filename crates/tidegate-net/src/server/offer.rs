@@ -16,7 +16,8 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use socket2::SockRef;
-use tidegate_loop::{Driver, Readiness};
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::Driver;
 use tidegate_stream::ReadState;
 
 use crate::callbacks::handler::Handler;

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
-use tidegate_loop::{Dispatch, Trigger};
+use tidegate_loop::kind::{Dispatch, Trigger};
 
 use crate::key::ServerKey;
 use crate::server::call::call;

@@ -4,7 +4,7 @@
 //! Beyond `buffered_limit` the longest queue gives way.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::Driver;
+use tidegate_loop::kind::Driver;
 use tidegate_stream::Effect;
 
 use crate::error::close::{Reason, Scope};

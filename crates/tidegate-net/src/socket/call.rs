@@ -2,7 +2,7 @@
 //! time of the call and comes back, also from a panic.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::Dispatch;
+use tidegate_loop::kind::Dispatch;
 use tidegate_stream::Chunk;
 
 use crate::callbacks::contexts::SocketCx;

@@ -15,7 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tidegate_loop::{Dispatch, Driver, Key};
+use tidegate_loop::Key;
+use tidegate_loop::kind::{Dispatch, Driver};
 
 use crate::callbacks::contexts::SocketCx;
 use crate::error::close::{Close, Reason, Reset};

@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
-use tidegate_loop::{Cx, Driver};
+use tidegate_loop::Cx;
+use tidegate_loop::kind::Driver;
 use tidegate_stream::{Chunk, Flow, PipeKey, ReadEnd, ReadState, StreamError, WriteEnd};
 
 use crate::error::close::Reason;

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use mio::Interest;
-use tidegate_loop::{Driver, Readiness};
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::Driver;
 use tidegate_stream::ReadState;
 
 use crate::error::close::Reason;

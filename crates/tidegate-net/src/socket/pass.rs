@@ -5,7 +5,8 @@
 //! is in `client/`.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::{Dispatch, Key, Kind};
+use tidegate_loop::Key;
+use tidegate_loop::kind::{Dispatch, Kind};
 use tidegate_stream::{Effect, ReadState};
 
 use crate::client::{attempts, name};

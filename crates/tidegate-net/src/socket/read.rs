@@ -6,7 +6,8 @@
 use std::io::{self, ErrorKind, Read};
 
 use slab::Slab;
-use tidegate_loop::{Dispatch, Driver, Readiness};
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::{Dispatch, Driver};
 use tidegate_stream::ReadState;
 
 use crate::error::close::Reason;

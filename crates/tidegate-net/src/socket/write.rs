@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mio::net::TcpStream;
 use socket2::SockRef;
-use tidegate_loop::{Driver, Readiness};
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::Driver;
 use tidegate_stream::{Chunk, Flow, ReadState, Refused};
 
 use crate::callbacks::filter::{Filter, FilterError, Passed};

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use tidegate_loop::{Cx, Driver, Key, Kind, TimerKey};
+use tidegate_loop::kind::{Driver, Kind};
+use tidegate_loop::{Cx, Key, TimerKey};
 
 use crate::error::net_error::Attempt;
 use crate::error::stage::Stage;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use slab::Slab;
-use tidegate_loop::Driver;
+use tidegate_loop::kind::Driver;
 
 use crate::callbacks::filter::Passed;
 use crate::key::{ServerKey, SocketKey};

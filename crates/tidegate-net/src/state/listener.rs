@@ -16,7 +16,9 @@
 
 use std::io;
 
-use tidegate_loop::{Driver, Kind, Readiness, TimerKey, Trigger};
+use tidegate_loop::TimerKey;
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::{Driver, Kind, Trigger};
 
 use crate::callbacks::server_handler::ServerHandler;
 use crate::endpoint::Endpoint;

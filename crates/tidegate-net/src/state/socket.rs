@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use tidegate_loop::{Driver, Kind, Readiness};
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::{Driver, Kind};
 use tidegate_stream::{Duplex, Effect, PipeKey, ReadState, WriteState};
 
 use crate::callbacks::handler::Handler;

@@ -12,7 +12,8 @@ use bytes::Bytes;
 /// ```
 /// use bytes::Bytes;
 /// use tidegate_stream::Chunk;
-/// let lent: [Chunk<'_>; 3] = [b"tide".into(), "tide".into(), (&vec![0; 4]).into()];
+/// let text = String::from("tide");
+/// let lent: [Chunk<'_>; 3] = [b"tide".into(), "tide".into(), (&text).into()];
 /// let shared: [Chunk<'_>; 3] = [Bytes::from("tide").into(), vec![0; 4].into(), String::new().into()];
 /// assert_eq!(lent[0].bytes(), shared[0].bytes());
 /// ```

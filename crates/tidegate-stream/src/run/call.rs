@@ -3,7 +3,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tidegate_loop::{Cx, Dispatch, Key};
+use tidegate_loop::kind::Dispatch;
+use tidegate_loop::{Cx, Key};
 
 /// A user's object that has left its row during a call. When this is dropped, after a return
 /// or in a panic, the object goes to `back`, whose last argument says whether there was a

@@ -20,7 +20,8 @@
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use tidegate_loop::{Cx, Dispatch, Driver, Key, Kind, TableFull};
+use tidegate_loop::kind::{Dispatch, Driver, Kind};
+use tidegate_loop::{Cx, Key, TableFull};
 
 use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 use crate::error::{BoxError, PipeError, PipeStage, StreamError};

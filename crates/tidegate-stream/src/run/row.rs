@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_loop::{Cx, Dispatch, Driver, Key, KeyError, Kind};
+use tidegate_loop::kind::{Dispatch, Driver, Kind};
+use tidegate_loop::{Cx, Key, KeyError};
 
 use crate::ends::PipeKey;
 use crate::error::StreamError;

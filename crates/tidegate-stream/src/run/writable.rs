@@ -14,7 +14,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tidegate_loop::{AsCx, Cx, Dispatch, Driver, Key, KeyError, Kind, TableFull};
+use tidegate_loop::kind::{Dispatch, Driver, Kind};
+use tidegate_loop::{AsCx, Cx, Key, KeyError, TableFull};
 
 use crate::ends::{PipeKey, WriteEnd};
 use crate::error::{BoxError, StreamError};

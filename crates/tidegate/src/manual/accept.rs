@@ -164,7 +164,7 @@
 //! - **Clients time out, and the server is idle**: bursts are longer than the queue. Look at
 //!   `ListenOverflows`; raise `somaxconn` *and* the backlog.
 //! - **Clients time out, and the server is busy**: its turns are too long. `carried_over` grows,
-//!   and [`turn_lengths`](crate::Metrics::turn_lengths) say how long a queue waits each time.
+//!   and [`turn_lengths`](crate::metrics::Metrics::turn_lengths) say how long a queue waits each time.
 //! - **"Too many open files"**: raise `ulimit -n`. Until then nothing spins and nobody is lost
 //!   in silence: `on_overload` tells, and logs if nobody overrides it.
 //! - **A restart loses connections**: those in the queue go with the listener, also under

@@ -49,7 +49,7 @@
 //! | step | done by | what it costs here | you see |
 //! |---|---|---|---|
 //! | text to address | `connect`, at once | nothing | - |
-//! | name to addresses | a thread of the loop's ([`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup): you) | a job, and a post back | an [observer](crate::Observer) sees it |
+//! | name to addresses | a thread of the loop's ([`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup): you) | a job, and a post back | an [observer](crate::observe::Observer) sees it |
 //! | attempts | `connect.rs`, in the order of RFC 8305 | a socket and its registration, for each | an observer sees each |
 //! | handshake | the kernels | one round trip | - |
 //! | connected | poll says writable, no error waits, there is a peer | 2 calls | [`on_connect`](crate::net::Handler::on_connect) |

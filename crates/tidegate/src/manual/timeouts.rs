@@ -130,5 +130,5 @@
 //! - **A half-closed connection stays for ever**: the peer read our end, and never ended. That
 //!   is what `linger_timeout` is for; an idle timeout does it as well.
 //! - **Everything times out at once**: the loop was held up. See the turn lengths in
-//!   [`Metrics`](crate::Metrics), not the network.
+//!   [`Metrics`](crate::metrics::Metrics), not the network.
 #![forbid(unsafe_code)]

@@ -21,7 +21,7 @@
 //! [`ServerCx::accept_queue`](crate::net::ServerCx::accept_queue) says how many wait in the kernel and how
 //! many may; [`ServerCx::accept_gauge`](crate::net::ServerCx::accept_gauge) says it to another thread, also
 //! while the loop is inside a callback;
-//! [`turn_lengths`](crate::Metrics::turn_lengths) says how long the kernel was not asked;
+//! [`turn_lengths`](crate::metrics::Metrics::turn_lengths) says how long the kernel was not asked;
 //! [`ServerCx::stats`](crate::net::ServerCx::stats) counts what was carried over, dropped,
 //! shed. The example `accept_pressure` shows such a queue grow and drain.
 //!
