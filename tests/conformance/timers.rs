@@ -44,6 +44,20 @@ fn libuv_16_timer() {
     assert_eq!((once.get(), shots.get()), (10, 5));
 }
 
+/// libuv 17: equal deadlines fire in start order.
+#[test]
+fn libuv_17_timer_order() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let mut cx = lp.cx();
+    cx.timer(Duration::from_millis(3), add(&log, "third"));
+    cx.timer(ZERO, add(&log, "first"));
+    cx.timer(ZERO, add(&log, "second"));
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["first", "second", "third"]);
+    assert_eq!(handles(&lp), 0);
+}
+
 /// Starting a timer anew replaces its deadline.
 #[test]
 fn libuv_18_timer_start_twice() {
@@ -87,6 +101,37 @@ fn libuv_19_timer_again() {
     assert_eq!(lp.timer_again(once), Ok(false));
     lp.run().unwrap();
     assert_eq!(shots.get(), 2);
+}
+
+/// libuv 20: a timer of 0 ms, armed again in its callback, runs once in a turn.
+#[test]
+fn libuv_20_timer_zero_timeout() {
+    let mut lp = guarded();
+    let turns = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let t = turns.clone();
+    lp.timer(ZERO, move |cx, me| {
+        t.borrow_mut().push(cx.turn());
+        if t.borrow().len() < 5 {
+            cx.timer_reset(me, ZERO).unwrap();
+        }
+    });
+    lp.run().unwrap();
+    // The first shot comes before the first turn, as in libuv.
+    assert_eq!(*turns.borrow(), [0, 1, 2, 3, 4]);
+}
+
+/// libuv 21: huge values do not overflow.
+#[test]
+fn libuv_21_timer_huge_timeout() {
+    let mut lp = guarded();
+    let mut cx = lp.cx();
+    let huge = cx.timer(Duration::MAX, |_, _| panic!("not in this life"));
+    let more = cx.interval(Duration::from_secs(u64::MAX), |_, _| panic!("nor in the next"));
+    assert!(lp.run_nowait().unwrap());
+    let mut cx = lp.cx();
+    cx.timer_stop(huge).unwrap();
+    cx.timer_stop(more).unwrap();
+    lp.run().unwrap();
 }
 
 /// `run_once` fires what is due; an interval that is overdue fires once, not twice.
@@ -133,6 +178,17 @@ fn libuv_23_timer_from_check() {
     })));
     lp.run().unwrap();
     assert_eq!(log.lines(), ["prepare", "check", "prepare", "check", "timer"]);
+}
+
+/// libuv 24: never earlier than the clock says.
+#[test]
+fn libuv_24_timers_are_never_early() {
+    let mut lp = guarded();
+    for us in [1, 10, 100, 900, 1_000, 1_100, 2_500] {
+        let (after, start) = (Duration::from_micros(us), Instant::now());
+        lp.timer(after, move |_, _| assert!(start.elapsed() >= after, "{us}"));
+    }
+    lp.run().unwrap();
 }
 
 #[test]

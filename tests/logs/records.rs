@@ -42,8 +42,11 @@ impl Line {
 
 /// What is logged while `run` does it.
 fn logged(run: impl FnOnce(&mut Loop)) -> Vec<Line> {
+    logged_of(guarded(), run)
+}
+
+fn logged_of(mut lp: Guarded, run: impl FnOnce(&mut Loop)) -> Vec<Line> {
     let logged = Logged::begin();
-    let mut lp = guarded();
     lp.observe(LogRecords::new());
     run(&mut lp);
     logged.take().into_iter().map(Line::of).collect()
@@ -278,8 +281,10 @@ fn levels() {
     assert_eq!(names, ["connect start", "connect", "end", "finish", "close"]);
     assert!(lines.iter().any(|l| l.target == "tidegate::loop" && l.get("event") == "phase end"));
 
-    let lines = logged(|lp| {
-        lp.timer(Duration::ZERO, |_, _| std::thread::sleep(Duration::from_millis(100)));
+    let (lp, script) = scripted();
+    let lines = logged_of(lp, |lp| {
+        let work = move || script.advance(Duration::from_millis(100));
+        lp.timer(Duration::ZERO, move |_, _| work());
         lp.run().unwrap();
     });
     let warned: Vec<&Line> = lines.iter().filter(|l| l.level <= Level::Warn).collect();

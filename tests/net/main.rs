@@ -1,37 +1,14 @@
-//! Servers and connections over real sockets: accepting, connecting, options, deadlines,
-//! back-pressure, and every way to end.
+//! Servers and connections over real sockets. Each room is about one side of them; in this folder
+//! stands what is about all of them: options, Unix domain sockets, random actions.
 
-mod accept;
-mod accept_gauge;
-mod adopt;
-mod after_failure;
-mod back_pressure;
-mod bad_addresses;
-mod before_accept;
-mod connect;
-mod deadlines;
-mod destroy_with;
-mod endings;
-mod error_texts;
-mod failed_writes;
-mod fast_path;
-mod faulty_networks;
-mod filter;
-mod half_open;
-mod helpers;
-mod kernel_queues;
-mod late_deadlines;
-mod limits;
-mod lookup;
-mod max_connections;
+mod connecting;
+mod ending;
+mod failing;
+mod one_connection;
 mod options;
-mod order;
-mod race;
 mod random_actions;
-mod read_size;
-mod reset;
-mod server;
-mod server_states;
+mod serving;
+mod transfer;
 mod unix_sockets;
 
 #[cfg(target_os = "linux")]

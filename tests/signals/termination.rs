@@ -7,7 +7,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use tidegate::prelude::*;
 use tidegate::signals::SIGTERM;
@@ -121,17 +122,15 @@ impl Process {
 
     /// How it ended.
     fn ended(mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            if Instant::now() > deadline {
-                self.child.kill().unwrap();
-                panic!("it goes on");
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let pid = self.child.id().to_string();
+        // `wait` would close it.
+        let _stdin = self.child.stdin.take();
+        let (say, hear) = mpsc::channel();
+        std::thread::spawn(move || say.send(self.child.wait().unwrap()));
+        hear.recv_timeout(DEADLINE / 2).unwrap_or_else(|_| {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            panic!("it goes on")
+        })
     }
 }
 

@@ -151,7 +151,7 @@ fn a_default_proxy_ends_cleanly() {
 // with a filter the queue may hold bytes while the pipe flows
 #[test]
 fn and_loses_no_bytes() {
-    use tidegate::net::{Filter, FilterError, Passed};
+    use tidegate::net::{Filter, FilterError, Passed, PeerState};
     struct Same;
     impl Filter for Same {
         fn inbound(&mut self, w: &[u8], o: &mut Passed) -> Result<(), FilterError> {
@@ -166,14 +166,14 @@ fn and_loses_no_bytes() {
     let mut lp = guarded();
     let log = Log::default();
     let (a, sa) = accepted(&mut lp, false, On::new());
+    write_all(&a, b"question");
+    a.shutdown(std::net::Shutdown::Write).unwrap();
+    turn_until(&mut lp, |lp| lp.socket(sa).peer_state() == PeerState::Ended);
     let l = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let sb = lp.connect(l.local_addr().unwrap(), On::new());
     lp.socket(sb).set_filter(Same);
     lp.pipe(sa, sb, done(&log)).unwrap();
     lp.pipe(sb, sa, done(&log)).unwrap();
-    write_all(&a, b"question");
-    a.shutdown(std::net::Shutdown::Write).unwrap();
-    std::thread::sleep(Duration::from_millis(20));
     let far = std::thread::spawn(move || {
         let (b, _) = l.accept().unwrap();
         let mut v = vec![];

@@ -4,7 +4,7 @@
 mod connections_in_pipes;
 mod every_byte;
 mod fairness;
-mod marks;
+mod high_water_mark;
 mod panicking_ends;
 mod pipe_errors;
 mod programs;

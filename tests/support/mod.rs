@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tidegate::net::NetEvent;
 use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
+use tidegate::test::Script;
 
 /// No test may wait longer for anything.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -72,6 +73,12 @@ pub fn guard(mut lp: Loop) -> Guarded {
     });
     cx.driver().set_ref(timer.into(), false);
     Guarded(lp)
+}
+
+/// A guarded loop whose clock is a script: it moves when a test advances it, or when the loop waits.
+pub fn scripted() -> (Guarded, Script) {
+    let (lp, script) = Loop::scripted().unwrap();
+    (guard(lp), script)
 }
 
 /// Handles of the test: all but the guard.
@@ -187,6 +194,24 @@ pub fn pair() -> (TcpStream, TcpStream) {
     let peer = client(l.local_addr().unwrap());
     let (ours, _) = l.accept().unwrap();
     (peer, ours)
+}
+
+/// Turns that do not wait, until `done`: the clock of a script stands still meanwhile.
+pub fn poll_until(lp: &mut Loop, mut done: impl FnMut(&mut Loop) -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !done(lp) {
+        assert!(Instant::now() < end, "it did not come in {DEADLINE:?}");
+        lp.run_nowait().unwrap();
+    }
+}
+
+/// Waits until the kernel has bytes, or an end, to read from a socket. It may be non-blocking.
+pub fn arrived(s: &TcpStream) {
+    let end = Instant::now() + DEADLINE;
+    while s.peek(&mut [0]).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock) {
+        assert!(Instant::now() < end, "nothing arrived in {DEADLINE:?}");
+        std::thread::yield_now();
+    }
 }
 
 /// Runs the loop for so long.

@@ -33,7 +33,13 @@ fn sources(folder: &Path, into: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// Why a name of the form `binary::file`, `binary::file::test` or `file.rs::test` names
+/// The text of the module at a path: that of a file, or of a room's `mod.rs`.
+fn module(path: &Path) -> Option<String> {
+    let files = [path.with_extension("rs"), path.join("mod.rs")];
+    files.iter().find_map(|file| fs::read_to_string(file).ok())
+}
+
+/// Why a name of the form `binary::file`, `binary::room::file::test` or `file.rs::test` names
 /// nothing; `None` if it names something, or is no name of a test.
 fn names_nothing(name: &str, crates: &[(PathBuf, String)]) -> Option<Result<(), String>> {
     let (first, rest) = name.split_once("::")?;
@@ -41,16 +47,17 @@ fn names_nothing(name: &str, crates: &[(PathBuf, String)]) -> Option<Result<(), 
         let file = |(path, _): &&(PathBuf, String)| path.ends_with(first);
         (crates.iter().filter(file).map(|(_, text)| text.clone()).collect(), Some(rest))
     } else {
-        let room = tests().join(first);
-        if !room.join("main.rs").exists() {
+        let binary = tests().join(first);
+        if !binary.join("main.rs").exists() {
             return None;
         }
-        let (module, test) = match rest.split_once("::") {
-            Some((module, test)) => (module, Some(test)),
-            None => (rest, None),
+        let text = |names: &str| {
+            module(&names.split("::").fold(binary.clone(), |path, name| path.join(name)))
         };
-        let files = [room.join(format!("{module}.rs")), room.join(module).join("mod.rs")];
-        (files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect(), test)
+        match (text(rest), rest.rsplit_once("::")) {
+            (None, Some((file, test))) => (text(file).into_iter().collect(), Some(test)),
+            (found, _) => (found.into_iter().collect(), None),
+        }
     };
     if texts.is_empty() {
         return Some(Err(format!("{name}: there is no such file")));

@@ -20,9 +20,9 @@
 //! the kernel kept it, and an answer that came before a failed write is delivered: a write
 //! error ends writing, and reading goes on to its end.
 //!
-//! The table is read by `tests/net/endings.rs`, which plays each scene. `close: read ECONNRESET`
-//! is [`Reason::Failed`](crate::net::Reason::Failed) with its stage and code; "or" stands
-//! where the kernel decides what is noticed first.
+//! The table is read by `tests/net/ending/endings.rs`, which plays each scene.
+//! `close: read ECONNRESET` is [`Reason::Failed`](crate::net::Reason::Failed) with its stage and
+//! code; "or" stands where the kernel decides what is noticed first.
 //!
 //! | what happens | what is told, in order |
 //! |---|---|

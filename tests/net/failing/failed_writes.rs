@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tidegate::KeyError;
 use tidegate::prelude::*;
 
-use super::helpers::{logged, server};
+use crate::one_connection::{logged, server};
 use crate::support::*;
 
 /// node S9: the peer's RST is a read error, and no end.
@@ -119,4 +119,30 @@ fn node_w13_write_after_end_and_w14_after_close() {
     assert_eq!((s.peer_addr(), s.buffered()), (None, 0));
     assert_eq!(s.local_addr().unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(handles(&lp), 0);
+}
+
+/// A write fails, and the handler pauses because the answer was not `Ready`: the
+/// connection ends with the write's error, all the same.
+#[test]
+fn pausing_after_a_failed_write_is_the_end() {
+    let mut lp = guarded();
+    let (log, key) = (Log::default(), Rc::new(Cell::new(None)));
+    let (l, k) = (log.clone(), key.clone());
+    let server = lp
+        .listen("127.0.0.1:0", move |conn| {
+            let l = l.clone();
+            let close = move |_: &mut SocketCx<'_>, close: Close| l.add(close.to_string());
+            k.set(Some(conn.accept(On::new().close(close)).key()));
+        })
+        .unwrap();
+    let c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |_| key.get().is_some());
+    reset(c);
+    // From outside, so that the write meets the reset before a read does.
+    let mut s = lp.socket(key.get().unwrap());
+    while s.write(b"x") != Flow::Closed {}
+    s.pause();
+    turn_until(&mut lp, |_| !log.lines().is_empty());
+    assert!(log.lines()[0].starts_with("write with "), "{:?}", log.lines());
+    assert_eq!(lp.server(server).stats().unwrap().connections, 0);
 }

@@ -145,28 +145,18 @@ fn t04_a_handler_decides_and_is_told_once() {
 /// nodejs/node#43456: a loop that was held up reads what waits before it calls anyone idle.
 #[test]
 fn a_late_loop_reads_before_it_says_idle() {
-    let mut lp = guarded();
+    let (mut lp, script) = scripted();
     let end = Ending::default();
-    let e = end.clone();
-    let peer = Peer::default();
-    let p = peer.clone();
-    let c = serve(
-        &mut lp,
-        |o| o.idle_timeout(10 * MS),
-        move |conn| {
-            let p = p.clone();
-            let handler = On::new().data(|s, _| s.end()).close(ending(&e));
-            let mut s = conn.accept(handler);
-            s.timer(MS, move |_, _| {
-                let c = p.borrow();
-                let c = c.as_ref().unwrap();
-                write_all(c, b"just in time");
-                c.shutdown(Shutdown::Write).unwrap();
-                std::thread::sleep(50 * MS);
-            });
-        },
-    );
-    *peer.borrow_mut() = Some(c);
+    let (peer, ours) = pair();
+    let copy = ours.try_clone().unwrap();
+    let key = lp.adopt(ours, On::new().data(|s, _| s.end()).close(ending(&end))).unwrap();
+    lp.socket(key).set_idle_timeout(10 * MS);
+    lp.timer(MS, move |_, _| {
+        write_all(&peer, b"just in time");
+        peer.shutdown(Shutdown::Write).unwrap();
+        arrived(&copy);
+        script.advance(50 * MS);
+    });
     lp.run().unwrap();
     assert!(matches!(end.borrow().as_ref().unwrap().reason, Reason::Ended), "{end:?}");
 }

@@ -1,4 +1,5 @@
-//! Reads go through memory that the loop lends, and that somebody else made larger.
+//! What one read brings: at most 64 KiB, whatever else the lent memory was made for; and what cuts
+//! it short.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -53,4 +54,25 @@ fn one_read_is_64_kib_whatever_else_was_lent() {
     turn_until(&mut lp, |_| total.get() == 512 << 10);
     writes.join().unwrap();
     assert_eq!(largest.get(), 64 << 10);
+}
+
+/// Urgent data cuts a read short although more is there: what follows does not wait.
+#[test]
+fn libuv_58_urgent_data_holds_nothing_up() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let l = log.clone();
+    let server = lp
+        .listen("127.0.0.1:0", move |conn| {
+            let l = l.clone();
+            conn.accept(On::new().data(move |_, chunk| l.add(String::from_utf8_lossy(chunk))));
+        })
+        .unwrap();
+    let c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
+    lp.run_nowait().unwrap();
+    write_all(&c, b"abc");
+    socket2::SockRef::from(&c).send_out_of_band(b"!").unwrap();
+    write_all(&c, b"request");
+    turn_until(&mut lp, |_| log.lines().concat() == "abcrequest");
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tidegate::prelude::*;
 
-use super::helpers::logged;
+use crate::one_connection::logged;
 use crate::support::*;
 
 #[test]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tidegate::prelude::*;
 
-use super::helpers::server;
+use crate::one_connection::server;
 use crate::support::*;
 
 /// Node W3, W6: the queue fills, `Full`; the peer reads, one `Drain`; all bytes

@@ -182,3 +182,18 @@ fn detach_takes_what_the_kernel_did_not() {
         out.borrow()
     );
 }
+
+/// Closing a server twice is an error, also while it waits for its connections.
+#[test]
+fn closing_a_server_twice() {
+    let mut lp = guarded();
+    let server = lp
+        .listen("127.0.0.1:0", |conn| {
+            conn.accept(On::new());
+        })
+        .unwrap();
+    let _c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
+    assert_eq!(lp.close(server), Ok(()));
+    assert_eq!(lp.close(server), Err(tidegate::KeyError::Closed));
+}

@@ -1,10 +1,11 @@
-//! Deadlines when the loop is late, when two of them are due, and when they change meanwhile.
+//! Deadlines when the loop is late, when two of them are due, and when they change meanwhile. Where
+//! the order of moments matters, the clock is a script.
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate::net::*;
 use tidegate::prelude::*;
@@ -16,7 +17,7 @@ const MS: Duration = Duration::from_millis(1);
 /// What a silent connection is told: its idle timeout, which it ignores, and
 /// its end by the other deadline.
 fn told_after_idle(set: impl FnOnce(&mut SocketCx<'_>)) -> Vec<String> {
-    let mut lp = guarded();
+    let (mut lp, _) = scripted();
     let (_peer, ours) = pair();
     let log = Log::default();
     let (a, b) = (log.clone(), log.clone());
@@ -62,8 +63,9 @@ fn grace_after_idle_was_told() {
 
 #[test]
 fn held_up_in_the_ready_pass_bytes_wait() {
-    let mut lp = guarded();
+    let (mut lp, script) = scripted();
     let (peer, ours) = pair();
+    let end = ours.try_clone().unwrap();
     let (mut peer2, ours2) = pair();
     let log = Log::default();
     let (a, b, c) = (log.clone(), log.clone(), log.clone());
@@ -81,24 +83,25 @@ fn held_up_in_the_ready_pass_bytes_wait() {
     lp.adopt(
         ours2,
         On::new().data(move |_, _| {
-            std::thread::sleep(30 * MS);
+            script.advance(30 * MS);
             if let Some(mut p) = held.take() {
                 p.write_all(b"just in time").unwrap();
+                arrived(&end);
             }
-            std::thread::sleep(30 * MS);
+            script.advance(30 * MS);
         }),
     )
     .unwrap();
     run_for(&mut lp, 5 * MS);
     lp.socket(key).set_idle_timeout(50 * MS);
     peer2.write_all(b"x").unwrap();
-    turn_until(&mut lp, |_| !log.lines().is_empty());
+    poll_until(&mut lp, |_| !log.lines().is_empty());
     assert_eq!(log.lines(), ["data"]);
 }
 
 #[test]
 fn zero_stops_it_also_when_it_is_due() {
-    let mut lp = guarded();
+    let (mut lp, script) = scripted();
     let (_peer, ours) = pair();
     let log = Log::default();
     let a = log.clone();
@@ -111,14 +114,14 @@ fn zero_stops_it_also_when_it_is_due() {
         cx.socket(key).set_idle_timeout(Duration::ZERO);
         l.add("stopped")
     });
-    lp.timer(MS, |_, _| std::thread::sleep(20 * MS));
+    lp.timer(MS, move |_, _| script.advance(20 * MS));
     run_for(&mut lp, 60 * MS);
     assert_eq!(log.lines(), ["stopped"], "nothing comes after it was stopped");
 }
 
 #[test]
 fn bytes_written_between_due_and_told() {
-    let mut lp = guarded();
+    let (mut lp, script) = scripted();
     let (_peer, ours) = pair();
     let log = Log::default();
     let a = log.clone();
@@ -130,7 +133,7 @@ fn bytes_written_between_due_and_told() {
         let _ = cx.socket(key).write(b"x");
         l.add("wrote")
     });
-    lp.timer(40 * MS, |_, _| std::thread::sleep(20 * MS));
+    lp.timer(40 * MS, move |_, _| script.advance(20 * MS));
     run_for(&mut lp, 80 * MS);
     assert_eq!(log.lines(), ["wrote"]);
 }
@@ -154,19 +157,20 @@ fn close_all_takes_the_deadlines_timer() {
 
 #[test]
 fn lifetime_is_never_early() {
-    let mut lp = guarded();
+    let (mut lp, script) = scripted();
     let lived = Rc::new(RefCell::new(Vec::new()));
     let l = lived.clone();
     let server = lp
         .listen(ListenOptions::new("127.0.0.1:0").lifetime(50 * MS), move |conn| {
             let l = l.clone();
-            let start = Instant::now();
-            conn.accept(On::new().close(move |_, _| l.borrow_mut().push(start.elapsed())));
-            std::thread::sleep(30 * MS);
+            let (start, s) = (script.now(), script.clone());
+            conn.accept(On::new().close(move |_, _| l.borrow_mut().push(s.now() - start)));
+            script.advance(30 * MS);
         })
         .unwrap();
     let at = lp.server(server).local_addr().unwrap();
     let _c: Vec<_> = (0..4).map(|_| client(at)).collect();
+    poll_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 4);
     turn_until(&mut lp, |_| lived.borrow().len() == 4);
     let least = *lived.borrow().iter().min().unwrap();
     assert!(least >= 50 * MS, "lived {lived:?}");
@@ -197,7 +201,7 @@ fn set_lifetime_does_not_outlive_the_grace() {
 
 #[test]
 fn made_in_time_but_the_loop_was_late() {
-    let mut lp = guarded();
+    let (mut lp, script) = scripted();
     let l = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = l.local_addr().unwrap();
     let (mut p2, ours2) = pair();
@@ -217,19 +221,20 @@ fn made_in_time_but_the_loop_was_late() {
                     })
                     .close(move |_, c| b.add(format!("{c}"))),
             );
-            std::thread::sleep(60 * MS);
+            l.accept().unwrap();
+            script.advance(60 * MS);
         }),
     )
     .unwrap();
     p2.write_all(b"x").unwrap();
-    turn_until(&mut lp, |_| !log.lines().is_empty());
+    poll_until(&mut lp, |_| !log.lines().is_empty());
     assert_eq!(log.lines()[0], "connect", "{:?}", log.lines());
 }
 
 /// Once, until bytes move again.
 #[test]
 fn told_once_although_a_side_ends() {
-    let mut lp = guarded();
+    let (mut lp, _) = scripted();
     let (_peer, ours) = pair();
     let n = Rc::new(Cell::new(0));
     let m = n.clone();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tidegate::net::{NetEvent, SocketEvent};
 use tidegate::prelude::*;
 
-use super::helpers::{logged, server};
+use crate::one_connection::{logged, server};
 use crate::support::*;
 
 /// node S7: data, end, the automatic end, finish, close. The client ends first.

@@ -313,35 +313,6 @@ fn the_socket_can_be_asked_until_its_end_was_told() {
     assert!(matches!(closes.borrow()[0].reason, Reason::Ended));
 }
 
-/// A write without bytes is written when the connection is made, and not before; never if
-/// it is refused.
-#[test]
-fn an_empty_write_waits_for_the_connect() {
-    let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    for (at, expected) in [
-        (there.local_addr().unwrap(), "connect, written 1 true, written 2 true, closed"),
-        (closed_port(), "written 1 false, written 2 false, closed"),
-    ] {
-        let mut lp = guarded();
-        let log = Log::default();
-        let (a, b, c) = (log.clone(), log.clone(), log.clone());
-        let on = On::new()
-            .connect(move |_| a.add("connect"))
-            .written(move |s, id, result| {
-                b.add(format!("written {id} {}", result.is_ok()));
-                if id == 2 {
-                    s.destroy();
-                }
-            })
-            .close(move |_, _| c.add("closed"));
-        let key = lp.connect(at, on);
-        assert_eq!(lp.socket(key).write_id("", 1), Flow::Ready);
-        assert_eq!(lp.socket(key).write_id("", 2), Flow::Ready);
-        lp.run().unwrap();
-        assert_eq!(log.lines().join(", "), expected);
-    }
-}
-
 /// A filter fails in the middle of what a pipe sends, either way: the rest is missing.
 #[test]
 fn a_filter_that_fails_under_a_pipe_resets() {

@@ -341,41 +341,6 @@ fn libuv_41_connect_unspecified() {
     assert_eq!(log.lines(), WELL);
 }
 
-/// write-connect-write, connect-buffer, bytes-*: what was written before the connection was
-/// made goes out first, and is counted; every byte value arrives (binary).
-#[test]
-fn writes_before_the_connect_go_out_first() {
-    let mut lp = guarded();
-    let server = lp
-        .listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
-            conn.accept(On::new().data(|s, chunk| {
-                let _ = s.write(chunk);
-            }));
-        })
-        .unwrap();
-    let at = lp.server(server).local_addr().unwrap();
-    let all: Vec<u8> = (0..=255).collect();
-    let got = Rc::new(RefCell::new(Vec::new()));
-    let (g, late) = (got.clone(), all[100..].to_vec());
-    let on = On::new()
-        .connect(move |s| {
-            assert_eq!(s.buffered(), 100, "still queued");
-            let _ = s.write(&late);
-            s.end();
-        })
-        .data(move |_, chunk| g.borrow_mut().extend_from_slice(chunk))
-        .close(|_, close| assert_eq!((close.bytes_read, close.bytes_written), (256, 256)));
-    let key = lp.connect(at, on);
-    for n in 0..100 {
-        assert_eq!(lp.socket(key).write(&all[n..=n]), Flow::Ready);
-        assert_eq!(lp.socket(key).buffered(), n + 1);
-    }
-    lp.run().unwrap();
-    assert_eq!(*got.borrow(), all);
-}
-
 /// pingpong: 1,001 round trips, on each family.
 #[test]
 fn a_thousand_round_trips() {
@@ -407,4 +372,41 @@ fn a_thousand_round_trips() {
         lp.run().unwrap();
         assert_eq!(pongs.get(), 1001);
     }
+}
+
+/// The time of a connect counts from when it was asked for, not from the last poll.
+#[test]
+fn elapsed_counts_from_the_call() {
+    let mut lp = guarded();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(50) {
+        std::hint::spin_loop();
+    }
+    let elapsed = Rc::new(Cell::new(Duration::MAX));
+    let e = elapsed.clone();
+    let close = move |_: &mut SocketCx<'_>, c: Close| {
+        e.set(c.reason.error().unwrap().elapsed().unwrap());
+    };
+    let at = closed_port();
+    let asked = Instant::now();
+    lp.connect(at, On::new().close(close));
+    lp.run().unwrap();
+    assert!(elapsed.get() <= asked.elapsed(), "{elapsed:?}");
+}
+
+/// Once it is over, a connection has no address and nothing queued.
+#[test]
+fn a_destroyed_connection_tells_nothing() {
+    let mut lp = guarded();
+    let at = closed_port();
+    let seen = Rc::new(Cell::new(None));
+    let s = seen.clone();
+    let key = lp.connect(at, On::new().close(move |_, c| s.set(Some((c.peer, c.unsent)))));
+    let mut s = lp.socket(key);
+    assert_eq!(s.write(b"abc"), Flow::Ready);
+    assert_eq!((s.peer_addr(), s.buffered()), (Some(at), 3));
+    s.destroy();
+    assert_eq!((s.peer_addr(), s.buffered(), s.memory_held()), (None, 0, 0));
+    lp.run().unwrap();
+    assert_eq!(seen.get(), Some((Some(at), 3)), "the close has both");
 }

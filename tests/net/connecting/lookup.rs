@@ -86,8 +86,11 @@ fn give_keeps_the_systems_code() {
 #[test]
 fn a_name_is_asked_anew_after_a_cancelled_lookup() {
     let mut lp = Loop::builder().work_threads(1).build().unwrap();
-    // The one thread for lookups is busy.
-    lp.work(|| std::thread::sleep(50 * MS), |_, _| {}).ok().unwrap();
+    // The one thread for lookups is busy until the second lookup has been asked for.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let busy = move || held.recv_timeout(DEADLINE).is_err();
+    lp.work(busy, |_, _| {}).ok().unwrap();
+    let mut release = Some(release);
     let log = Log::default();
     let (a, b) = (log.clone(), log.clone());
     let port = closed_port().port();
@@ -97,6 +100,7 @@ fn a_name_is_asked_anew_after_a_cancelled_lookup() {
             a.add(format!("{c}"));
             let b = b.clone();
             cx.connect(("localhost", port), On::new().close(move |_, c| b.add(format!("{c}"))));
+            drop(release.take());
         }),
     );
     lp.close_all();

@@ -1,4 +1,4 @@
-//! What tests of one connection share.
+//! A server for one connection, and a handler that logs every callback.
 
 use tidegate::prelude::*;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tidegate::net::{AddressFault, ListenError, Stage};
 use tidegate::prelude::*;
 
-use super::helpers::logged;
+use crate::one_connection::logged;
 use crate::support::*;
 
 #[test]

@@ -1,0 +1,10 @@
+//! How connections end: every ending and its callbacks, half-open connections, resets,
+//! `destroy_with`, and deadlines.
+
+mod deadlines;
+mod destroy_with;
+mod endings;
+mod half_open;
+mod late_deadlines;
+mod order;
+mod reset;

@@ -1,0 +1,9 @@
+//! Bytes on their way through a connection: reads, writes and back-pressure, filters, the limits
+//! on what is queued, and where the bytes are.
+
+mod back_pressure;
+mod fast_path;
+mod filter;
+mod kernel_queues;
+mod limits;
+mod reads;
