@@ -62,7 +62,7 @@ fn an_echos_handler_on_a_piped_connection_does_no_harm() {
         m.set(m.get().max(n));
         let mut k = cx.socket(s);
         if k.buffered() == 0 {
-            let _ = k.write(&vec![2; 16 << 20]);
+            let _ = k.write(vec![2; 16 << 20]);
         }
     });
     lp.timer(Duration::from_secs(2), |cx, _| cx.stop());

@@ -144,7 +144,7 @@ fn a_filter_that_fails_with_bytes_unsent_resets() {
     let mut lp = guarded();
     let (key, peer, closes) = accepted(&mut lp, plain, |on| on);
     lp.socket(key).set_filter(Fails);
-    assert_eq!(lp.socket(key).write(&vec![0; 16 << 20]), Flow::Full);
+    assert_eq!(lp.socket(key).write(&vec![0; 16 << 20][..]), Flow::Full);
     write_all(&peer, b"?");
     lp.run().unwrap();
     assert_eq!(seen(&peer).1, Err(ErrorKind::ConnectionReset));

@@ -109,7 +109,7 @@ fn outcome(long: bool, action: Action) -> (Vec<String>, Vec<u8>) {
 const ACTIONS: &[(&str, Action)] = &[
     ("nothing", |_, _, _| {}),
     ("write", |s, _, _| assert_eq!(s.write(b"x"), Flow::Ready)),
-    ("write much", |s, _, _| assert_eq!(s.write(&vec![0; 16 << 20]), Flow::Full)),
+    ("write much", |s, _, _| assert_eq!(s.write(vec![0; 16 << 20]), Flow::Full)),
     ("write with an id", |s, _, _| assert_eq!(s.write_id("x", 7), Flow::Ready)),
     ("cork", |s, _, _| {
         s.cork();

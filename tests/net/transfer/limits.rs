@@ -196,7 +196,7 @@ fn the_buffered_limit_bounds_a_broadcast() {
     let h = highest.clone();
     lp.next_tick(move |cx| {
         for key in keys {
-            let _ = cx.socket(key).write(&vec![1; 8 * one]);
+            let _ = cx.socket(key).write(&vec![1; 8 * one][..]);
             h.set(h.get().max(cx.net_metrics().held));
         }
     });
@@ -228,9 +228,9 @@ fn filters_are_in_the_account() {
     for key in &keys {
         lp.socket(*key).set_filter(Twice);
     }
-    assert_eq!(lp.socket(keys[0]).write(&vec![0; 8 << 20]), Flow::Full);
+    assert_eq!(lp.socket(keys[0]).write(&vec![0; 8 << 20][..]), Flow::Full);
     assert_eq!(lp.socket(keys[1]).write(b"hello"), Flow::Ready, "the kernel took it");
-    assert_eq!(lp.socket(keys[1]).write(&vec![0; 8 << 20]), Flow::Full);
+    assert_eq!(lp.socket(keys[1]).write(&vec![0; 8 << 20][..]), Flow::Full);
     lp.run_nowait().unwrap();
     assert_eq!(closes.borrow().len(), 1);
     assert_eq!(closes.borrow()[0].0, keys[0]);
@@ -296,7 +296,7 @@ fn a_filter_that_answers_is_no_offender() {
         lp.socket(keys[0]).set_filter(Speaks);
         lp.socket(keys[0]).set_buffer_sizes(4096, 4096).unwrap();
         while lp.socket(keys[0]).write(&[1; 1000]) == Flow::Ready {}
-        assert_eq!(lp.socket(keys[1]).write(&vec![0; 16 << 20]), Flow::Full);
+        assert_eq!(lp.socket(keys[1]).write(&vec![0; 16 << 20][..]), Flow::Full);
         if ends {
             lp.socket(keys[0]).end();
         } else {
