@@ -140,7 +140,7 @@ impl Handler for Drop_ {
 struct Source;
 
 fn pour(s: &mut SocketCx<'_>) {
-    while s.write_bytes(Bytes::from_static(&SHARED)) == Flow::Ready {}
+    while s.write(Bytes::from_static(&SHARED)) == Flow::Ready {}
 }
 
 impl Handler for Source {
@@ -165,9 +165,9 @@ fn serve(mode: Mode, a: &Arguments) -> io::Result<()> {
     }
     let server = lp.serve(options, Server(mode))?;
     for number in [SIGINT, SIGTERM] {
-        lp.as_cx().signal(number, |cx, _, _| cx.stop())?;
+        lp.signal(number, |cx, _, _| cx.stop())?;
     }
-    println!("PORT {}", lp.local_addr(server)?.port());
+    println!("PORT {}", lp.server(server).local_addr()?.port());
     io::stdout().flush()?;
     lp.run()?;
     COUNTS.with(|c| {
@@ -225,14 +225,14 @@ fn timers(n: u64) -> io::Result<()> {
     thread_local!(static FIRED: Cell<u64> = const { Cell::new(0) });
     let mut lp = Loop::new()?;
     let start = cpu();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     for i in 0..n {
         cx.timer(Duration::from_millis(i / 1000 + 1), |_, _| FIRED.set(FIRED.get() + 1));
     }
     let inserted = cpu();
     lp.run()?;
     let fired = cpu();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let far = Duration::from_secs(30);
     let live: Vec<_> = (0..10_000).map(|_| cx.timer(far, |_, _| {})).collect();
     let before = cpu();
@@ -256,9 +256,9 @@ fn wakeup(n: u64) -> io::Result<()> {
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     let mut lp = Loop::new()?;
     // Keeps the loop alive: posts do not.
-    lp.as_cx().timer(Duration::from_secs(3600), |_, _| {});
+    lp.timer(Duration::from_secs(3600), |_, _| {});
     let done = Arc::new(AtomicBool::new(false));
-    let (remote, sent) = (lp.as_cx().remote(), done.clone());
+    let (remote, sent) = (lp.remote(), done.clone());
     let (cpu0, wall0) = (cpu(), Instant::now());
     let sender = std::thread::spawn(move || {
         let start = Instant::now();
@@ -282,7 +282,7 @@ fn wakeup(n: u64) -> io::Result<()> {
     let send = sender.join().unwrap_or_default();
     let (cpu1, rounds) = (cpu(), n / 10);
     let (answer, wait) = std::sync::mpsc::sync_channel::<()>(1);
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let wall1 = Instant::now();
     let sender = std::thread::spawn(move || {
         for _ in 0..rounds {

@@ -11,8 +11,8 @@
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, Moment, Observer};
 
 /// How many bytes a connection may read in one turn.
 const BUDGET: usize = 8;
@@ -31,8 +31,8 @@ impl Observer for Print {
 
 /// The bits of a connection now.
 fn bits(s: &mut SocketCx<'_>) -> String {
-    let key = s.key().into();
-    format!("{:?}", s.driver().bits(key))
+    let key = s.key();
+    format!("{:?}", s.cx().readiness(key))
 }
 
 struct EdgeReader {
@@ -71,11 +71,11 @@ fn main() -> io::Result<()> {
     let server = lp.listen("127.0.0.1:0", |conn| {
         conn.accept(EdgeReader { pauses: false });
     })?;
-    let mut peer = TcpStream::connect(lp.local_addr(server)?)?;
+    let mut peer = TcpStream::connect(lp.server(server).local_addr()?)?;
 
     println!("A new connection");
     turn(&mut lp, "the bits are assumed, and a read is tried")?;
-    let key = lp.connections(server)[0];
+    let key = lp.server(server).connections()[0];
     println!("        now {}: the kernel had nothing (EWOULDBLOCK)", bits(&mut lp.socket(key)));
 
     println!("\nA short read");

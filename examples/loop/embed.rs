@@ -16,13 +16,13 @@ use tidegate::prelude::*;
 fn inner() -> io::Result<Loop> {
     let mut lp = Loop::new()?;
     let server = lp.listen("127.0.0.1:0", |mut conn| {
-        let server = conn.server();
-        let _ = conn.close_server(server);
+        let server = conn.server_key();
+        let _ = conn.server(server).close();
         conn.accept(On::new().data(|s, chunk| {
             let _ = s.write(chunk);
         }));
     })?;
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let mut asked = 0;
     lp.connect(
         at,
@@ -33,7 +33,7 @@ fn inner() -> io::Result<Loop> {
             .data(move |s, chunk| {
                 println!(
                     "inner: turn {:>2}, echoed {:?}",
-                    s.turn(),
+                    s.cx().turn(),
                     String::from_utf8_lossy(chunk)
                 );
                 asked += 1;
@@ -45,7 +45,7 @@ fn inner() -> io::Result<Loop> {
                 }
             }),
     );
-    lp.as_cx().timer(Duration::from_millis(5), |_, _| println!("inner: a timer of 5 ms"));
+    lp.timer(Duration::from_millis(5), |_, _| println!("inner: a timer of 5 ms"));
     Ok(lp)
 }
 

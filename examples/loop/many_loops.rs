@@ -25,10 +25,10 @@ fn serve(at: SocketAddr, say: &mpsc::Sender<(SocketAddr, Remote)>) -> io::Result
             let _ = s.end_with(chunk);
         }));
     })?;
-    let told = (lp.local_addr(server)?, lp.as_cx().remote());
+    let told = (lp.server(server).local_addr()?, lp.remote());
     say.send(told).map_err(io::Error::other)?;
     lp.run()?;
-    Ok(lp.server_stats(server)?.accepted)
+    Ok(lp.server(server).stats()?.accepted)
 }
 
 /// Clients, several at a time, each with one question.

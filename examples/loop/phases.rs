@@ -12,15 +12,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, HookKey, Moment, Observer, Phase};
+use tidegate::{HookKey, Phase};
 
 /// Longer than any scene takes.
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A line of the scene: the phase, and what happened in it.
-fn say(cx: &Cx<'_>, what: &str) {
-    println!("  {:<8} {what}", cx.phase());
+fn say(at: &mut impl AsCx, what: &str) {
+    println!("  {:<8} {what}", at.cx().phase());
 }
 
 fn hook(what: &'static str) -> impl FnMut(&mut Cx<'_>, HookKey) + 'static {
@@ -59,11 +60,11 @@ fn scene(title: &str, mut lp: Loop) -> Loop {
 
 /// A server that prints each connection.
 fn server(lp: &mut Loop) -> io::Result<SocketAddr> {
-    let server = lp.listen("127.0.0.1:0", |conn| {
-        say(&conn, "on_connection");
+    let server = lp.listen("127.0.0.1:0", |mut conn| {
+        say(&mut conn, "on_connection");
         conn.accept(On::new());
     })?;
-    lp.local_addr(server)
+    lp.server(server).local_addr()
 }
 
 fn waits() -> io::Result<()> {
@@ -72,7 +73,7 @@ fn waits() -> io::Result<()> {
     let at = server(&mut lp)?;
     lp.connect(at, On::new().connect(|s| say(s, "on_connect")));
     lp.run_once()?;
-    lp.as_cx().timer(Duration::from_millis(5), |cx, _| say(cx, "a timer of 5 ms"));
+    lp.timer(Duration::from_millis(5), |cx, _| say(cx, "a timer of 5 ms"));
     lp.run_once()?;
     Ok(())
 }
@@ -80,7 +81,7 @@ fn waits() -> io::Result<()> {
 fn does_not_wait() -> io::Result<()> {
     let mut lp =
         scene("A turn that does not wait (run_nowait), though a timer is far off", Loop::new()?);
-    lp.as_cx().timer(LONG, |cx, _| say(cx, "never"));
+    lp.timer(LONG, |cx, _| say(cx, "never"));
     let more = lp.run_nowait()?;
     println!("more can happen: {more}");
     Ok(())
@@ -107,12 +108,12 @@ fn everything() -> io::Result<()> {
             .close(|s, close| say(s, &format!("on_close of that one: {close}")));
         conn.accept(on);
     })?;
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let a = lp.connect(at, On::new().finish(|s| say(s, "on_finish of an end() in the ready pass")));
     let b = lp.connect(at, On::new().finish(|s| say(s, "on_finish of an end() before the turn")));
     client.set(Some(a));
     // Until both are connected and nothing is left to do.
-    while lp.server_stats(server)?.connections < 2 {
+    while lp.server(server).stats()?.connections < 2 {
         lp.run_once()?;
     }
     lp.run_nowait()?;
@@ -120,7 +121,7 @@ fn everything() -> io::Result<()> {
     let mut lp = scene("A turn with something in every phase, step by step (run_phase)", lp);
     let _ = lp.socket(a).write(b"tide");
     lp.socket(b).end();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.next_tick(|cx| say(cx, "a tick from outside"));
     cx.idle(hook("an idle hook: while there is one, poll does not wait"));
     cx.prepare(hook("a prepare hook"));
@@ -158,7 +159,7 @@ fn tick_budget() -> io::Result<()> {
     let lp = Loop::builder().tick_budget(2).build()?;
     let mut lp = scene("The same with ticks: 3 were asked for, tick_budget is 2", lp);
     for n in 1..=3 {
-        lp.as_cx().next_tick(move |cx| say(cx, &format!("tick {n}")));
+        lp.next_tick(move |cx| say(cx, &format!("tick {n}")));
     }
     lp.run_nowait()?;
     lp.run_nowait()?;
@@ -181,7 +182,7 @@ fn once_with_news() -> io::Result<()> {
 fn to_the_end() -> io::Result<()> {
     let mut lp =
         scene("Turns to the end (run): due timers come once before the first", Loop::new()?);
-    lp.as_cx().timer(Duration::ZERO, |cx, _| {
+    lp.timer(Duration::ZERO, |cx, _| {
         say(cx, "a timer of 0 ms, which starts another");
         cx.timer(Duration::ZERO, |cx, _| say(cx, "the other"));
     });

@@ -24,12 +24,12 @@ fn serve() -> io::Result<()> {
     // The client may never end its side.
     let options = ListenOptions::from(listener).lifetime(Duration::from_secs(10));
     let server = lp.listen(options, |mut conn| {
-        let server = conn.server();
-        let _ = conn.close_server(server);
+        let server = conn.server_key();
+        let _ = conn.server(server).close();
         let text = format!("served by process {}\n", std::process::id());
         let _ = conn.accept(On::new()).end_with(text.as_str());
     })?;
-    println!("  process {} listens on {}", std::process::id(), lp.local_addr(server)?);
+    println!("  process {} listens on {}", std::process::id(), lp.server(server).local_addr()?);
     lp.run()
 }
 

@@ -14,8 +14,8 @@ use std::process::exit;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tidegate::OneLine;
 use tidegate::net::{AtLimit, TcpKeepAlive};
+use tidegate::observe::OneLine;
 use tidegate::prelude::*;
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Seat {
             ready.map(|(key, _)| *key).collect()
         };
         for key in others {
-            let flow = s.socket(key).write_bytes(text.clone());
+            let flow = s.socket(key).write(text.clone());
             if flow == Flow::Full {
                 if let Some(m) = self.room.borrow_mut().members.get_mut(&key) {
                     m.full = true;
@@ -123,7 +123,7 @@ fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
 
 /// Three guests, who come one after the other, say a word and leave.
 fn converse(lp: &mut Loop, server: ServerKey) -> io::Result<()> {
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let done = Rc::new(RefCell::new(0));
     for (who, word) in [("ann", "high water!"), ("bob", "at noon?"), ("eve", "bye")] {
         let done = done.clone();
@@ -141,7 +141,7 @@ fn converse(lp: &mut Loop, server: ServerKey) -> io::Result<()> {
         let close = move |s: &mut SocketCx<'_>, _: Close| {
             *done.borrow_mut() += 1;
             if *done.borrow() == 3 {
-                let _ = s.close_server(server);
+                let _ = s.server(server).close();
             }
         };
         lp.connect(at, On::new().data(hear).close(close));
@@ -162,7 +162,7 @@ fn main() -> io::Result<()> {
                 eprintln!("{e}\nusage: chat [HOST:PORT]");
                 exit(1)
             });
-            println!("talk with: nc {}; Ctrl-C stops", lp.local_addr(server)?);
+            println!("talk with: nc {}; Ctrl-C stops", lp.server(server).local_addr()?);
             lp.run()
         }
     }

@@ -63,11 +63,11 @@ fn main() -> io::Result<()> {
         exit(1)
     });
     for number in [SIGINT, SIGTERM] {
-        lp.as_cx().signal(number, |cx, _, _| cx.stop())?;
+        lp.signal(number, |cx, _, _| cx.stop())?;
     }
-    println!("listening on {}; Ctrl-C stops", lp.local_addr(server)?);
+    println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
-    let stats = lp.server_stats(server)?;
+    let stats = lp.server(server).stats()?;
     println!("stopped after {} connections, {} still open", stats.accepted, stats.connections);
     Ok(())
 }

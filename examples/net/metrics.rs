@@ -89,11 +89,11 @@ fn main() -> io::Result<()> {
         eprintln!("{e}\nusage: metrics [PORT]");
         exit(1)
     });
-    let at = lp.local_addr(metrics)?;
+    let at = lp.server(metrics).local_addr()?;
     let stops = if port.is_some() { "; Ctrl-C stops" } else { "" };
     println!("metrics on http://{at}/metrics{stops}");
 
-    let echo_at = lp.local_addr(echo)?;
+    let echo_at = lp.server(echo).local_addr()?;
     let left = Rc::new(Cell::new(CLIENTS + 1));
     for n in 0..=CLIENTS {
         let left = left.clone();
@@ -107,7 +107,7 @@ fn main() -> io::Result<()> {
             .close(move |s, _| {
                 left.set(left.get() - 1);
                 if left.get() == 0 && port.is_none() {
-                    scrape(s, at, [echo, metrics]);
+                    scrape(&mut s.cx(), at, [echo, metrics]);
                 }
             });
         lp.connect(to, on);
@@ -136,7 +136,7 @@ fn scrape(cx: &mut Cx<'_>, at: std::net::SocketAddr, servers: [ServerKey; 2]) {
         .close(move |s, close| {
             println!("{}\nscraped once: {close}", String::from_utf8_lossy(&answer.take()));
             for server in servers {
-                let _ = s.close_server(server);
+                let _ = s.server(server).close();
             }
         });
     cx.connect(at, on);

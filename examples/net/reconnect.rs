@@ -39,7 +39,7 @@ impl Client {
                 println!("connected");
             })
             .data(|_, chunk| println!("  got {:?}", String::from_utf8_lossy(chunk)))
-            .close(move |s, close| again.over(s, &close));
+            .close(move |s, close| again.over(&mut s.cx(), &close));
         cx.connect(options.connect_timeout(Duration::from_secs(5)), on);
     }
 
@@ -68,10 +68,10 @@ impl Client {
 /// A server that starts late, greets one client, and ends; and all that once more.
 fn appear(lp: &mut Loop, at: SocketAddr) {
     for after in [100, 400] {
-        lp.as_cx().timer(Duration::from_millis(after), move |cx, _| {
+        lp.timer(Duration::from_millis(after), move |cx, _| {
             let listening = cx.listen(at, |mut conn| {
-                let server = conn.server();
-                let _ = conn.close_server(server);
+                let server = conn.server_key();
+                let _ = conn.server(server).close();
                 let _ = conn.accept(On::new()).end_with("hello");
             });
             if let Err(e) = listening {
@@ -93,6 +93,6 @@ fn main() -> io::Result<()> {
         }
     };
     let client = Client { to, failures: Rc::default(), left: Rc::new(Cell::new(times)) };
-    client.connect(&mut lp.as_cx());
+    client.connect(&mut lp.cx());
     lp.run()
 }

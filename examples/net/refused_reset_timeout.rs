@@ -157,7 +157,7 @@ fn main() -> io::Result<()> {
     )?;
     let mut lp = Loop::new()?;
     let first = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
-    let at = lp.local_addr(first)?;
+    let at = lp.server(first).local_addr()?;
     if let Err(e) = lp.listen(at, |conn| conn.reject()) {
         println!("A port that is taken\n    seen:  {e}");
         println!("    means: another listener has it. Stop that one, or take another port.\n");

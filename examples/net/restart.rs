@@ -16,12 +16,12 @@ use tidegate::prelude::*;
 /// connection is the one that remains in TIME_WAIT.
 fn serve_once(lp: &mut Loop, at: SocketAddr) -> io::Result<SocketAddr> {
     let server = lp.listen(at, |conn| {
-        let server = conn.server();
+        let server = conn.server_key();
         let mut s = conn.accept(On::new());
         let _ = s.end_with("answer");
-        let _ = s.shutdown(server, Duration::from_secs(1));
+        let _ = s.server(server).shutdown(Duration::from_secs(1));
     })?;
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let hear = |_: &mut SocketCx<'_>, chunk: &[u8]| {
         println!("  a client got {:?}", String::from_utf8_lossy(chunk));
     };
@@ -62,7 +62,7 @@ fn main() -> io::Result<()> {
         Ok(_) => println!("  it could, which is wrong"),
     }
     println!("unless both say reuse_port:");
-    lp.close_server(first)?;
+    lp.server(first).close()?;
     lp.run()?;
     let shared = || ListenOptions::new(at).reuse_port(true);
     for which in ["first", "second"] {
@@ -71,6 +71,6 @@ fn main() -> io::Result<()> {
             Err(e) => println!("  the {which}: {e}"),
         }
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run()
 }

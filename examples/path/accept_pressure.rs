@@ -199,7 +199,7 @@ fn main() -> io::Result<()> {
         }
         let _ = conn.accept(On::new()).end_with("high water");
     })?;
-    let Some(limit) = lp.accept_queue(server)?.limit else {
+    let Some(limit) = lp.server(server).accept_queue()?.limit else {
         println!("this system does not tell what waits in its kernel; on Linux there is a table");
         return Ok(());
     };
@@ -212,27 +212,27 @@ fn main() -> io::Result<()> {
     );
     let since = Instant::now();
     let (c, mut before) = (counters.clone(), 0);
-    let hook = lp.as_cx().check(move |cx, _| {
+    let hook = lp.check(move |cx, _| {
         let accepted = c.accepted.load(SeqCst);
         if accepted == std::mem::replace(&mut before, accepted) {
             return;
         }
         let eye = Eye::Loop(cx.turn());
         let cx = std::cell::RefCell::new(cx);
-        let queue = || cx.borrow_mut().accept_queue(server).ok();
+        let queue = || cx.borrow_mut().server(server).accept_queue().ok();
         if let Some(look) = Look::complete(&c, eye, queue) {
             look.enter(&c, since, eye);
         }
     });
 
-    let (gauge, c) = (lp.accept_gauge(server)?, counters.clone());
+    let (gauge, c) = (lp.server(server).accept_gauge()?, counters.clone());
     let watcher = thread::spawn(move || watch(&gauge, &c, since));
-    let (at, remote, c) = (lp.local_addr(server)?, lp.as_cx().remote(), counters.clone());
+    let (at, remote, c) = (lp.server(server).local_addr()?, lp.remote(), counters.clone());
     let crowd = thread::spawn(move || {
         let answered = connect_all(at, clients, &c);
         let _ = remote.post(move |cx| {
             let _ = cx.close(hook);
-            let _ = cx.close_server(server);
+            let _ = cx.server(server).close();
         });
         answered
     });

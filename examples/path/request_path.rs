@@ -22,10 +22,10 @@ struct Server;
 
 impl ServerHandler for Server {
     fn on_connection(&mut self, conn: Incoming<'_>) {
-        let server = conn.server();
+        let server = conn.server_key();
         let mut s = conn.accept(Answer);
         // This server takes one connection only.
-        let _ = s.close_server(server);
+        let _ = s.server(server).close();
     }
 }
 
@@ -114,7 +114,7 @@ fn main() -> std::io::Result<()> {
     lp.observe((timeline.clone(), trace));
     let options = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
     let server = lp.serve(options, Server)?;
-    let port = lp.local_addr(server)?.port();
+    let port = lp.server(server).local_addr()?.port();
     lp.connect(("localhost", port), Ask::default());
     lp.run()?;
     let turns = lp.metrics().turns;

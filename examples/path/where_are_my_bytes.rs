@@ -171,19 +171,19 @@ fn main() -> std::io::Result<()> {
         .send_buffer(KERNEL_BUFFERS)
         .high_water_mark(HIGH_WATER_MARK);
     let server = lp.listen(options, move |mut conn| {
-        let server = conn.server();
-        let _ = conn.close_server(server);
+        let server = conn.server_key();
+        let _ = conn.server(server).close();
         let full = Rc::new(Cell::new(false));
         let drained = full.clone();
         let mut s = conn.accept(On::new().drain(move |_| drained.set(false)));
         let (sender, ledger) = (s.key(), l.clone());
         s.interval(PRODUCE_EVERY, move |cx, timer| produce(cx, timer, sender, &full, &ledger));
         if let Some(reader) = r.get() {
-            look(&mut s, sender, reader, l.clone());
+            look(&mut s.cx(), sender, reader, l.clone());
         }
     })?;
 
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let slow = On::new()
         .connect(|s| {
             s.pause();

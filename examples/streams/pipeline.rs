@@ -119,8 +119,8 @@ fn main() -> io::Result<()> {
     let m = most.clone();
     let mut file = Some(file);
     let server = lp.listen("127.0.0.1:0", move |mut conn| {
-        let server = conn.server();
-        let _ = conn.close_server(server);
+        let server = conn.server_key();
+        let _ = conn.server(server).close();
         let Some(file) = file.take() else { return };
         let s = conn.accept(On::new());
         let to = s.key();
@@ -128,7 +128,7 @@ fn main() -> io::Result<()> {
         let opened = s.open_readable(ReadableOptions::new(), FileSource(Arc::new(file)), ());
         let Ok(from) = opened else { return s.destroy() };
         let m = m.clone();
-        let watch = s.check(move |cx, _| {
+        let watch = s.cx().check(move |cx, _| {
             let held = cx.readable(from).buffered() + cx.socket(to).memory_held();
             m.set(m.get().max(held));
         });
@@ -144,7 +144,7 @@ fn main() -> io::Result<()> {
         }
     });
     let server = server.map_err(io::Error::from)?;
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let read = Rc::new(Cell::new(0));
     lp.connect(at, slow_peer(read.clone()));
     lp.run()?;

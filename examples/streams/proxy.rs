@@ -42,7 +42,7 @@ fn proxy(lp: &mut Loop, at: &str, upstream: String) -> io::Result<ServerKey> {
         let to = ConnectOptions::new(upstream.as_str()).connect_timeout(Duration::from_secs(10));
         let b = a.connect(to, On::new());
         let key = a.key();
-        if join(&mut a, key, b).is_err() {
+        if join(&mut a.cx(), key, b).is_err() {
             a.destroy();
         }
     });
@@ -65,7 +65,7 @@ fn upstream(lp: &mut Loop) -> io::Result<ServerKey> {
 
 fn demonstrate(lp: &mut Loop) -> io::Result<()> {
     let up = upstream(lp)?;
-    let up_at = lp.local_addr(up)?.to_string();
+    let up_at = lp.server(up).local_addr()?.to_string();
     let good = proxy(lp, "127.0.0.1:0", up_at)?;
     let nobody = {
         let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -74,7 +74,7 @@ fn demonstrate(lp: &mut Loop) -> io::Result<()> {
     let bad = proxy(lp, "127.0.0.1:0", nobody)?;
 
     println!("half-close: the client ends its side first, and is answered all the same");
-    let to = ConnectOptions::new(lp.local_addr(good)?).allow_half_open(true);
+    let to = ConnectOptions::new(lp.server(good).local_addr()?).allow_half_open(true);
     let client = On::new()
         .connect(|s| {
             let _ = s.write(b"how high is the water?");
@@ -92,23 +92,23 @@ fn demonstrate(lp: &mut Loop) -> io::Result<()> {
 
 fn refused(s: &mut SocketCx<'_>, bad: ServerKey, good: ServerKey, up: ServerKey) {
     println!("nobody upstream: the client is closed, too");
-    let mut cx = s.as_cx();
-    let Ok(at) = cx.local_addr(bad) else { return };
+    let mut cx = s.cx();
+    let Ok(at) = cx.server(bad).local_addr() else { return };
     let ask = |s: &mut SocketCx<'_>| {
         let _ = s.write(b"is anybody there?");
     };
     let client = On::new().connect(ask).close(move |s, close| {
         println!("  client: {close}");
         reset(s, good, up);
-        let _ = s.close_server(bad);
+        let _ = s.server(bad).close();
     });
     cx.connect(at, client);
 }
 
 fn reset(s: &mut SocketCx<'_>, good: ServerKey, up: ServerKey) {
     println!("the client resets: the upstream's connection ends as well");
-    let mut cx = s.as_cx();
-    let Ok(at) = cx.local_addr(good) else { return };
+    let mut cx = s.cx();
+    let Ok(at) = cx.server(good).local_addr() else { return };
     let client = On::new()
         .connect(|s| {
             let _ = s.write(b"never mind");
@@ -117,8 +117,8 @@ fn reset(s: &mut SocketCx<'_>, good: ServerKey, up: ServerKey) {
         })
         .close(move |s, close| {
             println!("  client: {close}");
-            let _ = s.close_server(good);
-            let _ = s.close_server(up);
+            let _ = s.server(good).close();
+            let _ = s.server(up).close();
         });
     cx.connect(at, client);
 }
@@ -134,7 +134,10 @@ fn main() -> io::Result<()> {
                 eprintln!("{e}\nusage: proxy [LISTEN UPSTREAM]");
                 exit(1)
             });
-            println!("listening on {}, passing on to {to}; Ctrl-C stops", lp.local_addr(server)?);
+            println!(
+                "listening on {}, passing on to {to}; Ctrl-C stops",
+                lp.server(server).local_addr()?
+            );
             lp.run()
         }
         _ => {

@@ -42,7 +42,7 @@ impl Producer {
     fn pour(&self, s: &mut SocketCx<'_>) {
         let f = &self.0;
         while f.produced.get() < TOTAL {
-            let flow = s.write_bytes(Bytes::from_static(&DATA));
+            let flow = s.write(Bytes::from_static(&DATA));
             if flow == Flow::Closed {
                 return;
             }
@@ -126,14 +126,14 @@ fn obeying(lp: &mut Loop) -> std::io::Result<bool> {
     let f = Rc::new(Figures { stalled: Cell::new(true), ..Figures::default() });
     let source = f.clone();
     let server = lp.listen("127.0.0.1:0", move |conn| {
-        let server = conn.server();
+        let server = conn.server_key();
         let producer = Producer(source.clone());
         let mut s = conn.accept(On::new());
         producer.pour(&mut s);
         s.set_handler(producer);
-        let _ = s.close_server(server);
+        let _ = s.server(server).close();
     })?;
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     lp.connect(at, SlowReader { f: f.clone(), until: 0 });
     lp.run()?;
     println!("\nread {} of {TOTAL} bytes", f.read.get());
@@ -148,16 +148,16 @@ fn ignoring(lp: &mut Loop) -> std::io::Result<bool> {
     let outcome = limited.clone();
     let options = ListenOptions::new("127.0.0.1:0").write_limit(LIMIT);
     let server = lp.listen(options, move |conn| {
-        let server = conn.server();
+        let server = conn.server_key();
         let outcome = outcome.clone();
         let mut s = conn.accept(On::new().close(move |_, close| {
             println!("closed: {close}");
             outcome.set(matches!(close.reason, Reason::WriteLimit { .. }));
         }));
-        while s.write_bytes(Bytes::from_static(&DATA)) != Flow::Closed {}
-        let _ = s.close_server(server);
+        while s.write(Bytes::from_static(&DATA)) != Flow::Closed {}
+        let _ = s.server(server).close();
     })?;
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let late = On::new()
         .connect(|s| {
             s.pause();

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use tidegate::Phase;
+use tidegate::event::Interest;
 use tidegate::prelude::*;
-use tidegate::{Interest, Phase};
 
 use crate::support::*;
 use crate::watched::{drain, file};
@@ -17,11 +18,10 @@ const MS: Duration = Duration::from_millis(1);
 fn libuv_67_metrics_info_check() {
     let mut lp = guarded();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    lp.as_cx()
-        .watch(file(ours), Interest::READABLE, |_, _, source, ready| {
-            drain(source, ready);
-        })
-        .unwrap();
+    lp.watch(file(ours), Interest::READABLE, |_, _, source, ready| {
+        drain(source, ready);
+    })
+    .unwrap();
     (&theirs).write_all(b"x").unwrap();
     lp.run_nowait().unwrap();
     let m = lp.metrics();
@@ -39,7 +39,7 @@ fn libuv_67_metrics_info_check() {
 fn libuv_67_metrics_idle_time() {
     let mut lp = guarded();
     let start = Instant::now();
-    lp.as_cx().timer(MS * 20, |cx, _| {
+    lp.timer(MS * 20, |cx, _| {
         let start = Instant::now();
         while start.elapsed() < MS * 20 {
             std::hint::spin_loop();
@@ -63,11 +63,11 @@ fn phases_are_measured_with_an_observer() {
             std::hint::spin_loop();
         }
     };
-    lp.as_cx().timer(Duration::ZERO, slow);
+    lp.timer(Duration::ZERO, slow);
     lp.run().unwrap();
     assert!(lp.metrics().longest_call.is_zero());
     lp.observe(Trace::default());
-    lp.as_cx().timer(MS, slow);
+    lp.timer(MS, slow);
     lp.run().unwrap();
     let m = lp.metrics();
     assert!(m.longest_call >= MS * 3 && m.phase(Phase::Timers) >= MS * 3, "{m:?}");

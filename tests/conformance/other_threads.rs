@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use tidegate::kind::LayerId;
 use tidegate::prelude::*;
 use tidegate::{KeyError, Phase, WorkError, WorkRefused};
 
@@ -20,8 +21,8 @@ const MS: Duration = Duration::from_millis(1);
 fn libuv_63_async() {
     let mut lp = guarded();
     let state = Arc::new(AtomicU32::new(0));
-    let (seen, remote) = (state.clone(), lp.as_cx().remote());
-    let keep = lp.as_cx().timer(DEADLINE * 2, |_, _| {});
+    let (seen, remote) = (state.clone(), lp.remote());
+    let keep = lp.timer(DEADLINE * 2, |_, _| {});
     let sender = std::thread::spawn(move || {
         for n in 1..=10_000 {
             seen.store(n, Ordering::Relaxed);
@@ -35,30 +36,32 @@ fn libuv_63_async() {
     }
     sender.join().unwrap();
     assert!(turns <= 10_001);
-    lp.as_cx().close(keep).unwrap();
+    lp.close(keep).unwrap();
 }
+
+static POSTS: LayerId<u32> = LayerId::new(|| 0);
 
 /// A burst of posts to a busy loop is one wake-up.
 #[test]
 fn libuv_63_a_burst_is_one_wake_up() {
     let mut lp = guarded();
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let got = Rc::new(Cell::new(0));
-    lp.as_cx().next_tick({
+    lp.next_tick({
         let remote = remote.clone();
         move |cx| {
             // The loop is busy with this callback meanwhile.
             let sender = std::thread::spawn(move || {
                 for _ in 0..1000 {
-                    remote.post(|cx| *cx.parts::<u32>().0 += 1).unwrap();
+                    remote.post(|cx| *cx.layer(&POSTS).0 += 1).unwrap();
                 }
             });
             sender.join().unwrap();
-            assert_eq!(*cx.parts::<u32>().0, 0);
+            assert_eq!(*cx.layer(&POSTS).0, 0);
         }
     });
     lp.run().unwrap();
-    got.set(*lp.as_cx().parts::<u32>().0);
+    got.set(*lp.cx().layer(&POSTS).0);
     assert_eq!(got.get(), 1000);
     assert!(lp.metrics().events <= 2, "{} events for the waker", lp.metrics().events);
 }
@@ -70,7 +73,7 @@ fn libuv_63_async_close_while_senders_run() {
     let (ran, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
     let senders: Vec<_> = (0..2)
         .map(|_| {
-            let (remote, ran, stop) = (lp.as_cx().remote(), ran.clone(), stop.clone());
+            let (remote, ran, stop) = (lp.remote(), ran.clone(), stop.clone());
             std::thread::spawn(move || {
                 let mut accepted = 0;
                 loop {
@@ -89,11 +92,11 @@ fn libuv_63_async_close_while_senders_run() {
             })
         })
         .collect();
-    let keep = lp.as_cx().timer(DEADLINE * 2, |_, _| {});
+    let keep = lp.timer(DEADLINE * 2, |_, _| {});
     while !stop.load(Ordering::Relaxed) {
         lp.run_once().unwrap();
     }
-    lp.as_cx().close(keep).unwrap();
+    lp.close(keep).unwrap();
     drop(lp);
     let accepted: u32 = senders.into_iter().map(|s| s.join().unwrap()).sum();
     assert!(ran.load(Ordering::Relaxed) <= accepted, "what was dropped with the loop did not run");
@@ -106,17 +109,16 @@ fn libuv_64_threadpool_queue_work_simple() {
     let done = Rc::new(Cell::new(None));
     let d = done.clone();
     let key = lp
-        .as_cx()
         .work(
             move || (std::thread::current().id() != here, 42),
             move |cx, result| d.set(Some((cx.phase(), result.unwrap()))),
         )
         .unwrap();
-    assert!(lp.is_alive() && lp.as_cx().is_open(key));
+    assert!(lp.is_alive() && lp.is_open(key));
     lp.run().unwrap();
     assert_eq!(done.get(), Some((Phase::Ready, (true, 42))));
-    assert_eq!(lp.as_cx().work_cancel(key), Err(KeyError::Closed));
-    let stats = lp.as_cx().work_stats();
+    assert_eq!(lp.work_cancel(key), Err(KeyError::Closed));
+    let stats = lp.work_stats();
     assert_eq!((stats.threads, stats.done, stats.queued, stats.running), (1, 1, 0, 0));
 }
 
@@ -130,12 +132,10 @@ fn libuv_64_threadpool_multiple_event_loops() {
                 let sum = Rc::new(Cell::new(0));
                 for i in 0..20 {
                     let sum = sum.clone();
-                    lp.as_cx()
-                        .work(move || i * n, move |_, r| sum.set(sum.get() + r.unwrap()))
-                        .unwrap();
+                    lp.work(move || i * n, move |_, r| sum.set(sum.get() + r.unwrap())).unwrap();
                 }
                 lp.run().unwrap();
-                assert!(lp.as_cx().work_stats().threads <= 4);
+                assert!(lp.work_stats().threads <= 4);
                 sum.get()
             })
         })
@@ -163,7 +163,6 @@ fn libuv_64_threadpool_cancel() {
     let (begun, running) = mpsc::channel();
     let l = log.clone();
     let busy = lp
-        .as_cx()
         .work(
             move || {
                 begun.send(()).unwrap();
@@ -175,7 +174,7 @@ fn libuv_64_threadpool_cancel() {
     let queued: Vec<_> = (0..3)
         .map(|n| {
             let l = log.clone();
-            lp.as_cx().work(
+            lp.work(
                 || panic!("it never runs"),
                 move |_, r: Result<(), _>| {
                     assert_eq!(r, Err(WorkError::Cancelled));
@@ -185,7 +184,7 @@ fn libuv_64_threadpool_cancel() {
         })
         .collect();
     running.recv().unwrap();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     assert_eq!(cx.work_cancel(busy), Ok(false), "EBUSY in libuv");
     for key in queued {
         let key = key.unwrap();
@@ -214,21 +213,20 @@ fn libuv_64_slow_work_does_not_stop_the_rest() {
         let (open, wait) = gate();
         gates.push(open);
         let l = log.clone();
-        lp.as_cx().slow_work(wait, move |_, _| l.add(format!("slow {n}"))).unwrap();
+        lp.slow_work(wait, move |_, _| l.add(format!("slow {n}"))).unwrap();
     }
     let l = log.clone();
-    lp.as_cx()
-        .work(
-            || (),
-            move |cx, _| {
-                l.add("quick");
-                cx.stop();
-            },
-        )
-        .unwrap();
+    lp.work(
+        || (),
+        move |cx, _| {
+            l.add("quick");
+            cx.stop();
+        },
+    )
+    .unwrap();
     lp.run().unwrap();
     assert_eq!(log.lines(), ["quick"], "although three slow ones came first");
-    assert_eq!(lp.as_cx().work_stats().running, 1);
+    assert_eq!(lp.work_stats().running, 1);
     drop(gates);
     lp.run().unwrap();
     assert_eq!(log.lines(), ["quick", "slow 0", "slow 1", "slow 2"]);
@@ -241,17 +239,16 @@ fn a_panic_in_a_job_is_an_error_value() {
     let log = Log::default();
     for text in ["first", "second"] {
         let l = log.clone();
-        lp.as_cx()
-            .work(
-                move || std::panic::resume_unwind(Box::new(format!("{text} on purpose"))),
-                move |_, r: Result<(), _>| l.add(r.unwrap_err().to_string()),
-            )
-            .unwrap();
+        lp.work(
+            move || std::panic::resume_unwind(Box::new(format!("{text} on purpose"))),
+            move |_, r: Result<(), _>| l.add(r.unwrap_err().to_string()),
+        )
+        .unwrap();
     }
     lp.run().unwrap();
     let said = |n: &str| format!("the job panicked: {n} on purpose");
     assert_eq!(log.lines(), [said("first"), said("second")]);
-    let stats = lp.as_cx().work_stats();
+    let stats = lp.work_stats();
     assert_eq!((stats.threads, stats.done, stats.panicked), (1, 2, 2));
 }
 
@@ -268,12 +265,11 @@ fn a_panic_in_the_drop_of_a_panic() {
     let log = Log::default();
     for _ in 0..2 {
         let l = log.clone();
-        lp.as_cx()
-            .slow_work(
-                || std::panic::resume_unwind(Box::new(Bomb)),
-                move |_, r: Result<(), _>| l.add(r.unwrap_err().to_string()),
-            )
-            .unwrap();
+        lp.slow_work(
+            || std::panic::resume_unwind(Box::new(Bomb)),
+            move |_, r: Result<(), _>| l.add(r.unwrap_err().to_string()),
+        )
+        .unwrap();
     }
     lp.run().unwrap();
     assert_eq!(log.lines(), ["the job panicked: ", "the job panicked: "]);
@@ -286,7 +282,7 @@ fn work_beyond_its_limit_comes_back() {
     let mut lp = guard(builder.build().unwrap());
     let (open, wait) = gate();
     let (begun, running) = mpsc::channel();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.work(
         move || {
             begun.send(()).unwrap();
@@ -322,7 +318,7 @@ fn a_dropped_loop_waits_for_running_work() {
     let never = Arc::new(());
     let (begun, running) = mpsc::channel();
     let (f, held) = (finished.clone(), never.clone());
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.work(
         move || {
             begun.send(()).unwrap();

@@ -174,7 +174,7 @@ fn p05_a_pipeline_brings_everything_and_tells_last() {
     lp.run().unwrap();
     assert_eq!(&all.borrow()[..], b"HIGH WATER\nAT NOON\nAND LOW");
     assert_eq!(log.lines(), ["done"]);
-    assert!(!lp.as_cx().is_open(pipe) && handles(&lp) == 0);
+    assert!(!lp.is_open(pipe) && handles(&lp) == 0);
 }
 
 /// P2, P4: an error anywhere destroys everything, and `done` gets the first, once, after
@@ -259,7 +259,7 @@ fn p07_closing_a_pipe() {
     let (to, _) = keep(&mut lp, false, 100);
     let from = quiet(&mut lp);
     let pipe = lp.pipe(from, to, done(&log)).unwrap();
-    lp.as_cx().close(pipe).unwrap();
+    lp.close(pipe).unwrap();
     assert!(log.lines().is_empty());
     lp.run().unwrap();
     assert_eq!(log.lines(), ["the pipe was destroyed"]);
@@ -277,7 +277,7 @@ fn a_panic_of_a_transform_ends_the_pipe() {
     let _ = lp.readable(from).push("panic\n");
     settle(&mut lp);
     assert!(log.lines().is_empty(), "not the word alone");
-    lp.as_cx().close(to).unwrap();
+    lp.close(to).unwrap();
     lp.run().unwrap();
 
     let (to, _) = keep(&mut lp, false, 100);
@@ -301,9 +301,9 @@ fn accepted(lp: &mut Loop, half_open: bool) -> (std::net::TcpStream, SocketKey) 
             k.set(Some(s.key()));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     turn_until(lp, |_| key.get().is_some());
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     (c, key.get().unwrap())
 }
 

@@ -8,8 +8,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
+use tidegate::KeyError;
+use tidegate::event::{Fd, Interest, Readiness};
 use tidegate::prelude::*;
-use tidegate::{Fd, Interest, KeyError, Readiness};
 
 use crate::support::*;
 use crate::watched::{drain, file};
@@ -42,15 +43,15 @@ fn libuv_61_watcher_cross_stop() {
             k.borrow_mut().push(s.key());
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients: Vec<_> = (0..50).map(|_| client(at)).collect();
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 50);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 50);
     lp.run_nowait().unwrap();
     for c in &clients {
         write_all(c, b"x");
     }
     turn_until(&mut lp, |_| closes.get() == 50);
-    assert_eq!(lp.server_stats(server).unwrap().connections, 0);
+    assert_eq!(lp.server(server).stats().unwrap().connections, 0);
 }
 
 /// Urgent data can be watched for; an interest in nothing is refused.
@@ -63,15 +64,14 @@ fn libuv_62_poll_oob() {
     let source = Fd::new(l.accept().unwrap().0).unwrap();
     let urgent = Log::default();
     let u = urgent.clone();
-    lp.as_cx()
-        .watch(source, Interest::PRIORITY, move |cx, key, source, ready| {
-            let mut byte = [std::mem::MaybeUninit::uninit(); 4];
-            let socket = socket2::SockRef::from(&**source);
-            let n = ready.try_io(Interest::PRIORITY, || socket.recv_out_of_band(&mut byte));
-            u.add(n.unwrap().to_string());
-            cx.close(key).unwrap();
-        })
-        .unwrap();
+    lp.watch(source, Interest::PRIORITY, move |cx, key, source, ready| {
+        let mut byte = [std::mem::MaybeUninit::uninit(); 4];
+        let socket = socket2::SockRef::from(&**source);
+        let n = ready.try_io(Interest::PRIORITY, || socket.recv_out_of_band(&mut byte));
+        u.add(n.unwrap().to_string());
+        cx.close(key).unwrap();
+    })
+    .unwrap();
     write_all(&c, b"ordinary");
     socket2::SockRef::from(&c).send_out_of_band(b"!").unwrap();
     lp.run().unwrap();
@@ -88,26 +88,25 @@ fn libuv_62_poll_duplex() {
     let n = calls.clone();
     let both = Interest::READABLE | Interest::WRITABLE;
     let mut wrote = false;
-    lp.as_cx()
-        .watch(file(ours), both, move |cx, key, source, ready| {
-            n.set(n.get() + 1);
-            if !wrote {
-                assert!(ready.bits().has(Readiness::WRITABLE));
-                ready.try_io(Interest::WRITABLE, || source.write(b"ping")).unwrap();
-                wrote = true;
-                // There is always room: nothing more is wanted of it.
-                cx.watch_for(key, Interest::READABLE).unwrap();
-                return;
-            }
-            // One byte at a time: the loop calls again for the rest.
-            let mut byte = [0];
-            match ready.try_io(Interest::READABLE, || source.read(&mut byte)) {
-                Ok(0) => cx.close(key).unwrap(),
-                Ok(_) => g.borrow_mut().push(byte[0]),
-                Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
-            }
-        })
-        .unwrap();
+    lp.watch(file(ours), both, move |cx, key, source, ready| {
+        n.set(n.get() + 1);
+        if !wrote {
+            assert!(ready.bits().has(Readiness::WRITABLE));
+            ready.try_io(Interest::WRITABLE, || source.write(b"ping")).unwrap();
+            wrote = true;
+            // There is always room: nothing more is wanted of it.
+            cx.watch_for(key, Interest::READABLE).unwrap();
+            return;
+        }
+        // One byte at a time: the loop calls again for the rest.
+        let mut byte = [0];
+        match ready.try_io(Interest::READABLE, || source.read(&mut byte)) {
+            Ok(0) => cx.close(key).unwrap(),
+            Ok(_) => g.borrow_mut().push(byte[0]),
+            Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+        }
+    })
+    .unwrap();
     lp.run_once().unwrap();
     let mut ping = [0; 4];
     (&theirs).read_exact(&mut ping).unwrap();
@@ -128,18 +127,17 @@ fn a_paused_watcher_is_not_called() {
     let got = Rc::new(RefCell::new(Vec::new()));
     let g = got.clone();
     let key = lp
-        .as_cx()
         .watch(file(ours), Interest::READABLE, move |_, _, source, ready| {
             g.borrow_mut().extend(drain(source, ready).0);
         })
         .unwrap();
-    lp.as_cx().watch_for(key, None).unwrap();
+    lp.watch_for(key, None).unwrap();
     (&theirs).write_all(b"later").unwrap();
     for _ in 0..3 {
         lp.run_nowait().unwrap();
     }
     assert!(got.borrow().is_empty());
-    lp.as_cx().watch_for(key, Interest::READABLE).unwrap();
+    lp.watch_for(key, Interest::READABLE).unwrap();
     turn_until(&mut lp, |_| *got.borrow() == b"later");
 }
 
@@ -160,16 +158,14 @@ fn libuv_62_poll_multiple_handles() {
     }
     let dropped = Rc::new(());
     let held = dropped.clone();
-    lp.as_cx()
-        .watch(Fd::new(Shared(ours.clone())).unwrap(), Interest::READABLE, move |_, _, s, r| {
-            g.add(String::from_utf8(drain(&mut &*s.0, r).0).unwrap());
-        })
-        .unwrap();
-    let again = lp.as_cx().watch(
-        Fd::new(Shared(ours.clone())).unwrap(),
-        Interest::READABLE,
-        move |_, _, _, _| panic!("{held:?}"),
-    );
+    lp.watch(Fd::new(Shared(ours.clone())).unwrap(), Interest::READABLE, move |_, _, s, r| {
+        g.add(String::from_utf8(drain(&mut &*s.0, r).0).unwrap());
+    })
+    .unwrap();
+    let again =
+        lp.watch(Fd::new(Shared(ours.clone())).unwrap(), Interest::READABLE, move |_, _, _, _| {
+            panic!("{held:?}")
+        });
     assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
     (&theirs).write_all(b"first").unwrap();
     turn_until(&mut lp, |_| got.has("first"));
@@ -182,7 +178,7 @@ fn libuv_62_poll_multiple_handles() {
 fn libuv_62_a_file_cannot_be_watched() {
     let mut lp = guarded();
     let disk = Fd::new(File::open("/proc/self/exe").unwrap()).unwrap();
-    let refused = lp.as_cx().watch(disk, Interest::READABLE, |_, _, _, _| {});
+    let refused = lp.watch(disk, Interest::READABLE, |_, _, _, _| {});
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::PermissionDenied);
     assert_eq!(handles(&lp), 0);
 }
@@ -197,7 +193,7 @@ fn libuv_62_poll_close() {
     let mut peers = Vec::new();
     for (ours, theirs) in pairs {
         let (c, k) = (calls.clone(), keys.clone());
-        let watch = lp.as_cx().watch(file(ours), Interest::READABLE, move |cx, me, _, _| {
+        let watch = lp.watch(file(ours), Interest::READABLE, move |cx, me, _, _| {
             c.set(c.get() + 1);
             // The first closes all.
             for key in k.borrow().iter() {
@@ -249,15 +245,14 @@ fn eventfd_and_timerfd_can_be_watched() {
     for (name, source) in [("eventfd", event), ("timerfd", timer)] {
         let log = log.clone();
         let source = Fd::new(source).unwrap();
-        lp.as_cx()
-            .watch(source, Interest::READABLE, move |cx, key, source, ready| {
-                let mut count = [0; 8];
-                if ready.try_io(Interest::READABLE, || source.read(&mut count)).is_ok() {
-                    log.add(format!("{name} {} in {}", u64::from_ne_bytes(count), cx.phase()));
-                    cx.close(key).unwrap();
-                }
-            })
-            .unwrap();
+        lp.watch(source, Interest::READABLE, move |cx, key, source, ready| {
+            let mut count = [0; 8];
+            if ready.try_io(Interest::READABLE, || source.read(&mut count)).is_ok() {
+                log.add(format!("{name} {} in {}", u64::from_ne_bytes(count), cx.phase()));
+                cx.close(key).unwrap();
+            }
+        })
+        .unwrap();
     }
     signal.write_all(&3u64.to_ne_bytes()).unwrap();
     lp.run().unwrap();

@@ -319,7 +319,7 @@ fn an_endless_source_leaves_turns_to_others() {
     }
     let mut lp = guard(Loop::builder().read_budget(64 << 10).build().unwrap());
     lp.open_readable(ReadableOptions::new(), Endless, ()).unwrap();
-    lp.as_cx().timer(Duration::from_millis(5), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(5), |cx, _| cx.stop());
     lp.run().unwrap();
     assert!(lp.metrics().turns > 1);
 }

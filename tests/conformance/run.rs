@@ -1,12 +1,13 @@
 //! libuv's own tests of the loop: run modes, phases, references. The numbers are those of the table
 //! in `tests/README.md`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tidegate::event::Readiness;
 use tidegate::prelude::*;
-use tidegate::{HookKey, Key, KeyError, Phase, Readiness};
+use tidegate::{HookKey, Key, KeyError, Phase};
 
 use crate::support::*;
 
@@ -28,14 +29,17 @@ fn libuv_01_close_order() {
     let at = closed_port();
     let sockets = [0, 1, 2].map(|n| {
         let l = log.clone();
-        lp.connect(at, On::new().close(move |cx, _| l.add(format!("close {n} in {}", cx.phase()))))
+        lp.connect(
+            at,
+            On::new().close(move |s, _| l.add(format!("close {n} in {}", s.cx().phase()))),
+        )
     });
     let mut check = add::<HookKey>(&log, "check");
-    lp.as_cx().check(move |cx, me| {
+    lp.check(move |cx, me| {
         check(cx, me);
         cx.close(me).unwrap();
     });
-    lp.as_cx().prepare(move |cx, me| {
+    lp.prepare(move |cx, me| {
         cx.close(me).unwrap();
         for key in sockets {
             cx.socket(key).destroy();
@@ -51,7 +55,7 @@ fn libuv_02_run_once_and_nowait() {
     let mut lp = guarded();
     let ticks = Rc::new(Cell::new(0));
     let t = ticks.clone();
-    lp.as_cx().idle(move |cx, me| {
+    lp.idle(move |cx, me| {
         t.set(t.get() + 1);
         if t.get() == 5 {
             cx.close(me).unwrap();
@@ -66,12 +70,12 @@ fn libuv_02_run_once_and_nowait() {
 
     let fired = Rc::new(Cell::new(false));
     let f = fired.clone();
-    let timer = lp.as_cx().timer(2 * DEADLINE, move |_, _| f.set(true));
-    lp.as_cx().next_tick(|_| {});
+    let timer = lp.timer(2 * DEADLINE, move |_, _| f.set(true));
+    lp.next_tick(|_| {});
     assert!(lp.run_once().unwrap(), "a turn that had something to tell does not wait");
     assert!(lp.run_nowait().unwrap(), "more work");
     assert!(!fired.get());
-    lp.as_cx().close(timer).unwrap();
+    lp.close(timer).unwrap();
 }
 
 /// libuv 3: an empty loop is dead and does not block.
@@ -80,11 +84,11 @@ fn libuv_03_loop_alive() {
     let mut lp = Loop::new().unwrap();
     assert!(!lp.is_alive());
     lp.run().unwrap();
-    let t = lp.as_cx().timer(ZERO, |_, _| {});
+    let t = lp.timer(ZERO, |_, _| {});
     assert!(lp.is_alive());
-    lp.as_cx().driver().set_ref(t.into(), false);
+    lp.set_ref(t, false).unwrap();
     assert!(!lp.is_alive(), "an unreferenced timer does not count");
-    lp.as_cx().driver().set_ref(t.into(), true);
+    lp.set_ref(t, true).unwrap();
     lp.run().unwrap();
     assert!(!lp.is_alive());
 }
@@ -95,13 +99,13 @@ fn libuv_04_loop_stop() {
     let mut lp = guarded();
     let (ticks, stop) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(true)));
     let (t, s) = (ticks.clone(), stop.clone());
-    lp.as_cx().prepare(move |cx, me| {
+    lp.prepare(move |cx, me| {
         t.set(t.get() + 1);
         if t.get() == 10 {
             cx.close(me).unwrap();
         }
     });
-    lp.as_cx().interval(MS, move |cx, me| {
+    lp.interval(MS, move |cx, me| {
         if s.replace(false) {
             cx.stop();
         }
@@ -120,8 +124,8 @@ fn libuv_04_loop_stop() {
 fn libuv_05_loop_stop_before_run() {
     let mut lp = guarded();
     let log = Log::default();
-    lp.as_cx().timer(ZERO, add(&log, "fired"));
-    lp.as_cx().stop();
+    lp.timer(ZERO, add(&log, "fired"));
+    lp.stop();
     lp.run().unwrap();
     assert!(log.lines().is_empty() && lp.is_alive());
     lp.run().unwrap();
@@ -135,7 +139,7 @@ fn libuv_06_loop_close() {
     let data = Rc::new(Cell::new(0));
     let mut lp = guarded();
     let d = data.clone();
-    lp.as_cx().interval(MS, move |_, _| d.set(1));
+    lp.interval(MS, move |_, _| d.set(1));
     let d = data.clone();
     lp.listen("127.0.0.1:0", move |_| d.set(2)).unwrap();
     let d = data.clone();
@@ -147,7 +151,7 @@ fn libuv_06_loop_close() {
         }),
     );
     assert!(lp.is_alive());
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
     assert_eq!((lp.is_alive(), lp.handles(), data.get()), (false, 0, 3));
     assert_eq!(Rc::strong_count(&data), 1, "what was the user's is given back");
@@ -157,20 +161,20 @@ fn libuv_06_loop_close() {
 fn libuv_07_backend_timeout() {
     let mut lp = Loop::new().unwrap();
     assert_eq!(lp.backend_timeout(), Some(ZERO));
-    let timer = lp.as_cx().timer(MS * 1000, |_, _| {});
+    let timer = lp.timer(MS * 1000, |_, _| {});
     let timeout = lp.backend_timeout().unwrap();
     assert!(timeout > MS * 900 && timeout <= MS * 1000, "{timeout:?}");
-    lp.as_cx().close(timer).unwrap();
+    lp.close(timer).unwrap();
     assert_eq!(lp.backend_timeout(), Some(ZERO));
     let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
     assert_eq!(lp.backend_timeout(), None, "as long as it takes");
-    let idle = lp.as_cx().idle(|_, _| {});
+    let idle = lp.idle(|_, _| {});
     assert_eq!(lp.backend_timeout(), Some(ZERO), "an idle hook");
-    lp.as_cx().close(idle).unwrap();
-    lp.as_cx().stop();
+    lp.close(idle).unwrap();
+    lp.stop();
     assert_eq!(lp.backend_timeout(), Some(ZERO), "stop was asked for");
     lp.run().unwrap();
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     assert_eq!(lp.backend_timeout(), Some(ZERO), "a close callback is due");
 }
 
@@ -178,9 +182,9 @@ fn libuv_07_backend_timeout() {
 #[test]
 fn libuv_08_update_time() {
     let mut lp = Loop::new().unwrap();
-    let start = lp.as_cx().now();
+    let start = lp.now();
     let real = Instant::now();
-    while lp.as_cx().now() < start + MS * 5 {
+    while lp.now() < start + MS * 5 {
         lp.run_nowait().unwrap();
         assert!(real.elapsed() < DEADLINE);
     }
@@ -194,7 +198,7 @@ fn libuv_09_loop_handles() {
     let log = Log::default();
     let second: Rc<Cell<Option<HookKey>>> = Rc::default();
     let (l, other) = (log.clone(), second.clone());
-    lp.as_cx().prepare(move |cx, me| {
+    lp.prepare(move |cx, me| {
         l.add(format!("first {}", cx.turn()));
         match cx.turn() {
             1 => {
@@ -215,9 +219,9 @@ fn libuv_09_loop_handles() {
         }
     });
     let l = log.clone();
-    second.set(Some(lp.as_cx().prepare(move |cx, _| l.add(format!("second {}", cx.turn())))));
+    second.set(Some(lp.prepare(move |cx, _| l.add(format!("second {}", cx.turn())))));
     // Something for the polls not to wait for.
-    lp.as_cx().idle(|cx, me| {
+    lp.idle(|cx, me| {
         if cx.turn() == 3 {
             cx.close(me).unwrap();
         }
@@ -233,9 +237,9 @@ fn libuv_10_idle_starvation() {
     let mut lp = guarded();
     let (idles, checks) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (i, c) = (idles.clone(), checks.clone());
-    let idle = lp.as_cx().idle(move |_, _| i.set(i.get() + 1));
-    let check = lp.as_cx().check(move |_, _| c.set(c.get() + 1));
-    lp.as_cx().timer(MS * 5, move |cx, _| {
+    let idle = lp.idle(move |_, _| i.set(i.get() + 1));
+    let check = lp.check(move |_, _| c.set(c.get() + 1));
+    lp.timer(MS * 5, move |cx, _| {
         cx.close(idle).unwrap();
         cx.close(check).unwrap();
     });
@@ -248,16 +252,16 @@ fn libuv_10_idle_starvation() {
 fn libuv_11_active() {
     let mut lp = guarded();
     let seen = Rc::new(Cell::new(false));
-    let s = seen.clone();
+    let at_close = seen.clone();
     let key = lp.connect(
         closed_port(),
-        On::new().close(move |cx, _| {
-            let key = cx.key();
-            assert!(!cx.is_open(key) && !cx.is_closing(key), "the slot is free before");
-            s.set(true);
+        On::new().close(move |s, _| {
+            let key = s.key();
+            assert!(!s.cx().is_open(key) && !s.cx().is_closing(key), "the slot is free before");
+            at_close.set(true);
         }),
     );
-    let cx = &mut lp.as_cx();
+    let cx = &mut lp.cx();
     assert!(cx.is_open(key) && !cx.is_closing(key));
     cx.close(key).unwrap();
     assert!(cx.is_open(key) && cx.is_closing(key));
@@ -274,27 +278,27 @@ fn libuv_12_unref() {
         fn on_connection(&mut self, conn: Incoming<'_>) {
             conn.reject();
         }
-        fn on_close(&mut self, _: &mut Cx<'_>, _: ServerKey) {
+        fn on_close(&mut self, _: &mut ServerCx<'_>) {
             self.0.add("server closed");
         }
     }
     let mut lp = guarded();
     let log = Log::default();
     let server = lp.serve("127.0.0.1:0", Told(log.clone())).unwrap();
-    let timer = lp.as_cx().interval(MS, add(&log, "timer"));
-    let hook = lp.as_cx().prepare(move |cx, me| cx.set_ref(me, false).unwrap());
+    let timer = lp.interval(MS, add(&log, "timer"));
+    let hook = lp.prepare(move |cx, me| cx.set_ref(me, false).unwrap());
     let keys: [Key; 2] = [server.into(), timer.into()];
     for key in keys {
-        lp.as_cx().set_ref(key, false).unwrap();
-        lp.as_cx().set_ref(key, false).unwrap();
-        assert!(!lp.as_cx().has_ref(key));
+        lp.set_ref(key, false).unwrap();
+        lp.set_ref(key, false).unwrap();
+        assert!(!lp.cx().has_ref(key));
     }
     lp.run().unwrap();
-    assert!(!lp.as_cx().has_ref(hook), "it ran once, and that was that");
-    lp.as_cx().set_ref(server, true).unwrap();
+    assert!(!lp.cx().has_ref(hook), "it ran once, and that was that");
+    lp.set_ref(server, true).unwrap();
     assert!(lp.is_alive(), "a flag, not a count");
-    lp.as_cx().set_ref(server, false).unwrap();
-    lp.close_server(server).unwrap();
+    lp.set_ref(server, false).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     assert!(log.has("server closed"));
 }
@@ -309,18 +313,18 @@ fn libuv_13_a_request_keeps_the_loop_alive() {
             conn.accept(On::new());
         })
         .unwrap();
-    lp.as_cx().set_ref(server, false).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    lp.set_ref(server, false).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let l = log.clone();
     let key = lp.connect(
         at,
         On::new().connect(move |s| {
             l.add("connected");
             // More than the kernel takes.
-            let _ = s.write_bytes(bytes::Bytes::from_static(&[0; 16 << 20]));
+            let _ = s.write(bytes::Bytes::from_static(&[0; 16 << 20]));
         }),
     );
-    lp.as_cx().set_ref(key, false).unwrap();
+    lp.set_ref(key, false).unwrap();
     assert!(lp.is_alive());
     // The accepted end is referenced; here it is only its reading that lets go.
     lp.run_once().unwrap();
@@ -336,7 +340,7 @@ fn libuv_13_a_request_keeps_the_loop_alive() {
 fn libuv_14_walk_and_embed() {
     let mut lp = Loop::new().unwrap();
     let log = Log::default();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let timer = cx.timer(MS * 5, add(&log, "timer"));
     let hook = cx.check(|_, _| {});
     cx.set_ref(hook, false).unwrap();
@@ -347,7 +351,7 @@ fn libuv_14_walk_and_embed() {
             move |_, _| log.add("close")
         }),
     );
-    let mut kinds: Vec<_> = lp.as_cx().walk().into_iter().map(|h| (h.kind, h.key)).collect();
+    let mut kinds: Vec<_> = lp.walk().into_iter().map(|h| (h.kind, h.key)).collect();
     kinds.sort();
     let expected = [("check", hook.into()), ("socket", key.into()), ("timer", Key::from(timer))];
     assert_eq!(kinds, expected);
@@ -381,26 +385,29 @@ fn every_phase_in_its_order_first_in_first_out() {
             let (say, finish, close) =
                 (line(&log, "on_connection"), line(&log, "on_finish"), line(&log, "on_close"));
             move |mut conn| {
-                say(&conn.as_cx());
+                say(&conn.cx());
                 let (finish, close) = (finish.clone(), close.clone());
-                let mut s =
-                    conn.accept(On::new().finish(move |s| finish(s)).close(move |cx, _| close(cx)));
+                let mut s = conn.accept(
+                    On::new()
+                        .finish(move |s| finish(&mut s.cx()))
+                        .close(move |s, _| close(&mut s.cx())),
+                );
                 s.end();
                 let key = s.key();
                 s.next_tick(move |cx| cx.socket(key).destroy());
             }
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     for n in 1..=2 {
         let say = line(&log, &format!("hook {n}"));
-        lp.as_cx().check(move |cx, _| say(cx));
+        lp.check(move |cx, _| say(cx));
         let say = line(&log, &format!("hook {n}"));
-        lp.as_cx().prepare(move |cx, _| say(cx));
+        lp.prepare(move |cx, _| say(cx));
         let say = line(&log, &format!("hook {n}"));
-        lp.as_cx().idle(move |cx, _| say(cx));
+        lp.idle(move |cx, _| say(cx));
         let say = line(&log, &format!("timer {n}"));
-        lp.as_cx().timer(ZERO, move |cx, _| say(cx));
+        lp.timer(ZERO, move |cx, _| say(cx));
     }
     assert!(lp.run_once().unwrap());
     assert_eq!(
@@ -425,32 +432,29 @@ fn every_phase_in_its_order_first_in_first_out() {
 /// bounded: what is left waits for the next turn, whose poll does not block.
 #[test]
 fn pending_is_bounded() {
-    use tidegate::Kind;
-    static AGAIN: Kind = Kind {
-        name: "again",
-        ready: |_, _, _| {},
-        pending: |d, key, _| {
-            assert_eq!(d.cx().phase(), Phase::Pending);
-            let turn = d.cx().turn();
-            let (turns, mut driver) = d.parts::<RefCell<Vec<u64>>>();
-            turns.borrow_mut().push(turn);
-            if turns.borrow().len() < 30 {
-                driver.pend(key);
-            } else {
-                driver.close(&AGAIN, key);
-            }
-        },
-        close: |_, _, _| Ok(()),
-        closed: |d, key, _| d.driver().free(&AGAIN, key),
-        describe: |_, _, _| String::new(),
-    };
+    use tidegate::kind::{Kind, LayerId};
+    static TURNS: LayerId<Vec<u64>> = LayerId::new(Vec::new);
+    static AGAIN: Kind = Kind::new("again", TURNS.owner()).pending(|d, key, _| {
+        assert_eq!(d.cx().phase(), Phase::Pending);
+        let turn = d.cx().turn();
+        let (turns, mut driver) = d.layer(&TURNS);
+        let mut handle = driver.handle(TURNS.owner(), key).unwrap();
+        turns.push(turn);
+        if turns.len() < 30 {
+            handle.pend();
+        } else {
+            handle.close();
+        }
+    });
     let mut lp = guarded();
-    let key = lp.as_cx().driver().insert(&AGAIN, 0).unwrap();
-    lp.as_cx().driver().assume(key, Readiness::NONE);
-    lp.as_cx().driver().pend(key);
+    let mut cx = lp.cx();
+    let mut driver = cx.driver();
+    let mut handle = driver.insert(&AGAIN, 0).unwrap();
+    handle.assume(Readiness::NONE);
+    handle.pend();
     lp.run().unwrap();
-    let mut cx = lp.as_cx();
-    let turns = cx.parts::<RefCell<Vec<u64>>>().0.take();
+    let mut cx = lp.cx();
+    let turns = std::mem::take(cx.layer(&TURNS).0);
     // Twice eight passes a turn.
     assert_eq!(turns.iter().filter(|t| **t == 1).count(), 16);
     assert_eq!(turns.iter().filter(|t| **t == 2).count(), 14);

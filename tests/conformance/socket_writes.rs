@@ -40,12 +40,12 @@ fn serve(
     let log = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             first(&mut conn.accept(told(&log)));
         })
         .unwrap();
-    lp.local_addr(server).unwrap()
+    lp.server(server).local_addr().unwrap()
 }
 
 /// W4: what the kernel takes at once is ready at any size, with no drain; its
@@ -199,13 +199,13 @@ fn libuv_47_write_queue_order() {
             k.set(Some(s.key()));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| key.get().is_some());
     let mut some = vec![0; 2_000_000];
     std::io::Read::read_exact(&mut &c, &mut some).unwrap();
     turn_until(&mut lp, |_| !told.borrow().is_empty());
     lp.socket(key.get().unwrap()).destroy();
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     let told = told.borrow();
     assert!(told.iter().map(|(id, _)| *id).eq(0..10_000));
@@ -260,12 +260,12 @@ fn a_cut_off_connection_is_reset() {
     let server = lp
         .listen(options, |conn| {
             let mut s = conn.accept(On::new());
-            while s.write_bytes(Bytes::from_static(&BIG)) != Flow::Closed {}
+            while s.write(Bytes::from_static(&BIG)) != Flow::Closed {}
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |lp| {
-        let stats = lp.server_stats(server).unwrap();
+        let stats = lp.server(server).stats().unwrap();
         stats.accepted == 1 && stats.connections == 0
     });
     assert!(was_reset(&c));

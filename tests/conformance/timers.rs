@@ -25,21 +25,21 @@ fn libuv_16_timer() {
     let (once, shots) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     for n in 0..10 {
         let once = once.clone();
-        lp.as_cx().timer(MS * 2 * n, move |cx, me| {
+        lp.timer(MS * 2 * n, move |cx, me| {
             once.set(once.get() + 1);
             assert!(cx.is_open(me), "until its callback has returned");
         });
     }
     let s = shots.clone();
-    lp.as_cx().interval(MS * 3, move |cx, me| {
+    lp.interval(MS * 3, move |cx, me| {
         s.set(s.get() + 1);
         assert!(cx.timer_due_in(me).unwrap() > ZERO, "it is armed again already");
         if s.get() == 5 {
             cx.timer_stop(me).unwrap();
         }
     });
-    let never = lp.as_cx().timer(MS * 5, |_, _| panic!("it was stopped"));
-    lp.as_cx().timer_stop(never).unwrap();
+    let never = lp.timer(MS * 5, |_, _| panic!("it was stopped"));
+    lp.timer_stop(never).unwrap();
     lp.run().unwrap();
     assert_eq!((once.get(), shots.get()), (10, 5));
 }
@@ -49,7 +49,7 @@ fn libuv_16_timer() {
 fn libuv_17_timer_order() {
     let mut lp = guarded();
     let log = Log::default();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.timer(Duration::from_millis(3), add(&log, "third"));
     cx.timer(ZERO, add(&log, "first"));
     cx.timer(ZERO, add(&log, "second"));
@@ -63,9 +63,9 @@ fn libuv_17_timer_order() {
 fn libuv_18_timer_start_twice() {
     let mut lp = guarded();
     let log = Log::default();
-    let far = lp.as_cx().timer(DEADLINE * 100, add(&log, "moved"));
-    lp.as_cx().timer_reset(far, MS).unwrap();
-    lp.as_cx().timer(MS * 3, add(&log, "other"));
+    let far = lp.timer(DEADLINE * 100, add(&log, "moved"));
+    lp.timer_reset(far, MS).unwrap();
+    lp.timer(MS * 3, add(&log, "other"));
     lp.run().unwrap();
     assert_eq!(log.lines(), ["moved", "other"]);
 }
@@ -76,10 +76,10 @@ fn libuv_18_timer_start_twice() {
 fn libuv_19_timer_again() {
     let mut lp = guarded();
     let log = Log::default();
-    let watchdog = lp.as_cx().interval(MS * 40, add(&log, "watchdog"));
+    let watchdog = lp.interval(MS * 40, add(&log, "watchdog"));
     let l = log.clone();
     let n = Cell::new(0);
-    lp.as_cx().interval(MS * 10, move |cx, me| {
+    lp.interval(MS * 10, move |cx, me| {
         l.add("push");
         assert_eq!(cx.timer_again(watchdog), Ok(true));
         n.set(n.get() + 1);
@@ -93,12 +93,12 @@ fn libuv_19_timer_again() {
 
     let shots = Rc::new(Cell::new(0));
     let s = shots.clone();
-    lp.as_cx().interval(MS, move |cx, me| {
+    lp.interval(MS, move |cx, me| {
         s.set(s.get() + 1);
         cx.timer_set_repeat(me, ZERO).unwrap();
     });
-    let once = lp.as_cx().timer(MS, |_, _| {});
-    assert_eq!(lp.as_cx().timer_again(once), Ok(false));
+    let once = lp.timer(MS, |_, _| {});
+    assert_eq!(lp.timer_again(once), Ok(false));
     lp.run().unwrap();
     assert_eq!(shots.get(), 2);
 }
@@ -109,7 +109,7 @@ fn libuv_20_timer_zero_timeout() {
     let mut lp = guarded();
     let turns = Rc::new(std::cell::RefCell::new(Vec::new()));
     let t = turns.clone();
-    lp.as_cx().timer(ZERO, move |cx, me| {
+    lp.timer(ZERO, move |cx, me| {
         t.borrow_mut().push(cx.turn());
         if t.borrow().len() < 5 {
             cx.timer_reset(me, ZERO).unwrap();
@@ -124,11 +124,11 @@ fn libuv_20_timer_zero_timeout() {
 #[test]
 fn libuv_21_timer_huge_timeout() {
     let mut lp = guarded();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let huge = cx.timer(Duration::MAX, |_, _| panic!("not in this life"));
     let more = cx.interval(Duration::from_secs(u64::MAX), |_, _| panic!("nor in the next"));
     assert!(lp.run_nowait().unwrap());
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.timer_stop(huge).unwrap();
     cx.timer_stop(more).unwrap();
     lp.run().unwrap();
@@ -140,7 +140,7 @@ fn libuv_22_timer_run_once() {
     let mut lp = guarded();
     let shots = Rc::new(Cell::new(0));
     let s = shots.clone();
-    let timer = lp.as_cx().interval(MS, move |_, _| s.set(s.get() + 1));
+    let timer = lp.interval(MS, move |_, _| s.set(s.get() + 1));
     for nowait in [false, true] {
         shots.set(0);
         let start = Instant::now();
@@ -151,7 +151,7 @@ fn libuv_22_timer_run_once() {
         assert!(more.unwrap());
         assert_eq!(shots.get(), 1, "nowait: {nowait}");
     }
-    lp.as_cx().close(timer).unwrap();
+    lp.close(timer).unwrap();
 }
 
 /// A timer that a check hook starts anew fires after the next prepare, not earlier.
@@ -160,16 +160,16 @@ fn libuv_23_timer_from_check() {
     let mut lp = guarded();
     let log = Log::default();
     let (p, c, t) = (log.clone(), log.clone(), log.clone());
-    let prepare = lp.as_cx().prepare(move |_, _| p.add("prepare"));
+    let prepare = lp.prepare(move |_, _| p.add("prepare"));
     let check: Rc<Cell<Option<HookKey>>> = Rc::default();
     let key = check.clone();
-    let timer: TimerKey = lp.as_cx().timer(MS * 5, move |cx, _| {
+    let timer: TimerKey = lp.timer(MS * 5, move |cx, _| {
         t.add("timer");
         cx.close(prepare).unwrap();
         cx.close(key.get().unwrap()).unwrap();
     });
-    let idle = lp.as_cx().idle(|_, _| {});
-    check.set(Some(lp.as_cx().check(move |cx, _| {
+    let idle = lp.idle(|_, _| {});
+    check.set(Some(lp.check(move |cx, _| {
         c.add("check");
         if cx.turn() == 1 {
             cx.timer_reset(timer, MS * 5).unwrap();
@@ -186,7 +186,7 @@ fn libuv_24_timers_are_never_early() {
     let mut lp = guarded();
     for us in [1, 10, 100, 900, 1_000, 1_100, 2_500] {
         let (after, start) = (Duration::from_micros(us), Instant::now());
-        lp.as_cx().timer(after, move |_, _| assert!(start.elapsed() >= after, "{us}"));
+        lp.timer(after, move |_, _| assert!(start.elapsed() >= after, "{us}"));
     }
     lp.run().unwrap();
 }
@@ -194,8 +194,8 @@ fn libuv_24_timers_are_never_early() {
 #[test]
 fn libuv_25_timer_no_run_on_unref() {
     let mut lp = Loop::new().unwrap();
-    let timer = lp.as_cx().timer(ZERO, |_, _| panic!("nothing keeps the loop alive"));
-    lp.as_cx().set_ref(timer, false).unwrap();
+    let timer = lp.timer(ZERO, |_, _| panic!("nothing keeps the loop alive"));
+    lp.set_ref(timer, false).unwrap();
     lp.run().unwrap();
     assert_eq!(lp.metrics().turns, 0);
 }
@@ -204,9 +204,9 @@ fn libuv_25_timer_no_run_on_unref() {
 #[test]
 fn libuv_26_timer_is_closing() {
     let mut lp = guarded();
-    let timer = lp.as_cx().interval(MS, |_, _| panic!("it was closed"));
-    lp.as_cx().close(timer).unwrap();
-    let cx = &mut lp.as_cx();
+    let timer = lp.interval(MS, |_, _| panic!("it was closed"));
+    lp.close(timer).unwrap();
+    let cx = &mut lp.cx();
     assert_eq!(cx.timer_reset(timer, ZERO), Err(KeyError::Closed));
     assert_eq!(cx.timer_again(timer), Err(KeyError::Closed));
     assert_eq!(cx.timer_set_repeat(timer, ZERO), Err(KeyError::Closed));
@@ -222,7 +222,7 @@ fn a_million_timers() {
     let mut lp = guarded();
     let fired = Rc::new(Cell::new(0u32));
     let last = Rc::new(Cell::new(ZERO));
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let keys: Vec<TimerKey> = (0..1_000_000u32)
         .map(|n| {
             let (fired, last) = (fired.clone(), last.clone());

@@ -19,7 +19,7 @@ fn an_echo_a_pause_and_a_resume_allocate_nothing() {
             }));
         })
         .unwrap();
-    let mut c = client(lp.local_addr(server).unwrap());
+    let mut c = client(lp.server(server).local_addr().unwrap());
     let mut echo = |lp: &mut Loop| {
         write_all(&c, &[7; 64]);
         let before = allocation::calls();
@@ -51,13 +51,13 @@ fn an_accepted_connection_allocates_its_handler_alone() {
             conn.accept(Silent([1; 8]));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let connection = |lp: &mut Loop, n: u64| {
         let c = client(at);
         drop(c);
         let before = allocation::calls();
         turn_until(lp, |lp| {
-            let stats = lp.server_stats(server).unwrap();
+            let stats = lp.server(server).stats().unwrap();
             stats.accepted == n && stats.connections == 0
         });
         allocation::calls() - before
@@ -89,13 +89,13 @@ fn an_idle_connection_is_small_and_its_deadline_is_free() {
             conn.accept(Silent);
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let mut clients = Vec::with_capacity(MANY + 1);
     let mut grow = |lp: &mut Loop, n: usize| {
         while clients.len() < n {
             clients.push(client(at));
             let open = clients.len() as u64;
-            turn_until(lp, |lp| lp.server_stats(server).unwrap().accepted == open);
+            turn_until(lp, |lp| lp.server(server).stats().unwrap().accepted == open);
         }
         (allocation::live(), clients[0].try_clone().unwrap())
     };

@@ -23,9 +23,9 @@ fn accepted(lp: &mut Loop, half_open: bool) -> (std::net::TcpStream, SocketKey) 
             k.set(Some(s.key()));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     turn_until(lp, |_| key.get().is_some());
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     (c, key.get().unwrap())
 }
 
@@ -93,7 +93,7 @@ fn a_pipe_of_1_gib_neither_grows_nor_allocates() {
             after = allocation::calls();
         }
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
     drop(writing.join().unwrap());
     assert_eq!(reading.join().unwrap(), total);

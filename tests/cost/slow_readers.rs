@@ -25,7 +25,7 @@ fn slow_readers_cost_a_high_water_mark_each() {
     let keys = Rc::new(RefCell::new(Vec::new()));
     let k = keys.clone();
     fn pour(s: &mut SocketCx<'_>) {
-        while s.write_bytes(Bytes::from_static(&BIG[..16 << 10])) == Flow::Ready {}
+        while s.write(Bytes::from_static(&BIG[..16 << 10])) == Flow::Ready {}
     }
     // The kernel would take some MiB for each, and the test as many seconds.
     let options = ListenOptions::new("127.0.0.1:0").backlog(4096).send_buffer(16 << 10);
@@ -36,7 +36,7 @@ fn slow_readers_cost_a_high_water_mark_each() {
             k.borrow_mut().push(s.key());
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients: Vec<_> = (0..many).map(|_| client(at)).collect();
     turn_until(&mut lp, |_| keys.borrow().len() == many);
     while lp.run_nowait().unwrap() && lp.backend_timeout() == Some(std::time::Duration::ZERO) {}
@@ -45,8 +45,8 @@ fn slow_readers_cost_a_high_water_mark_each() {
     // One of them goes on writing.
     let bad = keys.borrow()[0];
     let mut s = lp.socket(bad);
-    while s.write_bytes(Bytes::from_static(&BIG[..16 << 10])) != Flow::Closed {}
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == many - 1);
+    while s.write(Bytes::from_static(&BIG[..16 << 10])) != Flow::Closed {}
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().connections == many - 1);
     assert!(keys.borrow()[1..].iter().all(|key| lp.socket(*key).state().is_ok()));
     drop(clients);
 }

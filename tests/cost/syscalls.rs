@@ -154,11 +154,11 @@ fn difference(less: &HashMap<String, u64>, more: &HashMap<String, u64>) -> HashM
 fn child_turns() {
     let mut lp = Loop::new().unwrap();
     let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
-    lp.as_cx().timer(DEADLINE * 100, |_, _| {});
+    lp.timer(DEADLINE * 100, |_, _| {});
     for _ in 0..argument() {
         assert!(lp.run_nowait().unwrap());
     }
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn child_idle() {
             seen.set(seen.get() + 1);
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     for _ in 0..quiet {
         let connected = connected.clone();
         lp.connect(at, On::new().connect(move |_| connected.set(connected.get() + 1)));
@@ -202,7 +202,7 @@ fn child_idle() {
     println!("{quiet} connections");
     assert!(lp.handles() >= 2 * quiet);
     for _ in 0..argument() {
-        lp.as_cx().timer(Duration::from_millis(5), |cx, _| cx.stop());
+        lp.timer(Duration::from_millis(5), |cx, _| cx.stop());
         lp.run().unwrap();
     }
 }
@@ -237,9 +237,9 @@ fn an_idle_loop_with_10_000_sockets_makes_one_blocking_call() {
 #[ignore = "a child of the test below"]
 fn child_burst() {
     let mut lp = Loop::new().unwrap();
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let posts = argument();
-    lp.as_cx().next_tick(move |_| {
+    lp.next_tick(move |_| {
         let sender = std::thread::spawn(move || {
             for _ in 0..posts {
                 remote.post(|_| {}).unwrap();

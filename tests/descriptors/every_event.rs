@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate::net::*;
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
 use tidegate::stream::StreamEvent;
-use tidegate::{Event, Moment, Observer};
 
 use crate::rlimit;
 use crate::rlimit::{next_descriptor, set_limit};
@@ -54,12 +54,12 @@ impl Observer for Names {
 /// A server for one connection.
 fn one(lp: &mut Loop, on: impl Fn() -> On + 'static) -> std::net::SocketAddr {
     let server = lp.listen("127.0.0.1:0", move |mut conn| {
-        let server = conn.server();
-        conn.close_server(server).unwrap();
+        let server = conn.server_key();
+        conn.server(server).close().unwrap();
         conn.accept(on());
     });
     let server = server.unwrap();
-    lp.local_addr(server).unwrap()
+    lp.server(server).local_addr().unwrap()
 }
 
 fn echo(lp: &mut Loop) {
@@ -99,7 +99,7 @@ fn back_pressure(lp: &mut Loop) {
         On::new()
             .data(|s, _| {
                 let big = bytes::Bytes::from_static(&[7; 12 << 20]);
-                assert_eq!(s.write_bytes(big), Flow::Full);
+                assert_eq!(s.write(big), Flow::Full);
             })
             .drain(|s| s.end())
     });
@@ -119,10 +119,10 @@ fn pipe(lp: &mut Loop) {
     let (to_peer, to) = pair();
     let from = lp.adopt(from, On::new().close(|_, _| {})).unwrap();
     let to = lp.adopt(to, On::new().close(|_, _| {})).unwrap();
-    lp.as_cx().pipe(from, to, |_, result| result.unwrap()).unwrap();
+    lp.pipe(from, to, |_, result| result.unwrap()).unwrap();
     let write = std::thread::spawn(move || write_all(&from_peer, &[7; 12 << 20]));
     let (is_full, full) = std::sync::mpsc::channel();
-    lp.as_cx().interval(Duration::from_millis(1), move |cx, me| {
+    lp.interval(Duration::from_millis(1), move |cx, me| {
         if cx.socket(to).metrics().is_ok_and(|m| m.full) {
             is_full.send(()).unwrap();
             cx.close(me).unwrap();
@@ -142,7 +142,7 @@ fn pipe_breaks(lp: &mut Loop) {
     let (to_peer, to) = pair();
     let from = lp.adopt(from, On::new().close(|_, _| {})).unwrap();
     let to = lp.adopt(to, On::new().close(|_, _| {})).unwrap();
-    lp.as_cx().pipe(from, to, |_, result| assert!(result.is_err())).unwrap();
+    lp.pipe(from, to, |_, result| assert!(result.is_err())).unwrap();
     reset(to_peer);
     lp.run().unwrap();
     drop(from_peer);
@@ -164,31 +164,31 @@ fn idle(lp: &mut Loop) {
 
 fn rejected(lp: &mut Loop) {
     let server = lp.listen("127.0.0.1:0", |mut conn| {
-        let server = conn.server();
-        conn.close_server(server).unwrap();
+        let server = conn.server_key();
+        conn.server(server).close().unwrap();
         conn.reject();
     });
-    let at = lp.local_addr(server.unwrap()).unwrap();
+    let at = lp.server(server.unwrap()).local_addr().unwrap();
     lp.connect(at, On::new().close(|_, _| {}));
     lp.run().unwrap();
 }
 
 fn detached(lp: &mut Loop) {
     let server = lp.listen("127.0.0.1:0", |mut conn| {
-        let server = conn.server();
-        conn.close_server(server).unwrap();
+        let server = conn.server_key();
+        conn.server(server).close().unwrap();
         drop(conn.detach().unwrap());
     });
-    let at = lp.local_addr(server.unwrap()).unwrap();
+    let at = lp.server(server.unwrap()).local_addr().unwrap();
     lp.connect(at, On::new().close(|_, _| {}));
     lp.run().unwrap();
 }
 
 fn paused_server(lp: &mut Loop) {
     let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
-    lp.pause_accept(server).unwrap();
-    lp.resume_accept(server).unwrap();
-    lp.close_server(server).unwrap();
+    lp.server(server).pause().unwrap();
+    lp.server(server).resume().unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
 }
 
@@ -199,18 +199,18 @@ fn at_the_limit(lp: &mut Loop, beyond: AtLimit) {
         conn.accept(On::new().data(|s, _| s.end()));
     });
     let server = server.unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let first = client(at);
     let second = client(at);
     turn_until(lp, |lp| {
-        let stats = lp.server_stats(server).unwrap();
+        let stats = lp.server(server).stats().unwrap();
         stats.accepted == 2 || stats.connections == 1 && beyond == AtLimit::Hold
     });
     lp.run_nowait().unwrap();
     drop(first);
-    turn_until(lp, |lp| lp.server_stats(server).unwrap().accepted == 2);
+    turn_until(lp, |lp| lp.server(server).stats().unwrap().accepted == 2);
     drop(second);
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
 }
 
@@ -219,25 +219,25 @@ fn blocked(lp: &mut Loop) {
     list.add([127, 0, 0, 1].into());
     let options = ListenOptions::new("127.0.0.1:0").block_list(list);
     let server = lp.listen(options, |conn| conn.reject()).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _client = client(at);
-    turn_until(lp, |lp| lp.server_stats(server).unwrap().blocked == 1);
-    lp.close_server(server).unwrap();
+    turn_until(lp, |lp| lp.server(server).stats().unwrap().blocked == 1);
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
 }
 
 fn no_descriptors(lp: &mut Loop, policy: OutOfDescriptors) {
     let options = ListenOptions::new("127.0.0.1:0").out_of_descriptors(policy);
     let server = lp.listen(options, |conn| conn.reject()).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _client = client(at);
     let before = set_limit(next_descriptor());
     turn_until(lp, |lp| {
-        let stats = lp.server_stats(server).unwrap();
+        let stats = lp.server(server).stats().unwrap();
         stats.held + stats.shed > 0
     });
     set_limit(before);
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
 }
 
@@ -247,8 +247,8 @@ fn accept_fails(lp: &mut Loop) {
     let other = listener.try_clone().unwrap();
     let server = lp.listen(listener, |conn| conn.reject()).unwrap();
     socket2::SockRef::from(&other).shutdown(std::net::Shutdown::Both).unwrap();
-    turn_until(lp, |lp| lp.server_stats(server).unwrap().errors > 0);
-    lp.close_server(server).unwrap();
+    turn_until(lp, |lp| lp.server(server).stats().unwrap().errors > 0);
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
 }
 

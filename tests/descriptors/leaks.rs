@@ -56,7 +56,7 @@ fn next(cx: &mut Cx<'_>, run: &Rc<Run>) {
         return;
     }
     let closed = run.closed.get();
-    if closed < run.started.get() || cx.server_stats(run.server).unwrap().connections > 0 {
+    if closed < run.started.get() || cx.server(run.server).stats().unwrap().connections > 0 {
         if closed == run.started.get() {
             // The server's half of the last one closes a little later.
             let run = run.clone();
@@ -70,7 +70,7 @@ fn next(cx: &mut Cx<'_>, run: &Rc<Run>) {
         _ => {}
     }
     if closed == TOTAL {
-        cx.close_server(run.server).unwrap();
+        cx.server(run.server).close().unwrap();
         return;
     }
     for _ in 0..AT_ONCE {
@@ -99,7 +99,7 @@ fn ten_thousand_connections_leave_no_slot_no_descriptor_and_no_byte() {
             conn.accept(On::new().data(|s, chunk| assert_eq!(s.write(chunk), Flow::Ready)));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let run = Rc::new(Run {
         started: Cell::new(0),
         closed: Cell::new(0),
@@ -108,7 +108,7 @@ fn ten_thousand_connections_leave_no_slot_no_descriptor_and_no_byte() {
         half: Cell::new(0),
         full: Cell::new(0),
     });
-    next(&mut lp.as_cx(), &run);
+    next(&mut lp.cx(), &run);
     lp.run().unwrap();
     assert_eq!((run.started.get(), run.closed.get()), (TOTAL, TOTAL));
     assert_eq!(lp.handles(), 0);
@@ -127,12 +127,12 @@ fn deadlines_of_closed_connections_are_forgotten() {
             conn.accept(On::new()).destroy();
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let one_thousand = |lp: &mut Loop| {
-        let n = lp.server_stats(server).unwrap().accepted;
+        let n = lp.server(server).stats().unwrap().accepted;
         for i in 1..=1000u64 {
             let c = TcpStream::connect(at).unwrap();
-            turn_until(lp, |lp| lp.server_stats(server).unwrap().accepted == n + i);
+            turn_until(lp, |lp| lp.server(server).stats().unwrap().accepted == n + i);
             reset(c);
         }
         lp.run_nowait().unwrap();

@@ -62,7 +62,7 @@ fn few_attempts_are_under_way_at_once() {
     let key = lp.connect(to(port, loopback(200)).attempt_delay(10 * MS), on);
     let (mut most, turns) = (0, lp.metrics().turns);
     let end = Instant::now() + 500 * MS;
-    lp.as_cx().interval(5 * MS, |_, _| {});
+    lp.interval(5 * MS, |_, _| {});
     while Instant::now() < end {
         lp.run_once().unwrap();
         most = most.max(descriptors() - before);
@@ -143,8 +143,8 @@ fn a_silent_attempt_gives_way_to_the_next_address() {
     };
     let mut lp = guarded();
     lp.listen((addresses[6], port), |mut conn| {
-        let server = conn.server();
-        conn.close_server(server).unwrap();
+        let server = conn.server_key();
+        conn.server(server).close().unwrap();
         let _ = conn.accept(On::new()).end_with("high water");
     })
     .unwrap();

@@ -26,16 +26,16 @@ fn out_of_descriptors_holds_without_a_spin_and_loses_nobody() {
             f.set(f.get().or(Some(s.key())));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let keep = client(at);
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
     let clients: Vec<_> = (0..20).map(|_| client(at)).collect();
 
     let before = set_limit(next_descriptor());
     let (start, turns) = (Instant::now(), lp.metrics().turns);
-    lp.as_cx().timer(Duration::from_millis(400), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(400), |cx, _| cx.stop());
     lp.run().unwrap();
-    let held = lp.server_stats(server).unwrap();
+    let held = lp.server(server).stats().unwrap();
     assert_eq!(held.accepted, 1);
     assert!(held.held >= 2, "tried again by the timer: {held:?}");
     let turns = lp.metrics().turns - turns;
@@ -45,21 +45,21 @@ fn out_of_descriptors_holds_without_a_spin_and_loses_nobody() {
     // the next accepts. The timer would be a turn between.
     let turns = lp.metrics().turns;
     lp.socket(first.get().unwrap()).destroy();
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 2);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 2);
     let turns = lp.metrics().turns - turns;
     assert!(turns <= 2, "{turns} turns");
     drop(keep);
 
     // And with the limit up again, all of them, by the timer.
     set_limit(before);
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 21);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 21);
     for c in &clients {
         write_all(c, b"served");
         c.shutdown(std::net::Shutdown::Write).unwrap();
     }
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == 0);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().connections == 0);
     assert!(clients.iter().all(|c| read_to_end(c) == b"served"));
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     assert_eq!(handles(&lp), 0);
 }
@@ -75,13 +75,13 @@ fn a_full_table_with_nobody_waiting_is_not_held() {
             conn.accept(On::new());
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     // Room for exactly that one.
     let before = set_limit(next_descriptor() + 1);
-    lp.as_cx().timer(Duration::from_millis(150), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(150), |cx, _| cx.stop());
     lp.run().unwrap();
     set_limit(before);
-    let stats = lp.server_stats(server).unwrap();
+    let stats = lp.server(server).stats().unwrap();
     assert_eq!((stats.accepted, stats.held), (1, 0));
 }
 
@@ -94,7 +94,7 @@ fn a_listener_that_fails_for_good_does_not_spin() {
         fn on_connection(&mut self, conn: Incoming<'_>) {
             conn.reject();
         }
-        fn on_error(&mut self, _: &mut Cx<'_>, _: ServerKey, e: tidegate::net::NetError) {
+        fn on_error(&mut self, _: &mut ServerCx<'_>, e: tidegate::net::NetError) {
             assert_eq!((e.stage(), e.code()), (tidegate::net::Stage::Accept, Some("EINVAL")));
             let text =
                 format!("accept on {} failed: invalid argument (EINVAL)", e.local().unwrap());
@@ -106,7 +106,7 @@ fn a_listener_that_fails_for_good_does_not_spin() {
     let mut lp = guarded();
     let errors = Rc::new(Cell::new(0));
     let server = lp.serve("127.0.0.1:0", Errors(errors.clone())).unwrap();
-    let port = lp.local_addr(server).unwrap().port();
+    let port = lp.server(server).local_addr().unwrap().port();
     let broken = (3..256).any(|fd| {
         #[allow(unsafe_code)]
         // SAFETY: the descriptor is only looked at and shut down, and never closed.
@@ -115,7 +115,7 @@ fn a_listener_that_fails_for_good_does_not_spin() {
             && socket2::SockRef::from(&*l).shutdown(std::net::Shutdown::Read).is_ok()
     });
     assert!(broken);
-    lp.as_cx().timer(Duration::from_millis(200), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(200), |cx, _| cx.stop());
     lp.run().unwrap();
     assert!((1..=5).contains(&errors.get()), "{} errors", errors.get());
     assert!(lp.metrics().turns < 30, "{} turns", lp.metrics().turns);
@@ -165,7 +165,7 @@ fn shares(servers: usize, freed: Freed) -> Vec<u64> {
             lp.listen("127.0.0.1:0", on_connection).unwrap()
         })
         .collect();
-    let ports: Vec<_> = listening.iter().map(|s| lp.local_addr(*s).unwrap()).collect();
+    let ports: Vec<_> = listening.iter().map(|s| lp.server(*s).local_addr().unwrap()).collect();
     // Nobody is accepted before all wait.
     let clients: Vec<_> = ports.iter().flat_map(|at| [*at; 80].map(client)).collect();
     let mut files: Vec<_> = Vec::new();
@@ -175,7 +175,7 @@ fn shares(servers: usize, freed: Freed) -> Vec<u64> {
     let before = set_limit(next_descriptor() + 8);
     run_for(&mut lp, Duration::from_millis(5));
     let accepted = |lp: &mut Loop| -> Vec<u64> {
-        listening.iter().map(|s| lp.server_stats(*s).unwrap().accepted).collect()
+        listening.iter().map(|s| lp.server(*s).stats().unwrap().accepted).collect()
     };
     let start = accepted(&mut lp);
     let had = start.iter().sum::<u64>() as usize;
@@ -239,7 +239,7 @@ impl ServerHandler for Tell {
         self.0.add("connection");
         conn.accept(On::new());
     }
-    fn on_overload(&mut self, _: &mut Cx<'_>, _: ServerKey, o: Overload) {
+    fn on_overload(&mut self, _: &mut ServerCx<'_>, o: Overload) {
         self.0.add(format!("{o:?}"));
     }
 }
@@ -257,20 +257,20 @@ fn shed_beyond_the_budget() {
             Tell(log.clone()),
         )
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _c: Vec<_> = (0..7).map(|_| client(at)).collect();
     let before = set_limit(next_descriptor());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().shed == 7);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().shed == 7);
     set_limit(before);
     let _new = client(at);
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == 1);
-    println!("limit raised, one more client: {:?}", lp.server_stats(server).unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().connections == 1);
+    println!("limit raised, one more client: {:?}", lp.server(server).stats().unwrap());
     assert_eq!(
-        lp.server_stats(server).unwrap().shed,
+        lp.server(server).stats().unwrap().shed,
         7,
         "{:?} {:?}",
         log.lines(),
-        lp.server_stats(server)
+        lp.server(server).stats()
     );
 }
 
@@ -285,7 +285,7 @@ fn the_spare_comes_back() {
             Tell(log.clone()),
         )
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _c1 = client(at);
     let before = set_limit(3); // as if another thread had taken the spare's place
     turn_until(&mut lp, |_| log.has("Held"));
@@ -293,7 +293,7 @@ fn the_spare_comes_back() {
     turn_until(&mut lp, |_| log.has("connection"));
     let _more: Vec<_> = (0..3).map(|_| client(at)).collect();
     let before = set_limit(next_descriptor());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().shed == 3);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().shed == 3);
     set_limit(before);
 }
 
@@ -314,7 +314,7 @@ fn turns_of_many_told_and_pending() {
 }
 
 #[test]
-fn resume_accept_orders() {
+fn resume_orders() {
     let _a = alone();
     // Random orders of pause, resume, connect, close; at the end everyone must be served.
     let mut seed = 1u64;
@@ -332,7 +332,7 @@ fn resume_accept_orders() {
                 },
             )
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let mut clients = Vec::new();
         let mut trace = Vec::new();
         let mut paused = false;
@@ -342,11 +342,11 @@ fn resume_accept_orders() {
             trace.push(n);
             match n {
                 0 => {
-                    lp.pause_accept(server).unwrap();
+                    lp.server(server).pause().unwrap();
                     paused = true;
                 }
                 1 => {
-                    lp.resume_accept(server).unwrap();
+                    lp.server(server).resume().unwrap();
                     paused = false;
                 }
                 2 => clients.push(client(at)),
@@ -363,10 +363,10 @@ fn resume_accept_orders() {
             assert!(!paused || open.borrow().len() <= before, "accepted while paused: {trace:?}");
             assert!(open.borrow().len() <= 2, "{trace:?}");
         }
-        lp.resume_accept(server).unwrap();
+        lp.server(server).resume().unwrap();
         let n = clients.len() as u64;
         let start = Instant::now();
-        while lp.server_stats(server).unwrap().accepted < n {
+        while lp.server(server).stats().unwrap().accepted < n {
             if let Some(k) = open.borrow_mut().pop() {
                 lp.socket(k).destroy()
             }
@@ -374,7 +374,7 @@ fn resume_accept_orders() {
             assert!(
                 start.elapsed() < Duration::from_secs(2),
                 "stuck: {trace:?} {:?}",
-                lp.server_stats(server)
+                lp.server(server).stats()
             );
         }
     }

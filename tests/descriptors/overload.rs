@@ -30,7 +30,7 @@ impl ServerHandler for Counts {
             let _ = s.write(chunk);
         }));
     }
-    fn on_overload(&mut self, _: &mut Cx<'_>, _: ServerKey, overload: Overload) {
+    fn on_overload(&mut self, _: &mut ServerCx<'_>, overload: Overload) {
         let mut log = self.log.borrow_mut();
         match overload {
             Overload::Shed { connections } => log.0 += connections,
@@ -54,14 +54,14 @@ fn the_server_of_the_others() {
     let log = Rc::new(RefCell::new((0, 0)));
     let options = ListenOptions::new("127.0.0.1:0").out_of_descriptors(policy);
     let server = lp.serve(options, Counts { log: log.clone() }).unwrap();
-    println!("PORT {}", lp.local_addr(server).unwrap().port());
-    let remote = lp.as_cx().remote();
+    println!("PORT {}", lp.server(server).local_addr().unwrap().port());
+    let remote = lp.remote();
     std::thread::spawn(move || {
         let _ = std::io::stdin().read(&mut [0]);
         let _ = remote.post(|cx| cx.stop());
     });
     lp.run().unwrap();
-    let stats = lp.server_stats(server).unwrap();
+    let stats = lp.server(server).stats().unwrap();
     let (told_shed, told_held) = *log.borrow();
     println!(
         "STATS {} {} {} {told_shed} {told_held}",
@@ -259,29 +259,29 @@ fn a_queue_of_1_000_is_drained_by_budget_and_an_echo_beside_it_is_served() {
         let (a, e) = (accepted_in.clone(), echoed_in.clone());
         let options = ListenOptions::new("127.0.0.1:0").backlog(1024).accept_budget(budget);
         let server = lp
-            .listen(options, move |conn| {
-                a.borrow_mut().push(conn.turn());
+            .listen(options, move |mut conn| {
+                a.borrow_mut().push(conn.cx().turn());
                 let e = e.clone();
                 conn.accept(On::new().data(move |s, chunk| {
-                    e.set(s.turn());
+                    e.set(s.cx().turn());
                     let _ = s.write(chunk);
                 }));
             })
             .unwrap();
         if work > 0 {
-            lp.as_cx().prepare(move |_, _| {
+            lp.prepare(move |_, _| {
                 let end = Instant::now() + Duration::from_millis(work);
                 while Instant::now() < end {}
             });
         }
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let echo = client(at);
-        turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
+        turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
         // The loop is held up: it does not run while they come.
         let queued: Vec<_> = (0..QUEUED).map(|_| client(at)).collect();
         write_all(&echo, b"x");
         let start = lp.metrics().turns;
-        turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1 + QUEUED as u64);
+        turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1 + QUEUED as u64);
         let accepted = accepted_in.borrow();
         let turns = accepted[QUEUED] - accepted[1] + 1;
         let full = QUEUED.div_ceil(budget as usize) as u64;

@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate::event::Interest;
 use tidegate::net::{Filter, FilterError, Passed};
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
 use tidegate::stream::*;
-use tidegate::{Event, Interest, Moment, Observer};
 
 use crate::pipe_ends::*;
 use crate::support::*;
@@ -71,9 +72,9 @@ fn check(call: impl Fn(&mut Cx<'_>, Probe) + 'static) {
         let fate = Rc::new(Fate::default());
         if inside {
             let (call, fate) = (call.clone(), fate.clone());
-            lp.as_cx().next_tick(move |cx| call(cx, &fate));
+            lp.next_tick(move |cx| call(cx, &fate));
         } else {
-            call(&mut lp.as_cx(), &fate);
+            call(&mut lp.cx(), &fate);
         }
         lp.run().unwrap();
         assert!(fate.dropped.get(), "dropped after the callback, inside: {inside}");
@@ -132,7 +133,7 @@ fn close_all() {
 fn watch() {
     check(|cx, probe| {
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        let source = tidegate::Fd::new(ours).unwrap();
+        let source = tidegate::event::Fd::new(ours).unwrap();
         let key = cx.watch(source, Interest::WRITABLE, move |_, _, _, _| probe.ran()).unwrap();
         cx.watch_for(key, Interest::READABLE).unwrap();
         cx.close(key).unwrap();
@@ -162,7 +163,7 @@ fn next_tick() {
     let fate = Rc::new(Fate::default());
     let probe = Probe(fate.clone());
     let f = fate.clone();
-    lp.as_cx().next_tick(move |cx| {
+    lp.next_tick(move |cx| {
         cx.next_tick(move |_| probe.ran());
         assert!(!f.ran.get() && !f.dropped.get());
     });
@@ -186,7 +187,7 @@ fn post() {
     let dropped = Arc::new(AtomicBool::new(false));
     let sent = Sent(dropped.clone());
     let d = dropped.clone();
-    lp.as_cx().next_tick(move |cx| {
+    lp.next_tick(move |cx| {
         cx.remote().post(move |_| drop(sent)).unwrap();
         assert!(!d.load(SeqCst));
     });
@@ -201,7 +202,7 @@ fn work() {
     for slow in [false, true] {
         let mut lp = guard(Loop::builder().work_threads(1).build().unwrap());
         let (open, closed) = std::sync::mpsc::channel::<()>();
-        let mut cx = lp.as_cx();
+        let mut cx = lp.cx();
         cx.work(move || closed.recv().is_ok(), |_, _| {}).unwrap();
         let fate = Rc::new(Fate::default());
         let probe = Probe(fate.clone());
@@ -236,7 +237,7 @@ fn observe() {
 fn listen_and_serve() {
     check(|cx, probe| {
         let server = cx.listen("127.0.0.1:0", move |_| probe.ran()).unwrap();
-        cx.close_server(server).unwrap();
+        cx.server(server).close().unwrap();
     });
     check(|cx, probe| {
         let server = cx.serve("127.0.0.1:0", probe).unwrap();
@@ -330,7 +331,7 @@ fn law_1_pipeline() {
     let from = quiet(&mut lp);
     let d = dropped.clone();
     let pipe = lp.pipe(from, to, move |_, _| drop(d)).unwrap();
-    lp.as_cx().close(pipe).unwrap();
+    lp.close(pipe).unwrap();
     assert_eq!(Rc::strong_count(&dropped), 2);
     lp.run().unwrap();
     assert_eq!(Rc::strong_count(&dropped), 1);

@@ -11,14 +11,14 @@ use crate::support::*;
 fn keys_of_another_loop_are_foreign() {
     let (mut a, mut b) = (guarded(), guarded());
     let srv = a.listen("127.0.0.1:0", |c| c.reject()).unwrap();
-    let at = a.local_addr(srv).unwrap();
+    let at = a.server(srv).local_addr().unwrap();
     let key = a.connect(at, On::new());
     // The same index is in use over there.
     let _other = b.listen("127.0.0.1:0", |c| c.reject()).unwrap();
     let _more = b.connect(at, On::new());
-    assert_eq!(b.endpoint(srv), Err(KeyError::Foreign));
-    assert_eq!(b.close_server(srv), Err(KeyError::Foreign));
-    assert_eq!(b.server_stats(srv), Err(KeyError::Foreign));
+    assert_eq!(b.server(srv).endpoint(), Err(KeyError::Foreign));
+    assert_eq!(b.server(srv).close(), Err(KeyError::Foreign));
+    assert_eq!(b.server(srv).stats(), Err(KeyError::Foreign));
     assert_eq!(b.socket(key).write(b"x"), Flow::Closed);
     b.socket(key).destroy();
     assert_eq!(b.socket(key).state(), Err(KeyError::Foreign));
@@ -30,10 +30,10 @@ const ZERO: Duration = Duration::ZERO;
 #[test]
 fn a_timer_of_another_loop_is_foreign() {
     let (mut a, mut b) = (guarded(), guarded());
-    let t = a.as_cx().timer(ZERO, |_, _| {});
-    b.as_cx().timer(ZERO, |_, _| {});
-    assert_eq!(b.as_cx().timer_stop(t), Err(KeyError::Foreign));
-    assert_eq!(b.as_cx().timer_reset(t, ZERO), Err(KeyError::Foreign));
+    let t = a.timer(ZERO, |_, _| {});
+    b.timer(ZERO, |_, _| {});
+    assert_eq!(b.timer_stop(t), Err(KeyError::Foreign));
+    assert_eq!(b.timer_reset(t, ZERO), Err(KeyError::Foreign));
 }
 
 /// Law 2: no key of one loop finds anything in another, however many loops came and
@@ -41,18 +41,18 @@ fn a_timer_of_another_loop_is_foreign() {
 #[test]
 fn a_key_finds_nothing_in_any_later_loop() {
     let mut first = Loop::new().unwrap();
-    let alive = first.as_cx().timer(Duration::from_secs(9), |_, _| {});
+    let alive = first.timer(Duration::from_secs(9), |_, _| {});
     let gone = {
         let mut lp = Loop::new().unwrap();
-        lp.as_cx().timer(Duration::from_secs(9), |_, _| {})
+        lp.timer(Duration::from_secs(9), |_, _| {})
     };
     for _ in 0..9_000 {
         let mut lp = Loop::new().unwrap();
-        let own = lp.as_cx().timer(Duration::from_secs(9), |_, _| {});
+        let own = lp.timer(Duration::from_secs(9), |_, _| {});
         for foreign in [alive, gone] {
             assert_ne!(own, foreign);
-            assert!(lp.as_cx().timer_stop(foreign).is_err());
+            assert!(lp.timer_stop(foreign).is_err());
         }
     }
-    assert_eq!(first.as_cx().timer_stop(alive), Ok(()));
+    assert_eq!(first.timer_stop(alive), Ok(()));
 }

@@ -119,7 +119,7 @@ impl Trial {
 
 fn write(s: &mut SocketCx<'_>) {
     let _ = s.write(b"from a callback");
-    let _ = s.write_bytes(Bytes::from(vec![1u8; 100_000]));
+    let _ = s.write(Bytes::from(vec![1u8; 100_000]));
 }
 
 struct Probe {
@@ -133,7 +133,7 @@ impl Probe {
         self.plan.seen.borrow_mut().entry(key).or_default().push(callback);
         // The client's callbacks act only where the server has no such one.
         if self.client == (callback == Callback::Connect) {
-            self.plan.at(callback, &mut s.as_cx(), Some(key));
+            self.plan.at(callback, &mut s.cx(), Some(key));
         }
     }
 }
@@ -193,16 +193,16 @@ struct Server(Plan);
 
 impl ServerHandler for Server {
     fn on_connection(&mut self, mut conn: Incoming<'_>) {
-        let (key, server) = (conn.key(), conn.server());
+        let (key, server) = (conn.key(), conn.server_key());
         self.0.accepted.set(Some(key));
-        conn.close_server(server).unwrap();
+        conn.server(server).close().unwrap();
         let mut s = conn.accept(Probe { plan: self.0.clone(), client: false });
-        self.0.at(Callback::Connection, &mut s.as_cx(), Some(key));
+        self.0.at(Callback::Connection, &mut s.cx(), Some(key));
     }
 
-    fn on_close(&mut self, cx: &mut Cx<'_>, _: ServerKey) {
+    fn on_close(&mut self, server: &mut ServerCx<'_>) {
         self.0.server_closed.set(self.0.server_closed.get() + 1);
-        self.0.at(Callback::ServerClose, cx, None);
+        self.0.at(Callback::ServerClose, &mut server.cx(), None);
     }
 }
 
@@ -218,10 +218,10 @@ fn run(callback: Callback, action: Action) {
     });
     let mut lp = guarded();
     let server = lp.serve("127.0.0.1:0", Server(plan.clone())).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     plan.client.set(Some(lp.connect(at, Probe { plan: plan.clone(), client: true })));
     if callback == Callback::Post {
-        let remote = lp.as_cx().remote();
+        let remote = lp.remote();
         let plan = AssertSend(plan.clone());
         remote.post(move |cx| plan.get().at(Callback::Post, cx, None)).unwrap();
     }
@@ -304,12 +304,12 @@ fn a_panic_closes_that_connection_and_says_so() {
             );
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let (bad, good) = (client(at), client(at));
     write_all(&bad, b"panic");
     write_all(&good, b"fine");
     let mut panics = 0;
-    while log.lines().is_empty() || lp.server_stats(server).unwrap().accepted < 2 {
+    while log.lines().is_empty() || lp.server(server).stats().unwrap().accepted < 2 {
         panics += u32::from(catch_unwind(AssertUnwindSafe(|| lp.run_once())).is_err());
     }
     assert_eq!((panics, log.lines()), (1, vec!["a callback panicked".to_string()]));
@@ -351,8 +351,8 @@ fn a_replaced_handler_is_dropped_after_the_callback() {
     let l = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let (l, first) = (l.clone(), Tell(l.clone(), "first"));
             conn.accept(On::new().data(move |s, _| {
                 let _keep = &first;
@@ -362,7 +362,7 @@ fn a_replaced_handler_is_dropped_after_the_callback() {
             }));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     write_all(&c, b"x");
     turn_until(&mut lp, |_| log.has("first dropped"));
     let lines = log.lines();

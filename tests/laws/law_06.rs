@@ -13,7 +13,7 @@ fn the_descriptor_is_closed_now_and_on_close_comes_once() {
     let (peer, ours) = pair();
     let on = On::new().close(move |s, _| {
         let key = s.key();
-        l.add(format!("{}, open: {}", s.phase(), s.is_open(key)));
+        l.add(format!("{}, open: {}", s.cx().phase(), s.cx().is_open(key)));
     });
     let key = lp.adopt(ours, on).unwrap();
     lp.socket(key).destroy();

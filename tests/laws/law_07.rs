@@ -46,3 +46,17 @@ fn every_accepted_byte_is_sent_or_said_to_be_unsent() {
         }
     }
 }
+
+/// A layer finds its own handles alone: it cannot say of another's job that it was cancelled.
+#[cfg(feature = "work")]
+#[test]
+fn a_job_is_not_for_other_layers_to_cancel() {
+    static OTHER: tidegate::kind::Owner = tidegate::kind::Owner::new();
+    let mut lp = guarded();
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let t = told.clone();
+    let job = lp.work(|| 7, move |_, result| t.borrow_mut().push(result)).unwrap();
+    assert!(lp.cx().driver().handle(&OTHER, job.into()).is_none());
+    lp.run().unwrap();
+    assert_eq!(*told.borrow(), [Ok(7)]);
+}

@@ -31,14 +31,14 @@ fn a_tick_beyond_the_limit_comes_back() {
         move |_: &mut Cx<'_>| log.add(line)
     };
     for line in ["1", "2", "3"] {
-        lp.as_cx().try_next_tick(say(line)).unwrap();
+        lp.try_next_tick(say(line)).unwrap();
     }
-    let refused = lp.as_cx().try_next_tick(say("4")).unwrap_err();
+    let refused = lp.try_next_tick(say("4")).unwrap_err();
     assert_eq!(refused.to_string(), "too many ticks wait: see tick_limit");
     assert_eq!(lp.metrics().ticks_refused, 1);
     let TickFull(back) = refused;
     lp.run().unwrap();
-    lp.as_cx().try_next_tick(back).unwrap();
+    lp.try_next_tick(back).unwrap();
     lp.run().unwrap();
     assert_eq!(log.lines(), ["1", "2", "3", "4"]);
     let e: std::io::Error = TickFull(()).into();
@@ -52,7 +52,7 @@ fn a_tick_without_an_answer_is_counted_and_dropped_later() {
     let mut lp = guard(Loop::builder().tick_limit(2).build().unwrap());
     let (ran, drops) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (r, d) = (ran.clone(), drops.clone());
-    lp.as_cx().timer(std::time::Duration::ZERO, move |cx, _| {
+    lp.timer(std::time::Duration::ZERO, move |cx, _| {
         for _ in 0..10 {
             let (r, held) = (r.clone(), Dropped(d.clone()));
             cx.next_tick(move |_| {
@@ -77,7 +77,7 @@ fn ticks_that_multiply_are_bounded() {
     }
     let mut lp = guarded();
     assert_eq!(lp.limits().tick_limit, 65_536);
-    lp.as_cx().next_tick(breed);
+    lp.next_tick(breed);
     turn_until(&mut lp, |lp| lp.metrics().ticks_refused > 1_000);
     assert!(lp.is_alive());
     assert!(Loop::builder().tick_limit(0).build().is_err());
@@ -94,10 +94,10 @@ fn a_producer_that_ignores_full_meets_the_write_limit() {
             let closes = c2.clone();
             let mut s = conn.accept(On::new().close(move |_, c| closes.borrow_mut().push(c)));
             let chunk = Bytes::from(vec![0u8; 256 * 1024]);
-            while s.write_bytes(chunk.clone()) != Flow::Closed {}
+            while s.write(chunk.clone()) != Flow::Closed {}
         })
         .unwrap();
-    let c = client(lp.local_addr(srv).unwrap());
+    let c = client(lp.server(srv).local_addr().unwrap());
     turn_until(&mut lp, |_| !closes.borrow().is_empty());
     let closes = closes.borrow();
     let Reason::WriteLimit { scope, queued, limit } = closes[0].reason else {
@@ -119,12 +119,12 @@ fn all_queues_together_meet_the_buffered_limit() {
             let l = l.clone();
             let mut s = conn.accept(On::new().close(move |_, c| l.add(c.to_string())));
             let chunk = Bytes::from(vec![0u8; 8 << 20]);
-            let _ = s.write_bytes(chunk);
+            let _ = s.write(chunk);
         })
         .unwrap();
-    let at = lp.local_addr(srv).unwrap();
+    let at = lp.server(srv).local_addr().unwrap();
     let first = client(at);
-    turn_until(&mut lp, |lp| lp.server_stats(srv).unwrap().accepted == 1);
+    turn_until(&mut lp, |lp| lp.server(srv).stats().unwrap().accepted == 1);
     let second = client(at);
     turn_until(&mut lp, |_| log.lines().len() == 1);
     assert!(log.lines()[0].contains("buffered_limit is 1048576"), "{:?}", log.lines());

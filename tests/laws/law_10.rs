@@ -8,9 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidegate::event::{Fd, Interest};
+use tidegate::kind::{Kind, LayerId};
 use tidegate::prelude::*;
 use tidegate::signals::SIGUSR1;
-use tidegate::{Fd, HookKey, Interest, Kind, Phase};
+use tidegate::{HookKey, Phase};
 
 use crate::support::*;
 
@@ -41,34 +43,27 @@ fn interrupted(phase: Phase, start: impl FnOnce(&mut Loop, [Rc<Batch>; 2])) {
     lp.run().unwrap();
     assert_eq!(log.lines(), [phase.to_string()]);
     assert_eq!(lp.metrics().panics, 1, "{phase}");
-    assert_eq!(handles(&lp), 0, "{phase}: {:?}", lp.as_cx().walk());
+    assert_eq!(handles(&lp), 0, "{phase}: {:?}", lp.walk());
 }
 
 #[test]
 fn pending() {
-    static KIND: Kind = Kind {
-        name: "pending",
-        ready: |_, _, _| {},
-        pending: |d, key, n| {
-            let batch = d.cx().parts::<Vec<Rc<Batch>>>().0[n as usize].clone();
-            let panicked = batch.panicked.get();
-            batch.call(&mut d.cx());
-            assert!(panicked);
-            d.driver().free(&KIND, key);
-        },
-        close: |_, _, _| Ok(()),
-        closed: |_, _, _| {},
-        describe: |_, _, _| String::new(),
-    };
+    static BATCHES: LayerId<Vec<Rc<Batch>>> = LayerId::new(Vec::new);
+    static KIND: Kind = Kind::new("pending", BATCHES.owner()).pending(|d, key, n| {
+        let batch = d.layer(&BATCHES).0[n as usize].clone();
+        let panicked = batch.panicked.get();
+        batch.call(&mut d.cx());
+        assert!(panicked);
+        d.driver().handle(BATCHES.owner(), key).unwrap().free();
+    });
     // The one that panicked is called again, too: its dispatch was interrupted.
     let mut lp = guarded();
     let (log, panicked) = (Log::default(), Rc::new(Cell::new(false)));
     for n in 0..2 {
-        let mut cx = lp.as_cx();
-        let (batches, mut d) = cx.parts::<Vec<Rc<Batch>>>();
+        let mut cx = lp.cx();
+        let (batches, mut d) = cx.layer(&BATCHES);
         batches.push(Rc::new(Batch { log: log.clone(), panicked: panicked.clone() }));
-        let key = d.insert(&KIND, n).unwrap();
-        d.pend(key);
+        d.insert(&KIND, n).unwrap().pend();
     }
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
     assert!(log.lines().is_empty());
@@ -88,7 +83,7 @@ fn hooks() {
         interrupted(phase, |lp, batch| {
             let first = batch[0].clone();
             start(
-                &mut lp.as_cx(),
+                &mut lp.cx(),
                 Box::new(move |cx, me| {
                     // It runs once; the panic interrupts it after that was said.
                     cx.close(me).unwrap();
@@ -97,14 +92,14 @@ fn hooks() {
             );
             let second = batch[1].clone();
             start(
-                &mut lp.as_cx(),
+                &mut lp.cx(),
                 Box::new(move |cx, me| {
                     cx.close(me).unwrap();
                     second.call(cx);
                 }),
             );
             // So that no poll waits.
-            lp.as_cx().idle(|cx, me| {
+            lp.idle(|cx, me| {
                 if cx.turn() == 2 {
                     cx.close(me).unwrap();
                 }
@@ -122,13 +117,12 @@ fn ready_by_watchers() {
             let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
             theirs.write_all(b"x").unwrap();
             let source = Fd::new(ours).unwrap();
-            lp.as_cx()
-                .watch(source, Interest::READABLE, move |cx, me, _, _| {
-                    let _ = &theirs;
-                    cx.close(me).unwrap();
-                    b.call(cx);
-                })
-                .unwrap();
+            lp.watch(source, Interest::READABLE, move |cx, me, _, _| {
+                let _ = &theirs;
+                cx.close(me).unwrap();
+                b.call(cx);
+            })
+            .unwrap();
         }
     });
 }
@@ -137,10 +131,10 @@ fn ready_by_watchers() {
 fn ready_by_work() {
     interrupted(Phase::Ready, |lp, batch| {
         for b in batch {
-            lp.as_cx().work(|| (), move |cx, _| b.call(cx)).unwrap();
+            lp.work(|| (), move |cx, _| b.call(cx)).unwrap();
         }
         // Both results are there before the loop looks.
-        while lp.as_cx().work_stats().done < 2 {
+        while lp.work_stats().done < 2 {
             std::thread::yield_now();
         }
     });
@@ -150,8 +144,8 @@ fn ready_by_work() {
 fn ready_by_signals() {
     interrupted(Phase::Ready, |lp, batch| {
         for b in batch {
-            let key = lp.as_cx().signal_once(SIGUSR1, move |cx, _, _| b.call(cx)).unwrap();
-            lp.as_cx().set_ref(key, true).unwrap();
+            let key = lp.signal_once(SIGUSR1, move |cx, _, _| b.call(cx)).unwrap();
+            lp.set_ref(key, true).unwrap();
         }
         signal_hook::low_level::raise(SIGUSR1).unwrap();
     });
@@ -161,7 +155,7 @@ fn ready_by_signals() {
 fn closing() {
     interrupted(Phase::Closing, |lp, batch| {
         for b in batch {
-            let key = lp.connect("127.0.0.1:1", On::new().close(move |cx, _| b.call(cx)));
+            let key = lp.connect("127.0.0.1:1", On::new().close(move |s, _| b.call(&mut s.cx())));
             lp.socket(key).destroy();
         }
     });
@@ -171,7 +165,7 @@ fn closing() {
 fn timers() {
     interrupted(Phase::Timers, |lp, batch| {
         for b in batch {
-            lp.as_cx().timer(Duration::ZERO, move |cx, _| b.call(cx));
+            lp.timer(Duration::ZERO, move |cx, _| b.call(cx));
         }
     });
 }
@@ -181,7 +175,7 @@ fn timers() {
 fn ticks() {
     interrupted(Phase::Outside, |lp, batch| {
         for b in batch {
-            lp.as_cx().next_tick(move |cx| b.call(cx));
+            lp.next_tick(move |cx| b.call(cx));
         }
     });
 }
@@ -199,18 +193,18 @@ fn a_drop_that_panics() {
     let value = Rc::new(());
     let held = value.clone();
     let bomb = Bomb;
-    let first = lp.as_cx().timer(Duration::ZERO, move |_, _| drop(held.clone()));
-    let second = lp.as_cx().timer(Duration::ZERO, move |_, _| {
+    let first = lp.timer(Duration::ZERO, move |_, _| drop(held.clone()));
+    let second = lp.timer(Duration::ZERO, move |_, _| {
         let _ = &bomb;
     });
     let log = Log::default();
     let l = log.clone();
-    lp.as_cx().timer(Duration::ZERO, move |cx, _| {
+    lp.timer(Duration::ZERO, move |cx, _| {
         cx.close(first).unwrap_err();
         l.add("third");
     });
     for key in [first, second] {
-        lp.as_cx().timer_stop(key).unwrap();
+        lp.timer_stop(key).unwrap();
     }
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
     lp.run().unwrap();

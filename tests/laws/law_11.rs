@@ -10,9 +10,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidegate::Script;
 use tidegate::net::Timeout;
 use tidegate::prelude::*;
+use tidegate::test::Script;
 
 use crate::support::*;
 
@@ -67,9 +67,9 @@ fn idle_counts_from_writes_of_any_phase() {
             assert_eq!(cx.socket(key).write(b"x"), Flow::Ready);
         };
         match place {
-            "timer" => drop(lp.as_cx().timer(Duration::ZERO, move |cx, _| write(cx))),
-            "tick" => lp.as_cx().next_tick(write),
-            _ => write(&mut lp.as_cx()),
+            "timer" => drop(lp.timer(Duration::ZERO, move |cx, _| write(cx))),
+            "tick" => lp.next_tick(write),
+            _ => write(&mut lp.cx()),
         }
         lp.run().unwrap();
         let late = if place == "outside" { 0 } else { 120 };
@@ -259,11 +259,11 @@ impl World {
             .data(move |s, _| {
                 a.with(n, |m, now| m.moved(now));
                 if let Some(work) = a.answer.get() {
-                    a.work(s, work);
+                    a.work(&s.cx(), work);
                     if s.write(b"answer") == Flow::Ready {
                         a.with(n, |m, now| m.moved(now));
                     }
-                    a.work(s, work / 2);
+                    a.work(&s.cx(), work / 2);
                 }
             })
             .end(move |_| b.with(n, |m, now| (m.ended, m.half_closed) = (now, true)))
@@ -390,15 +390,15 @@ fn program(options: [u64; 3], steps: Vec<Step>) -> Vec<String> {
             k.borrow_mut().push(s.key());
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let peers: Vec<_> = (0..3).map(|_| client(at)).collect();
-    while lp.server_stats(server).unwrap().accepted < 3 {
+    while lp.server(server).stats().unwrap().accepted < 3 {
         lp.run_nowait().unwrap();
     }
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     let (keys, peers) = (Rc::new(keys.take()), Rc::new(peers));
     let (w, p) = (world.clone(), peers.clone());
-    lp.as_cx().next_tick(move |cx| go_on(cx, w, keys, p, steps.into_iter()));
+    lp.next_tick(move |cx| go_on(cx, w, keys, p, steps.into_iter()));
     lp.run().unwrap();
     drop(peers);
     holds_nothing(&mut lp);
@@ -427,8 +427,8 @@ proptest! {
 fn a_long_turn_long_ago_delays_nothing() {
     let (mut lp, script) = Loop::scripted().unwrap();
     let s = script.clone();
-    lp.as_cx().timer(Duration::ZERO, move |_, _| s.advance(1500 * MS));
-    lp.as_cx().timer(4500 * MS, |cx, _| cx.stop());
+    lp.timer(Duration::ZERO, move |_, _| s.advance(1500 * MS));
+    lp.timer(4500 * MS, |cx, _| cx.stop());
     lp.run().unwrap();
     let timed_out = Rc::new(Cell::new(Duration::ZERO));
     let (t, s) = (timed_out.clone(), script.clone());

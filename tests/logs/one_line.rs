@@ -8,7 +8,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use tidegate::WorkError;
 use tidegate::net::{Endpoint, Filter, FilterError, Passed};
+use tidegate::observe::{Event, LayerEvent};
 use tidegate::observe::{JsonLines, LogRecords, Perfetto, Timeline};
 use tidegate::prelude::*;
 use tidegate::prometheus::Snapshot;
@@ -16,7 +18,6 @@ use tidegate::stream::{
     BoxError, PipeError, Progress, ReadableCx, ReadableOptions, Sink, Source, StreamError,
     WritableCx, WritableOptions,
 };
-use tidegate::{Event, LayerEvent, WorkError};
 
 use crate::logged::Logged;
 use crate::support::*;
@@ -102,12 +103,12 @@ impl Filter for Refuses {
 fn an_error_of_a_filter() {
     through_every_output(|lp| {
         let server = lp.listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             // The default `on_close` warns.
             conn.accept(On::new()).set_filter(Refuses);
         });
-        let at = lp.local_addr(server.unwrap()).unwrap();
+        let at = lp.server(server.unwrap()).local_addr().unwrap();
         let on = On::new().connect(|s| assert_eq!(s.write(b"x"), Flow::Ready));
         lp.connect(at, on.close(|_, _| {}));
         lp.run().unwrap();
@@ -137,12 +138,12 @@ fn a_path() {
     let path = std::env::temp_dir().join(name);
     through_every_output(|lp| {
         let server = lp.listen(ListenOptions::unix(&path), |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             conn.reject();
         });
         let server = server.unwrap();
-        lp.as_cx().walk().iter().for_each(|handle| assert!(!handle.to_string().contains(acts)));
+        lp.walk().iter().for_each(|handle| assert!(!handle.to_string().contains(acts)));
         on_one_line(&Endpoint::Path(path.clone()).to_string());
 
         // A label's value: a backslash, a quote and a line break are escaped by the format.
@@ -216,7 +217,7 @@ impl LayerEvent for Foreign {
 #[test]
 fn an_event_of_another_layer() {
     through_every_output(|lp| {
-        lp.as_cx().driver().emit(|| Foreign);
+        lp.cx().driver().emit(|| Foreign);
         // Perfetto shows none of these.
         let fails = |cx: &mut Cx<'_>, _: &str, answer: tidegate::net::LookupAnswer| {
             answer.give(cx, Err(io::Error::other(BAD)));
@@ -231,7 +232,7 @@ fn an_event_of_another_layer() {
 fn a_panic_of_a_job_and_the_name_of_what_keeps_a_loop_alive() {
     on_one_line(&WorkError::clone(&panicked()).to_string());
     let mut lp = guarded();
-    let kept = lp.as_cx().keep_alive(BAD).unwrap();
+    let kept = lp.keep_alive(BAD).unwrap();
     let why = lp.why_alive();
     assert_eq!(why.len(), 1);
     on_one_line(&why[0].to_string());
@@ -247,7 +248,7 @@ fn panicked() -> WorkError {
     let done = move |_: &mut Cx<'_>, result: Result<(), WorkError>| {
         *tell.borrow_mut() = result.err();
     };
-    lp.as_cx().work(job, done).unwrap();
+    lp.work(job, done).unwrap();
     lp.run().unwrap();
     told.take().unwrap()
 }
@@ -269,7 +270,7 @@ fn an_error_of_the_file_of_an_observer() {
     let logged = Logged::begin();
     let mut lp = guarded();
     lp.observe(JsonLines::new(Full));
-    lp.as_cx().timer(std::time::Duration::ZERO, |_, _| {});
+    lp.timer(std::time::Duration::ZERO, |_, _| {});
     lp.run().unwrap();
     drop(lp);
     let lines = logged.warnings();

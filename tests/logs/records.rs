@@ -198,11 +198,11 @@ fn a_line_of_a_failed_connection_is_enough_to_place_it() {
     let mut ends = None;
     let line = failure(|lp| {
         let server = lp.listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             conn.accept(quiet());
         });
-        let at = lp.local_addr(server.unwrap()).unwrap();
+        let at = lp.server(server.unwrap()).local_addr().unwrap();
         let c = client(at);
         ends = Some((at, c.local_addr().unwrap()));
         lp.run_once().unwrap();
@@ -284,7 +284,7 @@ fn levels() {
     let (lp, script) = scripted();
     let lines = logged_of(lp, |lp| {
         let work = move || script.advance(Duration::from_millis(100));
-        lp.as_cx().timer(Duration::ZERO, move |_, _| work());
+        lp.timer(Duration::ZERO, move |_, _| work());
         lp.run().unwrap();
     });
     let warned: Vec<&Line> = lines.iter().filter(|l| l.level <= Level::Warn).collect();

@@ -55,7 +55,7 @@ fn resets_write_few_lines_and_hide_no_other_error() {
         }
     });
     let server = server.unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     for n in 1..=RESETS {
         reset(client(at));
         if n % 50 == 0 {
@@ -66,7 +66,7 @@ fn resets_write_few_lines_and_hide_no_other_error() {
     let c = client(at);
     write_all(&c, b"x");
     turn_until(&mut lp, |lp| lp.net_metrics().closed == RESETS + 1);
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
 
     assert_eq!(lp.metrics().unhandled_errors, RESETS + 1);
     let lines = logged.warnings();
@@ -86,12 +86,12 @@ fn a_reset_by_our_own_server_is_another_kind() {
         conn.accept(On::new());
     });
     let server = server.unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     for n in 1..=5 {
         reset(client(at));
         turn_until(&mut lp, |lp| lp.net_metrics().closed == n);
     }
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     lp.connect(there.local_addr().unwrap(), On::new());
     turn_until(&mut lp, |lp| lp.net_metrics().connected == 1);
@@ -116,13 +116,13 @@ fn overload_of_each_server_writes_lines_of_its_own() {
             },
         );
         let server = server.unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let first = client(at);
         for _ in 0..DROPPED {
             drop(client(at));
         }
-        turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().dropped == DROPPED);
-        lp.close_server(server).unwrap();
+        turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().dropped == DROPPED);
+        lp.server(server).close().unwrap();
         drop(first);
         let lines = logged.warnings();
         assert_eq!(powers_of_two(&lines.iter().collect::<Vec<_>>()), 64, "server {n}");

@@ -6,59 +6,44 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidegate::event::Readiness;
+use tidegate::kind::{Kind, Owner};
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, Key, KeyError, Kind, Moment, Observer, Readiness};
+use tidegate::{Key, KeyError};
 
 use crate::support::*;
 
-static BELL: Kind = Kind {
-    name: "bell",
-    ready: |_, _, _| {},
-    pending: |_, _, _| {},
-    close: |cx, key, _| {
-        cx.driver().close(&BELL, key);
-        Ok(())
-    },
-    closed: |d, key, _| d.driver().free(&BELL, key),
-    describe: |_, _, _| String::new(),
-};
-
-static PANICS: Kind = Kind {
-    name: "panics",
-    ready: |_, _, _| {},
-    pending: |_, _, _| {},
-    close: |cx, key, _| {
-        cx.driver().close(&PANICS, key);
-        Ok(())
-    },
-    closed: |_, _, _| resume_unwind(Box::new("on purpose")),
-    describe: |_, _, _| String::new(),
-};
+static MINE: Owner = Owner::new();
+static BELL: Kind = Kind::new("bell", &MINE);
+static PANICS: Kind =
+    Kind::new("panics", &MINE).closed(|_, _, _| resume_unwind(Box::new("on purpose")));
 
 /// The loop's own marks are not for others to set or to take.
 #[test]
 fn readiness_is_all_that_can_be_assumed_or_forgotten() {
     let mut lp = guarded();
-    let key = lp.as_cx().driver().insert(&BELL, 0).unwrap();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let mut d = cx.driver();
-    d.assume(key, Readiness::READABLE);
-    let all = d.bits(key);
+    let mut bell = d.insert(&BELL, 0).unwrap();
+    bell.assume(Readiness::READABLE);
+    let all = bell.readiness();
     assert_eq!(all, Readiness::READABLE);
-    d.forget(key, all);
+    bell.forget(all);
+    let key = bell.key();
     assert!(cx.has_ref(key));
     cx.close(key).unwrap();
     lp.run().unwrap();
     assert_eq!(handles(&lp), 0);
 }
 
-/// What is of another kind belongs to another layer: it is neither freed nor closed.
+/// What belongs to another layer is not found.
 #[test]
 fn handles_of_others_cannot_be_broken() {
     let mut lp = guarded();
     let ran = Rc::new(Cell::new(0));
     let (a, b) = (ran.clone(), ran.clone());
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let timer = cx.timer(Duration::from_millis(1), move |_, _| a.set(a.get() + 1));
     let hook = cx.prepare(move |cx, me| {
         b.set(b.get() + 1);
@@ -66,11 +51,33 @@ fn handles_of_others_cannot_be_broken() {
     });
     let keys: [Key; 2] = [timer.into(), hook.into()];
     for key in keys {
-        cx.driver().free(&BELL, key);
-        assert!(!cx.driver().close(&BELL, key) && cx.is_open(key) && !cx.is_closing(key));
+        assert!(cx.driver().handle(&MINE, key).is_none());
+        assert_eq!(cx.driver().data(&MINE, key), None);
     }
     lp.run().unwrap();
     assert_eq!((ran.get(), handles(&lp)), (2, 0));
+}
+
+/// While a handle is lent, nobody gets a second one to it; others of the same owner are there.
+#[test]
+fn a_handle_is_lent_once() {
+    static OTHER: Owner = Owner::new();
+    static FOREIGN: Kind = Kind::new("foreign", &OTHER);
+    let mut lp = guarded();
+    let mut cx = lp.cx();
+    let mut d = cx.driver();
+    let (a, b) = (d.insert(&BELL, 1).unwrap().key(), d.insert(&BELL, 2).unwrap().key());
+    let c = d.insert(&FOREIGN, 3).unwrap().key();
+    let mut first = d.handle(&MINE, a).unwrap();
+    assert!(first.other(&MINE, a).is_none());
+    assert_eq!(first.other(&MINE, b).map(|h| h.data()), Some(2));
+    assert!(first.other(&MINE, c).is_none());
+    assert!(!first.turn_into(&FOREIGN) && first.turn_into(&PANICS));
+    first.turn_into(&BELL);
+    first.other(&MINE, b).unwrap().free();
+    first.free();
+    d.handle(&OTHER, c).unwrap().free();
+    assert!(d.handle(&MINE, a).is_none() && d.handle(&MINE, b).is_none());
 }
 
 /// The inbox is the loop's own.
@@ -88,13 +95,12 @@ fn the_inbox_cannot_be_closed() {
     let mut lp = guarded();
     let keys = Keys::default();
     lp.observe(keys.clone());
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     remote.post(|_| {}).unwrap();
     lp.run().unwrap();
     let inbox = keys.0.get().unwrap();
-    let mut cx = lp.as_cx();
-    cx.driver().free(&BELL, inbox);
-    assert!(!cx.driver().close(&BELL, inbox));
+    let mut cx = lp.cx();
+    assert!(cx.driver().handle(&MINE, inbox).is_none());
     assert_eq!(cx.close(inbox), Err(KeyError::Closed));
     cx.close_all();
     let (send, got) = std::sync::mpsc::channel();
@@ -107,11 +113,11 @@ fn the_inbox_cannot_be_closed() {
 #[test]
 fn a_panic_in_closed_frees_the_slot() {
     let mut lp = guarded();
-    let key = lp.as_cx().driver().insert(&PANICS, 0).unwrap();
-    lp.as_cx().close(key).unwrap();
+    let key = lp.cx().driver().insert(&PANICS, 0).unwrap().key();
+    lp.close(key).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
     lp.run().unwrap();
-    assert_eq!(lp.as_cx().validate(key), Err(KeyError::Closed));
+    assert_eq!(lp.cx().validate(key), Err(KeyError::Closed));
     assert_eq!(handles(&lp), 0);
 }
 
@@ -122,8 +128,8 @@ fn the_graveyard_is_emptied_by_a_run_without_turns() {
     let mut lp = guarded();
     let value = Rc::new(());
     let held = value.clone();
-    let timer = lp.as_cx().timer(Duration::ZERO, move |_, _| drop(held.clone()));
-    lp.as_cx().timer_stop(timer).unwrap();
+    let timer = lp.timer(Duration::ZERO, move |_, _| drop(held.clone()));
+    lp.timer_stop(timer).unwrap();
     assert_eq!(Rc::strong_count(&value), 2);
     lp.run().unwrap();
     assert_eq!((Rc::strong_count(&value), lp.metrics().turns), (1, 0));

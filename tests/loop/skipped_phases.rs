@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
+use tidegate::kind::{Dispatch, Kind, Owner};
 use tidegate::prelude::*;
-use tidegate::{Dispatch, HookKey, Key, Kind, TimerKey};
+use tidegate::{HookKey, Key, TimerKey};
 
 use crate::support::*;
 
@@ -34,20 +35,15 @@ fn random(below: u64) -> u64 {
     })
 }
 
-static BELL: Kind = Kind {
-    name: "bell",
-    ready: |d, key, n| called(d, key, "ready", n),
-    pending: |d, key, n| called(d, key, "pending", n),
-    close: |cx, key, _| {
-        cx.driver().close(&BELL, key);
-        Ok(())
-    },
-    closed: |d, key, n| {
-        d.driver().free(&BELL, key);
+static MINE: Owner = Owner::new();
+
+static BELL: Kind = Kind::new("bell", &MINE)
+    .ready(|d, key, n| called(d, key, "ready", n))
+    .pending(|d, key, n| called(d, key, "pending", n))
+    .closed(|d, key, n| {
+        d.driver().handle(&MINE, key).unwrap().free();
         act(&mut d.cx(), &format!("closed {n}"));
-    },
-    describe: |_, _, _| String::new(),
-};
+    });
 
 fn called(d: &mut Dispatch<'_>, _: Key, what: &str, n: u64) {
     act(&mut d.cx(), &format!("{what} {n}"));
@@ -120,17 +116,19 @@ fn one(cx: &mut Cx<'_>) {
             assert!(posted.is_ok());
         }
         10 => {
-            let key = cx.driver().insert(&BELL, n.into()).unwrap();
+            let key = cx.driver().insert(&BELL, n.into()).unwrap().key();
             WORLD.with_borrow_mut(|w| w.bells.push_back(key));
         }
         11 | 12 => {
             let all = WORLD.with_borrow(|w| w.bells.clone());
             if !all.is_empty() {
                 let key = all[random(all.len() as u64) as usize];
-                match random(4) {
-                    0 => cx.driver().queue(key),
-                    1 => cx.driver().queue_now(key),
-                    2 => cx.driver().pend(key),
+                let action = random(4);
+                match (action, cx.driver().handle(&MINE, key)) {
+                    (0, Some(mut bell)) => bell.queue(),
+                    (1, Some(mut bell)) => bell.queue_now(),
+                    (2, Some(mut bell)) => bell.pend(),
+                    (0..3, None) => {}
                     _ => drop(cx.close(key)),
                 }
             }
@@ -148,7 +146,7 @@ fn lines(seed: u64, watched: bool) -> Vec<String> {
     }
     for _ in 0..60 {
         let ran = catch_unwind(AssertUnwindSafe(|| {
-            one(&mut lp.as_cx());
+            one(&mut lp.cx());
             lp.run_nowait().unwrap()
         }));
         let (alive, handles) = (lp.is_alive(), lp.handles());

@@ -28,7 +28,7 @@ fn a_timer_stopped_or_moved_by_an_earlier_one_of_its_batch() {
     let log = Log::default();
     let keys = Rc::new(Cell::new(None));
     let (l, k) = (log.clone(), keys.clone());
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     cx.timer(ZERO, move |cx, me| {
         let (stopped, moved) = Cell::get(&k).unwrap();
         cx.timer_stop(stopped).unwrap();
@@ -50,7 +50,7 @@ fn an_interval_repeats_until_it_is_stopped() {
     let mut lp = guarded();
     let shots = Rc::new(Cell::new(0));
     let s = shots.clone();
-    lp.as_cx().interval(Duration::from_micros(100), move |cx, me| {
+    lp.interval(Duration::from_micros(100), move |cx, me| {
         s.set(s.get() + 1);
         if s.get() == 5 {
             cx.timer_stop(me).unwrap();
@@ -65,7 +65,7 @@ fn an_interval_repeats_until_it_is_stopped() {
 fn ticks_run_after_the_callback_and_before_the_next() {
     let mut lp = guarded();
     let log = Log::default();
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let l = log.clone();
     cx.timer(ZERO, move |cx, _| {
         let (a, b) = (l.clone(), l.clone());
@@ -89,7 +89,7 @@ fn tick_budget_is_carried_over_in_order() {
     let per_turn = Rc::new(std::cell::RefCell::new(Vec::<(u64, u32)>::new()));
     for n in 0..35u32 {
         let per_turn = per_turn.clone();
-        lp.as_cx().next_tick(move |cx| per_turn.borrow_mut().push((cx.turn(), n)));
+        lp.next_tick(move |cx| per_turn.borrow_mut().push((cx.turn(), n)));
     }
     lp.run().unwrap();
     let seen = per_turn.borrow();
@@ -108,7 +108,7 @@ fn posts_meet_registrations() {
     let mut lp = guarded();
     lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
     let nobody = closed_port();
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let poster = std::thread::spawn(move || {
         let (say, hear) = std::sync::mpsc::channel();
         for _ in 0..3_000 {
@@ -131,7 +131,7 @@ fn posts_meet_registrations() {
 #[test]
 fn posts_run_in_order_and_fail_when_they_cannot() {
     let mut lp = guard(Loop::builder().inbox_limit(3).build().unwrap());
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     for n in 0..3 {
         let seen = seen.clone();
@@ -150,7 +150,7 @@ fn posts_from_four_threads_are_never_lost() {
     let count = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let threads: Vec<_> = (0..4)
         .map(|_| {
-            let (remote, count) = (lp.as_cx().remote(), count.clone());
+            let (remote, count) = (lp.remote(), count.clone());
             std::thread::spawn(move || {
                 for _ in 0..5_000 {
                     let count = count.clone();
@@ -164,11 +164,11 @@ fn posts_from_four_threads_are_never_lost() {
             })
         })
         .collect();
-    let keep = lp.as_cx().timer(DEADLINE * 2, |_, _| {});
+    let keep = lp.timer(DEADLINE * 2, |_, _| {});
     lp.run().unwrap();
     threads.into_iter().for_each(|t| t.join().unwrap());
     assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 20_000);
-    lp.as_cx().timer_stop(keep).unwrap();
+    lp.timer_stop(keep).unwrap();
 }
 
 /// Law 10: the rest of an interrupted batch runs next time, in each batch.
@@ -185,16 +185,16 @@ fn a_panic_leaves_the_rest_of_its_batch_for_the_next_run() {
         log.0.borrow_mut().clear();
     };
     // Timers.
-    lp.as_cx().timer(ZERO, move |_, _| on_purpose());
-    lp.as_cx().timer(ZERO, add(&log, "timer"));
+    lp.timer(ZERO, move |_, _| on_purpose());
+    lp.timer(ZERO, add(&log, "timer"));
     run(&mut lp, &["timer"]);
     // Ticks.
-    lp.as_cx().next_tick(move |_| on_purpose());
+    lp.next_tick(move |_| on_purpose());
     let l = log.clone();
-    lp.as_cx().next_tick(move |_| l.add("tick"));
+    lp.next_tick(move |_| l.add("tick"));
     run(&mut lp, &["tick"]);
     // Posts.
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let d = done.clone();
     remote.post(move |_| on_purpose()).unwrap();
@@ -218,7 +218,7 @@ fn an_interval_survives_its_panic() {
     let mut lp = guarded();
     let shots = Rc::new(Cell::new(0));
     let s = shots.clone();
-    lp.as_cx().interval(Duration::from_micros(10), move |cx, me| {
+    lp.interval(Duration::from_micros(10), move |cx, me| {
         s.set(s.get() + 1);
         match s.get() {
             1 => resume_unwind(Box::new("on purpose")),
@@ -238,10 +238,10 @@ fn drop_runs_no_callback_and_drops_every_value() {
     let value = Rc::new(());
     let held = |_: &str| value.clone();
     let (a, b, c, d) = (held("timer"), held("tick"), held("server"), held("socket"));
-    lp.as_cx().timer(ZERO, move |_, _| panic!("{a:?}"));
-    lp.as_cx().next_tick(move |_| panic!("{b:?}"));
+    lp.timer(ZERO, move |_, _| panic!("{a:?}"));
+    lp.next_tick(move |_| panic!("{b:?}"));
     let server = lp.listen("127.0.0.1:0", move |_| panic!("{c:?}")).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     lp.connect(at, On::new().connect(move |_| panic!("{d:?}")).close(|_, _| panic!()));
     assert_eq!(Rc::strong_count(&value), 5);
     drop(lp);
@@ -253,9 +253,9 @@ fn drop_runs_no_callback_and_drops_every_value() {
 fn a_tick_from_outside_runs_first() {
     let mut lp = guarded();
     let log = Log::default();
-    lp.as_cx().timer(ZERO, add(&log, "timer"));
+    lp.timer(ZERO, add(&log, "timer"));
     let l = log.clone();
-    lp.as_cx().next_tick(move |_| l.add("tick"));
+    lp.next_tick(move |_| l.add("tick"));
     lp.run().unwrap();
     assert_eq!(log.lines(), ["tick", "timer"]);
 }
@@ -265,13 +265,13 @@ fn a_tick_from_outside_runs_first() {
 fn a_panic_ends_the_run_as_a_return_does() {
     let mut lp = guarded();
     let log = Log::default();
-    lp.as_cx().timer(ZERO, |cx, _| {
+    lp.timer(ZERO, |cx, _| {
         cx.stop();
         resume_unwind(Box::new("on purpose"))
     });
-    lp.as_cx().timer(ZERO, add(&log, "second"));
+    lp.timer(ZERO, add(&log, "second"));
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
-    assert_eq!(lp.as_cx().phase(), Phase::Outside);
+    assert_eq!(lp.cx().phase(), Phase::Outside);
     lp.run().unwrap();
     assert_eq!(log.lines(), ["second"]);
     assert_eq!(lp.metrics().panics, 1);
@@ -283,14 +283,14 @@ fn an_interval_keeps_its_distance() {
     let mut lp = guarded();
     let every = Duration::from_millis(10);
     let shots = Rc::new(std::cell::RefCell::new(Vec::new()));
-    lp.as_cx().timer(every, move |_, _| {
+    lp.timer(every, move |_, _| {
         let start = std::time::Instant::now();
         while start.elapsed() < every * 2 {
             std::hint::spin_loop();
         }
     });
     let s = shots.clone();
-    lp.as_cx().interval(every, move |cx, me| {
+    lp.interval(every, move |cx, me| {
         s.borrow_mut().push(std::time::Instant::now());
         if s.borrow().len() == 3 {
             cx.close(me).unwrap();
@@ -306,9 +306,9 @@ fn an_interval_keeps_its_distance() {
 #[test]
 fn a_keep_alive_is_a_reason_to_stay() {
     let mut lp = guarded();
-    let stay = lp.as_cx().keep_alive("the importer").unwrap();
+    let stay = lp.keep_alive("the importer").unwrap();
     assert_eq!(lp.why_alive()[0].name, "the importer");
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let (send, got) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         for n in 0..100 {
@@ -322,9 +322,9 @@ fn a_keep_alive_is_a_reason_to_stay() {
     assert!(got.try_iter().eq(0..100), "all of them ran before the loop ended");
     assert_eq!(handles(&lp), 0);
     // One that outlives its handle, and one that outlives its loop.
-    let closed = lp.as_cx().keep_alive("a").unwrap();
-    let orphan = lp.as_cx().keep_alive("b").unwrap();
-    lp.as_cx().close(&closed).unwrap();
+    let closed = lp.keep_alive("a").unwrap();
+    let orphan = lp.keep_alive("b").unwrap();
+    lp.close(&closed).unwrap();
     drop(closed);
     drop(lp);
     drop(orphan);
@@ -337,18 +337,18 @@ fn a_shared_value_is_lent_to_one_at_a_time() {
     use tidegate::LeaseError;
     let mut lp = guarded();
     let value = Rc::new(Cell::new(0));
-    let shared = lp.as_cx().share(value.clone()).unwrap();
-    let mut cx = lp.as_cx();
+    let shared = lp.share(value.clone()).unwrap();
+    let mut cx = lp.cx();
     let nested = cx.with(shared, |n, cx| {
         n.set(1);
         cx.with(shared, |_, _| ())
     });
     assert_eq!(nested, Ok(Err(LeaseError::Leased)));
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _ = lp.as_cx().with(shared, |_, _| -> () { resume_unwind(Box::new("on purpose")) });
+        let _ = lp.with(shared, |_, _| -> () { resume_unwind(Box::new("on purpose")) });
     }));
     assert!(panicked.is_err());
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     assert_eq!(cx.with(shared, |n, _| n.get()), Ok(1), "it came back");
     let closed = cx.with(shared, |n, cx| {
         cx.close(shared).unwrap();
@@ -366,24 +366,24 @@ fn a_shared_value_is_lent_to_one_at_a_time() {
 #[test]
 fn a_hook_after_a_panic_that_closed_them_all() {
     let mut lp = guarded();
-    lp.as_cx().prepare(|cx, me| {
+    lp.prepare(|cx, me| {
         cx.close(me).unwrap();
         std::panic::resume_unwind(Box::new("on purpose"));
     });
-    lp.as_cx().idle(|cx, me| {
+    lp.idle(|cx, me| {
         if cx.turn() > 2 {
             cx.close(me).unwrap();
         }
     });
     for _ in 0..3 {
-        lp.as_cx().prepare(|cx, me| cx.close(me).unwrap());
+        lp.prepare(|cx, me| cx.close(me).unwrap());
     }
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lp.run())).is_err());
     let first = Rc::new(Cell::new(0));
     let f = first.clone();
     lp.run_once().unwrap();
-    let turn = lp.as_cx().turn();
-    lp.as_cx().prepare(move |cx, me| {
+    let turn = lp.cx().turn();
+    lp.prepare(move |cx, me| {
         f.set(cx.turn());
         cx.close(me).unwrap();
     });
@@ -402,6 +402,6 @@ fn time_outside_of_a_run_is_not_work() {
         std::hint::spin_loop();
     }
     lp.run_nowait().unwrap();
-    assert!(lp.as_cx().driver().away() >= MS * 30);
+    assert!(lp.cx().driver().away() >= MS * 30);
     assert!(lp.metrics().turn_lengths.quantile(1.0) < MS * 20);
 }

@@ -25,7 +25,7 @@ fn a_queue_is_flushed_by_budget() {
         let key = lp.adopt(ours, On::new()).unwrap();
         lp.socket(key).cork();
         for _ in 0..100_000 / piece {
-            let _ = lp.socket(key).write_bytes(Bytes::from(vec![7; piece]));
+            let _ = lp.socket(key).write(Bytes::from(vec![7; piece]));
         }
         lp.socket(key).uncork();
         let mut before = lp.socket(key).buffered();
@@ -167,7 +167,7 @@ fn set_tos_of_an_ipv4_client_of_a_server_for_both() {
             s.set(Some(c.socket_option(|o| o.tos_v4()).unwrap()));
         })
         .unwrap();
-    let port = lp.local_addr(server).unwrap().port();
+    let port = lp.server(server).local_addr().unwrap().port();
     let _c = client(([127, 0, 0, 1], port).into());
     turn_until(&mut lp, |_| seen.get().is_some());
     assert_eq!(seen.get(), Some(0x10), "IP_TOS of an IPv4 connection");

@@ -110,13 +110,13 @@ fn random() {
             .lifetime(30 * MS);
         let server = lp
             .listen(o, move |mut c| {
-                let srv = c.server();
+                let srv = c.server_key();
                 match r2.borrow_mut().n(12) {
                     0 => {
-                        let _ = c.pause_accept(srv);
+                        let _ = c.server(srv).pause();
                     }
                     1 => {
-                        let _ = c.resume_accept(srv);
+                        let _ = c.server(srv).resume();
                     }
                     2 => return c.reject(),
                     3 => return,
@@ -125,7 +125,7 @@ fn random() {
                 c.accept(n2());
             })
             .unwrap();
-        let port = lp.local_addr(server).unwrap().port();
+        let port = lp.server(server).local_addr().unwrap().port();
         let mut keys = Vec::new();
         for _ in 0..8 {
             let late = rng.borrow_mut().n(3);
@@ -164,8 +164,8 @@ fn random() {
                 3 => {
                     let _ = lp.socket(keys[k]).write(b"abcdef");
                 }
-                4 => lp.pause_accept(server).unwrap(),
-                5 | 6 => lp.resume_accept(server).unwrap(),
+                4 => lp.server(server).pause().unwrap(),
+                5 | 6 => lp.server(server).resume().unwrap(),
                 _ => {}
             }
             step(&mut lp);
@@ -173,14 +173,14 @@ fn random() {
                 std::thread::sleep(Duration::from_micros(300));
             }
         }
-        lp.shutdown(server, 5 * MS).unwrap();
+        lp.server(server).shutdown(5 * MS).unwrap();
         let start = Instant::now();
         let step_once = |lp: &mut Loop| {
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lp.run_once()));
             assert!(start.elapsed() < Duration::from_secs(5), "seed {seed}: {:?}", lp.why_alive());
         };
         // The grace ends what is the server's, whatever it did to its deadlines.
-        while lp.server_stats(server).is_ok() {
+        while lp.server(server).stats().is_ok() {
             step_once(&mut lp);
         }
         // A client that paused itself and took its deadlines back would stay.

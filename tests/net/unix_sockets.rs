@@ -41,8 +41,8 @@ fn an_echo_over_a_path() {
     let path = path("echo");
     let mut lp = guarded();
     let server = lp.listen(ListenOptions::unix(&path), echo).unwrap();
-    assert_eq!(lp.endpoint(server), Ok(Endpoint::Path(path.clone())));
-    assert_eq!(lp.local_addr(server).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(lp.server(server).endpoint(), Ok(Endpoint::Path(path.clone())));
+    assert_eq!(lp.server(server).local_addr().unwrap_err().kind(), ErrorKind::Unsupported);
     assert!(path.exists());
     let data: Vec<u8> = (0..4_000_000u32).map(|n| (n % 251) as u8).collect();
     let (back, said) = (Rc::new(RefCell::new(Vec::new())), Log::default());
@@ -50,13 +50,13 @@ fn an_echo_over_a_path() {
     let on = On::new()
         .connect(move |s| {
             assert_eq!((s.peer_addr(), s.bytes_written()), (None, 0));
-            let _ = s.write_bytes(Bytes::from(d.clone()));
+            let _ = s.write(Bytes::from(d.clone()));
             s.end();
         })
         .data(move |_, chunk| b.borrow_mut().extend_from_slice(chunk))
         .close(move |s2, close| {
             s.add(close.to_string());
-            s2.close_server(server).unwrap();
+            s2.server(server).close().unwrap();
         });
     lp.connect(ConnectOptions::unix(&path), on);
     lp.run().unwrap();
@@ -115,7 +115,7 @@ fn listen_errors_and_permissions() {
     let server = lp.listen(ListenOptions::unix(&path).mode(0o600), echo).unwrap();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     // A loop that is dropped takes the file away, too.
     lp.listen(ListenOptions::unix(&path), echo).unwrap();
@@ -160,8 +160,8 @@ fn options_that_do_not_apply_are_errors() {
     // The buffers of the kernel do apply.
     let sized = |size: Rc<Cell<usize>>| {
         move |mut conn: Incoming<'_>| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             size.set(conn.accept(On::new()).buffer_sizes().unwrap().1);
         }
     };
@@ -216,7 +216,7 @@ fn paths_that_are_none_say_what_is_wrong() {
     let _ = std::fs::remove_file(&longest);
     let server = lp.listen(ListenOptions::unix(&longest), echo).unwrap();
     assert!(longest.exists());
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
 }
 
@@ -230,12 +230,12 @@ fn an_abstract_name() {
     let mut lp = guarded();
     let server = lp
         .listen(ListenOptions::unix(&name), |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let _ = conn.accept(On::new()).end_with("hello");
         })
         .unwrap();
-    assert!(lp.endpoint(server).unwrap().to_string().starts_with("@tidegate-"));
+    assert!(lp.server(server).endpoint().unwrap().to_string().starts_with("@tidegate-"));
     let got = Log::default();
     let g = got.clone();
     let on = On::new().data(move |_, chunk| g.add(String::from_utf8_lossy(chunk)));
@@ -260,7 +260,7 @@ fn what_holds_for_connections_holds_here() {
             let log = self.0.clone();
             s.pipe(key, key, move |_, r| log.add(format!("piped: {}", r.is_ok()))).unwrap();
         }
-        fn on_overload(&mut self, _: &mut Cx<'_>, _: ServerKey, overload: Overload) {
+        fn on_overload(&mut self, _: &mut ServerCx<'_>, overload: Overload) {
             self.0.add(overload.to_string());
         }
     }
@@ -271,14 +271,14 @@ fn what_holds_for_connections_holds_here() {
     let mut first = UnixStream::connect(&path).unwrap();
     first.set_read_timeout(Some(DEADLINE)).unwrap();
     let _second = UnixStream::connect(&path).unwrap();
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 2);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 2);
     first.write_all(b"tide").unwrap();
     // Then it is silent: the idle timeout closes it, and its pipe is told.
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == 0);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().connections == 0);
     let mut echoed = [0; 4];
     first.read_exact(&mut echoed).unwrap();
     assert_eq!(&echoed, b"tide");
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     let lines = log.lines();
     assert_eq!(lines[0], "a connection was closed: max_connections are open (1 dropped so far)");
@@ -298,8 +298,8 @@ fn bytes_behind_a_passed_descriptor_are_read() {
         let g = got.clone();
         let server = lp
             .listen(ListenOptions::unix(&path), move |mut conn| {
-                let server = conn.server();
-                conn.close_server(server).unwrap();
+                let server = conn.server_key();
+                conn.server(server).close().unwrap();
                 let g = g.clone();
                 conn.accept(On::new().data(move |_, chunk| g.borrow_mut().extend(chunk)));
             })
@@ -350,8 +350,8 @@ fn a_reset_says_that_the_peer_sees_an_ordinary_end() {
         let said = Rc::new(RefCell::new(Vec::new()));
         let s = said.clone();
         lp.listen(ListenOptions::unix(&path).pause_on_connect(true), move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let s = s.clone();
             let on = On::new().close(move |_, close| {
                 s.borrow_mut().push((close.reset, close.to_string()));

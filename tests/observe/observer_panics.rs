@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tidegate::net::{NetEvent, ServerEvent, SocketEvent};
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, Moment, Observer};
 
 use crate::support::*;
 
@@ -58,19 +58,19 @@ fn a_panic_at_any_event_loses_nothing() {
         let l = log.clone();
         let server = lp
             .listen("127.0.0.1:0", move |mut conn| {
-                let server = conn.server();
-                conn.close_server(server).unwrap();
+                let server = conn.server_key();
+                conn.server(server).close().unwrap();
                 let (close, end) = (l.clone(), l.clone());
                 conn.accept(
                     On::new()
-                        .data(|s, _| assert_eq!(s.write_bytes(big()), Flow::Full))
+                        .data(|s, _| assert_eq!(s.write(big()), Flow::Full))
                         .drain(|s| s.end())
                         .end(move |_| end.add("server end"))
                         .close(move |_, c| close.add(format!("server {c}"))),
                 );
             })
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let (close, read) = (log.clone(), Rc::new(Cell::new(0)));
         let r = read.clone();
         lp.connect(
@@ -105,7 +105,7 @@ fn big() -> Bytes {
 fn a_panic_at_the_inbox_loses_no_post() {
     let mut lp = guarded();
     lp.observe(PanicsAt(|e| matches!(e, Event::Ready { .. })));
-    let remote = lp.as_cx().remote();
+    let remote = lp.remote();
     let (send, got) = std::sync::mpsc::channel();
     for n in 0..2 {
         let send = send.clone();

@@ -62,7 +62,7 @@ fn every_counter_is_in_the_text() {
     let mut lp = guarded();
     let server = lp.listen(ListenOptions::new("127.0.0.1:0"), |conn| conn.reject()).unwrap();
     let mut snapshot = Snapshot::take(&mut lp);
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
 
     let of_loop = every_field!(snapshot.of_loop;
         turns: "loop_turns_total",

@@ -37,17 +37,17 @@ pub(crate) fn back_pressure(lp: &mut Loop) {
     let mut left = CLIENTS;
     let server = lp.listen("127.0.0.1:0", move |mut conn| {
         left -= 1;
-        let server = conn.server();
+        let server = conn.server_key();
         if left == 0 {
-            conn.close_server(server).unwrap();
+            conn.server(server).close().unwrap();
         }
         let on = On::new().data(|s, _| {
-            let _ = s.write_bytes(bytes::Bytes::from_static(&[7; ANSWER]));
+            let _ = s.write(bytes::Bytes::from_static(&[7; ANSWER]));
         });
         conn.accept(on.drain(|s| s.end()));
     });
     let server = server.unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     for _ in 0..CLIENTS {
         let on = On::new().connect(|s| {
             let _ = s.write(b"when is high water?");

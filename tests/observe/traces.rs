@@ -94,7 +94,7 @@ fn slices_of_the_loop_nest() {
 #[test]
 fn slices_nest_whatever_happens() {
     let (events, turns) = traced(|lp| {
-        let mut cx = lp.as_cx();
+        let mut cx = lp.cx();
         cx.timer(Duration::ZERO, |_, _| {});
         cx.timer(Duration::ZERO, |_, _| std::panic::resume_unwind(Box::new("on purpose")));
         cx.timer(Duration::ZERO, |cx, _| {
@@ -111,7 +111,7 @@ fn slices_nest_whatever_happens() {
         }
         assert_eq!(panics, 3);
         for _ in 0..30 {
-            lp.as_cx().timer(Duration::ZERO, |_, _| {});
+            lp.timer(Duration::ZERO, |_, _| {});
             lp.run_phase().unwrap();
         }
     });
@@ -188,7 +188,7 @@ fn a_trace_that_was_cut_off_opens() {
     let mut lp = guarded();
     lp.observe(Perfetto::new(memory.clone()));
     let mut left = 500;
-    lp.as_cx().idle(move |cx, me| {
+    lp.idle(move |cx, me| {
         left -= 1;
         if left == 0 {
             cx.close(me).unwrap();
@@ -210,8 +210,8 @@ fn a_file_has_all_turns_that_are_over() {
     let mut lp = guarded();
     lp.observe((Perfetto::new(trace.clone()), JsonLines::new(json.clone()).without_loop()));
     let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
-    let _client = client(lp.local_addr(server).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().rejected == 1);
+    let _client = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().rejected == 1);
     let lines = json.text();
     let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!((text(&last, "event"), lines.ends_with('\n')), ("accept batch", true));
@@ -252,7 +252,7 @@ fn a_write_error_is_kept_and_nothing_panics() {
     let written = [trace.written(), json.written()];
     lp.observe((trace, json));
     for _ in 0..1_000 {
-        lp.as_cx().timer(Duration::ZERO, |_, _| {});
+        lp.timer(Duration::ZERO, |_, _| {});
     }
     back_pressure(&mut lp);
     assert_eq!(lp.metrics().panics, 0);
@@ -284,8 +284,8 @@ fn a_full_disk_is_told_with_what_is_lost() {
 fn every_end(lp: &mut Loop) {
     const EACH: u32 = 10;
     fn next(cx: &mut Cx<'_>, at: std::net::SocketAddr, left: u32, server: ServerKey) {
-        let Some(left) = left.checked_sub(1) else { return cx.close_server(server).unwrap() };
-        let on = On::new().close(move |s, _| next(s, at, left, server));
+        let Some(left) = left.checked_sub(1) else { return cx.server(server).close().unwrap() };
+        let on = On::new().close(move |s, _| next(&mut s.cx(), at, left, server));
         cx.connect(at, on);
     }
     let mut count = 0;
@@ -300,10 +300,10 @@ fn every_end(lp: &mut Loop) {
         }
     });
     let server = server.unwrap();
-    let at = lp.local_addr(server).unwrap();
-    next(&mut lp.as_cx(), at, 5 * EACH, server);
+    let at = lp.server(server).local_addr().unwrap();
+    next(&mut lp.cx(), at, 5 * EACH, server);
     lp.run().unwrap();
-    assert_eq!(lp.server_stats(server).map(|s| s.accepted).ok(), None, "it is closed");
+    assert_eq!(lp.server(server).stats().map(|s| s.accepted).ok(), None, "it is closed");
     assert_eq!(handles(lp), 0);
 }
 

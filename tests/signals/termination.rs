@@ -41,17 +41,17 @@ fn the_process_of_the_others() {
         .unwrap();
     let term = move |cx: &mut Cx<'_>| {
         println!("TERM");
-        cx.shutdown(server, Duration::from_secs(15)).unwrap();
+        cx.server(server).shutdown(Duration::from_secs(15)).unwrap();
     };
     match &part[..] {
         "once" => {
-            lp.as_cx().signal_once(SIGTERM, move |cx, _, _| term(cx)).unwrap();
+            lp.signal_once(SIGTERM, move |cx, _, _| term(cx)).unwrap();
         }
         _ => {
-            lp.as_cx().signal(SIGTERM, move |cx, _, _| term(cx)).unwrap();
+            lp.signal(SIGTERM, move |cx, _, _| term(cx)).unwrap();
         }
     }
-    println!("PORT {}", lp.local_addr(server).unwrap().port());
+    println!("PORT {}", lp.server(server).local_addr().unwrap().port());
     if part == "dropped" || part == "others" {
         drop(lp);
         println!("DROPPED");

@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
+use tidegate::Phase;
+use tidegate::event::Interest;
 use tidegate::prelude::*;
 use tidegate::signals::{SIGUSR1, SIGUSR2};
-use tidegate::{Interest, Phase};
 
 use crate::support::*;
 use crate::watched::{drain, file};
@@ -45,16 +46,16 @@ fn libuv_65_we_get_signals_mixed() {
     let mut keys = Vec::new();
     for (name, number) in [("a", SIGUSR1), ("b", SIGUSR2), ("c", SIGUSR1)] {
         let l = log.clone();
-        let key = lp.as_cx().signal(number, move |cx, _, n| {
+        let key = lp.signal(number, move |cx, _, n| {
             assert_eq!((cx.phase(), n), (Phase::Ready, number));
             l.add(name);
         });
         keys.push(key.unwrap());
     }
     assert!(!lp.is_alive(), "as in Node; in libuv a watcher is a reason to run");
-    stay(&mut lp.as_cx(), keys[0]);
+    stay(&mut lp.cx(), keys[0]);
     let l = log.clone();
-    lp.as_cx().signal_once(SIGUSR1, move |_, _, _| l.add("once")).unwrap();
+    lp.signal_once(SIGUSR1, move |_, _, _| l.add("once")).unwrap();
     raise(SIGUSR1);
     turn_until(&mut lp, |_| log.lines().len() == 3);
     assert_eq!(log.lines(), ["a", "c", "once"]);
@@ -64,7 +65,7 @@ fn libuv_65_we_get_signals_mixed() {
     assert_eq!(log.lines()[3..], ["a", "b", "c"]);
     assert!(lp.is_alive());
     for key in keys {
-        lp.as_cx().close(key).unwrap();
+        lp.close(key).unwrap();
     }
     lp.run().unwrap();
     assert_eq!(handles(&lp), 0);
@@ -86,7 +87,7 @@ fn libuv_65_one_shot() {
         });
         stay(cx, key.unwrap());
     }
-    start(&mut lp.as_cx(), shots.clone());
+    start(&mut lp.cx(), shots.clone());
     for n in 1..=3 {
         raise(SIGUSR1);
         turn_until(&mut lp, |_| shots.get() == n);
@@ -101,14 +102,14 @@ fn libuv_65_signal_multiple_loops() {
     let (ready, started) = mpsc::channel();
     let other = std::thread::spawn(move || {
         let mut lp = guarded();
-        let key = lp.as_cx().signal_once(SIGUSR2, |_, _, _| {}).unwrap();
-        stay(&mut lp.as_cx(), key);
+        let key = lp.signal_once(SIGUSR2, |_, _, _| {}).unwrap();
+        stay(&mut lp.cx(), key);
         ready.send(()).unwrap();
         lp.run().unwrap();
     });
     let mut lp = guarded();
-    let key = lp.as_cx().signal_once(SIGUSR2, |_, _, _| {}).unwrap();
-    stay(&mut lp.as_cx(), key);
+    let key = lp.signal_once(SIGUSR2, |_, _, _| {}).unwrap();
+    stay(&mut lp.cx(), key);
     started.recv().unwrap();
     raise(SIGUSR2);
     lp.run().unwrap();
@@ -122,28 +123,27 @@ fn libuv_65_signal_pending_on_close() {
     let mut lp = guarded();
     let value = Rc::new(());
     let held = value.clone();
-    let key = lp.as_cx().signal(SIGUSR1, move |_, _, _| panic!("{held:?}")).unwrap();
+    let key = lp.signal(SIGUSR1, move |_, _, _| panic!("{held:?}")).unwrap();
     // Another one, so that the signal is not what ends the process.
-    let other = lp.as_cx().signal(SIGUSR1, |_, _, _| {}).unwrap();
-    stay(&mut lp.as_cx(), other);
+    let other = lp.signal(SIGUSR1, |_, _, _| {}).unwrap();
+    stay(&mut lp.cx(), other);
     raise(SIGUSR1);
-    lp.as_cx().close(key).unwrap();
+    lp.close(key).unwrap();
     lp.run_once().unwrap();
     assert_eq!(Rc::strong_count(&value), 1);
     // And one that an earlier watcher of the same signal closes.
     let value2 = value.clone();
     let third = Rc::new(Cell::new(None));
     let t = third.clone();
-    lp.as_cx()
-        .signal(SIGUSR1, move |cx, me, _| {
-            cx.close(t.get().unwrap()).unwrap();
-            cx.close(me).unwrap();
-        })
-        .unwrap();
-    third.set(Some(lp.as_cx().signal(SIGUSR1, move |_, _, _| panic!("{value2:?}")).unwrap()));
+    lp.signal(SIGUSR1, move |cx, me, _| {
+        cx.close(t.get().unwrap()).unwrap();
+        cx.close(me).unwrap();
+    })
+    .unwrap();
+    third.set(Some(lp.signal(SIGUSR1, move |_, _, _| panic!("{value2:?}")).unwrap()));
     raise(SIGUSR1);
     turn_until(&mut lp, |_| Rc::strong_count(&value) == 1);
-    lp.as_cx().close(other).unwrap();
+    lp.close(other).unwrap();
     lp.run().unwrap();
 }
 
@@ -152,11 +152,11 @@ fn libuv_65_signal_pending_on_close() {
 fn libuv_65_an_old_signal_is_not_for_a_new_watcher() {
     let _alone = alone();
     let mut lp = guarded();
-    let first = lp.as_cx().signal(SIGUSR1, |_, _, _| panic!("it was closed")).unwrap();
+    let first = lp.signal(SIGUSR1, |_, _, _| panic!("it was closed")).unwrap();
     raise(SIGUSR1);
-    lp.as_cx().close(first).unwrap();
-    let second = lp.as_cx().signal(SIGUSR1, |_, _, _| panic!("it came before")).unwrap();
-    lp.as_cx().timer(MS, move |cx, _| cx.close(second).unwrap());
+    lp.close(first).unwrap();
+    let second = lp.signal(SIGUSR1, |_, _, _| panic!("it came before")).unwrap();
+    lp.timer(MS, move |cx, _| cx.close(second).unwrap());
     lp.run().unwrap();
     assert_eq!(handles(&lp), 0);
 }
@@ -170,14 +170,13 @@ fn signals_in_a_busy_loop() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (mut feed, seen) = (theirs.try_clone().unwrap(), Rc::new(Cell::new(0)));
     feed.write_all(b"x").unwrap();
-    lp.as_cx()
-        .watch(file(ours), Interest::READABLE, move |_, _, source, ready| {
-            drain(source, ready);
-            feed.write_all(b"x").unwrap();
-        })
-        .unwrap();
+    lp.watch(file(ours), Interest::READABLE, move |_, _, source, ready| {
+        drain(source, ready);
+        feed.write_all(b"x").unwrap();
+    })
+    .unwrap();
     let s = seen.clone();
-    lp.as_cx().signal(SIGUSR1, move |_, _, _| s.set(s.get() + 1)).unwrap();
+    lp.signal(SIGUSR1, move |_, _, _| s.set(s.get() + 1)).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let raiser = {
         let stop = stop.clone();
@@ -197,7 +196,7 @@ fn signals_in_a_busy_loop() {
 fn libuv_65_a_number_that_is_none() {
     let mut lp = guarded();
     for number in [0, -1, 65, 1000, 9, 19] {
-        let refused = lp.as_cx().signal(number, |_, _, _| {});
+        let refused = lp.signal(number, |_, _, _| {});
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput, "{number}");
     }
     assert_eq!(handles(&lp), 0);

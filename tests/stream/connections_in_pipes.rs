@@ -18,14 +18,14 @@ fn a_pipe_from_a_connection_that_is_rejected() {
     let l = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let key = conn.key();
             conn.pipe(key, to, done(&l)).unwrap();
             conn.reject();
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     lp.run().unwrap();
     assert_eq!(log.lines().len(), 1, "done comes once");
 }
@@ -57,19 +57,19 @@ fn an_echos_handler_on_a_piped_connection_does_no_harm() {
     // It writes to its peer now and then.
     let most = Rc::new(Cell::new(0));
     let m = most.clone();
-    lp.as_cx().interval(Duration::from_millis(5), move |cx, _| {
+    lp.interval(Duration::from_millis(5), move |cx, _| {
         let n = cx.writable(to).buffered();
         m.set(m.get().max(n));
         let mut k = cx.socket(s);
         if k.buffered() == 0 {
-            let _ = k.write(&vec![2; 16 << 20]);
+            let _ = k.write(vec![2; 16 << 20]);
         }
     });
-    lp.as_cx().timer(Duration::from_secs(2), |cx, _| cx.stop());
+    lp.timer(Duration::from_secs(2), |cx, _| cx.stop());
     lp.run().unwrap();
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     println!("{} bytes in the sink at most; {:?}", most.get(), log.lines());
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
     let _ = (writing.join(), reading.join());
     assert!(most.get() < 1 << 20);
@@ -112,7 +112,7 @@ fn a_connecting_sink_takes_up_to_its_mark() {
     // only the pending phase, before the poller can tell of the connection
     let b = Rc::new(Cell::new((0, 0)));
     let bb = b.clone();
-    lp.as_cx().prepare(move |cx, _| {
+    lp.prepare(move |cx, _| {
         if bb.get() == (0, 0) {
             bb.set((cx.socket(s).buffered(), cx.readable(from).buffered()))
         }

@@ -200,8 +200,8 @@ fn run(seed: u64, hops: u64) {
             let gg = g.clone();
             let server = lp
                 .listen(ListenOptions::new("127.0.0.1:0").allow_half_open(true), move |mut conn| {
-                    let sv = conn.server();
-                    conn.close_server(sv).unwrap();
+                    let sv = conn.server_key();
+                    conn.server(sv).close().unwrap();
                     let mut s = conn.accept(On::new());
                     s.pause();
                     if f {
@@ -210,7 +210,7 @@ fn run(seed: u64, hops: u64) {
                     k.set(Some(s.key()));
                 })
                 .unwrap();
-            let at = lp.local_addr(server).unwrap();
+            let at = lp.server(server).local_addr().unwrap();
             let c = lp.connect(ConnectOptions::new(at).allow_half_open(half), On::new());
             if f {
                 lp.socket(c).set_filter(Xor(g.clone(), vec![]));
@@ -234,7 +234,7 @@ fn run(seed: u64, hops: u64) {
         let _ = prev;
     }
     // the user meddles: pauses the source for a while
-    let t = lp.as_cx().interval(Duration::from_micros(200), {
+    let t = lp.interval(Duration::from_micros(200), {
         let g = g.clone();
         move |cx, _| {
             if g.n(3) == 0 {
@@ -248,10 +248,10 @@ fn run(seed: u64, hops: u64) {
         }
     });
     turn_until(&mut lp, |_| log.lines().len() == pipes);
-    lp.as_cx().timer_stop(t).unwrap();
+    lp.timer_stop(t).unwrap();
     assert!(log.lines().iter().all(|l| l == "ok"), "{:?}", log.lines());
     assert!(*all.borrow() == data, "{} of {}", all.borrow().len(), data.len());
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 fn many(from: u64, n: u64, hops: u64) {

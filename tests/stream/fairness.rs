@@ -61,11 +61,11 @@ fn tiny_chunks_leave_the_turn_to_others() {
 fn reading_in_a_hook_does_not_spin() {
     let mut lp = guarded();
     let from = lp.open_readable(ReadableOptions::new().pull(true), Quiet, ()).unwrap();
-    lp.as_cx().prepare(move |cx, _| {
+    lp.prepare(move |cx, _| {
         assert!(cx.readable(from).read(1).is_none());
     });
     settle_one(&mut lp);
-    lp.as_cx().timer(Duration::from_millis(100), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(100), |cx, _| cx.stop());
     lp.run().unwrap();
     println!("{} turns in 100 ms", lp.metrics().turns);
     assert!(lp.metrics().turns < 20);
@@ -142,13 +142,13 @@ fn completions_of_a_connection_leave_the_turn_to_others() {
     let m = n.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let sv = conn.server();
-            conn.close_server(sv).unwrap();
+            let sv = conn.server_key();
+            conn.server(sv).close().unwrap();
             let mut s = conn.accept(Chain(m.clone()));
             let _ = s.write_id(&[0u8; 4096], 0);
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     let reading = std::thread::spawn(move || {
         use std::io::Read;
         let mut b = vec![0; 1 << 20];
@@ -164,7 +164,7 @@ fn completions_of_a_connection_leave_the_turn_to_others() {
         longest = longest.max(t.elapsed());
         most = most.max(n.get() - before);
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     println!("{most} bytes in one turn, which took {longest:?}");
     assert!(most <= 4 << 20);
 }

@@ -40,7 +40,7 @@ fn the_handler_of_a_sink_gets_its_drain() {
     let (c, s) = accepted(&mut lp, true, On::new().drain(move |_| l.add("drain")));
     let from = quiet(&mut lp);
     lp.pipe(from, s, |_, _| {}).unwrap();
-    assert_eq!(lp.socket(s).write(&vec![0; 20 << 20]), Flow::Full);
+    assert_eq!(lp.socket(s).write(vec![0; 20 << 20]), Flow::Full);
     let reading = std::thread::spawn(move || {
         use std::io::Read;
         let mut b = vec![0; 20 << 20];

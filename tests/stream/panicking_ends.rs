@@ -218,9 +218,9 @@ fn a_panic(how: How, source_at: [At; 2], sink_at: [At; 2], before: bool) {
     assert_eq!((closes.get(), dones.get()), (0, 0), "nothing is told inside the call: {case}");
     match how {
         How::ClosedFromOutside => {
-            let _ = lp.as_cx().close(pipe);
+            let _ = lp.close(pipe);
         }
-        How::ClosedFromATick => lp.as_cx().next_tick(move |cx| {
+        How::ClosedFromATick => lp.next_tick(move |cx| {
             let _ = cx.close(pipe);
         }),
         _ => {}

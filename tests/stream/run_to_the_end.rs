@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate::Loop;
+use tidegate::event::Interest;
 use tidegate::prelude::*;
 use tidegate::stream::*;
-use tidegate::{Interest, Loop};
 
 use crate::support::*;
 
@@ -186,7 +187,7 @@ fn every_completion_of_an_unreferenced_connection_is_told() {
     let written = Rc::new(Cell::new(0));
     let w = written.clone();
     let key = lp.adopt(ours, On::new().written(move |_, _, _| add(&w, 1))).unwrap();
-    lp.as_cx().set_ref(key, false).unwrap();
+    lp.set_ref(key, false).unwrap();
     for id in 0..5_500 {
         assert_ne!(lp.socket(key).write_id("", id), Flow::Closed);
     }
@@ -203,13 +204,13 @@ fn a_source_is_piped_into_a_connection_to_its_end() {
     let g = got.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let g = g.clone();
             conn.accept(On::new().data(move |_, chunk| add(&g, chunk.len())));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let to = lp.connect(at, On::new());
     let from = lp.open_readable(ReadableOptions::new(), chunks(160, 64 << 10), ()).unwrap();
     let done = Rc::new(Cell::new(0));
@@ -233,13 +234,13 @@ fn what_a_late_completion_makes_due_is_done() {
         fn write(&mut self, w: &mut WritableCx<'_>, _: &[Bytes]) -> Result<Progress, BoxError> {
             let key = w.key();
             let complete = move |cx: &mut Cx<'_>| cx.writable(key).written(Ok(())).unwrap();
-            match w.turn() % 3 {
+            match w.cx().turn() % 3 {
                 0 => w.next_tick(complete),
                 1 => {
                     w.timer(Duration::ZERO, move |cx, _| complete(cx));
                 }
                 _ => {
-                    let stay = w.keep_alive("a completion").unwrap();
+                    let stay = w.cx().keep_alive("a completion").unwrap();
                     let remote = w.remote();
                     std::thread::spawn(move || {
                         remote.post(complete).unwrap();
@@ -327,9 +328,9 @@ fn an_unreferenced_watcher_that_never_drains_lets_the_loop_return() {
     peer.write_all(b"never read").unwrap();
     let calls = Rc::new(Cell::new(0));
     let c = calls.clone();
-    let watch = lp.as_cx().watch(source, Interest::READABLE, move |_, _, _, _| add(&c, 1)).unwrap();
-    lp.as_cx().set_ref(watch, false).unwrap();
-    lp.as_cx().timer(Duration::from_millis(5), |_, _| {});
+    let watch = lp.watch(source, Interest::READABLE, move |_, _, _, _| add(&c, 1)).unwrap();
+    lp.set_ref(watch, false).unwrap();
+    lp.timer(Duration::from_millis(5), |_, _| {});
     lp.run().unwrap();
     assert!(calls.get() > 0);
     assert!(!lp.is_alive() && lp.why_alive().is_empty());
@@ -356,11 +357,11 @@ fn an_unreferenced_server_or_connection_with_more_to_do_lets_the_loop_return() {
             let r = r.clone();
             let mut s = conn.accept(On::new().data(move |_, _| *r.borrow_mut() += 1));
             let key = s.key();
-            s.set_ref(key, false).unwrap();
+            s.cx().set_ref(key, false).unwrap();
         })
         .unwrap();
-    lp.as_cx().set_ref(server, false).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    lp.set_ref(server, false).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients: Vec<_> = (0..20).map(|_| client(at)).collect();
     for c in &clients {
         write_all(c, &[0; 50_000]);
@@ -368,15 +369,15 @@ fn an_unreferenced_server_or_connection_with_more_to_do_lets_the_loop_return() {
     // Until the first is accepted, and until something is read.
     let stay = |lp: &mut Loop, until: fn(&mut Cx<'_>, ServerKey, u32) -> bool| {
         let reads = reads.clone();
-        lp.as_cx().check(move |cx, me| {
+        lp.check(move |cx, me| {
             if until(cx, server, *reads.borrow()) {
                 cx.close(me).unwrap();
             }
         });
         lp.run().unwrap();
     };
-    stay(&mut lp, |cx, server, _| cx.server_stats(server).unwrap().accepted > 0);
-    assert!(lp.server_stats(server).unwrap().accepted < 20);
+    stay(&mut lp, |cx, server, _| cx.server(server).stats().unwrap().accepted > 0);
+    assert!(lp.server(server).stats().unwrap().accepted < 20);
     stay(&mut lp, |_, _, reads| reads > 0);
     assert!(!lp.is_alive(), "{:?}", lp.why_alive());
 }

@@ -19,13 +19,13 @@ struct TickAtEnd;
 
 impl ReadHandler for TickAtEnd {
     fn on_end(&mut self, r: &mut ReadableCx<'_>) {
-        boom(r)
+        boom(&mut r.cx())
     }
 }
 
 impl WriteHandler for TickAtEnd {
     fn on_finish(&mut self, w: &mut WritableCx<'_>) {
-        boom(w)
+        boom(&mut w.cx())
     }
 }
 
@@ -65,13 +65,13 @@ fn tick_panic_at_on_finish_of_a_writable() {
 fn tick_panic_at_on_end_of_a_socket() {
     let mut lp = guarded();
     let log = Log::default();
-    let (c, s) = accepted(&mut lp, true, On::new().end(|s| boom(s)));
+    let (c, s) = accepted(&mut lp, true, On::new().end(|s| boom(&mut s.cx())));
     let (to, all) = keep(&mut lp, false, 100);
     lp.pipe(s, to, done(&log)).unwrap();
     write_all(&c, b"all");
     c.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
-    lp.as_cx().timer(Duration::from_millis(300), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(300), |cx, _| cx.stop());
     lp.run().unwrap();
     assert_eq!(&all.borrow()[..], b"all");
     assert_eq!(log.lines(), ["done"], "after 300 ms");
@@ -81,13 +81,13 @@ fn tick_panic_at_on_end_of_a_socket() {
 fn tick_panic_at_on_finish_of_a_socket() {
     let mut lp = guarded();
     let log = Log::default();
-    let (c, s) = accepted(&mut lp, true, On::new().finish(|s| boom(s)));
+    let (c, s) = accepted(&mut lp, true, On::new().finish(|s| boom(&mut s.cx())));
     let from = quiet(&mut lp);
     lp.pipe(from, s, done(&log)).unwrap();
     let _ = lp.readable(from).push("all");
     lp.readable(from).push_end();
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
-    lp.as_cx().timer(Duration::from_millis(300), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(300), |cx, _| cx.stop());
     lp.run().unwrap();
     assert_eq!(read_to_end(&c), b"all");
     assert_eq!(log.lines(), ["done"], "after 300 ms");
@@ -117,7 +117,7 @@ fn tick_panic_at_flush() {
     write_all(&c, b"all");
     c.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| lp.run())).is_err());
-    lp.as_cx().timer(Duration::from_millis(300), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(300), |cx, _| cx.stop());
     lp.run().unwrap();
     assert_eq!(&all.borrow()[..], b"all!");
     assert_eq!(log.lines(), ["done"], "after 300 ms");

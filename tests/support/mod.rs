@@ -8,8 +8,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tidegate::net::NetEvent;
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::{Event, Moment, Observer, Script};
+use tidegate::test::Script;
 
 /// No test may wait longer for anything.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -32,8 +33,8 @@ impl std::ops::DerefMut for Guarded {
 }
 
 impl AsCx for Guarded {
-    fn as_cx(&mut self) -> Cx<'_> {
-        self.0.as_cx()
+    fn cx(&mut self) -> Cx<'_> {
+        self.0.cx()
     }
 }
 
@@ -53,7 +54,7 @@ pub fn holds_nothing(lp: &mut Loop) {
         assert_eq!(left, (0, 0, 0, 0), "connecting, queued, held, deadlines");
         let open: usize = lp.servers().iter().map(|s| s.stats.connections).sum();
         assert_eq!(open, 0, "connections that servers count");
-        let mut cx = lp.as_cx();
+        let mut cx = lp.cx();
         let kinds = ["socket", "connect attempt"];
         let left: Vec<_> = cx.walk().into_iter().filter(|h| kinds.contains(&h.kind)).collect();
         assert!(left.is_empty(), "{left:?}");
@@ -66,11 +67,11 @@ pub fn guarded() -> Guarded {
 }
 
 pub fn guard(mut lp: Loop) -> Guarded {
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let timer = cx.timer(DEADLINE, |cx, _| {
         panic!("the deadline of {DEADLINE:?} passed in turn {}", cx.turn())
     });
-    cx.driver().set_ref(timer.into(), false);
+    cx.set_ref(timer, false).unwrap();
     Guarded(lp)
 }
 
@@ -215,7 +216,7 @@ pub fn arrived(s: &TcpStream) {
 
 /// Runs the loop for so long.
 pub fn run_for(lp: &mut Loop, time: Duration) {
-    lp.as_cx().timer(time, |cx, _| cx.stop());
+    lp.timer(time, |cx, _| cx.stop());
     lp.run().unwrap();
 }
 

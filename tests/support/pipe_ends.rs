@@ -78,9 +78,9 @@ pub fn accepted(
             k.set(Some(s.key()));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     turn_until(lp, |_| key.get().is_some());
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     (c, key.get().unwrap())
 }
 

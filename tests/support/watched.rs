@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use tidegate::{Fd, Interest, ReadyGuard};
+use tidegate::event::{Fd, Interest, ReadyGuard};
 
 pub(crate) fn file(socket: UnixStream) -> Fd<File> {
     Fd::new(File::from(OwnedFd::from(socket))).unwrap()

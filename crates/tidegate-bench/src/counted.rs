@@ -7,9 +7,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use tidegate::Key;
+use tidegate::kind::{Kind, Owner};
 use tidegate::prelude::*;
 use tidegate::stream::WriteState;
-use tidegate::{Dispatch, Key, Kind};
 
 use crate::peer::tidegate::Echo;
 
@@ -67,7 +68,7 @@ fn turn(lp: &mut Loop) {
 
 fn idle_loop() -> io::Result<Loop> {
     let mut lp = Loop::new()?;
-    lp.as_cx().timer(Duration::from_secs(3600), |_, _| {});
+    lp.timer(Duration::from_secs(3600), |_, _| {});
     Ok(lp)
 }
 
@@ -86,17 +87,8 @@ impl Operation for Turns {
     }
 }
 
-static NOTHING: Kind = Kind {
-    name: "nothing",
-    ready: |_: &mut Dispatch<'_>, _, _| {},
-    pending: |_, _, _| {},
-    close: |cx, key, _| {
-        cx.driver().close(&NOTHING, key);
-        Ok(())
-    },
-    closed: |d, key, _| d.driver().free(&NOTHING, key),
-    describe: |_, _, _| String::new(),
-};
+static COUNTED: Owner = Owner::new();
+static NOTHING: Kind = Kind::new("nothing", &COUNTED);
 
 /// Handles that are queued, and called in one ready pass.
 struct Dispatches {
@@ -109,7 +101,7 @@ impl Dispatches {
         let mut lp = Loop::new()?;
         let mut keys = Vec::new();
         for _ in 0..OPERATIONS {
-            keys.push(lp.as_cx().driver().insert(&NOTHING, 0)?);
+            keys.push(lp.cx().driver().insert(&NOTHING, 0)?.key());
         }
         Ok(Dispatches { lp, keys })
     }
@@ -118,7 +110,9 @@ impl Dispatches {
 impl Operation for Dispatches {
     fn prepare(&mut self) -> io::Result<()> {
         for key in &self.keys {
-            self.lp.as_cx().driver().queue(*key);
+            if let Some(mut handle) = self.lp.cx().driver().handle(&COUNTED, *key) {
+                handle.queue();
+            }
         }
         Ok(())
     }
@@ -134,7 +128,7 @@ struct Timers(Loop);
 impl Operation for Timers {
     fn prepare(&mut self) -> io::Result<()> {
         for _ in 0..OPERATIONS {
-            self.0.as_cx().timer(Duration::ZERO, |_, _| {});
+            self.0.timer(Duration::ZERO, |_, _| {});
         }
         Ok(())
     }
@@ -192,7 +186,7 @@ impl Accepts {
 impl Operation for Accepts {
     fn prepare(&mut self) -> io::Result<()> {
         self.clients.clear();
-        let at = self.lp.local_addr(self.server)?;
+        let at = self.lp.server(self.server).local_addr()?;
         for _ in 0..OPERATIONS {
             self.clients.push(TcpStream::connect(at)?);
         }
@@ -201,7 +195,7 @@ impl Operation for Accepts {
     }
 
     fn run(&mut self) {
-        while self.lp.server_stats(self.server).is_ok_and(|s| s.accepted < self.accepted) {
+        while self.lp.server(self.server).stats().is_ok_and(|s| s.accepted < self.accepted) {
             turn(&mut self.lp);
         }
     }
@@ -235,12 +229,12 @@ impl Echoes {
         let server = lp.listen(options, |conn| {
             conn.accept(Echo);
         })?;
-        let at = lp.local_addr(server)?;
+        let at = lp.server(server).local_addr()?;
         let mut clients = Vec::new();
         for _ in 0..connections {
             clients.push(TcpStream::connect(at)?);
         }
-        while lp.server_stats(server)?.accepted < u64::from(connections) {
+        while lp.server(server).stats()?.accepted < u64::from(connections) {
             lp.run_once()?;
         }
         Ok(Echoes { lp, clients, asked: false })

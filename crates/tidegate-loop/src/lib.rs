@@ -2,7 +2,8 @@
 //!
 //! Single-threaded, modelled on libuv, over `mio` (epoll, kqueue, IOCP). It
 //! knows timers, ticks, posts from other threads and *handles*; what a handle
-//! is (a socket, a listener) is up to the crates above, through [`Kind`](kind::Kind).
+//! is (a socket, a listener) is up to the crates above, through
+//! [`kind`].
 //!
 //! Read in this order: `turn.rs` (one iteration), `store/` (bits, table, queues), `core/` (who
 //! owns what, and what the layers above may do), `handles/` (timers, hooks, posts, ...).
@@ -12,7 +13,7 @@
 //! use tidegate_loop::{AsCx, Loop};
 //!
 //! let mut lp = Loop::new()?;
-//! lp.as_cx().timer(Duration::from_millis(1), |cx, _| {
+//! lp.timer(Duration::from_millis(1), |cx, _| {
 //!     println!("turn {}, phase {}", cx.turn(), cx.phase());
 //! });
 //! lp.run()?; // returns when nothing is left that could call back
@@ -20,8 +21,11 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod as_cx;
 mod core;
+pub mod event;
 mod handles;
+pub mod kind;
 mod limits;
 mod loop_id;
 mod metrics;
@@ -39,7 +43,8 @@ mod thinned;
 mod threads;
 mod turn;
 
-pub use crate::core::cx::{AsCx, Cx};
+pub use crate::core::cx::Cx;
+pub use as_cx::AsCx;
 pub use handles::any::HandleInfo;
 pub use handles::keep_alive::KeepAlive;
 pub use handles::post::{PostError, Remote};
@@ -47,7 +52,7 @@ pub use handles::share::{LeaseError, Shared};
 #[cfg(feature = "signal")]
 pub use handles::signal::SignalKey;
 pub use handles::tick::TickFull;
-pub use handles::watch::{ReadyGuard, WatchKey};
+pub use handles::watch::WatchKey;
 #[cfg(feature = "work")]
 pub use handles::work::{WorkKey, WorkRefused};
 pub use limits::{Builder, LimitError, Limits};
@@ -55,32 +60,13 @@ pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer};
 pub use one_line::OneLine;
 pub use phase::Phase;
-pub use run::{Loop, Step};
+pub use run::{Loop, PhaseReport};
 #[cfg(any(test, feature = "test-util"))]
 pub use script::Script;
 pub use store::hooks::HookKey;
 pub use store::key::{Key, KeyError, TableFull};
-pub use store::readiness::Readiness;
 pub use store::timers::TimerKey;
-pub use sys::public::*;
+#[cfg(feature = "signal")]
+pub use sys::signals;
 #[cfg(feature = "work")]
 pub use threads::pool::{WorkError, WorkStats};
-
-/// For those who make their own kinds of handles, as the layers of sockets and streams do.
-///
-/// A layer has a [`LayerId`](kind::LayerId), under which each loop keeps its state, and
-/// [`Kind`](kind::Kind)s that belong to it. The loop calls a kind's functions with a
-/// [`Dispatch`](kind::Dispatch). A layer makes handles and finds its own again with the
-/// [`Driver`](kind::Driver); what it does with one is on the [`Handle`](kind::Handle), which no
-/// other layer gets.
-pub mod kind {
-    pub use crate::core::driver::Driver;
-    pub use crate::core::handle::Handle;
-    pub use crate::core::kind::{Call, Dispatch, Kind};
-    pub use crate::core::runtime::Runtime;
-    pub use crate::core::source::Trigger;
-    pub use crate::sys::{LayerId, LevelSource, Owner};
-}
-
-pub use mio::Interest;
-pub use mio::event::Source;

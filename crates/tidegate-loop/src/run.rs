@@ -8,17 +8,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::cx::{AsCx, Cx};
+use mio::Interest;
+use mio::event::Source;
+
+use crate::as_cx::AsCx;
+use crate::core::cx::Cx;
 use crate::core::kind::Dispatch;
 use crate::core::state::{Core, Reactor};
 use crate::handles::any::HandleInfo;
-use crate::handles::keep_alive::KEEP_ALIVES;
+use crate::handles::keep_alive::{KEEP_ALIVES, KeepAlive};
 use crate::handles::post::INBOX;
 use crate::handles::share::VALUES;
 #[cfg(feature = "signal")]
 use crate::handles::signal::SIGNALS;
 use crate::handles::timer;
-use crate::handles::watch::WATCHES;
+use crate::handles::watch::{ReadyGuard, WATCHES, WatchKey};
 #[cfg(feature = "work")]
 use crate::handles::work::{WORKS, Works};
 use crate::limits::{Builder, Limits};
@@ -26,7 +30,8 @@ use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::phase::Phase;
-use crate::store::hooks::Hooks;
+use crate::store::hooks::{HookKey, Hooks};
+use crate::store::key::{Key, KeyError, TableFull};
 use crate::store::table::Table;
 use crate::store::ticks::Ticks;
 use crate::store::timers::Timers;
@@ -40,7 +45,7 @@ use crate::turn::Mode;
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
 /// let mut lp = Loop::new()?;
-/// lp.as_cx().next_tick(|_| println!("hello from the loop"));
+/// lp.next_tick(|_| println!("hello from the loop"));
 /// lp.run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -49,7 +54,7 @@ pub struct Loop {
 }
 
 impl AsCx for Loop {
-    fn as_cx(&mut self) -> Cx<'_> {
+    fn cx(&mut self) -> Cx<'_> {
         Cx::new(&mut self.core)
     }
 }
@@ -73,7 +78,7 @@ impl Loop {
     /// use tidegate_loop::{AsCx, Loop};
     /// let (mut lp, _script) = Loop::scripted()?;
     /// let mut days = 0;
-    /// lp.as_cx().interval(Duration::from_secs(86_400), move |cx, me| {
+    /// lp.interval(Duration::from_secs(86_400), move |cx, me| {
     ///     days += 1;
     ///     if days == 365 { cx.close(me).unwrap() }
     /// });
@@ -162,13 +167,13 @@ impl Loop {
     /// ```
     /// use tidegate_loop::{AsCx, Loop, Phase};
     /// let mut lp = Loop::new()?;
-    /// lp.as_cx().idle(|cx, me| cx.close(me).unwrap());
+    /// lp.idle(|cx, me| cx.close(me).unwrap());
     /// let (first, second) = (lp.run_phase()?, lp.run_phase()?);
     /// assert_eq!((first.phase, first.calls), (Phase::Pending, 0));
     /// assert_eq!((second.phase, second.calls), (Phase::Idle, 1));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn run_phase(&mut self) -> io::Result<Step> {
+    pub fn run_phase(&mut self) -> io::Result<PhaseReport> {
         let before = self.core.reactor.calls;
         let mut phase = Phase::Outside;
         self.one(|core| {
@@ -179,7 +184,7 @@ impl Loop {
             done
         })?;
         let reactor = &self.core.reactor;
-        Ok(Step { turn: reactor.turn, phase, calls: reactor.calls - before })
+        Ok(PhaseReport { turn: reactor.turn, phase, calls: reactor.calls - before })
     }
 
     fn one(&mut self, f: impl FnOnce(&mut Core) -> io::Result<()>) -> io::Result<bool> {
@@ -217,7 +222,7 @@ impl Loop {
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
     /// assert_eq!(lp.backend_timeout(), Some(Duration::ZERO), "nothing to wait for");
-    /// lp.as_cx().timer(Duration::from_secs(1), |_, _| {});
+    /// lp.timer(Duration::from_secs(1), |_, _| {});
     /// assert!(lp.backend_timeout().unwrap() > Duration::from_millis(900));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -238,7 +243,76 @@ impl Loop {
 
     /// What keeps the loop alive: [`Cx::why_alive`].
     pub fn why_alive(&mut self) -> Vec<HandleInfo> {
-        self.as_cx().why_alive()
+        self.cx().why_alive()
+    }
+
+    /// Every handle there is: [`Cx::walk`].
+    pub fn walk(&mut self) -> Vec<HandleInfo> {
+        self.cx().walk()
+    }
+
+    /// Whether the key names a handle that is open or closing: [`Cx::is_open`].
+    pub fn is_open(&self, key: impl Into<Key>) -> bool {
+        self.core.reactor.table.check(key.into()).is_ok()
+    }
+
+    /// Before `run`: that call runs nothing. [`Cx::stop`].
+    pub fn stop(&mut self) {
+        self.cx().stop();
+    }
+
+    /// Ends a handle of any kind: [`Cx::close`].
+    pub fn close(&mut self, key: impl Into<Key>) -> Result<(), KeyError> {
+        self.cx().close(key)
+    }
+
+    /// Closes every handle there is: [`Cx::close_all`].
+    pub fn close_all(&mut self) {
+        self.cx().close_all();
+    }
+
+    /// Whether a handle keeps the loop alive: [`Cx::set_ref`].
+    pub fn set_ref(&mut self, key: impl Into<Key>, keep_alive: bool) -> Result<(), KeyError> {
+        self.cx().set_ref(key, keep_alive)
+    }
+
+    /// Keeps the loop alive until the answer is dropped: [`Cx::keep_alive`].
+    pub fn keep_alive(&mut self, name: impl Into<String>) -> Result<KeepAlive, TableFull> {
+        self.cx().keep_alive(name)
+    }
+
+    /// Calls `f` in the idle phase of each turn: [`Cx::idle`].
+    pub fn idle(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {
+        self.cx().idle(f)
+    }
+
+    /// Calls `f` in each turn right before the poller is asked: [`Cx::prepare`].
+    pub fn prepare(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {
+        self.cx().prepare(f)
+    }
+
+    /// Calls `f` in each turn after what the poller said was handled: [`Cx::check`].
+    pub fn check(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {
+        self.cx().check(f)
+    }
+
+    /// Calls `f` when a source of your own is ready: [`Cx::watch`].
+    pub fn watch<S: Source + 'static>(
+        &mut self,
+        source: S,
+        interest: Interest,
+        f: impl FnMut(&mut Cx<'_>, WatchKey, &mut S, &mut ReadyGuard) + 'static,
+    ) -> io::Result<WatchKey> {
+        self.cx().watch(source, interest, f)
+    }
+
+    /// Changes what a watcher is called for: [`Cx::watch_for`].
+    pub fn watch_for(
+        &mut self,
+        key: WatchKey,
+        interest: impl Into<Option<Interest>>,
+    ) -> io::Result<()> {
+        self.cx().watch_for(key, interest)
     }
 
     /// The limits this loop was made with.
@@ -320,7 +394,7 @@ impl Drop for Running<'_> {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Step {
+pub struct PhaseReport {
     /// The turn, counted from 1.
     pub turn: u64,
     /// The phase that ran; [`Phase::Outside`] if there was nothing left to do.

@@ -28,7 +28,7 @@ struct State {
 /// use std::time::Duration;
 /// use tidegate_loop::{AsCx, Loop};
 /// let (mut lp, script) = Loop::scripted()?;
-/// lp.as_cx().timer(Duration::from_secs(3600), |cx, _| assert_eq!(cx.now().as_secs(), 3600));
+/// lp.timer(Duration::from_secs(3600), |cx, _| assert_eq!(cx.now().as_secs(), 3600));
 /// lp.run()?; // at once
 /// assert_eq!(script.now(), Duration::from_secs(3600));
 /// # Ok::<(), std::io::Error>(())
@@ -53,7 +53,8 @@ impl Script {
     ///
     /// ```
     /// use tidegate_loop::kind::{Kind, Owner};
-    /// use tidegate_loop::{AsCx, Loop, Readiness};
+    /// use tidegate_loop::event::Readiness;
+    /// use tidegate_loop::{AsCx, Loop};
     /// static MINE: Owner = Owner::new();
     /// static BELL: Kind = Kind::new("bell", &MINE).ready(|d, key, _| {
     ///     let mut driver = d.driver();
@@ -62,7 +63,7 @@ impl Script {
     ///     bell.free();
     /// });
     /// let (mut lp, script) = Loop::scripted()?;
-    /// let key = lp.as_cx().driver().insert(&BELL, 0)?.key();
+    /// let key = lp.cx().driver().insert(&BELL, 0)?.key();
     /// script.poll([(key, Readiness::READABLE)]);
     /// lp.run()?;
     /// assert_eq!(lp.metrics().turns, 1);
@@ -151,7 +152,7 @@ mod tests {
         let (mut lp, script) = Loop::scripted().unwrap();
         let trace = Trace::default();
         lp.observe(trace.clone());
-        let mut cx = lp.as_cx();
+        let mut cx = lp.cx();
         *cx.layer(&TRACES).0 = Some(trace.clone());
         let keys = [1, 2].map(|n| cx.driver().insert(&BELL, n).unwrap().key());
         let said = trace.clone();
@@ -190,7 +191,7 @@ timer in timers"
         let fired = Rc::new(RefCell::new(Vec::new()));
         for nanos in [7, 3, 3, 1_000_000_007] {
             let fired = fired.clone();
-            lp.as_cx().timer(Duration::from_nanos(nanos), move |cx, _| {
+            lp.timer(Duration::from_nanos(nanos), move |cx, _| {
                 fired.borrow_mut().push(cx.now().as_nanos());
             });
         }
@@ -205,7 +206,7 @@ timer in timers"
         let (mut lp, script) = Loop::scripted().unwrap();
         let at = Rc::new(RefCell::new(Vec::new()));
         let (seen, slow) = (at.clone(), script.clone());
-        lp.as_cx().interval(S, move |cx, me| {
+        lp.interval(S, move |cx, me| {
             seen.borrow_mut().push(slow.now().as_millis());
             match seen.borrow().len() {
                 1 => slow.advance(S * 3 + S / 2),
@@ -221,10 +222,10 @@ timer in timers"
     #[test]
     fn a_script_that_is_over_is_an_error_and_no_hang() {
         let (mut lp, _script) = Loop::scripted().unwrap();
-        let key = lp.as_cx().driver().insert(&BELL, 0).unwrap().key();
+        let key = lp.cx().driver().insert(&BELL, 0).unwrap().key();
         assert!(lp.run().unwrap_err().to_string().contains("the script is over"));
-        assert_eq!(lp.as_cx().phase(), Phase::Outside);
-        lp.as_cx().driver().handle(TRACES.owner(), key).unwrap().free();
+        assert_eq!(lp.cx().phase(), Phase::Outside);
+        lp.cx().driver().handle(TRACES.owner(), key).unwrap().free();
         lp.run().unwrap();
     }
 }

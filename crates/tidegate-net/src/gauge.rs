@@ -12,9 +12,9 @@ use tidegate_loop::KeyError;
 use crate::sys::{self, AcceptQueue};
 
 /// Reads a server's [`AcceptQueue`] from any thread: also while the loop's own is in a callback,
-/// which is when the queue grows. By [`Net::accept_gauge`](crate::Net::accept_gauge).
+/// which is when the queue grows. By [`ServerCx::accept_gauge`](crate::ServerCx::accept_gauge).
 ///
-/// It does not keep the server open: after `close_server` its answer is
+/// It does not keep the server open: after `ServerCx::close` its answer is
 /// [`KeyError::Closed`].
 ///
 /// ```
@@ -23,10 +23,10 @@ use crate::sys::{self, AcceptQueue};
 /// use tidegate_net::Net;
 /// let mut lp = Loop::new()?;
 /// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
-/// let gauge = lp.accept_gauge(server)?;
+/// let gauge = lp.server(server).accept_gauge()?;
 /// let elsewhere = gauge.clone();
 /// println!("{:?}", thread::spawn(move || elsewhere.read()).join().unwrap()?);
-/// lp.close_server(server)?;
+/// lp.server(server).close()?;
 /// assert_eq!(gauge.read(), Err(KeyError::Closed));
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -34,7 +34,7 @@ use crate::sys::{self, AcceptQueue};
 pub struct AcceptGauge(Arc<RwLock<Option<sys::Duplicate>>>);
 
 impl AcceptGauge {
-    /// What waits now. One system call, which `close_server` waits for. `Err` once the
+    /// What waits now. One system call, which `ServerCx::close` waits for. `Err` once the
     /// server is closed.
     pub fn read(&self) -> Result<AcceptQueue, KeyError> {
         let listener = self.0.read().unwrap_or_else(PoisonError::into_inner);

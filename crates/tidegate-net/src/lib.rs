@@ -22,13 +22,13 @@
 //!         .data(|s, chunk| if s.write(chunk) == Flow::Full { s.pause() })
 //!         .drain(|s| s.resume()));
 //! })?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! lp.connect(at, On::new()
 //!     .connect(|s| { let _ = s.write(b"tide"); })
 //!     .data(move |s, chunk| {
 //!         assert_eq!(chunk, b"tide");
 //!         s.end();
-//!         s.close_server(server).unwrap();
+//!         s.server(server).close().unwrap();
 //!     }));
 //! lp.run()?; // returns when server and connections are closed
 //! # Ok::<(), std::io::Error>(())
@@ -54,7 +54,7 @@ mod state;
 mod sys;
 
 pub use block_list::{BlockList, RuleError};
-pub use callbacks::contexts::{Incoming, SocketCx};
+pub use callbacks::contexts::{Incoming, ServerCx, SocketCx};
 pub use callbacks::filter::{Filter, FilterError, Passed};
 pub use callbacks::handler::Handler;
 pub use callbacks::server_handler::ServerHandler;

@@ -81,7 +81,7 @@ pub struct ServerMetrics {
 /// use tidegate_net::Net;
 /// let mut lp = Loop::new()?;
 /// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
-/// assert_eq!(lp.server_stats(server)?.accepted, 0);
+/// assert_eq!(lp.server(server).stats()?.accepted, 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -61,7 +61,7 @@ pub enum ServerEvent {
         /// The system's name of it.
         code: Option<&'static str>,
     },
-    /// `pause_accept` was called.
+    /// `ServerCx::pause` was called.
     Paused,
     /// It accepts again, after it was paused, held or full.
     Resumed,

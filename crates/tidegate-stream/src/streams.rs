@@ -66,7 +66,7 @@ pub trait Streams: AsCx {
         sink: impl Sink,
         handler: impl WriteHandler,
     ) -> Result<WritableKey, TableFull> {
-        writable::open(&mut self.as_cx(), &options, Box::new(sink), Box::new(handler))
+        writable::open(&mut self.cx(), &options, Box::new(sink), Box::new(handler))
     }
 
     /// Opens a readable stream over `source`. It begins to flow in the next pending phase,
@@ -77,17 +77,17 @@ pub trait Streams: AsCx {
         source: impl Source,
         reader: impl ReadHandler,
     ) -> Result<ReadableKey, TableFull> {
-        readable::open(&mut self.as_cx(), &options, Box::new(source), Box::new(reader))
+        readable::open(&mut self.cx(), &options, Box::new(source), Box::new(reader))
     }
 
     /// A writable stream by its key. On a stale or foreign key everything is a no-op.
     fn writable(&mut self, key: WritableKey) -> WritableCx<'_> {
-        WritableCx::new(self.as_cx(), key)
+        WritableCx::new(self.cx(), key)
     }
 
     /// A readable stream by its key.
     fn readable(&mut self, key: ReadableKey) -> ReadableCx<'_> {
-        ReadableCx::new(self.as_cx(), key)
+        ReadableCx::new(self.cx(), key)
     }
 
     /// Moves every byte that comes from one end to the other, at the pace of the slower one,
@@ -116,7 +116,7 @@ pub trait Streams: AsCx {
         done: impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) + 'static,
     ) -> Result<PipeKey, TableFull> {
         let (from, to) = (Rc::new(from), Rc::new(to));
-        pipe::open(&mut self.as_cx(), from, through, to, Box::new(done))
+        pipe::open(&mut self.cx(), from, through, to, Box::new(done))
     }
 }
 

@@ -8,9 +8,48 @@ pub mod observe;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
-pub use tidegate_loop::*;
+pub use tidegate_loop::{
+    AsCx, Builder, Cx, HandleInfo, HookKey, KeepAlive, Key, KeyError, LeaseError, LimitError,
+    Limits, Loop, Phase, PhaseReport, PostError, Remote, Shared, TableFull, TickFull, TimerKey,
+    WatchKey,
+};
+#[cfg(feature = "signal")]
+pub use tidegate_loop::{SignalKey, signals};
+#[cfg(feature = "work")]
+pub use tidegate_loop::{WorkError, WorkKey, WorkRefused};
+pub use tidegate_loop::{event, kind};
 pub use tidegate_net as net;
 pub use tidegate_stream as stream;
+
+/// The counters of a loop. Those of its servers and connections are in [`net`].
+///
+/// ```
+/// use tidegate::Loop;
+/// use tidegate::metrics::Metrics;
+/// let metrics: Metrics = Loop::new()?.metrics();
+/// assert_eq!(metrics.turns, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub mod metrics {
+    #[cfg(feature = "work")]
+    pub use tidegate_loop::WorkStats;
+    pub use tidegate_loop::{Histogram, Metrics};
+}
+
+/// For tests: a clock that stands still, and a poller that says what it is told. Feature
+/// `test-util`.
+///
+/// ```
+/// use tidegate::Loop;
+/// use tidegate::test::Script;
+/// let (mut lp, script): (Loop, Script) = Loop::scripted()?;
+/// # let _ = (lp.run(), script);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[cfg(feature = "test-util")]
+pub mod test {
+    pub use tidegate_loop::Script;
+}
 
 /// What most programs need: `use tidegate::prelude::*`.
 ///
@@ -18,14 +57,14 @@ pub use tidegate_stream as stream;
 /// use tidegate::prelude::*;
 /// let mut lp = Loop::new()?;
 /// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
-/// lp.close_server(server)?;
+/// lp.server(server).close()?;
 /// lp.run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub mod prelude {
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
-        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, Reason,
+        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, Reason, ServerCx,
         ServerHandler, ServerKey, SocketCx, SocketKey,
     };
     pub use tidegate_stream::Streams;

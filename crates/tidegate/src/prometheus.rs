@@ -15,11 +15,11 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-#[cfg(feature = "work")]
-use crate::WorkStats;
 use crate::net::{Net, NetMetrics, ServerMetrics};
 use crate::observe::Id;
-use crate::{AsCx, Metrics, Phase};
+#[cfg(feature = "work")]
+use tidegate_loop::WorkStats;
+use tidegate_loop::{AsCx, Metrics, Phase};
 
 /// The media type of [`Snapshot::text`], for the header of an answer.
 ///
@@ -58,7 +58,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// What is counted now. Looks at every connection that is open.
     pub fn take(at: &mut impl AsCx) -> Snapshot {
-        let mut cx = at.as_cx();
+        let mut cx = at.cx();
         Snapshot {
             of_loop: cx.metrics(),
             handles: cx.handles(),

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidegate::AsCx;
 use tidegate::net::*;
 
 use crate::support::*;

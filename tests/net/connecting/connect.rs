@@ -20,12 +20,12 @@ pub(super) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 pub(super) fn hello(lp: &mut Loop, at: &str) -> Option<SocketAddr> {
     let server = lp
         .listen(at, |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let _ = conn.accept(On::new()).end_with("hello");
         })
         .ok()?;
-    Some(lp.local_addr(server).unwrap())
+    Some(lp.server(server).local_addr().unwrap())
 }
 
 /// Logs what a connection is told.
@@ -114,7 +114,7 @@ fn lookups_of_one_name_are_one() {
     }
     lp.run().unwrap();
     assert_eq!(failed.get(), 20);
-    assert_eq!(lp.as_cx().work_stats().done, 1);
+    assert_eq!(lp.work_stats().done, 1);
 }
 
 /// dns-custom-lookup: called later, once; what it finds is used.
@@ -168,7 +168,7 @@ fn our_own_address() {
             conn.reject();
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let mine = closed_port().port();
     let other: IpAddr = "127.0.0.9".parse().unwrap();
     let options = ConnectOptions::new(at).local_address(other).local_port(mine);
@@ -183,7 +183,7 @@ fn our_own_address() {
     lp.connect(ConnectOptions::new(at).local_address(V4).local_port(port), told(&log));
     let nobody: IpAddr = "192.0.2.1".parse().unwrap();
     lp.connect(ConnectOptions::new(at).local_address(nobody), told(&log));
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     let lines = log.lines();
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -347,8 +347,8 @@ fn a_thousand_round_trips() {
     for at in ["127.0.0.1:0", "[::1]:0"] {
         let mut lp = guarded();
         let echo = |mut conn: Incoming<'_>| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             conn.accept(On::new().data(|s, chunk| {
                 let _ = s.write(chunk);
             }));
@@ -357,7 +357,7 @@ fn a_thousand_round_trips() {
             println!("skipped {at}: there is no IPv6 here");
             continue;
         };
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let pongs = Rc::new(Cell::new(0));
         let p = pongs.clone();
         let ping = |s: &mut SocketCx<'_>| {

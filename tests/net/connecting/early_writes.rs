@@ -22,12 +22,12 @@ fn ending_a_connection_that_is_being_refused() {
         let log = Log::default();
         let server = lp
             .listen("127.0.0.1:0", |mut conn| {
-                let server = conn.server();
-                conn.close_server(server).unwrap();
+                let server = conn.server_key();
+                conn.server(server).close().unwrap();
                 conn.reject();
             })
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let other = Rc::new(Cell::new(None));
         let o = other.clone();
         lp.connect(
@@ -59,13 +59,13 @@ fn nothing_leaves_before_on_connect() {
     let g = got.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let g = g.clone();
             conn.accept(On::new().data(move |_, chunk| g.add(String::from_utf8_lossy(chunk))));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let key = lp.connect(at, On::new().connect(|s| assert_eq!(s.bytes_written(), 0)));
     assert_eq!(lp.socket(key).write(b"early"), Flow::Ready);
     lp.socket(key).end();
@@ -80,14 +80,14 @@ fn writes_before_the_connect_go_out_first() {
     let mut lp = guarded();
     let server = lp
         .listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             conn.accept(On::new().data(|s, chunk| {
                 let _ = s.write(chunk);
             }));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let all: Vec<u8> = (0..=255).collect();
     let got = Rc::new(RefCell::new(Vec::new()));
     let (g, late) = (got.clone(), all[100..].to_vec());

@@ -89,7 +89,7 @@ fn a_name_is_asked_anew_after_a_cancelled_lookup() {
     // The one thread for lookups is busy until the second lookup has been asked for.
     let (release, held) = std::sync::mpsc::channel::<()>();
     let busy = move || held.recv_timeout(DEADLINE).is_err();
-    lp.as_cx().work(busy, |_, _| {}).ok().unwrap();
+    lp.work(busy, |_, _| {}).ok().unwrap();
     let mut release = Some(release);
     let log = Log::default();
     let (a, b) = (log.clone(), log.clone());
@@ -103,7 +103,7 @@ fn a_name_is_asked_anew_after_a_cancelled_lookup() {
             drop(release.take());
         }),
     );
-    lp.as_cx().close_all();
+    lp.close_all();
     let b = log.clone();
     lp.connect(("localhost", port), On::new().close(move |_, c| b.add(format!("{c}"))));
     lp.run().unwrap();

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tidegate::AsCx;
 use tidegate::net::*;
 
 use super::connect::{V4, V6, WELL, hello, knows, name, silent, told};
@@ -117,12 +118,12 @@ fn winner_panics() {
     let mut lp = guarded();
     let server = lp
         .listen("127.0.0.1:0", |mut c| {
-            let s = c.server();
-            c.close_server(s).unwrap();
+            let s = c.server_key();
+            c.server(s).close().unwrap();
             c.accept(On::new());
         })
         .unwrap();
-    let port = lp.local_addr(server).unwrap().port();
+    let port = lp.server(server).local_addr().unwrap().port();
     let log = Log::default();
     let l = log.clone();
     let key = lp.connect(
@@ -147,15 +148,15 @@ fn write_and_end_before_a_race() {
         let (l, l2) = (log.clone(), log.clone());
         let server = lp
             .listen("127.0.0.1:0", move |mut c| {
-                let s = c.server();
-                c.close_server(s).unwrap();
+                let s = c.server_key();
+                c.server(s).close().unwrap();
                 let l = l.clone();
                 c.accept(
                     On::new().data(move |_, b| l.add(format!("got {}", b.len()))).close(|_, _| {}),
                 );
             })
             .unwrap();
-        let port = lp.local_addr(server).unwrap().port();
+        let port = lp.server(server).local_addr().unwrap().port();
         let key = lp.connect(
             two(port),
             On::new()
@@ -165,7 +166,7 @@ fn write_and_end_before_a_race() {
                     3 => s.end(),
                     4 => {
                         let k = s.key();
-                        s.close(k).unwrap()
+                        s.cx().close(k).unwrap()
                     }
                     _ => {}
                 })

@@ -23,12 +23,12 @@ fn serve(
 ) -> std::net::TcpStream {
     let server = lp
         .listen(options(ListenOptions::new("127.0.0.1:0")), move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             accept(conn);
         })
         .unwrap();
-    client(lp.local_addr(server).unwrap())
+    client(lp.server(server).local_addr().unwrap())
 }
 
 /// Stores how the connection ended.
@@ -128,7 +128,7 @@ fn t04_a_handler_decides_and_is_told_once() {
     );
     turn_until(&mut lp, |_| told.get() == 1);
     let end = Instant::now() + 40 * MS;
-    lp.as_cx().interval(MS, move |cx, me| {
+    lp.interval(MS, move |cx, me| {
         if Instant::now() > end {
             cx.close(me).unwrap();
             cx.stop();
@@ -151,7 +151,7 @@ fn a_late_loop_reads_before_it_says_idle() {
     let copy = ours.try_clone().unwrap();
     let key = lp.adopt(ours, On::new().data(|s, _| s.end()).close(ending(&end))).unwrap();
     lp.socket(key).set_idle_timeout(10 * MS);
-    lp.as_cx().timer(MS, move |_, _| {
+    lp.timer(MS, move |_, _| {
         write_all(&peer, b"just in time");
         peer.shutdown(Shutdown::Write).unwrap();
         arrived(&copy);
@@ -228,7 +228,7 @@ fn a_half_open_peer_is_closed_by_the_linger_deadline() {
         // Without an end it may stay for as long as it likes.
         let key = Rc::new(Cell::new(None));
         let k = key.clone();
-        lp.as_cx().timer(60 * MS, move |_, _| k.set(Some(())));
+        lp.timer(60 * MS, move |_, _| k.set(Some(())));
         turn_until(&mut lp, |_| key.get().is_some());
         assert!(end.borrow().is_none());
         c.shutdown(Shutdown::Write).unwrap();

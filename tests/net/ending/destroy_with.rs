@@ -97,7 +97,7 @@ fn an_error_for_one_that_is_over_is_dropped_later() {
     lp.run().unwrap();
     let ran = Rc::new(Cell::new(false));
     let r = ran.clone();
-    lp.as_cx().next_tick(move |cx| {
+    lp.next_tick(move |cx| {
         cx.socket(key).destroy_with(BadGreeting("late", Some(&DROPS)));
         assert_eq!(DROPS.load(Ordering::Relaxed), 0);
         r.set(true);
@@ -128,7 +128,7 @@ fn a_pipe_gets_it_as_its_cause() {
     let to = lp.adopt(to, On::new()).unwrap();
     let done = Rc::new(RefCell::new(None));
     let d = done.clone();
-    lp.as_cx().pipe(from, to, move |_, result| *d.borrow_mut() = Some(result)).unwrap();
+    lp.pipe(from, to, move |_, result| *d.borrow_mut() = Some(result)).unwrap();
     lp.socket(from).destroy_with(BadGreeting("hello", None));
     lp.run().unwrap();
     let error = done.borrow_mut().take().unwrap().unwrap_err();

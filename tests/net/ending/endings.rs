@@ -100,13 +100,13 @@ fn scene(
     let (k, mut h) = (key.clone(), Some(handler(told(&log))));
     let server = lp
         .listen(options(ListenOptions::new("127.0.0.1:0")), move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let s = conn.accept(h.take().unwrap());
             k.set(Some(s.key()));
         })
         .unwrap();
-    let peer = client(lp.local_addr(server).unwrap());
+    let peer = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| key.get().is_some());
     Scene { lp, log, peer, key: key.get().unwrap() }
 }
@@ -197,7 +197,7 @@ fn endings() -> Vec<(&'static str, String)> {
         // The first is answered by a reset.
         let _ = s.socket().write(b"x");
         let key = s.key;
-        s.lp.as_cx().interval(MS, move |cx, me| {
+        s.lp.interval(MS, move |cx, me| {
             if cx.socket(key).write(b"y") == Flow::Closed {
                 cx.close(me).unwrap();
             }
@@ -314,9 +314,9 @@ fn endings() -> Vec<(&'static str, String)> {
             conn.accept(told(&l));
         });
         let server = listen.unwrap();
-        let peer = client(lp.local_addr(server).unwrap());
-        turn_until(&mut lp, |lp| lp.connections(server).len() == 1);
-        lp.shutdown(server, Duration::from_secs(5)).unwrap();
+        let peer = client(lp.server(server).local_addr().unwrap());
+        turn_until(&mut lp, |lp| lp.server(server).connections().len() == 1);
+        lp.server(server).shutdown(Duration::from_secs(5)).unwrap();
         turn_until(&mut lp, |_| log.has("finish"));
         drop(peer);
         lp.run().unwrap();
@@ -353,12 +353,12 @@ fn endings() -> Vec<(&'static str, String)> {
         let log = Log::default();
         let server = lp
             .listen("127.0.0.1:0", |mut conn| {
-                let server = conn.server();
-                conn.close_server(server).unwrap();
+                let server = conn.server_key();
+                conn.server(server).close().unwrap();
                 conn.accept(On::new());
             })
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         lp.connect(at, Told { destroy_in: "connect", ..told(&log) });
         lp.run().unwrap();
         log.lines().join(", ")

@@ -20,7 +20,7 @@ fn half_open_stays_open_until_we_end() {
             conn.accept(On::new().end(move |s| k.set(Some(s.key()))));
         })
         .unwrap();
-    let c = client(lp.local_addr(srv).unwrap());
+    let c = client(lp.server(srv).local_addr().unwrap());
     c.shutdown(std::net::Shutdown::Write).unwrap();
     turn_until(&mut lp, |_| key.get().is_some());
     for _ in 0..3 {
@@ -43,7 +43,7 @@ fn a_reset_of_a_half_open_connection_is_noticed() {
     let srv = lp.listen(options, move |conn| {
         conn.accept(logged("server", &l));
     });
-    let c = client(lp.local_addr(srv.unwrap()).unwrap());
+    let c = client(lp.server(srv.unwrap()).local_addr().unwrap());
     c.shutdown(std::net::Shutdown::Write).unwrap();
     turn_until(&mut lp, |_| log.has("server end"));
     reset(c);

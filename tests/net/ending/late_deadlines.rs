@@ -55,10 +55,10 @@ fn grace_after_idle_was_told() {
             conn.accept(On::new().timeout(move |_| t.set(t.get() + 1)));
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| told.get() == 1);
-    lp.shutdown(server, 50 * MS).unwrap();
-    turn_until(&mut lp, |lp| lp.server_stats(server).is_err());
+    lp.server(server).shutdown(50 * MS).unwrap();
+    turn_until(&mut lp, |lp| lp.server(server).stats().is_err());
 }
 
 #[test]
@@ -110,11 +110,11 @@ fn zero_stops_it_also_when_it_is_due() {
     lp.socket(key).set_idle_timeout(5 * MS);
     let l = log.clone();
     // Due in the same batch of timers, after it.
-    lp.as_cx().timer(6 * MS, move |cx, _| {
+    lp.timer(6 * MS, move |cx, _| {
         cx.socket(key).set_idle_timeout(Duration::ZERO);
         l.add("stopped")
     });
-    lp.as_cx().timer(MS, move |_, _| script.advance(20 * MS));
+    lp.timer(MS, move |_, _| script.advance(20 * MS));
     run_for(&mut lp, 60 * MS);
     assert_eq!(log.lines(), ["stopped"], "nothing comes after it was stopped");
 }
@@ -129,11 +129,11 @@ fn bytes_written_between_due_and_told() {
     lp.socket(key).pause();
     lp.socket(key).set_idle_timeout(50 * MS);
     let l = log.clone();
-    lp.as_cx().timer(51 * MS, move |cx, _| {
+    lp.timer(51 * MS, move |cx, _| {
         let _ = cx.socket(key).write(b"x");
         l.add("wrote")
     });
-    lp.as_cx().timer(40 * MS, move |_, _| script.advance(20 * MS));
+    lp.timer(40 * MS, move |_, _| script.advance(20 * MS));
     run_for(&mut lp, 80 * MS);
     assert_eq!(log.lines(), ["wrote"]);
 }
@@ -144,7 +144,7 @@ fn close_all_takes_the_deadlines_timer() {
     let (_p, ours) = pair();
     let key = lp.adopt(ours, On::new()).unwrap();
     lp.socket(key).set_idle_timeout(20 * MS);
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
     let (_p2, ours) = pair();
     let log = Log::default();
@@ -168,9 +168,9 @@ fn lifetime_is_never_early() {
             script.advance(30 * MS);
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _c: Vec<_> = (0..4).map(|_| client(at)).collect();
-    poll_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 4);
+    poll_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 4);
     turn_until(&mut lp, |_| lived.borrow().len() == 4);
     let least = *lived.borrow().iter().min().unwrap();
     assert!(least >= 50 * MS, "lived {lived:?}");
@@ -193,9 +193,9 @@ fn set_lifetime_does_not_outlive_the_grace() {
             conn.accept(H);
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| n.get() == 1);
-    lp.shutdown(server, 30 * MS).unwrap();
+    lp.server(server).shutdown(30 * MS).unwrap();
     lp.run().unwrap();
 }
 

@@ -40,7 +40,7 @@ fn node_s12_what_is_written_at_the_end_goes_out_before_the_fin() {
     let big = 8 << 20;
     let at = server(&mut lp, move || {
         On::new().end(move |s| {
-            let _ = s.write_bytes(Bytes::from(vec![7u8; big]));
+            let _ = s.write(Bytes::from(vec![7u8; big]));
             let _ = s.write(b"last");
         })
     });

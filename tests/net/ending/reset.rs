@@ -28,12 +28,12 @@ fn accepted(
     let mut on = Some(on(On::new().close(move |_, close| c.borrow_mut().push(close))));
     let server = lp
         .listen(options(ListenOptions::new("127.0.0.1:0")), move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             k.set(Some(conn.accept(on.take().unwrap()).key()));
         })
         .unwrap();
-    let peer = client(lp.local_addr(server).unwrap());
+    let peer = client(lp.server(server).local_addr().unwrap());
     turn_until(lp, |_| key.get().is_some());
     (key.get().unwrap(), peer, closes)
 }
@@ -113,7 +113,7 @@ fn a_deadline_with_bytes_unsent_resets() {
         for bytes in [16 << 20, 4] {
             let mut lp = guarded();
             let (key, peer, closes) = accepted(&mut lp, options, |on| on);
-            let _ = lp.socket(key).write_bytes(Bytes::from(vec![0; bytes]));
+            let _ = lp.socket(key).write(Bytes::from(vec![0; bytes]));
             lp.run().unwrap();
             let close = &closes.borrow()[0];
             assert!(matches!(close.reason, Reason::TimedOut(w, _) if w == which), "{close}");
@@ -144,7 +144,7 @@ fn a_filter_that_fails_with_bytes_unsent_resets() {
     let mut lp = guarded();
     let (key, peer, closes) = accepted(&mut lp, plain, |on| on);
     lp.socket(key).set_filter(Fails);
-    assert_eq!(lp.socket(key).write(&vec![0; 16 << 20]), Flow::Full);
+    assert_eq!(lp.socket(key).write(&vec![0; 16 << 20][..]), Flow::Full);
     write_all(&peer, b"?");
     lp.run().unwrap();
     assert_eq!(seen(&peer).1, Err(ErrorKind::ConnectionReset));
@@ -208,7 +208,7 @@ fn a_shutdown_lets_pipes_end_first() {
             conn.accept(on.close(|_, _, close| assert!(!close.reason.is_error(), "{close}")));
         })
         .unwrap();
-    let at = lp.local_addr(upstream).unwrap();
+    let at = lp.server(upstream).local_addr().unwrap();
     let pipes = Log::default();
     let p = pipes.clone();
     let proxy = lp
@@ -221,11 +221,11 @@ fn a_shutdown_lets_pipes_end_first() {
             }
         })
         .unwrap();
-    let c = client(lp.local_addr(proxy).unwrap());
+    let c = client(lp.server(proxy).local_addr().unwrap());
     write_all(&c, b"get");
     turn_until(&mut lp, |lp| lp.net_metrics().bytes_written > 1 << 20);
-    lp.shutdown(proxy, DEADLINE).unwrap();
-    lp.close_server(upstream).unwrap();
+    lp.server(proxy).shutdown(DEADLINE).unwrap();
+    lp.server(upstream).close().unwrap();
     let reader = std::thread::spawn(move || {
         let seen = seen(&c);
         c.shutdown(Shutdown::Write).unwrap();
@@ -248,11 +248,11 @@ fn the_grace_ends_a_pipe_that_is_not_done() {
             s.pipe(up, to, |_, result| assert!(result.is_err())).unwrap();
         })
         .unwrap();
-    let c = client(lp.local_addr(proxy).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(proxy).unwrap().accepted == 1);
+    let c = client(lp.server(proxy).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(proxy).stats().unwrap().accepted == 1);
     write_all(&peer, b"some");
     turn_until(&mut lp, |lp| lp.net_metrics().bytes_written == 4);
-    lp.shutdown(proxy, 30 * MS).unwrap();
+    lp.server(proxy).shutdown(30 * MS).unwrap();
     lp.run().unwrap();
     assert_eq!(seen(&c), (4, Err(ErrorKind::ConnectionReset)), "the pipe was not done");
 }
@@ -278,9 +278,9 @@ fn on_shutdown_of_a_piped_connection_is_called() {
             s.pipe(up, to, |_, _| {}).unwrap();
         })
         .unwrap();
-    let _c = client(lp.local_addr(proxy).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(proxy).unwrap().accepted == 1);
-    lp.shutdown(proxy, DEADLINE).unwrap();
+    let _c = client(lp.server(proxy).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(proxy).stats().unwrap().accepted == 1);
+    lp.server(proxy).shutdown(DEADLINE).unwrap();
     lp.run().unwrap();
     assert_eq!(asked.get(), 1);
 }

@@ -14,7 +14,7 @@ use crate::support::*;
 fn address_in_use_is_said_by_listen() {
     let mut lp = guarded();
     let first = lp.listen("127.0.0.1:0", |c| c.reject()).unwrap();
-    let at = lp.local_addr(first).unwrap();
+    let at = lp.server(first).local_addr().unwrap();
     let Err(ListenError::Failed(e)) = lp.listen(at, |c| c.reject()) else { panic!() };
     assert_eq!((e.stage(), e.code(), e.local()), (Stage::Bind, Some("EADDRINUSE"), Some(at)));
     assert_eq!(e.to_string(), format!("bind on {at} failed: address already in use (EADDRINUSE)"));

@@ -102,7 +102,7 @@ fn reads_and_writes() {
     let c = close(|lp, on| {
         let key = lp.connect(ConnectOptions::new(at).allow_half_open(true), on);
         let mut peer = Some(l.accept().unwrap().0);
-        lp.as_cx().interval(MS, move |cx, me| {
+        lp.interval(MS, move |cx, me| {
             drop(peer.take());
             let mut s = cx.socket(key);
             // The first is answered by a reset, which another finds, or a read.

@@ -45,7 +45,7 @@ fn node_s10_writing_to_a_peer_that_is_gone() {
                 k.set(Some(s.key()));
             })
             .unwrap();
-        let c = client(lp.local_addr(srv).unwrap());
+        let c = client(lp.server(srv).local_addr().unwrap());
         turn_until(&mut lp, |_| key.get().is_some());
         reset(c);
         let key = key.get().unwrap();
@@ -74,7 +74,7 @@ fn what_came_before_the_reset_is_read_after_a_failed_write() {
             s.pause();
             k.set(Some(s.key()));
         });
-        lp.local_addr(srv.unwrap()).unwrap()
+        lp.server(srv.unwrap()).local_addr().unwrap()
     };
     let c = client(at);
     turn_until(&mut lp, |_| key.get().is_some());
@@ -135,7 +135,7 @@ fn pausing_after_a_failed_write_is_the_end() {
             k.set(Some(conn.accept(On::new().close(close)).key()));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| key.get().is_some());
     reset(c);
     // From outside, so that the write meets the reset before a read does.
@@ -144,5 +144,5 @@ fn pausing_after_a_failed_write_is_the_end() {
     s.pause();
     turn_until(&mut lp, |_| !log.lines().is_empty());
     assert!(log.lines()[0].starts_with("write with "), "{:?}", log.lines());
-    assert_eq!(lp.server_stats(server).unwrap().connections, 0);
+    assert_eq!(lp.server(server).stats().unwrap().connections, 0);
 }

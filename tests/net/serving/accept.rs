@@ -23,8 +23,8 @@ fn budget_8_takes_1000_queued_connections_in_125_turns_and_starves_nobody() {
             conn.accept(On::new().data(|s, chunk| assert_eq!(s.write(chunk), Flow::Ready)));
         })
         .unwrap();
-    let other = client(lp.local_addr(echo).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(echo).unwrap().accepted == 1);
+    let other = client(lp.server(echo).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(echo).stats().unwrap().accepted == 1);
 
     let accepted = Rc::new(Cell::new(0));
     let seen = accepted.clone();
@@ -35,7 +35,7 @@ fn budget_8_takes_1000_queued_connections_in_125_turns_and_starves_nobody() {
             conn.reject();
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients: Vec<_> = (0..1000).map(|_| client(at)).collect();
 
     lp.observe(trace.clone());
@@ -75,7 +75,7 @@ fn budget_8_takes_1000_queued_connections_in_125_turns_and_starves_nobody() {
     assert!(!blocked);
     assert_eq!(accepted.get(), 1000);
     assert_eq!(echoed, 126, "the other socket was served in each turn");
-    let stats = lp.server_stats(server).unwrap();
+    let stats = lp.server(server).stats().unwrap();
     assert_eq!((stats.accepted, stats.rejected, stats.carried_over), (1000, 1000, 125));
     drop(clients);
 }
@@ -87,18 +87,18 @@ fn a_loop_that_was_held_up_drains_its_queue_in_full_batches() {
     let mut lp = guarded();
     let server =
         lp.listen(ListenOptions::new("127.0.0.1:0").backlog(1024), |conn| conn.reject()).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     for n in 1..=20 {
         let _c = client(at);
-        turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == n);
+        turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == n);
     }
     let trace = Trace::default();
     lp.observe(trace.clone());
     let clients: Rc<std::cell::RefCell<Vec<_>>> = Rc::default();
     let c = clients.clone();
     // The callback that takes so long.
-    lp.as_cx().next_tick(move |_| c.borrow_mut().extend((0..1000).map(|_| client(at))));
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1020);
+    lp.next_tick(move |_| c.borrow_mut().extend((0..1000).map(|_| client(at))));
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1020);
     let turns = trace.0.borrow().iter().filter(|(_, s)| matches!(s, Seen::Turn)).count();
     assert!((16..=17).contains(&turns), "{turns} turns");
     drop(clients);
@@ -109,11 +109,11 @@ fn a_budget_of_one_is_libuv_since_1_45() {
     let mut lp = guarded();
     let options = ListenOptions::new("127.0.0.1:0").accept_budget(1);
     let server = lp.listen(options, |conn| conn.reject()).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients: Vec<_> = (0..5).map(|_| client(at)).collect();
     for n in 1..=5 {
         lp.run_once().unwrap();
-        assert_eq!(lp.server_stats(server).unwrap().accepted, n);
+        assert_eq!(lp.server(server).stats().unwrap().accepted, n);
     }
     drop(clients);
 }
@@ -122,10 +122,10 @@ fn a_budget_of_one_is_libuv_since_1_45() {
 fn not_accepted_means_rejected_and_the_peer_sees_the_end() {
     let mut lp = guarded();
     let server = lp.listen("127.0.0.1:0", |_conn| {}).unwrap();
-    let c = client(lp.local_addr(server).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().rejected == 1);
+    let c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().rejected == 1);
     assert_eq!(read_to_end(&c), b"");
-    assert_eq!(lp.server_stats(server).unwrap().connections, 0);
+    assert_eq!(lp.server(server).stats().unwrap().connections, 0);
     assert_eq!(handles(&lp), 1, "the server alone");
 }
 
@@ -139,10 +139,10 @@ fn accepted_answered_and_closed_in_one_callback() {
             s.destroy();
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
+    let c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
     assert_eq!(read_to_end(&c), b"hello");
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     assert_eq!(handles(&lp), 0);
 }
@@ -155,14 +155,14 @@ fn the_key_is_known_before_accepting_and_stays() {
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
             let key = conn.key();
-            let server = conn.server();
-            assert_eq!(conn.local_addr().unwrap(), conn.as_cx().local_addr(server).unwrap());
+            let server = conn.server_key();
+            assert_eq!(conn.local_addr().unwrap(), conn.cx().server(server).local_addr().unwrap());
             let s = conn.accept(On::new());
             assert_eq!(s.key(), key);
             l.add("accepted");
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| log.has("accepted"));
 }
 
@@ -182,10 +182,10 @@ fn destroyed_before_it_was_accepted() {
             assert_eq!(s.write(b"x"), Flow::Closed);
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
+    let c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
     assert_eq!(read_to_end(&c), b"");
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == 0);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().connections == 0);
     assert_eq!(log.lines(), ["destroyed"]);
 }
 
@@ -198,16 +198,16 @@ fn a_rejected_connection_leaves_nothing_in_buffered() {
         .listen("127.0.0.1:0", move |mut conn| {
             let key = conn.key();
             if std::mem::take(&mut first) {
-                let _ = conn.socket(key).write_bytes(bytes::Bytes::from(vec![0u8; 8 << 20]));
+                let _ = conn.socket(key).write(bytes::Bytes::from(vec![0u8; 8 << 20]));
                 return conn.reject();
             }
             assert_eq!(conn.accept(On::new()).write(b"x"), Flow::Ready);
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients = [client(at), client(at)];
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 2);
-    assert_eq!(lp.server_stats(server).unwrap().connections, 1);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 2);
+    assert_eq!(lp.server(server).stats().unwrap().connections, 1);
     drop(clients);
 }
 
@@ -240,8 +240,8 @@ fn accept_and_reject_drop_nothing_inside_the_call() {
                 l.add("returned");
             })
             .unwrap();
-        let _c = client(lp.local_addr(server).unwrap());
-        turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
+        let _c = client(lp.server(server).local_addr().unwrap());
+        turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
         assert_eq!(log.lines(), ["returned", "dropped"], "accept: {accept}");
     }
 }
@@ -250,31 +250,31 @@ struct Closes(Log);
 
 impl ServerHandler for Closes {
     fn on_connection(&mut self, mut conn: Incoming<'_>) {
-        let server = conn.server();
-        assert_eq!(conn.close_server(server), Ok(()));
-        assert_eq!(conn.close_server(server), Err(tidegate::KeyError::Closed));
+        let server = conn.server_key();
+        assert_eq!(conn.server(server).close(), Ok(()));
+        assert_eq!(conn.server(server).close(), Err(tidegate::KeyError::Closed));
         let log = self.0.clone();
         conn.accept(On::new().end(|_| {}).close(move |_, _| log.add("connection closed")));
     }
 
-    fn on_close(&mut self, _: &mut Cx<'_>, _: ServerKey) {
+    fn on_close(&mut self, _: &mut ServerCx<'_>) {
         self.0.add("server closed");
     }
 }
 
-/// `close_server` stops accepting; the server's `on_close` comes after the last
+/// `ServerCx::close` stops accepting; the server's `on_close` comes after the last
 /// connection's (node V2, libuv 28).
 #[test]
 fn a_closed_server_lives_until_its_last_connection() {
     let mut lp = guarded();
     let log = Log::default();
     let server = lp.serve("127.0.0.1:0", Closes(log.clone())).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let c = client(at);
-    turn_until(&mut lp, |lp| lp.local_addr(server).is_err());
+    turn_until(&mut lp, |lp| lp.server(server).local_addr().is_err());
     assert!(std::net::TcpStream::connect(at).is_err(), "nobody listens any more");
     assert_eq!(log.lines().len(), 0);
-    assert_eq!(lp.server_stats(server).unwrap().connections, 1);
+    assert_eq!(lp.server(server).stats().unwrap().connections, 1);
     drop(c);
     lp.run().unwrap();
     assert_eq!(log.lines(), ["connection closed", "server closed"]);
@@ -297,15 +297,15 @@ fn a_panic_in_on_connection_loses_no_connection() {
             }
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients: Vec<_> = (0..3).map(|_| client(at)).collect();
     let run = std::panic::AssertUnwindSafe(|| lp.run_once());
     assert!(std::panic::catch_unwind(run).is_err());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 3);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 3);
     for c in &clients {
         write_all(c, b"ping");
         c.shutdown(std::net::Shutdown::Write).unwrap();
     }
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().connections == 0);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().connections == 0);
     assert!(clients.iter().all(|c| read_to_end(c) == b"ping"));
 }

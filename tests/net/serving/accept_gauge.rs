@@ -24,7 +24,7 @@ fn read_all(gauges: &mpsc::Receiver<AcceptGauge>, begun: &mpsc::Sender<()>) {
     }
 }
 
-/// `close_server`: "Stops accepting, now". So its port is free for the next one.
+/// `ServerCx::close`: "Stops accepting, now". So its port is free for the next one.
 ///
 /// Who waits here for the other thread blocks: spinning, it would cost a share of the
 /// scheduler's time in each round where the cores are busy.
@@ -43,9 +43,9 @@ fn the_port_is_free_though_another_thread_reads() {
     for n in 0..ROUNDS {
         let server = lp.listen(at, |conn| conn.reject());
         let server = server.unwrap_or_else(|e| panic!("the {n}th time: {e}"));
-        give.send(lp.accept_gauge(server).unwrap()).unwrap();
+        give.send(lp.server(server).accept_gauge().unwrap()).unwrap();
         has_begun.recv_timeout(DEADLINE).unwrap();
-        lp.close_server(server).unwrap();
+        lp.server(server).close().unwrap();
         lp.run_nowait().unwrap();
     }
     drop(give);

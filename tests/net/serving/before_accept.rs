@@ -18,7 +18,7 @@ impl ServerHandler for Acts {
     fn on_connection(&mut self, conn: Incoming<'_>) {
         (self.0)(conn, &self.1);
     }
-    fn on_close(&mut self, _: &mut Cx<'_>, _: ServerKey) {
+    fn on_close(&mut self, _: &mut ServerCx<'_>) {
         self.1.add("server closed");
     }
 }
@@ -44,7 +44,7 @@ fn outcome(watched: bool, action: Action) -> Vec<String> {
     }
     let log = Log::default();
     let server = lp.serve("127.0.0.1:0", Acts(action, log.clone())).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _client = client(at);
     for turn in 0..4 {
         let ran = catch_unwind(AssertUnwindSafe(|| match turn {
@@ -55,16 +55,20 @@ fn outcome(watched: bool, action: Action) -> Vec<String> {
             log.add("panicked");
         }
     }
-    log.add(format!("{:?}", lp.server_stats(server)));
+    log.add(format!("{:?}", lp.server(server).stats()));
     log.add(format!("{:?}", lp.net_metrics()));
-    log.add(format!("{} open, {} handles", lp.connections(server).len(), lp.handles()));
+    log.add(format!("{} open, {} handles", lp.server(server).connections().len(), lp.handles()));
     log.lines()
 }
 
 fn note(conn: &mut Incoming<'_>, log: &Log) {
-    let server = conn.server();
-    let stats = conn.server_stats(server).unwrap();
-    log.add(format!("{} open, {} listed", stats.connections, conn.connections(server).len()));
+    let server = conn.server_key();
+    let stats = conn.server(server).stats().unwrap();
+    log.add(format!(
+        "{} open, {} listed",
+        stats.connections,
+        conn.server(server).connections().len()
+    ));
     log.add(format!("{} sockets", conn.net_metrics().sockets));
 }
 
@@ -117,33 +121,33 @@ const ACTIONS: &[(&str, Action)] = &[
         assert!(piped.is_ok());
     }),
     ("close the server and accept", |mut conn, log| {
-        let server = conn.server();
-        conn.close_server(server).unwrap();
+        let server = conn.server_key();
+        conn.server(server).close().unwrap();
         conn.accept(Tells(log.clone()));
     }),
     ("close the server and nothing", |mut conn, _| {
-        let server = conn.server();
-        conn.close_server(server).unwrap();
+        let server = conn.server_key();
+        conn.server(server).close().unwrap();
     }),
     ("shut down and accept", |mut conn, log| {
-        let server = conn.server();
-        conn.shutdown(server, MINUTE).unwrap();
+        let server = conn.server_key();
+        conn.server(server).shutdown(MINUTE).unwrap();
         conn.accept(Tells(log.clone()));
     }),
     ("shut down and reject", |mut conn, _| {
-        let server = conn.server();
-        conn.shutdown(server, MINUTE).unwrap();
+        let server = conn.server_key();
+        conn.server(server).shutdown(MINUTE).unwrap();
         conn.reject();
     }),
     ("accept and shut down", |conn, log| {
-        let server = conn.server();
-        conn.accept(Tells(log.clone())).shutdown(server, MINUTE).unwrap();
+        let server = conn.server_key();
+        conn.accept(Tells(log.clone())).server(server).shutdown(MINUTE).unwrap();
     }),
     ("close all and accept", |mut conn, log| {
-        conn.close_all();
+        conn.cx().close_all();
         conn.accept(Tells(log.clone()));
     }),
-    ("close all and nothing", |mut conn, _| conn.close_all()),
+    ("close all and nothing", |mut conn, _| conn.cx().close_all()),
     ("panic", |_, _| resume_unwind(Box::new("on purpose"))),
     ("panic after the key", |mut conn, _| {
         conn.key();
@@ -162,8 +166,8 @@ const ACTIONS: &[(&str, Action)] = &[
         conn.next_tick(move |cx| l.add(format!("tick, {} sockets", cx.net_metrics().sockets)));
     }),
     ("pause accepting", |mut conn, log| {
-        let server = conn.server();
-        conn.pause_accept(server).unwrap();
+        let server = conn.server_key();
+        conn.server(server).pause().unwrap();
         conn.accept(Tells(log.clone()));
     }),
 ];
@@ -219,9 +223,9 @@ fn bytes_of_a_rejected_connection_stay_counted() {
             conn.reject();
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let c = client(at);
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().rejected == 1);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().rejected == 1);
     assert_eq!(read_to_end(&c), b"busy");
     assert_eq!(during.lines(), ["4"]);
     assert_eq!(lp.net_metrics().bytes_written, 4, "the kernel took them");
@@ -243,7 +247,7 @@ fn a_detached_connection_has_the_options_of_its_server() {
                 *t.borrow_mut() = Some(conn.detach().unwrap());
             })
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let _client = client(at);
         turn_until(&mut lp, |_| taken.borrow().is_some());
         assert!(taken.borrow().as_ref().unwrap().nodelay().unwrap(), "key: {ask_for_key}");

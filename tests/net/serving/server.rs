@@ -24,61 +24,61 @@ impl ServerHandler for Told {
         self.0.add("connection");
         conn.accept(On::new().end(|s| s.end()));
     }
-    fn on_overload(&mut self, _: &mut Cx<'_>, _: ServerKey, overload: Overload) {
+    fn on_overload(&mut self, _: &mut ServerCx<'_>, overload: Overload) {
         self.0.add(match overload {
             Overload::MaxConnections { dropped, .. } => format!("dropped {dropped}"),
             other => other.to_string(),
         });
     }
-    fn on_close(&mut self, _: &mut Cx<'_>, _: ServerKey) {
+    fn on_close(&mut self, _: &mut ServerCx<'_>) {
         self.0.add("close");
     }
 }
 
 #[test]
-fn pause_accept_and_resume_accept() {
+fn pause_and_resume() {
     let mut lp = guarded();
     let log = Log::default();
     let server = lp.serve(local(), Told(log.clone())).unwrap();
-    let at = lp.local_addr(server).unwrap();
-    lp.pause_accept(server).unwrap();
-    lp.pause_accept(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    lp.server(server).pause().unwrap();
+    lp.server(server).pause().unwrap();
     let c = client(at); // the kernel answers
     let before = lp.metrics().turns;
-    lp.as_cx().timer(Duration::from_millis(30), |cx, _| cx.stop());
+    lp.timer(Duration::from_millis(30), |cx, _| cx.stop());
     lp.run().unwrap();
     assert!(log.lines().is_empty() && lp.metrics().turns - before < 6);
-    lp.resume_accept(server).unwrap();
-    lp.resume_accept(server).unwrap();
+    lp.server(server).resume().unwrap();
+    lp.server(server).resume().unwrap();
     turn_until(&mut lp, |_| log.has("connection"));
     drop(c);
-    lp.pause_accept(server).unwrap();
-    lp.close_server(server).unwrap();
-    assert_eq!(lp.resume_accept(server), Err(tidegate::KeyError::Closed));
+    lp.server(server).pause().unwrap();
+    lp.server(server).close().unwrap();
+    assert_eq!(lp.server(server).resume(), Err(tidegate::KeyError::Closed));
     lp.run().unwrap();
-    assert_eq!(lp.pause_accept(server), Err(tidegate::KeyError::Closed));
+    assert_eq!(lp.server(server).pause(), Err(tidegate::KeyError::Closed));
 }
 
 /// A pause from inside the callback stops the batch.
 #[test]
-fn pause_accept_in_the_callback_stops_the_batch() {
+fn pause_in_the_callback_stops_the_batch() {
     let mut lp = guarded();
     let server = lp
         .listen(local(), |mut conn| {
-            let server = conn.server();
-            conn.pause_accept(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).pause().unwrap();
             conn.accept(On::new());
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _clients: Vec<_> = (0..5).map(|_| client(at)).collect();
     for n in 1..=5 {
-        turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted >= n);
+        turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted >= n);
         for _ in 0..3 {
             lp.run_nowait().unwrap();
         }
-        assert_eq!(lp.server_stats(server).unwrap().accepted, n);
-        lp.resume_accept(server).unwrap();
+        assert_eq!(lp.server(server).stats().unwrap().accepted, n);
+        lp.server(server).resume().unwrap();
     }
 }
 
@@ -90,12 +90,12 @@ fn block_list_closes_without_a_word() {
     let mut list = BlockList::new();
     list.add_subnet("127.0.0.0".parse().unwrap(), 8).unwrap();
     let server = lp.serve(ListenOptions::from(0).block_list(list), Told(log.clone())).unwrap();
-    let port = lp.local_addr(server).unwrap().port();
+    let port = lp.server(server).local_addr().unwrap().port();
     let c = client((Ipv4Addr::LOCALHOST, port).into());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().blocked == 1);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().blocked == 1);
     assert_eq!((&c).read(&mut [0]).unwrap_or(0), 0);
     assert!(log.lines().is_empty());
-    assert_eq!(lp.server_stats(server).unwrap().connections, 0);
+    assert_eq!(lp.server(server).stats().unwrap().connections, 0);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn pause_on_connect_reads_nothing_before_resume() {
             k.set(Some(conn.accept(On::new().data(data)).key()));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     write_all(&c, b"early");
     turn_until(&mut lp, |_| key.get().is_some());
     for _ in 0..3 {
@@ -178,7 +178,7 @@ fn accepted_sockets_have_the_options() {
             s.set(true);
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| seen.get());
 
     let bad = TcpKeepAlive { count: 0, ..TcpKeepAlive::default() };
@@ -201,11 +201,11 @@ fn ipv6_only() {
     let Ok(server) = lp.listen(options, |c| c.reject()) else {
         return println!("skipped: there is no IPv6 here");
     };
-    let port = lp.local_addr(server).unwrap().port();
+    let port = lp.server(server).local_addr().unwrap().port();
     let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     let both = lp.listen(ListenOptions::new("[::]:0").ipv6_only(false), |c| c.reject()).unwrap();
-    let port = lp.local_addr(both).unwrap().port();
+    let port = lp.server(both).local_addr().unwrap().port();
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
 }
 
@@ -216,8 +216,8 @@ fn defer_accept_waits_for_bytes() {
     let mut lp = guarded();
     let log = Log::default();
     let server = lp.serve(local().defer_accept(Duration::from_secs(5)), Told(log.clone())).unwrap();
-    let c = client(lp.local_addr(server).unwrap());
-    lp.as_cx().timer(Duration::from_millis(20), |cx, _| cx.stop());
+    let c = client(lp.server(server).local_addr().unwrap());
+    lp.timer(Duration::from_millis(20), |cx, _| cx.stop());
     lp.run().unwrap();
     assert!(log.lines().is_empty());
     write_all(&c, b"x");
@@ -248,9 +248,9 @@ fn libuv_35_reuse_port() {
                     conn.reject();
                 })
                 .unwrap();
-            to_main.send((lp.local_addr(server).unwrap(), lp.as_cx().remote())).unwrap();
+            to_main.send((lp.server(server).local_addr().unwrap(), lp.remote())).unwrap();
             lp.run().unwrap();
-            lp.server_stats(server).unwrap().accepted
+            lp.server(server).stats().unwrap().accepted
         }));
         let (address, remote) = from_loop.recv().unwrap();
         at = Some(address);
@@ -282,10 +282,10 @@ fn libuv_36_an_adopted_listener() {
     let made = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = made.local_addr().unwrap();
     let server = lp.serve(ListenOptions::from(made), Told(log.clone())).unwrap();
-    assert_eq!(lp.local_addr(server).unwrap(), at);
+    assert_eq!(lp.server(server).local_addr().unwrap(), at);
     drop(client(at));
     turn_until(&mut lp, |_| log.has("connection"));
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     assert!(TcpStream::connect(at).is_err(), "its descriptor is closed");
 }
@@ -298,11 +298,11 @@ fn an_adopted_listener_may_be_shared() {
     let made = TcpListener::bind("127.0.0.1:0").unwrap();
     let copy = made.try_clone().unwrap();
     let server = lp.serve(ListenOptions::from(made), Told(Log::default())).unwrap();
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     lp.run().unwrap();
     let _c = client(copy.local_addr().unwrap());
     let before = lp.metrics().turns;
-    lp.as_cx().timer(Duration::from_millis(20), |_, _| {});
+    lp.timer(Duration::from_millis(20), |_, _| {});
     lp.run().unwrap();
     assert!(lp.metrics().turns - before < 6);
 }
@@ -313,8 +313,8 @@ fn a_detached_connection_is_served_by_another_loop() {
     let (say, hear) = mpsc::channel();
     let other = std::thread::spawn(move || {
         let mut lp = guarded();
-        let held = lp.as_cx().keep_alive("connections to come").unwrap();
-        say.send((lp.as_cx().remote(), held)).unwrap();
+        let held = lp.keep_alive("connections to come").unwrap();
+        say.send((lp.remote(), held)).unwrap();
         lp.run().unwrap();
     });
     let (remote, held) = hear.recv().unwrap();
@@ -322,8 +322,8 @@ fn a_detached_connection_is_served_by_another_loop() {
     let mut held = Some(held);
     let server = lp
         .listen(local(), move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let stream = conn.detach().unwrap();
             let held = held.take();
             remote
@@ -338,7 +338,7 @@ fn a_detached_connection_is_served_by_another_loop() {
                 .unwrap();
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     lp.run().unwrap();
     assert_eq!(handles(&lp), 0);
     write_all(&c, b"hello");
@@ -351,15 +351,15 @@ fn a_detached_connection_is_served_by_another_loop() {
 /// the server closes.
 #[test]
 fn shutdown_with_grace() {
-    struct Stubborn(Log);
-    impl Handler for Stubborn {
-        fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
-            self.0.add("asked");
-            let _ = s.write(b"not yet");
-        }
-        fn on_close(&mut self, _: &mut SocketCx<'_>, close: Close) {
-            self.0.add(close.reason.error().unwrap().timeout().unwrap().to_string());
-        }
+    fn stubborn(log: &Log) -> OnWith<Log> {
+        On::with(log.clone())
+            .shutdown(|log, s| {
+                log.add("asked");
+                let _ = s.write(b"not yet");
+            })
+            .close(|log, _, close| {
+                log.add(close.reason.error().unwrap().timeout().unwrap().to_string());
+            })
     }
     struct Server(Log, bool);
     impl ServerHandler for Server {
@@ -368,22 +368,22 @@ fn shutdown_with_grace() {
                 let log = self.0.clone();
                 conn.accept(On::new().close(move |_, close| log.add(close.to_string())));
             } else {
-                conn.accept(Stubborn(self.0.clone()));
+                conn.accept(stubborn(&self.0));
             }
             self.1 = !self.1;
         }
-        fn on_close(&mut self, _: &mut Cx<'_>, _: ServerKey) {
+        fn on_close(&mut self, _: &mut ServerCx<'_>) {
             self.0.add("server closed");
         }
     }
     let mut lp = guarded();
     let log = Log::default();
     let server = lp.serve(local(), Server(log.clone(), true)).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let clients = [client(at), client(at)];
-    turn_until(&mut lp, |lp| lp.connections(server).len() == 2);
+    turn_until(&mut lp, |lp| lp.server(server).connections().len() == 2);
     let start = Instant::now();
-    lp.shutdown(server, Duration::from_millis(40)).unwrap();
+    lp.server(server).shutdown(Duration::from_millis(40)).unwrap();
     assert!(log.lines().is_empty(), "nothing inside the call");
     let peer = std::thread::spawn(move || clients.map(|c| read_to_end(&c)));
     lp.run().unwrap();
@@ -401,14 +401,14 @@ fn libuv_28_closing_the_server_in_its_callback() {
     let l = log.clone();
     let server = lp
         .listen(local(), move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
-            assert!(conn.close_server(server).is_err());
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
+            assert!(conn.server(server).close().is_err());
             l.add("connection");
             conn.reject();
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _clients: Vec<_> = (0..3).map(|_| client(at)).collect();
     lp.run().unwrap();
     assert_eq!(log.lines(), ["connection"]);
@@ -427,9 +427,9 @@ fn libuv_27_delayed_accept() {
             conn.accept(On::new());
         })
         .unwrap();
-    lp.pause_accept(server).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    lp.server(server).pause().unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _both = [client(at), client(at)];
-    lp.as_cx().timer(Duration::from_millis(20), move |cx, _| cx.resume_accept(server).unwrap());
+    lp.timer(Duration::from_millis(20), move |cx, _| cx.server(server).resume().unwrap());
     turn_until(&mut lp, |_| *count.borrow() == 2);
 }

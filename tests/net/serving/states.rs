@@ -6,14 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate::net::*;
-use tidegate::prelude::*;
 
 use crate::support::*;
 
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
-fn pause_accept_at_max_connections() {
+fn pause_at_max_connections() {
     let mut lp = guarded();
     let keys = Rc::new(RefCell::new(Vec::new()));
     let k = keys.clone();
@@ -21,13 +20,13 @@ fn pause_accept_at_max_connections() {
         .listen(
             ListenOptions::new("127.0.0.1:0").max_connections(1, AtLimit::Hold),
             move |mut conn| {
-                let server = conn.server();
-                conn.pause_accept(server).unwrap();
+                let server = conn.server_key();
+                conn.server(server).pause().unwrap();
                 k.borrow_mut().push(conn.accept(On::new()).key());
             },
         )
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _c: Vec<_> = (0..3).map(|_| client(at)).collect();
     turn_until(&mut lp, |_| keys.borrow().len() == 1);
     run_for(&mut lp, 20 * MS);
@@ -38,13 +37,13 @@ fn pause_accept_at_max_connections() {
 }
 
 #[test]
-fn close_server_refuses_what_waits_adopted() {
+fn close_refuses_what_waits_adopted() {
     let mut lp = guarded();
     let l = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = l.local_addr().unwrap();
     let o = ListenOptions::from(l);
     let s = lp.listen(o.clone(), |c| c.reject()).unwrap();
-    lp.close_server(s).unwrap();
+    lp.server(s).close().unwrap();
     lp.run().unwrap();
     assert!(TcpStream::connect(at).is_err(), "docs: it belongs to the server from then on");
 }
@@ -57,14 +56,14 @@ fn detached_is_not_rejected() {
     let server = lp
         .listen("127.0.0.1:0", move |conn| *g.borrow_mut() = Some(conn.detach().unwrap()))
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| got.borrow().is_some());
-    let stats = lp.server_stats(server).unwrap();
+    let stats = lp.server(server).stats().unwrap();
     assert_eq!((stats.accepted, stats.rejected), (1, 0));
 }
 
 #[test]
-fn shutdown_after_close_server() {
+fn shutdown_after_close() {
     let mut lp = guarded();
     let n = Rc::new(Cell::new(0));
     let m = n.clone();
@@ -74,10 +73,10 @@ fn shutdown_after_close_server() {
             conn.accept(On::new());
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| n.get() == 1);
-    lp.close_server(server).unwrap();
-    assert_eq!(lp.shutdown(server, 30 * MS), Ok(()), "the connections are to end");
+    lp.server(server).close().unwrap();
+    assert_eq!(lp.server(server).shutdown(30 * MS), Ok(()), "the connections are to end");
 }
 
 struct H(Log, bool);
@@ -87,11 +86,11 @@ impl ServerHandler for H {
         self.0.add("connection");
         conn.accept(On::new().end(|s| s.destroy()));
     }
-    fn on_overload(&mut self, cx: &mut Cx<'_>, s: ServerKey, _o: Overload) {
+    fn on_overload(&mut self, server: &mut ServerCx<'_>, _o: Overload) {
         self.0.add("overload");
-        if self.1 { cx.close_server(s).unwrap() } else { std::panic::resume_unwind(Box::new(1)) }
+        if self.1 { server.close().unwrap() } else { std::panic::resume_unwind(Box::new(1)) }
     }
-    fn on_close(&mut self, _: &mut Cx<'_>, _: ServerKey) {
+    fn on_close(&mut self, _: &mut ServerCx<'_>) {
         self.0.add("closed");
     }
 }
@@ -107,7 +106,7 @@ fn overload_closes_or_panics() {
                 H(log.clone(), close),
             )
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         let cs: Vec<_> = (0..3).map(|_| client(at)).collect();
         for _ in 0..10 {
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lp.run_nowait()));
@@ -116,9 +115,9 @@ fn overload_closes_or_panics() {
         for _ in 0..5 {
             lp.run_nowait().unwrap();
         }
-        let stats = lp.server_stats(server);
+        let stats = lp.server(server).stats();
         if !close {
-            lp.close_server(server).unwrap();
+            lp.server(server).close().unwrap();
         }
         lp.run().unwrap();
         println!("{close} {:?} {stats:?}", log.lines());
@@ -150,10 +149,10 @@ fn on_shutdown_panics_for_one() {
             l.add("in");
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let _cs: Vec<_> = (0..3).map(|_| client(at)).collect();
     turn_until(&mut lp, |_| log.lines().len() == 3);
-    lp.shutdown(server, Duration::MAX).unwrap();
+    lp.server(server).shutdown(Duration::MAX).unwrap();
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lp.run())).is_err());
     lp.run().unwrap();
     println!("{:?}", log.lines());
@@ -174,7 +173,7 @@ fn detach_takes_what_the_kernel_did_not() {
             *o.borrow_mut() = Some((flow, left, conn.detach().is_ok()));
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
+    let _c = client(lp.server(server).local_addr().unwrap());
     turn_until(&mut lp, |_| out.borrow().is_some());
     println!("{:?}", out.borrow());
     assert!(
@@ -193,8 +192,8 @@ fn closing_a_server_twice() {
             conn.accept(On::new());
         })
         .unwrap();
-    let _c = client(lp.local_addr(server).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
-    assert_eq!(lp.as_cx().close(server), Ok(()));
-    assert_eq!(lp.as_cx().close(server), Err(tidegate::KeyError::Closed));
+    let _c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
+    assert_eq!(lp.close(server), Ok(()));
+    assert_eq!(lp.close(server), Err(tidegate::KeyError::Closed));
 }

@@ -96,7 +96,7 @@ fn many_small_writes_behind_a_stall_leave_together_and_in_order() {
     let mut lp = guarded();
     let at = server(&mut lp, || {
         On::new().data(|s, _| {
-            let _ = s.write_bytes(Bytes::from(vec![0u8; 4 << 20]));
+            let _ = s.write(Bytes::from(vec![0u8; 4 << 20]));
             for n in 0..10_000u32 {
                 let _ = s.write(&n.to_be_bytes());
             }

@@ -45,23 +45,23 @@ impl Handler for Acts {
         }
     }
     fn on_drain(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("drain in {}", s.phase()));
+        self.log.add(format!("drain in {}", s.cx().phase()));
     }
     fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
-        self.log.add(format!("written {id} {} in {}", result.is_ok(), s.phase()));
+        self.log.add(format!("written {id} {} in {}", result.is_ok(), s.cx().phase()));
     }
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("end in {}", s.phase()));
+        self.log.add(format!("end in {}", s.cx().phase()));
     }
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("finish in {}", s.phase()));
+        self.log.add(format!("finish in {}", s.cx().phase()));
     }
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("timeout in {}", s.phase()));
+        self.log.add(format!("timeout in {}", s.cx().phase()));
         s.time_out();
     }
     fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
-        self.log.add(format!("shutdown in {}", s.phase()));
+        self.log.add(format!("shutdown in {}", s.cx().phase()));
         s.end();
     }
     fn on_close(&mut self, _: &mut SocketCx<'_>, close: Close) {
@@ -87,11 +87,11 @@ fn outcome(long: bool, action: Action) -> (Vec<String>, Vec<u8>) {
     let options = ListenOptions::new("127.0.0.1:0").lifetime(Duration::from_millis(100));
     let server = lp
         .listen(options, move |conn| {
-            let (log, chunks, server) = (l.clone(), c.clone(), conn.server());
+            let (log, chunks, server) = (l.clone(), c.clone(), conn.server_key());
             conn.accept(Acts { action, server, log, long, chunks });
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let c = client(at);
     for n in 1..=2 {
         write_all(&c, &[b'0' + n as u8]);
@@ -109,7 +109,7 @@ fn outcome(long: bool, action: Action) -> (Vec<String>, Vec<u8>) {
 const ACTIONS: &[(&str, Action)] = &[
     ("nothing", |_, _, _| {}),
     ("write", |s, _, _| assert_eq!(s.write(b"x"), Flow::Ready)),
-    ("write much", |s, _, _| assert_eq!(s.write(&vec![0; 16 << 20]), Flow::Full)),
+    ("write much", |s, _, _| assert_eq!(s.write(vec![0; 16 << 20]), Flow::Full)),
     ("write with an id", |s, _, _| assert_eq!(s.write_id("x", 7), Flow::Ready)),
     ("cork", |s, _, _| {
         s.cork();
@@ -160,11 +160,11 @@ const ACTIONS: &[(&str, Action)] = &[
         s.set_linger_timeout(Duration::from_millis(5));
         s.end();
     }),
-    ("shut down", |s, server, _| s.shutdown(server, Duration::from_secs(60)).unwrap()),
-    ("close the server", |s, server, _| s.close_server(server).unwrap()),
+    ("shut down", |s, server, _| s.server(server).shutdown(Duration::from_secs(60)).unwrap()),
+    ("close the server", |s, server, _| s.server(server).close().unwrap()),
     ("unref", |s, _, _| {
         let key = s.key();
-        s.set_ref(key, false).unwrap();
+        s.cx().set_ref(key, false).unwrap();
     }),
 ];
 

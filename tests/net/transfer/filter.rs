@@ -48,8 +48,8 @@ fn filtered_echo(lp: &mut Loop, log: &Log) -> std::net::SocketAddr {
     let log = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             let (data, close) = (log.clone(), log.clone());
             let mut s = conn.accept(
                 On::new()
@@ -65,7 +65,7 @@ fn filtered_echo(lp: &mut Loop, log: &Log) -> std::net::SocketAddr {
             s.set_filter(Flip { greeted: false });
         })
         .unwrap();
-    lp.local_addr(server).unwrap()
+    lp.server(server).local_addr().unwrap()
 }
 
 #[test]
@@ -132,10 +132,10 @@ fn serve(lp: &mut Loop, log: &Log, setups: Vec<fn(&mut SocketCx<'_>)>) -> std::n
     let (log, mut setups) = (log.clone(), setups.into_iter().enumerate());
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server();
+            let server = conn.server_key();
             let (n, setup) = setups.next().unwrap();
             if setups.len() == 0 {
-                conn.close_server(server).unwrap();
+                conn.server(server).close().unwrap();
             }
             let (data, close) = (log.clone(), log.clone());
             let mut s = conn.accept(
@@ -148,7 +148,7 @@ fn serve(lp: &mut Loop, log: &Log, setups: Vec<fn(&mut SocketCx<'_>)>) -> std::n
             setup(&mut s);
         })
         .unwrap();
-    lp.local_addr(server).unwrap()
+    lp.server(server).local_addr().unwrap()
 }
 
 /// An answer that the filter makes after our end goes nowhere, and the end stays clean.
@@ -275,7 +275,7 @@ fn answers_of_a_filter_meet_the_write_limit() {
             ));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
+    let c = client(lp.server(server).local_addr().unwrap());
     let writer = std::thread::spawn(move || {
         use std::io::Write;
         // Ends with an error, when the server has had enough.

@@ -27,8 +27,8 @@ const PIECE: usize = 10_000;
 fn pair_of(buffers: Option<usize>) -> Pair {
     let mut lp = guarded();
     // TCP goes on by itself, and wakes nobody: there is a turn every so often.
-    let beat = lp.as_cx().interval(Duration::from_millis(5), |_, _| {});
-    lp.as_cx().driver().set_ref(beat.into(), false);
+    let beat = lp.interval(Duration::from_millis(5), |_, _| {});
+    lp.set_ref(beat, false).unwrap();
     let sender = Rc::new(Cell::new(None));
     let s = sender.clone();
     let mut listen = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
@@ -38,12 +38,12 @@ fn pair_of(buffers: Option<usize>) -> Pair {
     }
     let server = lp
         .listen(listen, move |mut conn| {
-            let server = conn.server();
-            conn.close_server(server).unwrap();
+            let server = conn.server_key();
+            conn.server(server).close().unwrap();
             s.set(Some(conn.accept(On::new()).key()));
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let connect = match buffers {
         Some(bytes) => connect(at).recv_buffer(bytes),
         None => connect(at),
@@ -268,11 +268,11 @@ fn an_accept_queue_counts_who_waits() {
     let mut lp = guarded();
     let options = ListenOptions::new("127.0.0.1:0").backlog(50).accept_budget(3);
     let server = lp.listen(options, |conn| conn.reject()).unwrap();
-    let at = lp.local_addr(server).unwrap();
-    let gauge = lp.accept_gauge(server).unwrap();
-    let second = lp.accept_gauge(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    let gauge = lp.server(server).accept_gauge().unwrap();
+    let second = lp.server(server).accept_gauge().unwrap();
     if !is_linux() {
-        assert_eq!(lp.accept_queue(server), Ok(AcceptQueue::default()));
+        assert_eq!(lp.server(server).accept_queue(), Ok(AcceptQueue::default()));
         assert_eq!(gauge.read(), Ok(AcceptQueue::default()));
         return;
     }
@@ -280,25 +280,25 @@ fn an_accept_queue_counts_who_waits() {
     let clients: Vec<TcpStream> = (1..=10)
         .map(|n| {
             let client = client(at);
-            let queue = until_depth(n, || lp.accept_queue(server).unwrap());
+            let queue = until_depth(n, || lp.server(server).accept_queue().unwrap());
             assert_eq!(queue.limit, Some(limit));
             client
         })
         .collect();
     let elsewhere = gauge.clone();
     let there = thread::spawn(move || elsewhere.read()).join().unwrap();
-    assert_eq!(there, lp.accept_queue(server));
-    assert_eq!(second.read(), lp.accept_queue(server));
+    assert_eq!(there, lp.server(server).accept_queue());
+    assert_eq!(second.read(), lp.server(server).accept_queue());
     assert!(format!("{gauge:?}").contains("10"), "{gauge:?}");
     #[cfg(target_os = "linux")]
     if let Some(text) = ss(&["-lntH", &format!("sport = :{}", at.port())]) {
         let columns: Vec<&str> = text.split_whitespace().collect();
         assert_eq!(columns[1..3], ["10".to_string(), limit.to_string()], "{text}");
     }
-    while lp.server_stats(server).unwrap().accepted < 10 {
+    while lp.server(server).stats().unwrap().accepted < 10 {
         lp.run_once().unwrap();
-        let accepted = lp.server_stats(server).unwrap().accepted as u32;
-        let queue = lp.accept_queue(server).unwrap();
+        let accepted = lp.server(server).stats().unwrap().accepted as u32;
+        let queue = lp.server(server).accept_queue().unwrap();
         assert_eq!(queue.depth.map(|n| n + accepted), Some(10));
     }
     drop(clients);
@@ -329,10 +329,10 @@ fn a_gauge_reads_while_the_loop_is_in_a_callback() {
             assert!(depth.is_none_or(|n| n as usize == connected));
         })
         .unwrap();
-    at.set(Some(lp.local_addr(server).unwrap()));
-    *gauge.borrow_mut() = Some(lp.accept_gauge(server).unwrap());
+    at.set(Some(lp.server(server).local_addr().unwrap()));
+    *gauge.borrow_mut() = Some(lp.server(server).accept_gauge().unwrap());
     let _first = client(at.get().unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 6);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 6);
     assert_eq!(asked.get(), 5);
 }
 
@@ -344,19 +344,19 @@ fn an_accept_queue_that_is_full() {
     let mut lp = guarded();
     let options = ListenOptions::new("127.0.0.1:0").backlog(2);
     let server = lp.listen(options, |conn| conn.reject()).unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let mut clients = Vec::new();
     while let Ok(client) = TcpStream::connect_timeout(&at, Duration::from_millis(100)) {
         clients.push(client);
         assert!(clients.len() < 50, "a backlog of 2 has no end");
     }
-    let queue = lp.accept_queue(server).unwrap();
+    let queue = lp.server(server).accept_queue().unwrap();
     assert_eq!(queue.limit, Some(2));
     assert_eq!(queue.depth, Some(3));
     // Some kernels let a client believe that it is connected, and drop its last packet.
     assert!(clients.len() >= 3, "{} clients", clients.len());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted >= 3);
-    turn_until(&mut lp, |lp| lp.accept_queue(server).unwrap().depth == Some(0));
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted >= 3);
+    turn_until(&mut lp, |lp| lp.server(server).accept_queue().unwrap().depth == Some(0));
 }
 
 /// A gauge keeps nothing open: a closed server refuses, and the gauge says that it is closed.
@@ -364,25 +364,25 @@ fn an_accept_queue_that_is_full() {
 fn a_gauge_does_not_keep_a_server_open() {
     let mut lp = guarded();
     let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
-    let at = lp.local_addr(server).unwrap();
-    let gauge = lp.accept_gauge(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    let gauge = lp.server(server).accept_gauge().unwrap();
     assert!(gauge.read().is_ok());
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     assert_eq!(gauge.read(), Err(KeyError::Closed));
     assert!(format!("{gauge:?}").contains("Closed"));
-    assert_eq!(lp.accept_queue(server), Err(KeyError::Closed));
-    assert!(lp.accept_gauge(server).is_err());
+    assert_eq!(lp.server(server).accept_queue(), Err(KeyError::Closed));
+    assert!(lp.server(server).accept_gauge().is_err());
     let refused = TcpStream::connect(at).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     lp.run().unwrap();
-    assert_eq!(lp.accept_queue(server), Err(KeyError::Closed));
+    assert_eq!(lp.server(server).accept_queue(), Err(KeyError::Closed));
 
     // Nor does it outlive the loop, or find another's.
     let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
-    let gauge = lp.accept_gauge(server).unwrap();
+    let gauge = lp.server(server).accept_gauge().unwrap();
     let mut other = guarded();
-    assert_eq!(other.accept_queue(server), Err(KeyError::Foreign));
-    assert!(other.accept_gauge(server).is_err());
+    assert_eq!(other.server(server).accept_queue(), Err(KeyError::Foreign));
+    assert!(other.server(server).accept_gauge().is_err());
     drop(lp);
     assert_eq!(gauge.read(), Err(KeyError::Closed));
 }
@@ -409,8 +409,8 @@ fn a_connection_that_is_not_made_yet() {
     let Some((l, _fill)) = silent() else { return println!("skipped: the queue takes everybody") };
     let port = l.local_addr().unwrap().port();
     let mut lp = guarded();
-    let beat = lp.as_cx().interval(Duration::from_millis(20), |_, _| {});
-    lp.as_cx().driver().set_ref(beat.into(), false);
+    let beat = lp.interval(Duration::from_millis(20), |_, _| {});
+    lp.set_ref(beat, false).unwrap();
     // A name is looked up first: no descriptor yet.
     let named = lp.connect(("localhost", port), On::new().close(|_, _| {}));
     assert_eq!(lp.socket(named).write(b"tide"), Flow::Ready);
@@ -462,14 +462,14 @@ fn over_a_unix_domain_socket() {
             s.set(Some(conn.accept(On::new()).key()));
         })
         .unwrap();
-    assert_eq!(lp.accept_queue(server), Ok(AcceptQueue::default()));
-    assert_eq!(lp.accept_gauge(server).unwrap().read(), Ok(AcceptQueue::default()));
+    assert_eq!(lp.server(server).accept_queue(), Ok(AcceptQueue::default()));
+    assert_eq!(lp.server(server).accept_gauge().unwrap().read(), Ok(AcceptQueue::default()));
     let reader = lp.connect(ConnectOptions::unix(&path), On::new().connect(|s| s.pause()));
     turn_until(&mut lp, |lp| sender.get().is_some() && !lp.socket(reader).is_connecting());
     let sender = sender.get().unwrap();
     let mut written = 0;
     loop {
-        let flow = lp.socket(sender).write_bytes(Bytes::from_static(&[1; PIECE]));
+        let flow = lp.socket(sender).write(Bytes::from_static(&[1; PIECE]));
         written += PIECE as u64;
         let (out, peer) =
             (lp.socket(sender).queues().unwrap(), lp.socket(reader).queues().unwrap());

@@ -24,13 +24,13 @@ fn connected(lp: &mut Loop, count: usize) -> (Vec<SocketKey>, Vec<TcpStream>, Cl
             k.borrow_mut().push(conn.accept(on).key());
         })
         .unwrap();
-    let at = lp.local_addr(server).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
     let mut peers = Vec::new();
     for n in 1..=count {
         peers.push(client(at));
         turn_until(lp, |_| keys.borrow().len() == n);
     }
-    lp.close_server(server).unwrap();
+    lp.server(server).close().unwrap();
     (keys.take(), peers, closes)
 }
 
@@ -98,8 +98,8 @@ fn ids_beyond_the_limit_ask_for_a_stop_first() {
             .send_buffer(1 << 20);
         let server = lp
             .listen(options, move |mut conn| {
-                let server = conn.server();
-                conn.close_server(server).unwrap();
+                let server = conn.server_key();
+                conn.server(server).close().unwrap();
                 let (f, dr, t) = (f.clone(), dr.clone(), t.clone());
                 let on = On::new()
                     .data(move |s, _| {
@@ -127,7 +127,7 @@ fn ids_beyond_the_limit_ask_for_a_stop_first() {
                 conn.accept(on);
             })
             .unwrap();
-        let c = client(lp.local_addr(server).unwrap());
+        let c = client(lp.server(server).local_addr().unwrap());
         write_all(&c, b"go");
         c.shutdown(std::net::Shutdown::Write).unwrap();
         let reader = std::thread::spawn(move || read_to_end(&c).len());
@@ -146,7 +146,7 @@ fn ids_beyond_the_limit_ask_for_a_stop_first() {
 fn beyond_the_buffered_limit_small_writes_of_others_go_on() {
     let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
     let (keys, peers, closes) = connected(&mut lp, 2);
-    assert_eq!(lp.socket(keys[0]).write_bytes(Bytes::from(vec![0; 16 << 20])), Flow::Full);
+    assert_eq!(lp.socket(keys[0]).write(Bytes::from(vec![0; 16 << 20])), Flow::Full);
     for _ in 0..100 {
         assert_eq!(lp.socket(keys[1]).write(b"hello"), Flow::Ready);
         lp.run_nowait().unwrap();
@@ -163,8 +163,8 @@ fn beyond_the_buffered_limit_the_largest_queue_gives_way() {
     let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
     let (keys, peers, closes) = connected(&mut lp, 3);
     let megabytes = |n: usize| Bytes::from(vec![7; n << 20]);
-    assert_eq!(lp.socket(keys[0]).write_bytes(megabytes(16)), Flow::Full);
-    assert_eq!(lp.socket(keys[1]).write_bytes(megabytes(8)), Flow::Full);
+    assert_eq!(lp.socket(keys[0]).write(megabytes(16)), Flow::Full);
+    assert_eq!(lp.socket(keys[1]).write(megabytes(8)), Flow::Full);
     lp.run_nowait().unwrap();
     let over: Vec<_> = closes.borrow().iter().map(|(key, _)| *key).collect();
     assert_eq!(over, [keys[0]], "the largest, and no other");
@@ -182,7 +182,7 @@ fn beyond_the_buffered_limit_the_largest_queue_gives_way() {
     assert_eq!(closes.borrow().len(), 1);
     assert_eq!(closes.borrow()[0].0, keys[1]);
     assert_eq!(lp.socket(keys[2]).write(b"fine"), Flow::Ready);
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 
@@ -194,16 +194,16 @@ fn the_buffered_limit_bounds_a_broadcast() {
     let (keys, _peers, _) = connected(&mut lp, 40);
     let highest = Rc::new(Cell::new(0));
     let h = highest.clone();
-    lp.as_cx().next_tick(move |cx| {
+    lp.next_tick(move |cx| {
         for key in keys {
-            let _ = cx.socket(key).write(&vec![1; 8 * one]);
+            let _ = cx.socket(key).write(&vec![1; 8 * one][..]);
             h.set(h.get().max(cx.net_metrics().held));
         }
     });
     lp.run_nowait().unwrap();
     assert!(highest.get() <= limit + 8 * one, "{}", highest.get());
     assert!(highest.get() > limit, "it was tried: {}", highest.get());
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 
@@ -228,13 +228,13 @@ fn filters_are_in_the_account() {
     for key in &keys {
         lp.socket(*key).set_filter(Twice);
     }
-    assert_eq!(lp.socket(keys[0]).write(&vec![0; 8 << 20]), Flow::Full);
+    assert_eq!(lp.socket(keys[0]).write(&vec![0; 8 << 20][..]), Flow::Full);
     assert_eq!(lp.socket(keys[1]).write(b"hello"), Flow::Ready, "the kernel took it");
-    assert_eq!(lp.socket(keys[1]).write(&vec![0; 8 << 20]), Flow::Full);
+    assert_eq!(lp.socket(keys[1]).write(&vec![0; 8 << 20][..]), Flow::Full);
     lp.run_nowait().unwrap();
     assert_eq!(closes.borrow().len(), 1);
     assert_eq!(closes.borrow()[0].0, keys[0]);
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
     assert_eq!(lp.net_metrics().held, 0);
 }
@@ -296,7 +296,7 @@ fn a_filter_that_answers_is_no_offender() {
         lp.socket(keys[0]).set_filter(Speaks);
         lp.socket(keys[0]).set_buffer_sizes(4096, 4096).unwrap();
         while lp.socket(keys[0]).write(&[1; 1000]) == Flow::Ready {}
-        assert_eq!(lp.socket(keys[1]).write(&vec![0; 16 << 20]), Flow::Full);
+        assert_eq!(lp.socket(keys[1]).write(&vec![0; 16 << 20][..]), Flow::Full);
         if ends {
             lp.socket(keys[0]).end();
         } else {
@@ -305,7 +305,7 @@ fn a_filter_that_answers_is_no_offender() {
         turn_until(&mut lp, |lp| ends || lp.net_metrics().bytes_read == 5);
         lp.run_nowait().unwrap();
         assert!(closes.borrow().iter().all(|(key, _)| *key == keys[1]), "{:?}", closes.borrow());
-        lp.as_cx().close_all();
+        lp.close_all();
         lp.run().unwrap();
     }
 }
@@ -375,7 +375,7 @@ fn pipes_into_connecting_sockets_keep_the_buffered_limit() {
         lp.run_nowait().unwrap();
         assert!(lp.net_metrics().held <= (1 << 20) + 8192, "{}", lp.net_metrics().held);
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 
@@ -400,7 +400,7 @@ fn a_panic_inside_a_call_leaves_the_account_whole() {
     let (_peer, ours) = pair();
     let key = lp.adopt(ours, On::new().close(|_, _| {})).unwrap();
     lp.socket(key).cork();
-    let _ = lp.socket(key).write_bytes(Bytes::from_owner(Boom(vec![0; 50_000])));
+    let _ = lp.socket(key).write(Bytes::from_owner(Boom(vec![0; 50_000])));
     let uncorked = catch_unwind(AssertUnwindSafe(|| lp.socket(key).uncork()));
     assert!(uncorked.is_err(), "the kernel took it");
     lp.socket(key).destroy();
@@ -423,7 +423,7 @@ fn the_buffered_limit_bounds_connections_that_have_ended() {
     assert!(highest <= limit + one, "{highest}");
     lp.run_nowait().unwrap();
     assert!(closes.borrow().iter().all(|(_, c)| matches!(c.reason, Reason::WriteLimit { .. })));
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }
 
@@ -465,6 +465,6 @@ fn the_buffered_limit_bounds_answers_of_filters() {
             assert!(held <= limit + (8 << 20), "{held}");
         }
     }
-    lp.as_cx().close_all();
+    lp.close_all();
     lp.run().unwrap();
 }

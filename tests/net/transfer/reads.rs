@@ -5,30 +5,24 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
+use tidegate::kind::{Kind, Owner};
 use tidegate::prelude::*;
-use tidegate::{Dispatch, Key, Kind};
 
 use crate::support::*;
 
-static GREEDY: Kind = Kind {
-    name: "greedy",
-    ready: |d: &mut Dispatch<'_>, key: Key, _| {
-        assert!(d.lend_scratch(1 << 20).is_some_and(|(memory, _)| memory.len() >= 1 << 20));
-        d.cx().driver().close(&GREEDY, key);
-    },
-    pending: |_, _, _| {},
-    close: |_, _, _| Ok(()),
-    closed: |d, key, _| d.driver().free(&GREEDY, key),
-    describe: |_, _, _| String::new(),
-};
+static MINE: Owner = Owner::new();
+
+static GREEDY: Kind = Kind::new("greedy", &MINE).ready(|d, key, _| {
+    assert!(d.lend_scratch(1 << 20).is_some_and(|(memory, _)| memory.len() >= 1 << 20));
+    d.driver().handle(&MINE, key).unwrap().close();
+});
 
 /// The manual: a pipe keeps "at most what the kernel refused of one read of 64 KiB".
 #[test]
 fn one_read_is_64_kib_whatever_else_was_lent() {
     let mut lp = guarded();
-    let mut cx = lp.as_cx();
-    let key = cx.driver().insert(&GREEDY, 0).unwrap();
-    cx.driver().queue(key);
+    let mut cx = lp.cx();
+    cx.driver().insert(&GREEDY, 0).unwrap().queue();
     lp.run_nowait().unwrap();
     let (peer, ours) = pair();
     socket2::SockRef::from(&ours).set_recv_buffer_size(1 << 20).unwrap();
@@ -67,8 +61,8 @@ fn libuv_58_urgent_data_holds_nothing_up() {
             conn.accept(On::new().data(move |_, chunk| l.add(String::from_utf8_lossy(chunk))));
         })
         .unwrap();
-    let c = client(lp.local_addr(server).unwrap());
-    turn_until(&mut lp, |lp| lp.server_stats(server).unwrap().accepted == 1);
+    let c = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
     lp.run_nowait().unwrap();
     write_all(&c, b"abc");
     socket2::SockRef::from(&c).send_out_of_band(b"!").unwrap();

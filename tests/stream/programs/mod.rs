@@ -13,9 +13,9 @@ use crate::support::*;
 use program::*;
 use proptest::test_runner::{Config, TestRunner};
 use streams::*;
+use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
 use tidegate::stream::{PipeEvent, StreamEvent};
-use tidegate::{Event, Moment, Observer};
 use wires::*;
 
 fn start(lp: &mut Loop, line: &Line) -> Shared {
@@ -30,14 +30,14 @@ fn start(lp: &mut Loop, line: &Line) -> Shared {
         Line::Write(writes, to) => {
             *l.writing.borrow_mut() = writes.iter().copied().collect();
             let key = open_to(lp, to, false, &l);
-            write_on(&mut lp.as_cx(), key, &l);
+            write_on(&mut lp.cx(), key, &l);
         }
         Line::Pipe(from, stages, to, meddle) => {
             let from = open_from(lp, from, false, Piped(l.clone()), &l);
             let to = open_to(lp, to, true, &l);
             piped(lp, from, stages_of(stages, &l), to, true, &l);
             if let Some(Meddle { pause, resume }) = *meddle {
-                at(&mut lp.as_cx(), pause, move |cx| {
+                at(&mut lp.cx(), pause, move |cx| {
                     cx.readable(from).pause();
                     at(cx, resume, move |cx| cx.readable(from).resume());
                 });
@@ -130,7 +130,7 @@ fn run(program: &Program) {
     for (line, known) in program.lines.iter().zip(&known) {
         check(line, known);
     }
-    assert_eq!(handles(&lp), 0, "{:?}", lp.as_cx().walk());
+    assert_eq!(handles(&lp), 0, "{:?}", lp.walk());
     assert!(!lp.is_alive() && !lp.run_nowait().unwrap(), "nothing is queued");
     assert_eq!(lp.net_metrics().held, 0);
     assert!(POSTED.with_borrow(|(_, actions)| actions.is_empty()));

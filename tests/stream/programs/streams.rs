@@ -145,16 +145,16 @@ impl Source for Spring {
         assert!(!self.destroyed, "asked after its end");
         let (key, known) = (r.key(), self.known.clone());
         if let Some((sizes, when)) = self.answers.next() {
-            at(r, when, move |cx| Spring::answer(cx, key, &known, &sizes));
+            at(&mut r.cx(), when, move |cx| Spring::answer(cx, key, &known, &sizes));
             return Ok(());
         }
         match self.plan.end {
-            End::Well => at(r, self.plan.end_when, move |cx| cx.readable(key).push_end()),
+            End::Well => at(&mut r.cx(), self.plan.end_when, move |cx| cx.readable(key).push_end()),
             End::Fails if self.plan.end_when == When::Now => {
                 known.broken.set(true);
                 return Err("the spring is dry".into());
             }
-            how => at(r, self.plan.end_when, move |cx| {
+            how => at(&mut r.cx(), self.plan.end_when, move |cx| {
                 let mut r = cx.readable(key);
                 known.broken.set(known.broken.get() || r.state().is_ok());
                 match how {
@@ -187,7 +187,7 @@ pub(crate) fn open_from(
     let key = lp.open_readable(options, spring, reader).unwrap();
     add(&l.streams, 0);
     if let Some(size) = plan.first {
-        Spring::answer(&mut lp.as_cx(), key, l, &[size]);
+        Spring::answer(&mut lp.cx(), key, l, &[size]);
     }
     key
 }
@@ -224,7 +224,7 @@ impl Takes {
         if let Some((_, when)) = self.plan.pause.filter(|(n, _)| *n == self.chunks) {
             r.pause();
             let key = r.key();
-            at(r, when, move |cx| cx.readable(key).resume());
+            at(&mut r.cx(), when, move |cx| cx.readable(key).resume());
         }
     }
 }
@@ -273,7 +273,7 @@ impl Drain {
             Pace::Inside => w.written(Ok(())).unwrap(),
             Pace::Later(when) => {
                 busy.set(true);
-                at(w, when, move |cx| {
+                at(&mut w.cx(), when, move |cx| {
                     busy.set(false);
                     let mut w = cx.writable(key);
                     let open = w.state().is_ok();
@@ -296,8 +296,8 @@ impl Drain {
                 self.known.broken.set(true);
                 return Err("the drain is blocked".into());
             }
-            Pace::Inside => fail(w),
-            Pace::Later(when) => at(w, when, fail),
+            Pace::Inside => fail(&mut w.cx()),
+            Pace::Later(when) => at(&mut w.cx(), when, fail),
         }
         Ok(Progress::Later)
     }
@@ -349,7 +349,7 @@ impl WriteHandler for Writes {
         saw("a stream drained");
         if !self.piped {
             let key = w.key();
-            write_on(w, key, &self.known);
+            write_on(&mut w.cx(), key, &self.known);
         }
     }
     fn on_written(&mut self, _: &mut WritableCx<'_>, id: u64, result: Result<(), &StreamError>) {

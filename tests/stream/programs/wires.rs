@@ -60,8 +60,8 @@ fn serve(lp: &mut Loop, next: Option<SocketAddr>, route: Route, l: &Shared) -> S
         None => options,
     };
     lp.listen(options, move |mut conn| {
-        let server = conn.server();
-        conn.close_server(server).unwrap();
+        let server = conn.server_key();
+        conn.server(server).close().unwrap();
         match (next, route.echo) {
             (Some(next), _) => {
                 let mut a = conn.accept(on(&l));
@@ -93,10 +93,10 @@ fn serve(lp: &mut Loop, next: Option<SocketAddr>, route: Route, l: &Shared) -> S
 /// The servers of a route, and the address of the first.
 fn serve_all(lp: &mut Loop, route: Route, l: &Shared) -> (Vec<ServerKey>, SocketAddr) {
     let last = serve(lp, None, route, l);
-    let (mut servers, mut at) = (vec![last], lp.local_addr(last).unwrap());
+    let (mut servers, mut at) = (vec![last], lp.server(last).local_addr().unwrap());
     for _ in 0..route.proxies {
         let server = serve(lp, Some(at), route, l);
-        at = lp.local_addr(server).unwrap();
+        at = lp.server(server).local_addr().unwrap();
         servers.push(server);
     }
     (servers, at)
@@ -105,14 +105,14 @@ fn serve_all(lp: &mut Loop, route: Route, l: &Shared) -> (Vec<ServerKey>, Socket
 /// What is done to a client on its way.
 fn meddle(lp: &mut Loop, client: SocketKey, pipe: Option<PipeKey>, route: Route, l: &Shared) {
     if let Some(Meddle { pause, resume }) = route.pause {
-        at(&mut lp.as_cx(), pause, move |cx| {
+        at(&mut lp.cx(), pause, move |cx| {
             cx.socket(client).pause();
             at(cx, resume, move |cx| cx.socket(client).resume());
         });
     }
     let Some((cut, when)) = route.cut else { return };
     let known = l.clone();
-    at(&mut lp.as_cx(), when, move |cx| {
+    at(&mut lp.cx(), when, move |cx| {
         let broken = match (cut, pipe) {
             (Cut::Pipe, Some(pipe)) => cx.close(pipe).is_ok(),
             _ => {
@@ -145,7 +145,7 @@ pub(crate) fn echo(
     let handler = On::new().close(move |s, close| {
         // If it never came to them, nobody else does.
         for server in &servers {
-            let _ = s.close_server(*server);
+            let _ = s.server(*server).close();
         }
         closed(&known, close);
     });
@@ -167,7 +167,7 @@ struct Talks {
 impl Handler for Talks {
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
         let key = s.key();
-        talk_on(s, key, &self.known);
+        talk_on(&mut s.cx(), key, &self.known);
     }
     fn on_data(&mut self, _: &mut SocketCx<'_>, chunk: &[u8]) {
         self.known.out.borrow_mut().extend_from_slice(chunk);
@@ -176,7 +176,7 @@ impl Handler for Talks {
         assert_eq!(s.buffered(), 0);
         saw("a client drained");
         let key = s.key();
-        talk_on(s, key, &self.known);
+        talk_on(&mut s.cx(), key, &self.known);
     }
     /// The ids are how many bytes were accepted, each write's included.
     fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
@@ -190,7 +190,7 @@ impl Handler for Talks {
     }
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         for server in &self.servers {
-            let _ = s.close_server(*server);
+            let _ = s.server(*server).close();
         }
         assert_eq!(self.told, self.known.last_id.get(), "every id was answered");
         assert!(!self.broken || close.unsent > 0, "{close:?}");
@@ -213,7 +213,7 @@ fn talk_on(cx: &mut Cx<'_>, key: SocketKey, known: &Shared) {
         let flow = match size % 2 {
             _ if with_id => s.write_id(data, id as u64),
             0 => s.write(&data[..]),
-            _ => s.write_bytes(data),
+            _ => s.write(data),
         };
         if flow == Flow::Closed {
             return;

@@ -100,7 +100,7 @@ pub(super) fn act(w: &W, cx: &mut Cx<'_>) {
             }
             27 => {
                 if let Some(k) = pick(w, &w.s) {
-                    let _ = cx.socket(k).write(&vec![4; n]);
+                    let _ = cx.socket(k).write(vec![4; n]);
                 }
             }
             28 => {

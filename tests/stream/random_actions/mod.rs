@@ -88,7 +88,7 @@ impl Source for Src {
             }
             _ => {}
         }
-        act(&self.0, r);
+        act(&self.0, &mut r.cx());
         Ok(())
     }
     fn destroy(&mut self, cx: &mut Cx<'_>, _: Result<(), &StreamError>) {
@@ -103,7 +103,7 @@ impl ReadHandler for Rd {
     fn on_data(&mut self, r: &mut ReadableCx<'_>, c: Bytes) {
         self.0.check_open("r close", self.1);
         assert!(!c.is_empty());
-        act(&self.0, r)
+        act(&self.0, &mut r.cx())
     }
     fn on_readable(&mut self, r: &mut ReadableCx<'_>) {
         self.0.check_open("r close", self.1);
@@ -112,11 +112,11 @@ impl ReadHandler for Rd {
         } else {
             r.read(self.0.rnd(5000) as usize);
         }
-        act(&self.0, r)
+        act(&self.0, &mut r.cx())
     }
     fn on_end(&mut self, r: &mut ReadableCx<'_>) {
         self.0.check_open("r close", self.1);
-        act(&self.0, r)
+        act(&self.0, &mut r.cx())
     }
     fn on_close(&mut self, cx: &mut Cx<'_>, _: StreamClose) {
         self.0.hit("r close", self.1);
@@ -129,7 +129,7 @@ struct Snk(W, usize);
 impl Sink for Snk {
     fn write(&mut self, w: &mut WritableCx<'_>, _: &[Bytes]) -> Result<Progress, BoxError> {
         self.0.check_open("snk destroy", self.1);
-        act(&self.0, w);
+        act(&self.0, &mut w.cx());
         match self.0.rnd(10) {
             0..=4 => Ok(Progress::Done),
             5 => {
@@ -148,7 +148,7 @@ impl Sink for Snk {
     }
     fn finish(&mut self, w: &mut WritableCx<'_>) -> Result<Progress, BoxError> {
         self.0.check_open("snk destroy", self.1);
-        act(&self.0, w);
+        act(&self.0, &mut w.cx());
         match self.0.rnd(8) {
             0..=4 => Ok(Progress::Done),
             5 => Err("fin".into()),
@@ -172,17 +172,17 @@ struct Wr(W, usize);
 impl WriteHandler for Wr {
     fn on_drain(&mut self, w: &mut WritableCx<'_>) {
         self.0.check_open("w close", self.1);
-        act(&self.0, w)
+        act(&self.0, &mut w.cx())
     }
     fn on_written(&mut self, w: &mut WritableCx<'_>, id: u64, _: Result<(), &StreamError>) {
         self.0.check_open("w close", self.1);
         self.0.hit("written", id as usize);
-        act(&self.0, w)
+        act(&self.0, &mut w.cx())
     }
     fn on_finish(&mut self, w: &mut WritableCx<'_>) {
         self.0.check_open("w close", self.1);
         self.0.hit("w finish", self.1);
-        act(&self.0, w)
+        act(&self.0, &mut w.cx())
     }
     fn on_close(&mut self, cx: &mut Cx<'_>, _: StreamClose) {
         self.0.hit("w close", self.1);
@@ -217,27 +217,27 @@ struct Hd(W, usize);
 
 impl Handler for Hd {
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
-        act(&self.0, s)
+        act(&self.0, &mut s.cx())
     }
     fn on_data(&mut self, s: &mut SocketCx<'_>, _: &[u8]) {
         self.0.check_open("s close", self.1);
-        act(&self.0, s)
+        act(&self.0, &mut s.cx())
     }
     fn on_drain(&mut self, s: &mut SocketCx<'_>) {
         self.0.check_open("s close", self.1);
-        act(&self.0, s)
+        act(&self.0, &mut s.cx())
     }
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
         self.0.check_open("s close", self.1);
-        act(&self.0, s)
+        act(&self.0, &mut s.cx())
     }
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
         self.0.check_open("s close", self.1);
-        act(&self.0, s)
+        act(&self.0, &mut s.cx())
     }
     fn on_close(&mut self, s: &mut SocketCx<'_>, _: tidegate::net::Close) {
         self.0.hit("s close", self.1);
-        act(&self.0, s)
+        act(&self.0, &mut s.cx())
     }
 }
 
@@ -298,7 +298,7 @@ fn run(seed: u64, panics: bool, sockets: bool) {
     w.panics.set(panics);
     let mut lp = guard(Loop::builder().read_budget(20_000).write_budget(20_000).build().unwrap());
     for _ in 0..3 {
-        open(&w, &mut lp.as_cx());
+        open(&w, &mut lp.cx());
     }
     if sockets {
         let v = w.clone();
@@ -310,7 +310,7 @@ fn run(seed: u64, panics: bool, sockets: bool) {
                 v.s.borrow_mut().push(s.key());
             })
             .unwrap();
-        let at = lp.local_addr(server).unwrap();
+        let at = lp.server(server).local_addr().unwrap();
         for _ in 0..3 {
             let id = w.id();
             w.expect("s close", id);
@@ -320,13 +320,13 @@ fn run(seed: u64, panics: bool, sockets: bool) {
         }
     }
     for _ in 0..4 {
-        pipe(&w, &mut lp.as_cx());
+        pipe(&w, &mut lp.cx());
     }
     for _ in 0..60 {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             lp.run_nowait().unwrap();
         }));
-        let _ = catch_unwind(AssertUnwindSafe(|| act(&w, &mut lp.as_cx())));
+        let _ = catch_unwind(AssertUnwindSafe(|| act(&w, &mut lp.cx())));
     }
     w.quiet.set(true);
     for _ in 0..200 {
@@ -336,7 +336,7 @@ fn run(seed: u64, panics: bool, sockets: bool) {
     }
     for (id, a, b) in w.ends.borrow().iter() {
         let told = w.counts.borrow()[&("done", *id)] > 0;
-        let (a, b) = (lp.as_cx().is_open(*a), lp.as_cx().is_open(*b));
+        let (a, b) = (lp.is_open(*a), lp.is_open(*b));
         assert!(
             told || a && b,
             "seed {seed}: pipe {id} hangs, source open {a}, sink open {b}: {:#?}",
@@ -353,7 +353,7 @@ fn run(seed: u64, panics: bool, sockets: bool) {
         });
     }
     w.trace.borrow_mut().push("--- close all".into());
-    lp.as_cx().close_all();
+    lp.close_all();
     let mut n = 0;
     while !matches!(catch_unwind(AssertUnwindSafe(|| lp.run_nowait().unwrap())), Ok(false)) {
         n += 1;

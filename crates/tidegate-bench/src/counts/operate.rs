@@ -111,7 +111,7 @@ pub(crate) fn operate(name: &str, rounds: u64) -> io::Result<()> {
             conn.reject();
         }
     })?;
-    let at = lp.local_addr(server)?;
+    let at = lp.server(server).local_addr()?;
     let (order, orders) = mpsc::channel();
     let (done, was_done) = mpsc::channel();
     let thread = std::thread::spawn(move || clients(at, &orders, &done));

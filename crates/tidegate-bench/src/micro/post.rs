@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
+use tidegate::kind::LayerId;
 use tidegate::prelude::*;
 use tokio::runtime::{Builder, Handle};
 
@@ -78,11 +79,11 @@ pub fn round_trips() -> Sides {
 fn own(threads: u32, each: impl Fn(tidegate::Remote) + Clone + Send + Sync + 'static) -> u64 {
     on(Core::Server, || {
         let mut lp = Loop::new().expect("a loop");
-        lp.as_cx().timer(FAR, |_, _| {});
+        lp.timer(FAR, |_, _| {});
         let start = Instant::now();
         let threads: Vec<_> = (0..threads)
             .map(|_| {
-                let (remote, each) = (lp.as_cx().remote(), each.clone());
+                let (remote, each) = (lp.remote(), each.clone());
                 std::thread::spawn(move || {
                     cores::pin(Core::Client);
                     each(remote)
@@ -105,13 +106,16 @@ fn post(remote: &tidegate::Remote, f: impl FnOnce(&mut Cx<'_>) + Send + 'static)
     }
 }
 
+/// How many posts ran in a loop.
+static POSTS_SEEN: LayerId<u64> = LayerId::new(|| 0);
+
 fn own_posts(n: u64, threads: u32) -> u64 {
     let each = n / u64::from(threads);
     let all = each * u64::from(threads);
     own(threads, move |remote| {
         for _ in 0..each {
             post(&remote, move |cx| {
-                let (seen, _) = cx.parts::<u64>();
+                let (seen, _) = cx.layer(&POSTS_SEEN);
                 *seen += 1;
                 if *seen == all {
                     cx.stop();
@@ -155,8 +159,8 @@ fn time_wakes(n: u64, wake: impl Fn() + Send + 'static, run: impl FnOnce(&Atomic
 fn own_wakes(n: u64) -> u64 {
     on(Core::Server, || {
         let mut lp = Loop::new().expect("a loop");
-        lp.as_cx().timer(FAR, |_, _| {});
-        let remote = lp.as_cx().remote();
+        lp.timer(FAR, |_, _| {});
+        let remote = lp.remote();
         time_wakes(
             n,
             move || remote.wake(),

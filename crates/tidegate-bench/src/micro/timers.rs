@@ -64,7 +64,7 @@ fn own(load: &Load, fire: bool) -> [u64; 2] {
     on(Core::Server, || {
         let mut lp = Loop::new().expect("a loop");
         let mut keys: Vec<TimerKey> = Vec::with_capacity(load.delay.len());
-        let mut cx = lp.as_cx();
+        let mut cx = lp.cx();
         let start = Instant::now();
         for ms in &load.delay {
             keys.push(cx.timer(Duration::from_millis(u64::from(*ms)), |_, _| fired()));

@@ -39,7 +39,7 @@ pub fn ticks() -> Sides {
 fn own_empty(n: u64) -> u64 {
     on(Core::Server, || {
         let mut lp = Loop::new().expect("a loop");
-        lp.as_cx().timer(FAR, |_, _| {});
+        lp.timer(FAR, |_, _| {});
         let start = Instant::now();
         for _ in 0..n {
             lp.run_nowait().expect("the poller works");
@@ -52,7 +52,7 @@ fn own_idle(n: u64) -> u64 {
     on(Core::Server, || {
         let mut lp = Loop::new().expect("a loop");
         let mut left = n;
-        lp.as_cx().idle(move |cx, me| {
+        lp.idle(move |cx, me| {
             left -= 1;
             if left == 0 {
                 cx.close(me).expect("this hook");
@@ -96,7 +96,7 @@ fn own_ticks(n: u64) -> u64 {
     }
     on(Core::Server, || {
         let mut lp = Loop::builder().tick_budget(u32::MAX).build().expect("a loop");
-        next(&mut lp.as_cx(), n);
+        next(&mut lp.cx(), n);
         let start = Instant::now();
         lp.run().expect("the poller works");
         nanos(start)

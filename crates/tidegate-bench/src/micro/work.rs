@@ -31,7 +31,7 @@ fn own(n: u64) -> u64 {
     }
     on(Core::Any, || {
         let mut lp = Loop::new().expect("a loop");
-        next(&mut lp.as_cx(), n);
+        next(&mut lp.cx(), n);
         let start = Instant::now();
         lp.run().expect("the poller works");
         nanos(start)

@@ -71,7 +71,7 @@ pub fn serve(
 ) {
     let mut lp = Loop::new().expect("a loop");
     let server = lp.serve(listen, Server { options: options.clone() }).expect("a server");
-    let mut cx = lp.as_cx();
+    let mut cx = lp.cx();
     let work = options.work;
     if !work.is_zero() {
         cx.check(move |_, _| spin(work));
@@ -88,6 +88,6 @@ pub fn serve(
         });
     })
     .expect("a socket can be watched");
-    listening(lp.local_addr(server).expect("an address"));
+    listening(lp.server(server).local_addr().expect("an address"));
     lp.run().expect("the poller works");
 }

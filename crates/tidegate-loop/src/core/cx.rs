@@ -6,7 +6,7 @@
 //! ```compile_fail
 //! use tidegate_loop::{AsCx, Loop};
 //! let mut lp = Loop::new().unwrap();
-//! lp.as_cx().next_tick(|cx| { let _ = cx.run(); });
+//! lp.next_tick(|cx| { let _ = cx.run(); });
 //! ```
 #![forbid(unsafe_code)]
 
@@ -25,33 +25,13 @@ use crate::phase::Phase;
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
 /// let mut lp = Loop::new()?;
-/// let mut cx = lp.as_cx();
+/// let mut cx = lp.cx();
 /// cx.next_tick(|cx| println!("turn {}", cx.turn()));
 /// lp.run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Cx<'a> {
     core: &'a mut Core,
-}
-
-/// Whatever can lend a [`Cx`]: a [`Loop`](crate::Loop), a `Cx`, and the
-/// contexts of the layers above.
-///
-/// ```
-/// use tidegate_loop::{AsCx, Loop};
-/// fn stop(at: &mut impl AsCx) { at.as_cx().stop() }
-/// stop(&mut Loop::new()?);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub trait AsCx {
-    /// The loop, lent for as long as `self` is.
-    fn as_cx(&mut self) -> Cx<'_>;
-}
-
-impl AsCx for Cx<'_> {
-    fn as_cx(&mut self) -> Cx<'_> {
-        Cx { core: self.core }
-    }
 }
 
 impl<'a> Cx<'a> {

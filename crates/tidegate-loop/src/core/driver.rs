@@ -25,7 +25,7 @@ pub(crate) const AGE_SHIFT: u32 = 24;
 /// static OTHER: Owner = Owner::new();
 /// static TIDE: Kind = Kind::new("tide", &MINE);
 /// let mut lp = Loop::new()?;
-/// let mut cx = lp.as_cx();
+/// let mut cx = lp.cx();
 /// let mut driver = cx.driver();
 /// let key = driver.insert(&TIDE, 7)?.key();
 /// assert_eq!(driver.handle(&MINE, key).map(|h| h.data()), Some(7));
@@ -115,7 +115,7 @@ impl Cx<'_> {
     /// use tidegate_loop::{AsCx, Loop};
     /// static TIDES: LayerId<Vec<u32>> = LayerId::new(Vec::new);
     /// let mut lp = Loop::new()?;
-    /// let mut cx = lp.as_cx();
+    /// let mut cx = lp.cx();
     /// let (tides, driver) = cx.layer(&TIDES);
     /// tides.push(driver.limits().accept_budget);
     /// # Ok::<(), std::io::Error>(())

@@ -17,11 +17,12 @@ use crate::sys::Owner;
 ///
 /// ```
 /// use tidegate_loop::kind::{Kind, Owner};
-/// use tidegate_loop::{AsCx, Loop, Readiness};
+/// use tidegate_loop::event::Readiness;
+/// use tidegate_loop::{AsCx, Loop};
 /// static MINE: Owner = Owner::new();
 /// static TIDE: Kind = Kind::new("tide", &MINE);
 /// let mut lp = Loop::new()?;
-/// let mut cx = lp.as_cx();
+/// let mut cx = lp.cx();
 /// let mut driver = cx.driver();
 /// let mut handle = driver.insert(&TIDE, 0)?;
 /// handle.assume(Readiness::WRITABLE);

@@ -28,7 +28,7 @@ pub type Call = fn(&mut Dispatch<'_>, Key, u64);
 ///     }
 /// }
 /// let mut lp = Loop::new()?;
-/// lp.as_cx().driver().insert(&TIDE, 7)?.queue();
+/// lp.cx().driver().insert(&TIDE, 7)?.queue();
 /// lp.run()?;
 /// assert_eq!(lp.handles(), 0);
 /// # Ok::<(), std::io::Error>(())

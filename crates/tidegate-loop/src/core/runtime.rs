@@ -26,7 +26,7 @@ use crate::sys;
 ///     rt.limits().accept_budget
 /// }
 /// let mut lp = Loop::new()?;
-/// assert_eq!(budget(&lp.as_cx().driver()), 64);
+/// assert_eq!(budget(&lp.cx().driver()), 64);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Runtime<'a> {
@@ -101,7 +101,7 @@ impl Runtime<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let mut cx = lp.as_cx();
+    /// let mut cx = lp.cx();
     /// let mut driver = cx.driver();
     /// let noted = driver.moment();
     /// assert!(driver.latest(noted) >= noted);

@@ -29,6 +29,13 @@ impl Cx<'_> {
         self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Readiness::CLOSING))
     }
 
+    /// What is known of the readiness of a handle: of a connection, a server, a watcher. For
+    /// looking at it; I/O keeps it true by itself.
+    pub fn readiness(&self, key: impl Into<Key>) -> Readiness {
+        let slot = self.core().reactor.table.get(key.into());
+        slot.map_or(Readiness::NONE, |s| s.bits.readiness())
+    }
+
     /// Ends a handle of any kind: a connection is destroyed, a server stops
     /// accepting, a timer, a hook, a watcher is never called again. Its closure is
     /// dropped after the current callback. Closing twice is an error, and harmless; so is
@@ -38,9 +45,9 @@ impl Cx<'_> {
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, KeyError, Loop};
     /// let mut lp = Loop::new()?;
-    /// let timer = lp.as_cx().timer(Duration::from_secs(60), |_, _| {});
-    /// assert_eq!(lp.as_cx().close(timer), Ok(()));
-    /// assert_eq!(lp.as_cx().close(timer), Err(KeyError::Closed));
+    /// let timer = lp.timer(Duration::from_secs(60), |_, _| {});
+    /// assert_eq!(lp.close(timer), Ok(()));
+    /// assert_eq!(lp.close(timer), Err(KeyError::Closed));
     /// lp.run()?; // nothing is left to wait for
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -62,8 +69,8 @@ impl Cx<'_> {
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// lp.as_cx().interval(Duration::from_secs(1), |_, _| {});
-    /// lp.as_cx().close_all();
+    /// lp.interval(Duration::from_secs(1), |_, _| {});
+    /// lp.close_all();
     /// lp.run()?;
     /// assert_eq!(lp.handles(), 0);
     /// # Ok::<(), std::io::Error>(())
@@ -93,8 +100,8 @@ impl Cx<'_> {
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let timer = lp.as_cx().timer(Duration::from_secs(60), |_, _| {});
-    /// lp.as_cx().set_ref(timer, false)?;
+    /// let timer = lp.timer(Duration::from_secs(60), |_, _| {});
+    /// lp.set_ref(timer, false)?;
     /// lp.run()?; // returns at once
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -117,8 +124,8 @@ impl Cx<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
-    /// let alive = lp.as_cx().why_alive();
+    /// lp.timer(std::time::Duration::from_secs(1), |_, _| {});
+    /// let alive = lp.why_alive();
     /// assert_eq!(alive[0].kind, "timer");
     /// println!("{}", alive[0]); // timer 1#1@1: due in 1.0s, open for 0ms
     /// # Ok::<(), std::io::Error>(())
@@ -134,8 +141,8 @@ impl Cx<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// lp.as_cx().check(|_, _| {});
-    /// assert_eq!(lp.as_cx().walk()[0].kind, "check");
+    /// lp.check(|_, _| {});
+    /// assert_eq!(lp.walk()[0].kind, "check");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn walk(&mut self) -> Vec<HandleInfo> {
@@ -177,7 +184,7 @@ impl Cx<'_> {
 /// ```
 /// use tidegate_loop::{AsCx, HandleInfo, Loop};
 /// let mut lp = Loop::new()?;
-/// lp.as_cx().timer(std::time::Duration::from_secs(1), |_, _| {});
+/// lp.timer(std::time::Duration::from_secs(1), |_, _| {});
 /// let [timer]: [HandleInfo; 1] = lp.why_alive().try_into().unwrap();
 /// assert!(timer.to_string().starts_with("timer "));
 /// # Ok::<(), std::io::Error>(())

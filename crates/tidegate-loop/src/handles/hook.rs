@@ -40,7 +40,7 @@ impl Cx<'_> {
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
     /// let mut left = 3;
-    /// lp.as_cx().idle(move |cx, me| {
+    /// lp.idle(move |cx, me| {
     ///     left -= 1;
     ///     if left == 0 { cx.close(me).unwrap() }
     /// });
@@ -57,8 +57,8 @@ impl Cx<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let hook = lp.as_cx().prepare(|cx, _| println!("turn {} will poll", cx.turn()));
-    /// lp.as_cx().set_ref(hook, false)?;
+    /// let hook = lp.prepare(|cx, _| println!("turn {} will poll", cx.turn()));
+    /// lp.set_ref(hook, false)?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn prepare(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {
@@ -70,8 +70,8 @@ impl Cx<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let hook = lp.as_cx().check(|cx, _| println!("turn {} has polled", cx.turn()));
-    /// lp.as_cx().set_ref(hook, false)?;
+    /// let hook = lp.check(|cx, _| println!("turn {} has polled", cx.turn()));
+    /// lp.set_ref(hook, false)?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn check(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {

@@ -34,8 +34,8 @@ pub(crate) static KEEP_ALIVES: LayerId<Slab<String>> = LayerId::new(Slab::new);
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
 /// let mut lp = Loop::new()?;
-/// let stay = lp.as_cx().keep_alive("the importer")?;
-/// let remote = lp.as_cx().remote();
+/// let stay = lp.keep_alive("the importer")?;
+/// let remote = lp.remote();
 /// let importer = std::thread::spawn(move || {
 ///     remote.post(|cx| println!("imported, says turn {}", cx.turn())).unwrap();
 ///     drop(stay);

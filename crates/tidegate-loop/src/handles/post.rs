@@ -32,8 +32,8 @@ pub(crate) static INBOX: Kind = Kind::new("inbox", &INBOXES)
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
 /// let mut lp = Loop::new()?;
-/// let remote = lp.as_cx().remote();
-/// lp.as_cx().timer(std::time::Duration::from_secs(60), |_, _| {});
+/// let remote = lp.remote();
+/// lp.timer(std::time::Duration::from_secs(60), |_, _| {});
 /// let thread = std::thread::spawn(move || remote.post(|cx| cx.stop()).is_ok());
 /// lp.run()?; // until the other thread stops it
 /// assert!(thread.join().unwrap());
@@ -46,7 +46,7 @@ pub struct Remote(pub(crate) Arc<Inbox<Post>>);
 ///
 /// ```
 /// use tidegate_loop::{AsCx, Loop, PostError};
-/// let remote = { Loop::new()?.as_cx().remote() };
+/// let remote = { Loop::new()?.remote() };
 /// assert!(matches!(remote.post(|_| {}), Err(PostError::LoopGone(_))));
 /// # Ok::<(), std::io::Error>(())
 /// ```

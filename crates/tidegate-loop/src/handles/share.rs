@@ -35,14 +35,14 @@ pub(crate) static VALUES: LayerId<Slab<Option<Box<dyn Any>>>> = LayerId::new(Sla
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
 /// let mut lp = Loop::new()?;
-/// let count = lp.as_cx().share(0)?;
+/// let count = lp.share(0)?;
 /// for _ in 0..3 {
-///     lp.as_cx().next_tick(move |cx| {
+///     lp.next_tick(move |cx| {
 ///         cx.with(count, |n, _cx| *n += 1).unwrap();
 ///     });
 /// }
 /// lp.run()?;
-/// assert_eq!(lp.as_cx().with(count, |n, _| *n), Ok(3));
+/// assert_eq!(lp.with(count, |n, _| *n), Ok(3));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Shared<T> {
@@ -75,8 +75,8 @@ impl<T> From<Shared<T>> for Key {
 /// ```
 /// use tidegate_loop::{AsCx, LeaseError, Loop};
 /// let mut lp = Loop::new()?;
-/// let value = lp.as_cx().share(1)?;
-/// lp.as_cx().with(value, |_, cx| {
+/// let value = lp.share(1)?;
+/// lp.with(value, |_, cx| {
 ///     assert_eq!(cx.with(value, |_, _| ()), Err(LeaseError::Leased));
 /// }).unwrap();
 /// # Ok::<(), std::io::Error>(())

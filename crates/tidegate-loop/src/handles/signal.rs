@@ -107,7 +107,7 @@ impl Cx<'_> {
     /// use tidegate_loop::signals::SIGTERM;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// lp.as_cx().signal(SIGTERM, |cx, _, number| {
+    /// lp.signal(SIGTERM, |cx, _, number| {
     ///     println!("signal {number}: closing");
     ///     cx.close_all();
     /// })?;
@@ -127,8 +127,8 @@ impl Cx<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let hup = lp.as_cx().signal_once(tidegate_loop::signals::SIGINT, |_, _, _| println!("reload"))?;
-    /// lp.as_cx().close(hup)?;
+    /// let hup = lp.signal_once(tidegate_loop::signals::SIGINT, |_, _, _| println!("reload"))?;
+    /// lp.close(hup)?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn signal_once(

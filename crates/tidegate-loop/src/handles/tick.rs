@@ -13,10 +13,10 @@ use crate::core::state::TickFn;
 /// ```
 /// use tidegate_loop::{AsCx, Loop, TickFull};
 /// let mut lp = Loop::builder().tick_limit(1).build()?;
-/// lp.as_cx().try_next_tick(|_| println!("first")).expect("the queue was empty");
-/// let Err(TickFull(later)) = lp.as_cx().try_next_tick(|cx| cx.stop()) else { panic!() };
+/// lp.try_next_tick(|_| println!("first")).expect("the queue was empty");
+/// let Err(TickFull(later)) = lp.try_next_tick(|cx| cx.stop()) else { panic!() };
 /// lp.run()?; // the first has run: there is room again
-/// lp.as_cx().try_next_tick(later)?;
+/// lp.try_next_tick(later)?;
 /// lp.run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -63,7 +63,7 @@ impl Cx<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::builder().tick_limit(2).build()?;
-    /// let taken = (0..5).filter(|_| lp.as_cx().try_next_tick(|_| {}).is_ok()).count();
+    /// let taken = (0..5).filter(|_| lp.try_next_tick(|_| {}).is_ok()).count();
     /// assert_eq!((taken, lp.metrics().ticks_refused), (2, 3));
     /// # Ok::<(), std::io::Error>(())
     /// ```

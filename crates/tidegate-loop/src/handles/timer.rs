@@ -20,6 +20,26 @@ static TIMER: Kind = Kind::new("timer", &TIMERS)
     .describe(|cx, _, entry| cx.describe_timer(entry as u32));
 
 impl Cx<'_> {
+    /// Calls `f` once, `after` from now and never earlier, in the timers phase of a later turn.
+    /// Until then the timer can be moved or stopped.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.after(Duration::from_millis(5), |_| println!("5 ms later"));
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn after(&mut self, after: Duration, f: impl FnOnce(&mut Cx<'_>) + 'static) -> TimerKey {
+        let mut f = Some(f);
+        self.timer(after, move |cx, _| {
+            if let Some(f) = f.take() {
+                f(cx);
+            }
+        })
+    }
+
     /// Calls `f` once, `after` from now and never earlier, in the timers phase
     /// of a later turn. It ends by itself after `f`, unless `f` arms it again
     /// with [`timer_reset`](Cx::timer_reset).
@@ -28,7 +48,7 @@ impl Cx<'_> {
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// lp.as_cx().timer(Duration::from_millis(5), |_, _| println!("5 ms later"));
+    /// lp.timer(Duration::from_millis(5), |_, _| println!("5 ms later"));
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -48,7 +68,7 @@ impl Cx<'_> {
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
     /// let mut left = 3;
-    /// lp.as_cx().interval(Duration::from_millis(1), move |cx, me| {
+    /// lp.interval(Duration::from_millis(1), move |cx, me| {
     ///     left -= 1;
     ///     if left == 0 { cx.timer_stop(me).unwrap() }
     /// });
@@ -70,7 +90,7 @@ impl Cx<'_> {
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// lp.as_cx().internal_timer(Duration::from_secs(1), |_, _| {});
+    /// lp.cx().internal_timer(Duration::from_secs(1), |_, _| {});
     /// assert_eq!(lp.handles(), 0);
     /// lp.run()?; // returns at once
     /// # Ok::<(), std::io::Error>(())
@@ -129,8 +149,8 @@ impl Cx<'_> {
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let watchdog = lp.as_cx().interval(Duration::from_secs(5), |_, _| println!("too quiet"));
-    /// assert_eq!(lp.as_cx().timer_again(watchdog), Ok(true));
+    /// let watchdog = lp.interval(Duration::from_secs(5), |_, _| println!("too quiet"));
+    /// assert_eq!(lp.timer_again(watchdog), Ok(true));
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn timer_again(&mut self, timer: TimerKey) -> Result<bool, KeyError> {
@@ -150,7 +170,7 @@ impl Cx<'_> {
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let timer = lp.as_cx().interval(Duration::from_millis(1), |cx, me| {
+    /// let timer = lp.interval(Duration::from_millis(1), |cx, me| {
     ///     cx.timer_set_repeat(me, Duration::ZERO).unwrap();
     /// });
     /// lp.run()?; // two shots: the second was armed before the first ran
@@ -168,8 +188,8 @@ impl Cx<'_> {
     /// use std::time::Duration;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// let timer = lp.as_cx().timer(Duration::from_secs(5), |_, _| {});
-    /// assert!(lp.as_cx().timer_due_in(timer)? > Duration::from_secs(4));
+    /// let timer = lp.timer(Duration::from_secs(5), |_, _| {});
+    /// assert!(lp.timer_due_in(timer)? > Duration::from_secs(4));
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn timer_due_in(&mut self, timer: TimerKey) -> Result<Duration, KeyError> {

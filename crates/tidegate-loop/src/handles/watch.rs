@@ -57,7 +57,7 @@ impl From<WatchKey> for Key {
 ///
 /// ```
 /// use std::io::{self, Read};
-/// use tidegate_loop::{Interest, ReadyGuard};
+/// use tidegate_loop::event::{Interest, ReadyGuard};
 /// /// Reads until the kernel has no more.
 /// fn drain(source: &mut impl Read, ready: &mut ReadyGuard) -> io::Result<usize> {
 ///     let (mut all, mut buffer) = (0, [0; 4096]);
@@ -169,7 +169,7 @@ pub(crate) struct Watches(Slab<Entry>);
 pub(crate) static WATCHES: LayerId<Watches> = LayerId::new(|| Watches(Slab::new()));
 
 impl Cx<'_> {
-    /// Watches a source (any of mio's, or [`Fd`](crate::Fd) for a descriptor) and
+    /// Watches a source (any of mio's, or [`Fd`](crate::event::Fd) for a descriptor) and
     /// calls `f` in the ready pass, at most once a turn, as long as it is ready for
     /// something in `interest`. End it with [`close`](Cx::close): the source and `f` are
     /// dropped after the current callback.
@@ -181,13 +181,14 @@ impl Cx<'_> {
     ///
     /// ```
     /// use std::io::Read;
-    /// use tidegate_loop::{AsCx, Interest, Loop};
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_loop::event::Interest;
     /// use mio::net::UnixStream;
     /// use std::io::Write;
     /// let mut lp = Loop::new()?;
     /// let (mut ours, theirs) = UnixStream::pair()?;
     /// ours.write_all(b"tide")?;
-    /// lp.as_cx().watch(theirs, Interest::READABLE, |cx, key, source, ready| {
+    /// lp.watch(theirs, Interest::READABLE, |cx, key, source, ready| {
     ///     let mut buffer = [0; 16];
     ///     match ready.try_io(Interest::READABLE, || source.read(&mut buffer)) {
     ///         Ok(n) => {
@@ -240,13 +241,14 @@ impl Cx<'_> {
     /// known. A change costs a system call only if it asks for something new.
     ///
     /// ```
-    /// use tidegate_loop::{AsCx, Interest, Loop};
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_loop::event::Interest;
     /// # use mio::net::UnixStream;
     /// let mut lp = Loop::new()?;
     /// let (source, _peer) = UnixStream::pair()?;
-    /// let key = lp.as_cx().watch(source, Interest::READABLE, |_, _, _, _| {})?;
-    /// lp.as_cx().watch_for(key, Interest::READABLE | Interest::WRITABLE)?;
-    /// lp.as_cx().watch_for(key, None)?;
+    /// let key = lp.watch(source, Interest::READABLE, |_, _, _, _| {})?;
+    /// lp.watch_for(key, Interest::READABLE | Interest::WRITABLE)?;
+    /// lp.watch_for(key, None)?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn watch_for(

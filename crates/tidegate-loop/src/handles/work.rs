@@ -35,9 +35,9 @@ pub(crate) type Done = Box<dyn FnOnce(&mut Cx<'_>, Outcome)>;
 /// ```
 /// use tidegate_loop::{AsCx, Loop, WorkKey};
 /// let mut lp = Loop::new()?;
-/// let key: WorkKey = lp.as_cx().work(|| 6 * 7, |_, answer| assert_eq!(answer, Ok(42)))?;
+/// let key: WorkKey = lp.work(|| 6 * 7, |_, answer| assert_eq!(answer, Ok(42)))?;
 /// lp.run()?;
-/// assert!(!lp.as_cx().is_open(key));
+/// assert!(!lp.is_open(key));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -54,7 +54,7 @@ impl From<WorkKey> for Key {
 /// ```
 /// use tidegate_loop::{AsCx, Loop, WorkRefused};
 /// let mut lp = Loop::builder().work_limit(1).work_threads(1).build()?;
-/// let mut cx = lp.as_cx();
+/// let mut cx = lp.cx();
 /// let refused = (0..10).find_map(|_| {
 ///     let slow = || std::thread::park_timeout(std::time::Duration::from_millis(50));
 ///     cx.work(slow, |_, _| {}).err()
@@ -144,7 +144,7 @@ impl Cx<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// lp.as_cx().work(
+    /// lp.work(
     ///     || std::fs::read_to_string("/etc/hostname"), // blocks, elsewhere
     ///     |_, read| println!("{:?}", read.unwrap()),
     /// )?;
@@ -168,7 +168,7 @@ impl Cx<'_> {
     /// use std::net::ToSocketAddrs;
     /// use tidegate_loop::{AsCx, Loop};
     /// let mut lp = Loop::new()?;
-    /// lp.as_cx().slow_work(
+    /// lp.slow_work(
     ///     || "localhost:80".to_socket_addrs().map(|found| found.count()),
     ///     |_, found| println!("{:?}", found.unwrap()),
     /// )?;
@@ -244,7 +244,7 @@ impl Cx<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop, WorkError};
     /// let mut lp = Loop::builder().work_threads(1).build()?;
-    /// let mut cx = lp.as_cx();
+    /// let mut cx = lp.cx();
     /// cx.work(|| std::thread::park_timeout(std::time::Duration::from_millis(20)), |_, _| {})?;
     /// let second = cx.work(|| (), |_, result| assert_eq!(result, Err(WorkError::Cancelled)))?;
     /// assert_eq!(cx.work_cancel(second), Ok(true));

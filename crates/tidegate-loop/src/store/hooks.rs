@@ -14,9 +14,9 @@ use crate::store::key::Key;
 /// ```
 /// use tidegate_loop::{AsCx, HookKey, Loop};
 /// let mut lp = Loop::new()?;
-/// let key: HookKey = lp.as_cx().prepare(|cx, me| { cx.close(me).unwrap() });
+/// let key: HookKey = lp.prepare(|cx, me| { cx.close(me).unwrap() });
 /// lp.run()?;
-/// assert!(!lp.as_cx().is_open(key));
+/// assert!(!lp.is_open(key));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -72,9 +72,9 @@ impl fmt::Debug for Key {
 /// use std::time::Duration;
 /// use tidegate_loop::{KeyError, Loop};
 /// let mut lp = Loop::new()?;
-/// let timer = lp.as_cx().timer(Duration::ZERO, |_, _| {});
+/// let timer = lp.timer(Duration::ZERO, |_, _| {});
 /// lp.run()?;
-/// assert_eq!(lp.as_cx().timer_stop(timer), Err(KeyError::Closed));
+/// assert_eq!(lp.timer_stop(timer), Err(KeyError::Closed));
 /// # use tidegate_loop::AsCx;
 /// # Ok::<(), std::io::Error>(())
 /// ```

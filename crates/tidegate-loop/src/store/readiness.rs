@@ -15,7 +15,7 @@ use std::ops::{BitOr, BitOrAssign};
 /// Closed bits are final: a half that was closed never opens again.
 ///
 /// ```
-/// use tidegate_loop::Readiness;
+/// use tidegate_loop::event::Readiness;
 /// let b = Readiness::READABLE | Readiness::READ_CLOSED;
 /// assert!(b.has(Readiness::READABLE) && !b.has(Readiness::WRITABLE));
 /// assert_eq!(format!("{b:?}"), "readable|read_closed");

@@ -22,8 +22,8 @@ use crate::store::key::Key;
 /// ```
 /// use tidegate_loop::{AsCx, Loop, TimerKey};
 /// let mut lp = Loop::new()?;
-/// let key: TimerKey = lp.as_cx().timer(std::time::Duration::ZERO, |_, _| {});
-/// assert!(lp.as_cx().is_open(key));
+/// let key: TimerKey = lp.timer(std::time::Duration::ZERO, |_, _| {});
+/// assert!(lp.is_open(key));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -15,7 +15,7 @@ pub(crate) const REARM_AFTER_WOULD_BLOCK: bool = false;
 /// mio source that owns a descriptor is one.
 ///
 /// ```
-/// fn any(_: &impl tidegate_loop::LevelSource) {}
+/// fn any(_: &impl tidegate_loop::kind::LevelSource) {}
 /// let l = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// any(&mio::net::TcpListener::from_std(l));
 /// # Ok::<(), std::io::Error>(())
@@ -26,7 +26,7 @@ impl<S: Source + AsFd> LevelSource for S {}
 /// The descriptor of a loop's poller, lent. See [`Loop::backend_fd`](crate::Loop::backend_fd).
 ///
 /// ```
-/// fn watch(fd: tidegate_loop::BackendFd<'_>) { println!("{fd:?}") }
+/// fn watch(fd: tidegate_loop::event::BackendFd<'_>) { println!("{fd:?}") }
 /// tidegate_loop::Loop::new()?.backend_fd().map(watch);
 /// # Ok::<(), std::io::Error>(())
 /// ```

@@ -16,11 +16,12 @@ use mio::{Interest, Registry, Token};
 /// use std::fs::File;
 /// use std::io::{Read, Write};
 /// use std::os::fd::OwnedFd;
-/// use tidegate_loop::{AsCx, Fd, Interest, Loop};
+/// use tidegate_loop::{AsCx, Loop};
+/// use tidegate_loop::event::{Fd, Interest};
 /// let mut lp = Loop::new()?;
 /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
 /// let reader = Fd::new(File::from(OwnedFd::from(reader)))?;
-/// lp.as_cx().watch(reader, Interest::READABLE, |cx, key, pipe, ready| {
+/// lp.watch(reader, Interest::READABLE, |cx, key, pipe, ready| {
 ///     let mut text = String::new();
 ///     if ready.try_io(Interest::READABLE, || pipe.read_to_string(&mut text)).is_ok() {
 ///         assert_eq!(text, "high water");

@@ -66,8 +66,8 @@ impl fmt::Debug for Owner {
 /// use tidegate_loop::{AsCx, Loop};
 /// static PIPES: LayerId<Vec<u32>> = LayerId::new(Vec::new);
 /// let mut lp = Loop::new()?;
-/// lp.as_cx().layer(&PIPES).0.push(1);
-/// assert_eq!(lp.as_cx().layer(&PIPES).0.len(), 1);
+/// lp.cx().layer(&PIPES).0.push(1);
+/// assert_eq!(lp.cx().layer(&PIPES).0.len(), 1);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct LayerId<T> {

@@ -33,27 +33,28 @@ mod layers;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
 
-/// What users see of this.
-pub(crate) mod public {
+/// The numbers of this system's signals, for [`Cx::signal`](crate::Cx::signal).
+///
+/// ```
+/// assert_eq!(tidegate_loop::signals::SIGINT, 2);
+/// ```
+#[cfg(feature = "signal")]
+pub use signal_hook::consts::signal as signals;
+
+/// What users see of the sources, where there is such a thing.
+pub(crate) mod event {
     #[cfg(unix)]
     pub use super::fd::Fd;
     pub use super::imp::BackendFd;
-
-    /// The numbers of this system's signals, for [`Cx::signal`](crate::Cx::signal).
-    ///
-    /// ```
-    /// assert_eq!(tidegate_loop::signals::SIGINT, 2);
-    /// ```
-    #[cfg(feature = "signal")]
-    pub use signal_hook::consts::signal as signals;
 }
 
-pub(crate) use clock::Clock;
 pub use imp::LevelSource;
+pub use layers::{LayerId, Owner};
+
+pub(crate) use clock::Clock;
+pub(crate) use event::BackendFd;
 pub(crate) use imp::{
     DEREGISTER_BEFORE_CLOSE, READS, REARM_AFTER_WOULD_BLOCK, SHORT_IO_DRAINS, backend_fd,
     deregister_level, register_level,
 };
 pub(crate) use layers::LayerStates;
-pub use layers::{LayerId, Owner};
-pub(crate) use public::BackendFd;

@@ -27,7 +27,7 @@ pub(crate) type Run = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 /// use tidegate_loop::{AsCx, Loop, WorkError};
 /// let mut lp = Loop::new()?;
 /// let job = || -> u32 { std::panic::resume_unwind(Box::new("out of depth")) };
-/// lp.as_cx().work(job, |_, result| {
+/// lp.work(job, |_, result| {
 ///     assert_eq!(result, Err(WorkError::Panicked { message: "out of depth".into() }));
 /// })?;
 /// lp.run()?;
@@ -72,7 +72,7 @@ impl std::error::Error for WorkError {}
 ///
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
-/// assert_eq!(Loop::new()?.as_cx().work_stats().threads, 0, "started at first use");
+/// assert_eq!(Loop::new()?.work_stats().threads, 0, "started at first use");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,16 +1,17 @@
-//! What callbacks are called with: [`SocketCx`] and [`Incoming`], a key and the borrowed loop.
+//! What callbacks are called with: [`SocketCx`], [`ServerCx`] and [`Incoming`], a key and the
+//! borrowed loop.
 //!
 //! Definitions alone. What a user may do with them is in `face/`.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
 
 use tidegate_loop::{AsCx, Cx};
 
 use crate::key::{ServerKey, SocketKey};
 
-/// A connection, and the whole [`Cx`] beside it (it derefs to it).
+/// A connection. Timers, ticks and the other verbs of [`AsCx`] work on it; the rest of the loop is
+/// [`cx`](AsCx::cx).
 ///
 /// On a connection that is over every method does nothing, and a write returns
 /// [`Flow::Closed`](crate::Flow::Closed); so keys may be kept for any time.
@@ -37,22 +38,9 @@ pub struct SocketCx<'a> {
     pub(crate) key: SocketKey,
 }
 
-impl<'a> Deref for SocketCx<'a> {
-    type Target = Cx<'a>;
-    fn deref(&self) -> &Cx<'a> {
-        &self.cx
-    }
-}
-
-impl DerefMut for SocketCx<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.cx
-    }
-}
-
 impl AsCx for SocketCx<'_> {
-    fn as_cx(&mut self) -> Cx<'_> {
-        self.cx.as_cx()
+    fn cx(&mut self) -> Cx<'_> {
+        self.cx.cx()
     }
 }
 
@@ -68,8 +56,7 @@ impl<'a> SocketCx<'a> {
     }
 }
 
-/// A connection to accept or reject; derefs to [`Cx`]. Doing neither rejects
-/// it.
+/// A connection to accept or reject. Doing neither rejects it. The loop is [`cx`](AsCx::cx).
 ///
 /// ```
 /// use tidegate_loop::Loop;
@@ -92,22 +79,9 @@ pub struct Incoming<'a> {
     peer: Option<SocketAddr>,
 }
 
-impl<'a> Deref for Incoming<'a> {
-    type Target = Cx<'a>;
-    fn deref(&self) -> &Cx<'a> {
-        &self.cx
-    }
-}
-
-impl DerefMut for Incoming<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.cx
-    }
-}
-
 impl AsCx for Incoming<'_> {
-    fn as_cx(&mut self) -> Cx<'_> {
-        self.cx.as_cx()
+    fn cx(&mut self) -> Cx<'_> {
+        self.cx.cx()
     }
 }
 
@@ -116,13 +90,55 @@ impl<'a> Incoming<'a> {
         Incoming { cx, server, peer }
     }
 
-    /// The server it came to.
-    pub fn server(&self) -> ServerKey {
+    /// The key of the server that it came to.
+    pub fn server_key(&self) -> ServerKey {
         self.server
     }
 
     /// The peer's address; none on a Unix domain socket.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer
+    }
+}
+
+/// A server, by [`Net::server`](crate::Net::server), and what its callbacks get.
+///
+/// On a server that is closed and whose last connection is over, every method is an error or
+/// finds nothing; so keys may be kept for any time.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_loop::{AsCx, Loop};
+/// use tidegate_net::{Net, On};
+/// let mut lp = Loop::new()?;
+/// let server = lp.listen("127.0.0.1:0", move |conn| {
+///     conn.accept(On::new());
+/// })?;
+/// println!("listening on {}", lp.server(server).local_addr()?);
+/// lp.server(server).pause()?;
+/// lp.after(Duration::from_millis(1), move |cx| cx.server(server).close().unwrap());
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct ServerCx<'a> {
+    pub(crate) cx: Cx<'a>,
+    pub(crate) key: ServerKey,
+}
+
+impl AsCx for ServerCx<'_> {
+    fn cx(&mut self) -> Cx<'_> {
+        self.cx.cx()
+    }
+}
+
+impl<'a> ServerCx<'a> {
+    #[inline]
+    pub(crate) fn new(cx: Cx<'a>, key: ServerKey) -> ServerCx<'a> {
+        ServerCx { cx, key }
+    }
+
+    /// The server's key, to be kept.
+    pub fn key(&self) -> ServerKey {
+        self.key
     }
 }

@@ -10,6 +10,8 @@
 //! `on_drain` after `on_end`. `on_close` comes exactly once, whatever happens, and last.
 #![forbid(unsafe_code)]
 
+use tidegate_loop::AsCx;
+
 use crate::callbacks::contexts::SocketCx;
 use crate::error::close::{Close, Reason};
 
@@ -75,7 +77,7 @@ pub trait Handler: 'static {
         s.time_out();
     }
 
-    /// Its server shuts down ([`Net::shutdown`](crate::Net::shutdown)): finish what is
+    /// Its server shuts down ([`ServerCx::shutdown`](crate::ServerCx::shutdown)): finish what is
     /// under way. The default ends our side after what is queued; if a pipe writes to the
     /// connection, the pipe ends it.
     fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
@@ -86,6 +88,6 @@ pub trait Handler: 'static {
     /// nothing any more. The default counts an error, unless a pipe was told,
     /// and logs the first of each kind and then one at each power of two.
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
-        close.unhandled(s);
+        close.unhandled(&mut s.cx());
     }
 }

@@ -3,11 +3,8 @@
 
 use std::mem::discriminant;
 
-use tidegate_loop::Cx;
-
-use crate::callbacks::contexts::Incoming;
+use crate::callbacks::contexts::{Incoming, ServerCx};
 use crate::error::net_error::NetError;
-use crate::key::ServerKey;
 use crate::server_event::Overload;
 
 /// What a server calls.
@@ -29,24 +26,24 @@ pub trait ServerHandler: 'static {
     /// Accepting failed in a way that is neither the peer's going away nor a
     /// lack of descriptors. The server goes on. The default counts and logs it as that of
     /// [`Handler::on_close`](crate::Handler::on_close).
-    fn on_error(&mut self, cx: &mut Cx<'_>, server: ServerKey, error: NetError) {
-        let alike = (server, error.alike());
-        cx.driver().unhandled("tidegate::net", alike, format_args!("{error}"));
+    fn on_error(&mut self, server: &mut ServerCx<'_>, error: NetError) {
+        let alike = (server.key(), error.alike());
+        server.cx.driver().unhandled("tidegate::net", alike, format_args!("{error}"));
     }
 
     /// There was no room for connections. They are counted, too. The default logs it: the
     /// first time, and then at each power of two.
-    fn on_overload(&mut self, cx: &mut Cx<'_>, server: ServerKey, overload: Overload) {
+    fn on_overload(&mut self, server: &mut ServerCx<'_>, overload: Overload) {
         let new = match overload {
             Overload::Shed { connections } => u64::from(connections),
             Overload::MaxConnections { .. } | Overload::Held => 1,
         };
-        let alike = (server, discriminant(&overload));
-        cx.driver().warn("tidegate::net", alike, new, format_args!("{overload}"));
+        let alike = (server.key(), discriminant(&overload));
+        server.cx.driver().warn("tidegate::net", alike, new, format_args!("{overload}"));
     }
 
-    /// The server was closed and its last connection is over.
-    fn on_close(&mut self, cx: &mut Cx<'_>, server: ServerKey) {
-        let _ = (cx, server);
+    /// The server was closed and its last connection is over. Its key finds nothing any more.
+    fn on_close(&mut self, server: &mut ServerCx<'_>) {
+        let _ = server;
     }
 }

@@ -6,7 +6,8 @@ use std::net::TcpStream as StdStream;
 
 use mio::net::TcpStream;
 use socket2::{SockRef, Type};
-use tidegate_loop::{Cx, Readiness};
+use tidegate_loop::Cx;
+use tidegate_loop::event::Readiness;
 
 use crate::callbacks::handler::Handler;
 use crate::event::SocketEvent;

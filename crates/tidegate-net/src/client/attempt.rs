@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::Interest;
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
-use tidegate_loop::Readiness;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Handle, Runtime};
 
 use crate::error::net_error::Attempt;

@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use mio::Interest;
 use mio::net::TcpStream;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Dispatch, Driver, Handle, Kind};
-use tidegate_loop::{Cx, Key, Readiness};
+use tidegate_loop::{Cx, Key};
 
 use crate::client::attempt;
 use crate::client::attempt::{Progress, attempt_failed, progress};

@@ -165,7 +165,7 @@ fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io:
             piped: false,
             reset: Reset::No,
         };
-        handler.on_close(&mut SocketCx::new(cx.as_cx(), key), close);
+        handler.on_close(&mut SocketCx::new(cx.cx(), key), close);
     });
 }
 

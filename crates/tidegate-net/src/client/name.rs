@@ -130,6 +130,6 @@ impl LookupAnswer {
     pub fn give(self, cx: &mut impl AsCx, found: io::Result<Vec<IpAddr>>) {
         let port_to_come = |ip| SocketAddr::new(ip, 0);
         let found = found.map(|ips| ips.into_iter().map(port_to_come).collect());
-        looked_up(&mut cx.as_cx(), self.0, found);
+        looked_up(&mut cx.cx(), self.0, found);
     }
 }

@@ -27,7 +27,7 @@ use crate::sys;
 /// use tidegate_net::{ListenError, Net, Stage};
 /// let mut lp = Loop::new()?;
 /// let first = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
-/// let at = lp.local_addr(first)?;
+/// let at = lp.server(first).local_addr()?;
 /// let again = lp.listen(at, |conn| conn.reject());
 /// let Err(ListenError::Failed(e)) = again else { panic!() };
 /// assert_eq!((e.stage(), e.kind(), e.code()), (Stage::Bind, ErrorKind::AddrInUse, Some("EADDRINUSE")));

@@ -31,7 +31,7 @@ impl<'a> Incoming<'a> {
             return held.stream.local_addr();
         }
         let key = self.key();
-        SocketCx::new(self.cx.as_cx(), key).local_addr()
+        SocketCx::new(self.cx.cx(), key).local_addr()
     }
 
     /// Takes the connection. It can be written to at once; reading begins in

@@ -60,7 +60,7 @@ impl SocketCx<'_> {
     pub fn metrics(&mut self) -> Result<SocketMetrics, KeyError> {
         self.state()?;
         let key = self.key();
-        let mut cx = self.as_cx();
+        let mut cx = self.cx();
         let (layer, d) = cx.layer(&NET);
         let s = layer.socket(&d, key).ok_or(KeyError::Closed)?;
         Ok(SocketMetrics {

@@ -1,6 +1,8 @@
 //! Closures as a [`Handler`].
 #![forbid(unsafe_code)]
 
+use tidegate_loop::AsCx;
+
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
 use crate::error::close::{Close, Reason};
@@ -48,6 +50,7 @@ impl On {
             end: None,
             finish: None,
             timeout: None,
+            shutdown: None,
             close: None,
         }
     }
@@ -90,6 +93,28 @@ impl On {
         On(self.0.timeout(move |(), s| f(s)))
     }
 
+    /// [`Handler::on_shutdown`]. Without it our side ends after what is queued.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |conn| {
+    ///     conn.accept(On::new().shutdown(|s| { let _ = s.end_with("going down\n"); }));
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// lp.connect(at, On::new().data(|_, text| assert_eq!(text, b"going down\n")));
+    /// lp.after(Duration::from_millis(5), move |cx| {
+    ///     cx.server(server).shutdown(Duration::from_secs(5)).unwrap();
+    /// });
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
+        On(self.0.shutdown(move |(), s| f(s)))
+    }
+
     /// [`Handler::on_close`].
     pub fn close(self, mut f: impl FnMut(&mut SocketCx<'_>, Close) + 'static) -> On {
         On(self.0.close(move |(), s, close| f(s, close)))
@@ -115,6 +140,7 @@ pub struct OnWith<S> {
     end: OnEvent<S>,
     finish: OnEvent<S>,
     timeout: OnEvent<S>,
+    shutdown: OnEvent<S>,
     close: OnClose<S>,
 }
 
@@ -161,6 +187,12 @@ impl<S: 'static> OnWith<S> {
     /// [`Handler::on_timeout`]. Without it an idle connection is closed.
     pub fn timeout(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
         self.timeout = Some(Box::new(f));
+        self
+    }
+
+    /// [`Handler::on_shutdown`]. Without it our side ends after what is queued.
+    pub fn shutdown(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
+        self.shutdown = Some(Box::new(f));
         self
     }
 
@@ -215,10 +247,17 @@ impl<S: 'static> Handler for OnWith<S> {
         }
     }
 
+    fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
+        match &mut self.shutdown {
+            Some(f) => f(&mut self.state, s),
+            None => s.shut_down(),
+        }
+    }
+
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         match &mut self.close {
             Some(f) => f(&mut self.state, s, close),
-            None => close.unhandled(s),
+            None => close.unhandled(&mut s.cx()),
         }
     }
 }

@@ -6,7 +6,6 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tidegate_loop::KeyError;
 use tidegate_loop::kind::Handle;
 use tidegate_stream::{Chunk, Flow};
@@ -58,7 +57,11 @@ impl SocketCx<'_> {
         self.look(|_| ()).ok_or(KeyError::Closed)
     }
 
-    /// Writes a copy of what the kernel does not take at once.
+    /// Writes bytes. What the kernel does not take at once is queued: lent bytes (`&[u8]`,
+    /// `&str`) are copied then; of bytes that are given away (`Vec<u8>`, `Bytes`, from 1 KiB on)
+    /// nothing is copied, and one `Bytes` may go to many connections. If the kernel takes all of
+    /// it, it is dropped in here: a `Bytes` over an owner of yours is the one value of yours that
+    /// a call may drop.
     ///
     /// The answer says how to go on: [`Flow::Ready`] go on, [`Flow::Full`] stop
     /// until `on_drain`, [`Flow::Closed`] not accepted. What was accepted is
@@ -67,16 +70,19 @@ impl SocketCx<'_> {
     ///
     /// Before the connection is made, writes queue. Beyond `write_limit` queued
     /// bytes the connection is destroyed.
-    pub fn write(&mut self, data: &[u8]) -> Flow {
-        self.send(Chunk::Lent(data))
-    }
-
-    /// As [`write`](SocketCx::write), but what the kernel does not take is kept
-    /// without a copy (from 1 KiB on). One `Bytes` may go to many connections. If
-    /// the kernel takes all of it, it is dropped in here: a `Bytes` over an owner of
-    /// yours is the one value of yours that a call may drop.
-    pub fn write_bytes(&mut self, data: Bytes) -> Flow {
-        self.send(Chunk::Shared(data))
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// fn greet(s: &mut tidegate_net::SocketCx<'_>, name: &str, page: &Bytes) {
+    ///     let _ = s.write("hello, ");     // lent, as a slice of bytes is
+    ///     let _ = s.write(format!("{name}\n")); // given away, as a `Vec<u8>` is
+    ///     let _ = s.write(page.clone());  // shared with other connections
+    /// }
+    /// # let _ = greet;
+    /// ```
+    #[inline]
+    pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
+        self.send(data.into())
     }
 
     fn send(&mut self, data: Chunk<'_>) -> Flow {
@@ -95,21 +101,25 @@ impl SocketCx<'_> {
     /// use tidegate_net::{Net, On};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server();
-    ///     conn.close_server(server).unwrap();
+    ///     let server = conn.server_key();
+    ///     conn.server(server).close().unwrap();
     ///     let mut s = conn.accept(On::new().written(|s, id, result| {
     ///         assert_eq!((id, result.is_ok()), (7, true));
     ///         s.end();
     ///     }));
     ///     let _ = s.write_id("high water at noon", 7);
     /// })?;
-    /// let at = lp.local_addr(server)?;
+    /// let at = lp.server(server).local_addr()?;
     /// lp.connect(at, On::new());
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[inline]
     pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
-        let data = data.into();
+        self.send_id(data.into(), id)
+    }
+
+    fn send_id(&mut self, data: Chunk<'_>, id: u64) -> Flow {
         self.with(|s, h, shared| s.write_id(h, shared, data, id)).unwrap_or(Flow::Closed)
     }
 
@@ -162,8 +172,13 @@ impl SocketCx<'_> {
     }
 
     /// Writes these last bytes, and ends our side.
+    #[inline]
     pub fn end_with<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
-        let flow = self.send(data.into());
+        self.send_and_end(data.into())
+    }
+
+    fn send_and_end(&mut self, data: Chunk<'_>) -> Flow {
+        let flow = self.send(data);
         self.end();
         flow
     }
@@ -185,8 +200,8 @@ impl SocketCx<'_> {
     /// use tidegate_net::{Net, On, Stage};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server();
-    ///     conn.close_server(server).unwrap();
+    ///     let server = conn.server_key();
+    ///     conn.server(server).close().unwrap();
     ///     conn.accept(On::new()
     ///         .data(|s, _| s.destroy_with(Error::new(ErrorKind::InvalidData, "no greeting")))
     ///         .close(|_, close| {
@@ -194,7 +209,7 @@ impl SocketCx<'_> {
     ///             assert_eq!((e.stage(), e.kind()), (Stage::Application, ErrorKind::InvalidData));
     ///         }));
     /// })?;
-    /// let at = lp.local_addr(server)?;
+    /// let at = lp.server(server).local_addr()?;
     /// let client = lp.connect(at, On::new());
     /// let _ = lp.socket(client).write(b"GET / HTTP/1.1");
     /// lp.run()?;
@@ -264,14 +279,14 @@ impl SocketCx<'_> {
     /// use tidegate_net::{Net, On, Reason, Timeout};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server();
-    ///     conn.close_server(server).unwrap();
+    ///     let server = conn.server_key();
+    ///     conn.server(server).close().unwrap();
     ///     let close = |_: &mut tidegate_net::SocketCx<'_>, close: tidegate_net::Close| {
     ///         assert!(matches!(close.reason, Reason::TimedOut(Timeout::Idle, _)));
     ///     };
     ///     conn.accept(On::new().close(close)).set_idle_timeout(Duration::from_millis(5));
     /// })?;
-    /// let at = lp.local_addr(server)?;
+    /// let at = lp.server(server).local_addr()?;
     /// lp.connect(at, On::new()); // and says nothing
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())

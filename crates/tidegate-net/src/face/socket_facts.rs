@@ -6,7 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use socket2::SockRef;
-use tidegate_loop::{KeyError, Readiness};
+use tidegate_loop::KeyError;
+use tidegate_loop::event::Readiness;
 use tidegate_stream::ReadState;
 
 use crate::callbacks::contexts::SocketCx;

@@ -207,11 +207,11 @@ impl ConnectOptions {
     /// use tidegate_net::{ConnectOptions, Net, On};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server();
-    ///     conn.close_server(server).unwrap();
+    ///     let server = conn.server_key();
+    ///     conn.server(server).close().unwrap();
     ///     conn.accept(On::new()).end();
     /// })?;
-    /// let port = lp.local_addr(server)?.port();
+    /// let port = lp.server(server).local_addr()?.port();
     /// let options = ConnectOptions::new(("tide.example", port)).lookup(|cx, host, answer| {
     ///     assert_eq!(host, "tide.example");
     ///     answer.give(cx, Ok(vec!["127.0.0.1".parse().unwrap()]));

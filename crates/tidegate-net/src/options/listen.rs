@@ -24,7 +24,7 @@ use crate::sys;
 /// let mut lp = Loop::new()?;
 /// let options = ListenOptions::new("127.0.0.1:0").backlog(1024).accept_budget(8);
 /// let server = lp.listen(options, |conn| conn.reject())?;
-/// assert_ne!(lp.local_addr(server)?.port(), 0);
+/// assert_ne!(lp.server(server).local_addr()?.port(), 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -144,7 +144,7 @@ impl ListenOptions {
 
     /// Connections that may be open at once, and what happens to the next. Default: no
     /// limit. 0 lets nobody in. Of an open server it is changed by
-    /// [`set_max_connections`](crate::Net::set_max_connections).
+    /// [`ServerCx::set_max_connections`](crate::ServerCx::set_max_connections).
     pub fn max_connections(mut self, connections: usize, beyond: AtLimit) -> ListenOptions {
         self.admission.max_connections = Some(connections);
         self.admission.at_limit = beyond;
@@ -184,8 +184,8 @@ impl ListenOptions {
     /// let path = std::env::temp_dir().join(format!("tidegate-doc-{}", std::process::id()));
     /// let mut lp = Loop::new()?;
     /// lp.listen(ListenOptions::unix(&path).mode(0o600), |mut conn| {
-    ///     let server = conn.server();
-    ///     conn.close_server(server).unwrap();
+    ///     let server = conn.server_key();
+    ///     conn.server(server).close().unwrap();
     ///     let _ = conn.accept(On::new()).end_with("hello");
     /// })?;
     /// lp.connect(ConnectOptions::unix(&path), On::new().data(|_, chunk| {

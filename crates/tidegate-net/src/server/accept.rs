@@ -7,8 +7,9 @@
 
 use std::io;
 
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Dispatch, Kind, Trigger};
-use tidegate_loop::{Cx, Key, Readiness};
+use tidegate_loop::{Cx, Key};
 
 use crate::callbacks::contexts::Incoming;
 use crate::callbacks::server_handler::ServerHandler;

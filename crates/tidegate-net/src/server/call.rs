@@ -3,9 +3,9 @@
 //! rejected.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::Cx;
 use tidegate_loop::kind::Dispatch;
 
+use crate::callbacks::contexts::ServerCx;
 use crate::callbacks::server_handler::ServerHandler;
 use crate::key::ServerKey;
 use crate::server::offer;
@@ -38,13 +38,13 @@ impl Drop for Called<'_, '_> {
 pub(crate) fn call(
     d: &mut Dispatch<'_>,
     server: ServerKey,
-    f: impl FnOnce(&mut dyn ServerHandler, &mut Cx<'_>),
+    f: impl FnOnce(&mut dyn ServerHandler, &mut ServerCx<'_>),
 ) {
     let (layer, driver) = d.layer(&NET);
     let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
     let mut called = Called { d, server, handler };
     if let Some(handler) = &mut called.handler {
-        f(&mut **handler, &mut called.d.cx());
+        f(&mut **handler, &mut ServerCx::new(called.d.cx(), server));
     }
     drop(called);
     d.settle();

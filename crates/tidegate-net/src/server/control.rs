@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidegate_loop::kind::{Dispatch, Trigger};
 use tidegate_loop::{Cx, Key, KeyError};
 
+use crate::callbacks::contexts::ServerCx;
 use crate::endpoint::Endpoint;
 use crate::gauge::{AcceptGauge, Gauged};
 use crate::key::{OWNER, ServerKey, SocketKey};
@@ -145,7 +146,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     }
     l.tell(&mut driver, || ServerEvent::Closed);
     if let Some(mut handler) = l.handler {
-        handler.on_close(&mut d.cx(), ServerKey(raw));
+        handler.on_close(&mut ServerCx::new(d.cx(), ServerKey(raw)));
     }
 }
 

@@ -10,8 +10,9 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::Dispatch;
-use tidegate_loop::{Cx, Readiness, TimerKey};
+use tidegate_loop::{Cx, TimerKey};
 
 use crate::key::ServerKey;
 use crate::options::listen::OutOfDescriptors;

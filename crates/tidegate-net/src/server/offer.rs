@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use socket2::SockRef;
-use tidegate_loop::Readiness;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Driver, Runtime};
 use tidegate_stream::ReadState;
 

@@ -46,7 +46,7 @@ fn overloaded(d: &mut Dispatch<'_>, server: ServerKey, overload: Overload) {
     if let Some(l) = layer.listener(&driver, server) {
         l.tell(&mut driver, || ServerEvent::Overload(overload));
     }
-    call(d, server, |h, cx| h.on_overload(cx, server, overload));
+    call(d, server, |h, s| h.on_overload(s, overload));
 }
 
 /// What an accept that failed means.
@@ -109,5 +109,5 @@ fn tell_failed(d: &mut Dispatch<'_>, server: ServerKey, e: io::Error) {
         let text = error.in_words();
         ServerEvent::AcceptFailed { error: text, code: error.code() }
     });
-    call(d, server, |h, cx| h.on_error(cx, server, error));
+    call(d, server, |h, s| h.on_error(s, error));
 }

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use tidegate_loop::Cx;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::Handle;
-use tidegate_loop::{Cx, Readiness};
 
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;

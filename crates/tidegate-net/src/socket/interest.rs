@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use mio::Interest;
-use tidegate_loop::Readiness;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::Handle;
 use tidegate_stream::ReadState;
 

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind, Read};
 
 use slab::Slab;
-use tidegate_loop::Readiness;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Dispatch, Handle};
 use tidegate_stream::ReadState;
 

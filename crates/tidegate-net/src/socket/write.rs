@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mio::net::TcpStream;
 use socket2::SockRef;
-use tidegate_loop::Readiness;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Handle, Runtime};
 use tidegate_stream::{Chunk, Flow, ReadState, Refused};
 

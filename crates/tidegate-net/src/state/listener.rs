@@ -6,9 +6,9 @@
 //! | Held | the timer, or a connection of this loop closed | Listening |
 //! | Listening | `max_connections` are open, and more are to wait | Full: out of the poller |
 //! | Full | a connection is over, or `set_max_connections` makes room | Listening |
-//! | Listening, Held, Full | `pause_accept` | Paused: out of the poller |
-//! | Paused | `resume_accept` | Listening |
-//! | any but Closing | `close_server` | Closing: the descriptor is closed |
+//! | Listening, Held, Full | `ServerCx::pause` | Paused: out of the poller |
+//! | Paused | `ServerCx::resume` | Listening |
+//! | any but Closing | `ServerCx::close` | Closing: the descriptor is closed |
 //! | Closing | the last connection is over | closing phase, `on_close`, gone |
 //!
 //! What servers do is in `server/`.
@@ -16,8 +16,9 @@
 
 use std::io;
 
+use tidegate_loop::TimerKey;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Driver, Handle, Runtime, Trigger};
-use tidegate_loop::{Readiness, TimerKey};
 
 use crate::callbacks::server_handler::ServerHandler;
 use crate::endpoint::Endpoint;

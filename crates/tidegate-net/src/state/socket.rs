@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use tidegate_loop::Readiness;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Handle, Runtime};
 use tidegate_stream::{Duplex, Effect, PipeKey, ReadState, WriteState};
 

@@ -80,7 +80,7 @@ pub struct Queues {
     pub retransmits: Option<u32>,
 }
 
-/// What waits in the kernel to be accepted. By [`Net::accept_queue`](crate::Net::accept_queue)
+/// What waits in the kernel to be accepted. By [`ServerCx::accept_queue`](crate::ServerCx::accept_queue)
 /// and [`AcceptGauge::read`](crate::AcceptGauge::read).
 ///
 /// The handshake is done by the kernel: from the client's view a connection that waits here is

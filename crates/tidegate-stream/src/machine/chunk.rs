@@ -1,17 +1,21 @@
 //! [`Chunk`]: bytes to write, lent or shared.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
-/// Bytes to write. Of lent bytes, the part that the kernel does not take at once is copied.
-/// Shared bytes are kept without a copy if they are 1 KiB or more, or if the sink takes
-/// chunks singly.
+/// Bytes to write: what every `write` takes. Of lent bytes, the part that the kernel does not
+/// take at once is copied. Shared bytes are kept without a copy if they are 1 KiB or more, or if
+/// the sink takes chunks singly.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use tidegate_stream::Chunk;
-/// let (lent, shared): (Chunk<'_>, Chunk<'_>) = (b"tide".into(), Bytes::from("tide").into());
-/// assert_eq!(lent.bytes(), shared.bytes());
+/// let text = String::from("tide");
+/// let lent: [Chunk<'_>; 3] = [b"tide".into(), "tide".into(), (&text).into()];
+/// let shared: [Chunk<'_>; 3] = [Bytes::from("tide").into(), vec![0; 4].into(), String::new().into()];
+/// assert_eq!(lent[0].bytes(), shared[0].bytes());
 /// ```
 #[derive(Clone, Debug)]
 pub enum Chunk<'a> {
@@ -39,32 +43,53 @@ impl Chunk<'_> {
     }
 }
 
-impl<'a> From<&'a [u8]> for Chunk<'a> {
-    fn from(b: &'a [u8]) -> Chunk<'a> {
-        Chunk::Lent(b)
+/// `From` for what is lent, and for what is given away.
+macro_rules! from {
+    ($(lent [$($n:ident)?] $L:ty;)* $(shared $S:ty;)*) => {
+        $(impl<'a $(, const $n: usize)?> From<&'a $L> for Chunk<'a> {
+            #[inline]
+            fn from(b: &'a $L) -> Chunk<'a> {
+                Chunk::Lent(b.as_ref())
+            }
+        })*
+        $(impl From<$S> for Chunk<'_> {
+            #[inline]
+            fn from(b: $S) -> Self {
+                Chunk::Shared(b.into())
+            }
+        })*
+    };
+}
+
+from! {
+    lent [] [u8];
+    lent [N] [u8; N];
+    lent [] str;
+    lent [] Vec<u8>;
+    lent [] String;
+    lent [] Bytes;
+    shared Bytes;
+    shared Vec<u8>;
+    shared String;
+    shared Box<[u8]>;
+}
+
+impl<'a> From<Cow<'a, [u8]>> for Chunk<'a> {
+    #[inline]
+    fn from(b: Cow<'a, [u8]>) -> Chunk<'a> {
+        match b {
+            Cow::Borrowed(b) => b.into(),
+            Cow::Owned(b) => b.into(),
+        }
     }
 }
 
-impl<'a, const N: usize> From<&'a [u8; N]> for Chunk<'a> {
-    fn from(b: &'a [u8; N]) -> Chunk<'a> {
-        Chunk::Lent(b)
-    }
-}
-
-impl<'a> From<&'a str> for Chunk<'a> {
-    fn from(b: &'a str) -> Chunk<'a> {
-        Chunk::Lent(b.as_bytes())
-    }
-}
-
-impl From<Bytes> for Chunk<'_> {
-    fn from(b: Bytes) -> Self {
-        Chunk::Shared(b)
-    }
-}
-
-impl From<Vec<u8>> for Chunk<'_> {
-    fn from(b: Vec<u8>) -> Self {
-        Chunk::Shared(b.into())
+impl<'a> From<Cow<'a, str>> for Chunk<'a> {
+    #[inline]
+    fn from(b: Cow<'a, str>) -> Chunk<'a> {
+        match b {
+            Cow::Borrowed(b) => b.into(),
+            Cow::Owned(b) => b.into(),
+        }
     }
 }

@@ -32,12 +32,12 @@ static READABLE: Kind = Kind::new("readable", STREAMS.owner())
         }
     })
     .close(|cx, key, _| {
-        ReadableCx::new(cx.as_cx(), ReadableKey(key)).destroy();
+        ReadableCx::new(cx.cx(), ReadableKey(key)).destroy();
         Ok(())
     })
     .closed(closed)
     .describe(|cx, key, _| {
-        let waiting = ReadableCx::new(cx.as_cx(), ReadableKey(key)).buffered();
+        let waiting = ReadableCx::new(cx.cx(), ReadableKey(key)).buffered();
         format!("{waiting} bytes waiting")
     });
 
@@ -221,8 +221,13 @@ impl ReadableCx<'_> {
     /// For the source: gives bytes to the stream. The answer depends on what waits, these
     /// bytes included: `Full` from the high-water mark on. After the end it is `Closed`, and
     /// nothing is stored. The reader gets the bytes in the pending phase.
+    #[inline]
     pub fn push<'c>(&mut self, chunk: impl Into<Chunk<'c>>) -> Flow {
-        let chunk = chunk.into().keep();
+        self.queue(chunk.into())
+    }
+
+    fn queue(&mut self, chunk: Chunk<'_>) -> Flow {
+        let chunk = chunk.keep();
         self.change(|r, h| match r.read.push(chunk) {
             Ok(flow) => flow,
             Err(Refused::Limit { queued, limit }) => {
@@ -304,15 +309,15 @@ impl ReadEnd for ReadableKey {
     }
 
     fn pause(&self, cx: &mut Cx<'_>) {
-        ReadableCx::new(cx.as_cx(), *self).pause();
+        ReadableCx::new(cx.cx(), *self).pause();
     }
 
     fn resume(&self, cx: &mut Cx<'_>) {
-        ReadableCx::new(cx.as_cx(), *self).change(|r, _| r.read.resume());
+        ReadableCx::new(cx.cx(), *self).change(|r, _| r.read.resume());
     }
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
         let cause = cause.clone();
-        ReadableCx::new(cx.as_cx(), *self).change(|r, h| r.destroy(h, Err(cause)));
+        ReadableCx::new(cx.cx(), *self).change(|r, h| r.destroy(h, Err(cause)));
     }
 }

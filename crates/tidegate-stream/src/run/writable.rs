@@ -38,12 +38,12 @@ static WRITABLE: Kind = Kind::new("writable", STREAMS.owner())
         }
     })
     .close(|cx, key, _| {
-        WritableCx::new(cx.as_cx(), WritableKey(key)).destroy();
+        WritableCx::new(cx.cx(), WritableKey(key)).destroy();
         Ok(())
     })
     .closed(closed)
     .describe(|cx, key, _| {
-        let queued = WritableCx::new(cx.as_cx(), WritableKey(key)).buffered();
+        let queued = WritableCx::new(cx.cx(), WritableKey(key)).buffered();
         format!("{queued} bytes queued")
     });
 
@@ -270,7 +270,7 @@ fn closed(d: &mut Dispatch<'_>, key: Key, _: u64) {
     while let Some((id, is_out)) = w.write.take_expected() {
         let result = if is_out { Ok(()) } else { result.as_ref().copied() };
         caught(&mut d.cx(), |cx| {
-            handler.on_written(&mut WritableCx::new(cx.as_cx(), WritableKey(key)), id, result);
+            handler.on_written(&mut WritableCx::new(cx.cx(), WritableKey(key)), id, result);
         });
     }
     let piped = w.common.pipe.is_some_and(|pipe| pipe.sink_closed(d, result.clone()));
@@ -294,25 +294,25 @@ impl WritableCx<'_> {
     /// Queues `data` for the sink, which gets it in the pending phase. The answer depends on
     /// what is queued, `data` included: `Full` from the high-water mark on. Beyond
     /// `write_limit` the stream is destroyed.
+    #[inline]
     pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
-        let data = data.into();
-        self.accept(|w| w.push(data))
+        self.queue(data.into(), None)
     }
 
     /// Writes with an id: [`on_written`](WriteHandler::on_written) is called with it when the
     /// sink is done with `data`.
+    #[inline]
     pub fn write_id<'c>(&mut self, data: impl Into<Chunk<'c>>, id: u64) -> Flow {
-        let data = data.into();
-        self.accept(|w| {
-            w.push(data);
-            w.write.expect(id);
-        })
+        self.queue(data.into(), Some(id))
     }
 
-    fn accept(&mut self, push: impl FnOnce(&mut Writable)) -> Flow {
+    fn queue(&mut self, data: Chunk<'_>, id: Option<u64>) -> Flow {
         self.change(|w, h| match w.write.admit() {
             Ok(()) => {
-                push(w);
+                w.push(data);
+                if let Some(id) = id {
+                    w.write.expect(id);
+                }
                 match w.write.flow() {
                     Flow::Full => w.write.stop(),
                     flow => flow,
@@ -396,15 +396,15 @@ impl WriteEnd for WritableKey {
     }
 
     fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow {
-        WritableCx::new(cx.as_cx(), *self).write(data)
+        WritableCx::new(cx.cx(), *self).write(data)
     }
 
     fn end(&self, cx: &mut Cx<'_>) {
-        WritableCx::new(cx.as_cx(), *self).end();
+        WritableCx::new(cx.cx(), *self).end();
     }
 
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError) {
         let cause = cause.clone();
-        WritableCx::new(cx.as_cx(), *self).change(|w, h| w.destroy(h, Err(cause)));
+        WritableCx::new(cx.cx(), *self).change(|w, h| w.destroy(h, Err(cause)));
     }
 }

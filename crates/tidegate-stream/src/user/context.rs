@@ -3,8 +3,6 @@
 //! Definitions only: the methods stand in `run/readable.rs` and `run/writable.rs`.
 #![forbid(unsafe_code)]
 
-use std::ops::{Deref, DerefMut};
-
 use tidegate_loop::{AsCx, Cx, Key};
 
 /// A key, and the context of the stream that it names: the same for both kinds of streams.
@@ -37,22 +35,9 @@ macro_rules! context {
             }
         }
 
-        impl<'a> Deref for $Context<'a> {
-            type Target = Cx<'a>;
-            fn deref(&self) -> &Cx<'a> {
-                &self.cx
-            }
-        }
-
-        impl DerefMut for $Context<'_> {
-            fn deref_mut(&mut self) -> &mut Self::Target {
-                &mut self.cx
-            }
-        }
-
         impl AsCx for $Context<'_> {
-            fn as_cx(&mut self) -> Cx<'_> {
-                self.cx.as_cx()
+            fn cx(&mut self) -> Cx<'_> {
+                self.cx.cx()
             }
         }
     };
@@ -66,7 +51,7 @@ context! {
     /// ```
     key ReadableKey;
 
-    /// A readable stream, together with the loop's [`Cx`]. If the stream is over, every
+    /// A readable stream. The loop is [`cx`](AsCx::cx). If the stream is over, every
     /// method does nothing, and a push returns [`Flow::Closed`](crate::Flow::Closed).
     ///
     /// ```
@@ -89,7 +74,7 @@ context! {
     /// ```
     key WritableKey;
 
-    /// A writable stream, together with the loop's [`Cx`]. If the stream is over, every
+    /// A writable stream. The loop is [`cx`](AsCx::cx). If the stream is over, every
     /// method does nothing, and a write returns [`Flow::Closed`](crate::Flow::Closed).
     ///
     /// ```

@@ -84,7 +84,7 @@
 //! | `Budget` | `accept_budget` were taken (64) | next turn, which does not wait; counted as `carried_over` |
 //! | `Full` | `max_connections` are open, and the others are to wait | when one of them is over, or `set_max_connections` makes room |
 //! | `Held` | no descriptor or no memory | when a connection of this loop closes, or after 50 ms |
-//! | `Closed` | a callback closed or paused the server | if it was paused: by `resume_accept` |
+//! | `Closed` | a callback closed or paused the server | if it was paused: by `ServerCx::resume` |
 //!
 //! How many it tries adapts: one, while connections come singly, since the failing `accept4`
 //! after it would cost more than it can find; the whole budget, when there was time for a
@@ -99,16 +99,16 @@
 //! let mut lp = Loop::new()?;
 //! let options = ListenOptions::new("127.0.0.1:0").accept_budget(2);
 //! let server = lp.listen(options, |conn| { conn.accept(On::new()); })?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! let clients: Vec<_> = (0..5).map(|_| TcpStream::connect(at)).collect::<Result<_, _>>()?;
 //!
 //! let mut accepted = Vec::new();
 //! for _ in 0..3 {
 //!     lp.run_once()?;
-//!     accepted.push(lp.server_stats(server)?.accepted);
+//!     accepted.push(lp.server(server).stats()?.accepted);
 //! }
 //! assert_eq!(accepted, [2, 4, 5]); // five are connected all the time
-//! assert_eq!(lp.server_stats(server)?.carried_over, 2);
+//! assert_eq!(lp.server(server).stats()?.carried_over, 2);
 //! # drop(clients);
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -123,11 +123,11 @@
 //! | [`block_list`](crate::net::ListenOptions::block_list) has it | connected, then an end | `blocked` |
 //! | [`max_connections`](crate::net::ListenOptions::max_connections), [`Drop`](crate::net::AtLimit::Drop) | connected, then an end | `dropped`, and `on_overload` |
 //! | the same, [`Hold`](crate::net::AtLimit::Hold) | connected, no answer yet | - |
-//! | [`pause_accept`](crate::net::Net::pause_accept) | connected, no answer yet | - |
+//! | [`ServerCx::pause`](crate::net::ServerCx::pause) | connected, no answer yet | - |
 //! | no descriptors, [`Hold`](crate::net::OutOfDescriptors::Hold) | connected, no answer yet | `held`, and `on_overload` |
 //! | the same, [`Shed`](crate::net::OutOfDescriptors::Shed) | connected, then an end | `shed`, and `on_overload` |
 //! | `on_connection` [rejects](crate::net::Incoming::reject) it, or does nothing | connected, then an end | `rejected` |
-//! | [`close_server`](crate::net::Net::close_server) while it waits | `ECONNRESET` | - |
+//! | [`ServerCx::close`](crate::net::ServerCx::close) while it waits | `ECONNRESET` | - |
 //!
 //! "Then an end" is a FIN if the client has sent nothing, and a reset if it has: closing with
 //! bytes unread is one (RFC 1122, 4.2.2.13). Drop answers at once and costs an accept; Hold is
@@ -141,13 +141,13 @@
 //! let mut lp = Loop::new()?;
 //! let options = ListenOptions::new("127.0.0.1:0").max_connections(1, AtLimit::Drop);
 //! let server = lp.listen(options, |conn| { conn.accept(On::new()); })?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! let (_first, mut second) = (TcpStream::connect(at)?, TcpStream::connect(at)?);
-//! while lp.server_stats(server)?.accepted < 2 {
+//! while lp.server(server).stats()?.accepted < 2 {
 //!     lp.run_once()?;
 //! }
 //! assert_eq!(second.read(&mut [0])?, 0); // connected, and then an end
-//! let stats = lp.server_stats(server)?;
+//! let stats = lp.server(server).stats()?;
 //! assert_eq!((stats.connections, stats.dropped), (1, 1));
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -164,7 +164,7 @@
 //! - **Clients time out, and the server is idle**: bursts are longer than the queue. Look at
 //!   `ListenOverflows`; raise `somaxconn` *and* the backlog.
 //! - **Clients time out, and the server is busy**: its turns are too long. `carried_over` grows,
-//!   and [`turn_lengths`](crate::Metrics::turn_lengths) say how long a queue waits each time.
+//!   and [`turn_lengths`](crate::metrics::Metrics::turn_lengths) say how long a queue waits each time.
 //! - **"Too many open files"**: raise `ulimit -n`. Until then nothing spins and nobody is lost
 //!   in silence: `on_overload` tells, and logs if nobody overrides it.
 //! - **A restart loses connections**: those in the queue go with the listener, also under

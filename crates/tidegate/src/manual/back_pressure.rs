@@ -91,8 +91,8 @@
 //! let drains = Rc::new(Cell::new(0));
 //! let count = drains.clone();
 //! let server = lp.listen("127.0.0.1:0", move |mut conn| {
-//!     let server = conn.server();
-//!     conn.close_server(server).unwrap();
+//!     let server = conn.server_key();
+//!     conn.server(server).close().unwrap();
 //!     let count = count.clone();
 //!     let drain = On::new().drain(move |s| {
 //!         count.set(count.get() + 1);
@@ -103,7 +103,7 @@
 //!     assert!(s.buffered() >= 64 * 1024, "all before that is the kernel's");
 //!     assert_eq!(s.write(b"one more is accepted all the same"), Flow::Full);
 //! })?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! lp.connect(at, On::new()); // reads, and takes no notice
 //! lp.run()?;
 //! assert_eq!(drains.get(), 1, "once, for two answers of Full");

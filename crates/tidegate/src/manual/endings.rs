@@ -86,8 +86,8 @@
 //! use tidegate::prelude::*;
 //! let mut lp = Loop::new()?;
 //! let server = lp.listen("127.0.0.1:0", |mut conn| {
-//!     let server = conn.server();
-//!     conn.close_server(server).unwrap();
+//!     let server = conn.server_key();
+//!     conn.server(server).close().unwrap();
 //!     let mut s = conn.accept(On::new().close(|s, close| {
 //!         assert!(matches!(close.reason, Reason::Destroyed));
 //!         assert!(close.unsent >= 64 * 1024, "every byte is accounted for");
@@ -96,7 +96,7 @@
 //!     while s.write(&[b'~'; 16 * 1024]) == Flow::Ready {}
 //!     s.destroy();
 //! })?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! lp.connect(at, On::new().close(|_, close| println!("{close}")));
 //! lp.run()?;
 //! # Ok::<(), std::io::Error>(())

@@ -34,7 +34,7 @@
 //! | `uv_idle_t` | - | [`Cx::idle`](crate::Cx::idle) |
 //! | `uv_prepare_t` | - | [`Cx::prepare`](crate::Cx::prepare) |
 //! | `uv_check_t` | `setImmediate` (each time anew) | [`Cx::check`](crate::Cx::check) |
-//! | `uv_poll_t` | - | [`Cx::watch`](crate::Cx::watch), for any source; a descriptor as [`Fd`](crate::Fd) |
+//! | `uv_poll_t` | - | [`Cx::watch`](crate::Cx::watch), for any source; a descriptor as [`Fd`](crate::event::Fd) |
 //! | `uv_async_t`, `uv_async_send` | `worker.postMessage` | [`Remote::post`](crate::Remote::post), with a closure; [`Remote::wake`](crate::Remote::wake) without |
 //! | `uv_signal_t` | `process.on('SIGINT')` | `Cx::signal`, `Cx::signal_once` (feature `signal`); no reason to run, as in Node |
 //! | `uv_queue_work` | `worker_threads` | `Cx::work`, `Cx::slow_work` (feature `work`) |
@@ -48,15 +48,15 @@
 //! | `uv_tcp_bind`, `uv_listen` | `net.createServer().listen` | [`Net::listen`](crate::net::Net::listen), [`Net::serve`](crate::net::Net::serve) |
 //! | `connection_cb`, `uv_accept` | `'connection'` | [`Incoming`](crate::net::Incoming): `accept` or `reject` |
 //! | one accept for a wake-up, fixed | the same | [`ListenOptions::accept_budget`](crate::net::ListenOptions::accept_budget) |
-//! | `uv_tcp_getsockname` | `server.address` | [`Net::local_addr`](crate::net::Net::local_addr) |
-//! | `uv_close(server)` | `server.close` | [`Net::close_server`](crate::net::Net::close_server) |
+//! | `uv_tcp_getsockname` | `server.address` | [`ServerCx::local_addr`](crate::net::ServerCx::local_addr) |
+//! | `uv_close(server)` | `server.close` | [`ServerCx::close`](crate::net::ServerCx::close) |
 //! | `uv_pipe_bind`, `uv_pipe_connect` | `listen(path)`, `connect(path)` | [`ListenOptions::unix`](crate::net::ListenOptions::unix), [`ConnectOptions::unix`](crate::net::ConnectOptions::unix) |
 //! | - | `setTimeout`, `'timeout'` | [`SocketCx::set_idle_timeout`](crate::net::SocketCx::set_idle_timeout), [`Handler::on_timeout`](crate::net::Handler::on_timeout); it closes by default |
 //! | `uv_tcp_nodelay`, `uv_tcp_keepalive` | `setNoDelay`, `setKeepAlive` | [`SocketCx::set_no_delay`](crate::net::SocketCx::set_no_delay), [`SocketCx::set_keep_alive`](crate::net::SocketCx::set_keep_alive), and options |
 //! | - | `destroy(error)` | [`SocketCx::destroy_with`](crate::net::SocketCx::destroy_with) |
 //! | `uv_tcp_close_reset` | `resetAndDestroy` | [`SocketCx::reset`](crate::net::SocketCx::reset) |
 //! | `uv_getaddrinfo` | `dns.lookup`, `lookup` option | inside `connect`; [`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup) |
-//! | - | `maxConnections`, `'drop'` | [`ListenOptions::max_connections`](crate::net::ListenOptions::max_connections), [`Net::set_max_connections`](crate::net::Net::set_max_connections), [`ServerHandler::on_overload`](crate::net::ServerHandler::on_overload) |
+//! | - | `maxConnections`, `'drop'` | [`ListenOptions::max_connections`](crate::net::ListenOptions::max_connections), [`ServerCx::set_max_connections`](crate::net::ServerCx::set_max_connections), [`ServerHandler::on_overload`](crate::net::ServerHandler::on_overload) |
 //! | `uv_tcp_open` | `new Socket({fd})` | [`Net::adopt`](crate::net::Net::adopt) with [`AdoptOptions`](crate::net::AdoptOptions), [`ListenOptions`](crate::net::ListenOptions) from a listener |
 //! | `uv_tcp_connect` | `net.connect` | [`Net::connect`](crate::net::Net::connect) |
 //! | `uv_read_start`, `uv_read_stop` | `resume`, `pause` | [`SocketCx::resume`](crate::net::SocketCx::resume), [`SocketCx::pause`](crate::net::SocketCx::pause); reading begins by itself |

@@ -121,7 +121,7 @@
 //! ```
 //!
 //! What no budget can bound is one callback of yours: while it runs, nothing else does. All
-//! latency of a loop is that, times the callbacks before. [`Metrics`](crate::Metrics) counts
+//! latency of a loop is that, times the callbacks before. [`Metrics`](crate::metrics::Metrics) counts
 //! the lengths of turns; with an observer it also knows the longest call.
 //!
 //! # Time
@@ -138,7 +138,7 @@
 //! # use std::time::Duration;
 //! use tidegate::{AsCx, Loop};
 //! let mut lp = Loop::new()?;
-//! let mut cx = lp.as_cx();
+//! let mut cx = lp.cx();
 //! cx.timer(Duration::ZERO, |cx, _| {
 //!     say("timer");
 //!     cx.timer(Duration::ZERO, |_, _| say("the other timer"));
@@ -162,7 +162,7 @@
 //! - **It ends at once.** Nothing kept it alive: a [`Remote`](crate::Remote) does not; a
 //!   [`KeepAlive`](crate::KeepAlive) does.
 //! - **It takes all of a core.** An idle hook is there, or a timer of 0 that starts itself
-//!   again; [`Metrics::blocking_polls`](crate::Metrics::blocking_polls) stands still then.
+//!   again; [`Metrics::blocking_polls`](crate::metrics::Metrics::blocking_polls) stands still then.
 //! - **A callback panics.** The panic leaves `run`. The connection is destroyed, timers and
 //!   servers keep their closures, and the next `run` goes on with the rest of the batch.
 #![forbid(unsafe_code)]

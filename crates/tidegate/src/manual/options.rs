@@ -34,7 +34,7 @@
 //! | [`backlog`](crate::net::ListenOptions::backlog) | 511 | listen | all but a socket that listens already |
 //! | [`mode`](crate::net::ListenOptions::mode) of the file | the umask's | before listen | Unix domain sockets |
 //! | [`accept_budget`](crate::net::ListenOptions::accept_budget) | the loop's, 64 | each turn | all |
-//! | [`max_connections`](crate::net::ListenOptions::max_connections), later [`set_max_connections`](crate::net::Net::set_max_connections) | none | each accept | all |
+//! | [`max_connections`](crate::net::ListenOptions::max_connections), later [`ServerCx::set_max_connections`](crate::net::ServerCx::set_max_connections) | none | each accept | all |
 //! | [`block_list`](crate::net::ListenOptions::block_list) | none | each accept | TCP |
 //! | [`out_of_descriptors`](crate::net::ListenOptions::out_of_descriptors) | hold | when accept fails | all |
 //! | [`pause_on_connect`](crate::net::ListenOptions::pause_on_connect) | off | before `on_connection` | all |
@@ -93,14 +93,14 @@
 //! // What is set is there from the first byte on.
 //! let options = ListenOptions::new("127.0.0.1:0").no_delay(true).keep_alive(TcpKeepAlive::default());
 //! let server = lp.listen(options, |mut conn| {
-//!     let server = conn.server();
-//!     conn.close_server(server).unwrap();
+//!     let server = conn.server_key();
+//!     conn.server(server).close().unwrap();
 //!     let mut s = conn.accept(On::new());
 //!     assert!(s.socket_option(|socket| socket.tcp_nodelay()).unwrap());
 //!     assert!(s.socket_option(|socket| socket.keepalive()).unwrap());
 //!     s.end();
 //! })?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! lp.connect(at, On::new());
 //! lp.run()?;
 //! # Ok::<(), std::io::Error>(())

@@ -20,7 +20,7 @@
 //!
 //! # Sticky bits
 //!
-//! Each handle has [`Readiness`](crate::Readiness). An event of the kernel's sets some of them, and puts
+//! Each handle has [`Readiness`](crate::event::Readiness). An event of the kernel's sets some of them, and puts
 //! the handle into the ready queue, once. That is all that an event does; callbacks come
 //! later, in the ready pass.
 //!
@@ -129,7 +129,7 @@
 //!     let sizes = sizes.clone();
 //!     conn.accept(On::new().data(move |_, chunk| sizes.borrow_mut().push(chunk.len())));
 //! })?;
-//! let mut peer = TcpStream::connect(lp.local_addr(server)?)?;
+//! let mut peer = TcpStream::connect(lp.server(server).local_addr()?)?;
 //! peer.write_all(b"high water at noon")?;
 //! lp.run_once()?;
 //! assert_eq!(*read.borrow(), [8]);
@@ -146,7 +146,7 @@
 //! # Sources of your own
 //!
 //! [`Cx::watch`](crate::Cx::watch) gives any source the same treatment. Its callback does its
-//! I/O through [`ReadyGuard`](crate::ReadyGuard), which keeps the bits true. A callback that
+//! I/O through [`ReadyGuard`](crate::event::ReadyGuard), which keeps the bits true. A callback that
 //! leaves a bit set without having met `EWOULDBLOCK` is not forgotten: as with libuv's poll
 //! handles, it is called again.
 //!

@@ -33,14 +33,14 @@
 //! use tidegate::prelude::*;
 //! let mut lp = Loop::new()?;
 //! let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //!
 //! // The loop has not run yet, and this client is connected all the same.
 //! let client = std::net::TcpStream::connect(at)?;
 //! assert_eq!(client.peer_addr()?, at);
-//! assert_eq!(lp.server_stats(server)?.accepted, 0);
+//! assert_eq!(lp.server(server).stats()?.accepted, 0);
 //! lp.run_nowait()?;
-//! assert_eq!(lp.server_stats(server)?.accepted, 1);
+//! assert_eq!(lp.server(server).stats()?.accepted, 1);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -49,7 +49,7 @@
 //! | step | done by | what it costs here | you see |
 //! |---|---|---|---|
 //! | text to address | `connect`, at once | nothing | - |
-//! | name to addresses | a thread of the loop's ([`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup): you) | a job, and a post back | an [observer](crate::Observer) sees it |
+//! | name to addresses | a thread of the loop's ([`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup): you) | a job, and a post back | an [observer](crate::observe::Observer) sees it |
 //! | attempts | `connect.rs`, in the order of RFC 8305 | a socket and its registration, for each | an observer sees each |
 //! | handshake | the kernels | one round trip | - |
 //! | connected | poll says writable, no error waits, there is a peer | 2 calls | [`on_connect`](crate::net::Handler::on_connect) |
@@ -123,8 +123,8 @@
 //! let mut lp = Loop::new()?;
 //! let server = lp.listen("127.0.0.1:0", |mut conn| {
 //!     say("server: connection");
-//!     let server = conn.server();
-//!     conn.close_server(server).unwrap(); // one connection is all it takes
+//!     let server = conn.server_key();
+//!     conn.server(server).close().unwrap(); // one connection is all it takes
 //!     let on = On::new()
 //!         .data(|s, _| {
 //!             say("server: data");
@@ -134,7 +134,7 @@
 //!         .close(|_, _| say("server: close"));
 //!     conn.accept(on);
 //! })?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! let on = On::new()
 //!     .connect(|s| {
 //!         say("client: connect");

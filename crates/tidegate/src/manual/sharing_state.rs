@@ -37,11 +37,11 @@
 //!
 //! let mut lp = Loop::new()?;
 //! let server = lp.listen("127.0.0.1:0", |mut conn| {
-//!     let server = conn.server();
-//!     conn.close_server(server).unwrap();
+//!     let server = conn.server_key();
+//!     conn.server(server).close().unwrap();
 //!     conn.accept(Lines { seen: 0 });
 //! })?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! let client = lp.connect(at, On::new().data(|_, chunk| assert_eq!(chunk, b"2 lines\n")));
 //! let _ = lp.socket(client).end_with("high\nwater\n");
 //! lp.run()?;
@@ -58,8 +58,8 @@
 //!
 //! let mut lp = Loop::new()?;
 //! let server = lp.listen("127.0.0.1:0", |mut conn| {
-//!     let server = conn.server();
-//!     conn.close_server(server).unwrap();
+//!     let server = conn.server_key();
+//!     conn.server(server).close().unwrap();
 //!     conn.accept(
 //!         On::with(0)
 //!             .data(|sum: &mut usize, _, chunk| *sum += chunk.len())
@@ -68,7 +68,7 @@
 //!             }),
 //!     );
 //! })?;
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! let client = lp.connect(at, On::new().data(|_, chunk| assert_eq!(chunk, b"10 bytes")));
 //! let _ = lp.socket(client).end_with("high water");
 //! lp.run()?;
@@ -93,8 +93,8 @@
 //! }
 //!
 //! /// To all members but one.
-//! fn say(cx: &mut Cx<'_>, room: Shared<Room>, from: SocketKey, text: &[u8]) {
-//!     let said: Result<(), LeaseError> = cx.with(room, |room, cx| {
+//! fn say(at: &mut impl AsCx, room: Shared<Room>, from: SocketKey, text: &[u8]) {
+//!     let said: Result<(), LeaseError> = at.with(room, |room, cx| {
 //!         for member in room.members.iter().filter(|member| **member != from) {
 //!             if cx.socket(*member).write(text) == Flow::Full {
 //!                 cx.socket(*member).reset(); // too slow for this room
@@ -105,7 +105,7 @@
 //! }
 //!
 //! let mut lp = Loop::new()?;
-//! let room = lp.as_cx().share(Room::default())?;
+//! let room = lp.share(Room::default())?;
 //! let server = lp.listen("127.0.0.1:0", move |conn| {
 //!     let mut s = conn.accept(
 //!         On::new()
@@ -124,12 +124,12 @@
 //! })?;
 //!
 //! // Ann and bob come; then ann says a word, which bob hears, and the room is closed.
-//! let at = lp.local_addr(server)?;
+//! let at = lp.server(server).local_addr()?;
 //! let ann = lp.connect(at, On::new());
 //! lp.connect(at, On::new().connect(move |s| drop(s.socket(ann).write(b"hello"))).data(
 //!     |s, chunk| {
 //!         assert_eq!(chunk, b"hello");
-//!         s.close_all();
+//!         s.cx().close_all();
 //!     },
 //! ));
 //! lp.run()?;

@@ -78,7 +78,7 @@
 //! }
 //! impl Handler for Patient {
 //!     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
-//!         assert_eq!(s.phase(), tidegate::Phase::Pending);
+//!         assert_eq!(s.cx().phase(), tidegate::Phase::Pending);
 //!         if self.asked {
 //!             return s.time_out(); // what the default does
 //!         }
@@ -112,7 +112,7 @@
 //! | keep-alive | the kernel's probes, if [`keep_alive`](crate::net::ListenOptions::keep_alive) is set | the peer's *host* is gone | `ETIMEDOUT` at stage `read` |
 //! | attempt delay | [`attempt_delay`](crate::net::ConnectOptions::attempt_delay), 250 ms (RFC 8305) | the next address of a name starts beside this one | nothing ends |
 //! | attempt timeout | [`attempt_timeout`](crate::net::ConnectOptions::attempt_timeout), 5 s | [`attempts_at_once`](crate::net::ConnectOptions::attempts_at_once) are under way, none has answered, and another address waits | the oldest attempt ends, listed as `TimedOut`; the connect goes on |
-//! | grace | [`shutdown`](crate::net::Net::shutdown) | the server has waited for long enough | `TimedOut(Lifetime)` |
+//! | grace | [`ServerCx::shutdown`](crate::net::ServerCx::shutdown) | the server has waited for long enough | `TimedOut(Lifetime)` |
 //! | back-off | the server's, 50 ms | there were no descriptors | accepting is tried again |
 //! | TIME_WAIT | the kernel's, 60 s on Linux (RFC 9293, 3.6) | who closed first remembers the port pair | does not keep a server from its port: [`options`](super::options) |
 //!
@@ -130,5 +130,5 @@
 //! - **A half-closed connection stays for ever**: the peer read our end, and never ended. That
 //!   is what `linger_timeout` is for; an idle timeout does it as well.
 //! - **Everything times out at once**: the loop was held up. See the turn lengths in
-//!   [`Metrics`](crate::Metrics), not the network.
+//!   [`Metrics`](crate::metrics::Metrics), not the network.
 #![forbid(unsafe_code)]

@@ -18,11 +18,11 @@
 //!  closed without an answer    empty                   short                max_connections,
 //!                                                                           out_of_descriptors
 //! ```
-//! [`accept_queue`](crate::net::Net::accept_queue) says how many wait in the kernel and how
-//! many may; [`accept_gauge`](crate::net::Net::accept_gauge) says it to another thread, also
+//! [`ServerCx::accept_queue`](crate::net::ServerCx::accept_queue) says how many wait in the kernel and how
+//! many may; [`ServerCx::accept_gauge`](crate::net::ServerCx::accept_gauge) says it to another thread, also
 //! while the loop is inside a callback;
-//! [`turn_lengths`](crate::Metrics::turn_lengths) says how long the kernel was not asked;
-//! [`server_stats`](crate::net::Net::server_stats) counts what was carried over, dropped,
+//! [`turn_lengths`](crate::metrics::Metrics::turn_lengths) says how long the kernel was not asked;
+//! [`ServerCx::stats`](crate::net::ServerCx::stats) counts what was carried over, dropped,
 //! shed. The example `accept_pressure` shows such a queue grow and drain.
 //!
 //! # `accept_budget`: who waits in a busy loop
@@ -40,7 +40,7 @@
 //! - Each accepted connection costs much in its first callback, and those who are there must
 //!   not feel it: lower it.
 //!
-//! It is per turn, not per second. For a rate, [`pause_accept`](crate::net::Net::pause_accept)
+//! It is per turn, not per second. For a rate, [`ServerCx::pause`](crate::net::ServerCx::pause)
 //! and a timer.
 //!
 //! # `backlog`: how long a burst may be
@@ -116,11 +116,11 @@
 //! let server = lp.listen(options, |conn| {
 //!     conn.accept(On::new().data(|s, chunk| { let _ = s.write(chunk); }));
 //! })?;
-//! if let Some(limit) = lp.accept_queue(server)?.limit {
+//! if let Some(limit) = lp.server(server).accept_queue()?.limit {
 //!     println!("at most {limit} wait"); // less than 1024 where somaxconn is
 //! }
-//! assert_eq!(lp.server_stats(server)?.carried_over, 0);
-//! # lp.close_server(server)?;
+//! assert_eq!(lp.server(server).stats()?.carried_over, 0);
+//! # lp.server(server).close()?;
 //! # lp.run()?;
 //! # Ok::<(), std::io::Error>(())
 //! ```

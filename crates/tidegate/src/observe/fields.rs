@@ -9,7 +9,7 @@ use crate::net::{
 };
 use crate::observe::Id;
 use crate::stream::{PipeError, PipeEvent, StreamEvent};
-use crate::{Event, OneLine};
+use tidegate_loop::{Event, OneLine};
 
 #[derive(Clone, Debug)]
 pub(super) enum Value {

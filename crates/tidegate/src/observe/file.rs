@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use crate::OneLine;
+use tidegate_loop::OneLine;
 
 /// Lines leave together from so many bytes on.
 const TOGETHER: usize = 64 * 1024;

@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 
 use super::fields::{Fields, Value};
 use super::file::{Lines, Written};
-use crate::{Event, Moment, Observer};
+use tidegate_loop::{Event, Moment, Observer};
 
 /// Writes one JSON object for each event, on a line of its own.
 ///

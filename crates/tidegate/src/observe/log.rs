@@ -11,7 +11,7 @@ use super::Id;
 use super::fields::{Fields, Value};
 use crate::net::{BatchEnd, ConnectionInfo, NetEvent, ServerEvent, SocketEvent};
 use crate::stream::{PipeEvent, StreamEvent};
-use crate::{Event, Moment, Observer, OneLine};
+use tidegate_loop::{Event, Moment, Observer, OneLine};
 
 /// Hands every event to the `log` crate: a line for people, and key-values for machines.
 ///

@@ -1,7 +1,7 @@
 //! Ready-made observers: what a loop does, as a log, as JSON, as a picture, as a timeline.
 //!
-//! Each is an [`Observer`](crate::Observer) for [`Loop::observe`](crate::Loop::observe);
-//! several are one, as a tuple. What they are told is in [`Event`](crate::Event),
+//! Each is an [`Observer`] for [`Loop::observe`](crate::Loop::observe);
+//! several are one, as a tuple. What they are told is in [`Event`],
 //! [`NetEvent`](crate::net::NetEvent) and [`StreamEvent`](crate::stream::StreamEvent).
 //!
 //! | observer | gives | feature |
@@ -37,7 +37,7 @@ mod perfetto;
 
 use std::fmt;
 
-use crate::Key;
+use tidegate_loop::Key;
 
 pub use self::log::LogRecords;
 #[cfg(feature = "trace")]
@@ -46,6 +46,7 @@ pub use file::Written;
 pub use json::JsonLines;
 #[cfg(feature = "trace")]
 pub use perfetto::Perfetto;
+pub use tidegate_loop::{Event, LayerEvent, Moment, Observer, OneLine};
 pub use timeline::{Side, Step, Timeline};
 
 /// What all observers call a handle: a letter, then loop, place and generation, as `c1.3.1`.

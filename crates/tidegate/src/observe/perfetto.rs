@@ -24,7 +24,7 @@ use super::file::{Lines, Written};
 use super::json::to_json;
 use crate::net::{ConnectionInfo, NetEvent, SocketEvent, SocketKey};
 use crate::stream::StreamEvent;
-use crate::{Event, Moment, Observer, OneLine};
+use tidegate_loop::{Event, Moment, Observer, OneLine};
 
 /// The two groups of tracks.
 const LOOP: u32 = 1;

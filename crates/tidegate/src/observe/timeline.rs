@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::Id;
 use super::fields::{Fields, Value};
 use crate::net::{ConnectionInfo, NetEvent, ServerEvent, SocketEvent, Timeout};
-use crate::{Event, Moment, Observer, OneLine, Phase};
+use tidegate_loop::Phase;
+use tidegate_loop::{Event, Moment, Observer, OneLine};
 
 /// How many steps are kept, unless it was said otherwise.
 const LIMIT: usize = 10_000;

@@ -1,0 +1,34 @@
+//! For crates that make their own kinds of handles, as `tidegate-net` makes sockets. Programs need
+//! none of this.
+//!
+//! A layer has a [`LayerId`], under which each loop keeps its state, and [`Kind`]s, whose
+//! functions the loop calls with a [`Dispatch`], which alone may run users' callbacks. With the
+//! [`Driver`] a layer makes handles and finds its own again; what it does with one is on the
+//! [`Handle`], which no other layer gets. All three give the [`Runtime`]: clock, limits, observer.
+//!
+//! ```
+//! use tidegate_loop::kind::{Kind, LayerId};
+//! use tidegate_loop::{AsCx, Loop};
+//! static RINGS: LayerId<u32> = LayerId::new(|| 0);
+//! static BELL: Kind = Kind::new("bell", RINGS.owner()).ready(|d, key, data| {
+//!     let (rings, mut driver) = d.layer(&RINGS);
+//!     *rings += 1;
+//!     println!("bell {data} rings");
+//!     if let Some(bell) = driver.handle(RINGS.owner(), key) {
+//!         bell.free();
+//!     }
+//! });
+//! let mut lp = Loop::new()?;
+//! lp.cx().driver().insert(&BELL, 7)?.queue();
+//! lp.run()?;
+//! assert_eq!(*lp.cx().layer(&RINGS).0, 1);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub use crate::core::driver::Driver;
+pub use crate::core::handle::Handle;
+pub use crate::core::kind::{Call, Dispatch, Kind};
+pub use crate::core::runtime::Runtime;
+pub use crate::core::source::Trigger;
+pub use crate::sys::{LayerId, LevelSource, Owner};

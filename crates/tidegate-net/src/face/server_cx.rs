@@ -1,0 +1,136 @@
+//! What a user may do with a server: pause, resume, limit, close, shut down, ask.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tidegate_loop::KeyError;
+
+use crate::callbacks::contexts::ServerCx;
+use crate::endpoint::Endpoint;
+use crate::gauge::AcceptGauge;
+use crate::key::SocketKey;
+use crate::metrics::ServerStats;
+use crate::options::listen::AtLimit;
+use crate::server::control;
+use crate::sys::AcceptQueue;
+
+impl ServerCx<'_> {
+    /// Stops accepting, now; connections that the kernel holds for us are
+    /// refused by it. Accepted ones live on, and after the last of them comes
+    /// the server's `on_close`.
+    pub fn close(&mut self) -> Result<(), KeyError> {
+        control::close(&mut self.cx, self.key)
+    }
+
+    /// Stops accepting for now. Connections wait in the kernel's queue, up to the backlog.
+    pub fn pause(&mut self) -> Result<(), KeyError> {
+        control::pause(&mut self.cx, self.key)
+    }
+
+    /// Goes on accepting.
+    pub fn resume(&mut self) -> Result<(), KeyError> {
+        control::unpause(&mut self.cx, self.key)
+    }
+
+    /// Connections of the server that may be open at once from now on, and what happens to the
+    /// next: as the option [`max_connections`](crate::ListenOptions::max_connections), for a
+    /// server that is open. `None`: no limit. A higher limit lets those in that wait; a lower
+    /// one closes nobody, and lets the next in when enough are over.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{AtLimit, ListenOptions, Net};
+    /// let mut lp = Loop::new()?;
+    /// let options = ListenOptions::new("127.0.0.1:0").max_connections(100, AtLimit::Hold);
+    /// let server = lp.listen(options, |conn| conn.reject())?;
+    /// lp.server(server).set_max_connections(1_000, AtLimit::Hold)?;
+    /// lp.server(server).set_max_connections(None, AtLimit::Drop)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_max_connections(
+        &mut self,
+        connections: impl Into<Option<usize>>,
+        beyond: AtLimit,
+    ) -> Result<(), KeyError> {
+        control::set_max_connections(&mut self.cx, self.key, connections.into(), beyond)
+    }
+
+    /// Closes the server in good order: it stops accepting, each connection's
+    /// [`on_shutdown`](crate::Handler::on_shutdown) is called, which by default ends it after what
+    /// is queued, and after `grace` those that are left are closed
+    /// ([`Timeout::Lifetime`](crate::Timeout::Lifetime)). Then comes the server's `on_close`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |conn| {
+    ///     conn.accept(On::new());
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// lp.connect(at, On::new().connect(move |s| {
+    ///     s.after(Duration::from_millis(1), move |cx| {
+    ///         cx.server(server).shutdown(Duration::from_secs(5)).unwrap();
+    ///     });
+    /// }));
+    /// lp.run()?; // nothing is left
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown(&mut self, grace: Duration) -> Result<(), KeyError> {
+        control::shutdown(&mut self.cx, self.key, grace)
+    }
+
+    /// The connections of the server that are open now. Looks at every connection of the loop.
+    pub fn connections(&mut self) -> Vec<SocketKey> {
+        control::connections(&mut self.cx, self.key)
+    }
+
+    /// Where the server listens: the port that the system chose for 0. `Unsupported` for one on
+    /// a path: see [`endpoint`](ServerCx::endpoint).
+    pub fn local_addr(&mut self) -> io::Result<SocketAddr> {
+        match self.endpoint()? {
+            Endpoint::Ip(addr) => Ok(addr),
+            Endpoint::Path(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Where the server listens: an address, or a path.
+    pub fn endpoint(&mut self) -> Result<Endpoint, KeyError> {
+        control::endpoint(&mut self.cx, self.key)
+    }
+
+    /// What the server has counted; also after [`close`](ServerCx::close), until its `on_close`.
+    pub fn stats(&mut self) -> Result<ServerStats, KeyError> {
+        control::stats(&mut self.cx, self.key)
+    }
+
+    /// How many connections wait in the kernel for the server, and how many may. One system
+    /// call. For a second thread: [`accept_gauge`](ServerCx::accept_gauge).
+    ///
+    /// ```
+    /// use std::net::TcpStream;
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::Net;
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
+    /// let at = lp.server(server).local_addr()?;
+    /// let client = TcpStream::connect(at)?; // its peer is the kernel alone
+    /// if let Some(depth) = lp.server(server).accept_queue()?.depth {
+    ///     assert_eq!(depth, 1);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn accept_queue(&mut self) -> Result<AcceptQueue, KeyError> {
+        control::accept_queue(&mut self.cx, self.key)
+    }
+
+    /// [`accept_queue`](ServerCx::accept_queue) for another thread: it may ask while this one is
+    /// inside a callback. An error if the server is closed, or if there is no descriptor left:
+    /// all gauges of a server share one more.
+    pub fn accept_gauge(&mut self) -> io::Result<AcceptGauge> {
+        control::accept_gauge(&mut self.cx, self.key)
+    }
+}
