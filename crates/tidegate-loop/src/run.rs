@@ -14,6 +14,7 @@ use mio::event::Source;
 use crate::as_cx::AsCx;
 use crate::core::cx::Cx;
 use crate::core::kind::Dispatch;
+use crate::core::kind::VACANT;
 use crate::core::state::{Core, Reactor};
 use crate::handles::any::HandleInfo;
 use crate::handles::keep_alive::{KEEP_ALIVES, KeepAlive};
@@ -104,7 +105,7 @@ impl Loop {
 
     fn with_id(id: u16, generation: u32, limits: Limits) -> io::Result<Loop> {
         let poll = mio::Poll::new()?;
-        let mut table = Table::new(id, generation);
+        let mut table = Table::new(id, generation, &VACANT);
         let inbox_key = table.insert(&INBOX, 0, 0)?;
         table.mark_internal(inbox_key);
         let inbox = Arc::new(Inbox::new(&poll, inbox_key, limits.inbox_limit)?);
@@ -178,7 +179,7 @@ impl Loop {
         let mut phase = Phase::Outside;
         self.one(|core| {
             phase = core.next_phase();
-            let done = core.step::<true>(Mode::Once);
+            let done = core.step_alone(Mode::Once);
             // The turn may be left here: what moved in it moved before now.
             core.reactor.recent();
             done

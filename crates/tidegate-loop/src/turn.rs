@@ -56,8 +56,9 @@ const TURN: [Phase; 9] = [
 const POLL: usize = 3;
 const READY: usize = 4;
 const AFTER_READY: usize = 5;
+const TIMERS: usize = 8;
 const _: () = assert!(matches!((TURN[POLL], TURN[READY]), (Phase::Poll, Phase::Ready)));
-const _: () = assert!(AFTER_READY == READY + 1);
+const _: () = assert!(AFTER_READY == READY + 1 && matches!(TURN[TIMERS], Phase::Timers));
 
 /// How long a turn may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -138,15 +139,24 @@ impl Core {
         loop {
             // Most turns have nothing to do before they poll, nor after the ready pass.
             match self.next {
-                READY => {}
                 0 if !WATCHED && self.passes_by() => self.next = POLL,
-                AFTER_READY if !WATCHED && self.passes_by() && !self.has_ends() => {
-                    self.end_turn::<WATCHED>();
-                    return Ok(());
+                AFTER_READY if !WATCHED && self.passes_by() && !self.has_closing() => {
+                    if !self.timers.has_any() {
+                        self.end_turn::<WATCHED>();
+                        return Ok(());
+                    }
+                    self.next = TIMERS;
                 }
                 _ => {}
             }
-            self.step::<WATCHED>(mode)?;
+            match self.next {
+                // Named here, these two cost no look into `TURN`.
+                POLL => {
+                    self.step::<WATCHED>(Phase::Poll, mode)?;
+                    self.step::<WATCHED>(Phase::Ready, mode)?;
+                }
+                at => self.step::<WATCHED>(TURN[at], mode)?,
+            }
             if self.next == 0 {
                 return Ok(());
             }
@@ -159,19 +169,23 @@ impl Core {
         self.reactor.pending.is_empty() && self.hooks.is_empty()
     }
 
-    /// Whether a turn has close callbacks or timers to look at.
     #[inline]
-    fn has_ends(&self) -> bool {
-        !self.reactor.closing.is_empty() || self.timers.has_any()
+    fn has_closing(&self) -> bool {
+        !self.reactor.closing.is_empty()
     }
 
-    /// The next phase of the turn. Interrupted by a panic, it is still the next.
-    #[inline(always)]
-    pub(crate) fn step<const WATCHED: bool>(&mut self, mode: Mode) -> io::Result<()> {
-        let phase = TURN[self.next];
+    /// One phase by itself.
+    pub(crate) fn step_alone(&mut self, mode: Mode) -> io::Result<()> {
         if !self.opened {
-            self.open_turn::<WATCHED>();
+            self.open_turn::<true>();
         }
+        self.step::<true>(self.next_phase(), mode)
+    }
+
+    /// The next phase of the turn, which is this one. Interrupted by a panic, it is still the
+    /// next.
+    #[inline(always)]
+    fn step<const WATCHED: bool>(&mut self, phase: Phase, mode: Mode) -> io::Result<()> {
         self.reactor.phase = phase;
         let before = if WATCHED { self.reactor.clock() } else { 0 };
         match phase {
@@ -276,8 +290,7 @@ impl Core {
     ) {
         let Some(slot) = self.reactor.table.get_mut(key) else { return };
         slot.bits.clear(mark.with(Readiness::FRESH));
-        let Some(kind) = slot.kind else { return };
-        let (data, bits) = (slot.data, slot.bits);
+        let (kind, data, bits) = (slot.kind, slot.data, slot.bits);
         if bits.has(Readiness::CLOSING) {
             return;
         }
@@ -299,8 +312,7 @@ impl Core {
         self.reactor.closing.open_batch();
         while let Some(key) = self.reactor.closing.take() {
             let Some(slot) = self.reactor.table.get(key) else { continue };
-            let Some(kind) = slot.kind else { continue };
-            let data = slot.data;
+            let (kind, data) = (slot.kind, slot.data);
             let ending = Ending { core: self, key };
             ending.core.call_if::<WATCHED>(key, kind.name(), |core| {
                 (kind.closed)(&mut Dispatch::new(core), key, data);
@@ -388,7 +400,11 @@ impl Reactor {
     fn ask(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         #[cfg(any(test, feature = "test-util"))]
         let timeout = if self.script.is_some() { Some(Duration::ZERO) } else { timeout };
-        self.poll.poll(&mut self.events, timeout)
+        match timeout {
+            // The compiler then does mio's arithmetic with it.
+            Some(Duration::ZERO) => self.poll.poll(&mut self.events, Some(Duration::ZERO)),
+            timeout => self.poll.poll(&mut self.events, timeout),
+        }
     }
 
     /// The script's part: its events, or the end of the wait.

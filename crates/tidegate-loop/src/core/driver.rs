@@ -85,7 +85,7 @@ impl<'a> Driver<'a> {
     #[inline(always)]
     pub fn handle(&mut self, owner: &'static Owner, key: Key) -> Option<Handle<'_>> {
         let r = &mut *self.runtime.r;
-        r.table.get(key).filter(|s| s.kind.is_some_and(|k| k.is_of(owner)))?;
+        r.table.get(key).filter(|s| s.kind.is_of(owner))?;
         Some(Handle::found(r, key))
     }
 
@@ -93,7 +93,7 @@ impl<'a> Driver<'a> {
     #[inline(always)]
     pub fn data(&self, owner: &'static Owner, key: Key) -> Option<u64> {
         let slot = self.r.table.get(key)?;
-        slot.kind.is_some_and(|k| k.is_of(owner)).then_some(slot.data)
+        slot.kind.is_of(owner).then_some(slot.data)
     }
 
     /// Whether the key names an open or closing handle of this loop, whosever it is.

@@ -91,7 +91,7 @@ impl<'a> Handle<'a> {
     pub fn other(&mut self, owner: &'static Owner, key: Key) -> Option<Handle<'_>> {
         let r = &mut *self.runtime.r;
         let slot = r.table.get(key).filter(|_| key != self.key)?;
-        slot.kind.is_some_and(|k| k.is_of(owner)).then(|| Handle::found(r, key))
+        slot.kind.is_of(owner).then(|| Handle::found(r, key))
     }
 
     /// Whether the key names an open or closing handle of this loop, whosever it is.
@@ -120,9 +120,9 @@ impl<'a> Handle<'a> {
     /// The handle is of this kind from now on, which must be of the same owner; else nothing
     /// happens, and the answer is `false`.
     pub fn turn_into(&mut self, kind: &'static Kind) -> bool {
-        let own = self.slot().kind.is_some_and(|k| k.is_of(kind.owner()));
+        let own = self.slot().kind.is_of(kind.owner());
         if own {
-            self.slot_mut().kind = Some(kind);
+            self.slot_mut().kind = kind;
         }
         own
     }

@@ -104,6 +104,11 @@ impl Kind {
     }
 }
 
+static NOBODY: Owner = Owner::new();
+
+/// The kind of a row without a handle.
+pub(crate) static VACANT: Kind = Kind::new("vacant", &NOBODY);
+
 fn nothing(_: &mut Dispatch<'_>, _: Key, _: u64) {}
 
 fn begin_close(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {

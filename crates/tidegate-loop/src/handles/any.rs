@@ -55,7 +55,7 @@ impl Cx<'_> {
         let key = key.into();
         self.validate(key)?;
         let Some(slot) = self.core().reactor.table.get(key) else { return Err(KeyError::Closed) };
-        let (Some(kind), data) = (slot.kind, slot.data) else { return Err(KeyError::Closed) };
+        let (kind, data) = (slot.kind, slot.data);
         if slot.bits.has(Readiness::CLOSING | Readiness::INTERNAL) {
             return Err(KeyError::Closed);
         }
@@ -147,10 +147,8 @@ impl Cx<'_> {
     /// ```
     pub fn walk(&mut self) -> Vec<HandleInfo> {
         let table = &self.core().reactor.table;
-        let live: Vec<_> = table
-            .listed()
-            .filter_map(|(key, s)| Some((key, s.kind?, s.data, s.bits, s.since)))
-            .collect();
+        let live: Vec<_> =
+            table.listed().map(|(key, s)| (key, s.kind, s.data, s.bits, s.since)).collect();
         let now = self.core().reactor.clock() >> AGE_SHIFT;
         live.into_iter()
             .map(|(key, kind, data, bits, since)| HandleInfo {

@@ -212,7 +212,7 @@ impl Cx<'_> {
     fn timer_entry(&self, timer: TimerKey) -> Result<u32, KeyError> {
         let table = &self.core().reactor.table;
         table.check(timer.0)?;
-        let slot = table.get(timer.0).filter(|s| s.kind.is_some_and(|k| k.is_of(&TIMERS)));
+        let slot = table.get(timer.0).filter(|s| s.kind.is_of(&TIMERS));
         slot.map(|s| s.data as u32).ok_or(KeyError::Closed)
     }
 }

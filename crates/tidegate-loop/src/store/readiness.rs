@@ -50,6 +50,8 @@ impl Readiness {
     pub(crate) const INTERNAL: Readiness = Readiness(1 << 12);
     /// It was not called yet.
     pub(crate) const FRESH: Readiness = Readiness(1 << 13);
+    /// There is no handle in the row.
+    pub(crate) const VACANT: Readiness = Readiness(1 << 14);
     /// Either keeps the loop alive.
     pub(crate) const ALIVE: Readiness = Readiness(Readiness::REFERENCED.0 | Readiness::BUSY.0);
 
@@ -85,7 +87,26 @@ impl Readiness {
 
     /// What one event of mio says. A closed or failed half counts as ready: the
     /// next operation on it returns at once, and says why.
+    #[inline(always)]
     pub(crate) fn of(event: &mio::event::Event) -> Readiness {
+        let (error, priority) = (event.is_error(), event.is_priority());
+        let closed = event.is_read_closed() || event.is_write_closed();
+        if error || priority || closed {
+            return Readiness::of_rare(event);
+        }
+        let mut bits = Readiness::NONE;
+        if event.is_readable() {
+            bits |= Readiness::READABLE;
+        }
+        if event.is_writable() {
+            bits |= Readiness::WRITABLE;
+        }
+        bits
+    }
+
+    /// The same for one that says more than that bytes can move.
+    #[cold]
+    fn of_rare(event: &mio::event::Event) -> Readiness {
         let mut bits = Readiness::NONE;
         let error = event.is_error();
         if error {
@@ -142,6 +163,7 @@ impl fmt::Debug for Readiness {
             (Readiness::BUSY, "busy"),
             (Readiness::INTERNAL, "internal"),
             (Readiness::FRESH, "fresh"),
+            (Readiness::VACANT, "vacant"),
         ];
         let mut first = true;
         for (bit, name) in names {

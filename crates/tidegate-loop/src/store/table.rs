@@ -14,12 +14,12 @@ use crate::store::readiness::Readiness;
 /// End of the free list.
 const NONE: u64 = u64::MAX;
 
-/// One row. A vacant row has no kind and keeps the next free index in `data`.
+/// One row. A vacant row keeps the next free index in `data`.
 pub(crate) struct Slot<K> {
     /// Of the handle that lives here; of the next one, if the row is vacant; `None` if it is
     /// retired.
     key: Option<Key>,
-    pub(crate) kind: Option<K>,
+    pub(crate) kind: K,
     pub(crate) data: u64,
     /// When it was inserted, in the loop's time: units of 2^24 ns.
     pub(crate) since: u32,
@@ -34,11 +34,14 @@ pub(crate) struct Table<K> {
     loop_id: u16,
     /// New rows begin with this one.
     first_generation: u32,
+    /// The kind of vacant rows.
+    vacant: K,
 }
 
 impl<K: Copy> Table<K> {
-    pub(crate) fn new(loop_id: u16, first_generation: u32) -> Table<K> {
-        Table { slots: Vec::new(), free: NONE, live: 0, internal: 0, loop_id, first_generation }
+    pub(crate) fn new(loop_id: u16, first_generation: u32, vacant: K) -> Table<K> {
+        let slots = Vec::new();
+        Table { slots, free: NONE, live: 0, internal: 0, loop_id, first_generation, vacant }
     }
 
     /// The loop's id, and a generation that no key of it has had; `None` if there
@@ -71,10 +74,10 @@ impl<K: Copy> Table<K> {
             }
             self.slots.push(Slot {
                 key: Some(Key::new(self.loop_id, self.first_generation, index)),
-                kind: None,
+                kind,
                 data: NONE,
                 since,
-                bits: Readiness::NONE,
+                bits: Readiness::VACANT,
             });
             index
         } else {
@@ -83,7 +86,7 @@ impl<K: Copy> Table<K> {
             index
         };
         let slot = &mut self.slots[index];
-        slot.kind = Some(kind);
+        slot.kind = kind;
         slot.data = data;
         slot.since = since;
         slot.bits = Readiness::FRESH;
@@ -99,10 +102,11 @@ impl<K: Copy> Table<K> {
 
     /// Frees the row. A row whose generation would wrap is retired for good.
     pub(crate) fn remove(&mut self, key: Key) -> Option<Readiness> {
-        let free = self.free;
+        let (free, vacant) = (self.free, self.vacant);
         let slot = self.get_mut(key)?;
         let bits = slot.bits;
-        slot.kind = None;
+        slot.kind = vacant;
+        slot.bits = Readiness::VACANT;
         slot.data = free;
         slot.key = key.next_generation();
         if slot.key.is_some() {
@@ -152,7 +156,7 @@ impl<K: Copy> Table<K> {
         let index = token.0 & INDEX_MASK as usize;
         let slot = self.slots.get_mut(index)?;
         let key = slot.key.filter(|key| key.token() == token)?;
-        slot.kind.is_some().then_some((key, slot))
+        (!slot.bits.has(Readiness::VACANT)).then_some((key, slot))
     }
 
     pub(crate) fn check(&self, key: Key) -> Result<(), KeyError> {
@@ -168,7 +172,8 @@ impl<K: Copy> Table<K> {
     }
 
     fn live(&self) -> impl Iterator<Item = (Key, &Slot<K>)> {
-        self.slots.iter().filter(|s| s.kind.is_some()).filter_map(|s| Some((s.key?, s)))
+        let live = self.slots.iter().filter(|s| !s.bits.has(Readiness::VACANT));
+        live.filter_map(|s| Some((s.key?, s)))
     }
 }
 
@@ -268,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_row_whose_generation_would_wrap_is_retired() {
-        let mut t = Table::new(1, 1);
+        let mut t = Table::new(1, 1, NOTHING);
         let first = t.insert(NOTHING, 0, 0).unwrap();
         let last = Key::new(1, GENERATION_MASK, 0);
         t.slots[0].key = Some(last);
@@ -280,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_foreign_key_is_told_apart_from_a_closed_one() {
-        let (mut a, mut b) = (Table::new(1, 1), Table::new(2, 1));
+        let (mut a, mut b) = (Table::new(1, 1, NOTHING), Table::new(2, 1, NOTHING));
         let k = a.insert(NOTHING, 0, 0).unwrap();
         b.insert(NOTHING, 0, 0).unwrap();
         assert_eq!(b.check(k), Err(KeyError::Foreign));
@@ -292,7 +297,7 @@ mod tests {
     /// A million operations: a stale key never hits.
     #[test]
     fn a_million_operations_and_no_stale_key_hits() {
-        let mut t = Table::new(7, 1);
+        let mut t = Table::new(7, 1, NOTHING);
         let (mut live, mut stale) = (Vec::new(), Vec::new());
         let mut state = 1u64;
         for n in 0..1_000_000u64 {
@@ -318,7 +323,7 @@ mod tests {
         /// Against a map: live keys find their data, stale keys find nothing.
         #[test]
         fn keys_against_a_model(ops in prop::collection::vec((0u8..3, any::<u32>()), 0..2000)) {
-            let mut t = Table::new(7, 1);
+            let mut t = Table::new(7, 1, NOTHING);
             let mut model: HashMap<Key, u64> = HashMap::new();
             let mut keys: Vec<Key> = Vec::new();
             let mut stale: Vec<Key> = Vec::new();

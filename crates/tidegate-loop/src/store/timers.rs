@@ -284,7 +284,7 @@ mod tests {
         /// Against a sorted map: the same timers fire in the same order.
         #[test]
         fn heap_against_a_sorted_map(ops in prop::collection::vec(op(), 0..400)) {
-            let mut table = Table::new(1, 1);
+            let mut table = Table::new(1, 1, ());
             let mut timers = Timers::default();
             let mut model: BTreeMap<(u64, u64), Key> = BTreeMap::new();
             let mut live: Vec<(Key, u32, (u64, u64))> = Vec::new();
@@ -294,7 +294,7 @@ mod tests {
                     Op::Start(after) => {
                         starts += 1;
                         let index = timers.next_index();
-                        let key = table.insert("timer", index, 0).unwrap();
+                        let key = table.insert((), index, 0).unwrap();
                         timers.insert(key, now + after, 0, ());
                         model.insert((now + after, starts), key);
                         live.push((key, index as u32, (now + after, starts)));

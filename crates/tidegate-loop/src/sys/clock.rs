@@ -24,7 +24,8 @@ mod imp {
 
         #[inline]
         pub(crate) fn elapsed(&self) -> u64 {
-            monotonic().saturating_sub(self.origin)
+            // It never goes back.
+            monotonic().wrapping_sub(self.origin)
         }
     }
 }

@@ -306,7 +306,7 @@ mod tests {
     }
 
     fn keys() -> [Key; 2] {
-        let mut table = crate::store::table::Table::new(1, 1);
+        let mut table = crate::store::table::Table::new(1, 1, "vacant");
         [0, 1].map(|n| table.insert("job", n, 0).unwrap())
     }
 

@@ -88,7 +88,7 @@ impl SocketCx<'_> {
     fn send(&mut self, data: Chunk<'_>) -> Flow {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
-        layer.with(&mut d, key, |s, h, shared| s.write(h, shared, data)).unwrap_or(Flow::Closed)
+        layer.write(&mut d, key, data)
     }
 
     /// Writes, and tells [`on_written`](Handler::on_written) with this id when the kernel

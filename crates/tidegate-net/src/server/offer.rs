@@ -127,7 +127,7 @@ pub(crate) fn accept(
 
 /// Closes what no user code took.
 pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>) {
-    let_go(layer, d, SocketEvent::Rejected, |stats| &mut stats.rejected);
+    let_go(layer, d, || SocketEvent::Rejected, |stats| &mut stats.rejected);
 }
 
 /// Takes the descriptor out, for another loop. Not one of a path, which that could not tell
@@ -139,7 +139,7 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
             let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize)?;
             let whole = s.remote.is_some() && s.duplex.write.is_empty();
             let stream = if whole { s.stream.take() } else { None }?;
-            let_go(layer, d, SocketEvent::Detached, |stats| &mut stats.detached);
+            let_go(layer, d, || SocketEvent::Detached, |stats| &mut stats.detached);
             return Some(stream);
         }
         _ => return None,
@@ -155,7 +155,7 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
 }
 
 /// It has no handler and needs no closing phase, unless it was destroyed by its key.
-fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: SocketEvent, counter: Counter) {
+fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: fn() -> SocketEvent, counter: Counter) {
     let key = match std::mem::take(&mut layer.offer) {
         Offer::Nothing => return,
         Offer::Held(Held { server, stream, .. }) => {
@@ -177,7 +177,7 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: SocketEvent, counter: Co
         }
         return;
     }
-    s.tell(&mut h, || event);
+    s.tell(&mut h, event);
     s.close_descriptor(&mut h);
     let index = h.data();
     h.free();

@@ -5,12 +5,13 @@
 #![forbid(unsafe_code)]
 
 use tidegate_loop::kind::{Driver, Handle};
-use tidegate_stream::Effect;
+use tidegate_stream::{Chunk, Effect, Flow};
 
 use crate::error::close::{Reason, Scope};
 use crate::key::{OWNER, SocketKey};
 use crate::state::layer::{Crowded, Layer, Shared};
 use crate::state::socket::Socket;
+use crate::state::wire::Wire;
 
 /// A socket that is changed. Dropped by a panic (of a `Drop` of the user's, in a `Bytes`), it
 /// keeps the account all the same.
@@ -38,6 +39,7 @@ impl Layer {
     ) -> Option<R> {
         let mut h = d.handle(&OWNER, key.0)?;
         let s = self.sockets.get_mut(h.data() as usize)?;
+        s.stirred = true;
         let before = s.duplex.write.held();
         let counted = Counted { s, shared: &mut self.shared, before };
         let done = f(counted.s, &mut h, counted.shared);
@@ -48,6 +50,43 @@ impl Layer {
             self.recount(d, key, before, after);
         }
         Some(done)
+    }
+
+    /// A write by the user. One that the kernel takes whole leaves the connection as quiet as
+    /// it was.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, d: &mut Driver<'_>, key: SocketKey, data: Chunk<'_>) -> Flow {
+        let Some(mut h) = d.handle(&OWNER, key.0) else { return Flow::Closed };
+        let Some(s) = self.sockets.get_mut(h.data() as usize) else { return Flow::Closed };
+        if !matches!(s.wire, Wire::Plain) || !s.duplex.write.is_clear() {
+            return self.write_slowly(d, key, data);
+        }
+        match s.offer(&mut h, data.bytes()) {
+            Some(out) if out == data.bytes().len() => Flow::Ready,
+            Some(out) => self.write_rest(d, key, data, out),
+            None => Flow::Closed,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_slowly(&mut self, d: &mut Driver<'_>, key: SocketKey, data: Chunk<'_>) -> Flow {
+        let flow = self.with(d, key, |s, h, shared| s.write(h, shared, data));
+        flow.unwrap_or(Flow::Closed)
+    }
+
+    /// The kernel took only so many bytes of it.
+    #[cold]
+    #[inline(never)]
+    fn write_rest(
+        &mut self,
+        d: &mut Driver<'_>,
+        key: SocketKey,
+        data: Chunk<'_>,
+        out: usize,
+    ) -> Flow {
+        let flow = self.with(d, key, |s, h, shared| s.keep_rest(h, shared, data, out));
+        flow.unwrap_or(Flow::Closed)
     }
 
     /// A queue holds more, or less.
@@ -72,6 +111,7 @@ impl Layer {
     ) -> Option<(Option<Effect>, &'s mut Socket, Handle<'d>)> {
         let h = d.handle(&OWNER, key.0)?;
         let s = self.sockets.get_mut(h.data() as usize)?;
+        s.stirred = true;
         let before = s.duplex.write.held();
         let effect = s.take_effect();
         self.shared.buffered -= before - s.duplex.write.held();

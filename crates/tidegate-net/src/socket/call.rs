@@ -27,7 +27,10 @@ impl Called<'_, '_> {
         let Some(handler) = &mut self.handler else { return false };
         f(&mut **handler, &mut SocketCx::new(self.d.cx(), self.key));
         let handler = self.handler.take();
-        let quiet = self.put_back(handler).is_some_and(|s| s.is_quiet());
+        let quiet = self.put_back(handler).is_some_and(|s| {
+            debug_assert!(s.stirred || s.is_quiet());
+            !s.stirred
+        });
         std::mem::forget(self);
         quiet
     }

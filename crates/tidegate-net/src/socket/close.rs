@@ -34,6 +34,7 @@ impl Socket {
         if !self.duplex.is_open() {
             return;
         }
+        self.stirred = true;
         // The peer must not take what it has for all there is.
         if !matches!(reason, Reason::Ended | Reason::Destroyed) && self.cuts_off(h, &reason) {
             self.linger_zero(h);

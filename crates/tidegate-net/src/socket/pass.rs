@@ -72,6 +72,7 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         if lingers && !s.duplex.read.wants_read() && s.duplex.read != ReadState::Ended {
             s.clocks.peer_gone(h.nanos());
         }
+        s.stirred = told || s.fresh || !s.is_quiet();
         told
     });
     if lingers {

@@ -72,7 +72,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                         let called = Called { handler: s.handler.take(), d, key };
                         let quiet = called.run(|h, s| h.on_data(s, &buffer[..n]));
                         // The ordinary end of an echo.
-                        if quiet && !more && !fresh && d.is_settled() {
+                        if quiet && !more && d.is_settled() {
                             return Reads::Quiet;
                         }
                         d.settle();

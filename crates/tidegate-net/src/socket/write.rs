@@ -81,6 +81,23 @@ impl Socket {
         self.full(h)
     }
 
+    /// The rest of a write that found nothing queued, after the kernel took so many bytes.
+    #[cold]
+    pub(crate) fn keep_rest(
+        &mut self,
+        h: &mut Handle<'_>,
+        shared: &mut Shared,
+        data: Chunk<'_>,
+        out: usize,
+    ) -> Flow {
+        self.keep(h, data, out);
+        if shared.buffered > h.limits().buffered_limit {
+            shared.crowded = Crowded::Write;
+            return self.full(h);
+        }
+        self.answer(h)
+    }
+
     /// [`write`](Socket::write) with an id, which `on_written` names.
     pub(crate) fn write_id(
         &mut self,
@@ -282,6 +299,7 @@ impl Socket {
     /// connection would never get there, so it ends at once.
     #[cold]
     fn write_failed(&mut self, h: &mut Handle<'_>, source: io::Error) {
+        self.stirred = true;
         self.tell_reset(h, &source);
         let error = self.error(Stage::Write, source, h);
         self.duplex.write.fail();

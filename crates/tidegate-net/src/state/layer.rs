@@ -82,7 +82,7 @@ impl Layer {
         self.listeners.get_mut(d.data(&OWNER, key.0)? as usize)
     }
 
-    /// A connection, and its handle.
+    /// A connection, and its handle, to change it.
     #[inline]
     pub(crate) fn lend_socket<'s, 'd>(
         &'s mut self,
@@ -91,6 +91,7 @@ impl Layer {
     ) -> Option<(&'s mut Socket, Handle<'d>)> {
         let handle = d.handle(&OWNER, key.0)?;
         let socket = self.sockets.get_mut(handle.data() as usize)?;
+        socket.stirred = true;
         Some((socket, handle))
     }
 

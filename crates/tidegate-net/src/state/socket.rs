@@ -86,6 +86,9 @@ pub(crate) struct Socket {
     /// When it was accepted or asked for, in the loop's nanoseconds.
     pub(crate) since: u64,
     pub(crate) bytes_read: u64,
+    /// Something may have changed since its last pass but bytes that came and went, so that
+    /// there may be more to do.
+    pub(crate) stirred: bool,
     /// It has not read yet, or the poller does not know it.
     pub(crate) fresh: bool,
     pub(crate) bytes_written: u64,
@@ -128,6 +131,7 @@ impl Socket {
                 rt.now()
             }),
             bytes_read: 0,
+            stirred: true,
             fresh: true,
             bytes_written: 0,
             clocks: Clocks::default(),

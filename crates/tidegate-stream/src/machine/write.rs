@@ -308,6 +308,13 @@ impl WriteState {
         self.len == 0 && self.corked == 0
     }
 
+    /// Whether it is open and holds nothing, neither bytes nor ids nor a cork: the answer to a
+    /// write that the kernel takes whole is then [`Flow::Ready`].
+    #[inline]
+    pub fn is_clear(&self) -> bool {
+        self.state == State::Open && self.held == 0 && self.corked == 0
+    }
+
     /// Fills `out` with what is queued, in order; returns how many slices.
     pub fn gather<'s>(&'s self, out: &mut [&'s [u8]]) -> usize {
         let mut skip = self.sent;
