@@ -1,6 +1,6 @@
 //! How callbacks run: [`Dispatch`] is the view of the loop for code that runs them, and each
 //! call is followed by its ticks and by the drop of what it displaced. A value of the user's is
-//! lent to its call, and put back after it, by `Core::lend`.
+//! lent to its call, and put back after it, by [`Dispatch::lend`]: there is no other guard.
 #![forbid(unsafe_code)]
 
 use crate::core::cx::Cx;
@@ -37,6 +37,47 @@ impl Dispatch<'_> {
     #[inline]
     pub fn cx(&mut self) -> Cx<'_> {
         Cx::new(self.core)
+    }
+
+    /// Lends a value, which the caller took out of its place, to one call of user code. Both
+    /// others put it back: `back` when the call has returned, `cut_off` when it panics. They must
+    /// run no user code. The answers are those of the call and of `back`.
+    ///
+    /// ```
+    /// use tidegate_loop::Key;
+    /// use tidegate_loop::kind::{Dispatch, LayerId};
+    /// type Step = fn(u32) -> u32;
+    /// static STEPS: LayerId<Option<Step>> = LayerId::new(|| None);
+    /// fn ready(d: &mut Dispatch<'_>, _: Key, _: u64) {
+    ///     let Some(step) = d.layer(&STEPS).0.take() else { return };
+    ///     let back = |d: &mut Dispatch<'_>, step: Step| *d.layer(&STEPS).0 = Some(step);
+    ///     let (next, ()) = d.lend(step, |_cx, step| step(1), back, back);
+    ///     println!("{next}");
+    ///     d.settle();
+    /// }
+    /// # let _: fn(&mut Dispatch<'_>, Key, u64) = ready;
+    /// ```
+    #[inline(always)]
+    pub fn lend<V, R, T>(
+        &mut self,
+        value: V,
+        call: impl FnOnce(Cx<'_>, &mut V) -> R,
+        back: impl FnOnce(&mut Dispatch<'_>, V) -> T,
+        cut_off: impl FnOnce(&mut Dispatch<'_>, V),
+    ) -> (R, T) {
+        let mut lent = Lent { d: self, value: Some(value), cut_off: Some(cut_off) };
+        let done = match &mut lent.value {
+            Some(value) => call(Cx::new(lent.d.core), value),
+            None => unreachable!("it was lent a line before"),
+        };
+        match lent.value.take() {
+            Some(value) => {
+                let put = back(lent.d, value);
+                std::mem::forget(lent);
+                (done, put)
+            }
+            None => unreachable!("only a panic takes it"),
+        }
     }
 
     /// Whether [`settle`](Dispatch::settle) would have nothing to do.
@@ -131,36 +172,20 @@ impl Core {
             tick(&mut Cx::new(self));
         }
     }
-
-    /// Lends a value, which the caller took out of its place, to one call of user code. `back`
-    /// puts it back when the call has returned, and also when it panics. `back` must run no
-    /// user code.
-    #[inline(always)]
-    pub(crate) fn lend<V, R>(
-        &mut self,
-        value: V,
-        back: impl FnOnce(&mut Core, V),
-        call: impl FnOnce(&mut Cx<'_>, &mut V) -> R,
-    ) -> R {
-        let mut lent = Lent { core: self, value: Some((value, back)) };
-        match &mut lent.value {
-            Some((value, _)) => call(&mut Cx::new(lent.core), value),
-            None => unreachable!("it was lent a line before"),
-        }
-    }
 }
 
-/// A value that is out of its place. Dropping it, also by a panic, puts it back.
-struct Lent<'a, V, B: FnOnce(&mut Core, V)> {
-    core: &'a mut Core,
-    value: Option<(V, B)>,
+/// A value that is out of its place. Dropping it, by a panic, puts it back.
+struct Lent<'a, 'b, V, P: FnOnce(&mut Dispatch<'_>, V)> {
+    d: &'a mut Dispatch<'b>,
+    value: Option<V>,
+    cut_off: Option<P>,
 }
 
-impl<V, B: FnOnce(&mut Core, V)> Drop for Lent<'_, V, B> {
-    #[inline(always)]
+impl<V, P: FnOnce(&mut Dispatch<'_>, V)> Drop for Lent<'_, '_, V, P> {
+    #[cold]
     fn drop(&mut self) {
-        if let Some((value, back)) = self.value.take() {
-            back(self.core, value);
+        if let (Some(value), Some(cut_off)) = (self.value.take(), self.cut_off.take()) {
+            cut_off(self.d, value);
         }
     }
 }

@@ -103,12 +103,12 @@ pub(crate) fn run(d: &mut Dispatch<'_>, hook: Hook) {
     d.core.hooks.open_batch(hook);
     while let Some((start, key, callback)) = d.core.hooks.take(hook) {
         d.core.call(key, hook.kind().name(), |core| {
-            let back = |core: &mut Core, callback| {
-                if let Err(callback) = core.hooks.put_back(hook, start, callback) {
-                    core.reactor.graveyard.bury(callback);
+            let back = |d: &mut Dispatch<'_>, callback: HookFn| {
+                if let Err(callback) = d.core.hooks.put_back(hook, start, callback) {
+                    d.core.reactor.graveyard.bury(callback);
                 }
             };
-            core.lend(callback, back, |cx, f| f(cx, HookKey(key)));
+            Dispatch::new(core).lend(callback, |mut cx, f| f(&mut cx, HookKey(key)), back, back);
         });
     }
 }

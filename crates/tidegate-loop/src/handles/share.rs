@@ -14,7 +14,7 @@ use slab::Slab;
 
 use crate::core::cx::Cx;
 use crate::core::driver::Driver;
-use crate::core::kind::Kind;
+use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::Core;
 use crate::store::key::{Key, KeyError, TableFull};
 use crate::sys::LayerId;
@@ -135,17 +135,19 @@ impl Cx<'_> {
         let n = d.data(VALUES.owner(), shared.key).unwrap_or(u64::MAX);
         let value = core.own.get(&VALUES).get_mut(n as usize).and_then(Option::take);
         let Some(value) = value else { return Err(LeaseError::Leased) };
-        let back = |core: &mut Core, value: Box<dyn Any>| {
+        let back = |d: &mut Dispatch<'_>, value: Box<dyn Any>| {
+            let core = &mut *d.core;
             let open = core.reactor.table.check(shared.key).is_ok();
             match core.own.get(&VALUES).get_mut(n as usize).filter(|_| open) {
                 Some(place) => *place = Some(value),
                 None => core.reactor.graveyard.bury_boxed(value),
             }
         };
-        core.lend(value, back, |cx, value| match value.downcast_mut() {
-            Some(value) => Ok(f(value, cx)),
+        let call = |mut cx: Cx<'_>, value: &mut Box<dyn Any>| match value.downcast_mut() {
+            Some(value) => Ok(f(value, &mut cx)),
             None => Err(LeaseError::Leased),
-        })
+        };
+        Dispatch::new(core).lend(value, call, back, back).0
     }
 }
 

@@ -238,8 +238,9 @@ pub(crate) fn deliver(d: &mut Dispatch<'_>) {
             end(d.core, key, n);
         }
         if let Some(callback) = callback {
-            let back = |core: &mut Core, callback| put_back(core, key, callback);
-            d.core.lend(callback, back, |cx, f| f(cx, SignalKey(key), number));
+            let call = |mut cx: Cx<'_>, f: &mut SignalFn| f(&mut cx, SignalKey(key), number);
+            let back = |d: &mut Dispatch<'_>, callback| put_back(d.core, key, callback);
+            d.lend(callback, call, back, back);
         }
         d.settle();
     }

@@ -241,14 +241,16 @@ pub(crate) fn run_due(d: &mut Dispatch<'_>) {
         };
         d.core.call(key, TIMER.name(), |core| {
             // Back to its timer, which ends unless it is armed again.
-            let back = move |core: &mut Core, callback: TimerFn| {
+            let back = move |d: &mut Dispatch<'_>, callback: TimerFn| {
+                let core = &mut *d.core;
                 if core.reactor.table.get(key).is_none() {
                     core.reactor.graveyard.bury_boxed(callback.into_any());
                 } else if !core.timers.put_back(entry, callback) {
                     end(core, key, entry);
                 }
             };
-            core.lend(callback, back, |cx, f| f.call(cx, TimerKey(key)));
+            let call = |mut cx: Cx<'_>, f: &mut TimerFn| f.call(&mut cx, TimerKey(key));
+            Dispatch::new(core).lend(callback, call, back, back);
         });
     }
 }

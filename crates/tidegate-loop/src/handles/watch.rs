@@ -293,12 +293,13 @@ fn ready(d: &mut Dispatch<'_>, key: Key, data: u64) {
     }
     let Some(watcher) = entry.watcher.take() else { return };
     let ready = ReadyGuard { bits, drained: Readiness::NONE };
-    let back = |core: &mut Core, (watcher, ready): (_, ReadyGuard)| {
-        put_back(core, key, data as usize, watcher, ready.drained);
+    let call = |mut cx: Cx<'_>, (watcher, ready): &mut (Box<dyn Watcher>, ReadyGuard)| {
+        watcher.call(&mut cx, WatchKey(key), ready);
     };
-    d.core.lend((watcher, ready), back, |cx, (watcher, ready)| {
-        watcher.call(cx, WatchKey(key), ready);
-    });
+    let back = |d: &mut Dispatch<'_>, (watcher, ready): (_, ReadyGuard)| {
+        put_back(d.core, key, data as usize, watcher, ready.drained);
+    };
+    d.lend((watcher, ready), call, back, back);
 }
 
 /// After its call, in which these were found drained.

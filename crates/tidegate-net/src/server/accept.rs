@@ -20,7 +20,7 @@ use crate::error::stage::Stage;
 use crate::key::{OWNER, ServerKey};
 use crate::metrics::ServerStats;
 use crate::options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
-use crate::server::call::Called;
+use crate::server::call::call_taken;
 use crate::server::control::{close, closed, look};
 use crate::server::held::resume_held;
 use crate::server::overload::{Refused, failed, turned_away};
@@ -219,12 +219,9 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
             if driver.is_observed() {
                 offer::place(layer, &mut driver);
             }
-            let mut called = Called { d, server, handler };
-            if let Some(handler) = &mut called.handler {
-                handler.on_connection(Incoming::new(called.d.cx(), server, peer));
-            }
-            drop(called);
-            d.settle();
+            call_taken(d, server, handler, |h, cx| {
+                h.on_connection(Incoming::new(cx, server, peer));
+            });
             Ok(())
         }
         Err(e) => Err(failed(d, server, accepted, e)),

@@ -3,6 +3,7 @@
 //! rejected.
 #![forbid(unsafe_code)]
 
+use tidegate_loop::Cx;
 use tidegate_loop::kind::Dispatch;
 
 use crate::callbacks::contexts::ServerCx;
@@ -11,29 +12,38 @@ use crate::key::ServerKey;
 use crate::server::offer;
 use crate::state::layer::{NET, Offer};
 
-/// A server's handler, out of its slot for the time of its call.
-pub(crate) struct Called<'a, 'b> {
-    pub(crate) d: &'a mut Dispatch<'b>,
-    pub(crate) server: ServerKey,
-    pub(crate) handler: Option<Box<dyn ServerHandler>>,
+/// Calls a handler that was taken out of its slot. It comes back, also from a panic, and an offer
+/// that is still open is rejected.
+#[inline(always)]
+pub(crate) fn call_taken(
+    d: &mut Dispatch<'_>,
+    server: ServerKey,
+    handler: Option<Box<dyn ServerHandler>>,
+    f: impl FnOnce(&mut dyn ServerHandler, Cx<'_>),
+) {
+    let call = |cx: Cx<'_>, handler: &mut Option<Box<dyn ServerHandler>>| {
+        if let Some(handler) = handler {
+            f(&mut **handler, cx);
+        }
+    };
+    let back = |d: &mut Dispatch<'_>, handler| put_back(d, server, handler);
+    d.lend(handler, call, back, back);
+    d.settle();
 }
 
-impl Drop for Called<'_, '_> {
-    #[inline]
-    fn drop(&mut self) {
-        let handler = self.handler.take();
-        let (layer, mut d) = self.d.layer(&NET);
-        match layer.listener(&d, self.server) {
-            Some(l) => l.handler = handler,
-            None => d.bury(handler),
-        }
-        if !matches!(layer.offer, Offer::Nothing) {
-            offer::reject(layer, &mut d);
-        }
+#[inline(always)]
+fn put_back(d: &mut Dispatch<'_>, server: ServerKey, handler: Option<Box<dyn ServerHandler>>) {
+    let (layer, mut d) = d.layer(&NET);
+    match layer.listener(&d, server) {
+        Some(l) => l.handler = handler,
+        None => d.bury(handler),
+    }
+    if !matches!(layer.offer, Offer::Nothing) {
+        offer::reject(layer, &mut d);
     }
 }
 
-/// The only way to a server's callbacks, but for `on_close`.
+/// The only way to a server's callbacks, but for `on_connection` and `on_close`.
 #[inline]
 pub(crate) fn call(
     d: &mut Dispatch<'_>,
@@ -42,10 +52,5 @@ pub(crate) fn call(
 ) {
     let (layer, driver) = d.layer(&NET);
     let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
-    let mut called = Called { d, server, handler };
-    if let Some(handler) = &mut called.handler {
-        f(&mut **handler, &mut ServerCx::new(called.d.cx(), server));
-    }
-    drop(called);
-    d.settle();
+    call_taken(d, server, handler, |h, cx| f(h, &mut ServerCx::new(cx, server)));
 }

@@ -2,6 +2,7 @@
 //! time of the call and comes back, also from a panic.
 #![forbid(unsafe_code)]
 
+use tidegate_loop::Cx;
 use tidegate_loop::kind::Dispatch;
 use tidegate_stream::Chunk;
 
@@ -10,57 +11,47 @@ use crate::callbacks::handler::Handler;
 use crate::error::close::Reason;
 use crate::key::{OWNER, SocketKey};
 use crate::state::layer::NET;
-use crate::state::socket::Socket;
 
-/// A handler that left its slot for the time of its call. It comes back by `run`; dropped
-/// by a panic it is put back all the same, and the panic is the connection's end.
-pub(crate) struct Called<'a, 'b> {
-    pub(crate) d: &'a mut Dispatch<'b>,
-    pub(crate) key: SocketKey,
-    pub(crate) handler: Option<Box<dyn Handler>>,
+/// Calls a handler that was taken out of its slot. It comes back; a panic is the connection's
+/// end. Whether the connection is quiet after it.
+#[inline(always)]
+pub(crate) fn call_taken(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    handler: Option<Box<dyn Handler>>,
+    f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
+) -> bool {
+    let Some(handler) = handler else { return false };
+    let call = |cx: Cx<'_>, handler: &mut Box<dyn Handler>| {
+        f(&mut **handler, &mut SocketCx::new(cx, key));
+    };
+    let back = |d: &mut Dispatch<'_>, handler| put_back(d, key, handler);
+    d.lend(handler, call, back, |d, handler| cut_off(d, key, handler)).1
 }
 
-impl Called<'_, '_> {
-    /// Makes the call. Whether the connection is quiet after it.
-    #[inline(always)]
-    pub(crate) fn run(mut self, f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>)) -> bool {
-        let Some(handler) = &mut self.handler else { return false };
-        f(&mut **handler, &mut SocketCx::new(self.d.cx(), self.key));
-        let handler = self.handler.take();
-        let quiet = self.put_back(handler).is_some_and(|s| {
-            debug_assert!(s.stirred || s.is_quiet());
-            !s.stirred
-        });
-        std::mem::forget(self);
-        quiet
+#[inline(always)]
+fn put_back(d: &mut Dispatch<'_>, key: SocketKey, handler: Box<dyn Handler>) -> bool {
+    let (layer, mut d) = d.layer(&NET);
+    let Some(s) = layer.socket(&d, key) else {
+        d.bury(handler);
+        return false;
+    };
+    if s.handler.is_none() {
+        s.handler = Some(handler);
+    } else {
+        // Replaced by `set_handler`, whose value stays.
+        d.bury(handler);
     }
-
-    #[inline(always)]
-    fn put_back(&mut self, handler: Option<Box<dyn Handler>>) -> Option<&mut Socket> {
-        let (layer, mut d) = self.d.layer(&NET);
-        match layer.socket(&d, self.key) {
-            Some(s) if s.handler.is_none() => {
-                s.handler = handler;
-                Some(s)
-            }
-            // Replaced by `set_handler`, whose value stays.
-            s => {
-                d.bury(handler);
-                s
-            }
-        }
-    }
+    debug_assert!(s.stirred || s.is_quiet());
+    !s.stirred
 }
 
-impl Drop for Called<'_, '_> {
-    #[cold]
-    fn drop(&mut self) {
-        let Some(handler) = self.handler.take() else { return };
-        self.put_back(Some(handler));
-        let (layer, mut d) = self.d.layer(&NET);
-        if let Some((s, mut h)) = layer.lend_socket(&mut d, self.key) {
-            s.destroy(&mut h, Reason::Panicked);
-        }
+#[cold]
+fn cut_off(d: &mut Dispatch<'_>, key: SocketKey, handler: Box<dyn Handler>) {
+    put_back(d, key, handler);
+    let (layer, mut d) = d.layer(&NET);
+    if let Some((s, mut h)) = layer.lend_socket(&mut d, key) {
+        s.destroy(&mut h, Reason::Panicked);
     }
 }
 
@@ -72,20 +63,8 @@ pub(crate) fn call(
 ) {
     let (layer, driver) = d.layer(&NET);
     let handler = layer.socket(&driver, key).and_then(|s| s.handler.take());
-    call_only(d, key, handler, f);
+    call_taken(d, key, handler, f);
     d.settle();
-}
-
-/// The same for callers that already took the handler, and that settle by themselves: they
-/// have more to tell before.
-#[inline]
-pub(crate) fn call_only(
-    d: &mut Dispatch<'_>,
-    key: SocketKey,
-    handler: Option<Box<dyn Handler>>,
-    f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
-) {
-    Called { d, key, handler }.run(f);
 }
 
 /// An attempt has won: `on_connect`. Reading comes in the connection's own dispatch.

@@ -13,7 +13,7 @@ use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::{call, call_only};
+use crate::socket::call::{call, call_taken};
 use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::clocks::Due;
@@ -109,7 +109,7 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             Some(Effect::Finish) => {
                 s.tell(&mut h, || SocketEvent::Finish);
                 let (handler, lingers) = (s.handler.take(), s.note_end(&h));
-                call_only(d, key, handler, |h, s| h.on_finish(s));
+                call_taken(d, key, handler, |h, s| h.on_finish(s));
                 if lingers {
                     expire::arm(&mut d.cx(), key);
                 }

@@ -14,7 +14,7 @@ use crate::error::close::Reason;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::{Called, call_only, received};
+use crate::socket::call::{call_taken, received};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
 use crate::state::socket::{Socket, Watched};
@@ -69,8 +69,8 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 match s.wire {
                     Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
                     Wire::Plain => {
-                        let called = Called { handler: s.handler.take(), d, key };
-                        let quiet = called.run(|h, s| h.on_data(s, &buffer[..n]));
+                        let handler = s.handler.take();
+                        let quiet = call_taken(d, key, handler, |h, s| h.on_data(s, &buffer[..n]));
                         // The ordinary end of an echo.
                         if quiet && !more && d.is_settled() {
                             return Reads::Quiet;
@@ -150,7 +150,7 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     let pipe = s.pipes().and_then(|p| p.into);
     s.tell(&mut h, || SocketEvent::End);
     let handler = s.handler.take();
-    call_only(d, key, handler, |h, s| h.on_end(s));
+    call_taken(d, key, handler, |h, s| h.on_end(s));
     if let Some(pipe) = pipe {
         pipe.ended(d);
     }

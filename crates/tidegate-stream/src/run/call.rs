@@ -6,38 +6,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tidegate_loop::kind::Dispatch;
 use tidegate_loop::{Cx, Key};
 
-/// A user's object that has left its row during a call. When this is dropped, after a return
-/// or in a panic, the object goes to `back`, whose last argument says whether there was a
-/// panic.
-struct Called<'a, 'b, T> {
-    d: &'a mut Dispatch<'b>,
-    key: Key,
-    user: Option<T>,
-    panicked: bool,
-    back: fn(&mut Dispatch<'_>, Key, T, bool),
-}
-
-impl<T> Drop for Called<'_, '_, T> {
-    fn drop(&mut self) {
-        if let Some(user) = self.user.take() {
-            (self.back)(self.d, self.key, user, self.panicked);
-        }
-    }
-}
-
-/// Calls a user's object; there is no other way to one. Afterwards all state is consistent
+/// Calls a user's object that was taken out of its row; there is no other way to one. It goes to
+/// `back`, also in a panic, which the last argument says. Afterwards all state is consistent
 /// again: call `settle`.
 pub(crate) fn call<T, R>(
     d: &mut Dispatch<'_>,
     key: Key,
     user: Option<T>,
     back: fn(&mut Dispatch<'_>, Key, T, bool),
-    f: impl FnOnce(&mut T, &mut Dispatch<'_>) -> R,
+    f: impl FnOnce(&mut T, Cx<'_>) -> R,
 ) -> Option<R> {
-    let mut called = Called { d, key, user, panicked: true, back };
-    let done = called.user.as_mut().map(|user| f(user, called.d));
-    called.panicked = false;
-    done
+    let user = user?;
+    let call = |cx: Cx<'_>, user: &mut T| f(user, cx);
+    let cut_off = |d: &mut Dispatch<'_>, user| back(d, key, user, true);
+    Some(d.lend(user, call, |d, user| back(d, key, user, false), cut_off).0)
 }
 
 /// Calls user code in the middle of other work: a panic waits until that work is done. `None`

@@ -296,7 +296,7 @@ fn full(cx: &mut Cx<'_>, key: Key) {
 }
 
 fn transform(d: &mut Dispatch<'_>, key: Key, through: Through, chunk: Option<&[u8]>) {
-    let made = call(d, key, Some(through), through_back, |t, d| t.run(&mut d.cx(), chunk));
+    let made = call(d, key, Some(through), through_back, |t, mut cx| t.run(&mut cx, chunk));
     match made {
         Some(Ok(made)) if !made.is_empty() => give(&mut d.cx(), key, Chunk::Shared(made)),
         Some(Err((stage, cause))) => fail(&mut d.cx(), key, PipeStage::Transform(stage), cause),

@@ -150,8 +150,8 @@ fn step(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
         return None;
     }
     let source = r.source.take();
-    let asked = call(d, key, source, source_back, |source, d| {
-        source.read(&mut ReadableCx::new(d.cx(), ReadableKey(key)))
+    let asked = call(d, key, source, source_back, |source, cx| {
+        source.read(&mut ReadableCx::new(cx, ReadableKey(key)))
     });
     if let Some(Err(e)) = asked {
         row::change(&mut d.cx(), key, |r: &mut Readable, h| r.destroy(h, Err(e.into())));
@@ -177,8 +177,8 @@ fn call_reader(
     let (layer, driver) = d.layer(&STREAMS);
     let row = layer.readable(&driver, key);
     let reader = row.and_then(|r| r.reader.take());
-    call(d, key, reader, reader_back, |reader, d| {
-        f(&mut **reader, &mut ReadableCx::new(d.cx(), ReadableKey(key)));
+    call(d, key, reader, reader_back, |reader, cx| {
+        f(&mut **reader, &mut ReadableCx::new(cx, ReadableKey(key)));
     });
 }
 

@@ -179,8 +179,8 @@ fn feed(d: &mut Dispatch<'_>, key: Key) -> Option<usize> {
     }
     let busy = w.busy;
     let sink = w.sink.take();
-    let progress = call(d, key, sink, sink_back, |sink, d| {
-        let mut cx = WritableCx::new(d.cx(), WritableKey(key));
+    let progress = call(d, key, sink, sink_back, |sink, cx| {
+        let mut cx = WritableCx::new(cx, WritableKey(key));
         match busy {
             Busy::Finishing => sink.finish(&mut cx),
             _ => sink.write(&mut cx, &pieces),
@@ -244,8 +244,8 @@ fn call_handler(
     let (layer, driver) = d.layer(&STREAMS);
     let row = layer.writable(&driver, key);
     let handler = row.filter(|w| w.is_open()).and_then(|w| w.handler.take());
-    call(d, key, handler, handler_back, |h, d| {
-        f(&mut **h, &mut WritableCx::new(d.cx(), WritableKey(key)));
+    call(d, key, handler, handler_back, |h, cx| {
+        f(&mut **h, &mut WritableCx::new(cx, WritableKey(key)));
     });
 }
 
