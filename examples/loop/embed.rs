@@ -45,7 +45,7 @@ fn inner() -> io::Result<Loop> {
                 }
             }),
     );
-    lp.timer(Duration::from_millis(5), |_, _| println!("inner: a timer of 5 ms"));
+    lp.after(Duration::from_millis(5), |_| println!("inner: a timer of 5 ms"));
     Ok(lp)
 }
 

@@ -188,12 +188,12 @@ fn main() -> std::io::Result<()> {
         .connect(|s| {
             s.pause();
             let key = s.key();
-            s.timer(NAP, move |cx, _| cx.socket(key).resume());
+            s.after(NAP, move |cx| cx.socket(key).resume());
         })
         .data(|s, _| {
             s.pause();
             let key = s.key();
-            s.timer(READ_EVERY, move |cx, _| cx.socket(key).resume());
+            s.after(READ_EVERY, move |cx| cx.socket(key).resume());
         });
     reader.set(Some(lp.connect(ConnectOptions::new(at).recv_buffer(KERNEL_BUFFERS), slow)));
 

@@ -84,7 +84,7 @@ fn slow_peer(read: Rc<Cell<u64>>) -> On {
             gulp = 0;
             s.pause();
             let key = s.key();
-            s.timer(STALL, move |cx, _| cx.socket(key).resume());
+            s.after(STALL, move |cx| cx.socket(key).resume());
         }
     })
 }

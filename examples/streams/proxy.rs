@@ -113,7 +113,7 @@ fn reset(s: &mut SocketCx<'_>, good: ServerKey, up: ServerKey) {
         .connect(|s| {
             let _ = s.write(b"never mind");
             let key = s.key();
-            s.timer(Duration::from_millis(20), move |cx, _| cx.socket(key).reset());
+            s.after(Duration::from_millis(20), move |cx| cx.socket(key).reset());
         })
         .close(move |s, close| {
             println!("  client: {close}");
