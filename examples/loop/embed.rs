@@ -16,8 +16,7 @@ use tidegate::prelude::*;
 fn inner() -> io::Result<Loop> {
     let mut lp = Loop::new()?;
     let server = lp.listen("127.0.0.1:0", |mut conn| {
-        let server = conn.server_key();
-        let _ = conn.server(server).close();
+        let _ = conn.server(conn.server_key()).close();
         conn.accept(On::new().data(|s, chunk| {
             let _ = s.write(chunk);
         }));

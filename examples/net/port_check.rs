@@ -54,8 +54,7 @@ fn demonstrate(lp: &mut Loop) -> io::Result<()> {
     // A server that accepts and never answers, and one that speaks the protocol.
     for answers in [false, true] {
         let server = lp.listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server_key();
-            let _ = conn.server(server).close();
+            let _ = conn.server(conn.server_key()).close();
             conn.accept(On::new().data(move |s, chunk| {
                 if answers && chunk == b"PING\n" {
                     let _ = s.end_with("PONG\n");

@@ -70,8 +70,7 @@ fn appear(lp: &mut Loop, at: SocketAddr) {
     for after in [100, 400] {
         lp.after(Duration::from_millis(after), move |cx| {
             let listening = cx.listen(at, |mut conn| {
-                let server = conn.server_key();
-                let _ = conn.server(server).close();
+                let _ = conn.server(conn.server_key()).close();
                 let _ = conn.accept(On::new()).end_with("hello");
             });
             if let Err(e) = listening {

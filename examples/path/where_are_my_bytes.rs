@@ -171,8 +171,7 @@ fn main() -> std::io::Result<()> {
         .send_buffer(KERNEL_BUFFERS)
         .high_water_mark(HIGH_WATER_MARK);
     let server = lp.listen(options, move |mut conn| {
-        let server = conn.server_key();
-        let _ = conn.server(server).close();
+        let _ = conn.server(conn.server_key()).close();
         let full = Rc::new(Cell::new(false));
         let drained = full.clone();
         let mut s = conn.accept(On::new().drain(move |_| drained.set(false)));

@@ -93,6 +93,15 @@ fn timer() {
 }
 
 #[test]
+fn after() {
+    check(|cx, probe| {
+        let key = cx.after(Duration::ZERO, move |_| probe.ran());
+        cx.timer_reset(key, Duration::ZERO).unwrap();
+        cx.timer_stop(key).unwrap();
+    });
+}
+
+#[test]
 fn interval() {
     check(|cx, probe| {
         let key = cx.interval(Duration::ZERO, move |_, _| probe.ran());

@@ -99,6 +99,24 @@ fn tick_budget_is_carried_over_in_order() {
     assert_eq!(lp.metrics().ticks_carried_over, 2);
 }
 
+/// `after` fires once, and gives its closure away; until then its timer is one like any other.
+#[test]
+fn after_fires_once() {
+    let (mut lp, script) = scripted();
+    let log = Log::default();
+    let held = Rc::new(());
+    let (l, h, s) = (log.clone(), held.clone(), script.clone());
+    let key = lp.after(Duration::from_secs(1), move |cx| {
+        drop(h);
+        l.add(format!("{:?} in {}", s.now(), cx.phase()));
+    });
+    let start = script.now();
+    lp.timer_reset(key, Duration::from_secs(3)).unwrap();
+    lp.run().unwrap();
+    assert_eq!(log.lines(), [format!("{:?} in timers", start + Duration::from_secs(3))]);
+    assert_eq!((Rc::strong_count(&held), lp.timer_stop(key)), (1, Err(KeyError::Closed)));
+}
+
 /// A post that comes while the loop changes what it watches is not lost. (mio's poll(2)
 /// swallows such a wake-up.)
 #[test]
