@@ -39,7 +39,7 @@ fn inner() -> io::Result<Loop> {
                 match asked {
                     10 => s.end(),
                     n => {
-                        let _ = s.write(n.to_string().as_bytes());
+                        let _ = s.write(n.to_string());
                     }
                 }
             }),

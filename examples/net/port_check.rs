@@ -24,7 +24,7 @@ fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
     let on = On::new()
         .connect(move |s| {
             c.borrow_mut().0 = true;
-            let _ = s.write(text.as_bytes());
+            let _ = s.write(&text);
         })
         .data(move |s, chunk| {
             d.borrow_mut().1.extend_from_slice(&chunk[..chunk.len().min(200)]);

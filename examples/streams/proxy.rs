@@ -55,7 +55,7 @@ fn upstream(lp: &mut Loop) -> io::Result<ServerKey> {
     let server = lp.listen(options, |conn| {
         let answer = |seen: &mut usize, s: &mut SocketCx<'_>| {
             let text = format!("you asked {seen} bytes");
-            let _ = s.write(text.as_bytes());
+            let _ = s.write(text);
             s.end();
         };
         conn.accept(On::with(0).data(|seen, _, chunk| *seen += chunk.len()).end(answer));
