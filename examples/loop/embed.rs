@@ -16,8 +16,7 @@ use tidegate::prelude::*;
 fn inner() -> io::Result<Loop> {
     let mut lp = Loop::new()?;
     let server = lp.listen("127.0.0.1:0", |mut conn| {
-        let server = conn.server_key();
-        let _ = conn.server(server).close();
+        let _ = conn.server(conn.server_key()).close();
         conn.accept(On::new().data(|s, chunk| {
             let _ = s.write(chunk);
         }));
@@ -40,12 +39,12 @@ fn inner() -> io::Result<Loop> {
                 match asked {
                     10 => s.end(),
                     n => {
-                        let _ = s.write(n.to_string().as_bytes());
+                        let _ = s.write(n.to_string());
                     }
                 }
             }),
     );
-    lp.timer(Duration::from_millis(5), |_, _| println!("inner: a timer of 5 ms"));
+    lp.after(Duration::from_millis(5), |_| println!("inner: a timer of 5 ms"));
     Ok(lp)
 }
 

@@ -73,7 +73,7 @@ fn waits() -> io::Result<()> {
     let at = server(&mut lp)?;
     lp.connect(at, On::new().connect(|s| say(s, "on_connect")));
     lp.run_once()?;
-    lp.timer(Duration::from_millis(5), |cx, _| say(cx, "a timer of 5 ms"));
+    lp.after(Duration::from_millis(5), |cx| say(cx, "a timer of 5 ms"));
     lp.run_once()?;
     Ok(())
 }
@@ -81,7 +81,7 @@ fn waits() -> io::Result<()> {
 fn does_not_wait() -> io::Result<()> {
     let mut lp =
         scene("A turn that does not wait (run_nowait), though a timer is far off", Loop::new()?);
-    lp.timer(LONG, |cx, _| say(cx, "never"));
+    lp.after(LONG, |cx| say(cx, "never"));
     let more = lp.run_nowait()?;
     println!("more can happen: {more}");
     Ok(())
@@ -126,7 +126,7 @@ fn everything() -> io::Result<()> {
     cx.idle(hook("an idle hook: while there is one, poll does not wait"));
     cx.prepare(hook("a prepare hook"));
     cx.check(hook("a check hook"));
-    cx.timer(Duration::ZERO, |cx, _| {
+    cx.after(Duration::ZERO, |cx| {
         say(cx, "a timer of 0 ms");
         cx.next_tick(|cx| say(cx, "  a tick of that call"));
     });
@@ -182,9 +182,9 @@ fn once_with_news() -> io::Result<()> {
 fn to_the_end() -> io::Result<()> {
     let mut lp =
         scene("Turns to the end (run): due timers come once before the first", Loop::new()?);
-    lp.timer(Duration::ZERO, |cx, _| {
+    lp.after(Duration::ZERO, |cx| {
         say(cx, "a timer of 0 ms, which starts another");
-        cx.timer(Duration::ZERO, |cx, _| say(cx, "the other"));
+        cx.after(Duration::ZERO, |cx| say(cx, "the other"));
     });
     lp.run()?;
     println!("nothing is left that could call back, after {} turns", lp.metrics().turns);

@@ -24,8 +24,7 @@ fn serve() -> io::Result<()> {
     // The client may never end its side.
     let options = ListenOptions::from(listener).lifetime(Duration::from_secs(10));
     let server = lp.listen(options, |mut conn| {
-        let server = conn.server_key();
-        let _ = conn.server(server).close();
+        let _ = conn.server(conn.server_key()).close();
         let text = format!("served by process {}\n", std::process::id());
         let _ = conn.accept(On::new()).end_with(text.as_str());
     })?;

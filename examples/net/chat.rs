@@ -114,7 +114,7 @@ fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
         };
         let seat = Seat { room: room.clone(), line: Vec::new() };
         let mut s = conn.accept(seat);
-        let _ = s.write(format!("you are {name}\n").as_bytes());
+        let _ = s.write(format!("you are {name}\n"));
         let seat = Seat { room: room.clone(), line: Vec::new() };
         seat.say(&mut s, key, format!("{name} came\n"));
     });
@@ -131,7 +131,7 @@ fn converse(lp: &mut Loop, server: ServerKey) -> io::Result<()> {
             for line in String::from_utf8_lossy(chunk).lines() {
                 println!("  {who} hears: {line}");
                 if line.starts_with("you are") {
-                    let _ = s.write(format!("{word}\n").as_bytes());
+                    let _ = s.write(format!("{word}\n"));
                 }
                 if line.ends_with("bye") || (who == "eve" && line.starts_with("you are")) {
                     s.end();

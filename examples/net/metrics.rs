@@ -52,8 +52,8 @@ impl Handler for Scraper {
         let head = format!(
             "HTTP/1.0 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {length}\r\n\r\n"
         );
-        let _ = s.write(head.as_bytes());
-        let _ = s.end_with(body.as_bytes());
+        let _ = s.write(head);
+        let _ = s.end_with(body);
     }
 }
 

@@ -24,7 +24,7 @@ fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
     let on = On::new()
         .connect(move |s| {
             c.borrow_mut().0 = true;
-            let _ = s.write(text.as_bytes());
+            let _ = s.write(&text);
         })
         .data(move |s, chunk| {
             d.borrow_mut().1.extend_from_slice(&chunk[..chunk.len().min(200)]);
@@ -54,8 +54,7 @@ fn demonstrate(lp: &mut Loop) -> io::Result<()> {
     // A server that accepts and never answers, and one that speaks the protocol.
     for answers in [false, true] {
         let server = lp.listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server_key();
-            let _ = conn.server(server).close();
+            let _ = conn.server(conn.server_key()).close();
             conn.accept(On::new().data(move |s, chunk| {
                 if answers && chunk == b"PING\n" {
                     let _ = s.end_with("PONG\n");

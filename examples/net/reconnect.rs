@@ -61,17 +61,16 @@ impl Client {
         let wait = back_off(failures, chance);
         println!("over: {close}; again in {wait:.0?}");
         let client = self.clone();
-        cx.timer(wait, move |cx, _| client.connect(cx));
+        cx.after(wait, move |cx| client.connect(cx));
     }
 }
 
 /// A server that starts late, greets one client, and ends; and all that once more.
 fn appear(lp: &mut Loop, at: SocketAddr) {
     for after in [100, 400] {
-        lp.timer(Duration::from_millis(after), move |cx, _| {
+        lp.after(Duration::from_millis(after), move |cx| {
             let listening = cx.listen(at, |mut conn| {
-                let server = conn.server_key();
-                let _ = conn.server(server).close();
+                let _ = conn.server(conn.server_key()).close();
                 let _ = conn.accept(On::new()).end_with("hello");
             });
             if let Err(e) = listening {

@@ -171,8 +171,7 @@ fn main() -> std::io::Result<()> {
         .send_buffer(KERNEL_BUFFERS)
         .high_water_mark(HIGH_WATER_MARK);
     let server = lp.listen(options, move |mut conn| {
-        let server = conn.server_key();
-        let _ = conn.server(server).close();
+        let _ = conn.server(conn.server_key()).close();
         let full = Rc::new(Cell::new(false));
         let drained = full.clone();
         let mut s = conn.accept(On::new().drain(move |_| drained.set(false)));
@@ -188,12 +187,12 @@ fn main() -> std::io::Result<()> {
         .connect(|s| {
             s.pause();
             let key = s.key();
-            s.timer(NAP, move |cx, _| cx.socket(key).resume());
+            s.after(NAP, move |cx| cx.socket(key).resume());
         })
         .data(|s, _| {
             s.pause();
             let key = s.key();
-            s.timer(READ_EVERY, move |cx, _| cx.socket(key).resume());
+            s.after(READ_EVERY, move |cx| cx.socket(key).resume());
         });
     reader.set(Some(lp.connect(ConnectOptions::new(at).recv_buffer(KERNEL_BUFFERS), slow)));
 

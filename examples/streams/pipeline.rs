@@ -84,7 +84,7 @@ fn slow_peer(read: Rc<Cell<u64>>) -> On {
             gulp = 0;
             s.pause();
             let key = s.key();
-            s.timer(STALL, move |cx, _| cx.socket(key).resume());
+            s.after(STALL, move |cx| cx.socket(key).resume());
         }
     })
 }
@@ -119,8 +119,7 @@ fn main() -> io::Result<()> {
     let m = most.clone();
     let mut file = Some(file);
     let server = lp.listen("127.0.0.1:0", move |mut conn| {
-        let server = conn.server_key();
-        let _ = conn.server(server).close();
+        let _ = conn.server(conn.server_key()).close();
         let Some(file) = file.take() else { return };
         let s = conn.accept(On::new());
         let to = s.key();

@@ -55,7 +55,7 @@ fn upstream(lp: &mut Loop) -> io::Result<ServerKey> {
     let server = lp.listen(options, |conn| {
         let answer = |seen: &mut usize, s: &mut SocketCx<'_>| {
             let text = format!("you asked {seen} bytes");
-            let _ = s.write(text.as_bytes());
+            let _ = s.write(text);
             s.end();
         };
         conn.accept(On::with(0).data(|seen, _, chunk| *seen += chunk.len()).end(answer));
@@ -113,7 +113,7 @@ fn reset(s: &mut SocketCx<'_>, good: ServerKey, up: ServerKey) {
         .connect(|s| {
             let _ = s.write(b"never mind");
             let key = s.key();
-            s.timer(Duration::from_millis(20), move |cx, _| cx.socket(key).reset());
+            s.after(Duration::from_millis(20), move |cx| cx.socket(key).reset());
         })
         .close(move |s, close| {
             println!("  client: {close}");

@@ -96,7 +96,7 @@ impl SlowReader {
         s.pause();
         self.f.stalled.set(true);
         let (key, f) = (s.key(), self.f.clone());
-        s.timer(STALL, move |cx, _| {
+        s.after(STALL, move |cx| {
             println!("        reads again after {STALL:?}");
             f.stalled.set(false);
             cx.socket(key).resume();
@@ -162,7 +162,7 @@ fn ignoring(lp: &mut Loop) -> std::io::Result<bool> {
         .connect(|s| {
             s.pause();
             let key = s.key();
-            s.timer(STALL, move |cx, _| cx.socket(key).resume());
+            s.after(STALL, move |cx| cx.socket(key).resume());
         })
         .close(|_, close| println!("peer:   {close}; it read {} bytes", close.bytes_read));
     lp.connect(at, late);

@@ -184,15 +184,14 @@ fn libuv_64_threadpool_cancel() {
         })
         .collect();
     running.recv().unwrap();
-    let mut cx = lp.cx();
-    assert_eq!(cx.work_cancel(busy), Ok(false), "EBUSY in libuv");
+    assert_eq!(lp.work_cancel(busy), Ok(false), "EBUSY in libuv");
     for key in queued {
         let key = key.unwrap();
-        assert_eq!(cx.work_cancel(key), Ok(true));
-        assert_eq!(cx.work_cancel(key), Ok(false));
+        assert_eq!(lp.work_cancel(key), Ok(true));
+        assert_eq!(lp.work_cancel(key), Ok(false));
     }
     assert!(log.lines().is_empty(), "not from inside the call");
-    let stats = cx.work_stats();
+    let stats = lp.work_stats();
     assert_eq!((stats.running, stats.queued, stats.cancelled), (1, 0, 3));
     open.send(()).unwrap();
     lp.run().unwrap();
@@ -282,8 +281,7 @@ fn work_beyond_its_limit_comes_back() {
     let mut lp = guard(builder.build().unwrap());
     let (open, wait) = gate();
     let (begun, running) = mpsc::channel();
-    let mut cx = lp.cx();
-    cx.work(
+    lp.work(
         move || {
             begun.send(()).unwrap();
             wait();
@@ -293,14 +291,14 @@ fn work_beyond_its_limit_comes_back() {
     .unwrap();
     running.recv().unwrap();
     for _ in 0..2 {
-        cx.work(|| (), |_, _| {}).unwrap();
+        lp.work(|| (), |_, _| {}).unwrap();
     }
     let called = Rc::new(Cell::new(false));
     let c = called.clone();
-    match cx.work(|| 7, move |_, _| c.set(true)) {
+    match lp.work(|| 7, move |_, _| c.set(true)) {
         Err(WorkRefused::Full { job, done }) => {
             assert_eq!(job(), 7);
-            done(&mut cx, Ok(7));
+            done(&mut lp.cx(), Ok(7));
         }
         other => panic!("{other:?}"),
     }
@@ -318,8 +316,7 @@ fn a_dropped_loop_waits_for_running_work() {
     let never = Arc::new(());
     let (begun, running) = mpsc::channel();
     let (f, held) = (finished.clone(), never.clone());
-    let mut cx = lp.cx();
-    cx.work(
+    lp.work(
         move || {
             begun.send(()).unwrap();
             std::thread::park_timeout(MS * 20);
@@ -328,7 +325,7 @@ fn a_dropped_loop_waits_for_running_work() {
         |_, _| panic!("no callback runs in drop"),
     )
     .unwrap();
-    cx.work(move || drop(held), |_, _| panic!("no callback runs in drop")).unwrap();
+    lp.work(move || drop(held), |_, _| panic!("no callback runs in drop")).unwrap();
     running.recv().unwrap();
     drop(lp);
     assert!(finished.load(Ordering::Acquire));

@@ -340,10 +340,9 @@ fn libuv_13_a_request_keeps_the_loop_alive() {
 fn libuv_14_walk_and_embed() {
     let mut lp = Loop::new().unwrap();
     let log = Log::default();
-    let mut cx = lp.cx();
-    let timer = cx.timer(MS * 5, add(&log, "timer"));
-    let hook = cx.check(|_, _| {});
-    cx.set_ref(hook, false).unwrap();
+    let timer = lp.timer(MS * 5, add(&log, "timer"));
+    let hook = lp.check(|_, _| {});
+    lp.set_ref(hook, false).unwrap();
     let key = lp.connect(
         closed_port(),
         On::new().close({

@@ -40,8 +40,7 @@ fn serve(
     let log = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             first(&mut conn.accept(told(&log)));
         })
         .unwrap();

@@ -49,10 +49,9 @@ fn libuv_16_timer() {
 fn libuv_17_timer_order() {
     let mut lp = guarded();
     let log = Log::default();
-    let mut cx = lp.cx();
-    cx.timer(Duration::from_millis(3), add(&log, "third"));
-    cx.timer(ZERO, add(&log, "first"));
-    cx.timer(ZERO, add(&log, "second"));
+    lp.timer(Duration::from_millis(3), add(&log, "third"));
+    lp.timer(ZERO, add(&log, "first"));
+    lp.timer(ZERO, add(&log, "second"));
     lp.run().unwrap();
     assert_eq!(log.lines(), ["first", "second", "third"]);
     assert_eq!(handles(&lp), 0);
@@ -124,13 +123,11 @@ fn libuv_20_timer_zero_timeout() {
 #[test]
 fn libuv_21_timer_huge_timeout() {
     let mut lp = guarded();
-    let mut cx = lp.cx();
-    let huge = cx.timer(Duration::MAX, |_, _| panic!("not in this life"));
-    let more = cx.interval(Duration::from_secs(u64::MAX), |_, _| panic!("nor in the next"));
+    let huge = lp.timer(Duration::MAX, |_, _| panic!("not in this life"));
+    let more = lp.interval(Duration::from_secs(u64::MAX), |_, _| panic!("nor in the next"));
     assert!(lp.run_nowait().unwrap());
-    let mut cx = lp.cx();
-    cx.timer_stop(huge).unwrap();
-    cx.timer_stop(more).unwrap();
+    lp.timer_stop(huge).unwrap();
+    lp.timer_stop(more).unwrap();
     lp.run().unwrap();
 }
 
@@ -206,13 +203,12 @@ fn libuv_26_timer_is_closing() {
     let mut lp = guarded();
     let timer = lp.interval(MS, |_, _| panic!("it was closed"));
     lp.close(timer).unwrap();
-    let cx = &mut lp.cx();
-    assert_eq!(cx.timer_reset(timer, ZERO), Err(KeyError::Closed));
-    assert_eq!(cx.timer_again(timer), Err(KeyError::Closed));
-    assert_eq!(cx.timer_set_repeat(timer, ZERO), Err(KeyError::Closed));
-    assert_eq!(cx.timer_due_in(timer), Err(KeyError::Closed));
-    assert_eq!(cx.timer_stop(timer), Err(KeyError::Closed));
-    assert_eq!(cx.set_ref(timer, true), Err(KeyError::Closed));
+    assert_eq!(lp.timer_reset(timer, ZERO), Err(KeyError::Closed));
+    assert_eq!(lp.timer_again(timer), Err(KeyError::Closed));
+    assert_eq!(lp.timer_set_repeat(timer, ZERO), Err(KeyError::Closed));
+    assert_eq!(lp.timer_due_in(timer), Err(KeyError::Closed));
+    assert_eq!(lp.timer_stop(timer), Err(KeyError::Closed));
+    assert_eq!(lp.set_ref(timer, true), Err(KeyError::Closed));
     lp.run().unwrap();
 }
 

@@ -54,8 +54,7 @@ impl Observer for Names {
 /// A server for one connection.
 fn one(lp: &mut Loop, on: impl Fn() -> On + 'static) -> std::net::SocketAddr {
     let server = lp.listen("127.0.0.1:0", move |mut conn| {
-        let server = conn.server_key();
-        conn.server(server).close().unwrap();
+        conn.server(conn.server_key()).close().unwrap();
         conn.accept(on());
     });
     let server = server.unwrap();
@@ -164,8 +163,7 @@ fn idle(lp: &mut Loop) {
 
 fn rejected(lp: &mut Loop) {
     let server = lp.listen("127.0.0.1:0", |mut conn| {
-        let server = conn.server_key();
-        conn.server(server).close().unwrap();
+        conn.server(conn.server_key()).close().unwrap();
         conn.reject();
     });
     let at = lp.server(server.unwrap()).local_addr().unwrap();
@@ -175,8 +173,7 @@ fn rejected(lp: &mut Loop) {
 
 fn detached(lp: &mut Loop) {
     let server = lp.listen("127.0.0.1:0", |mut conn| {
-        let server = conn.server_key();
-        conn.server(server).close().unwrap();
+        conn.server(conn.server_key()).close().unwrap();
         drop(conn.detach().unwrap());
     });
     let at = lp.server(server.unwrap()).local_addr().unwrap();

@@ -143,8 +143,7 @@ fn a_silent_attempt_gives_way_to_the_next_address() {
     };
     let mut lp = guarded();
     lp.listen((addresses[6], port), |mut conn| {
-        let server = conn.server_key();
-        conn.server(server).close().unwrap();
+        conn.server(conn.server_key()).close().unwrap();
         let _ = conn.accept(On::new()).end_with("high water");
     })
     .unwrap();

@@ -93,6 +93,15 @@ fn timer() {
 }
 
 #[test]
+fn after() {
+    check(|cx, probe| {
+        let key = cx.after(Duration::ZERO, move |_| probe.ran());
+        cx.timer_reset(key, Duration::ZERO).unwrap();
+        cx.timer_stop(key).unwrap();
+    });
+}
+
+#[test]
 fn interval() {
     check(|cx, probe| {
         let key = cx.interval(Duration::ZERO, move |_, _| probe.ran());
@@ -202,12 +211,11 @@ fn work() {
     for slow in [false, true] {
         let mut lp = guard(Loop::builder().work_threads(1).build().unwrap());
         let (open, closed) = std::sync::mpsc::channel::<()>();
-        let mut cx = lp.cx();
-        cx.work(move || closed.recv().is_ok(), |_, _| {}).unwrap();
+        lp.work(move || closed.recv().is_ok(), |_, _| {}).unwrap();
         let fate = Rc::new(Fate::default());
         let probe = Probe(fate.clone());
         let f = fate.clone();
-        cx.next_tick(move |cx| {
+        lp.next_tick(move |cx| {
             let done = move |_: &mut Cx<'_>, _| probe.ran();
             let key = match slow {
                 true => cx.slow_work(idle, done),

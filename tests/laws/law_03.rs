@@ -351,8 +351,7 @@ fn a_replaced_handler_is_dropped_after_the_callback() {
     let l = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let (l, first) = (l.clone(), Tell(l.clone(), "first"));
             conn.accept(On::new().data(move |s, _| {
                 let _keep = &first;

@@ -10,8 +10,7 @@ use crate::support::*;
 fn server(lp: &mut Loop, handler: impl Fn() -> On + 'static) -> std::net::SocketAddr {
     let key = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             conn.accept(handler());
         })
         .unwrap();

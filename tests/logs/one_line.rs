@@ -103,8 +103,7 @@ impl Filter for Refuses {
 fn an_error_of_a_filter() {
     through_every_output(|lp| {
         let server = lp.listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             // The default `on_close` warns.
             conn.accept(On::new()).set_filter(Refuses);
         });
@@ -138,8 +137,7 @@ fn a_path() {
     let path = std::env::temp_dir().join(name);
     through_every_output(|lp| {
         let server = lp.listen(ListenOptions::unix(&path), |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             conn.reject();
         });
         let server = server.unwrap();

@@ -198,8 +198,7 @@ fn a_line_of_a_failed_connection_is_enough_to_place_it() {
     let mut ends = None;
     let line = failure(|lp| {
         let server = lp.listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             conn.accept(quiet());
         });
         let at = lp.server(server.unwrap()).local_addr().unwrap();

@@ -43,13 +43,13 @@ fn handles_of_others_cannot_be_broken() {
     let mut lp = guarded();
     let ran = Rc::new(Cell::new(0));
     let (a, b) = (ran.clone(), ran.clone());
-    let mut cx = lp.cx();
-    let timer = cx.timer(Duration::from_millis(1), move |_, _| a.set(a.get() + 1));
-    let hook = cx.prepare(move |cx, me| {
+    let timer = lp.timer(Duration::from_millis(1), move |_, _| a.set(a.get() + 1));
+    let hook = lp.prepare(move |cx, me| {
         b.set(b.get() + 1);
         cx.close(me).unwrap();
     });
     let keys: [Key; 2] = [timer.into(), hook.into()];
+    let mut cx = lp.cx();
     for key in keys {
         assert!(cx.driver().handle(&MINE, key).is_none());
         assert_eq!(cx.driver().data(&MINE, key), None);

@@ -28,8 +28,7 @@ fn a_timer_stopped_or_moved_by_an_earlier_one_of_its_batch() {
     let log = Log::default();
     let keys = Rc::new(Cell::new(None));
     let (l, k) = (log.clone(), keys.clone());
-    let mut cx = lp.cx();
-    cx.timer(ZERO, move |cx, me| {
+    lp.timer(ZERO, move |cx, me| {
         let (stopped, moved) = Cell::get(&k).unwrap();
         cx.timer_stop(stopped).unwrap();
         cx.timer_reset(moved, Duration::from_millis(2)).unwrap();
@@ -37,9 +36,9 @@ fn a_timer_stopped_or_moved_by_an_earlier_one_of_its_batch() {
         assert_eq!(cx.timer_stop(me), Err(KeyError::Closed));
         l.add("first");
     });
-    let stopped = cx.timer(ZERO, |_, _| panic!("it was stopped"));
-    let moved = cx.timer(ZERO, add(&log, "moved"));
-    cx.timer(ZERO, add(&log, "last"));
+    let stopped = lp.timer(ZERO, |_, _| panic!("it was stopped"));
+    let moved = lp.timer(ZERO, add(&log, "moved"));
+    lp.timer(ZERO, add(&log, "last"));
     keys.set(Some((stopped, moved)));
     lp.run().unwrap();
     assert_eq!(log.lines(), ["first", "last", "moved"]);
@@ -65,9 +64,8 @@ fn an_interval_repeats_until_it_is_stopped() {
 fn ticks_run_after_the_callback_and_before_the_next() {
     let mut lp = guarded();
     let log = Log::default();
-    let mut cx = lp.cx();
     let l = log.clone();
-    cx.timer(ZERO, move |cx, _| {
+    lp.timer(ZERO, move |cx, _| {
         let (a, b) = (l.clone(), l.clone());
         cx.next_tick(move |cx| {
             let l = a.clone();
@@ -77,7 +75,7 @@ fn ticks_run_after_the_callback_and_before_the_next() {
         cx.next_tick(move |_| b.add("tick 2"));
         l.add("timer 1");
     });
-    cx.timer(ZERO, add(&log, "timer 2"));
+    lp.timer(ZERO, add(&log, "timer 2"));
     lp.run().unwrap();
     assert_eq!(log.lines(), ["timer 1", "tick 1", "tick 2", "tick of tick 1", "timer 2"]);
 }
@@ -99,6 +97,24 @@ fn tick_budget_is_carried_over_in_order() {
         assert_eq!(seen.iter().filter(|(t, _)| *t == turn).count(), 10);
     }
     assert_eq!(lp.metrics().ticks_carried_over, 2);
+}
+
+/// `after` fires once, and gives its closure away; until then its timer is one like any other.
+#[test]
+fn after_fires_once() {
+    let (mut lp, script) = scripted();
+    let log = Log::default();
+    let held = Rc::new(());
+    let (l, h, s) = (log.clone(), held.clone(), script.clone());
+    let key = lp.after(Duration::from_secs(1), move |cx| {
+        drop(h);
+        l.add(format!("{:?} in {}", s.now(), cx.phase()));
+    });
+    let start = script.now();
+    lp.timer_reset(key, Duration::from_secs(3)).unwrap();
+    lp.run().unwrap();
+    assert_eq!(log.lines(), [format!("{:?} in timers", start + Duration::from_secs(3))]);
+    assert_eq!((Rc::strong_count(&held), lp.timer_stop(key)), (1, Err(KeyError::Closed)));
 }
 
 /// A post that comes while the loop changes what it watches is not lost. (mio's poll(2)
@@ -338,8 +354,7 @@ fn a_shared_value_is_lent_to_one_at_a_time() {
     let mut lp = guarded();
     let value = Rc::new(Cell::new(0));
     let shared = lp.share(value.clone()).unwrap();
-    let mut cx = lp.cx();
-    let nested = cx.with(shared, |n, cx| {
+    let nested = lp.with(shared, |n, cx| {
         n.set(1);
         cx.with(shared, |_, _| ())
     });
@@ -348,14 +363,13 @@ fn a_shared_value_is_lent_to_one_at_a_time() {
         let _ = lp.with(shared, |_, _| -> () { resume_unwind(Box::new("on purpose")) });
     }));
     assert!(panicked.is_err());
-    let mut cx = lp.cx();
-    assert_eq!(cx.with(shared, |n, _| n.get()), Ok(1), "it came back");
-    let closed = cx.with(shared, |n, cx| {
+    assert_eq!(lp.with(shared, |n, _| n.get()), Ok(1), "it came back");
+    let closed = lp.with(shared, |n, cx| {
         cx.close(shared).unwrap();
         Rc::strong_count(n)
     });
     assert_eq!(closed, Ok(2), "not dropped under the one who has it");
-    assert_eq!(cx.with(shared, |_, _| ()), Err(LeaseError::Key(KeyError::Closed)));
+    assert_eq!(lp.with(shared, |_, _| ()), Err(LeaseError::Key(KeyError::Closed)));
     lp.run().unwrap();
     assert_eq!(Rc::strong_count(&value), 1);
     assert!(!lp.is_alive(), "a value is no reason to stay");

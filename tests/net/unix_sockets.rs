@@ -160,8 +160,7 @@ fn options_that_do_not_apply_are_errors() {
     // The buffers of the kernel do apply.
     let sized = |size: Rc<Cell<usize>>| {
         move |mut conn: Incoming<'_>| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             size.set(conn.accept(On::new()).buffer_sizes().unwrap().1);
         }
     };
@@ -230,8 +229,7 @@ fn an_abstract_name() {
     let mut lp = guarded();
     let server = lp
         .listen(ListenOptions::unix(&name), |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let _ = conn.accept(On::new()).end_with("hello");
         })
         .unwrap();
@@ -298,8 +296,7 @@ fn bytes_behind_a_passed_descriptor_are_read() {
         let g = got.clone();
         let server = lp
             .listen(ListenOptions::unix(&path), move |mut conn| {
-                let server = conn.server_key();
-                conn.server(server).close().unwrap();
+                conn.server(conn.server_key()).close().unwrap();
                 let g = g.clone();
                 conn.accept(On::new().data(move |_, chunk| g.borrow_mut().extend(chunk)));
             })
@@ -350,8 +347,7 @@ fn a_reset_says_that_the_peer_sees_an_ordinary_end() {
         let said = Rc::new(RefCell::new(Vec::new()));
         let s = said.clone();
         lp.listen(ListenOptions::unix(&path).pause_on_connect(true), move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let s = s.clone();
             let on = On::new().close(move |_, close| {
                 s.borrow_mut().push((close.reset, close.to_string()));

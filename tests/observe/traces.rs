@@ -94,13 +94,12 @@ fn slices_of_the_loop_nest() {
 #[test]
 fn slices_nest_whatever_happens() {
     let (events, turns) = traced(|lp| {
-        let mut cx = lp.cx();
-        cx.timer(Duration::ZERO, |_, _| {});
-        cx.timer(Duration::ZERO, |_, _| std::panic::resume_unwind(Box::new("on purpose")));
-        cx.timer(Duration::ZERO, |cx, _| {
+        lp.timer(Duration::ZERO, |_, _| {});
+        lp.timer(Duration::ZERO, |_, _| std::panic::resume_unwind(Box::new("on purpose")));
+        lp.timer(Duration::ZERO, |cx, _| {
             cx.timer(Duration::ZERO, |_, _| std::panic::resume_unwind(Box::new("and again")));
         });
-        cx.check(|cx, me| {
+        lp.check(|cx, me| {
             cx.close(me).unwrap();
             std::panic::resume_unwind(Box::new("a hook"));
         });

@@ -18,8 +18,7 @@ fn a_pipe_from_a_connection_that_is_rejected() {
     let l = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let key = conn.key();
             conn.pipe(key, to, done(&l)).unwrap();
             conn.reject();

@@ -200,8 +200,7 @@ fn run(seed: u64, hops: u64) {
             let gg = g.clone();
             let server = lp
                 .listen(ListenOptions::new("127.0.0.1:0").allow_half_open(true), move |mut conn| {
-                    let sv = conn.server_key();
-                    conn.server(sv).close().unwrap();
+                    conn.server(conn.server_key()).close().unwrap();
                     let mut s = conn.accept(On::new());
                     s.pause();
                     if f {

@@ -142,8 +142,7 @@ fn completions_of_a_connection_leave_the_turn_to_others() {
     let m = n.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let sv = conn.server_key();
-            conn.server(sv).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let mut s = conn.accept(Chain(m.clone()));
             let _ = s.write_id(&[0u8; 4096], 0);
         })

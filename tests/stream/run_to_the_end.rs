@@ -204,8 +204,7 @@ fn a_source_is_piped_into_a_connection_to_its_end() {
     let g = got.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let g = g.clone();
             conn.accept(On::new().data(move |_, chunk| add(&g, chunk.len())));
         })

@@ -54,9 +54,8 @@ pub fn holds_nothing(lp: &mut Loop) {
         assert_eq!(left, (0, 0, 0, 0), "connecting, queued, held, deadlines");
         let open: usize = lp.servers().iter().map(|s| s.stats.connections).sum();
         assert_eq!(open, 0, "connections that servers count");
-        let mut cx = lp.cx();
         let kinds = ["socket", "connect attempt"];
-        let left: Vec<_> = cx.walk().into_iter().filter(|h| kinds.contains(&h.kind)).collect();
+        let left: Vec<_> = lp.walk().into_iter().filter(|h| kinds.contains(&h.kind)).collect();
         assert!(left.is_empty(), "{left:?}");
     }
 }

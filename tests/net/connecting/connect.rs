@@ -20,8 +20,7 @@ pub(super) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 pub(super) fn hello(lp: &mut Loop, at: &str) -> Option<SocketAddr> {
     let server = lp
         .listen(at, |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let _ = conn.accept(On::new()).end_with("hello");
         })
         .ok()?;
@@ -347,8 +346,7 @@ fn a_thousand_round_trips() {
     for at in ["127.0.0.1:0", "[::1]:0"] {
         let mut lp = guarded();
         let echo = |mut conn: Incoming<'_>| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             conn.accept(On::new().data(|s, chunk| {
                 let _ = s.write(chunk);
             }));

@@ -22,8 +22,7 @@ fn ending_a_connection_that_is_being_refused() {
         let log = Log::default();
         let server = lp
             .listen("127.0.0.1:0", |mut conn| {
-                let server = conn.server_key();
-                conn.server(server).close().unwrap();
+                conn.server(conn.server_key()).close().unwrap();
                 conn.reject();
             })
             .unwrap();
@@ -59,8 +58,7 @@ fn nothing_leaves_before_on_connect() {
     let g = got.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let g = g.clone();
             conn.accept(On::new().data(move |_, chunk| g.add(String::from_utf8_lossy(chunk))));
         })
@@ -80,8 +78,7 @@ fn writes_before_the_connect_go_out_first() {
     let mut lp = guarded();
     let server = lp
         .listen("127.0.0.1:0", |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             conn.accept(On::new().data(|s, chunk| {
                 let _ = s.write(chunk);
             }));

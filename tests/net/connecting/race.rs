@@ -118,8 +118,7 @@ fn winner_panics() {
     let mut lp = guarded();
     let server = lp
         .listen("127.0.0.1:0", |mut c| {
-            let s = c.server_key();
-            c.server(s).close().unwrap();
+            c.server(c.server_key()).close().unwrap();
             c.accept(On::new());
         })
         .unwrap();
@@ -148,8 +147,7 @@ fn write_and_end_before_a_race() {
         let (l, l2) = (log.clone(), log.clone());
         let server = lp
             .listen("127.0.0.1:0", move |mut c| {
-                let s = c.server_key();
-                c.server(s).close().unwrap();
+                c.server(c.server_key()).close().unwrap();
                 let l = l.clone();
                 c.accept(
                     On::new().data(move |_, b| l.add(format!("got {}", b.len()))).close(|_, _| {}),

@@ -23,8 +23,7 @@ fn serve(
 ) -> std::net::TcpStream {
     let server = lp
         .listen(options(ListenOptions::new("127.0.0.1:0")), move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             accept(conn);
         })
         .unwrap();

@@ -100,8 +100,7 @@ fn scene(
     let (k, mut h) = (key.clone(), Some(handler(told(&log))));
     let server = lp
         .listen(options(ListenOptions::new("127.0.0.1:0")), move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let s = conn.accept(h.take().unwrap());
             k.set(Some(s.key()));
         })
@@ -353,8 +352,7 @@ fn endings() -> Vec<(&'static str, String)> {
         let log = Log::default();
         let server = lp
             .listen("127.0.0.1:0", |mut conn| {
-                let server = conn.server_key();
-                conn.server(server).close().unwrap();
+                conn.server(conn.server_key()).close().unwrap();
                 conn.accept(On::new());
             })
             .unwrap();

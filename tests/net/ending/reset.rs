@@ -28,8 +28,7 @@ fn accepted(
     let mut on = Some(on(On::new().close(move |_, close| c.borrow_mut().push(close))));
     let server = lp
         .listen(options(ListenOptions::new("127.0.0.1:0")), move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             k.set(Some(conn.accept(on.take().unwrap()).key()));
         })
         .unwrap();

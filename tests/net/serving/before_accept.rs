@@ -121,22 +121,18 @@ const ACTIONS: &[(&str, Action)] = &[
         assert!(piped.is_ok());
     }),
     ("close the server and accept", |mut conn, log| {
-        let server = conn.server_key();
-        conn.server(server).close().unwrap();
+        conn.server(conn.server_key()).close().unwrap();
         conn.accept(Tells(log.clone()));
     }),
     ("close the server and nothing", |mut conn, _| {
-        let server = conn.server_key();
-        conn.server(server).close().unwrap();
+        conn.server(conn.server_key()).close().unwrap();
     }),
     ("shut down and accept", |mut conn, log| {
-        let server = conn.server_key();
-        conn.server(server).shutdown(MINUTE).unwrap();
+        conn.server(conn.server_key()).shutdown(MINUTE).unwrap();
         conn.accept(Tells(log.clone()));
     }),
     ("shut down and reject", |mut conn, _| {
-        let server = conn.server_key();
-        conn.server(server).shutdown(MINUTE).unwrap();
+        conn.server(conn.server_key()).shutdown(MINUTE).unwrap();
         conn.reject();
     }),
     ("accept and shut down", |conn, log| {
@@ -166,8 +162,7 @@ const ACTIONS: &[(&str, Action)] = &[
         conn.next_tick(move |cx| l.add(format!("tick, {} sockets", cx.net_metrics().sockets)));
     }),
     ("pause accepting", |mut conn, log| {
-        let server = conn.server_key();
-        conn.server(server).pause().unwrap();
+        conn.server(conn.server_key()).pause().unwrap();
         conn.accept(Tells(log.clone()));
     }),
 ];

@@ -65,8 +65,7 @@ fn pause_in_the_callback_stops_the_batch() {
     let mut lp = guarded();
     let server = lp
         .listen(local(), |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).pause().unwrap();
+            conn.server(conn.server_key()).pause().unwrap();
             conn.accept(On::new());
         })
         .unwrap();
@@ -322,8 +321,7 @@ fn a_detached_connection_is_served_by_another_loop() {
     let mut held = Some(held);
     let server = lp
         .listen(local(), move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let stream = conn.detach().unwrap();
             let held = held.take();
             remote
@@ -372,7 +370,8 @@ fn shutdown_with_grace() {
             }
             self.1 = !self.1;
         }
-        fn on_close(&mut self, _: &mut ServerCx<'_>) {
+        fn on_close(&mut self, server: &mut ServerCx<'_>) {
+            assert_eq!(server.stats().unwrap_err(), tidegate::KeyError::Closed);
             self.0.add("server closed");
         }
     }

@@ -20,8 +20,7 @@ fn pause_at_max_connections() {
         .listen(
             ListenOptions::new("127.0.0.1:0").max_connections(1, AtLimit::Hold),
             move |mut conn| {
-                let server = conn.server_key();
-                conn.server(server).pause().unwrap();
+                conn.server(conn.server_key()).pause().unwrap();
                 k.borrow_mut().push(conn.accept(On::new()).key());
             },
         )

@@ -48,8 +48,7 @@ fn filtered_echo(lp: &mut Loop, log: &Log) -> std::net::SocketAddr {
     let log = log.clone();
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             let (data, close) = (log.clone(), log.clone());
             let mut s = conn.accept(
                 On::new()

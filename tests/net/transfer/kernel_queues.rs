@@ -38,8 +38,7 @@ fn pair_of(buffers: Option<usize>) -> Pair {
     }
     let server = lp
         .listen(listen, move |mut conn| {
-            let server = conn.server_key();
-            conn.server(server).close().unwrap();
+            conn.server(conn.server_key()).close().unwrap();
             s.set(Some(conn.accept(On::new()).key()));
         })
         .unwrap();

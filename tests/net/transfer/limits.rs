@@ -98,8 +98,7 @@ fn ids_beyond_the_limit_ask_for_a_stop_first() {
             .send_buffer(1 << 20);
         let server = lp
             .listen(options, move |mut conn| {
-                let server = conn.server_key();
-                conn.server(server).close().unwrap();
+                conn.server(conn.server_key()).close().unwrap();
                 let (f, dr, t) = (f.clone(), dr.clone(), t.clone());
                 let on = On::new()
                     .data(move |s, _| {

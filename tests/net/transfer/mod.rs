@@ -7,3 +7,4 @@ mod filter;
 mod kernel_queues;
 mod limits;
 mod reads;
+mod writes;

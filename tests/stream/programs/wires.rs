@@ -60,8 +60,7 @@ fn serve(lp: &mut Loop, next: Option<SocketAddr>, route: Route, l: &Shared) -> S
         None => options,
     };
     lp.listen(options, move |mut conn| {
-        let server = conn.server_key();
-        conn.server(server).close().unwrap();
+        conn.server(conn.server_key()).close().unwrap();
         match (next, route.echo) {
             (Some(next), _) => {
                 let mut a = conn.accept(on(&l));

@@ -244,10 +244,9 @@ impl Cx<'_> {
     /// ```
     /// use tidegate_loop::{AsCx, Loop, WorkError};
     /// let mut lp = Loop::builder().work_threads(1).build()?;
-    /// let mut cx = lp.cx();
-    /// cx.work(|| std::thread::park_timeout(std::time::Duration::from_millis(20)), |_, _| {})?;
-    /// let second = cx.work(|| (), |_, result| assert_eq!(result, Err(WorkError::Cancelled)))?;
-    /// assert_eq!(cx.work_cancel(second), Ok(true));
+    /// lp.work(|| std::thread::park_timeout(std::time::Duration::from_millis(20)), |_, _| {})?;
+    /// let second = lp.work(|| (), |_, result| assert_eq!(result, Err(WorkError::Cancelled)))?;
+    /// assert_eq!(lp.work_cancel(second), Ok(true));
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```

@@ -1,7 +1,12 @@
 //! What callbacks are called with: [`SocketCx`], [`ServerCx`] and [`Incoming`], a key and the
 //! borrowed loop.
 //!
-//! Definitions alone. What a user may do with them is in `face/`.
+//! Definitions alone. What a user may do with them is in `face/`. None derefs to `Cx`: what would
+//! stop the loop does not look as if it stopped a connection.
+//!
+//! ```compile_fail
+//! fn stop(s: &mut tidegate_net::SocketCx<'_>) { s.stop() } // `s.cx().stop()` does
+//! ```
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;

@@ -101,8 +101,7 @@ impl SocketCx<'_> {
     /// use tidegate_net::{Net, On};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server_key();
-    ///     conn.server(server).close().unwrap();
+    ///     conn.server(conn.server_key()).close().unwrap();
     ///     let mut s = conn.accept(On::new().written(|s, id, result| {
     ///         assert_eq!((id, result.is_ok()), (7, true));
     ///         s.end();
@@ -200,8 +199,7 @@ impl SocketCx<'_> {
     /// use tidegate_net::{Net, On, Stage};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server_key();
-    ///     conn.server(server).close().unwrap();
+    ///     conn.server(conn.server_key()).close().unwrap();
     ///     conn.accept(On::new()
     ///         .data(|s, _| s.destroy_with(Error::new(ErrorKind::InvalidData, "no greeting")))
     ///         .close(|_, close| {
@@ -279,8 +277,7 @@ impl SocketCx<'_> {
     /// use tidegate_net::{Net, On, Reason, Timeout};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server_key();
-    ///     conn.server(server).close().unwrap();
+    ///     conn.server(conn.server_key()).close().unwrap();
     ///     let close = |_: &mut tidegate_net::SocketCx<'_>, close: tidegate_net::Close| {
     ///         assert!(matches!(close.reason, Reason::TimedOut(Timeout::Idle, _)));
     ///     };

@@ -207,8 +207,7 @@ impl ConnectOptions {
     /// use tidegate_net::{ConnectOptions, Net, On};
     /// let mut lp = Loop::new()?;
     /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     let server = conn.server_key();
-    ///     conn.server(server).close().unwrap();
+    ///     conn.server(conn.server_key()).close().unwrap();
     ///     conn.accept(On::new()).end();
     /// })?;
     /// let port = lp.server(server).local_addr()?.port();

@@ -184,8 +184,7 @@ impl ListenOptions {
     /// let path = std::env::temp_dir().join(format!("tidegate-doc-{}", std::process::id()));
     /// let mut lp = Loop::new()?;
     /// lp.listen(ListenOptions::unix(&path).mode(0o600), |mut conn| {
-    ///     let server = conn.server_key();
-    ///     conn.server(server).close().unwrap();
+    ///     conn.server(conn.server_key()).close().unwrap();
     ///     let _ = conn.accept(On::new()).end_with("hello");
     /// })?;
     /// lp.connect(ConnectOptions::unix(&path), On::new().data(|_, chunk| {

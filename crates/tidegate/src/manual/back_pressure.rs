@@ -91,8 +91,7 @@
 //! let drains = Rc::new(Cell::new(0));
 //! let count = drains.clone();
 //! let server = lp.listen("127.0.0.1:0", move |mut conn| {
-//!     let server = conn.server_key();
-//!     conn.server(server).close().unwrap();
+//!     conn.server(conn.server_key()).close().unwrap();
 //!     let count = count.clone();
 //!     let drain = On::new().drain(move |s| {
 //!         count.set(count.get() + 1);

@@ -86,8 +86,7 @@
 //! use tidegate::prelude::*;
 //! let mut lp = Loop::new()?;
 //! let server = lp.listen("127.0.0.1:0", |mut conn| {
-//!     let server = conn.server_key();
-//!     conn.server(server).close().unwrap();
+//!     conn.server(conn.server_key()).close().unwrap();
 //!     let mut s = conn.accept(On::new().close(|s, close| {
 //!         assert!(matches!(close.reason, Reason::Destroyed));
 //!         assert!(close.unsent >= 64 * 1024, "every byte is accounted for");

@@ -26,7 +26,7 @@
 //! | `uv_close` | `close`, `destroy` | [`Cx::close`](crate::Cx::close); connections also by [`SocketCx::destroy`](crate::net::SocketCx::destroy) |
 //! | `uv_is_active`, `uv_is_closing` | - | [`Cx::is_open`](crate::Cx::is_open), [`Cx::is_closing`](crate::Cx::is_closing) |
 //! | `uv_ref`, `uv_unref`, `uv_has_ref` | `ref`, `unref`, `hasRef` | [`Cx::set_ref`](crate::Cx::set_ref), [`Cx::has_ref`](crate::Cx::has_ref) |
-//! | `uv_timer_start` | `setTimeout`, `setInterval` | [`Cx::timer`](crate::Cx::timer), [`Cx::interval`](crate::Cx::interval) |
+//! | `uv_timer_start` | `setTimeout`, `setInterval` | [`Cx::after`](crate::Cx::after), [`Cx::timer`](crate::Cx::timer), [`Cx::interval`](crate::Cx::interval) |
 //! | `uv_timer_stop` | `clearTimeout`, `clearInterval` | [`Cx::timer_stop`](crate::Cx::timer_stop) |
 //! | `uv_timer_again` | `timeout.refresh` | [`Cx::timer_again`](crate::Cx::timer_again); a one-shot: [`Cx::timer_reset`](crate::Cx::timer_reset) |
 //! | `uv_timer_set_repeat`, `uv_timer_get_due_in` | - | [`Cx::timer_set_repeat`](crate::Cx::timer_set_repeat), [`Cx::timer_due_in`](crate::Cx::timer_due_in) |

@@ -139,12 +139,12 @@
 //! use tidegate::{AsCx, Loop};
 //! let mut lp = Loop::new()?;
 //! let mut cx = lp.cx();
-//! cx.timer(Duration::ZERO, |cx, _| {
+//! cx.after(Duration::ZERO, |cx| {
 //!     say("timer");
-//!     cx.timer(Duration::ZERO, |_, _| say("the other timer"));
+//!     cx.after(Duration::ZERO, |_| say("the other timer"));
 //!     cx.next_tick(|_| say("its tick"));
 //! });
-//! cx.timer(Duration::ZERO, |_, _| say("second timer"));
+//! cx.after(Duration::ZERO, |_| say("second timer"));
 //! cx.check(|cx, me| { say("check"); cx.close(me).unwrap() });
 //! cx.prepare(|cx, me| { say("prepare"); cx.close(me).unwrap() });
 //! lp.run_once()?;

@@ -93,8 +93,7 @@
 //! // What is set is there from the first byte on.
 //! let options = ListenOptions::new("127.0.0.1:0").no_delay(true).keep_alive(TcpKeepAlive::default());
 //! let server = lp.listen(options, |mut conn| {
-//!     let server = conn.server_key();
-//!     conn.server(server).close().unwrap();
+//!     conn.server(conn.server_key()).close().unwrap();
 //!     let mut s = conn.accept(On::new());
 //!     assert!(s.socket_option(|socket| socket.tcp_nodelay()).unwrap());
 //!     assert!(s.socket_option(|socket| socket.keepalive()).unwrap());

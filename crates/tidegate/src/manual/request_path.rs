@@ -123,8 +123,7 @@
 //! let mut lp = Loop::new()?;
 //! let server = lp.listen("127.0.0.1:0", |mut conn| {
 //!     say("server: connection");
-//!     let server = conn.server_key();
-//!     conn.server(server).close().unwrap(); // one connection is all it takes
+//!     conn.server(conn.server_key()).close().unwrap(); // one connection is all it takes
 //!     let on = On::new()
 //!         .data(|s, _| {
 //!             say("server: data");

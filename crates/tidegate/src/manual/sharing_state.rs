@@ -37,8 +37,7 @@
 //!
 //! let mut lp = Loop::new()?;
 //! let server = lp.listen("127.0.0.1:0", |mut conn| {
-//!     let server = conn.server_key();
-//!     conn.server(server).close().unwrap();
+//!     conn.server(conn.server_key()).close().unwrap();
 //!     conn.accept(Lines { seen: 0 });
 //! })?;
 //! let at = lp.server(server).local_addr()?;
@@ -58,8 +57,7 @@
 //!
 //! let mut lp = Loop::new()?;
 //! let server = lp.listen("127.0.0.1:0", |mut conn| {
-//!     let server = conn.server_key();
-//!     conn.server(server).close().unwrap();
+//!     conn.server(conn.server_key()).close().unwrap();
 //!     conn.accept(
 //!         On::with(0)
 //!             .data(|sum: &mut usize, _, chunk| *sum += chunk.len())
