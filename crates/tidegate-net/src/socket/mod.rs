@@ -1,7 +1,7 @@
 //! What is done to a connection.
 //!
-//! Read `pass.rs` first: one pass in order, by what the loop calls. Its steps are `read.rs`,
-//! `write.rs` and `interest.rs`; `call.rs` is the way to the handler, `close.rs` and `expire.rs`
+//! Read `pass.rs` first: one pass in order, by what the loop calls. Its steps are `read.rs`
+//! and `write.rs`; `call.rs` is the way to the handler, `close.rs` and `expire.rs`
 //! the ends. `ends.rs` is for pipes, `account.rs` for memory. Not here: how connections are made.
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,6 @@ pub(crate) mod call;
 pub(crate) mod close;
 pub(crate) mod ends;
 pub(crate) mod expire;
-pub(crate) mod interest;
 pub(crate) mod pass;
 pub(crate) mod read;
 pub(crate) mod write;

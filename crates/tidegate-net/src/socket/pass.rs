@@ -1,11 +1,12 @@
 //! One pass of a connection, in order: read, write what is queued, finish, tell, rest.
 //!
 //! The loop calls in here, by the kind of its handle. What each step does is in the file of
-//! its name: `read.rs`, `write.rs`, `interest.rs`; what a connection that is not open yet does
+//! its name: `read.rs`, `write.rs`; what a connection that is not open yet does
 //! is in `client/`.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::kind::{Dispatch, Kind};
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::{Dispatch, Handle, Kind};
 use tidegate_loop::{Cx, Key};
 use tidegate_stream::{Effect, ReadState};
 
@@ -18,6 +19,7 @@ use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::clocks::Due;
 use crate::state::layer::NET;
+use crate::state::socket::{Socket, Watched};
 
 /// An open connection. One that connects is of a kind in `client/`.
 pub(crate) static SOCKET: Kind = Kind::new("socket", &OWNER)
@@ -83,6 +85,25 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         let (layer, mut driver) = d.layer(&NET);
         if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
             s.rest(&mut h);
+        }
+    }
+}
+
+impl Socket {
+    /// After a dispatch: a connection that can go on is queued, and a new one
+    /// that cannot is registered.
+    #[inline]
+    pub(crate) fn rest(&mut self, h: &mut Handle<'_>) {
+        if !self.duplex.is_open() {
+            return;
+        }
+        let bits = h.readiness();
+        let can_read = bits.has(Readiness::READABLE) && self.duplex.read.wants_read();
+        let can_write = bits.has(Readiness::WRITABLE) && self.duplex.write.wants_write();
+        if can_read || can_write {
+            h.queue();
+        } else if self.watched == Watched::Nothing {
+            self.watch(h);
         }
     }
 }

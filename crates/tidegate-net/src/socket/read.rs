@@ -1,4 +1,5 @@
-//! The read loop of a connection, the filter's inbound side, and the peer's end.
+//! The read loop of a connection, the filter's inbound side, the peer's end, pause and resume,
+//! which cost no system call.
 //!
 //! When it runs is decided by `pass.rs`.
 #![forbid(unsafe_code)]
@@ -121,6 +122,30 @@ fn first_read(
     }
     let has_read = bytes > 0 || s.bytes_read > 0;
     s.fresh = !has_read || s.watched == Watched::Nothing;
+}
+
+impl Socket {
+    /// Reads nothing more. A connection whose writing failed would never get to its
+    /// end that way, so it ends now.
+    pub(crate) fn pause(&mut self, h: &mut Handle<'_>) {
+        if self.duplex.read == ReadState::Flowing {
+            self.duplex.read.pause();
+            self.tell(h, || SocketEvent::Pause);
+        }
+        if let Some(failure) = self.take_failure() {
+            self.destroy(h, Reason::Failed(failure));
+        }
+    }
+
+    /// Goes on reading, in a later dispatch.
+    pub(crate) fn resume(&mut self, h: &mut Handle<'_>) {
+        if self.duplex.read.resume() {
+            self.tell(h, || SocketEvent::Resume);
+            if h.readiness().has(Readiness::READABLE) {
+                h.queue();
+            }
+        }
+    }
 }
 
 /// Bytes from the kernel go through the filter to the handler.

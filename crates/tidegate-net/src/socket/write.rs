@@ -1,4 +1,5 @@
-//! The write path of a connection: admitted, offered to the kernel, queued, gathered, ended.
+//! The write path of a connection: admitted, offered to the kernel, queued, awaited (the poller
+//! says when there is room), gathered, ended.
 //!
 //! When and how much is decided by `WriteState` of the stream crate. A writable event comes
 //! here by `flush`, which `pass.rs` calls.
@@ -8,6 +9,7 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use mio::Interest;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::event::Readiness;
@@ -291,6 +293,26 @@ impl Socket {
             h.queue();
         } else if self.watched == Watched::Reads {
             self.watch(h);
+        }
+    }
+
+    /// Registers with the poller for what is needed by now.
+    pub(crate) fn watch(&mut self, h: &mut Handle<'_>) {
+        let Some(stream) = &mut self.stream else { return };
+        let both = !self.duplex.write.is_empty() || self.life == Life::Connecting;
+        let (interest, watched) = if both {
+            (Handle::READS | Interest::WRITABLE, Watched::Both)
+        } else {
+            (Handle::READS, Watched::Reads)
+        };
+        let done = if self.watched == Watched::Nothing {
+            h.register(stream, interest)
+        } else {
+            h.reregister(stream, interest)
+        };
+        match done {
+            Ok(()) => self.watched = watched,
+            Err(e) => self.fail(h, Stage::Register, e),
         }
     }
 
