@@ -10,7 +10,8 @@
 //!
 //! Floors, from the ground: plain data (`key`, `error/`, `options/`, `event`, `metrics`, `sys/`),
 //! what users write (`callbacks/`), who owns what (`state/`), what is done to it (`socket/`,
-//! `client/`, `server/`), what users call (`face/`). Imports go down.
+//! `client/`, `server/`), what users call (`face/`), and frames (`framed/`), which stand on that.
+//! Imports go down.
 //!
 //! ```
 //! use tidegate_loop::{AsCx, Loop};
@@ -42,6 +43,7 @@ mod endpoint;
 mod error;
 mod event;
 mod face;
+mod framed;
 mod gauge;
 mod key;
 mod lookup;
@@ -68,6 +70,12 @@ pub use event::{ConnectionInfo, NetEvent, SocketEvent};
 pub use face::net::Net;
 pub use face::on::{On, OnWith};
 pub use face::socket_facts::PeerState;
+pub use framed::decode::Decode;
+pub use framed::delimited::Delimited;
+pub use framed::fault::FrameFault;
+pub use framed::handler::Framed;
+pub use framed::length_prefixed::LengthPrefixed;
+pub use framed::lines::Lines;
 pub use gauge::AcceptGauge;
 pub use key::{ServerKey, SocketKey};
 pub use metrics::{NetMetrics, ServerMetrics, ServerStats, SocketMetrics};

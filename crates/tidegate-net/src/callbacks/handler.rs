@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! on_connect?  { on_data* on_end? }  beside  { (on_drain | on_written)* on_finish? }  on_close
-//!                                    beside  { on_timeout* }
+//!                                    beside  { on_timeout* on_timer* }
 //! ```
 //! The two directions end each for itself: `on_data` may come after `on_finish`, and
 //! `on_drain` after `on_end`. `on_close` comes exactly once, whatever happens, and last.
@@ -75,6 +75,12 @@ pub trait Handler: 'static {
     /// [`Reason::TimedOut`]; a handler that overrides this decides. Once, until bytes move again.
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
         s.time_out();
+    }
+
+    /// A timer of the connection is due, which [`set_timer`](SocketCx::set_timer) started with
+    /// this token.
+    fn on_timer(&mut self, s: &mut SocketCx<'_>, token: u64) {
+        let _ = (s, token);
     }
 
     /// Its server shuts down ([`ServerCx::shutdown`](crate::ServerCx::shutdown)): finish what is

@@ -32,6 +32,8 @@ pub enum Stage {
     Write,
     /// A filter on the wire refused the bytes.
     Filter,
+    /// The bytes that came were no frame: see [`Framed`](crate::Framed).
+    Decode,
     /// The connection was open; a deadline passed.
     Open,
     /// The user's own code gave the error to
@@ -51,6 +53,7 @@ impl fmt::Display for Stage {
             Stage::Read => "read",
             Stage::Write => "write",
             Stage::Filter => "filter",
+            Stage::Decode => "decode",
             Stage::Open => "connection",
             Stage::Application => "application",
         })

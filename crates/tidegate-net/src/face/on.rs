@@ -11,11 +11,15 @@ type OnEvent<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>)>>;
 
 type OnData<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, &[u8])>>;
 
+type OnTimer<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, u64)>>;
+
 type OnWritten<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, u64, Result<(), &Reason>)>>;
 
 type OnClose<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, Close)>>;
 
-/// A [`Handler`] made of closures. What is not set does nothing.
+/// A [`Handler`] made of closures. What is not set does what the method of [`Handler`] does by
+/// default: an idle connection is closed at its timeout, our side ends when the server shuts down,
+/// and an error that closes the connection is logged; anything else is ignored.
 ///
 /// ```
 /// use tidegate_net::{Flow, On};
@@ -50,6 +54,7 @@ impl On {
             end: None,
             finish: None,
             timeout: None,
+            timer: None,
             shutdown: None,
             close: None,
         }
@@ -93,6 +98,11 @@ impl On {
         On(self.0.timeout(move |(), s| f(s)))
     }
 
+    /// [`Handler::on_timer`].
+    pub fn timer(self, mut f: impl FnMut(&mut SocketCx<'_>, u64) + 'static) -> On {
+        On(self.0.timer(move |(), s, token| f(s, token)))
+    }
+
     /// [`Handler::on_shutdown`]. Without it our side ends after what is queued.
     ///
     /// ```
@@ -132,7 +142,7 @@ impl On {
 /// ```
 #[derive(Default)]
 pub struct OnWith<S> {
-    state: S,
+    pub(crate) state: S,
     connect: OnEvent<S>,
     data: OnData<S>,
     drain: OnEvent<S>,
@@ -140,6 +150,7 @@ pub struct OnWith<S> {
     end: OnEvent<S>,
     finish: OnEvent<S>,
     timeout: OnEvent<S>,
+    timer: OnTimer<S>,
     shutdown: OnEvent<S>,
     close: OnClose<S>,
 }
@@ -187,6 +198,12 @@ impl<S: 'static> OnWith<S> {
     /// [`Handler::on_timeout`]. Without it an idle connection is closed.
     pub fn timeout(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
         self.timeout = Some(Box::new(f));
+        self
+    }
+
+    /// [`Handler::on_timer`].
+    pub fn timer(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>, u64) + 'static) -> Self {
+        self.timer = Some(Box::new(f));
         self
     }
 
@@ -247,6 +264,12 @@ impl<S: 'static> Handler for OnWith<S> {
         }
     }
 
+    fn on_timer(&mut self, s: &mut SocketCx<'_>, token: u64) {
+        if let Some(f) = &mut self.timer {
+            f(&mut self.state, s, token);
+        }
+    }
+
     fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
         match &mut self.shutdown {
             Some(f) => f(&mut self.state, s),
@@ -286,6 +309,9 @@ impl Handler for On {
     }
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_timeout(s);
+    }
+    fn on_timer(&mut self, s: &mut SocketCx<'_>, token: u64) {
+        self.0.on_timer(s, token);
     }
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         self.0.on_close(s, close);

@@ -17,7 +17,7 @@ use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::error::stage::Stage;
 use crate::options::stream::millis;
-use crate::socket::expire;
+use crate::socket::{expire, timers};
 use crate::state::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
 use crate::state::socket::{Life, Socket};
@@ -137,6 +137,44 @@ impl SocketCx<'_> {
             return;
         }
         self.with(|s, h, _| s.resume(h));
+    }
+
+    /// Gives bytes back: [`on_data`](Handler::on_data) gets them again in a later dispatch, before
+    /// any that the kernel has; of a connection that is paused, after [`resume`](SocketCx::resume).
+    /// A handler that stops in the middle of a chunk gives back the rest of it and needs no
+    /// buffer. A new handler or a pipe gets them, if there is one by then. Nothing happens before
+    /// the connection is made, and after `on_end`. Node calls it `unshift`.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     conn.server(conn.server_key()).close().unwrap();
+    ///     conn.accept(On::new().data(|s, chunk| {
+    ///         assert_eq!(chunk, b"PROXY\nhello");
+    ///         s.set_handler(On::new().data(|_, chunk| assert_eq!(chunk, b"hello")));
+    ///         s.unread(&chunk[6..]);
+    ///     }));
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// let client = lp.connect(at, On::new());
+    /// let _ = lp.socket(client).end_with("PROXY\nhello");
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "unshift")]
+    pub fn unread(&mut self, bytes: &[u8]) {
+        self.with(|s, h, _| s.unread(h, bytes));
+    }
+
+    /// The decoder of its frames refused the bytes.
+    pub(crate) fn fail_decoding(&mut self, error: io::Error) {
+        self.with(|s, h, _| {
+            if s.duplex.is_open() {
+                s.fail(h, Stage::Decode, error);
+            }
+        });
     }
 
     /// Holds writes back until [`uncork`](SocketCx::uncork), to leave together.
@@ -291,6 +329,41 @@ impl SocketCx<'_> {
     pub fn set_idle_timeout(&mut self, after: Duration) {
         self.with(|s, h, _| s.clocks.set_idle(after, as_nanos(h.clock())));
         expire::arm(&mut self.cx, self.key);
+    }
+
+    /// Starts a timer of the connection: `after` from now, and never earlier, comes
+    /// [`on_timer`](Handler::on_timer) with this token, once; not before the connection is made.
+    /// Set again, it moves. When the connection closes, its timers are gone; they do not keep the
+    /// loop alive.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// const GREETING: u64 = 1;
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     conn.server(conn.server_key()).close().unwrap();
+    ///     let on = On::new()
+    ///         .data(|s, _| s.clear_timer(GREETING))
+    ///         .timer(|s, token| {
+    ///             assert_eq!(token, GREETING);
+    ///             let _ = s.end_with("no greeting came\n");
+    ///         });
+    ///     conn.accept(on).set_timer(GREETING, Duration::from_millis(5));
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// lp.connect(at, On::new().data(|_, text| assert_eq!(text, b"no greeting came\n")));
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_timer(&mut self, token: u64, after: Duration) {
+        timers::set(&mut self.cx, self.key, token, after);
+    }
+
+    /// Ends the timer with this token: its `on_timer` does not come, not even if it is due.
+    pub fn clear_timer(&mut self, token: u64) {
+        timers::clear(&mut self.cx, self.key, token);
     }
 
     /// So long from now the connection is closed, whatever it does. Zero stops it. Not while

@@ -32,6 +32,17 @@ pub enum PeerState {
     Gone,
 }
 
+/// Whether the handler that runs may go on with the bytes that it has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Flowing,
+    Paused,
+    /// The bytes are for another handler or a pipe by now.
+    Elsewhere,
+    /// The connection is over.
+    Over,
+}
+
 impl SocketCx<'_> {
     /// The peer's address; `None` if the connection is over (then
     /// [`Close::peer`](crate::Close::peer) has it).
@@ -51,6 +62,33 @@ impl SocketCx<'_> {
     /// Whether it is still being connected.
     pub fn is_connecting(&mut self) -> bool {
         self.look(|s| s.life == Life::Connecting).unwrap_or(false)
+    }
+
+    /// Whether reading is paused: by [`pause`](SocketCx::pause), or by the pipe that the connection
+    /// is the source of.
+    ///
+    /// ```
+    /// fn toggle(s: &mut tidegate_net::SocketCx<'_>) {
+    ///     if s.is_paused() { s.resume() } else { s.pause() }
+    /// }
+    /// # let _ = toggle;
+    /// ```
+    pub fn is_paused(&mut self) -> bool {
+        self.look(|s| s.duplex.read == ReadState::Paused && !s.has_unread_due()).unwrap_or(false)
+    }
+
+    /// What the handler that runs may go on with.
+    pub(crate) fn reading(&mut self) -> Reading {
+        let reading = self.look(|s| {
+            if s.handler.is_some() || s.pipes().is_some_and(|p| p.into.is_some()) {
+                Reading::Elsewhere
+            } else if s.duplex.read == ReadState::Paused {
+                Reading::Paused
+            } else {
+                Reading::Flowing
+            }
+        });
+        reading.unwrap_or(Reading::Over)
     }
 
     /// What is known of the peer, also while nothing is read.

@@ -23,6 +23,7 @@ use crate::error::close::{Close, Reason, Reset};
 use crate::error::stage::Stage;
 use crate::event::{NetEvent, SocketEvent};
 use crate::key::{OWNER, SocketKey};
+use crate::socket::timers;
 use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket, Watched};
 use crate::sys;
@@ -152,6 +153,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     if let Some(connecting) = connecting {
         connecting.forget(&mut d.cx());
     }
+    timers::stop_all(&mut d.cx(), &mut s);
     let mut close = Close {
         reason,
         peer: s.remote,

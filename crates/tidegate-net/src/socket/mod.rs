@@ -1,8 +1,8 @@
 //! What is done to a connection.
 //!
 //! Read `pass.rs` first: one pass in order, by what the loop calls. Its steps are `read.rs`
-//! and `write.rs`; `call.rs` is the way to the handler, `close.rs` and `expire.rs`
-//! the ends. `ends.rs` is for pipes, `account.rs` for memory. Not here: how connections are made.
+//! and `write.rs`; `unread.rs` is about bytes that are delivered twice; `call.rs` is the way to the handler, `close.rs` and `expire.rs`
+//! the ends, `timers.rs` timers that are no end. `ends.rs` is for pipes, `account.rs` for memory. Not here: how connections are made.
 #![forbid(unsafe_code)]
 
 pub(crate) mod account;
@@ -12,4 +12,6 @@ pub(crate) mod ends;
 pub(crate) mod expire;
 pub(crate) mod pass;
 pub(crate) mod read;
+pub(crate) mod timers;
+pub(crate) mod unread;
 pub(crate) mod write;

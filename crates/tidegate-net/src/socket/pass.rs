@@ -16,6 +16,7 @@ use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::socket::call::{call, call_taken};
 use crate::socket::read::{Reads, read};
+use crate::socket::unread::redeliver;
 use crate::socket::{close, expire};
 use crate::state::clocks::Due;
 use crate::state::layer::NET;
@@ -63,6 +64,7 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         let told = s.duplex.write.has_effect()
             || s.duplex.is_done()
             || s.shutting_down
+            || s.has_more_to_tell()
             || s.clocks.is_due();
         if s.clocks.was_probed() {
             h.pend();
@@ -110,6 +112,7 @@ impl Socket {
 
 /// Tells what the machines decided, in order, and ends what both sides ended.
 fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
+    let mut redelivered = false;
     for _ in 0..TELL {
         let (layer, mut driver) = d.layer(&NET);
         let Some((effect, s, mut h)) = layer.take_effect(&mut driver, key) else { return };
@@ -146,6 +149,19 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 }
                 if std::mem::take(&mut s.shutting_down) && s.duplex.is_open() {
                     call(d, key, |h, s| h.on_shutdown(s));
+                    continue;
+                }
+                // Once: what is given back now is for the next pass.
+                let unread = if redelivered { None } else { s.take_unread() };
+                if let Some(bytes) = unread {
+                    redelivered = true;
+                    redeliver(d, key, &bytes);
+                    continue;
+                }
+                if let Some(token) = s.rare().and_then(|rare| rare.timers.take_due()) {
+                    if s.duplex.is_open() {
+                        call(d, key, |h, s| h.on_timer(s, token));
+                    }
                     continue;
                 }
                 let due = expire::take_due(s, &mut h);

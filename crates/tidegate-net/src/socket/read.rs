@@ -128,7 +128,8 @@ impl Socket {
     /// Reads nothing more. A connection whose writing failed would never get to its
     /// end that way, so it ends now.
     pub(crate) fn pause(&mut self, h: &mut Handle<'_>) {
-        if self.duplex.read == ReadState::Flowing {
+        let was_due = self.rare().is_some_and(|rare| rare.unread.keep());
+        if self.duplex.read == ReadState::Flowing || was_due {
             self.duplex.read.pause();
             self.tell(h, || SocketEvent::Pause);
         }
@@ -139,6 +140,13 @@ impl Socket {
 
     /// Goes on reading, in a later dispatch.
     pub(crate) fn resume(&mut self, h: &mut Handle<'_>) {
+        if self.has_unread_due() {
+            return;
+        }
+        if self.rare().is_some_and(|rare| rare.unread.fall_due()) {
+            self.tell(h, || SocketEvent::Resume);
+            return h.pend();
+        }
         if self.duplex.read.resume() {
             self.tell(h, || SocketEvent::Resume);
             if h.readiness().has(Readiness::READABLE) {

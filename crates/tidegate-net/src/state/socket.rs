@@ -31,6 +31,7 @@ use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
 use crate::state::clocks::{Clocks, View, as_nanos};
 use crate::state::connecting::Connecting;
+use crate::state::rare::Rare;
 use crate::state::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,17 +57,6 @@ pub(crate) struct Pipes {
     pub(crate) into: Option<PipeKey>,
     /// This gives it what it writes.
     pub(crate) from: Option<PipeKey>,
-}
-
-/// What few connections have, apart, so that the others stay small.
-#[derive(Default)]
-struct Rare {
-    /// Our end, if somebody observed when it was made.
-    local: Option<SocketAddr>,
-    /// The first write error; reading goes on to the end before it is told.
-    failure: Option<Arc<NetError>>,
-    /// Bytes that a filter answered since the queue was empty.
-    answered: usize,
 }
 
 pub(crate) struct Socket {
@@ -315,6 +305,28 @@ impl Socket {
     /// The first write error, if it is to be told still.
     pub(crate) fn take_failure(&mut self) -> Option<Arc<NetError>> {
         self.rare.as_deref_mut()?.failure.take()
+    }
+
+    /// What few connections have, if this one does.
+    #[inline]
+    pub(crate) fn rare(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    /// The same, made if it is not there.
+    #[cold]
+    pub(crate) fn rare_or_new(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Bytes that the handler gave back are to be delivered again.
+    pub(crate) fn has_unread_due(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.unread.is_due())
+    }
+
+    /// Such bytes, or timers that came up.
+    pub(crate) fn has_more_to_tell(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.unread.is_due() || rare.timers.is_due())
     }
 
     /// An operation failed: was it a RST that came?
