@@ -32,7 +32,7 @@ impl W {
         if self.closed.get() > 0 {
             self.calls_after.set(self.calls_after.get() + 1);
         }
-        let n = self.rng.borrow_mut().n(24);
+        let n = self.rng.borrow_mut().n(27);
         let d = MS * self.rng.borrow_mut().n(4) as u32;
         match n {
             0 => s.destroy(),
@@ -52,6 +52,9 @@ impl W {
             16 => {
                 s.connect("127.0.0.1:1", On::new().close(|_, _| {}));
             }
+            17 => s.unread(b"again"),
+            18 => s.set_timer(d.as_micros() as u64, d),
+            19 => s.clear_timer(1000),
             _ => {}
         }
     }

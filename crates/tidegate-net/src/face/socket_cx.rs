@@ -6,8 +6,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use tidegate_loop::KeyError;
 use tidegate_loop::kind::Handle;
+use tidegate_loop::{AsCx, KeyError, LeaseError};
 use tidegate_stream::{Chunk, Flow};
 
 use crate::callbacks::contexts::SocketCx;
@@ -24,7 +24,7 @@ use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 
 impl SocketCx<'_> {
-    fn with<R>(
+    fn change<R>(
         &mut self,
         f: impl FnOnce(&mut Socket, &mut Handle<'_>, &mut Shared) -> R,
     ) -> Option<R> {
@@ -55,6 +55,35 @@ impl SocketCx<'_> {
     pub fn state(&mut self) -> Result<(), KeyError> {
         self.cx.validate(self.key)?;
         self.look(|_| ()).ok_or(KeyError::Closed)
+    }
+
+    /// Lends a shared value to `f`, which runs at once, with this connection beside it: as
+    /// [`Cx::with`](tidegate_loop::Cx::with). In there the value cannot be lent again.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let visits = lp.share(0)?;
+    /// let server = lp.listen("127.0.0.1:0", move |conn| {
+    ///     let mut s = conn.accept(On::new());
+    ///     let told = s.with(visits, |visits, s| {
+    ///         *visits += 1;
+    ///         let _ = s.end_with(format!("you are visitor {visits}\n"));
+    ///     });
+    ///     told.expect("nobody closes the value");
+    /// })?;
+    /// # lp.server(server).close()?;
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn with<T: 'static, R>(
+        &mut self,
+        shared: tidegate_loop::Shared<T>,
+        f: impl FnOnce(&mut T, &mut SocketCx<'_>) -> R,
+    ) -> Result<R, LeaseError> {
+        let key = self.key;
+        self.cx.with(shared, |value, cx| f(value, &mut SocketCx::new(cx.cx(), key)))
     }
 
     /// Writes bytes. What the kernel does not take at once is queued: lent bytes (`&[u8]`,
@@ -119,14 +148,14 @@ impl SocketCx<'_> {
     }
 
     fn send_id(&mut self, data: Chunk<'_>, id: u64) -> Flow {
-        self.with(|s, h, shared| s.write_id(h, shared, data, id)).unwrap_or(Flow::Closed)
+        self.change(|s, h, shared| s.write_id(h, shared, data, id)).unwrap_or(Flow::Closed)
     }
 
     /// Reads nothing more, from now on: not even a chunk that is in the kernel
     /// already. The peer's window fills; no memory is used here. Costs no
     /// system call.
     pub fn pause(&mut self) {
-        self.with(|s, h, _| s.pause(h));
+        self.change(|s, h, _| s.pause(h));
     }
 
     /// Goes on reading, in a later turn; not while a pipe waits for its sink to drain.
@@ -136,7 +165,7 @@ impl SocketCx<'_> {
         if pipe.is_some_and(|pipe| pipe.is_full(&mut self.cx)) {
             return;
         }
-        self.with(|s, h, _| s.resume(h));
+        self.change(|s, h, _| s.resume(h));
     }
 
     /// Gives bytes back: [`on_data`](Handler::on_data) gets them again in a later dispatch, before
@@ -165,12 +194,12 @@ impl SocketCx<'_> {
     /// ```
     #[doc(alias = "unshift")]
     pub fn unread(&mut self, bytes: &[u8]) {
-        self.with(|s, h, _| s.unread(h, bytes));
+        self.change(|s, h, _| s.unread(h, bytes));
     }
 
     /// The decoder of its frames refused the bytes.
     pub(crate) fn fail_decoding(&mut self, error: io::Error) {
-        self.with(|s, h, _| {
+        self.change(|s, h, _| {
             if s.duplex.is_open() {
                 s.fail(h, Stage::Decode, error);
             }
@@ -180,12 +209,12 @@ impl SocketCx<'_> {
     /// Holds writes back until [`uncork`](SocketCx::uncork), to leave together.
     /// Nests.
     pub fn cork(&mut self) {
-        self.with(|s, _, _| s.duplex.write.cork());
+        self.change(|s, _, _| s.duplex.write.cork());
     }
 
     /// Takes back one [`cork`](SocketCx::cork) and sends what is queued.
     pub fn uncork(&mut self) {
-        self.with(|s, h, _| {
+        self.change(|s, h, _| {
             s.duplex.write.uncork();
             s.flush(h);
             if s.duplex.write.has_effect() {
@@ -197,12 +226,12 @@ impl SocketCx<'_> {
     /// Ends our side: what is queued goes out, then the FIN, then comes
     /// `on_finish`. The other direction stays open until the peer ends it.
     pub fn end(&mut self) {
-        self.with(|s, h, shared| s.end_and_tell(h, shared));
+        self.change(|s, h, shared| s.end_and_tell(h, shared));
     }
 
     /// What `on_shutdown` does by default.
     pub(crate) fn shut_down(&mut self) {
-        let is_piped = self.with(|s, h, _| s.is_piped_from(h));
+        let is_piped = self.change(|s, h, _| s.is_piped_from(h));
         if is_piped == Some(false) {
             self.end();
         }
@@ -223,7 +252,7 @@ impl SocketCx<'_> {
     /// Closes the connection now; what is queued is lost and counted. `on_close`
     /// comes in the closing phase.
     pub fn destroy(&mut self) {
-        self.with(|s, h, _| s.destroy(h, Reason::Destroyed));
+        self.change(|s, h, _| s.destroy(h, Reason::Destroyed));
     }
 
     /// Closes the connection now, for a reason of your own: as [`destroy`](SocketCx::destroy),
@@ -257,7 +286,7 @@ impl SocketCx<'_> {
             Err(e) => io::Error::other(e),
         };
         let mut error = Some(error);
-        self.with(|s, h, _| {
+        self.change(|s, h, _| {
             if s.duplex.is_open() {
                 if let Some(error) = error.take() {
                     s.fail(h, Stage::Application, error);
@@ -274,7 +303,7 @@ impl SocketCx<'_> {
     /// [`destroy`](SocketCx::destroy). A Unix domain socket has no RST: see
     /// [`Close::reset`](crate::Close::reset).
     pub fn reset(&mut self) {
-        self.with(|s, h, _| s.reset(h));
+        self.change(|s, h, _| s.reset(h));
     }
 
     /// Replaces the handler, from the next callback on. The old one is dropped
@@ -327,7 +356,7 @@ impl SocketCx<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_idle_timeout(&mut self, after: Duration) {
-        self.with(|s, h, _| s.clocks.set_idle(after, as_nanos(h.clock())));
+        self.change(|s, h, _| s.clocks.set_idle(after, as_nanos(h.clock())));
         expire::arm(&mut self.cx, self.key);
     }
 
@@ -369,7 +398,7 @@ impl SocketCx<'_> {
     /// So long from now the connection is closed, whatever it does. Zero stops it. Not while
     /// it is connecting: then it is the option that counts.
     pub fn set_lifetime(&mut self, after: Duration) {
-        self.with(|s, h, _| {
+        self.change(|s, h, _| {
             if s.life != Life::Connecting {
                 s.clocks.set_until(millis(after), as_nanos(h.clock()));
             }
@@ -380,14 +409,14 @@ impl SocketCx<'_> {
     /// Once one side has ended, it is closed after so long without a byte; if one has ended
     /// already, from now on. Zero stops it.
     pub fn set_linger_timeout(&mut self, after: Duration) {
-        self.with(|s, h, _| s.clocks.set_linger(after, as_nanos(h.clock())));
+        self.change(|s, h, _| s.clocks.set_linger(after, as_nanos(h.clock())));
         expire::arm(&mut self.cx, self.key);
     }
 
     /// What `on_timeout` does by default: closes the connection with
     /// [`Reason::TimedOut`].
     pub fn time_out(&mut self) {
-        self.with(|s, h, _| {
+        self.change(|s, h, _| {
             let reason = expire::reason(s, h, Timeout::Idle);
             s.destroy(h, reason);
         });

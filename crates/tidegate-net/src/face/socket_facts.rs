@@ -82,7 +82,7 @@ impl SocketCx<'_> {
         let reading = self.look(|s| {
             if s.handler.is_some() || s.pipes().is_some_and(|p| p.into.is_some()) {
                 Reading::Elsewhere
-            } else if s.duplex.read == ReadState::Paused {
+            } else if s.duplex.read == ReadState::Paused && !s.has_unread_due() {
                 Reading::Paused
             } else {
                 Reading::Flowing

@@ -158,10 +158,8 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                     redeliver(d, key, &bytes);
                     continue;
                 }
-                if let Some(token) = s.rare().and_then(|rare| rare.timers.take_due()) {
-                    if s.duplex.is_open() {
-                        call(d, key, |h, s| h.on_timer(s, token));
-                    }
+                if let Some(token) = s.take_due_timer() {
+                    call(d, key, |h, s| h.on_timer(s, token));
                     continue;
                 }
                 let due = expire::take_due(s, &mut h);

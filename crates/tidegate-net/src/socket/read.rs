@@ -145,7 +145,7 @@ impl Socket {
         }
         if self.rare().is_some_and(|rare| rare.unread.fall_due()) {
             self.tell(h, || SocketEvent::Resume);
-            return h.pend();
+            return h.queue();
         }
         if self.duplex.read.resume() {
             self.tell(h, || SocketEvent::Resume);

@@ -9,7 +9,17 @@ use tidegate_loop::Cx;
 
 use crate::key::SocketKey;
 use crate::state::layer::NET;
-use crate::state::socket::Socket;
+use crate::state::socket::{Life, Socket};
+
+impl Socket {
+    /// The token of the next timer to tell: none before the connection is made.
+    pub(crate) fn take_due_timer(&mut self) -> Option<u64> {
+        if self.life != Life::Open || !self.duplex.is_open() {
+            return None;
+        }
+        self.rare()?.timers.take_due()
+    }
+}
 
 /// Starts the timer of this token, or moves it.
 pub(crate) fn set(cx: &mut Cx<'_>, key: SocketKey, token: u64, after: Duration) {

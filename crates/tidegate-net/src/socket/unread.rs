@@ -25,7 +25,7 @@ impl Socket {
         let unread = &mut self.rare_or_new().unread;
         unread.put(bytes, was_reading);
         if unread.is_due() {
-            h.pend();
+            h.queue();
         }
     }
 
