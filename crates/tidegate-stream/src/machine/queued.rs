@@ -1,7 +1,7 @@
 //! [`Queued`]: what a writing half holds while it holds something: bytes, and ids that wait.
 //!
 //! When these are accepted, and what is told of them, is decided in `write.rs`. A stream whose
-//! writes go out at once has none.
+//! writes go out at once has no such queue.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -12,6 +12,9 @@ use crate::machine::block::{Block, TAIL};
 
 /// Memory that a waiting id costs.
 const EXPECTED_SIZE: usize = size_of::<(u64, u64)>();
+
+/// Places of an empty queue that are kept for the next time.
+const KEPT: usize = 16;
 
 /// Bytes in order, and the ids of writes, each with the number of bytes that must be out before
 /// it.
@@ -119,9 +122,15 @@ impl Queued {
         Some((id, end <= self.out))
     }
 
-    /// Whether it holds nothing, and has nothing to say.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether neither bytes nor ids wait.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0 && self.blocks.is_empty() && self.expected.is_empty()
+    }
+
+    /// Whether many pieces or ids waited at once.
+    pub(crate) fn was_long(&self) -> bool {
+        self.blocks.capacity() > KEPT || self.expected.capacity() > KEPT
     }
 
     #[inline]

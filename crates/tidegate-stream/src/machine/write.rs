@@ -38,7 +38,7 @@ enum State {
 /// The writing half of a stream. See the crate's page for an example.
 #[derive(Debug)]
 pub struct WriteState {
-    /// Only while bytes or ids wait.
+    /// From the first time on that bytes or ids wait.
     queued: Option<Box<Queued>>,
     high_water_mark: u32,
     limit: u32,
@@ -92,11 +92,18 @@ impl WriteState {
         self.queued.get_or_insert_default()
     }
 
-    /// Gives the memory back when nothing waits any more.
+    /// When nothing waits any more, gives back the memory of a queue that was long. A short one
+    /// is kept: a stream that stalled once will again.
     fn tidy(&mut self) {
-        if self.queued.as_ref().is_some_and(|q| q.is_over()) {
+        if self.queued.as_ref().is_some_and(|q| q.is_empty() && q.was_long()) {
             self.queued = None;
         }
+    }
+
+    /// Whether it has neither bytes nor ids.
+    #[inline]
+    fn has_nothing(&self) -> bool {
+        self.queued.as_ref().is_none_or(|q| q.is_empty())
     }
 
     /// Queues a copy of `data`.
@@ -275,7 +282,7 @@ impl WriteState {
     /// write that the kernel takes whole is then [`Flow::Ready`].
     #[inline]
     pub fn is_clear(&self) -> bool {
-        self.state == State::Open && self.queued.is_none() && self.corked == 0
+        self.state == State::Open && self.has_nothing() && self.corked == 0
     }
 
     /// Fills `out` with what is queued, in order; returns how many slices.
@@ -321,7 +328,7 @@ impl WriteState {
     /// Whether it is open, nothing is queued, and nothing is to be told.
     #[inline]
     pub fn is_quiet(&self) -> bool {
-        self.state == State::Open && self.due.is_none() && self.queued.is_none()
+        self.state == State::Open && self.due.is_none() && self.has_nothing()
     }
 
     /// Whether writes are accepted.
