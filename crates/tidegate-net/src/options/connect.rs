@@ -16,7 +16,8 @@ use crate::key::SocketKey;
 use crate::options::address::At;
 use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
 
-/// How to connect. A text with a numeric address, or an address, turns into it.
+/// How to connect. A text (`HOST:PORT`, the host a number or a
+/// name), or an address, turns into it.
 ///
 /// ```
 /// use tidegate_net::ConnectOptions;
