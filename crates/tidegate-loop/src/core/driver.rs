@@ -121,7 +121,7 @@ impl Cx<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[inline]
-    pub fn layer<T: Any>(&mut self, id: &LayerId<T>) -> (&mut T, Driver<'_>) {
+    pub fn layer<T: Any>(&mut self, id: &'static LayerId<T>) -> (&mut T, Driver<'_>) {
         let core = self.core_mut();
         (core.layers.get(id), Driver::new(&mut core.reactor))
     }
@@ -136,7 +136,7 @@ impl Dispatch<'_> {
 
     /// The layer's state and the handles, as [`Cx::layer`].
     #[inline]
-    pub fn layer<T: Any>(&mut self, id: &LayerId<T>) -> (&mut T, Driver<'_>) {
+    pub fn layer<T: Any>(&mut self, id: &'static LayerId<T>) -> (&mut T, Driver<'_>) {
         (self.core.layers.get(id), Driver::new(&mut self.core.reactor))
     }
 }

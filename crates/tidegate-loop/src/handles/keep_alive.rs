@@ -71,12 +71,14 @@ impl Cx<'_> {
     /// Keeps the loop alive until the answer is dropped. The name is what
     /// [`why_alive`](Cx::why_alive) shows.
     pub fn keep_alive(&mut self, name: impl Into<String>) -> Result<KeepAlive, TableFull> {
+        // The user's code first: it may panic.
+        let name = name.into();
         let core = self.core_mut();
         let inbox = core.inbox.clone();
         let entry = core.own.get(&KEEP_ALIVES).vacant_entry();
         let mut d = Driver::new(&mut core.reactor);
         let key = d.insert(&KEEP_ALIVE, entry.key() as u64)?.key();
-        entry.insert(name.into());
+        entry.insert(name);
         Ok(KeepAlive { inbox, key })
     }
 }

@@ -25,6 +25,7 @@ impl Drop for Counted<'_> {
     #[cold]
     fn drop(&mut self) {
         self.shared.buffered = self.shared.buffered - self.before + self.s.duplex.write.held();
+        self.shared.crowded = Crowded::No;
     }
 }
 
@@ -46,7 +47,7 @@ impl Layer {
         let after = counted.s.duplex.write.held();
         counted.s.tell_busy(&mut h);
         std::mem::forget(counted);
-        if after != before {
+        if after != before || self.shared.crowded != Crowded::No {
             self.recount(d, key, before, after);
         }
         Some(done)

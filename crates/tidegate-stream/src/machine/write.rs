@@ -174,15 +174,16 @@ impl WriteState {
 
     /// The first `n` queued bytes are out.
     pub fn advance(&mut self, n: usize) {
-        if let Some(queued) = &mut self.queued {
-            queued.advance(n);
-        }
+        let whole = self.queued.as_mut().map_or(0, |q| q.advance(n));
         if self.is_empty() {
-            self.tidy();
             if self.full && self.state == State::Open {
                 self.due = Some(Due::Drain);
             }
             self.full = false;
+        }
+        if let Some(queued) = &mut self.queued {
+            queued.drop_first(whole);
+            self.tidy();
         }
     }
 
