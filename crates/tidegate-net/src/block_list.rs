@@ -1,4 +1,4 @@
-//! [`BlockList`]: addresses that nobody shall talk to.
+//! [`BlockList`]: addresses that must not be talked to.
 #![forbid(unsafe_code)]
 
 use std::fmt;

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-/// Where the bytes of a connection are, and how the way to the peer is. By
+/// Where the bytes of a connection wait, and the state of the network to the peer. From
 /// [`SocketCx::queues`](crate::SocketCx::queues).
 ///
 /// Bytes, unless it says otherwise. `None` is what the system does not tell: everything but
@@ -83,9 +83,9 @@ pub struct Queues {
 /// What waits in the kernel to be accepted. By [`ServerCx::accept_queue`](crate::ServerCx::accept_queue)
 /// and [`AcceptGauge::read`](crate::AcceptGauge::read).
 ///
-/// The handshake is done by the kernel: from the client's view a connection that waits here is
-/// made, and the client may have sent something. `None` is what the system does not tell: both
-/// elsewhere than on Linux, and for Unix domain sockets.
+/// The kernel does the handshake: for the client, a connection that waits here is made, and the
+/// client may have sent something. `None` is what the system does not tell: both elsewhere than on
+/// Linux, and for Unix domain sockets.
 ///
 /// ```
 /// use tidegate_net::AcceptQueue;
