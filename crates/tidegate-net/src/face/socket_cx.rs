@@ -40,7 +40,7 @@ impl SocketCx<'_> {
         layer.socket(&d, key).filter(|s| s.duplex.is_open()).map(|s| f(s))
     }
 
-    /// Whether the connection is not over; if it is, why the key finds nothing.
+    /// `Ok` while the connection is open; else why the key finds nothing.
     ///
     /// ```
     /// use tidegate_loop::{KeyError, Loop};

@@ -253,8 +253,7 @@ impl ReadQueue {
         self.read(self.len)
     }
 
-    /// Whether there is news for a reader that pulls: new bytes, or the end. Each is told
-    /// once.
+    /// Whether there is news for a reader that pulls: new bytes, or the end. Each is reported once.
     pub fn take_news(&mut self) -> bool {
         let news = self.pulled == Pulled::News && self.state == ReadState::Flowing;
         if news {
@@ -263,8 +262,8 @@ impl ReadQueue {
         news
     }
 
-    /// Whether the end is to be told: the source said so, and every byte was taken.
-    /// Not while paused. Once.
+    /// Whether to report the end: the source has ended, and every byte was taken. `true` once, and
+    /// not while paused.
     pub fn take_end(&mut self) -> bool {
         self.input == Input::AtEnd
             && self.len == 0

@@ -149,8 +149,8 @@ impl WriteState {
         self.queue().expect(id);
     }
 
-    /// The driver tells the writer to stop, whatever is queued: a drain will follow.
-    /// [`flow`](Self::flow) only says whether it is time for that, and changes nothing.
+    /// The driver stops the writer: the answer is `Full`, whatever is queued, and a drain will
+    /// follow. [`flow`](Self::flow) only says whether it is time for that, and changes nothing.
     ///
     /// ```
     /// use tidegate_stream::{Effect, Flow, WriteState};
@@ -325,7 +325,7 @@ impl WriteState {
         self.state == State::Open && (self.full || self.due == Some(Due::Drain))
     }
 
-    /// Whether it is open, nothing is queued, and nothing is to be told.
+    /// Whether it is open, nothing is queued, and there is no effect.
     #[inline]
     pub fn is_quiet(&self) -> bool {
         self.state == State::Open && self.due.is_none() && self.has_nothing()
@@ -402,7 +402,7 @@ impl WriteState {
         taken
     }
 
-    /// For a sink that takes its time: shares what is queued, in order and at most `pieces`
+    /// For a sink that completes later: shares what is queued, in order and at most `pieces`
     /// pieces, and returns how many bytes these are. They stay queued until
     /// [`advance`](Self::advance).
     ///

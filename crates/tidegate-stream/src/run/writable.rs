@@ -286,7 +286,7 @@ impl WritableCx<'_> {
         row::look(&mut self.cx, self.key.0, f)
     }
 
-    /// Whether the stream is not over; if it is, why the key finds nothing.
+    /// `Ok` while the stream is open; else why the key finds nothing.
     pub fn state(&mut self) -> Result<(), KeyError> {
         row::state::<Writable>(&mut self.cx, self.key.0)
     }
@@ -327,7 +327,7 @@ impl WritableCx<'_> {
         .unwrap_or(Flow::Closed)
     }
 
-    /// For the sink: what it was given last is done, or has failed. Call it once for each
+    /// For the sink: its last write is complete, or has failed. Call it once for each
     /// [`Progress::Later`].
     pub fn written(&mut self, result: Result<(), BoxError>) -> Result<(), NotWriting> {
         match result {
@@ -372,12 +372,12 @@ impl WritableCx<'_> {
         row::fail::<Writable>(&mut self.cx, self.key.0, error);
     }
 
-    /// Queued bytes, those that the sink has included.
+    /// Queued bytes, including those that the sink is writing.
     pub fn buffered(&mut self) -> usize {
         self.look(|w| w.write.len()).unwrap_or(0)
     }
 
-    /// Whether a write answered `Full` and the drain is still to come.
+    /// Whether a write returned `Full` and the drain is still to come.
     pub fn needs_drain(&mut self) -> bool {
         self.look(|w| w.write.needs_drain()).unwrap_or(false)
     }
