@@ -275,7 +275,7 @@ impl Loop {
         self.cx().set_ref(key, keep_alive)
     }
 
-    /// Keeps the loop alive until the answer is dropped: [`Cx::keep_alive`].
+    /// Keeps the loop alive until the returned value is dropped: [`Cx::keep_alive`].
     pub fn keep_alive(&mut self, name: impl Into<String>) -> Result<KeepAlive, TableFull> {
         self.cx().keep_alive(name)
     }
@@ -290,7 +290,7 @@ impl Loop {
         self.cx().prepare(f)
     }
 
-    /// Calls `f` in each turn after what the poller said was handled: [`Cx::check`].
+    /// Calls `f` in each turn after the ready pass: [`Cx::check`].
     pub fn check(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {
         self.cx().check(f)
     }

@@ -99,9 +99,9 @@ impl ReadyGuard {
         self.bits
     }
 
-    /// Runs an operation in the direction that it needs. `WouldBlock` from it is
-    /// remembered: the callback then waits for the kernel. Where the direction is not
-    /// ready, `op` is not run and the answer is `WouldBlock`. `EINTR` is retried.
+    /// Runs `op`, which needs this direction. If it returns `WouldBlock`, the bit is cleared, and
+    /// the callback is called again when the kernel reports more. If the direction is not ready,
+    /// `op` does not run and the answer is `WouldBlock`. `EINTR` is retried.
     pub fn try_io<T>(
         &mut self,
         direction: Interest,
@@ -174,10 +174,9 @@ impl Cx<'_> {
     /// something in `interest`. End it with [`close`](Cx::close): the source and `f` are
     /// dropped after the current callback.
     ///
-    /// Errors: what the poller says. A descriptor that is watched already is
-    /// `AlreadyExists` (epoll, poll(2)); one that cannot be polled, as a file on disk,
-    /// is `PermissionDenied` (epoll); an interest in none of readable, writable and priority
-    /// is `InvalidInput`.
+    /// Errors: what the poller says. A descriptor that is watched already is `AlreadyExists`
+    /// (epoll, poll(2)); one that cannot be polled, such as a file on disk, is `PermissionDenied`
+    /// (epoll); an interest in none of readable, writable and priority is `InvalidInput`.
     ///
     /// ```
     /// use std::io::Read;
@@ -237,8 +236,8 @@ impl Cx<'_> {
         }
     }
 
-    /// Changes what a watcher is called for; `None` pauses it. What was ready stays
-    /// known. A change costs a system call only if it asks for something new.
+    /// Changes what a watcher is called for; `None` pauses it. The readiness bits stay as they are.
+    /// A change costs a system call only if the interest is new.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};

@@ -38,9 +38,9 @@ pub(crate) type Run = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 pub enum WorkError {
     /// It was cancelled before a thread began it.
     Cancelled,
-    /// It panicked; the thread lives on.
+    /// It panicked; the thread goes on with other jobs.
     Panicked {
-        /// What it said, if it was a text.
+        /// The panic's message, if it was a text.
         message: String,
     },
 }
