@@ -10,8 +10,8 @@
 //! - **idle**, **prepare**, **check**: hooks, in start order; while there is an idle
 //!   hook, poll does not block
 //! - **poll**: the kernel's events become bits and places in the ready queue
-//! - **ready**: each queued handle once, in order, then the sockets accepted
-//!   meanwhile; whoever stops early is queued again for the next turn
+//! - **ready**: each queued handle once, in order, then the sockets accepted meanwhile; a handle
+//!   that stops early is queued again for the next turn
 //! - **closing**: close callbacks, first-in first-out; then the slot is free
 //! - **timers**: what is due, in order of deadline and start
 //!

@@ -93,7 +93,7 @@ pub enum LeaseError {
 impl fmt::Display for LeaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LeaseError::Leased => f.write_str("the value is lent to a call further up"),
+            LeaseError::Leased => f.write_str("an outer call has borrowed the value"),
             LeaseError::Key(e) => e.fmt(f),
         }
     }

@@ -96,7 +96,7 @@ impl Cx<'_> {
             let limit = core.reactor.limits.tick_limit;
             log::error!(
                 target: "tidegate::loop",
-                "a tick was dropped: tick_limit is {limit}, and so many wait ({refused} refused so far)"
+                "a tick was dropped: {limit} ticks wait, which is tick_limit ({refused} refused so far)"
             );
         }
     }

@@ -210,7 +210,7 @@ impl Cx<'_> {
         let core = self.core_mut();
         if bits_of(interest) == Readiness::NONE {
             core.reactor.graveyard.bury_boxed(watcher.into_any());
-            let text = format!("{interest:?} is nothing that can be watched for");
+            let text = format!("{interest:?} is no interest that can be watched");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let entry = core.own.get(&WATCHES).0.vacant_entry();
@@ -313,7 +313,7 @@ fn put_back(core: &mut Core, key: Key, n: usize, watcher: Box<dyn Watcher>, drai
         done = handle.reregister(watcher.source(), entry.registered);
     }
     if let Err(e) = done.and_then(|()| rearm(entry, &mut handle)) {
-        log::error!(target: "tidegate::loop", "watching {key:?} goes on without: {}", OneLine(e));
+        log::error!(target: "tidegate::loop", "the poller refused a change to {key:?}: {}", OneLine(e));
     }
 }
 

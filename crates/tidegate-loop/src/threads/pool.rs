@@ -139,7 +139,7 @@ impl Jobs {
         Some(job)
     }
 
-    /// The life of a thread: takes jobs until it is told to stop.
+    /// The life of a thread: takes jobs until the pool stops.
     pub(crate) fn serve(&self, tell: impl Fn()) {
         let mut state = lock(&self.state);
         loop {

@@ -57,7 +57,7 @@ impl fmt::Display for AddressError {
         write!(f, "{:?} is no address: ", self.input)?;
         f.write_str(match self.fault {
             AddressFault::PathTooLong { bytes, most } => {
-                return write!(f, "the path has {bytes} bytes, and {most} is the most");
+                return write!(f, "the path has {bytes} bytes, the maximum is {most}");
             }
             AddressFault::EmptyPath => "the path is empty",
             AddressFault::NulInPath => "the path has a NUL byte",

@@ -148,7 +148,7 @@ impl TcpKeepAlive {
     pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
         let second = Duration::from_secs(1);
         if self.idle < second || self.interval < second || self.count == 0 {
-            let text = "keep-alive wants an idle time and an interval of a second or more, and a count of 1 or more";
+            let text = "keep_alive needs an idle time and an interval of at least a second, and a count of at least 1";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         // Whole ones, and never early.

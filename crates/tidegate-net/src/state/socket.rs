@@ -63,7 +63,7 @@ pub(crate) struct Pipes {
 struct Rare {
     /// Our end, if somebody observed when it was made.
     local: Option<SocketAddr>,
-    /// The first write error; reading goes on to the end before it is told.
+    /// The first write error; reading goes on to the end before the connection closes with it.
     failure: Option<Arc<NetError>>,
     /// Bytes that a filter answered since the queue was empty.
     answered: usize,
@@ -306,7 +306,7 @@ impl Socket {
             || (answers && !write.is_empty())
     }
 
-    /// Writing failed. It is told when reading has come to the end.
+    /// Writing failed. The connection closes with this error when reading has come to the end.
     #[cold]
     pub(crate) fn keep_failure(&mut self, error: Arc<NetError>) {
         self.rare.get_or_insert_default().failure = Some(error);

@@ -6,7 +6,7 @@
 //!
 //! | sink | has bytes | `Done` | `Later` | `written` | wants its end |
 //! |---|---|---|---|---|---|
-//! | Idle | Writing | - | - | refused | Finishing, once every completion is told |
+//! | Idle | Writing | - | - | refused | Finishing, after every completion |
 //! | Writing | waits | Idle | Writing | Idle | waits |
 //! | Finishing | - | finished | Finishing | finished | - |
 #![forbid(unsafe_code)]
@@ -117,7 +117,7 @@ impl Writable {
         Ok(())
     }
 
-    /// Whether everything is written and told, except the end.
+    /// Whether everything is written and delivered, except the end.
     fn wants_finish(&self) -> bool {
         self.busy == Busy::Idle && self.write.wants_fin() && !self.write.has_effect()
     }
@@ -134,7 +134,7 @@ impl Writable {
 
 /// Each call of the sink counts as at least this many bytes against the budget.
 const CALL: usize = 1024;
-/// At most this many effects are told in one dispatch.
+/// The most effects that one dispatch delivers.
 const TELL: usize = 1000;
 
 /// First feeds the sink, so that it has the next bytes when a callback runs (W5); then tells

@@ -115,7 +115,7 @@ impl Lines {
         self.taken += (self.buffer.len() - before) as u64;
         if self.taken >= self.limit {
             let limit = self.limit;
-            log::warn!(target: "tidegate::observe", "the file has {limit} bytes, its limit: the rest is lost");
+            log::warn!(target: "tidegate::observe", "the file has reached its limit of {limit} bytes: the rest is lost");
         }
         if self.buffer.len() >= TOGETHER {
             self.write_out();
