@@ -64,7 +64,7 @@ const _: () = assert!(AFTER_READY == READY + 1 && matches!(TURN[TIMERS], Phase::
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Default,
-    /// A turn that had something to tell before it asks the kernel does not wait.
+    /// A turn that began with effects to deliver does not wait.
     Once,
     NoWait,
 }
@@ -163,7 +163,7 @@ impl Core {
         }
     }
 
-    /// Whether there is no effect to tell, and no hook.
+    /// Whether there is no effect to deliver, and no hook.
     #[inline]
     fn passes_by(&self) -> bool {
         self.reactor.pending.is_empty() && self.hooks.is_empty()

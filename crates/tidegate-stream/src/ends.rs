@@ -9,8 +9,8 @@ use tidegate_loop::{Cx, Key};
 use crate::error::{BoxError, StreamError};
 use crate::machine::flow::Flow;
 
-/// Names a pipe. Its methods are for implementations of [`ReadEnd`] and [`WriteEnd`]: each
-/// tells the pipe what happened at that end.
+/// Names a pipe. Its methods are for implementations of [`ReadEnd`] and [`WriteEnd`]: each reports
+/// to the pipe what happened at that end.
 ///
 /// ```
 /// assert_eq!(size_of::<Option<tidegate_stream::PipeKey>>(), 8);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tidegate_loop::OneLine;
 
-/// Any error type of yours.
+/// Any error type.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why a stream closed before its end. It is cheap to clone: everything that waited fails with the

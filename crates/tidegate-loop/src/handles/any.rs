@@ -18,7 +18,7 @@ impl Cx<'_> {
         self.validate(key).is_ok()
     }
 
-    /// The same as [`is_open`](Cx::is_open), with the reason if not.
+    /// As [`is_open`](Cx::is_open); the error says why the key finds nothing.
     pub fn validate(&self, key: impl Into<Key>) -> Result<(), KeyError> {
         self.core().reactor.table.check(key.into())
     }

@@ -1,4 +1,4 @@
-//! [`Stage`]: in which step of a connection's or a server's life something failed.
+//! [`Stage`]: the step of a connection or a server that failed.
 //!
 //! The error that carries it is in `net_error.rs`.
 #![forbid(unsafe_code)]

@@ -185,10 +185,10 @@ impl ConnectOptions {
     }
 
     /// While [`attempts_at_once`](ConnectOptions::attempts_at_once) are under way and another
-    /// address waits, the oldest attempt is given up after so long without an answer: it is
-    /// listed with the error kind `TimedOut`. Default 5 s, at least 10 ms. The last addresses
-    /// of a name, behind which no other waits, are tried for as long as the system does, or until
-    /// the [`connect_timeout`](ConnectOptions::connect_timeout).
+    /// address waits, the oldest attempt is given up after this time without an answer: it is
+    /// listed with the error kind `TimedOut`. Default 5 s, at least 10 ms. The last addresses of a
+    /// name, behind which no other waits, are tried for as long as the system does, or until the
+    /// [`connect_timeout`](ConnectOptions::connect_timeout).
     pub fn attempt_timeout(mut self, after: Duration) -> ConnectOptions {
         self.race.patience = after.max(Duration::from_millis(10));
         self

@@ -58,7 +58,7 @@ pub struct Discarded {
     _queue: VecDeque<Block>,
 }
 
-/// What is to be told besides completions. The two exclude each other.
+/// The next effect besides completions. The two exclude each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Due {
     Drain,
@@ -320,7 +320,7 @@ impl WriteState {
         self.is_empty() && !self.is_over_limit()
     }
 
-    /// Whether a drain is still to come: the writer was told to stop.
+    /// Whether a drain is still to come: the writer got `Full`.
     pub fn needs_drain(&self) -> bool {
         self.state == State::Open && (self.full || self.due == Some(Due::Drain))
     }
@@ -372,8 +372,8 @@ impl WriteState {
 
 // Effects: what comes out, once.
 impl WriteState {
-    /// The next effect to tell the user; each comes once. A drain comes before the completion
-    /// of the write that emptied the queue (W5), the finish after all completions (W12).
+    /// The next effect for the user; each comes once. A drain comes before the completion of the
+    /// write that emptied the queue (W5), the finish after all completions (W12).
     pub fn take_effect(&mut self) -> Option<Effect> {
         if self.due == Some(Due::Drain) {
             self.due = None;

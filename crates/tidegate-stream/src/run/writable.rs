@@ -137,8 +137,8 @@ const CALL: usize = 1024;
 /// The most effects that one dispatch delivers.
 const TELL: usize = 1000;
 
-/// First feeds the sink, so that it has the next bytes when a callback runs (W5); then tells
-/// the effects; then ends the sink, which comes after all effects (W12).
+/// First feeds the sink, so that it has the next bytes when a callback runs (W5); then delivers the
+/// effects; then ends the sink, which comes after all effects (W12).
 fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let budget = d.driver().limits().write_budget;
     let mut given = 0;

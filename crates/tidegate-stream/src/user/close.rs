@@ -24,7 +24,7 @@ pub struct StreamClose {
 }
 
 impl StreamClose {
-    /// What the default of `on_close` does: it logs an error, unless a pipe tells of it.
+    /// What the default of `on_close` does: it logs an error, unless a pipe gets it.
     pub(crate) fn unhandled(&self, cx: &mut Cx<'_>, what: &str) {
         if let Err(e) = self.result.as_ref() {
             if !self.piped && !e.is_bare_close() {

@@ -178,9 +178,9 @@
 //!
 //! - **Memory grows with a slow peer**: the program ignores `Full`. The compiler warns about that,
 //!   and `write_limit` ends the connection.
-//! - **Both sides stand still**: each writes everything before it reads, such as a client that
-//!   sends much to an echo server. Both windows close, and each side waits for the other. Read
-//!   while you write; an idle timeout closes connections that are stuck.
+//! - **Both sides are stuck**: each writes everything before it reads, such as a client that sends
+//!   much to an echo server. Both windows close, and each side waits for the other. Read while you
+//!   write; an idle timeout closes connections that are stuck.
 //! - **`on_drain` does not come**: no write was `Full`, or [`end`](crate::net::SocketCx::end)
 //!   was called since. `on_finish` comes then.
 #![forbid(unsafe_code)]

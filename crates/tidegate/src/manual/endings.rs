@@ -79,8 +79,8 @@
 //! | a limit, a panic, a broken pipe | as with `destroy` | a RST, so that the peer does not believe that it has everything; if our side had ended, as with `destroy` | `close` with the reason |
 //!
 //! A Unix domain socket has no RST: the peer sees an ordinary end, and
-//! [`Close::reset`](crate::net::Close::reset) says so. A protocol over such a socket needs its own
-//! mark of the end, such as a length or a last record.
+//! [`Close::reset`](crate::net::Close::reset) is `Unsupported`. A protocol over such a socket needs
+//! its own mark of the end, such as a length or a last record.
 //!
 //! ```
 //! use tidegate::prelude::*;

@@ -140,7 +140,8 @@
 //!   `net.core.rmem_max` allows: socket(7).
 //! - **Dead peers are noticed after two hours**: that is the system's default for keep-alive.
 //!   tidegate's default, if you turn it on, is 60 s, and then 10 probes 1 s apart.
-//! - **"address already in use" after a restart**: somebody *listens*. `ss -ltnp` says who.
-//! - **IPv4 clients are refused**: the server listens on an IPv6 address with `ipv6_only`, or the
-//!   system's default says so. Leave the host out: `":80"` accepts both.
+//! - **"address already in use" after a restart**: another process *listens* on the port. `ss
+//!   -ltnp` shows which.
+//! - **IPv4 clients are refused**: the server listens on an IPv6 address with `ipv6_only`, or that
+//!   is the system's default. Leave the host out: `":80"` accepts both.
 #![forbid(unsafe_code)]

@@ -4,8 +4,9 @@
 //!
 //! epoll(7) can say that a socket is ready in two ways. *Level-triggered*, it reports the socket at
 //! every poll, as long as it is ready. *Edge-triggered*, it reports the socket once, when it
-//! becomes ready, and not again before the program has used that up: a program that does not read
-//! until `EWOULDBLOCK` may never hear of the socket again. mio is edge-triggered on every system.
+//! becomes ready, and not again before the program has used that up: if a program stops before
+//! `EWOULDBLOCK`, the kernel may never report the socket again. mio is edge-triggered on every
+//! system.
 //!
 //! ```text
 //!  bytes waiting    0      4         22             14                       0
@@ -32,8 +33,8 @@
 //!       v
 //!     read, on_data, read, on_data ... until one of these:
 //!       |
-//!       +-- EWOULDBLOCK, or a short read     the bit falls. The poller says so when
-//!       |                                    there is more
+//!       +-- EWOULDBLOCK, or a short read     the bit is cleared, until the poller
+//!       |                                    reports more
 //!       +-- the budget is spent              the bit stays. Queued again, behind the
 //!       |                                    others; the next poll does not wait
 //!       +-- paused                           the bit stays. Not queued: resume() does

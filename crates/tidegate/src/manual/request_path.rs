@@ -165,7 +165,7 @@
 //! | the error says | it got as far as | look at |
 //! |---|---|---|
 //! | `lookup of ...` | no packet to the host yet | spelling; the resolver |
-//! | `bind on ...` | no packet either: the error is about our own address | `local_address`, `local_port`; on a server, who has the port |
+//! | `bind on ...` | no packet either: the error is about our own address | `local_address`, `local_port`; on a server, which process has the port |
 //! | `connect to ...`, `ECONNREFUSED`, at once | the host answered: nobody listens there | port, and whether the server runs |
 //! | `connect to ... timed out` | nobody answered | routes, filters that drop, a full accept queue ([`accept`](super::accept)) |
 //! | connected, and no answer | the server's kernel | its accept queue, or its program: is its loop held up? |

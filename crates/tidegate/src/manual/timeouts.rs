@@ -100,22 +100,22 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! For a deadline of the protocol's own (a whole request within 30 s, whatever trickles in) an
-//! idle timeout is the wrong tool: each byte refreshes it. Start a
-//! [`timer`](crate::Cx::timer) at the first byte and close from there, or use `lifetime`.
+//! For a deadline of your protocol (a whole request within 30 s) an idle timeout is the wrong tool:
+//! each byte restarts it. Start a [`timer`](crate::Cx::timer) at the first byte and close from
+//! there, or use `lifetime`.
 //!
 //! # What else is called a time-out
 //!
-//! | name | whose | what it says | here |
+//! | name | whose | what it means | here |
 //! |---|---|---|---|
-//! | SYN retries | the kernel's, about 2 minutes on Linux (`tcp_syn_retries`, tcp(7)) | nobody answers the SYN | `ETIMEDOUT` at stage `connect`; set `connect_timeout` to be sooner |
+//! | SYN retries | the kernel's, about 2 minutes on Linux (`tcp_syn_retries`, tcp(7)) | nobody answers the SYN | `ETIMEDOUT` at stage `connect`; `connect_timeout` is earlier |
 //! | retransmission | the kernel's, some 15 minutes (`tcp_retries2`) | our bytes are not acknowledged | `ETIMEDOUT`, as a rule at stage `read`; `TCP_USER_TIMEOUT` by [`socket_option`](crate::net::SocketCx::socket_option) |
 //! | keep-alive | the kernel's probes, if [`keep_alive`](crate::net::ListenOptions::keep_alive) is set | the peer's *host* is gone | `ETIMEDOUT` at stage `read` |
 //! | attempt delay | [`attempt_delay`](crate::net::ConnectOptions::attempt_delay), 250 ms (RFC 8305) | the next address of a name starts beside this one | nothing ends |
 //! | attempt timeout | [`attempt_timeout`](crate::net::ConnectOptions::attempt_timeout), 5 s | [`attempts_at_once`](crate::net::ConnectOptions::attempts_at_once) are under way, none has answered, and another address waits | the oldest attempt ends, listed as `TimedOut`; the connect goes on |
-//! | grace | [`ServerCx::shutdown`](crate::net::ServerCx::shutdown) | the server has waited for long enough | `TimedOut(Lifetime)` |
+//! | grace | [`ServerCx::shutdown`](crate::net::ServerCx::shutdown) | the grace of the shutdown is over | `TimedOut(Lifetime)` |
 //! | back-off | the server's, 50 ms | there were no descriptors | accepting is tried again |
-//! | TIME_WAIT | the kernel's, 60 s on Linux (RFC 9293, 3.6) | who closed first remembers the port pair | does not keep a server from its port: [`options`](super::options) |
+//! | TIME_WAIT | the kernel's, 60 s on Linux (RFC 9293, 3.6) | the side that closed first keeps the port pair | does not keep a server from its port: [`options`](super::options) |
 //!
 //! Keep-alive asks the peer's kernel; an idle timeout waits for the peer's program. The kernel of a
 //! program that hangs still answers every probe; only an answer in your protocol shows that the
