@@ -6,14 +6,14 @@
 //!  +-> pending -> idle -> prepare -> poll -> ready -> pending -> check -> closing -> timers -+
 //!  |                                  |                                                     |
 //!  |                                  +-- asks the kernel: sets bits, queues handles,       |
-//!  |                                      calls nobody. Waits, if nothing is left to do     |
+//!  |                                      runs no callback. Waits if nothing is left to do  |
 //!  |                                                                                        |
-//!  +--------------------- is anything alive, and nobody has said stop? ---------------------+
+//!  +-------------------- while the loop is alive and stop was not called -------------------+
 //! ```
 //!
 //! | phase | calls | at most |
 //! |---|---|---|
-//! | pending | effects of API calls and deadlines: `on_finish`, `on_written`, `on_shutdown`, `on_timeout`, a lookup of yours | what is queued, in up to 8 rounds |
+//! | pending | effects of API calls and deadlines: `on_finish`, `on_written`, `on_shutdown`, `on_timeout`, a lookup of your own | what is queued, in up to 8 rounds |
 //! | idle, prepare | hooks, in start order | each hook once |
 //! | poll | nothing: events of the kernel become bits, and their handles are queued | 1,024 events |
 //! | ready | the queued handles: connections, servers, watchers, posts; then the connections accepted meanwhile | each handle once, up to its budget |
