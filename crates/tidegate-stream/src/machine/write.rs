@@ -260,7 +260,7 @@ impl WriteState {
             return Flow::Closed;
         }
         let Some(queued) = &self.queued else { return Flow::Ready };
-        let at_mark = queued.len() > 0 && queued.len() >= self.high_water_mark as usize;
+        let at_mark = queued.len() >= (self.high_water_mark as usize).max(1);
         // Ids that wait count against the limit, also if nothing is queued.
         if at_mark || self.is_over_limit() { Flow::Full } else { Flow::Ready }
     }
