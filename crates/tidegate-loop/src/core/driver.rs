@@ -16,7 +16,7 @@ use crate::sys::{LayerId, Owner};
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
 pub(crate) const AGE_SHIFT: u32 = 24;
 
-/// The handles of a loop, for the code of a layer. No method runs user code.
+/// The handles of a loop, for the code of a layer. No method runs a callback.
 ///
 /// ```
 /// use tidegate_loop::kind::{Kind, Owner};
@@ -96,7 +96,7 @@ impl<'a> Driver<'a> {
         slot.kind.is_of(owner).then_some(slot.data)
     }
 
-    /// Whether the key names an open or closing handle of this loop, whosever it is.
+    /// Whether the key names an open or closing handle of this loop, of any owner.
     pub fn check(&self, key: Key) -> Result<(), KeyError> {
         self.r.table.check(key)
     }

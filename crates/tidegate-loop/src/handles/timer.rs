@@ -60,8 +60,8 @@ impl Cx<'_> {
         self.start_timer(after, 0, f)
     }
 
-    /// Calls `f` every `every`, counted from when it was called; missed shots are not
-    /// made up for. Stop it with [`timer_stop`](Cx::timer_stop).
+    /// Calls `f` again and again; `every` counts from one call to the next, and missed calls are
+    /// not repeated. Stop it with [`timer_stop`](Cx::timer_stop).
     ///
     /// ```
     /// use std::time::Duration;
@@ -163,8 +163,8 @@ impl Cx<'_> {
         Ok(repeat > 0)
     }
 
-    /// Changes the time between two shots, from the next one that is armed on; zero
-    /// makes the next shot the last.
+    /// Changes the interval of a repeating timer. It applies after the next call; zero makes the
+    /// next call the last.
     ///
     /// ```
     /// use std::time::Duration;
