@@ -159,6 +159,16 @@ impl Heap {
         }
     }
 
+    /// Panics unless no node is before its parent, and each entry has its place.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        for (at, node) in self.nodes.iter().enumerate() {
+            assert_eq!(self.place(node.entry()), Some(at));
+            assert!(at == 0 || self.nodes[(at - 1) / ARITY] < *node);
+        }
+        assert_eq!(self.places.iter().filter(|at| **at != NOWHERE).count(), self.len());
+    }
+
     #[inline(always)]
     fn set(&mut self, at: usize, node: Node) {
         self.nodes[at] = node;

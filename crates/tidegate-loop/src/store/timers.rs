@@ -14,8 +14,6 @@
 //! comes up. So a node may be too early, never too late, and the entry has the truth.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
-
 use slab::Slab;
 
 use crate::store::heap::{Heap, Node, START_BITS};
@@ -54,13 +52,16 @@ pub(crate) struct Timers<F> {
     heap: Heap,
     /// Due timers of the batch that runs, or was interrupted by a panic. A timer that was armed
     /// again, or ended, is not the one of its node any more.
-    due: VecDeque<Node>,
+    due: Vec<Node>,
+    /// Of `due`, so many had their turn.
+    had: usize,
     starts: u64,
 }
 
 impl<F> Default for Timers<F> {
     fn default() -> Timers<F> {
-        Timers { entries: Slab::new(), heap: Heap::default(), due: VecDeque::new(), starts: 0 }
+        let (entries, heap) = (Slab::new(), Heap::default());
+        Timers { entries, heap, due: Vec::new(), had: 0, starts: 0 }
     }
 }
 
@@ -107,7 +108,8 @@ impl<F> Timers<F> {
     #[cold]
     #[inline(never)]
     fn renumber(&mut self) {
-        let Timers { entries, heap, due, starts } = self;
+        self.forget_had();
+        let Timers { entries, heap, due, starts, .. } = self;
         due.retain(|n| entries.get(n.entry() as usize).is_some_and(|e| e.armed == *n));
         let mut in_order: Vec<Node> = entries.iter().map(|(_, e)| e.armed).collect();
         in_order.sort_unstable_by_key(|n| n.start());
@@ -152,11 +154,12 @@ impl<F> Timers<F> {
     /// Whether any is started, or due.
     #[inline]
     pub(crate) fn has_any(&self) -> bool {
-        !self.heap.is_empty() || !self.due.is_empty()
+        !self.heap.is_empty() || self.has_due()
     }
 
+    #[inline]
     pub(crate) fn has_due(&self) -> bool {
-        !self.due.is_empty()
+        self.had < self.due.len()
     }
 
     /// Moves aside what is due by `now`. The first node of the heap is up to date then.
@@ -168,7 +171,14 @@ impl<F> Timers<F> {
         }
     }
 
+    /// After this, `due` has only what waits.
+    fn forget_had(&mut self) {
+        self.due.drain(..self.had);
+        self.had = 0;
+    }
+
     fn open_batch_of_some(&mut self, now: u64) {
+        self.forget_had();
         let Timers { entries, heap, due, .. } = self;
         if heap.has_more_due(now, 8 + heap.len() / 16) {
             // One pass over all of them takes less time than so many ways down.
@@ -181,10 +191,10 @@ impl<F> Timers<F> {
                 if armed.deadline() > now {
                     return Some(armed);
                 }
-                due.push_back(armed);
+                due.push(armed);
                 None
             });
-            due.make_contiguous()[waiting..].sort_unstable();
+            due[waiting..].sort_unstable();
         }
         while let Some(node) = heap.first() {
             let armed = entries[node.entry() as usize].armed;
@@ -192,7 +202,7 @@ impl<F> Timers<F> {
                 heap.put_off(0, armed);
             } else if node.deadline() <= now {
                 heap.remove(0);
-                due.push_back(node);
+                due.push(node);
             } else {
                 break;
             }
@@ -204,7 +214,8 @@ impl<F> Timers<F> {
     #[inline]
     pub(crate) fn take_due(&mut self, clock: impl Fn() -> u64) -> Option<(u32, Key, F)> {
         loop {
-            let node = self.due.pop_front()?;
+            let node = *self.due.get(self.had)?;
+            self.had += 1;
             let index = node.entry();
             let Some(entry) = self.entries.get_mut(index as usize) else { continue };
             if entry.armed != node {
@@ -236,77 +247,156 @@ impl<F> Timers<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::table::Table;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, VecDeque};
 
     #[derive(Clone, Debug)]
     enum Op {
-        Start(u64),
+        /// After so long, and then repeated after so long.
+        Start(u64, u64),
+        /// To so long from now.
         Reset(usize, u64),
+        /// To so much more, or less, than its deadline.
+        Move(usize, i64),
         Stop(usize),
+        /// Time passes, and a batch is opened.
         Advance(u64),
+        /// So many of the batch are called.
+        Fire(usize),
+        /// Start numbers are about to end.
+        ExhaustStarts(u64),
     }
 
     fn op() -> impl Strategy<Value = Op> {
+        let repeat = prop_oneof![4 => Just(0), 1 => 1u64..300];
         prop_oneof![
-            4 => (0u64..1000).prop_map(Op::Start),
-            2 => (any::<usize>(), 0u64..1000).prop_map(|(n, t)| Op::Reset(n, t)),
-            2 => any::<usize>().prop_map(Op::Stop),
-            1 => (0u64..500).prop_map(Op::Advance),
+            8 => (0u64..1000, repeat).prop_map(|(after, repeat)| Op::Start(after, repeat)),
+            3 => (any::<usize>(), 0u64..1000).prop_map(|(n, t)| Op::Reset(n, t)),
+            4 => (any::<usize>(), -300i64..1000).prop_map(|(n, t)| Op::Move(n, t)),
+            1 => any::<usize>().prop_map(|n| Op::Move(n, 0)),
+            3 => any::<usize>().prop_map(Op::Stop),
+            2 => (0u64..500).prop_map(Op::Advance),
+            2 => (0usize..60).prop_map(Op::Fire),
+            1 => (0u64..5).prop_map(Op::ExhaustStarts),
         ]
     }
 
+    /// A deadline, and when it was armed.
+    type At = (u64, u64);
+
+    /// Timers as a sorted map: their entries, by deadline and start.
+    #[derive(Default)]
+    struct Model {
+        armed: BTreeMap<At, u32>,
+        due: VecDeque<u32>,
+        starts: u64,
+        /// By entry: when it is armed for, if it is, and its repeat.
+        live: BTreeMap<u32, (Option<At>, u64)>,
+    }
+
+    impl Model {
+        fn arm(&mut self, entry: u32, deadline: u64) {
+            self.disarm(entry);
+            self.starts += 1;
+            let at = (deadline, self.starts);
+            self.armed.insert(at, entry);
+            self.live.entry(entry).or_default().0 = Some(at);
+        }
+
+        fn disarm(&mut self, entry: u32) {
+            if let Some(at) = self.live.get_mut(&entry).and_then(|(at, _)| at.take()) {
+                self.armed.remove(&at);
+            }
+            self.due.retain(|e| *e != entry);
+        }
+
+        fn open_batch(&mut self, now: u64) {
+            let later = self.armed.split_off(&(now + 1, 0));
+            for entry in std::mem::replace(&mut self.armed, later).into_values() {
+                self.live.entry(entry).or_default().0 = None;
+                self.due.push_back(entry);
+            }
+        }
+
+        fn any(&self, n: usize) -> Option<u32> {
+            self.live.keys().nth(n % self.live.len().max(1)).copied()
+        }
+    }
+
+    fn key(entry: u32) -> Key {
+        Key::new(1, 1, entry as usize)
+    }
+
+    /// Calls at most so many of the batch. The others are left, as by a panic.
+    fn fire(timers: &mut Timers<()>, model: &mut Model, most: usize, now: u64) {
+        for _ in 0..most {
+            let Some((entry, found, ())) = timers.take_due(|| now) else {
+                assert!(model.due.is_empty());
+                return;
+            };
+            assert_eq!((Some(entry), found), (model.due.pop_front(), key(entry)));
+            let repeat = model.live[&entry].1;
+            if repeat > 0 {
+                model.arm(entry, now + repeat);
+            } else {
+                model.live.remove(&entry);
+            }
+            assert_eq!(timers.put_back(entry, ()).is_some(), repeat == 0);
+        }
+    }
+
     proptest! {
-        /// Against a sorted map: the same timers fire in the same order.
+        /// Against a sorted map: the same timers fire in the same order, however they were moved.
         #[test]
-        fn heap_against_a_sorted_map(ops in prop::collection::vec(op(), 0..400)) {
-            let mut table = Table::new(1, 1, ());
-            let mut timers = Timers::default();
-            let mut model: BTreeMap<(u64, u64), Key> = BTreeMap::new();
-            let mut live: Vec<(Key, u32, (u64, u64))> = Vec::new();
-            let (mut now, mut starts) = (0u64, 0u64);
+        fn heap_against_a_sorted_map(ops in prop::collection::vec(op(), 0..600)) {
+            let (mut timers, mut model) = (Timers::default(), Model::default());
+            let mut now = 0u64;
             for op in ops {
                 match op {
-                    Op::Start(after) => {
-                        starts += 1;
-                        let index = timers.next_index();
-                        let key = table.insert((), index, 0).unwrap();
-                        timers.insert(key, now + after, 0, ());
-                        model.insert((now + after, starts), key);
-                        live.push((key, index as u32, (now + after, starts)));
+                    Op::Start(after, repeat) => {
+                        let entry = timers.next_index() as u32;
+                        timers.insert(key(entry), now + after, repeat, ());
+                        model.live.insert(entry, (None, repeat));
+                        model.arm(entry, now + after);
                     }
-                    Op::Reset(n, after) if !live.is_empty() => {
-                        let n = n % live.len();
-                        starts += 1;
-                        timers.arm(live[n].1, now + after);
-                        model.remove(&live[n].2);
-                        live[n].2 = (now + after, starts);
-                        model.insert(live[n].2, live[n].0);
+                    Op::Reset(n, after) => {
+                        let Some(entry) = model.any(n) else { continue };
+                        timers.arm(entry, now + after);
+                        model.arm(entry, now + after);
                     }
-                    Op::Stop(n) if !live.is_empty() => {
-                        let (key, entry, at) = live.swap_remove(n % live.len());
+                    Op::Move(n, by) => {
+                        let Some(entry) = model.any(n) else { continue };
+                        let at = model.live[&entry].0.map_or(now, |(deadline, _)| deadline);
+                        let at = at.saturating_add_signed(by);
+                        timers.arm(entry, at);
+                        model.arm(entry, at);
+                    }
+                    Op::Stop(n) => {
+                        let Some(entry) = model.any(n) else { continue };
                         prop_assert!(timers.remove(entry).is_some());
-                        table.remove(key);
-                        model.remove(&at);
+                        model.disarm(entry);
+                        model.live.remove(&entry);
                     }
                     Op::Advance(by) => {
                         now += by;
                         timers.open_batch(now);
-                        while let Some((entry, key, _)) = timers.take_due(|| now) {
-                            let (at, expected) = model.pop_first().unwrap();
-                            prop_assert_eq!(key, expected);
-                            prop_assert!(at.0 <= now);
-                            timers.remove(entry);
-                            table.remove(key);
-                            live.retain(|l| l.0 != key);
-                        }
-                        prop_assert!(model.keys().next().is_none_or(|at| at.0 > now));
+                        model.open_batch(now);
+                        let first = timers.heap.first();
+                        prop_assert_eq!(first.map(Node::deadline), timers.next_deadline());
                     }
-                    _ => {}
+                    Op::Fire(most) => fire(&mut timers, &mut model, most, now),
+                    Op::ExhaustStarts(left) => timers.starts = (1 << START_BITS) - 1 - left,
                 }
-                prop_assert_eq!(timers.next_deadline(), model.keys().next().map(|at| at.0));
+                timers.heap.check();
+                let next = model.armed.keys().next().map(|at| at.0);
+                prop_assert_eq!(timers.next_deadline(), next);
+                for (entry, (at, _)) in &model.live {
+                    prop_assert_eq!(timers.deadline(*entry), at.map(|at| at.0));
+                }
             }
+            timers.open_batch(u64::MAX - 1);
+            model.open_batch(u64::MAX - 1);
+            fire(&mut timers, &mut model, usize::MAX, now);
         }
     }
 }
