@@ -213,8 +213,10 @@ impl Cx<'_> {
     }
 }
 
+/// At most `u64::MAX`, in 64 bits all the way.
+#[inline]
 fn nanos(d: Duration) -> u64 {
-    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+    d.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(d.subsec_nanos()))
 }
 
 /// Ends a timer. Its closure is dropped after the current callback.
