@@ -11,6 +11,7 @@ use crate::core::kind::{Dispatch, Kind};
 use crate::core::runtime::Runtime;
 use crate::core::state::Reactor;
 use crate::store::key::{Key, KeyError, TableFull};
+use crate::store::readiness::Readiness;
 use crate::sys::{LayerId, Owner};
 
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
@@ -63,9 +64,9 @@ impl<'a> Driver<'a> {
         let since = u32::try_from(r.now >> AGE_SHIFT).unwrap_or(u32::MAX);
         match r.table.insert(kind, data, since) {
             Ok(key) => {
-                let mut handle = Handle::found(r, key);
-                handle.set_ref(true);
-                Ok(handle)
+                r.table.at_mut(key).bits |= Readiness::REFERENCED;
+                r.alive += 1;
+                Ok(Handle::found(r, key))
             }
             Err(full) => {
                 r.metrics.table_full += 1;

@@ -178,7 +178,8 @@ macro_rules! stream_options {
             }
 
             /// A write while more than this many bytes are queued destroys the connection; default:
-            /// the loop's [`write_limit`](tidegate_loop::Limits::write_limit).
+            /// the loop's [`write_limit`](tidegate_loop::Limits::write_limit). More than 4 GiB
+            /// counts as that.
             pub fn write_limit(mut self, bytes: usize) -> $options {
                 self.stream.write_limit = Some(bytes);
                 self
