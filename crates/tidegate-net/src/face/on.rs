@@ -17,9 +17,8 @@ type OnWritten<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, u64, Result<
 
 type OnClose<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, Close)>>;
 
-/// A [`Handler`] made of closures. What is not set does what the method of [`Handler`] does by
-/// default: an idle connection is closed at its timeout, our side ends when the server shuts down,
-/// and an error that closes the connection is logged; anything else is ignored.
+/// A [`Handler`] made of closures. A callback that is not set does what the handler does by
+/// default.
 ///
 /// ```
 /// use tidegate_net::{Flow, On};

@@ -22,7 +22,7 @@ use crate::error::net_error::NetError;
 pub(crate) struct Rare {
     /// Our end, if somebody observed when it was made.
     pub(crate) local: Option<SocketAddr>,
-    /// The first write error; reading goes on to the end before it is told.
+    /// The first write error; reading goes on to the end before the connection closes with it.
     pub(crate) failure: Option<Arc<NetError>>,
     /// Bytes that a filter answered since the queue was empty.
     pub(crate) answered: usize,
