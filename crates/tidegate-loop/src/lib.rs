@@ -47,7 +47,7 @@ pub use crate::core::cx::Cx;
 pub use as_cx::AsCx;
 pub use handles::any::HandleInfo;
 pub use handles::keep_alive::KeepAlive;
-pub use handles::post::{PostError, Remote};
+pub use handles::remote::{PostError, Remote};
 pub use handles::share::{LeaseError, Shared};
 #[cfg(feature = "signal")]
 pub use handles::signal::SignalKey;

@@ -92,8 +92,16 @@ pub enum Event<'a> {
         /// What is known of it.
         bits: Readiness,
     },
-    /// A handle was called, of whatever kind and in whatever phase. The call began `took`
-    /// before this moment.
+    /// A handle is about to be called, of whatever kind and in whatever phase. What comes up to
+    /// the next [`Called`](Event::Called) happened in this call, or in its ticks. After a call
+    /// that panics there is none.
+    Calling {
+        /// Which.
+        key: Key,
+        /// Its kind's name.
+        kind: &'static str,
+    },
+    /// A handle was called. [`Calling`](Event::Calling) was `took` before this moment.
     Called {
         /// Which.
         key: Key,
@@ -121,6 +129,7 @@ impl fmt::Display for Event<'_> {
             Event::Polled { events, .. } => write!(f, "polled {events}"),
             Event::PhaseEnd { phase, took } => write!(f, "{phase} took {took:?}"),
             Event::Ready { key, kind, bits } => write!(f, "ready {kind} {key:?} {bits:?}"),
+            Event::Calling { key, kind } => write!(f, "calling {kind} {key:?}"),
             Event::Called { key, kind, took } => write!(f, "{kind} {key:?} took {took:?}"),
             Event::Layer(e) => OneLine(e).fmt(f),
         }
