@@ -57,7 +57,7 @@ pub use handles::watch::WatchKey;
 pub use handles::work::{WorkKey, WorkRefused};
 pub use limits::{Builder, LimitError, Limits};
 pub use metrics::{Histogram, Metrics};
-pub use observe::{Event, LayerEvent, Moment, Observer};
+pub use observe::{Event, LayerEvent, Moment, Observer, Value};
 pub use one_line::OneLine;
 pub use phase::Phase;
 pub use run::{Loop, PhaseReport};
