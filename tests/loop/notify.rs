@@ -198,11 +198,10 @@ fn four_threads_and_no_notification_is_lost() {
 fn a_call_that_panics_is_repeated_and_the_others_follow() {
     let mut lp = guarded();
     let keys = [1, 2].map(|data| bell(&mut lp, data));
-    act(&mut lp, |d, key, data| {
+    act(&mut lp, |d, key, _| {
         if d.layer(&CALLS).0.calls.len() == 1 {
             resume_unwind(Box::new("on purpose"));
         }
-        let _ = data;
         free(d, key);
     });
     let remote = lp.remote();
@@ -361,6 +360,7 @@ fn an_observer_that_notifies_before_the_poll_wakes_it() {
     act(&mut lp, |d, key, _| free(d, key));
     let remote = lp.remote();
     lp.observe(AtPoll(remote.clone(), key));
+    // If nothing else wakes it, this does.
     let (done, over) = channel::<()>();
     let late =
         thread::spawn(move || over.recv_timeout(DEADLINE).is_err() && remote.post(|_| {}).is_ok());
