@@ -1,7 +1,8 @@
-//! A reason to stay: something outside of the loop that will post to it.
+//! Keeps a loop alive for something outside of it that will post to it.
 //!
-//! A [`Remote`](crate::Remote) does not keep its loop alive, or none would ever end. Who is about to
-//! post takes a [`KeepAlive`], with a name that `why_alive` shows, and drops it after.
+//! A [`Remote`](crate::Remote) does not keep its loop alive, or no loop would ever end. Code that
+//! is going to post takes a [`KeepAlive`], with a name that `why_alive` shows, and drops it
+//! afterwards.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -42,8 +43,7 @@ pub(crate) struct Reason {
     dropped: AtomicBool,
 }
 
-/// Keeps a loop alive until it is dropped, in whatever thread. Made by
-/// [`Cx::keep_alive`].
+/// Keeps a loop alive until this value is dropped, in any thread. Made by [`Cx::keep_alive`].
 ///
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
@@ -84,15 +84,17 @@ impl fmt::Debug for KeepAlive {
 }
 
 impl Cx<'_> {
-    /// Keeps the loop alive until the answer is dropped. The name is what
-    /// [`why_alive`](Cx::why_alive) shows.
+    /// Keeps the loop alive until the returned value is dropped. [`why_alive`](Cx::why_alive) shows
+    /// the name.
     pub fn keep_alive(&mut self, name: impl Into<String>) -> Result<KeepAlive, TableFull> {
+        // The user's code first: it may panic.
+        let name = name.into();
         let core = self.core_mut();
         let remote = Remote::to(&core.inbox);
         let entry = core.own.get(&KEEP_ALIVES).vacant_entry();
         let mut d = Driver::new(&mut core.reactor);
         let key = d.insert(&KEEP_ALIVE, entry.key() as u64)?.key();
-        let reason = Arc::new(Reason { name: name.into(), dropped: AtomicBool::new(false) });
+        let reason = Arc::new(Reason { name, dropped: AtomicBool::new(false) });
         entry.insert(reason.clone());
         Ok(KeepAlive { remote, key, reason })
     }

@@ -13,7 +13,7 @@ pub(super) enum Value {
     Uint(u64),
     Int(i64),
     Bool(bool),
-    /// On one line: who writes values down need not look at them again.
+    /// Always on one line, so code that writes values need not check them.
     Text(String),
 }
 
