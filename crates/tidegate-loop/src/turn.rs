@@ -56,11 +56,10 @@ const TURN: [Phase; 9] = [
 
 /// Places in it.
 const POLL: usize = 3;
-const READY: usize = 4;
 const AFTER_READY: usize = 5;
 const TIMERS: usize = 8;
-const _: () = assert!(matches!((TURN[POLL], TURN[READY]), (Phase::Poll, Phase::Ready)));
-const _: () = assert!(AFTER_READY == READY + 1 && matches!(TURN[TIMERS], Phase::Timers));
+const _: () = assert!(matches!((TURN[POLL], TURN[POLL + 1]), (Phase::Poll, Phase::Ready)));
+const _: () = assert!(AFTER_READY == POLL + 2 && matches!(TURN[TIMERS], Phase::Timers));
 
 /// How long a turn may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
