@@ -30,6 +30,7 @@ mod user;
 pub use ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 pub use error::{BoxError, PipeError, PipeStage, StreamError};
 pub use event::{PipeEvent, StreamEvent};
+pub use machine::beside::Beside;
 pub use machine::chunk::Chunk;
 pub use machine::duplex::Duplex;
 pub use machine::flow::{Effect, Flow, Refused};

@@ -15,8 +15,11 @@ use std::io;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Timeout {
-    /// It was not connected in time; looking up its name counts.
+    /// It was not connected in time; looking up its name counts, and that its filters get
+    /// ready.
     Connect,
+    /// A server's connection was accepted, and its filters were not ready in time.
+    Handshake,
     /// No byte moved, either way, for so long.
     Idle,
     /// It was open for so long.
@@ -29,6 +32,7 @@ impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Timeout::Connect => "connect timeout",
+            Timeout::Handshake => "handshake timeout",
             Timeout::Idle => "idle timeout",
             Timeout::Lifetime => "lifetime",
             Timeout::Linger => "linger timeout",

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use tidegate_loop::AsCx;
 
 use crate::callbacks::contexts::{Incoming, SocketCx};
+use crate::callbacks::filter::Filter;
 use crate::callbacks::handler::Handler;
 use crate::key::SocketKey;
 use crate::server::offer;
@@ -34,6 +35,17 @@ impl<'a> Incoming<'a> {
         SocketCx::new(self.cx.cx(), key).local_addr()
     }
 
+    /// A filter of the connection, by its type: see [`ListenOptions::filter`].
+    ///
+    /// [`ListenOptions::filter`]: crate::ListenOptions::filter
+    pub fn filter<T: Filter>(&mut self) -> Option<&mut T> {
+        let (layer, d) = self.cx.layer(&NET);
+        match layer.offer {
+            Offer::Placed(key) => layer.socket(&d, key)?.find_filter(),
+            _ => None,
+        }
+    }
+
     /// Takes the connection. It can be written to at once; reading begins in
     /// this same ready pass. If it was destroyed by its key before, the handler
     /// gets its `on_close`. If the loop's table is full, there is no room for its key: it is
@@ -51,7 +63,7 @@ impl<'a> Incoming<'a> {
     /// [`adopt`](crate::Net::adopt): it is `Send`, and does not block. Of the server's options
     /// what the kernel keeps goes with it (`no_delay`, `keep_alive`, buffers); the others are
     /// given anew, as [`AdoptOptions`](crate::AdoptOptions). `NotConnected`, and
-    /// the connection is rejected, if bytes of ours wait in its queue.
+    /// the connection is rejected, if bytes of ours wait in its queue, or it has filters.
     pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
         let (layer, mut d) = self.cx.layer(&NET);
         let stream = offer::detach(layer, &mut d);

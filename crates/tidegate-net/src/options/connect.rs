@@ -12,6 +12,7 @@ use std::time::Duration;
 use tidegate_loop::Cx;
 
 use crate::block_list::BlockList;
+use crate::callbacks::filter::{Factory, FilterFactory};
 use crate::key::SocketKey;
 use crate::options::address::At;
 use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
@@ -33,6 +34,7 @@ pub struct ConnectOptions {
     pub(crate) race: Race,
     pub(crate) block_list: Option<Arc<BlockList>>,
     pub(crate) lookup: Option<CustomLookup>,
+    pub(crate) filters: Vec<Factory>,
     pub(crate) stream: StreamOptions,
 }
 
@@ -129,6 +131,7 @@ impl ConnectOptions {
             race: Race::default(),
             block_list: None,
             lookup: None,
+            filters: Vec::new(),
             stream: StreamOptions::default(),
         }
     }
@@ -152,7 +155,7 @@ impl ConnectOptions {
         self
     }
 
-    /// Everything together, the lookup and all attempts, may take so long. Zero, the
+    /// Everything together, the lookup, all attempts, and until the filters are ready, may take so long. Zero, the
     /// default, and more than 49 days: as long as the system tries, which is about two minutes on Linux.
     pub fn connect_timeout(mut self, after: Duration) -> ConnectOptions {
         self.timeout = millis(after);
@@ -196,6 +199,14 @@ impl ConnectOptions {
     /// Addresses that are not connected to: such an attempt fails.
     pub fn block_list(mut self, list: impl Into<Arc<BlockList>>) -> ConnectOptions {
         self.block_list = Some(list.into());
+        self
+    }
+
+    /// Puts a [`Filter`](crate::Filter) on the connection, which begins when it is made;
+    /// `on_connect` comes when it is ready. A closure, or a type of your own. Given twice, the
+    /// second filter is nearer to the user. The filter is made inside of `connect`.
+    pub fn filter(mut self, factory: impl FilterFactory) -> ConnectOptions {
+        self.filters.push(Factory(Arc::new(factory)));
         self
     }
 

@@ -24,7 +24,7 @@ use crate::server::call::call_taken;
 use crate::server::control::{close, closed, look};
 use crate::server::held::resume_held;
 use crate::server::overload::{Refused, failed, turned_away};
-use crate::server::{bind, offer};
+use crate::server::{bind, gate, offer};
 use crate::server_event::{BatchEnd, ServerEvent};
 use crate::state::claims::Place;
 use crate::state::layer::{Held, Layer, NET, Offer};
@@ -213,6 +213,10 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
                 return Err(Refused::Connection);
             }
             l.stats.connections += 1;
+            if !l.admission.gate.filters.is_empty() {
+                gate::admit(d, server, stream, peer);
+                return Ok(());
+            }
             let handler = l.handler.take();
             layer.offer = Offer::Held(Held { server, stream, peer });
             // An observer knows it by its key.

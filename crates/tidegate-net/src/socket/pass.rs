@@ -15,11 +15,13 @@ use crate::error::fault::Timeout;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::socket::call::{call, call_taken};
+use crate::socket::filter::settle;
 use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::clocks::Due;
 use crate::state::layer::NET;
 use crate::state::socket::{Socket, Watched};
+use crate::state::wire::Wire;
 
 /// An open connection. One that connects is of a kind in `client/`.
 pub(crate) static SOCKET: Kind = Kind::new("socket", &OWNER)
@@ -40,6 +42,7 @@ pub(crate) fn describe(cx: &mut Cx<'_>, key: Key, _: u64) -> String {
 /// Effects of API calls are told. One that is to have its dispatch tells then.
 pub(crate) fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
     if !d.driver().handle(&OWNER, key).is_some_and(|h| h.is_queued()) {
+        settle(d, SocketKey(key));
         deliver(d, SocketKey(key));
     }
 }
@@ -58,6 +61,9 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         }
         if s.duplex.write.wants_write() {
             s.flush(h);
+            if !matches!(s.wire, Wire::Plain) {
+                s.offer_again(h, shared);
+            }
         }
         s.finish();
         let told = s.duplex.write.has_effect()
@@ -98,7 +104,7 @@ impl Socket {
             return;
         }
         let bits = h.readiness();
-        let can_read = bits.has(Readiness::READABLE) && self.duplex.read.wants_read();
+        let can_read = bits.has(Readiness::READABLE) && self.wants_read();
         let can_write = bits.has(Readiness::WRITABLE) && self.duplex.write.wants_write();
         if can_read || can_write {
             h.queue();

@@ -1,10 +1,12 @@
 //! The machines: what decides about back-pressure, without a loop, a socket or a clock. Calls
 //! go in, an ordered list of effects comes out; in each file stand the inputs, then the
 //! queries, then the effects. Read `flow` (the answers) and `write` first, then `read`,
-//! `read_queue` and `duplex`; `chunk` and `block` are the bytes. Whatever runs callbacks
+//! `read_queue` and `duplex`; `beside` counts what waits in front of a queue, `chunk` and `block`
+//! are the bytes. Whatever runs callbacks
 //! or moves bytes does not belong here.
 #![forbid(unsafe_code)]
 
+pub(crate) mod beside;
 mod block;
 pub(crate) mod chunk;
 pub(crate) mod duplex;

@@ -26,7 +26,7 @@ use crate::machine::block::{Block, SMALL, TAIL};
 use crate::machine::flow::{Effect, Flow, Refused};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+pub(super) enum State {
     Open,
     Ending,
     Finished,
@@ -40,14 +40,15 @@ pub struct WriteState {
     queue: VecDeque<Block>,
     /// Bytes of the first block that are out already.
     sent: usize,
-    len: usize,
-    held: usize,
-    high_water_mark: usize,
-    limit: usize,
-    corked: u32,
-    full: bool,
-    state: State,
-    due: Option<Due>,
+    pub(super) len: usize,
+    pub(super) held: usize,
+    pub(super) high_water_mark: usize,
+    pub(super) limit: usize,
+    pub(super) corked: u32,
+    pub(super) full: bool,
+    pub(super) held_back: bool,
+    pub(super) state: State,
+    pub(super) due: Option<Due>,
     /// Bytes that have left the queue, in total.
     out: u64,
     /// Ids that wait, each with the number of bytes that must be out before it. Few streams
@@ -70,7 +71,7 @@ struct Expected(VecDeque<(u64, u64)>);
 
 /// What is to be told besides completions. The two exclude each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Due {
+pub(super) enum Due {
     Drain,
     Finish,
 }
@@ -84,6 +85,7 @@ impl WriteState {
     /// `limit`. `limit`: writing is refused while the queue holds more bytes of memory than
     /// this. A `Bytes` counts by its length, even if it is a slice of a larger buffer.
     pub fn new(high_water_mark: usize, limit: usize) -> WriteState {
+        let limit = limit.min(usize::MAX / 2);
         WriteState {
             queue: VecDeque::new(),
             sent: 0,
@@ -93,6 +95,7 @@ impl WriteState {
             limit,
             corked: 0,
             full: false,
+            held_back: false,
             state: State::Open,
             due: None,
             out: 0,
@@ -331,7 +334,7 @@ impl WriteState {
     /// calls [`fin_sent`](Self::fin_sent).
     #[inline]
     pub fn wants_fin(&self) -> bool {
-        self.state == State::Ending && self.len == 0
+        self.state == State::Ending && self.len == 0 && !self.held_back
     }
 
     /// Whether [`take_effect`](Self::take_effect) has something.
@@ -350,7 +353,7 @@ impl WriteState {
     }
 
     fn has_room(&self) -> bool {
-        self.len == 0 && self.held <= self.limit
+        self.len == 0 && self.held <= self.limit && !self.held_back
     }
 
     /// Whether a drain is still to come: the writer was told to stop.
