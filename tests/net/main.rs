@@ -4,6 +4,7 @@
 mod connecting;
 mod ending;
 mod failing;
+mod filtering;
 mod one_connection;
 mod options;
 mod random_actions;

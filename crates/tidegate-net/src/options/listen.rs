@@ -52,6 +52,13 @@ pub(crate) struct Admission {
     pub(crate) gate: Gate,
 }
 
+impl Admission {
+    /// Whether a connection has to pass a block list or filters.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.block_list.is_some() || !self.gate.filters.is_empty()
+    }
+}
+
 /// What connections pass before they are offered.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {

@@ -89,11 +89,12 @@ fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
 
 /// It is over before it was offered.
 fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
-    let Some((s, close)) = close::take_out(d, raw, index) else { return };
-    let Some(server) = s.server else { return };
-    let (layer, driver) = d.layer(&NET);
-    if let Some(l) = layer.listener(&driver, server) {
-        l.stats.refused += 1;
-    }
-    call(d, server, |h, cx| h.on_refused(cx, close));
+    close::over(d, raw, index, |d, s, close| {
+        let Some(server) = s.server else { return };
+        let (layer, driver) = d.layer(&NET);
+        if let Some(l) = layer.listener(&driver, server) {
+            l.stats.refused += 1;
+        }
+        call(d, server, |h, cx| h.on_refused(cx, close));
+    });
 }

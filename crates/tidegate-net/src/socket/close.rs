@@ -132,8 +132,8 @@ pub(crate) fn asked(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {
 /// The closing phase: the slot is freed, then the user is told.
 pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
-    let Some((mut s, close)) = take_out(d, raw, index) else { return };
-    if let Some(mut handler) = s.handler.take() {
+    over(d, raw, index, |d, s, close| {
+        let Some(mut handler) = s.handler.take() else { return };
         while let Some((id, is_out)) = s.take_id() {
             // What had no bytes was not written, either, if it was never connected.
             let result = if is_out && !s.is_connecting() { Ok(()) } else { Err(&close.reason) };
@@ -146,13 +146,19 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
             }
         }
         handler.on_close(&mut SocketCx::new(d.cx(), key), close);
-    }
+    });
 }
 
-/// Frees the slot, counts the end, and tells pipes: what is left, and what there is to tell of it.
-pub(crate) fn take_out(d: &mut Dispatch<'_>, raw: Key, index: u64) -> Option<(Socket, Close)> {
+/// Frees the slot, counts the end, tells pipes, and then somebody.
+#[inline(always)]
+pub(crate) fn over(
+    d: &mut Dispatch<'_>,
+    raw: Key,
+    index: u64,
+    tell: impl FnOnce(&mut Dispatch<'_>, &mut Socket, Close),
+) {
     let (layer, mut driver) = d.layer(&NET);
-    let mut s = layer.remove(index as usize)?;
+    let Some(mut s) = layer.remove(index as usize) else { return };
     if let Some(handle) = driver.handle(&OWNER, raw) {
         handle.free();
     }
@@ -190,5 +196,5 @@ pub(crate) fn take_out(d: &mut Dispatch<'_>, raw: Key, index: u64) -> Option<(So
             close.piped |= pipe.sink_closed(d, close.reason.result());
         }
     }
-    Some((s, close))
+    tell(d, &mut s, close);
 }

@@ -379,6 +379,8 @@ fn give_back(place: &mut Vec<u8>, mut buffer: Vec<u8>) {
 }
 
 /// Bytes from the kernel go through the filters to the handler.
+#[cold]
+#[inline(never)]
 pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) {
     let (layer, mut driver) = d.layer(&NET);
     layer.with(&mut driver, key, |s, h, shared| {
@@ -388,6 +390,8 @@ pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) {
 }
 
 /// The peer's FIN goes through the filters.
+#[cold]
+#[inline(never)]
 pub(crate) fn wire_ended(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.layer(&NET);
     layer.with(&mut driver, key, |s, h, shared| {
@@ -416,6 +420,8 @@ pub(crate) fn made(d: &mut Dispatch<'_>, key: SocketKey) {
 
 /// What filters have made is told: ready, then bytes, then the end. Of a server's connection
 /// that waits to be offered nothing is.
+#[cold]
+#[inline(never)]
 pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
     loop {
         let (layer, mut driver) = d.layer(&NET);
