@@ -160,6 +160,7 @@ fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
     type Read = fn(&ServerMetrics) -> u64;
     let counters: [(&str, &str, Read); 10] = [
         ("server_accepted", "Connections taken from the kernel.", |s| s.stats.accepted),
+        ("server_refused", "Of these, ended before their filters were ready.", |s| s.stats.refused),
         ("server_rejected", "Of these, not taken by the callback.", |s| s.stats.rejected),
         ("server_detached", "Of these, taken out for another loop.", |s| s.stats.detached),
         ("server_carried_over", "Turns with the accept budget spent.", |s| s.stats.carried_over),
