@@ -170,9 +170,10 @@ fn serve(mode: Mode, a: &Arguments) -> io::Result<()> {
     println!("PORT {}", lp.server(server).local_addr()?.port());
     io::stdout().flush()?;
     lp.run()?;
+    let polls = lp.metrics().turns;
     COUNTS.with(|c| {
         println!(
-            "{{\"accepted\":{},\"closed\":{},\"bytes_in\":{},\"bytes_out\":{}}}",
+            "{{\"accepted\":{},\"closed\":{},\"bytes_in\":{},\"bytes_out\":{},\"polls\":{polls}}}",
             c.accepted.get(),
             c.closed.get(),
             c.bytes_in.get(),

@@ -44,8 +44,6 @@ pub(crate) struct Stack {
     pub(crate) made: bool,
     closing: bool,
     closed: bool,
-    /// What the write queue was told of this.
-    pub(crate) counted: Beside,
     /// The lifetime that begins when all are ready.
     pub(crate) lifetime_ms: u32,
     /// The deadline until all are ready is one of its own.

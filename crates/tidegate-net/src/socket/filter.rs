@@ -111,14 +111,13 @@ impl Socket {
 
     /// Tells the write queue what the filters keep, and ends what keeps too much.
     fn count_filters(&mut self, h: &mut Handle<'_>) {
-        let limit = self.duplex.write.limit() - self.received();
         self.pass_ids();
         let write = &mut self.duplex.write;
         let Wire::Filter(stack) = &mut self.wire else { return };
         let now = stack.memory();
-        write.count_beside(stack.counted, now);
-        stack.counted = now;
+        write.count_beside(now);
         write.hold_back(stack.holds_back(write.high_water_mark()));
+        let limit = write.limit();
         if now.received > limit.saturating_add(READ) {
             let queued = now.received;
             self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
@@ -146,9 +145,7 @@ impl Socket {
         }
         self.pass_ids();
         if let Wire::Filter(stack) = &mut self.wire {
-            let now = stack.memory();
-            self.duplex.write.count_beside(stack.counted, now);
-            stack.counted = now;
+            self.duplex.write.count_beside(stack.memory());
         }
     }
 
@@ -159,8 +156,7 @@ impl Socket {
             self.forget_answers();
         }
         let before = self.count_answer(bytes) - bytes;
-        let received = self.received();
-        let (queued, limit) = (self.duplex.write.held(), self.duplex.write.limit() - received);
+        let (queued, limit) = (self.duplex.write.held(), self.duplex.write.limit());
         if before > limit {
             self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
             return false;
@@ -337,17 +333,9 @@ impl Socket {
     fn drop_spent(&mut self) {
         if let Wire::Filter(stack) = &mut self.wire {
             if stack.is_spent() && self.duplex.read != ReadState::Ended {
-                self.duplex.write.count_beside(stack.counted, Beside::default());
+                self.duplex.write.count_beside(Beside::default());
                 self.wire = Wire::Plain;
             }
-        }
-    }
-
-    /// Bytes of memory that came from the peer and were not delivered.
-    pub(crate) fn received(&self) -> usize {
-        match &self.wire {
-            Wire::Plain => 0,
-            Wire::Filter(stack) => stack.counted.received,
         }
     }
 
@@ -363,10 +351,7 @@ impl Socket {
     /// The connection is over: what its filters keep goes in the closing phase, and does not
     /// count any more.
     pub(crate) fn uncount_filters(&mut self) {
-        if let Wire::Filter(stack) = &mut self.wire {
-            let counted = std::mem::take(&mut stack.counted);
-            self.duplex.write.count_beside(counted, Beside::default());
-        }
+        self.duplex.write.count_beside(Beside::default());
     }
 }
 

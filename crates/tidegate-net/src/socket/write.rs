@@ -162,11 +162,7 @@ impl Socket {
                 return Admitted::Crowded;
             }
             Ok(()) => (Scope::Loop, buffered, most),
-            Err(Refused::Limit { queued, limit }) => {
-                // What was received counts in both.
-                let received = self.received();
-                (Scope::Socket, queued - received, limit - received)
-            }
+            Err(Refused::Limit { queued, limit }) => (Scope::Socket, queued, limit),
             Err(_) => return Admitted::No,
         };
         self.destroy(h, Reason::WriteLimit { scope, queued, limit });

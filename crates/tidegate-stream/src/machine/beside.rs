@@ -2,39 +2,27 @@
 //! some. They count as held, and the drain and the end wait for them.
 #![forbid(unsafe_code)]
 
+use crate::machine::queued::Beside;
 use crate::machine::write::{Due, State, WriteState};
-
-/// Memory of a stream that is not in its queue. See [`WriteState::count_beside`].
-///
-/// ```
-/// let none = tidegate_stream::Beside::default();
-/// assert_eq!((none.accepted, none.received), (0, 0));
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Beside {
-    /// Bytes that were accepted for writing and are not queued yet.
-    pub accepted: usize,
-    /// Bytes that came from the peer and were not delivered yet.
-    pub received: usize,
-}
 
 // Inputs: what happened.
 impl WriteState {
-    /// Counts memory beside the queue: it was `before` and is `now`. All of it is
-    /// [`held`](Self::held); what was received does not count against the limit of writes.
+    /// Counts memory beside the queue: it is so much now. All of it is [`held`](Self::held);
+    /// what was received does not count against the limit of writes.
     ///
     /// ```
     /// use tidegate_stream::{Beside, Refused, WriteState};
     /// let mut w = WriteState::new(4, 8);
-    /// w.count_beside(Beside::default(), Beside { accepted: 8, received: 100 });
+    /// w.count_beside(Beside { accepted: 8, received: 100 });
     /// assert_eq!((w.held(), w.admit()), (108, Ok(())));
-    /// w.push(b"tide");
-    /// assert!(matches!(w.admit(), Err(Refused::Limit { .. })));
+    /// w.count_beside(Beside { accepted: 9, received: 100 });
+    /// assert_eq!(w.admit(), Err(Refused::Limit { queued: 9, limit: 8 }));
     /// ```
-    pub fn count_beside(&mut self, before: Beside, now: Beside) {
-        self.held += now.accepted + now.received;
-        self.held -= before.accepted + before.received;
-        self.limit = self.limit + now.received - before.received;
+    pub fn count_beside(&mut self, now: Beside) {
+        if self.beside() != now {
+            self.queue().beside = now;
+            self.tidy();
+        }
     }
 
     /// Whether bytes that were accepted are still to be queued: until then there is no drain
@@ -50,8 +38,10 @@ impl WriteState {
     /// assert_eq!(w.take_effect(), Some(Effect::Drain));
     /// ```
     pub fn hold_back(&mut self, on: bool) {
-        self.held_back = on;
-        if !on && self.full && self.len == 0 && self.state == State::Open {
+        if on || !self.is_flushed() {
+            self.queue().held_back = on;
+        }
+        if !on && self.full && self.is_empty() && self.state == State::Open {
             self.full = false;
             self.due = Some(Due::Drain);
         }
@@ -60,15 +50,26 @@ impl WriteState {
 
 // Queries: they change nothing.
 impl WriteState {
-    /// Whether what is queued may still go out: the stream is open, or ends after that.
-    pub fn is_sending(&self) -> bool {
-        matches!(self.state, State::Open | State::Ending)
+    /// Memory beside the queue.
+    pub fn beside(&self) -> Beside {
+        self.queued.as_ref().map_or_else(Beside::default, |q| q.beside)
+    }
+
+    /// Bytes of memory that count against the limit.
+    #[inline]
+    pub(super) fn accepted(&self) -> usize {
+        self.queued.as_ref().map_or(0, |q| q.accepted())
     }
 
     /// Whether all that was accepted is out.
     #[inline]
     pub fn is_flushed(&self) -> bool {
-        self.len == 0 && !self.held_back
+        self.queued.as_ref().is_none_or(|q| q.len() == 0 && !q.held_back)
+    }
+
+    /// Whether what is queued may still go out: the stream is open, or ends after that.
+    pub fn is_sending(&self) -> bool {
+        matches!(self.state, State::Open | State::Ending)
     }
 
     /// Whether writes are held back by [`cork`](Self::cork).
@@ -78,6 +79,6 @@ impl WriteState {
 
     /// Queued bytes at which writing should stop.
     pub fn high_water_mark(&self) -> usize {
-        self.high_water_mark
+        self.high_water_mark as usize
     }
 }

@@ -22,8 +22,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::machine::block::{Block, SMALL, TAIL};
+use crate::machine::block::{Block, SMALL};
 use crate::machine::flow::{Effect, Flow, Refused};
+use crate::machine::queued::Queued;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
@@ -37,23 +38,14 @@ pub(super) enum State {
 /// The writing half of a stream. See the crate's page for an example.
 #[derive(Debug)]
 pub struct WriteState {
-    queue: VecDeque<Block>,
-    /// Bytes of the first block that are out already.
-    sent: usize,
-    pub(super) len: usize,
-    pub(super) held: usize,
-    pub(super) high_water_mark: usize,
-    pub(super) limit: usize,
+    /// From the first time on that bytes or ids wait.
+    pub(super) queued: Option<Box<Queued>>,
+    pub(super) high_water_mark: u32,
+    limit: u32,
     pub(super) corked: u32,
     pub(super) full: bool,
-    pub(super) held_back: bool,
     pub(super) state: State,
     pub(super) due: Option<Due>,
-    /// Bytes that have left the queue, in total.
-    out: u64,
-    /// Ids that wait, each with the number of bytes that must be out before it. Few streams
-    /// have any.
-    expected: Option<Box<Expected>>,
 }
 
 /// What a queue held. See [`WriteState::discard`].
@@ -66,9 +58,6 @@ pub struct Discarded {
     _queue: VecDeque<Block>,
 }
 
-#[derive(Debug, Default)]
-struct Expected(VecDeque<(u64, u64)>);
-
 /// What is to be told besides completions. The two exclude each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Due {
@@ -76,46 +65,60 @@ pub(super) enum Due {
     Finish,
 }
 
-/// Memory that a waiting id costs.
-const EXPECTED_SIZE: usize = size_of::<(u64, u64)>();
+/// In 32 bits, so that an idle stream is small.
+fn at_most_4_gib(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
 
 // Inputs: what happened.
 impl WriteState {
     /// `high_water_mark`: writing should stop when this many bytes are queued; at most
     /// `limit`. `limit`: writing is refused while the queue holds more bytes of memory than
-    /// this. A `Bytes` counts by its length, even if it is a slice of a larger buffer.
+    /// this. A `Bytes` counts by its length, even if it is a slice of a larger buffer. Both are
+    /// less than 4 GiB; what is more counts as that.
     pub fn new(high_water_mark: usize, limit: usize) -> WriteState {
-        let limit = limit.min(usize::MAX / 2);
         WriteState {
-            queue: VecDeque::new(),
-            sent: 0,
-            len: 0,
-            held: 0,
-            high_water_mark: high_water_mark.min(limit),
-            limit,
+            queued: None,
+            high_water_mark: at_most_4_gib(high_water_mark.min(limit)),
+            limit: at_most_4_gib(limit),
             corked: 0,
             full: false,
-            held_back: false,
             state: State::Open,
             due: None,
-            out: 0,
-            expected: None,
         }
+    }
+
+    pub(super) fn queue(&mut self) -> &mut Queued {
+        self.queued.get_or_insert_default()
+    }
+
+    /// When nothing waits any more, gives back the memory of a queue that was long. A short one
+    /// is kept: a stream that stalled once will again.
+    pub(super) fn tidy(&mut self) {
+        if self.queued.as_ref().is_some_and(|q| q.is_empty() && q.was_long()) {
+            self.queued = None;
+        }
+    }
+
+    /// Whether it has neither bytes nor ids.
+    #[inline]
+    fn has_nothing(&self) -> bool {
+        self.queued.as_ref().is_none_or(|q| q.is_empty())
     }
 
     /// Queues a copy of `data`.
     pub fn push(&mut self, data: &[u8]) {
         if data.len() >= SMALL {
-            self.push_block(Block::Shared(Bytes::copy_from_slice(data)));
+            self.queue().push(Block::Shared(Bytes::copy_from_slice(data)));
         } else if !data.is_empty() {
-            self.append(data);
+            self.queue().append(data);
         }
     }
 
     /// Queues `data`; anything from 1 KiB is not copied.
     pub fn push_bytes(&mut self, data: Bytes) {
         if data.len() >= SMALL {
-            self.push_block(Block::Shared(data));
+            self.queue().push(Block::Shared(data));
         } else {
             self.push(&data);
         }
@@ -125,28 +128,7 @@ impl WriteState {
     /// counts against the limit with the memory that it costs in addition to its bytes.
     pub fn push_whole(&mut self, data: Bytes) {
         if !data.is_empty() {
-            self.push_block(Block::Shared(data));
-        }
-    }
-
-    fn push_block(&mut self, block: Block) {
-        self.len += block.bytes().len();
-        self.held += block.held();
-        self.queue.push_back(block);
-    }
-
-    fn append(&mut self, data: &[u8]) {
-        match self.queue.back_mut() {
-            Some(Block::Tail(v)) if v.len() + data.len() <= TAIL => {
-                let before = v.capacity();
-                if before - v.len() < data.len() {
-                    v.reserve_exact((before * 2).clamp(data.len(), TAIL - v.len()));
-                }
-                v.extend_from_slice(data);
-                self.held += v.capacity() - before;
-                self.len += data.len();
-            }
-            _ => self.push_block(Block::Tail(data.to_vec())),
+            self.queue().push(Block::Shared(data));
         }
     }
 
@@ -164,9 +146,7 @@ impl WriteState {
     /// assert_eq!(w.take_effect(), Some(Effect::Written(7)));
     /// ```
     pub fn expect(&mut self, id: u64) {
-        self.held += EXPECTED_SIZE;
-        let end = self.out + self.len as u64;
-        self.expected.get_or_insert_default().0.push_back((end, id));
+        self.queue().expect(id);
     }
 
     /// The driver tells the writer to stop, whatever is queued: a drain will follow.
@@ -186,7 +166,7 @@ impl WriteState {
             return Flow::Closed;
         }
         self.full = true;
-        if self.len == 0 {
+        if self.is_empty() {
             self.due = Some(Due::Drain);
         }
         Flow::Full
@@ -194,22 +174,11 @@ impl WriteState {
 
     /// The first `n` queued bytes are out.
     pub fn advance(&mut self, n: usize) {
-        debug_assert!(n <= self.len, "more was sent than was queued");
-        let n = n.min(self.len);
-        self.len -= n;
-        self.out += n as u64;
-        self.sent += n;
-        while let Some(first) = self.queue.front() {
-            let size = first.bytes().len();
-            if self.sent < size {
-                break;
-            }
-            self.sent -= size;
-            self.held -= first.held();
-            self.queue.pop_front();
+        if let Some(queued) = &mut self.queued {
+            queued.advance(n);
         }
-        if self.len == 0 {
-            self.sent = 0;
+        if self.is_empty() {
+            self.tidy();
             if self.full && self.state == State::Open {
                 self.due = Some(Due::Drain);
             }
@@ -276,8 +245,8 @@ impl WriteState {
         if self.state != State::Open {
             return Err(Refused::Closed);
         }
-        if self.held > self.limit {
-            return Err(Refused::Limit { queued: self.held, limit: self.limit });
+        if self.is_over_limit() {
+            return Err(Refused::Limit { queued: self.accepted(), limit: self.limit() });
         }
         Ok(())
     }
@@ -290,51 +259,42 @@ impl WriteState {
         if self.state != State::Open {
             return Flow::Closed;
         }
-        if self.held == 0 {
-            return Flow::Ready;
-        }
-        let at_mark = self.len > 0 && self.len >= self.high_water_mark;
+        let Some(queued) = &self.queued else { return Flow::Ready };
+        let at_mark = queued.len() > 0 && queued.len() >= self.high_water_mark as usize;
         // Ids that wait count against the limit, also if nothing is queued.
-        if at_mark || self.held > self.limit { Flow::Full } else { Flow::Ready }
+        if at_mark || self.is_over_limit() { Flow::Full } else { Flow::Ready }
     }
 
     /// Whether something is queued that may go out now.
     #[inline]
     pub fn wants_write(&self) -> bool {
-        self.len > 0 && self.corked == 0 && matches!(self.state, State::Open | State::Ending)
+        !self.is_empty() && self.corked == 0 && matches!(self.state, State::Open | State::Ending)
     }
 
     /// Whether a write may go to the kernel directly: nothing is queued, and nothing is held
     /// back.
     #[inline]
     pub fn is_direct(&self) -> bool {
-        self.len == 0 && self.corked == 0
+        self.is_empty() && self.corked == 0
     }
 
     /// Whether it is open and holds nothing, neither bytes nor ids nor a cork: the answer to a
     /// write that the kernel takes whole is then [`Flow::Ready`].
     #[inline]
     pub fn is_clear(&self) -> bool {
-        self.state == State::Open && self.held == 0 && self.corked == 0
+        self.state == State::Open && self.has_nothing() && self.corked == 0
     }
 
     /// Fills `out` with what is queued, in order; returns how many slices.
     pub fn gather<'s>(&'s self, out: &mut [&'s [u8]]) -> usize {
-        let mut skip = self.sent;
-        let mut n = 0;
-        for (block, slot) in self.queue.iter().zip(out.iter_mut()) {
-            *slot = &block.bytes()[skip..];
-            skip = 0;
-            n += 1;
-        }
-        n
+        self.queued.as_ref().map_or(0, |q| q.gather(out))
     }
 
     /// Whether only the end itself is still to go out: then the driver sends its FIN and
     /// calls [`fin_sent`](Self::fin_sent).
     #[inline]
     pub fn wants_fin(&self) -> bool {
-        self.state == State::Ending && self.len == 0 && !self.held_back
+        self.state == State::Ending && self.is_flushed()
     }
 
     /// Whether [`take_effect`](Self::take_effect) has something.
@@ -344,16 +304,20 @@ impl WriteState {
     }
 
     fn is_written(&self) -> bool {
-        self.state != State::Destroyed
-            && self.next_expected().is_some_and(|(end, _)| *end <= self.out)
+        self.state != State::Destroyed && self.next_expected() == Some(true)
     }
 
-    fn next_expected(&self) -> Option<&(u64, u64)> {
-        self.expected.as_ref()?.0.front()
+    /// Whether the bytes of the next id are out, if an id waits.
+    fn next_expected(&self) -> Option<bool> {
+        self.queued.as_ref()?.is_next_out()
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.accepted() > self.limit as usize
     }
 
     fn has_room(&self) -> bool {
-        self.len == 0 && self.held <= self.limit && !self.held_back
+        self.is_flushed() && !self.is_over_limit()
     }
 
     /// Whether a drain is still to come: the writer was told to stop.
@@ -364,10 +328,7 @@ impl WriteState {
     /// Whether it is open, nothing is queued, and nothing is to be told.
     #[inline]
     pub fn is_quiet(&self) -> bool {
-        self.state == State::Open
-            && self.len == 0
-            && self.due.is_none()
-            && self.next_expected().is_none()
+        self.state == State::Open && self.due.is_none() && self.has_nothing()
     }
 
     /// Whether writes are accepted.
@@ -388,24 +349,24 @@ impl WriteState {
     /// Queued bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len
+        self.queued.as_ref().map_or(0, |q| q.len())
     }
 
     /// Whether nothing is queued.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Bytes of memory that may be held before a write.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.limit as usize
     }
 
     /// Bytes of memory that the queue and the waiting ids hold.
     #[inline]
     pub fn held(&self) -> usize {
-        self.held
+        self.queued.as_ref().map_or(0, |q| q.held())
     }
 }
 
@@ -417,6 +378,7 @@ impl WriteState {
         if self.due == Some(Due::Drain) {
             self.due = None;
             if self.has_room() {
+                self.full = false;
                 return Some(Effect::Drain);
             }
             // Not empty any more, or ids hold more than the limit: they come first.
@@ -436,9 +398,9 @@ impl WriteState {
     /// The next id that waits, and whether its bytes are out. Call it for a stream that is
     /// over: then it is the only effect that is left.
     pub fn take_expected(&mut self) -> Option<(u64, bool)> {
-        let (end, id) = self.expected.as_mut()?.0.pop_front()?;
-        self.held -= EXPECTED_SIZE;
-        Some((id, end <= self.out))
+        let taken = self.queued.as_mut()?.take_expected();
+        self.tidy();
+        taken
     }
 
     /// For a sink that takes its time: shares what is queued, in order and at most `pieces`
@@ -455,18 +417,7 @@ impl WriteState {
     /// assert_eq!((&pieces.concat()[..], w.len()), (&b"high water"[..], 10));
     /// ```
     pub fn lend(&mut self, out: &mut Vec<Bytes>, pieces: usize) -> usize {
-        let mut skip = self.sent;
-        let mut bytes = 0;
-        for block in self.queue.iter_mut().take(pieces) {
-            self.held -= block.held();
-            let piece = block.share();
-            self.held += block.held();
-            let piece = piece.slice(skip..);
-            skip = 0;
-            bytes += piece.len();
-            out.push(piece);
-        }
-        bytes
+        self.queued.as_mut().map_or(0, |q| q.lend(out, pieces))
     }
 
     /// Gives up the memory of the queue. [`len`](Self::len) still says how many bytes did not
@@ -481,9 +432,8 @@ impl WriteState {
     /// assert_eq!((w.len(), w.held()), (4, 0));
     /// ```
     pub fn discard(&mut self) -> Discarded {
-        let freed: usize = self.queue.iter().map(Block::held).sum();
-        self.held -= freed;
-        self.sent = 0;
-        Discarded { _queue: std::mem::take(&mut self.queue) }
+        let queue = self.queued.as_mut().map(|q| q.discard()).unwrap_or_default();
+        self.tidy();
+        Discarded { _queue: queue }
     }
 }
