@@ -137,15 +137,10 @@ impl Stack {
         self.made && self.links.iter().all(|l| l.ready)
     }
 
-    /// Whether there is something to tell or to deliver.
-    pub(crate) fn has_news(&self) -> bool {
-        let up = !self.ready_told || !self.inbox.is_empty();
-        self.poked || self.end_due || (self.is_ready() && up)
-    }
-
     /// Whether bytes pass unchanged from now on, and nothing is kept.
     pub(crate) fn is_spent(&self) -> bool {
-        self.links.is_empty() && !self.has_news() && !self.fin && !self.closing
+        let told = self.ready_told && self.inbox.is_empty() && !self.end_due && !self.poked;
+        self.links.is_empty() && told && !self.fin && !self.closing
     }
 
     /// Bytes of the user's that wait here.

@@ -25,6 +25,7 @@ use crate::event::{NetEvent, SocketEvent};
 use crate::key::{OWNER, SocketKey};
 use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket, Watched};
+use crate::state::wire::Wire;
 use crate::sys;
 
 impl Socket {
@@ -134,7 +135,10 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
     over(d, raw, index, |d, s, close| {
         let Some(mut handler) = s.handler.take() else { return };
-        while let Some((id, is_out)) = s.take_id() {
+        if !matches!(s.wire, Wire::Plain) {
+            s.take_ids();
+        }
+        while let Some((id, is_out)) = s.duplex.write.take_expected() {
             // What had no bytes was not written, either, if it was never connected.
             let result = if is_out && !s.is_connecting() { Ok(()) } else { Err(&close.reason) };
             let told = catch_unwind(AssertUnwindSafe(|| {

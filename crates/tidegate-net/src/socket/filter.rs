@@ -97,7 +97,7 @@ impl Socket {
                 _ => {}
             }
         }
-        if by == By::User && self.has_news() {
+        if by == By::User && (self.has_news() || self.life == Life::Gated) {
             h.pend();
         }
     }
@@ -267,9 +267,18 @@ impl Socket {
         }
     }
 
-    /// Whether filters have something to tell or to deliver.
+    /// Whether [`settle`] has something to do now.
+    #[cold]
     pub(crate) fn has_news(&self) -> bool {
-        matches!(&self.wire, Wire::Filter(stack) if stack.has_news())
+        let Wire::Filter(stack) = &self.wire else { return false };
+        let waits = !stack.inbox.is_empty() || stack.end_due;
+        let told = match self.life {
+            Life::Open => !stack.ready_told || (waits && self.duplex.read.wants_read()),
+            Life::Gated => self.server.is_none(),
+            _ => false,
+        };
+        let ready = stack.is_ready();
+        self.duplex.is_open() && (stack.poked || (ready && told) || (!ready && stack.end_due))
     }
 
     /// The deadline until its filters are ready is one of its own.
@@ -339,13 +348,15 @@ impl Socket {
         }
     }
 
-    /// The next id that was not told, of a connection that is over, and whether its bytes are out.
-    pub(crate) fn take_id(&mut self) -> Option<(u64, bool)> {
-        let queued = self.duplex.write.take_expected();
-        queued.or_else(|| match &mut self.wire {
-            Wire::Plain => None,
-            Wire::Filter(stack) => Some((stack.take_id()?, false)),
-        })
+    /// The connection is over: ids that wait in front of the filters come behind those that
+    /// have passed them, and do not get out.
+    #[cold]
+    pub(crate) fn take_ids(&mut self) {
+        if let Wire::Filter(stack) = &mut self.wire {
+            while let Some(id) = stack.take_id() {
+                self.duplex.write.expect_never(id);
+            }
+        }
     }
 
     /// The connection is over: what its filters keep goes in the closing phase, and does not

@@ -42,7 +42,6 @@ pub(crate) fn describe(cx: &mut Cx<'_>, key: Key, _: u64) -> String {
 /// Effects of API calls are told. One that is to have its dispatch tells then.
 pub(crate) fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
     if !d.driver().handle(&OWNER, key).is_some_and(|h| h.is_queued()) {
-        settle(d, SocketKey(key));
         deliver(d, SocketKey(key));
     }
 }
@@ -147,6 +146,10 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
             Some(Effect::Written(id)) => call(d, key, |h, s| h.on_written(s, id, Ok(()))),
             _ => {
+                if !matches!(s.wire, Wire::Plain) && s.has_news() {
+                    settle(d, key);
+                    continue;
+                }
                 if s.duplex.is_done() {
                     return s.destroy(&mut h, Reason::Ended);
                 }

@@ -25,6 +25,19 @@ impl WriteState {
         }
     }
 
+    /// Gives the stream, which is over, the id of a write that never got to the queue.
+    ///
+    /// ```
+    /// use tidegate_stream::WriteState;
+    /// let mut w = WriteState::new(4, 1024);
+    /// w.destroy();
+    /// w.expect_never(7);
+    /// assert_eq!(w.take_expected(), Some((7, false)));
+    /// ```
+    pub fn expect_never(&mut self, id: u64) {
+        self.queue().expect_never(id);
+    }
+
     /// Whether bytes that were accepted are still to be queued: until then there is no drain
     /// and no end.
     ///

@@ -77,6 +77,12 @@ impl Queued {
         self.expected.push_back((self.out + self.len as u64, id));
     }
 
+    /// This id belongs to bytes that were never queued.
+    pub(crate) fn expect_never(&mut self, id: u64) {
+        self.held += EXPECTED_SIZE;
+        self.expected.push_back((u64::MAX, id));
+    }
+
     /// The first `n` bytes are out.
     pub(crate) fn advance(&mut self, n: usize) {
         debug_assert!(n <= self.len, "more was sent than was queued");
