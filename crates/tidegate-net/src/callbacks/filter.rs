@@ -108,10 +108,9 @@ pub trait Filter: AsAny {
     }
 
     /// The user writes. What goes to the kernel is appended to `out.down`; `out.up` is not
-    /// looked at. Returns how many bytes
-    /// it took; the others wait, and are offered again with the next write, after each
-    /// [`inbound`](Filter::inbound) and [`poke`](Filter::poke), and when the queue to the
-    /// kernel is empty.
+    /// looked at. Returns how many bytes it took; the others wait, and are offered again with the
+    /// next write, after each [`inbound`](Filter::inbound) and [`poke`](Filter::poke), and when the
+    /// queue to the kernel has become empty.
     fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError>;
 
     /// Our side ends, and all that was written before was taken; the last bytes for the peer

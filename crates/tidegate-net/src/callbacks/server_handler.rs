@@ -8,7 +8,7 @@ use crate::error::close::Close;
 use crate::error::net_error::NetError;
 use crate::server_event::Overload;
 
-/// What a server calls.
+/// The callbacks of a server.
 ///
 /// ```
 /// use tidegate_net::{Incoming, On, ServerHandler};
@@ -21,11 +21,11 @@ use crate::server_event::Overload;
 /// }
 /// ```
 pub trait ServerHandler: 'static {
-    /// A connection waits, and its filters are ready. Not accepted here means rejected.
+    /// A connection waits, and its filters are ready. If you do not accept it here, it is rejected.
     fn on_connection(&mut self, conn: Incoming<'_>);
 
-    /// Accepting failed in a way that is neither the peer's going away nor a
-    /// lack of descriptors. The server goes on. The default counts and logs it as that of
+    /// Accepting failed, but not because the peer closed or descriptors ran out. The server goes
+    /// on. The default counts and logs the error, as that of
     /// [`Handler::on_close`](crate::Handler::on_close).
     fn on_error(&mut self, server: &mut ServerCx<'_>, error: NetError) {
         let alike = (server.key(), error.alike());
@@ -33,8 +33,8 @@ pub trait ServerHandler: 'static {
     }
 
     /// A connection ended before its filters were ready: its peer, a deadline, or a filter
-    /// ended it. `on_connection` was not called for it. The default logs an error: the first
-    /// of each kind, and then at each power of two. They are counted, too.
+    /// ended it. `on_connection` was not called for it. [`ServerStats`](crate::ServerStats) counts
+    /// it. The default logs an error: the first of each kind, and then at each power of two.
     fn on_refused(&mut self, server: &mut ServerCx<'_>, close: Close) {
         if close.reason.is_error() {
             let alike = (server.key(), close.reason.alike());
@@ -42,8 +42,8 @@ pub trait ServerHandler: 'static {
         }
     }
 
-    /// There was no room for connections. They are counted, too. The default logs it: the
-    /// first time, and then at each power of two.
+    /// There was no room for connections. [`ServerStats`](crate::ServerStats) counts them. The
+    /// default logs this: the first time, and then at each power of two.
     fn on_overload(&mut self, server: &mut ServerCx<'_>, overload: Overload) {
         let new = match overload {
             Overload::Shed { connections } => u64::from(connections),

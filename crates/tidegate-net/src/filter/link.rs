@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use tidegate_stream::{Chunk, WriteState};
+use tidegate_stream::WriteState;
 
 use crate::callbacks::filter::{Filter, FilterError, Held, Passed};
 use crate::filter::call::{Called, call};
@@ -64,12 +64,9 @@ impl Link {
     }
 
     /// Bytes from above.
-    pub(crate) fn keep(&mut self, data: Chunk<'_>) {
-        self.offered += data.bytes().len() as u64;
-        match data {
-            Chunk::Lent(bytes) => self.waiting.push(bytes),
-            Chunk::Shared(bytes) => self.waiting.push_bytes(bytes),
-        }
+    pub(crate) fn keep(&mut self, data: &[u8]) {
+        self.offered += data.len() as u64;
+        self.waiting.push(data);
     }
 
     /// Bytes from above go past it, since it has left.
@@ -78,18 +75,13 @@ impl Link {
     }
 
     /// Bytes from above that nothing waits before: offered at once, then the rest is kept.
-    pub(crate) fn take(&mut self, data: Chunk<'_>, out: &mut Passed) -> Called<usize> {
-        let len = data.bytes().len();
-        let called = self.call(out, |f, out| f.outbound(data.bytes(), out));
+    pub(crate) fn take(&mut self, data: &[u8], out: &mut Passed) -> Called<usize> {
+        let len = data.len();
+        let called = self.call(out, |f, out| f.outbound(data, out));
         out.up.clear();
         let taken = called.done.as_ref().map_or(len, |n| (*n).min(len));
         self.offered += taken as u64;
-        if taken < len {
-            self.keep(match data {
-                Chunk::Lent(bytes) => Chunk::Lent(&bytes[taken..]),
-                Chunk::Shared(bytes) => Chunk::Shared(bytes.slice(taken..)),
-            });
-        }
+        self.keep(&data[taken..]);
         called
     }
 

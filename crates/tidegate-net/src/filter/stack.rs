@@ -9,7 +9,7 @@
 //! left stays in its place, passed by, until the run is over.
 #![forbid(unsafe_code)]
 
-use tidegate_stream::{Beside, Chunk};
+use tidegate_stream::Beside;
 
 use crate::callbacks::filter::{Filter, FilterError, Passed, Said};
 use crate::filter::call::{Called, Fault};
@@ -88,9 +88,9 @@ impl Stack {
     }
 
     /// The user writes.
-    pub(crate) fn outbound(&mut self, data: Chunk<'_>, run: &mut Run<'_>) -> Done {
+    pub(crate) fn outbound(&mut self, data: &[u8], run: &mut Run<'_>) -> Done {
         match self.links.len() {
-            0 => run.wire.extend_from_slice(data.bytes()),
+            0 => run.wire.extend_from_slice(data),
             n => self.offer(n - 1, data, run)?,
         }
         self.go_on(run)
@@ -266,7 +266,7 @@ impl Stack {
             if k == 0 && run.wire.is_empty() {
                 std::mem::swap(run.wire, &mut down);
             } else {
-                self.down(k, Chunk::Lent(&down), run)?;
+                self.down(k, &down, run)?;
             }
         }
         if done.is_ok() {
@@ -293,19 +293,19 @@ impl Stack {
     }
 
     /// Bytes that the filter `k` passes down.
-    fn down(&mut self, k: usize, data: Chunk<'_>, run: &mut Run<'_>) -> Done {
+    fn down(&mut self, k: usize, data: &[u8], run: &mut Run<'_>) -> Done {
         match k {
-            0 => run.wire.extend_from_slice(data.bytes()),
+            0 => run.wire.extend_from_slice(data),
             _ => self.offer(k - 1, data, run)?,
         }
         Ok(())
     }
 
     /// Bytes for the filter `k` from above.
-    fn offer(&mut self, k: usize, data: Chunk<'_>, run: &mut Run<'_>) -> Done {
+    fn offer(&mut self, k: usize, data: &[u8], run: &mut Run<'_>) -> Done {
         let link = &mut self.links[k];
         if link.left && !link.is_waiting() {
-            link.pass(data.bytes().len());
+            link.pass(data.len());
             return self.down(k, data, run);
         }
         if link.is_waiting() || !self.takes(k, run) {
@@ -331,7 +331,7 @@ impl Stack {
         while self.links[k].left && self.links[k].is_waiting() {
             let mut bytes = Vec::new();
             self.links[k].take_past(&mut bytes);
-            self.down(k, Chunk::Lent(&bytes), run)?;
+            self.down(k, &bytes, run)?;
         }
         let link = &mut self.links[k];
         if !link.closing || link.closed || link.is_waiting() {

@@ -66,7 +66,7 @@ pub(crate) struct Pipes {
 struct Rare {
     /// Our end, if somebody observed when it was made.
     local: Option<SocketAddr>,
-    /// The first write error; reading goes on to the end before it is told.
+    /// The first write error; reading goes on to the end before the connection closes with it.
     failure: Option<Arc<NetError>>,
     /// Bytes that a filter answered since the queue was empty.
     answered: usize,
@@ -98,9 +98,9 @@ pub(crate) struct Socket {
     pub(crate) clocks: Clocks,
     /// Until it is connected.
     pub(crate) connecting: Option<Box<Connecting>>,
-    /// What the loop was told: something is under way that must be finished.
+    /// Whether the handle is marked busy: something is under way that must be finished.
     pub(crate) busy: bool,
-    /// Its server shuts down, and it is to be told.
+    /// Its server shuts down, and `on_shutdown` is due.
     pub(crate) shutting_down: bool,
     /// Whether its close sends a RST.
     pub(crate) reset: Reset,
@@ -204,7 +204,7 @@ impl Socket {
         }
     }
 
-    /// The next thing to tell of what was written: nothing before it is connected.
+    /// The next effect of its writes: none before it is connected.
     #[inline]
     pub(crate) fn take_effect(&mut self) -> Option<Effect> {
         if matches!(self.life, Life::Connecting | Life::Gated) {
@@ -316,7 +316,7 @@ impl Socket {
             || (answers && !write.is_flushed())
     }
 
-    /// Writing failed. It is told when reading has come to the end.
+    /// Writing failed. The connection closes with this error when reading has come to the end.
     #[cold]
     pub(crate) fn keep_failure(&mut self, error: Arc<NetError>) {
         self.rare.get_or_insert_default().failure = Some(error);

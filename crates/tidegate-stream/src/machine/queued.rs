@@ -83,22 +83,30 @@ impl Queued {
         self.expected.push_back((u64::MAX, id));
     }
 
-    /// The first `n` bytes are out.
-    pub(crate) fn advance(&mut self, n: usize) {
+    /// The first `n` bytes are out. How many pieces are out whole: they are still there, because
+    /// their end may run a user's `Drop`, which may panic.
+    pub(crate) fn advance(&mut self, n: usize) -> usize {
         debug_assert!(n <= self.len, "more was sent than was queued");
         let n = n.min(self.len);
         self.len -= n;
         self.out += n as u64;
         self.sent += n;
-        while let Some(first) = self.blocks.front() {
-            let size = first.bytes().len();
+        let mut whole = 0;
+        for block in &self.blocks {
+            let size = block.bytes().len();
             if self.sent < size {
                 break;
             }
             self.sent -= size;
-            self.held -= first.held();
-            self.blocks.pop_front();
+            self.held -= block.held();
+            whole += 1;
         }
+        whole
+    }
+
+    /// Drops so many pieces that are out. Nothing else is to be done after this.
+    pub(crate) fn drop_first(&mut self, pieces: usize) {
+        self.blocks.drain(..pieces);
     }
 
     pub(crate) fn gather<'s>(&'s self, out: &mut [&'s [u8]]) -> usize {
