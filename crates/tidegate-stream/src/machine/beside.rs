@@ -77,7 +77,7 @@ impl WriteState {
     /// Whether all that was accepted is out.
     #[inline]
     pub fn is_flushed(&self) -> bool {
-        self.queued.as_ref().is_none_or(|q| q.len() == 0 && !q.held_back)
+        self.is_empty() && self.queued.as_ref().is_none_or(|q| !q.held_back)
     }
 
     /// Whether what is queued may still go out: the stream is open, or ends after that.

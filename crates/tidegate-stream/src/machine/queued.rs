@@ -16,7 +16,8 @@ const EXPECTED_SIZE: usize = size_of::<(u64, u64)>();
 /// Places of an empty queue that are kept for the next time.
 const KEPT: usize = 16;
 
-/// Memory of a stream that is not in its queue. See [`WriteState::count_beside`].
+/// Memory of a stream that is not in its queue. See
+/// [`WriteState::count_beside`](crate::WriteState::count_beside).
 ///
 /// ```
 /// let none = tidegate_stream::Beside::default();
