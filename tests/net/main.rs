@@ -5,6 +5,7 @@
 mod connecting;
 mod ending;
 mod failing;
+mod filtering;
 mod framing;
 mod one_connection;
 mod options;

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! Floors, from the ground: plain data (`key`, `error/`, `options/`, `event`, `metrics`, `sys/`),
-//! what users write (`callbacks/`), who owns what (`state/`), what is done to it (`socket/`,
-//! `client/`, `server/`), what users call (`face/`), and frames (`framed/`), which stand on that.
-//! Imports go down.
+//! what users write (`callbacks/`), a connection's filters (`filter/`), who owns what (`state/`),
+//! what is done to it (`socket/`, `client/`, `server/`), what users call (`face/`), and frames
+//! (`framed/`), which stand on that. Imports go down.
 //!
 //! ```
 //! use tidegate_loop::{AsCx, Loop};
@@ -43,6 +43,7 @@ mod endpoint;
 mod error;
 mod event;
 mod face;
+mod filter;
 mod framed;
 mod gauge;
 mod key;
@@ -57,7 +58,9 @@ mod sys;
 
 pub use block_list::{BlockList, RuleError};
 pub use callbacks::contexts::{Incoming, ServerCx, SocketCx};
-pub use callbacks::filter::{Filter, FilterError, Passed};
+#[doc(hidden)]
+pub use callbacks::filter::AsAny;
+pub use callbacks::filter::{Filter, FilterError, FilterFactory, Held, Passed};
 pub use callbacks::handler::Handler;
 pub use callbacks::server_handler::ServerHandler;
 pub use endpoint::Endpoint;

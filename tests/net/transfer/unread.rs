@@ -151,13 +151,13 @@ fn a_close_drops_them() {
 fn behind_a_filter() {
     struct Mask;
     impl Filter for Mask {
-        fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
             out.up.extend(wire.iter().map(|b| b ^ 1));
             Ok(())
         }
-        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
             out.down.extend(user);
-            Ok(())
+            Ok(user.len())
         }
     }
     let mut lp = guarded();

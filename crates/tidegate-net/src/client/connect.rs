@@ -33,7 +33,7 @@ use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::options::address::{Target, check_path};
 use crate::options::connect::{ConnectOptions, Family};
-use crate::socket::call::call;
+use crate::socket::filter::made;
 use crate::socket::{close, expire, pass};
 use crate::state::connecting::Connecting;
 use crate::state::layer::NET;
@@ -56,7 +56,7 @@ static CONNECTING: Kind = Kind::new("socket", &OWNER)
 fn ready(d: &mut Dispatch<'_>, raw: Key, data: u64) {
     let key = SocketKey(raw);
     if attempts::complete(d, key) {
-        call(d, key, |h, s| h.on_connect(s));
+        made(d, key);
         return pass::ready(d, raw, data);
     }
     let (layer, mut driver) = d.layer(&NET);
@@ -70,7 +70,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, data: u64) {
 
 pub(crate) fn start(
     cx: &mut Cx<'_>,
-    options: ConnectOptions,
+    mut options: ConnectOptions,
     handler: Box<dyn Handler>,
 ) -> SocketKey {
     let (layer, mut d) = cx.layer(&NET);
@@ -79,9 +79,7 @@ pub(crate) fn start(
         Ok(handle) => handle,
         Err(full) => {
             let key = SocketKey(d.stale_key());
-            if let Some(lookup) = options.lookup {
-                d.bury(lookup);
-            }
+            d.bury((options.lookup, options.filters));
             refuse(cx, key, handler, full.into());
             return key;
         }
@@ -91,6 +89,11 @@ pub(crate) fn start(
     s.clocks.set_until(options.timeout, s.since);
     s.handler = Some(handler);
     s.tell_busy(&mut h);
+    let factories = std::mem::take(&mut options.filters);
+    if !factories.is_empty() {
+        s.make_filters(&mut h, &factories);
+        h.bury(factories);
+    }
     let (target, family) = (options.to.target(), options.family);
     s.connecting = Some(Box::new(Connecting {
         options,

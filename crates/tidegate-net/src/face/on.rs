@@ -47,6 +47,7 @@ impl On {
         OnWith {
             state,
             connect: None,
+            ready: None,
             data: None,
             drain: None,
             written: None,
@@ -62,6 +63,11 @@ impl On {
     /// [`Handler::on_connect`].
     pub fn connect(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
         On(self.0.connect(move |(), s| f(s)))
+    }
+
+    /// [`Handler::on_ready`].
+    pub fn ready(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
+        On(self.0.ready(move |(), s| f(s)))
     }
 
     /// [`Handler::on_data`].
@@ -143,6 +149,7 @@ impl On {
 pub struct OnWith<S> {
     pub(crate) state: S,
     connect: OnEvent<S>,
+    ready: OnEvent<S>,
     data: OnData<S>,
     drain: OnEvent<S>,
     written: OnWritten<S>,
@@ -158,6 +165,12 @@ impl<S: 'static> OnWith<S> {
     /// [`Handler::on_connect`].
     pub fn connect(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
         self.connect = Some(Box::new(f));
+        self
+    }
+
+    /// [`Handler::on_ready`].
+    pub fn ready(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
+        self.ready = Some(Box::new(f));
         self
     }
 
@@ -226,6 +239,12 @@ impl<S: 'static> Handler for OnWith<S> {
         }
     }
 
+    fn on_ready(&mut self, s: &mut SocketCx<'_>) {
+        if let Some(f) = &mut self.ready {
+            f(&mut self.state, s);
+        }
+    }
+
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
         if let Some(f) = &mut self.data {
             f(&mut self.state, s, chunk);
@@ -287,6 +306,9 @@ impl<S: 'static> Handler for OnWith<S> {
 impl Handler for On {
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_connect(s);
+    }
+    fn on_ready(&mut self, s: &mut SocketCx<'_>) {
+        self.0.on_ready(s);
     }
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
         self.0.on_data(s, chunk);

@@ -21,7 +21,6 @@ use crate::socket::{expire, timers};
 use crate::state::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
 use crate::state::socket::{Life, Socket};
-use crate::state::wire::Wire;
 
 impl SocketCx<'_> {
     fn change<R>(
@@ -211,8 +210,8 @@ impl SocketCx<'_> {
 
     /// Takes back one [`cork`](SocketCx::cork) and sends what is queued.
     pub fn uncork(&mut self) {
-        self.change(|s, h, _| {
-            s.duplex.write.uncork();
+        self.change(|s, h, shared| {
+            s.uncork(h, shared);
             s.flush(h);
             if s.duplex.write.has_effect() {
                 h.pend();
@@ -317,18 +316,68 @@ impl SocketCx<'_> {
         }
     }
 
-    /// Puts a filter between the kernel and the handler, in place of an earlier one.
+    /// Puts a filter on the connection, in front of others that it has: nearest to the user. What
+    /// was received and not delivered yet goes through it. On an open connection the filter is
+    /// started by this call, and [`on_ready`](Handler::on_ready) comes later, when it is ready.
     pub fn set_filter(&mut self, filter: impl Filter) {
-        let wire = Wire::Filter(Box::new(filter));
+        let mut filter: Option<Box<dyn Filter>> = Some(Box::new(filter));
+        self.change(|s, h, shared| {
+            if s.duplex.is_open() {
+                if let Some(filter) = filter.take() {
+                    s.push_filter(h, shared, filter);
+                }
+            }
+        });
+        if let Some(filter) = filter {
+            self.cx.driver().bury(filter);
+        }
+    }
+
+    /// The filter of this type that is nearest to the user. After a change that lets it go on,
+    /// call [`poke_filter`](SocketCx::poke_filter).
+    pub fn filter<T: Filter>(&mut self) -> Option<&mut T> {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
-        let old = match layer.socket(&d, key) {
-            Some(s) => std::mem::replace(&mut s.wire, wire),
-            None => wire,
-        };
-        if let Wire::Filter(old) = old {
-            d.bury(old);
-        }
+        layer.lend_socket(&mut d, key).filter(|(s, _)| s.duplex.is_open())?.0.find_filter()
+    }
+
+    /// Calls [`Filter::poke`] of each filter in the pending phase: what they wait for has come.
+    ///
+    /// ```
+    /// use tidegate_net::{Filter, FilterError, Passed, SocketCx};
+    /// /// Lets nothing pass before it has a key.
+    /// #[derive(Default)]
+    /// struct Locked(Option<u8>);
+    /// impl Filter for Locked {
+    ///     fn start(&mut self, _: &mut Passed) -> Result<(), FilterError> {
+    ///         Ok(()) // not ready
+    ///     }
+    ///     fn poke(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+    ///         if self.0.is_some() {
+    ///             out.ready();
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///     fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+    ///         out.up.extend_from_slice(wire);
+    ///         Ok(())
+    ///     }
+    ///     fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+    ///         let key = self.0.ok_or("not ready")?;
+    ///         out.down.extend(user.iter().map(|b| b ^ key));
+    ///         Ok(user.len())
+    ///     }
+    /// }
+    /// fn unlock(s: &mut SocketCx<'_>, key: u8) {
+    ///     if let Some(locked) = s.filter::<Locked>() {
+    ///         locked.0 = Some(key);
+    ///     }
+    ///     s.poke_filter();
+    /// }
+    /// # let _ = unlock;
+    /// ```
+    pub fn poke_filter(&mut self) {
+        self.change(|s, h, _| s.poke(h));
     }
 
     /// Sets the idle timeout: when no byte has moved in either direction for this long,
@@ -395,10 +444,10 @@ impl SocketCx<'_> {
     /// Closes the connection after this time from now, even if bytes move. Zero turns it off. Does
     /// nothing while the connection is being made: then the option counts.
     pub fn set_lifetime(&mut self, after: Duration) {
-        self.change(|s, h, _| {
-            if s.life != Life::Connecting {
-                s.clocks.set_until(millis(after), as_nanos(h.clock()));
-            }
+        self.change(|s, h, _| match s.life {
+            Life::Connecting => {}
+            Life::Gated => s.set_later_lifetime(millis(after)),
+            _ => s.clocks.set_until(millis(after), as_nanos(h.clock())),
         });
         expire::arm(&mut self.cx, self.key);
     }

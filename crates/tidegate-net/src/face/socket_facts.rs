@@ -59,9 +59,9 @@ impl SocketCx<'_> {
         }
     }
 
-    /// Whether it is still being connected.
+    /// Whether it is still being connected, or the filters that it began with are not ready.
     pub fn is_connecting(&mut self) -> bool {
-        self.look(|s| s.life == Life::Connecting).unwrap_or(false)
+        self.look(|s| matches!(s.life, Life::Connecting | Life::Gated)).unwrap_or(false)
     }
 
     /// Whether reading is paused: by [`pause`](SocketCx::pause), or by the pipe that the connection
@@ -179,17 +179,17 @@ impl SocketCx<'_> {
         self.state()?;
         self.look(|s| {
             let kernel = s.stream.as_ref().map(sys::kernel_queues).unwrap_or_default();
-            Queues { ours: s.duplex.write.len() as u64, ..kernel }
+            Queues { ours: s.queued() as u64, ..kernel }
         })
         .ok_or(KeyError::Closed)
     }
 
-    /// Bytes that wait in our queue; 0 if the connection is over.
+    /// Bytes that wait in our queue, and in filters; 0 if the connection is over.
     pub fn buffered(&mut self) -> usize {
-        self.look(|s| s.duplex.write.len()).unwrap_or(0)
+        self.look(|s| s.queued()).unwrap_or(0)
     }
 
-    /// Bytes of memory that our queue holds.
+    /// Bytes of memory that our queue and the filters hold.
     pub fn memory_held(&mut self) -> usize {
         self.look(|s| s.duplex.write.held()).unwrap_or(0)
     }

@@ -136,6 +136,7 @@ impl Layer {
             let queued = self.shared.buffered;
             s.destroy(&mut h, Reason::WriteLimit { scope: Scope::Loop, queued, limit });
             freed.push(s.duplex.write.discard());
+            s.uncount_filters();
             s.tell_busy(&mut h);
             self.shared.buffered = queued - before + s.duplex.write.held();
         }

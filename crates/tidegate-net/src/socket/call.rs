@@ -9,7 +9,8 @@ use tidegate_stream::Chunk;
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
 use crate::error::close::Reason;
-use crate::key::{OWNER, SocketKey};
+use crate::event::SocketEvent;
+use crate::key::SocketKey;
 use crate::state::layer::NET;
 
 /// Calls a handler that was taken out of its slot. It comes back; a panic is the connection's
@@ -67,14 +68,6 @@ pub(crate) fn call(
     d.settle();
 }
 
-/// An attempt has won: `on_connect`. Reading comes in the connection's own dispatch.
-pub(crate) fn opened(d: &mut Dispatch<'_>, key: SocketKey) {
-    call(d, key, |h, s| h.on_connect(s));
-    if let Some(mut handle) = d.driver().handle(&OWNER, key.0) {
-        handle.queue();
-    }
-}
-
 /// Bytes for the pipe that this is the source of, or for the handler.
 pub(crate) fn received(d: &mut Dispatch<'_>, key: SocketKey, bytes: &[u8]) {
     let (layer, driver) = d.layer(&NET);
@@ -82,4 +75,20 @@ pub(crate) fn received(d: &mut Dispatch<'_>, key: SocketKey, bytes: &[u8]) {
         Some(pipe) => pipe.data(d, Chunk::Lent(bytes)),
         None => call(d, key, |h, s| h.on_data(s, bytes)),
     }
+}
+
+/// The peer's end, for the handler and for the pipe that this is the source of.
+pub(crate) fn ended(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
+    s.duplex.read.eof();
+    s.note_end(&h);
+    let pipe = s.pipes().and_then(|p| p.into);
+    s.tell(&mut h, || SocketEvent::End);
+    let handler = s.handler.take();
+    call_taken(d, key, handler, |h, s| h.on_end(s));
+    if let Some(pipe) = pipe {
+        pipe.ended(d);
+    }
+    d.settle();
 }

@@ -25,6 +25,7 @@ use crate::key::{OWNER, SocketKey};
 use crate::socket::timers;
 use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket, Watched};
+use crate::state::wire::Wire;
 use crate::sys;
 
 impl Socket {
@@ -55,7 +56,9 @@ impl Socket {
         match reason {
             Reason::WriteLimit { .. } | Reason::Panicked | Reason::Piped(_) => true,
             Reason::Failed(e) if !matches!(e.stage(), Stage::Filter | Stage::Register) => false,
-            Reason::TimedOut(..) | Reason::Failed(_) => !write.is_empty() || self.is_piped_from(h),
+            Reason::TimedOut(..) | Reason::Failed(_) => {
+                !write.is_flushed() || self.is_piped_from(h)
+            }
             Reason::Ended | Reason::Destroyed => false,
         }
     }
@@ -110,7 +113,7 @@ impl Socket {
             connection.remote = connection.remote.or(error.and_then(|e| e.remote()));
             let closed = SocketEvent::Closed {
                 reason: reason.clone(),
-                unsent: self.duplex.write.len(),
+                unsent: self.queued(),
                 bytes_read: self.bytes_read,
                 bytes_written: self.bytes_written,
                 elapsed,
@@ -130,6 +133,34 @@ pub(crate) fn asked(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {
 /// The closing phase: the slot is freed, then `on_close` is called.
 pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
+    over(d, raw, index, |d, s, close| {
+        let Some(mut handler) = s.handler.take() else { return };
+        if !matches!(s.wire, Wire::Plain) {
+            s.take_ids();
+        }
+        while let Some((id, is_out)) = s.duplex.write.take_expected() {
+            // What had no bytes was not written, either, if it was never connected.
+            let result = if is_out && !s.is_connecting() { Ok(()) } else { Err(&close.reason) };
+            let told = catch_unwind(AssertUnwindSafe(|| {
+                handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
+            }));
+            // The others, and the close, are still to be told.
+            if let Err(payload) = told {
+                d.driver().panic_later(payload);
+            }
+        }
+        handler.on_close(&mut SocketCx::new(d.cx(), key), close);
+    });
+}
+
+/// Frees the slot, counts the end, tells pipes, and then somebody.
+#[inline(always)]
+pub(crate) fn over(
+    d: &mut Dispatch<'_>,
+    raw: Key,
+    index: u64,
+    tell: impl FnOnce(&mut Dispatch<'_>, &mut Socket, Close),
+) {
     let (layer, mut driver) = d.layer(&NET);
     let Some(mut s) = layer.remove(index as usize) else { return };
     if let Some(handle) = driver.handle(&OWNER, raw) {
@@ -156,7 +187,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let mut close = Close {
         reason,
         peer: s.remote,
-        unsent: s.duplex.write.len(),
+        unsent: s.queued(),
         bytes_read: s.bytes_read,
         bytes_written: s.bytes_written,
         piped: false,
@@ -170,19 +201,5 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
             close.piped |= pipe.sink_closed(d, close.reason.result());
         }
     }
-    if let Some(mut handler) = s.handler.take() {
-        while let Some((id, is_out)) = s.duplex.write.take_expected() {
-            // What had no bytes was not written, either, if it was never connected.
-            let result =
-                if is_out && s.life != Life::Connecting { Ok(()) } else { Err(&close.reason) };
-            let told = catch_unwind(AssertUnwindSafe(|| {
-                handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
-            }));
-            // The others, and the close, are still to be told.
-            if let Err(payload) = told {
-                d.driver().panic_later(payload);
-            }
-        }
-        handler.on_close(&mut SocketCx::new(d.cx(), key), close);
-    }
+    tell(d, &mut s, close);
 }

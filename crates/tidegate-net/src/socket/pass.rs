@@ -15,12 +15,14 @@ use crate::error::fault::Timeout;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::socket::call::{call, call_taken};
+use crate::socket::filter::settle;
 use crate::socket::read::{Reads, read};
 use crate::socket::unread::redeliver;
 use crate::socket::{close, expire};
 use crate::state::clocks::Due;
 use crate::state::layer::NET;
 use crate::state::socket::{Socket, Watched};
+use crate::state::wire::Wire;
 
 /// An open connection. One that connects is of a kind in `client/`.
 pub(crate) static SOCKET: Kind = Kind::new("socket", &OWNER)
@@ -59,6 +61,9 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         }
         if s.duplex.write.wants_write() {
             s.flush(h);
+            if !matches!(s.wire, Wire::Plain) {
+                s.offer_again(h, shared);
+            }
         }
         s.finish();
         let told = s.duplex.write.has_effect()
@@ -100,7 +105,7 @@ impl Socket {
             return;
         }
         let bits = h.readiness();
-        let can_read = bits.has(Readiness::READABLE) && self.duplex.read.wants_read();
+        let can_read = bits.has(Readiness::READABLE) && self.wants_read();
         let can_write = bits.has(Readiness::WRITABLE) && self.duplex.write.wants_write();
         if can_read || can_write {
             h.queue();
@@ -145,6 +150,10 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
             Some(Effect::Written(id)) => call(d, key, |h, s| h.on_written(s, id, Ok(()))),
             _ => {
+                if !matches!(s.wire, Wire::Plain) && s.has_news() {
+                    settle(d, key);
+                    continue;
+                }
                 if s.duplex.is_done() {
                     return s.destroy(&mut h, Reason::Ended);
                 }

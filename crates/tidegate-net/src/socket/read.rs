@@ -1,5 +1,5 @@
-//! The read loop of a connection, the filter's inbound side, the peer's end, pause and resume,
-//! which cost no system call.
+//! The read loop of a connection, the peer's end, pause and resume, which cost no system call.
+//! What filters make of the bytes is in `filter.rs`.
 //!
 //! When it runs is decided by `pass.rs`.
 #![forbid(unsafe_code)]
@@ -15,7 +15,8 @@ use crate::error::close::Reason;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::{call_taken, received};
+use crate::socket::call::{call_taken, ended, received};
+use crate::socket::filter::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
 use crate::state::socket::{Socket, Watched};
@@ -45,9 +46,12 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         let Some(mut h) = driver.handle(&OWNER, key.0) else { return Reads::Done };
         let Some(s) = sockets.get_mut(h.data() as usize) else { return Reads::Done };
         let bits = h.readiness();
-        if left == 0 || !bits.has(Readiness::READABLE) || !s.duplex.read.wants_read() {
+        if left == 0 || !bits.has(Readiness::READABLE) || !s.wants_read() {
             if bits.has(Readiness::ERROR) {
                 failed_while_ended(s, &mut h);
+            }
+            if !matches!(s.wire, Wire::Plain) {
+                settle(d, key);
             }
             return Reads::Done;
         }
@@ -78,11 +82,16 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                         }
                         d.settle();
                     }
-                    Wire::Filter(_) => filtered(d, key, &buffer[..n]),
+                    Wire::Filter(_) => filtered(d, key, &mut buffer[..n]),
                 }
                 more
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => false,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                if !matches!(s.wire, Wire::Plain) {
+                    settle(d, key);
+                }
+                false
+            }
             Err(e) => {
                 match s.take_failure() {
                     Some(first) => s.destroy(&mut h, Reason::Failed(first)),
@@ -125,6 +134,12 @@ fn first_read(
 }
 
 impl Socket {
+    /// Whether bytes are to be read: the user wants them, or a filter does.
+    #[inline]
+    pub(crate) fn wants_read(&self) -> bool {
+        self.duplex.read.wants_read() || self.filters_read()
+    }
+
     /// Reads nothing more. A connection whose writing failed would never get to its
     /// end that way, so it ends now.
     pub(crate) fn pause(&mut self, h: &mut Handle<'_>) {
@@ -149,26 +164,11 @@ impl Socket {
         }
         if self.duplex.read.resume() {
             self.tell(h, || SocketEvent::Resume);
-            if h.readiness().has(Readiness::READABLE) {
+            if h.readiness().has(Readiness::READABLE) || self.has_news() {
                 h.queue();
             }
         }
     }
-}
-
-/// Bytes from the kernel go through the filter to the handler.
-fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
-    let (layer, mut driver) = d.layer(&NET);
-    layer.with(&mut driver, key, |s, h, shared| {
-        s.filter_in(h, shared, wire);
-    });
-    let mut up = std::mem::take(&mut layer.shared.passed.up);
-    let open = layer.socket(&driver, key).is_some_and(|s| s.duplex.is_open());
-    if open && !up.is_empty() {
-        received(d, key, &up);
-    }
-    up.clear();
-    d.layer(&NET).0.shared.passed.up = up;
 }
 
 /// The peer's FIN.
@@ -178,16 +178,10 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     if let Some(first) = s.take_failure() {
         return s.destroy(&mut h, Reason::Failed(first));
     }
-    s.duplex.read.eof();
-    s.note_end(&h);
-    let pipe = s.pipes().and_then(|p| p.into);
-    s.tell(&mut h, || SocketEvent::End);
-    let handler = s.handler.take();
-    call_taken(d, key, handler, |h, s| h.on_end(s));
-    if let Some(pipe) = pipe {
-        pipe.ended(d);
+    match s.wire {
+        Wire::Plain => ended(d, key),
+        Wire::Filter(_) => wire_ended(d, key),
     }
-    d.settle();
 }
 
 /// A half-open connection was reset, which no read will show.

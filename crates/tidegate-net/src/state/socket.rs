@@ -2,7 +2,8 @@
 //!
 //! | life | event | next |
 //! |---|---|---|
-//! | Connecting | writable, no error | Open, `on_connect` |
+//! | Connecting | writable, no error | Open, `on_connect`; with filters: Gated |
+//! | Gated | the filters are ready | a client's: Open, `on_connect`; a server's: Offered |
 //! | Offered | `Incoming::accept` | Open |
 //! | Offered | `reject`, or nothing | gone |
 //! | Open | both ended, error, destroy, limit, panic | closing, `on_close`, gone |
@@ -37,6 +38,8 @@ use crate::state::wire::Wire;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Life {
     Connecting,
+    /// Made or accepted; its filters are not ready.
+    Gated,
     /// Accepted from the kernel, not yet by the user.
     Offered,
     Open,
@@ -144,10 +147,16 @@ impl Socket {
             || h.readiness().has(Readiness::READ_CLOSED | Readiness::ERROR)
     }
 
+    /// Whether `on_connect` is still to come.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.life == Life::Connecting || (self.life == Life::Gated && self.server.is_none())
+    }
+
     /// What its deadlines have to know.
     pub(crate) fn view(&self, h: &Handle<'_>) -> View {
         View {
-            connecting: self.life == Life::Connecting,
+            connecting: self.is_connecting(),
+            gated: self.has_handshake_deadline(),
             open: self.life == Life::Open,
             half_closed: self.is_half_closed(h),
         }
@@ -178,7 +187,7 @@ impl Socket {
     /// handle is not referenced (libuv: a request does).
     #[inline]
     pub(crate) fn tell_busy(&mut self, h: &mut Handle<'_>) {
-        let busy = self.life == Life::Connecting || !self.duplex.write.is_empty();
+        let busy = self.life == Life::Connecting || !self.duplex.write.is_flushed();
         if busy != self.busy {
             self.busy = busy;
             h.set_busy(busy);
@@ -188,7 +197,7 @@ impl Socket {
     /// The next effect of its writes: none before it is connected.
     #[inline]
     pub(crate) fn take_effect(&mut self) -> Option<Effect> {
-        if self.life == Life::Connecting {
+        if matches!(self.life, Life::Connecting | Life::Gated) {
             return None;
         }
         self.duplex.write.take_effect()
@@ -200,9 +209,10 @@ impl Socket {
             (_, None) => "to",
             (_, Some(_)) => "from",
         };
-        let queued = self.duplex.write.len();
+        let queued = self.queued();
+        let waits = self.waits_for().map_or_else(String::new, |f| format!(", {f} is not ready"));
         match self.remote {
-            Some(remote) => format!("{way} {remote}, {queued} bytes queued"),
+            Some(remote) => format!("{way} {remote}, {queued} bytes queued{waits}"),
             None => format!("{way} nowhere"),
         }
     }
@@ -240,7 +250,7 @@ impl Socket {
     /// Counts its bytes: also of one that was rejected, or detached, after it was written to by
     /// its key.
     pub(crate) fn count_bytes(&self, counted: &mut NetMetrics) {
-        counted.unsent += self.duplex.write.len() as u64;
+        counted.unsent += self.queued() as u64;
         counted.bytes_read += self.bytes_read;
         counted.bytes_written += self.bytes_written;
     }
@@ -293,7 +303,7 @@ impl Socket {
         let answers = self.rare.as_ref().is_some_and(|r| r.answered > 0);
         write.needs_drain()
             || (!write.is_open() && write.wants_write())
-            || (answers && !write.is_empty())
+            || (answers && !write.is_flushed())
     }
 
     /// Writing failed. The connection closes with this error when reading has come to the end.
