@@ -57,6 +57,9 @@ pub use block_list::{BlockList, RuleError};
 pub use callbacks::contexts::{Incoming, ServerCx, SocketCx};
 pub use callbacks::filter::{Filter, FilterError, Passed};
 pub use callbacks::handler::Handler;
+pub use callbacks::protocol::{
+    Protocol, ProtocolCall, ProtocolClose, ProtocolData, ProtocolWritten,
+};
 pub use callbacks::server_handler::ServerHandler;
 pub use endpoint::Endpoint;
 pub use error::close::{Close, Reason, Reset, Scope};

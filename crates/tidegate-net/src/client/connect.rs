@@ -19,10 +19,12 @@ use std::sync::Arc;
 
 use socket2::SockRef;
 use tidegate_loop::kind::{Dispatch, Kind};
-use tidegate_loop::{AsCx, Cx, Key};
+use tidegate_loop::{AsCx, Cx, Key, TableFull};
 
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
+use crate::callbacks::protocol::Protocol;
+use crate::callbacks::upper::Upper;
 use crate::client::attempts;
 use crate::client::name::{ask, look_up};
 use crate::endpoint::Endpoint;
@@ -33,7 +35,7 @@ use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::options::address::{Target, check_path};
 use crate::options::connect::{ConnectOptions, Family};
-use crate::socket::call::call;
+use crate::socket::call;
 use crate::socket::{close, expire, pass};
 use crate::state::connecting::Connecting;
 use crate::state::layer::NET;
@@ -56,7 +58,7 @@ static CONNECTING: Kind = Kind::new("socket", &OWNER)
 fn ready(d: &mut Dispatch<'_>, raw: Key, data: u64) {
     let key = SocketKey(raw);
     if attempts::complete(d, key) {
-        call(d, key, |h, s| h.on_connect(s));
+        call::connect(d, key);
         return pass::ready(d, raw, data);
     }
     let (layer, mut driver) = d.layer(&NET);
@@ -73,23 +75,49 @@ pub(crate) fn start(
     options: ConnectOptions,
     handler: Box<dyn Handler>,
 ) -> SocketKey {
+    match begin_as(cx, options, Upper::User(handler)) {
+        Ok(key) => key,
+        Err((full, upper)) => {
+            let key = SocketKey(cx.driver().stale_key());
+            if let Upper::User(handler) = upper {
+                refuse(cx, key, handler, full.into());
+            }
+            key
+        }
+    }
+}
+
+/// The same for a layer.
+pub(crate) fn start_as(
+    cx: &mut Cx<'_>,
+    options: ConnectOptions,
+    protocol: &'static Protocol,
+    data: u64,
+) -> Result<SocketKey, TableFull> {
+    begin_as(cx, options, Upper::Protocol(protocol, data)).map_err(|(full, _)| full)
+}
+
+fn begin_as(
+    cx: &mut Cx<'_>,
+    options: ConnectOptions,
+    upper: Upper,
+) -> Result<SocketKey, (TableFull, Upper)> {
     let (layer, mut d) = cx.layer(&NET);
     let entry = layer.sockets.vacant_entry();
     let mut h = match d.insert(&CONNECTING, entry.key() as u64) {
         Ok(handle) => handle,
         Err(full) => {
-            let key = SocketKey(d.stale_key());
             if let Some(lookup) = options.lookup {
                 d.bury(lookup);
             }
-            refuse(cx, key, handler, full.into());
-            return key;
+            return Err((full, upper));
         }
     };
     let key = SocketKey(h.key());
     let mut s = Socket::new(key, Life::Connecting, &options.stream, &h);
     s.clocks.set_until(options.timeout, s.since);
-    s.handler = Some(handler);
+    s.upper = upper;
+    s.steer_reads();
     s.tell_busy(&mut h);
     let (target, family) = (options.to.target(), options.family);
     s.connecting = Some(Box::new(Connecting {
@@ -123,7 +151,7 @@ pub(crate) fn start(
         Err(e) => s.fail(&mut h, Stage::Lookup, e.into()),
     }
     expire::arm(cx, key);
-    key
+    Ok(key)
 }
 
 /// To a Unix domain socket: done at once, told in the ready pass.

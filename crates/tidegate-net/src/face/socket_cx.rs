@@ -1,5 +1,6 @@
 //! What a user may do with a connection: write, pause, end, destroy; its handler, its filter,
-//! its deadlines. What can be asked of it is in `socket_facts.rs`.
+//! its deadlines. What can be asked of it is in `socket_facts.rs`, reading and writing without
+//! the loop in `socket_direct.rs`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -13,18 +14,21 @@ use tidegate_stream::{Chunk, Flow};
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::filter::Filter;
 use crate::callbacks::handler::Handler;
+use crate::callbacks::protocol::Protocol;
+use crate::callbacks::upper::Upper;
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::error::stage::Stage;
 use crate::options::stream::millis;
+use crate::socket::call::displaced;
 use crate::socket::expire;
 use crate::state::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
-use crate::state::socket::{Life, Socket};
+use crate::state::socket::{Life, Owed, Socket};
 use crate::state::wire::Wire;
 
 impl SocketCx<'_> {
-    fn with<R>(
+    pub(crate) fn with<R>(
         &mut self,
         f: impl FnOnce(&mut Socket, &mut Handle<'_>, &mut Shared) -> R,
     ) -> Option<R> {
@@ -150,7 +154,7 @@ impl SocketCx<'_> {
         self.with(|s, h, _| {
             s.duplex.write.uncork();
             s.flush(h);
-            if s.duplex.write.has_effect() {
+            if s.duplex.write.has_effect() || s.owed.has(Owed::ROOM) {
                 h.pend();
             }
         });
@@ -180,6 +184,33 @@ impl SocketCx<'_> {
         let flow = self.send(data);
         self.end();
         flow
+    }
+
+    /// Ends our side after what is queued, and drops what the peer still sends, so that it can
+    /// read the last answer: closing while bytes of the peer wait unread would send a RST, which
+    /// may overtake the answer. What stands above, and a pipe, get no more bytes; they get the
+    /// end, the finish and the close.
+    ///
+    /// The connection is closed when the peer has ended. Otherwise it is closed, with
+    /// [`Reason::Destroyed`], once our side has ended and the peer has then sent nothing for
+    /// `silence`, or has sent more than `most` bytes since this call; and `total` after this call
+    /// in any case, with [`Reason::TimedOut`] if bytes of ours still wait. Until our side has ended, more
+    /// than `most` bytes are not read. Zero: without that deadline. The connection's own deadlines
+    /// count no more.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_net::SocketCx;
+    /// /// Too much is coming: says so, and does not wait for all of it.
+    /// fn refuse(s: &mut SocketCx<'_>) {
+    ///     let _ = s.write("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n");
+    ///     s.end_and_drain(1 << 20, Duration::from_secs(5), Duration::from_secs(30));
+    /// }
+    /// # let _ = refuse;
+    /// ```
+    pub fn end_and_drain(&mut self, most: u64, silence: Duration, total: Duration) {
+        self.with(|s, h, shared| s.end_and_drain(h, shared, most, silence, total));
+        expire::arm(&mut self.cx, self.key);
     }
 
     /// Closes the connection now; what is queued is lost and counted. `on_close`
@@ -242,16 +273,63 @@ impl SocketCx<'_> {
     /// Replaces the handler, from the next callback on. The old one is dropped
     /// after the current callback.
     pub fn set_handler(&mut self, handler: impl Handler) {
-        let handler: Box<dyn Handler> = Box::new(handler);
+        self.set_upper(Upper::User(Box::new(handler)));
+    }
+
+    /// Gives the connection to a layer, from the next call on: see [`Protocol`]. What stood
+    /// above it before, a handler, is dropped after the current callback; another protocol is
+    /// told by [`Protocol::replaced`]. Bytes that came already and are the layer's can be given
+    /// back by [`unshift`](SocketCx::unshift).
+    ///
+    /// `false`: the connection is over, or was not accepted yet, and no function of the protocol
+    /// is called for it.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On, Protocol};
+    /// static UPPER: Protocol = Protocol::new("upper case").data(|d, key, _, bytes| {
+    ///     bytes.make_ascii_uppercase();
+    ///     let _ = d.cx().socket(key).write(&*bytes);
+    /// });
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     conn.server(conn.server_key()).close().unwrap();
+    ///     conn.accept(On::new().data(|s, chunk| {
+    ///         // The first byte asks for it; the others are for the protocol.
+    ///         assert_eq!(chunk[0], b'U');
+    ///         s.set_protocol(&UPPER, 0);
+    ///         let _ = s.unshift(&chunk[1..]);
+    ///     }));
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// lp.connect(at, On::new()
+    ///     .connect(|s| { let _ = s.end_with("Utide"); })
+    ///     .data(|_, chunk| assert_eq!(chunk, b"TIDE")));
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_protocol(&mut self, protocol: &'static Protocol, data: u64) -> bool {
+        self.look(|s| s.life != Life::Offered) == Some(true)
+            && self.set_upper(Upper::Protocol(protocol, data))
+    }
+
+    /// Whether the connection is there.
+    fn set_upper(&mut self, new: Upper) -> bool {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
-        let old = match layer.socket(&d, key) {
-            Some(s) => s.handler.replace(handler),
-            None => Some(handler),
+        let (old, done) = match layer.lend_socket(&mut d, key) {
+            Some((s, mut h)) => {
+                let (old, read) = (std::mem::replace(&mut s.upper, new), s.duplex.read);
+                s.steer_reads();
+                if s.duplex.read != read {
+                    s.go_on_reading(&mut h);
+                }
+                (old, true)
+            }
+            None => (new, false),
         };
-        if let Some(old) = old {
-            d.bury(old);
-        }
+        displaced(&mut self.cx, key, old);
+        done
     }
 
     /// Puts a filter on the wire, in place of an earlier one.

@@ -151,9 +151,9 @@ impl SocketCx<'_> {
         self.look(|s| s.duplex.write.len()).unwrap_or(0)
     }
 
-    /// Bytes of memory that our queue holds.
+    /// Bytes of memory that our queue holds, and those that were given back.
     pub fn memory_held(&mut self) -> usize {
-        self.look(|s| s.duplex.write.held()).unwrap_or(0)
+        self.look(|s| s.duplex.write.held() + s.given_back().len()).unwrap_or(0)
     }
 
     /// Bytes read so far.

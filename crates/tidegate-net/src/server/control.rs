@@ -20,6 +20,7 @@ use crate::socket::expire;
 use crate::state::clocks::as_nanos;
 use crate::state::layer::NET;
 use crate::state::listener::{Listener, State};
+use crate::state::socket::Owed;
 use crate::state::socket::Socket;
 use crate::sys::{self, AcceptQueue};
 
@@ -131,7 +132,7 @@ pub(crate) fn shutdown(
         let now = as_nanos(d.clock());
         let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { continue };
         s.clocks.end_by(now.saturating_add(as_nanos(grace)));
-        s.shutting_down = true;
+        s.owed.add(Owed::SHUTDOWN);
         h.pend();
         expire::arm(cx, key);
     }

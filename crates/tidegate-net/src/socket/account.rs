@@ -75,6 +75,15 @@ impl Layer {
         flow.unwrap_or(Flow::Closed)
     }
 
+    /// Bytes that were read are given back; beyond `buffered_limit` queues give way.
+    pub(crate) fn unshift(&mut self, d: &mut Driver<'_>, key: SocketKey, data: &[u8]) -> Flow {
+        let flow = self.with(d, key, |s, h, shared| s.unshift(h, shared, data));
+        if self.shared.buffered > d.limits().buffered_limit {
+            self.make_room(d, Some(key));
+        }
+        flow.unwrap_or(Flow::Closed)
+    }
+
     /// The kernel took only so many bytes of it.
     #[cold]
     #[inline(never)]

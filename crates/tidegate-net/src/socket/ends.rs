@@ -48,6 +48,7 @@ impl ReadEnd for SocketKey {
                 return Err(StreamError::Piped);
             }
             *into = Some(pipe);
+            s.steer_reads();
             s.tell(h, || SocketEvent::PipedInto { pipe });
             s.resume(h);
             Ok(())

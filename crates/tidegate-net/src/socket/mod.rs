@@ -2,12 +2,14 @@
 //!
 //! Read `pass.rs` first: one pass in order, by what the loop calls. Its steps are `read.rs`
 //! and `write.rs`; `call.rs` is the way to the handler, `close.rs` and `expire.rs`
-//! the ends. `ends.rs` is for pipes, `account.rs` for memory. Not here: how connections are made.
+//! the ends. `ends.rs` is for pipes, `account.rs` for memory, `direct.rs` for callers that read
+//! and write themselves. Not here: how connections are made.
 #![forbid(unsafe_code)]
 
 pub(crate) mod account;
 pub(crate) mod call;
 pub(crate) mod close;
+pub(crate) mod direct;
 pub(crate) mod ends;
 pub(crate) mod expire;
 pub(crate) mod pass;

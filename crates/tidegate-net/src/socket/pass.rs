@@ -10,16 +10,17 @@ use tidegate_loop::kind::{Dispatch, Handle, Kind};
 use tidegate_loop::{Cx, Key};
 use tidegate_stream::{Effect, ReadState};
 
+use crate::callbacks::protocol::Protocol;
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::{call, call_taken};
+use crate::socket::call::{call, call_upper};
 use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::clocks::Due;
 use crate::state::layer::NET;
-use crate::state::socket::{Socket, Watched};
+use crate::state::socket::{Owed, Socket, Watched};
 
 /// An open connection. One that connects is of a kind in `client/`.
 pub(crate) static SOCKET: Kind = Kind::new("socket", &OWNER)
@@ -34,7 +35,13 @@ const TELL: usize = 1000;
 
 pub(crate) fn describe(cx: &mut Cx<'_>, key: Key, _: u64) -> String {
     let (layer, d) = cx.layer(&NET);
-    layer.socket(&d, SocketKey(key)).map_or_else(String::new, |s| s.describe())
+    let Some(s) = layer.socket(&d, SocketKey(key)) else { return String::new() };
+    let text = s.describe();
+    let Some((p, data)) = s.upper.protocol() else { return text };
+    match (p.describe)(cx, SocketKey(key), data).as_str() {
+        "" => format!("{text}, {}", p.name()),
+        more => format!("{text}, {}: {more}", p.name()),
+    }
 }
 
 /// Effects of API calls are told. One that is to have its dispatch tells then.
@@ -62,7 +69,7 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         s.finish();
         let told = s.duplex.write.has_effect()
             || s.duplex.is_done()
-            || s.shutting_down
+            || !s.owed.is_none()
             || s.clocks.is_due();
         if s.clocks.was_probed() {
             h.pend();
@@ -71,7 +78,7 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             s.rest(h);
         }
         lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(h);
-        if lingers && !s.duplex.read.wants_read() && s.duplex.read != ReadState::Ended {
+        if lingers && !s.duplex.read.is_flowing() && s.duplex.read != ReadState::Ended {
             s.clocks.peer_gone(h.nanos());
         }
         s.stirred = told || s.fresh || !s.is_quiet();
@@ -98,7 +105,7 @@ impl Socket {
             return;
         }
         let bits = h.readiness();
-        let can_read = bits.has(Readiness::READABLE) && self.duplex.read.wants_read();
+        let can_read = bits.has(Readiness::READABLE) && self.duplex.read.is_flowing();
         let can_write = bits.has(Readiness::WRITABLE) && self.duplex.write.wants_write();
         if can_read || can_write {
             h.queue();
@@ -125,12 +132,13 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                         return;
                     }
                 }
-                call(d, key, |h, s| h.on_drain(s));
+                call(d, key, |h, s| h.on_drain(s), |d, p, data| (p.drain)(d, key, data));
             }
             Some(Effect::Finish) => {
                 s.tell(&mut h, || SocketEvent::Finish);
-                let (handler, lingers) = (s.handler.take(), s.note_end(&h));
-                call_taken(d, key, handler, |h, s| h.on_finish(s));
+                let (handler, lingers) = (s.upper.take_user(), s.note_end(&h));
+                let finish = |d: &mut Dispatch<'_>, p: &Protocol, data| (p.finish)(d, key, data);
+                call_upper(d, key, handler, |h, s| h.on_finish(s), finish);
                 if lingers {
                     expire::arm(&mut d.cx(), key);
                 }
@@ -139,14 +147,32 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 }
                 d.settle();
             }
-            Some(Effect::Written(id)) => call(d, key, |h, s| h.on_written(s, id, Ok(()))),
+            Some(Effect::Written(id)) => call(
+                d,
+                key,
+                |h, s| h.on_written(s, id, Ok(())),
+                |d, p, data| (p.written)(d, key, data, id, Ok(())),
+            ),
             _ => {
                 if s.duplex.is_done() {
                     return s.destroy(&mut h, Reason::Ended);
                 }
-                if std::mem::take(&mut s.shutting_down) && s.duplex.is_open() {
-                    call(d, key, |h, s| h.on_shutdown(s));
-                    continue;
+                if !s.owed.is_none() {
+                    if s.owed.take(Owed::SHUTDOWN) && s.duplex.is_open() {
+                        let f =
+                            |d: &mut Dispatch<'_>, p: &Protocol, data| (p.shutdown)(d, key, data);
+                        call(d, key, |h, s| h.on_shutdown(s), f);
+                        continue;
+                    }
+                    if s.take_room(&h) {
+                        let f =
+                            |d: &mut Dispatch<'_>, p: &Protocol, data| (p.writable)(d, key, data);
+                        call(d, key, |_, _| {}, f);
+                        continue;
+                    }
+                }
+                if s.is_discarded() {
+                    return s.destroy(&mut h, Reason::Destroyed);
                 }
                 let due = expire::take_due(s, &mut h);
                 if let Some(Due::Now(which)) = due {
@@ -155,11 +181,17 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 match due {
                     Some(Due::NotYet) => expire::arm(&mut d.cx(), key),
                     Some(Due::Now(Timeout::Idle)) if s.duplex.is_open() => {
-                        call(d, key, |h, s| h.on_timeout(s));
+                        let timeout = |d: &mut Dispatch<'_>, p: &Protocol, data| {
+                            (p.timeout)(d, key, data);
+                        };
+                        call(d, key, |h, s| h.on_timeout(s), timeout);
                         expire::arm(&mut d.cx(), key);
                     }
                     Some(Due::Now(which)) => {
-                        let reason = expire::reason(s, &h, which);
+                        let reason = match s.only_discards() {
+                            true => Reason::Destroyed,
+                            false => expire::reason(s, &h, which),
+                        };
                         s.destroy(&mut h, reason);
                     }
                     None => return,

@@ -15,7 +15,7 @@ use crate::error::close::Reason;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::{call_taken, received};
+use crate::socket::call::{call_protocol, call_taken, call_upper, data, received};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
 use crate::state::socket::{Socket, Watched};
@@ -46,6 +46,13 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         let Some(s) = sockets.get_mut(h.data() as usize) else { return Reads::Done };
         let bits = h.readiness();
         if left == 0 || !bits.has(Readiness::READABLE) || !s.duplex.read.wants_read() {
+            if s.duplex.read == ReadState::OnDemand {
+                match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
+                    0 => return Reads::Done,
+                    n => left -= n,
+                }
+                continue;
+            }
             if bits.has(Readiness::ERROR) {
                 failed_while_ended(s, &mut h);
             }
@@ -68,10 +75,13 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 s.bytes_read += n as u64;
                 s.clocks.touch(h.nanos());
                 match s.wire {
-                    Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
+                    Wire::Plain if s.pipes.is_some() => received(d, key, &mut buffer[..n]),
                     Wire::Plain => {
-                        let handler = s.handler.take();
-                        let quiet = call_taken(d, key, handler, |h, s| h.on_data(s, &buffer[..n]));
+                        let bytes = &mut buffer[..n];
+                        let quiet = match s.upper.take_user() {
+                            Some(h) => call_taken(d, key, h, |h, s| h.on_data(s, bytes)),
+                            None => data(d, key, bytes),
+                        };
                         // The ordinary end of an echo.
                         if quiet && !more && d.is_settled() {
                             return Reads::Quiet;
@@ -102,7 +112,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
 
 /// What is looked at until a connection has read and is in the poller's hands.
 #[cold]
-fn first_read(
+pub(crate) fn first_read(
     s: &mut Socket,
     listeners: &mut Slab<Listener>,
     h: &mut Handle<'_>,
@@ -128,7 +138,7 @@ impl Socket {
     /// Reads nothing more. A connection whose writing failed would never get to its
     /// end that way, so it ends now.
     pub(crate) fn pause(&mut self, h: &mut Handle<'_>) {
-        if self.duplex.read == ReadState::Flowing {
+        if self.duplex.read.is_flowing() {
             self.duplex.read.pause();
             self.tell(h, || SocketEvent::Pause);
         }
@@ -140,10 +150,52 @@ impl Socket {
     /// Goes on reading, in a later dispatch.
     pub(crate) fn resume(&mut self, h: &mut Handle<'_>) {
         if self.duplex.read.resume() {
+            self.steer_reads();
             self.tell(h, || SocketEvent::Resume);
-            if h.readiness().has(Readiness::READABLE) {
-                h.queue();
+            self.go_on_reading(h);
+        }
+    }
+
+    /// What is there to be read is read in a later dispatch.
+    pub(crate) fn go_on_reading(&mut self, h: &mut Handle<'_>) {
+        let more = h.readiness().has(Readiness::READABLE) || !self.given_back().is_empty();
+        if more && self.duplex.read.is_flowing() {
+            h.queue();
+        }
+    }
+}
+
+/// Bytes that were given back are delivered; a protocol that reads itself is called. How many
+/// bytes were delivered; 0: no more in this dispatch.
+#[cold]
+#[inline(never)]
+fn on_demand(d: &mut Dispatch<'_>, key: SocketKey, buffer: &mut [u8]) -> usize {
+    let (layer, mut driver) = d.layer(&NET);
+    let Layer { sockets, shared, .. } = layer;
+    let Some(mut h) = driver.handle(&OWNER, key.0) else { return 0 };
+    let Some(s) = sockets.get_mut(h.data() as usize) else { return 0 };
+    s.stirred = true;
+    match s.puller() {
+        Some((readable, data)) => {
+            if h.readiness().has(Readiness::READABLE) || !s.given_back().is_empty() {
+                call_protocol(d, key, |d| readable(d, key, data));
+                let (layer, mut driver) = d.layer(&NET);
+                if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
+                    s.go_on_reading(&mut h);
+                }
+                d.settle();
             }
+            0
+        }
+        None => {
+            let n = s.take_given_back(shared, buffer);
+            if n > 0 {
+                received(d, key, &mut buffer[..n]);
+            } else {
+                // The budget is spent.
+                s.go_on_reading(&mut h);
+            }
+            n
         }
     }
 }
@@ -157,7 +209,7 @@ fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
     let mut up = std::mem::take(&mut layer.shared.passed.up);
     let open = layer.socket(&driver, key).is_some_and(|s| s.duplex.is_open());
     if open && !up.is_empty() {
-        received(d, key, &up);
+        received(d, key, &mut up);
     }
     up.clear();
     d.layer(&NET).0.shared.passed.up = up;
@@ -174,8 +226,8 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     s.note_end(&h);
     let pipe = s.pipes().and_then(|p| p.into);
     s.tell(&mut h, || SocketEvent::End);
-    let handler = s.handler.take();
-    call_taken(d, key, handler, |h, s| h.on_end(s));
+    let handler = s.upper.take_user();
+    call_upper(d, key, handler, |h, s| h.on_end(s), |d, p, data| (p.end)(d, key, data));
     if let Some(pipe) = pipe {
         pipe.ended(d);
     }

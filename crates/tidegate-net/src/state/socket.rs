@@ -21,7 +21,8 @@ use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Handle, Runtime};
 use tidegate_stream::{Duplex, Effect, PipeKey, ReadState, WriteState};
 
-use crate::callbacks::handler::Handler;
+use crate::callbacks::protocol::ProtocolCall;
+use crate::callbacks::upper::Upper;
 use crate::error::close::{Reason, Reset};
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
@@ -49,13 +50,54 @@ pub(crate) enum Watched {
     Both,
 }
 
-/// What a connection is an end of.
+/// What takes a connection's bytes in place of what stands above it, and what gives it some.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Pipes {
     /// This takes what it reads.
     pub(crate) into: Option<PipeKey>,
     /// This gives it what it writes.
     pub(crate) from: Option<PipeKey>,
+    /// What it reads is dropped.
+    pub(crate) discard: Option<Discard>,
+}
+
+/// How much of what comes is still to be read and dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discard {
+    UpTo(u64),
+    /// More came.
+    Over,
+}
+
+/// What is to be called soon, besides effects of the write queue: bits.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Owed(u8);
+
+impl Owed {
+    /// Its server shuts down.
+    pub(crate) const SHUTDOWN: Owed = Owed(1);
+    /// Room for a write that the caller made itself, as soon as there is some.
+    pub(crate) const ROOM: Owed = Owed(2);
+
+    pub(crate) fn add(&mut self, what: Owed) {
+        self.0 |= what.0;
+    }
+
+    #[inline]
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn has(self, what: Owed) -> bool {
+        self.0 & what.0 != 0
+    }
+
+    /// Whether it was owed; it is not any more.
+    pub(crate) fn take(&mut self, what: Owed) -> bool {
+        let had = self.has(what);
+        self.0 &= !what.0;
+        had
+    }
 }
 
 /// What few connections have, apart, so that the others stay small.
@@ -67,6 +109,8 @@ struct Rare {
     failure: Option<Arc<NetError>>,
     /// Bytes that a filter answered since the queue was empty.
     answered: usize,
+    /// Bytes that come before the next read.
+    given_back: Vec<u8>,
 }
 
 pub(crate) struct Socket {
@@ -75,10 +119,9 @@ pub(crate) struct Socket {
     pub(crate) watched: Watched,
     /// `None` once the descriptor is closed.
     pub(crate) stream: Option<TcpStream>,
-    /// `None` while its callback runs.
-    pub(crate) handler: Option<Box<dyn Handler>>,
+    pub(crate) upper: Upper,
     pub(crate) wire: Wire,
-    /// Few connections are ends of pipes.
+    /// Few connections have any.
     pub(crate) pipes: Option<Box<Pipes>>,
     pub(crate) duplex: Duplex<Reason>,
     pub(crate) server: Option<ServerKey>,
@@ -97,8 +140,7 @@ pub(crate) struct Socket {
     pub(crate) connecting: Option<Box<Connecting>>,
     /// What the loop was told: something is under way that must be finished.
     pub(crate) busy: bool,
-    /// Its server shuts down, and it is to be told.
-    pub(crate) shutting_down: bool,
+    pub(crate) owed: Owed,
     /// Whether its close sends a RST.
     pub(crate) reset: Reset,
     rare: Option<Box<Rare>>,
@@ -118,7 +160,7 @@ impl Socket {
             life,
             watched: Watched::Nothing,
             stream: None,
-            handler: None,
+            upper: Upper::Away,
             wire: Wire::Plain,
             pipes: None,
             duplex: Duplex::new(write, options.allow_half_open),
@@ -137,7 +179,7 @@ impl Socket {
             clocks: Clocks::default(),
             connecting: None,
             busy: false,
-            shutting_down: false,
+            owed: Owed::default(),
             reset: Reset::No,
             rare: None,
         };
@@ -306,6 +348,34 @@ impl Socket {
             || (answers && !write.is_empty())
     }
 
+    /// Bytes that were given back and wait.
+    #[inline]
+    pub(crate) fn given_back(&self) -> &[u8] {
+        self.rare.as_deref().map_or(&[], |r| &r.given_back)
+    }
+
+    /// The bytes that were given back, to change them. Then call
+    /// [`steer_reads`](Socket::steer_reads).
+    pub(crate) fn given_back_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.rare.get_or_insert_default().given_back
+    }
+
+    /// Whether its bytes go elsewhere than to what stands above.
+    pub(crate) fn is_diverted(&self) -> bool {
+        self.pipes().is_some_and(|p| p.into.is_some() || p.discard.is_some())
+    }
+
+    /// What to call for its bytes, if what stands above reads them itself.
+    pub(crate) fn puller(&self) -> Option<(ProtocolCall, u64)> {
+        self.upper.readable().filter(|_| !self.is_diverted())
+    }
+
+    /// By whom is read: by the loop, or on demand, since bytes were given back or are pulled.
+    pub(crate) fn steer_reads(&mut self) {
+        let on_demand = !self.given_back().is_empty() || self.puller().is_some();
+        self.duplex.read.set_on_demand(on_demand);
+    }
+
     /// Writing failed. It is told when reading has come to the end.
     #[cold]
     pub(crate) fn keep_failure(&mut self, error: Arc<NetError>) {
@@ -332,7 +402,7 @@ impl Socket {
     pub(crate) fn is_quiet(&self) -> bool {
         self.duplex.is_quiet()
             && !self.busy
-            && !self.shutting_down
+            && self.owed.is_none()
             && self.clocks.is_waiting()
             && !self.clocks.has_linger()
     }
