@@ -6,6 +6,7 @@ mod ending;
 mod failing;
 mod one_connection;
 mod options;
+mod protocol;
 mod random_actions;
 mod serving;
 mod transfer;

@@ -99,7 +99,7 @@ impl Socket {
             return;
         }
         self.drop_given_back(shared);
-        self.pipes.get_or_insert_default().discard = Some(Discard::UpTo(most));
+        self.pipes_mut().discard = Some(Discard::UpTo(most));
         self.steer_reads();
         let now = as_nanos(h.clock());
         self.clocks.set_idle(Duration::ZERO, now);
@@ -114,7 +114,7 @@ impl Socket {
     /// So many bytes came that are dropped. Beyond the bound nothing more is read; the
     /// connection ends as soon as our side has ended.
     pub(crate) fn discard(&mut self, h: &mut Handle<'_>, bytes: usize) {
-        let Some(pipes) = &mut self.pipes else { return };
+        let pipes = self.pipes_mut();
         if let Some(Discard::UpTo(left)) = &mut pipes.discard {
             if bytes as u64 <= *left {
                 *left -= bytes as u64;
@@ -217,7 +217,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
         piped: false,
         reset: s.reset,
     };
-    if let Some(pipes) = s.pipes.take() {
+    if let Some(pipes) = s.pipes().copied() {
         if let Some(pipe) = pipes.into {
             close.piped |= pipe.source_closed(d, close.reason.result());
         }

@@ -75,7 +75,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 s.bytes_read += n as u64;
                 s.clocks.touch(h.nanos());
                 match s.wire {
-                    Wire::Plain if s.pipes.is_some() => received(d, key, &mut buffer[..n]),
+                    Wire::Plain if s.is_rare() => received(d, key, &mut buffer[..n]),
                     Wire::Plain => {
                         let bytes = &mut buffer[..n];
                         let quiet = match s.upper.take_user() {

@@ -103,6 +103,7 @@ impl Owed {
 /// What few connections have, apart, so that the others stay small.
 #[derive(Default)]
 struct Rare {
+    pipes: Pipes,
     /// Our end, if somebody observed when it was made.
     local: Option<SocketAddr>,
     /// The first write error; reading goes on to the end before it is told.
@@ -121,8 +122,6 @@ pub(crate) struct Socket {
     pub(crate) stream: Option<TcpStream>,
     pub(crate) upper: Upper,
     pub(crate) wire: Wire,
-    /// Few connections have any.
-    pub(crate) pipes: Option<Box<Pipes>>,
     pub(crate) duplex: Duplex<Reason>,
     pub(crate) server: Option<ServerKey>,
     pub(crate) remote: Option<SocketAddr>,
@@ -162,7 +161,6 @@ impl Socket {
             stream: None,
             upper: Upper::Away,
             wire: Wire::Plain,
-            pipes: None,
             duplex: Duplex::new(write, options.allow_half_open),
             server: None,
             remote: None,
@@ -207,7 +205,17 @@ impl Socket {
 
     #[inline]
     pub(crate) fn pipes(&self) -> Option<&Pipes> {
-        self.pipes.as_deref()
+        self.rare.as_deref().map(|r| &r.pipes)
+    }
+
+    pub(crate) fn pipes_mut(&mut self) -> &mut Pipes {
+        &mut self.rare.get_or_insert_default().pipes
+    }
+
+    /// Whether there may be anything in the way of what it reads.
+    #[inline(always)]
+    pub(crate) fn is_rare(&self) -> bool {
+        self.rare.is_some()
     }
 
     /// A side ended. Whether there is a deadline for the other.
