@@ -25,6 +25,7 @@ mod counted {
     #[bench::accept_and_close("accept_and_close")]
     #[bench::accept_keep_end("accept_keep_end")]
     #[bench::echo("echo")]
+    #[bench::echo_late_layer("echo_late_layer")]
     #[bench::echo_alone("echo_alone")]
     #[bench::echo_idle("echo_idle")]
     #[bench::echo_idle_alone("echo_idle_alone")]

@@ -237,3 +237,37 @@ fn a_million_timers() {
     lp.run().unwrap();
     assert_eq!(fired.get(), 750_000);
 }
+
+/// A timer that is reset to later wakes the loop once, at its last deadline.
+#[test]
+fn a_timer_reset_to_later_wakes_the_loop_once() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let (fired, asked) = (Rc::new(Cell::new(ZERO)), Rc::new(Cell::new(None)));
+    let (f, s) = (fired.clone(), script.clone());
+    let late = lp.timer(MS * 100, move |_, _| f.set(s.now()));
+    let left = Cell::new(5);
+    lp.timer(MS * 10, move |cx, me| {
+        cx.timer_reset(late, MS * 300).unwrap();
+        left.set(left.get() - 1);
+        if left.get() > 0 {
+            cx.timer_reset(me, MS * 10).unwrap();
+        }
+    });
+    let (a, turns) = (asked.clone(), Rc::new(Cell::new(0)));
+    let t = turns.clone();
+    lp.check(move |cx, me| {
+        t.set(t.get() + 1);
+        a.set(Some(cx.timer_due_in(late).unwrap()));
+        if t.get() == 6 {
+            cx.close(me).unwrap();
+        }
+    });
+    while lp.is_alive() {
+        let next = lp.backend_timeout();
+        assert!(next.is_some_and(|next| next <= MS * 300), "{next:?}");
+        lp.run_once().unwrap();
+    }
+    assert_eq!(fired.get(), MS * 350);
+    assert_eq!((turns.get(), lp.metrics().turns), (6, 6));
+    assert_eq!(asked.get(), Some(ZERO));
+}

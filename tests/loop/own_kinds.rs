@@ -140,3 +140,23 @@ fn a_limit_that_cannot_be_had_is_an_error() {
     let error = Loop::builder().events(usize::MAX).build().unwrap_err();
     assert_eq!(error.to_string(), "events is more than 1048576");
 }
+
+/// A handle that safe code takes apart from its loop finds nothing in another.
+#[test]
+fn a_handle_does_not_reach_into_another_loop() {
+    let (mut a, mut b) = (Loop::new().unwrap(), Loop::new().unwrap());
+    let (mut ca, mut cb) = (a.cx(), b.cx());
+    let (mut da, mut db) = (ca.driver(), cb.driver());
+    let ka = da.insert(&BELL, 1).unwrap().key();
+    let kb = db.insert(&BELL, 2).unwrap().key();
+    let mut ha = da.handle(&MINE, ka).unwrap();
+    let mut hb = db.handle(&MINE, kb).unwrap();
+    std::mem::swap(&mut *ha, &mut *hb);
+    assert_ne!((ha.data(), hb.data()), (2, 1), "the data of another loop's handle");
+    ha.assume(Readiness::READABLE);
+    assert!(ha.readiness() != Readiness::NONE || hb.readiness() == Readiness::NONE);
+    std::mem::swap(&mut *ha, &mut *hb);
+    assert_eq!((ha.data(), hb.data()), (1, 2));
+    ha.free();
+    hb.free();
+}

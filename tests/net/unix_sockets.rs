@@ -185,7 +185,7 @@ fn paths_that_are_none_say_what_is_wrong() {
         (PathBuf::new(), AddressFault::EmptyPath, "the path is empty"),
         (with_nul, AddressFault::NulInPath, "the path has a NUL byte"),
         (PathBuf::from("x\0"), AddressFault::NulInPath, "the path has a NUL byte"),
-        (long, too_long, "bytes, and"),
+        (long, too_long, "bytes, the maximum"),
     ] {
         let expected = AddressError { input: path.to_string_lossy().into_owned(), fault };
         let text = expected.to_string();

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use tidegate::Key;
-use tidegate::kind::{Kind, Owner};
+use tidegate::kind::{Kind, LayerId, Owner};
 use tidegate::prelude::*;
 use tidegate::stream::WriteState;
 
@@ -35,6 +35,7 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
         "accept_and_close" => Box::new(Accepts::new(false)?),
         "accept_keep_end" => Box::new(Accepts::new(true)?),
         "echo" => Box::new(Echoes::new(OPERATIONS, false)?),
+        "echo_late_layer" => Box::new(Echoes::on(loop_with_other_layers()?, OPERATIONS, false)?),
         "echo_alone" => Box::new(Alone(Echoes::new(1, false)?)),
         "echo_idle" => Box::new(Echoes::new(OPERATIONS, true)?),
         "echo_idle_alone" => Box::new(Alone(Echoes::new(1, true)?)),
@@ -49,7 +50,7 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
 }
 
 /// All that [`warm`] knows.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "turn",
     "dispatch",
     "timer",
@@ -57,6 +58,7 @@ pub const NAMES: [&str; 10] = [
     "accept_and_close",
     "accept_keep_end",
     "echo",
+    "echo_late_layer",
     "echo_alone",
     "echo_idle",
     "echo_idle_alone",
@@ -69,6 +71,16 @@ fn turn(lp: &mut Loop) {
 fn idle_loop() -> io::Result<Loop> {
     let mut lp = Loop::new()?;
     lp.timer(Duration::from_secs(3600), |_, _| {});
+    Ok(lp)
+}
+
+/// In which others were first: the layer of connections is not.
+fn loop_with_other_layers() -> io::Result<Loop> {
+    static FIRST: LayerId<u64> = LayerId::new(|| 0);
+    static SECOND: LayerId<String> = LayerId::new(String::new);
+    let mut lp = Loop::new()?;
+    *lp.cx().layer(&FIRST).0 += 1;
+    lp.cx().layer(&SECOND).0.push('2');
     Ok(lp)
 }
 
@@ -222,7 +234,10 @@ struct Echoes {
 
 impl Echoes {
     fn new(connections: u32, idle: bool) -> io::Result<Echoes> {
-        let mut lp = Loop::new()?;
+        Echoes::on(Loop::new()?, connections, idle)
+    }
+
+    fn on(mut lp: Loop, connections: u32, idle: bool) -> io::Result<Echoes> {
         let idle = Duration::from_secs(if idle { 3600 } else { 0 });
         let options = ListenOptions::new("127.0.0.1:0").backlog(2 * connections);
         let options = options.idle_timeout(idle);

@@ -315,12 +315,13 @@ fn small(name: &str, n: u64, scale: Scale, who: fn() -> Sides) -> Contest {
     Contest::new(name, &[("", Unit::Time)], scale.cycles, move || counting(n, who()))
 }
 
-/// Timers: start, fire, stop.
+/// Timers: start, fire, stop, restart.
 pub fn timers(scale: Scale) -> Vec<Contest> {
     let n = scale.many;
     let measures = [("start", Unit::Time), ("fire", Unit::Time), ("stop", Unit::Time)];
     let name = format!("timer, one of {}", crate::contest::thousands(n.into()));
-    vec![Contest::new(name, &measures, scale.long_cycles.max(scale.cycles / 4), move || {
+    let cycles = scale.long_cycles.max(scale.cycles / 4);
+    let many = Contest::new(name, &measures, cycles, move || {
         let one = move |(name, f): &(&'static str, timers::Side)| {
             let f = *f;
             let load = timers::Load::new(n);
@@ -331,7 +332,20 @@ pub fn timers(scale: Scale) -> Vec<Contest> {
             })
         };
         timers::sides().iter().map(one).collect()
-    })]
+    });
+    let measures = [
+        ("start in new memory", Unit::Time),
+        ("start in used memory", Unit::Time),
+        ("restart to later", Unit::Time),
+    ];
+    let idle = Contest::new("timer, rising deadlines", &measures, cycles, move || {
+        let one = move |(name, f): &(&'static str, timers::Idle)| {
+            let f = *f;
+            Contender::new(*name, move || f(n).map(|ns| ns as f64 / f64::from(n)).into())
+        };
+        timers::idle_sides().iter().map(one).collect()
+    });
+    vec![many, idle]
 }
 
 /// From other threads.

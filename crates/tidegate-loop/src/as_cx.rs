@@ -1,8 +1,8 @@
-//! [`AsCx`]: the loop behind whatever can lend it, and the verbs that programs use every day.
+//! [`AsCx`]: what a loop and every context of a callback have in common.
 //!
-//! Each verb forwards to the method of [`Cx`] with the same name, which is in `handles/`. What
-//! would be misread on a connection (`stop`, `close`, `idle`, ...) is on [`Cx`] and
-//! [`Loop`](crate::Loop) alone.
+//! Each method forwards to the method of [`Cx`] with the same name, which is in `handles/`. Methods
+//! whose names would mean something else on a connection (`stop`, `close`, `idle`, ...) are on
+//! [`Cx`] and [`Loop`](crate::Loop) alone.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "signal")]
@@ -23,8 +23,8 @@ use crate::store::timers::TimerKey;
 use crate::threads::pool::{WorkError, WorkStats};
 
 /// What can lend a [`Cx`]: a [`Loop`](crate::Loop), a `Cx`, and the contexts of the layers above,
-/// such as a connection's. Its methods are the ones of `Cx` that mean the same everywhere; for
-/// the others, ask for the [`cx`](AsCx::cx).
+/// such as a connection's. It has the methods of `Cx` that mean the same everywhere; for the others
+/// call [`cx`](AsCx::cx) first.
 ///
 /// ```
 /// use std::time::Duration;
@@ -80,7 +80,7 @@ pub trait AsCx {
         self.cx().timer_again(timer)
     }
 
-    /// Changes the time between two shots: [`Cx::timer_set_repeat`].
+    /// Changes the interval of a repeating timer: [`Cx::timer_set_repeat`].
     fn timer_set_repeat(&mut self, timer: TimerKey, every: Duration) -> Result<(), KeyError> {
         self.cx().timer_set_repeat(timer, every)
     }

@@ -1,5 +1,5 @@
-//! Sources of your own, for [`Cx::watch`](crate::Cx::watch): what can be watched, what for, and
-//! what is known of its readiness. [`Source`] and [`Interest`] are mio's.
+//! Types for [`Cx::watch`](crate::Cx::watch), which watches sources of your own: what can be
+//! watched, for what, and its readiness. [`Source`] and [`Interest`] are mio's.
 //!
 //! ```
 //! use mio::net::UnixStream;

@@ -1,10 +1,11 @@
 //! For crates that make their own kinds of handles, as `tidegate-net` makes sockets. Programs need
 //! none of this.
 //!
-//! A layer has a [`LayerId`], under which each loop keeps its state, and [`Kind`]s, whose
-//! functions the loop calls with a [`Dispatch`], which alone may run users' callbacks. With the
-//! [`Driver`] a layer makes handles and finds its own again; what it does with one is on the
-//! [`Handle`], which no other layer gets. All three give the [`Runtime`]: clock, limits, observer.
+//! A layer has a [`LayerId`], under which each loop keeps the layer's state, and [`Kind`]s. The
+//! loop calls the functions of a `Kind` with a [`Dispatch`]; only a `Dispatch` may run users'
+//! callbacks. With the [`Driver`] a layer makes handles and finds its own again. What it can do
+//! with one is on the [`Handle`], which no other layer gets. `Driver` and `Handle` deref to the
+//! [`Runtime`]: clock, limits, observer.
 //!
 //! ```
 //! use tidegate_loop::kind::{Kind, LayerId};

@@ -65,8 +65,8 @@ limits! {
     /// their order and run first in the next turn, which does not block.
     tick_budget: u32 = 1_000;
     /// `next_tick` callbacks that may wait; default 65,536. Beyond it
-    /// [`try_next_tick`](crate::Cx::try_next_tick) gives the closure back, and `next_tick`
-    /// drops it and says so: see there.
+    /// [`try_next_tick`](crate::Cx::try_next_tick) gives the closure back, and `next_tick` drops it
+    /// and logs that: see there.
     tick_limit: usize = 65_536;
     /// Closures that may wait in the inbox of [`Remote`](crate::Remote);
     /// default 65,536. `post` gives the closure back when it is full.
@@ -76,17 +76,16 @@ limits! {
     work_limit: usize = 65_536;
     /// Threads for `work`; default 4. They start when there are jobs for them.
     work_threads: usize = 4;
-    /// How many of them [`slow_work`](crate::Cx::slow_work) may take; default 2.
+    /// How many of the threads [`slow_work`](crate::Cx::slow_work) may use; default 2.
     slow_threads: usize = 2;
     /// Bytes that one socket may have queued before a write; default 64 MiB. A
     /// write beyond it destroys that connection.
     write_limit: usize = 64 << 20;
-    /// Bytes that all sockets of the loop together may have queued before a
-    /// write; default 1 GiB. Beyond it, what the kernel takes at once goes out as ever. A
-    /// write that has to be queued answers `Full`, and of the connections that were asked to
-    /// stop, that have ended, or that queue answers of a filter, those with the longest queues
-    /// are destroyed until the rest fits. A connection that writes on after `Full` is destroyed
-    /// itself.
+    /// Bytes that all sockets of the loop together may have queued before a write; default 1 GiB.
+    /// Beyond it, what the kernel takes at once still goes out. A write that has to be queued
+    /// returns `Full`, and of the connections that got `Full`, that have ended, or that queue
+    /// answers of a filter, those with the longest queues are destroyed until the rest fits. A
+    /// connection that writes on after `Full` is destroyed itself.
     buffered_limit: usize = 1 << 30;
     /// Kernel events taken by one poll; default 1,024, at most 1,048,576. More of them wait for
     /// the next turn.

@@ -1,4 +1,4 @@
-//! What the loop counts, always and cheaply.
+//! The counters of a loop. They are always on, and cheap.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::phase::Phase;
 
-/// Counters of one loop since it was made. Plain numbers; take two and
-/// subtract.
+/// Counters of one loop since it was made: plain numbers. For a rate, take two and subtract.
 ///
 /// ```
 /// let lp = tidegate_loop::Loop::new()?;
@@ -21,7 +20,7 @@ pub struct Metrics {
     pub turns: u64,
     /// Kernel events taken.
     pub events: u64,
-    /// Of these, what polls found that did not wait: the loop was late.
+    /// Of these, events that a poll found without waiting: the loop was late.
     pub events_waiting: u64,
     /// Polls that were allowed to block.
     pub blocking_polls: u64,
@@ -41,21 +40,21 @@ pub struct Metrics {
     pub ticks_refused: u64,
     /// Handles refused because the table was full.
     pub table_full: u64,
-    /// Errors of connections, servers and streams that no user code handled: all of them,
-    /// also those that the log leaves out.
+    /// Errors of connections, servers and streams that no user code handled, including those that
+    /// the log leaves out.
     pub unhandled_errors: u64,
     /// Panics of callbacks that unwound out of `run`.
     pub panics: u64,
-    /// The longest call of a handle, its ticks included. Measured only while there
-    /// is an observer, and of calls that [`run_phase`](crate::Loop::run_phase) makes.
+    /// The longest call of a handle, its ticks included. Measured only while there is an observer,
+    /// or by [`run_phase`](crate::Loop::run_phase).
     pub longest_call: Duration,
     pub(crate) phases: [Duration; Phase::COUNT],
 }
 
 impl Metrics {
-    /// Time spent in a phase, callbacks included. Measured only while there is an
-    /// observer, and of a phase that [`run_phase`](crate::Loop::run_phase) runs: a clock read
-    /// costs about as much as a small phase.
+    /// Time spent in a phase, callbacks included. Measured only while there is an observer, or by
+    /// [`run_phase`](crate::Loop::run_phase), because reading the clock costs about as much as a
+    /// small phase.
     ///
     /// ```
     /// use tidegate_loop::{Loop, Phase};
@@ -88,7 +87,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// The last one takes all that is longer than about 18 minutes.
+    /// The last bucket has everything that is longer than about 18 minutes.
     const BUCKETS: usize = 41;
 
     #[inline]
@@ -108,8 +107,8 @@ impl Histogram {
         self.buckets.into_iter().enumerate().map(move |(bucket, n)| (end(bucket), n))
     }
 
-    /// A value that this share of them did not exceed: exact to a factor of two.
-    /// Zero if nothing was counted.
+    /// The duration that this share of them did not exceed, exact to a factor of two. Zero if
+    /// nothing was counted.
     pub fn quantile(&self, share: f64) -> Duration {
         let wanted = (self.count() as f64 * share.clamp(0.0, 1.0)).ceil() as u64;
         let mut seen = 0;

@@ -1,7 +1,7 @@
 //! The observer: typed events from every layer, as they happen.
 //!
-//! One optional observer per loop; several are one, as a tuple. It is called inline, has
-//! no `Cx`, and so cannot change what it sees. Without one, an event costs a branch.
+//! A loop has at most one observer; a tuple makes one of several. It is called inline and has no
+//! `Cx`, so it cannot change what it sees. Without an observer, an event costs a branch.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
@@ -64,7 +64,7 @@ pub enum Event<'a> {
     Poll {
         /// The longest wait.
         timeout: Option<Duration>,
-        /// Handles that are queued: with any, it does not wait.
+        /// Handles that are queued. If there are any, the poll does not wait.
         ready: usize,
     },
     /// The kernel answered.
@@ -162,12 +162,12 @@ pub trait LayerEvent: fmt::Debug + fmt::Display {
 /// }
 /// ```
 pub trait Observer: 'static {
-    /// Called as it happens. Keep it short; it cannot touch the loop.
+    /// Called for each event as it happens. Keep it short; it cannot change the loop.
     fn event(&mut self, at: &Moment, event: &Event<'_>);
 }
 
-/// Several observers, told in this order. One that panics keeps the others from this
-/// event, and all are let go.
+/// Several observers, called in this order. If one panics, those after it do not get this event,
+/// and the loop drops all of them.
 ///
 /// ```
 /// use tidegate_loop::{Event, Loop, Moment, Observer};
@@ -194,7 +194,7 @@ impl<A: Observer, B: Observer, C: Observer> Observer for (A, B, C) {
     }
 }
 
-/// One that may be there.
+/// An optional observer.
 impl<O: Observer> Observer for Option<O> {
     fn event(&mut self, at: &Moment, event: &Event<'_>) {
         if let Some(observer) = self {

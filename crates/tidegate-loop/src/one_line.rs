@@ -3,14 +3,13 @@
 
 use std::fmt::{self, Write};
 
-/// Shows a value on one line, whatever its text contains. For texts that a peer, a file or
-/// another library made: a name, an address, the text of an error.
+/// Shows a value on one line, whatever its text contains. For texts from a peer, a file or another
+/// library: a name, an address, the text of an error.
 ///
-/// It escapes as Rust does (`\n`, `\u{1b}`) what acts instead of being shown: control
-/// characters, which break lines and give orders to terminals; the line and paragraph
-/// separators of Unicode; and its Bidi_Control characters, which reorder what stands around
-/// them. Everything else, backslashes too, stays as it is, so a text that was escaped
-/// already does not change.
+/// It escapes, as Rust does (`\n`, `\u{1b}`): control characters, which break lines and control
+/// terminals; the line and paragraph separators of Unicode; and its Bidi_Control characters, which
+/// reorder the text around them. Everything else, backslashes too, stays as it is, so a text that
+/// was escaped already does not change.
 ///
 /// All texts of this project's errors, events and log lines are shown this way.
 ///

@@ -66,13 +66,13 @@ impl Loop {
         Loop::builder().build()
     }
 
-    /// Names every limit.
+    /// A builder, to set limits.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// For tests: a loop with a clock that stands still and a poller that says what it is
-    /// told, beside what the kernel says. Feature `test-util`.
+    /// For tests: a loop whose clock the test moves, and whose poller also reports events that the
+    /// test scripts. Feature `test-util`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -129,10 +129,10 @@ impl Loop {
         })
     }
 
-    /// Turns until nothing is left that could call back, or [`Cx::stop`].
+    /// Runs turns until nothing is left that could call back, or until [`Cx::stop`].
     ///
-    /// A panic of a callback unwinds out of here; the loop can run again, and
-    /// then goes on where it was interrupted. Fails only if polling does.
+    /// A panic of a callback unwinds out of this call; the loop can run again, and then goes on
+    /// where it was interrupted. Returns an error only if polling fails.
     pub fn run(&mut self) -> io::Result<()> {
         let running = Running::enter(&mut self.core);
         let core = &mut *running.core;
@@ -149,21 +149,20 @@ impl Loop {
         Ok(())
     }
 
-    /// One turn, which waits for something to happen; not if there was something to tell
-    /// when it began, an effect of an earlier call (libuv: pending callbacks). Says whether
-    /// more can. After a panic it is the rest of the turn that was interrupted.
+    /// Runs one turn, which waits for something to happen. It does not wait if there was an effect
+    /// of an earlier call when it began (libuv: pending callbacks). Returns whether more can
+    /// happen. After a panic it runs the rest of the interrupted turn.
     pub fn run_once(&mut self) -> io::Result<bool> {
         self.one(|core| core.turn(Mode::Once))
     }
 
-    /// One turn with what is ready now. Says whether more can happen.
+    /// Runs one turn with what is ready now. Returns whether more can happen.
     pub fn run_nowait(&mut self) -> io::Result<bool> {
         self.one(|core| core.turn(Mode::NoWait))
     }
 
-    /// One phase of a turn, for who wants to see what each does. Says which one it
-    /// was and what it did. The poll phase waits, as in [`run_once`](Loop::run_once).
-    /// A run that follows goes on with the phase after it.
+    /// Runs one phase of a turn, and returns which one it was and what it did. The poll phase
+    /// waits, as in [`run_once`](Loop::run_once). The next run goes on with the phase after it.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop, Phase};
@@ -214,9 +213,8 @@ impl Loop {
         self.core.reactor.backend_fd()
     }
 
-    /// How long the next poll would wait: zero if something is due, `None` for as
-    /// long as it takes. Ask again after each run, and after each call from outside
-    /// that starts something.
+    /// How long the next poll would wait: zero if something is due, `None` if it would wait without
+    /// a limit. Ask again after each run, and after each call from outside that starts something.
     ///
     /// ```
     /// use std::time::Duration;
@@ -257,7 +255,7 @@ impl Loop {
         self.core.reactor.table.check(key.into()).is_ok()
     }
 
-    /// Before `run`: that call runs nothing. [`Cx::stop`].
+    /// Makes the next `run` return at once: [`Cx::stop`].
     pub fn stop(&mut self) {
         self.cx().stop();
     }
@@ -277,7 +275,7 @@ impl Loop {
         self.cx().set_ref(key, keep_alive)
     }
 
-    /// Keeps the loop alive until the answer is dropped: [`Cx::keep_alive`].
+    /// Keeps the loop alive until the returned value is dropped: [`Cx::keep_alive`].
     pub fn keep_alive(&mut self, name: impl Into<String>) -> Result<KeepAlive, TableFull> {
         self.cx().keep_alive(name)
     }
@@ -292,7 +290,7 @@ impl Loop {
         self.cx().prepare(f)
     }
 
-    /// Calls `f` in each turn after what the poller said was handled: [`Cx::check`].
+    /// Calls `f` in each turn after the ready pass: [`Cx::check`].
     pub fn check(&mut self, f: impl FnMut(&mut Cx<'_>, HookKey) + 'static) -> HookKey {
         self.cx().check(f)
     }
@@ -326,8 +324,7 @@ impl Loop {
         self.core.reactor.metrics()
     }
 
-    /// Sends every event of every layer to `observer`, in place of an earlier
-    /// one.
+    /// Sends every event of every layer to `observer`, which replaces an earlier one.
     pub fn observe(&mut self, observer: impl Observer) {
         self.core.reactor.set_observer(Box::new(observer));
     }

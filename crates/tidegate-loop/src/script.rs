@@ -1,5 +1,5 @@
-//! For tests: a clock that stands still until it is told, and a poller that says what it
-//! is told, beside what the kernel says.
+//! For tests: a clock that the test moves, and a poller that reports scripted events beside those
+//! of the kernel.
 //!
 //! A scripted loop never waits. Where a poll would, the clock jumps to the end of the
 //! wait; where it would wait for ever, `run` ends with an error, so that no test hangs.
@@ -21,8 +21,8 @@ struct State {
     batches: VecDeque<Vec<(Key, Readiness)>>,
 }
 
-/// What a scripted loop is told. Made with it by
-/// [`Loop::scripted`](crate::Loop::scripted); clones are the same script.
+/// The script of a scripted loop. Made with the loop by [`Loop::scripted`](crate::Loop::scripted);
+/// clones are the same script.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,19 +37,19 @@ struct State {
 pub struct Script(Rc<RefCell<State>>);
 
 impl Script {
-    /// What the clock shows.
+    /// The time on the clock.
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.0.borrow().now)
     }
 
-    /// Moves the clock on; also inside a callback, as if that took so long.
+    /// Moves the clock forward; inside a callback, as if the callback took this long.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         let now = &mut self.0.borrow_mut().now;
         *now = now.saturating_add(by);
     }
 
-    /// What the next poll that has no batch yet says: these handles, in this order.
+    /// Adds a batch for the next poll that has none yet: it reports these handles, in this order.
     ///
     /// ```
     /// use tidegate_loop::kind::{Kind, Owner};

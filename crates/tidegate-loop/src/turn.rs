@@ -10,8 +10,8 @@
 //! - **idle**, **prepare**, **check**: hooks, in start order; while there is an idle
 //!   hook, poll does not block
 //! - **poll**: the kernel's events become bits and places in the ready queue
-//! - **ready**: each queued handle once, in order, then the sockets accepted
-//!   meanwhile; whoever stops early is queued again for the next turn
+//! - **ready**: each queued handle once, in order, then the sockets accepted meanwhile; a handle
+//!   that stops early is queued again for the next turn
 //! - **closing**: close callbacks, first-in first-out; then the slot is free
 //! - **timers**: what is due, in order of deadline and start
 //!
@@ -64,7 +64,7 @@ const _: () = assert!(AFTER_READY == READY + 1 && matches!(TURN[TIMERS], Phase::
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Default,
-    /// A turn that had something to tell before it asks the kernel does not wait.
+    /// A turn that began with effects to deliver does not wait.
     Once,
     NoWait,
 }
@@ -163,7 +163,7 @@ impl Core {
         }
     }
 
-    /// Whether there is no effect to tell, and no hook.
+    /// Whether there is no effect to deliver, and no hook.
     #[inline]
     fn passes_by(&self) -> bool {
         self.reactor.pending.is_empty() && self.hooks.is_empty()

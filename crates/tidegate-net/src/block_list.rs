@@ -1,4 +1,4 @@
-//! [`BlockList`]: addresses that nobody shall talk to.
+//! [`BlockList`]: addresses that must not be talked to.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -22,7 +22,7 @@ pub struct BlockList {
     ranges: Vec<(u128, u128)>,
 }
 
-/// A rule that makes no sense.
+/// Why a rule is invalid.
 ///
 /// ```
 /// use tidegate_net::{BlockList, RuleError};
@@ -59,7 +59,7 @@ fn number(ip: IpAddr) -> u128 {
 }
 
 impl BlockList {
-    /// Blocks nobody.
+    /// A list without rules.
     pub fn new() -> BlockList {
         BlockList::default()
     }
@@ -102,7 +102,7 @@ impl BlockList {
         self.ranges.iter().map(move |(first, last)| (ip(*first), ip(*last)))
     }
 
-    /// Takes all rules back.
+    /// Removes all rules.
     pub fn clear(&mut self) {
         self.ranges.clear();
     }

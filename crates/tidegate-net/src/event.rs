@@ -1,4 +1,4 @@
-//! What this layer tells the loop's observer.
+//! The events of connections, for the loop's observer.
 //!
 //! One connection's events, in order:
 //!
@@ -9,8 +9,8 @@
 //! ...     FirstRead  FirstWritten  { Queued* Full Drain }*  { Pause Resume }*  End  Finish
 //!         Timeout*  Reset?
 //! ```
-//! The last one is `Closed`, `Rejected` or `Detached`, whatever happens. Only a loop that is
-//! dropped tells nothing of the connections that it still has.
+//! The last event is always `Closed`, `Rejected` or `Detached`. Only when a loop is dropped, its
+//! connections get no last event.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
@@ -67,8 +67,8 @@ pub struct ConnectionInfo {
     pub key: SocketKey,
     /// The server that accepted it; none for a client's.
     pub server: Option<ServerKey>,
-    /// Our end, once there is a connection. Asked for once, and only if somebody observed
-    /// when it was accepted or made.
+    /// Our address, once there is a connection. Only known if there was an observer when the
+    /// connection was accepted or made.
     pub local: Option<SocketAddr>,
     /// The peer, once it is known; none on a Unix domain socket.
     pub remote: Option<SocketAddr>,
@@ -149,7 +149,7 @@ pub enum SocketEvent {
     },
     /// The queue is empty after it was full.
     Drain,
-    /// Nothing more is read: the peer is to slow down.
+    /// Reading is paused: the peer will have to wait.
     Pause,
     /// Reading goes on.
     Resume,
@@ -184,7 +184,7 @@ pub enum SocketEvent {
         bytes_read: u64,
         /// Bytes the kernel took in all.
         bytes_written: u64,
-        /// Since it was asked for, or accepted.
+        /// Since the call of `connect`, or since it was accepted.
         elapsed: Duration,
     },
 }
@@ -232,7 +232,7 @@ impl LayerEvent for NetEvent {
     }
 }
 
-/// What happened, without whom it happened to.
+/// What happened, without the name of the connection.
 impl fmt::Display for SocketEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,8 +11,9 @@ use tidegate_loop::KeyError;
 
 use crate::sys::{self, AcceptQueue};
 
-/// Reads a server's [`AcceptQueue`] from any thread: also while the loop's own is in a callback,
-/// which is when the queue grows. By [`ServerCx::accept_gauge`](crate::ServerCx::accept_gauge).
+/// Reads a server's [`AcceptQueue`] from any thread, also while the thread of the loop is inside a
+/// callback, which is when the queue grows. Made by
+/// [`ServerCx::accept_gauge`](crate::ServerCx::accept_gauge).
 ///
 /// It does not keep the server open: after `ServerCx::close` its answer is
 /// [`KeyError::Closed`].

@@ -24,28 +24,28 @@ use crate::key::ServerKey;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NetMetrics {
-    /// Connections that are there now, also those being made.
+    /// Connections that exist now, also those being made.
     pub sockets: usize,
     /// Of these, being made: looked up, or connecting.
     pub connecting: usize,
     /// Of these, paused: nothing is read.
     pub paused: usize,
-    /// Of these, full: writers are to wait for the drain.
+    /// Of these, full: a write returned `Full`, and the drain is still to come.
     pub full: usize,
     /// Bytes that wait in all their queues.
     pub queued: usize,
     /// Bytes of memory that all their queues hold.
     pub held: usize,
-    /// Deadlines that wait to be looked at: at most one for each connection that has any, and
-    /// some of connections that are over.
+    /// Entries in the queue of deadlines: at most one for each connection that has a deadline, and
+    /// some of closed connections.
     pub deadlines: usize,
-    /// Connections that we asked for and that were made.
+    /// Connections of `connect` that were made.
     pub connected: u64,
-    /// Connections that are over and were told so.
+    /// Connections that have closed.
     pub closed: u64,
     /// Of these, by an error: all but ordinary ends and `destroy`.
     pub failed: u64,
-    /// Of those failed, by a deadline.
+    /// Of the failed ones, by a deadline.
     pub timed_out: u64,
     /// Bytes that were accepted for writing and never reached the kernel.
     pub unsent: u64,
@@ -97,9 +97,9 @@ pub struct ServerStats {
     pub carried_over: u64,
     /// Connections whose peer had gone before they were accepted.
     pub aborted: u64,
-    /// Times that accepting stopped for want of descriptors or memory.
+    /// How often accepting stopped because there was no descriptor or memory.
     pub held: u64,
-    /// Connections closed at once for want of descriptors.
+    /// Connections closed at once because there was no descriptor.
     pub shed: u64,
     /// Connections closed at once because `max_connections` were open.
     pub dropped: u64,
@@ -120,7 +120,7 @@ pub struct ServerStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketMetrics {
-    /// Since it was asked for, or accepted.
+    /// Since the call of `connect`, or since it was accepted.
     pub age: Duration,
     /// Bytes read.
     pub bytes_read: u64,
@@ -134,6 +134,6 @@ pub struct SocketMetrics {
     pub connecting: bool,
     /// Nothing is read.
     pub paused: bool,
-    /// Writers are to wait for the drain.
+    /// A write returned `Full`, and the drain is still to come.
     pub full: bool,
 }

@@ -1,4 +1,4 @@
-//! What a server tells the loop's observer: which server, what happened, and why a batch of
+//! The events of servers, for the loop's observer: which server, what happened, and why a batch of
 //! accepts ended. A connection's events are in `event.rs`.
 #![forbid(unsafe_code)]
 
@@ -39,7 +39,7 @@ pub enum ServerEvent {
     AcceptBatch {
         /// Connections it accepted in this turn.
         accepted: u32,
-        /// Why it stopped: [`BatchEnd::Budget`] is a carry-over.
+        /// Why it stopped; [`BatchEnd::Budget`] means that it goes on in the next turn.
         stopped: BatchEnd,
     },
     /// There was no room for connections.
@@ -99,15 +99,14 @@ impl ServerEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BatchEnd {
-    /// The queue was empty: the kernel said `WouldBlock`.
+    /// The queue was empty: accept returned `WouldBlock`.
     WouldBlock,
     /// The accept budget was spent: carried over to the next turn, which does
     /// not block.
     Budget,
-    /// One was expected and one came; the level-triggered poller will say if
-    /// there are more.
+    /// As many came as were expected; the level-triggered poller reports it if there are more.
     Enough,
-    /// No descriptor or memory left: held until a handle closes or a timer
+    /// No descriptor or memory is left: the server waits until a connection closes or a timer
     /// fires.
     Held,
     /// `max_connections` are open; the others wait.
@@ -129,7 +128,7 @@ impl fmt::Display for BatchEnd {
     }
 }
 
-/// What happened, without whom it happened to.
+/// What happened, without the name of the server.
 impl fmt::Display for ServerEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -170,7 +169,7 @@ pub enum Overload {
         /// How many in this turn.
         connections: u32,
     },
-    /// No descriptor or memory is left: accepting rests, connections wait.
+    /// No descriptor or memory is left: the server stops accepting, and connections wait.
     Held,
 }
 

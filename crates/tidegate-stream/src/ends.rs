@@ -9,8 +9,8 @@ use tidegate_loop::{Cx, Key};
 use crate::error::{BoxError, StreamError};
 use crate::machine::flow::Flow;
 
-/// Names a pipe. Its methods are for implementations of [`ReadEnd`] and [`WriteEnd`]: each
-/// tells the pipe what happened at that end.
+/// Names a pipe. Its methods are for implementations of [`ReadEnd`] and [`WriteEnd`]: each reports
+/// to the pipe what happened at that end.
 ///
 /// ```
 /// assert_eq!(size_of::<Option<tidegate_stream::PipeKey>>(), 8);
@@ -49,7 +49,7 @@ pub trait Transform: 'static {
         out: &mut BytesMut,
     ) -> Result<(), BoxError>;
 
-    /// No more chunks come: appends what is left.
+    /// There are no more chunks: appends what is left.
     fn flush(&mut self, cx: &mut Cx<'_>, out: &mut BytesMut) -> Result<(), BoxError> {
         let _ = (cx, out);
         Ok(())
@@ -57,19 +57,19 @@ pub trait Transform: 'static {
 }
 
 /// What a pipe can read from: a key of a readable stream, or of a connection. Your own
-/// implementation tells the pipe what happens by the methods of [`PipeKey`].
+/// implementation reports what happens with the methods of [`PipeKey`].
 ///
-/// The pipe calls it from the loop, and also inside [`Streams::pipe`](crate::Streams::pipe) and
-/// [`Cx::close`]. A panic is the failure of this end: both ends are destroyed, `done` gets
-/// [`StreamError::Panicked`], and the panic leaves `run` after that. An end that panics in
-/// `attach` or in `destroy` counts as closed.
+/// The pipe calls these methods from the loop, and also inside
+/// [`Streams::pipe`](crate::Streams::pipe) and [`Cx::close`]. If one panics, this end has failed:
+/// both ends are destroyed, `done` gets [`StreamError::Panicked`], and the panic leaves `run` after
+/// that. An end that panics in `attach` or in `destroy` counts as closed.
 ///
 /// ```
 /// fn from<E: tidegate_stream::ReadEnd>(end: E) {}
 /// # let _ = from::<tidegate_stream::ReadableKey>;
 /// ```
 pub trait ReadEnd: 'static {
-    /// From now on this end tells the pipe of its bytes, its end and its close.
+    /// From now on this end gives its bytes to the pipe, and reports its end and its close.
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<(), StreamError>;
     /// Gives no more bytes for now.
     fn pause(&self, cx: &mut Cx<'_>);
@@ -79,15 +79,15 @@ pub trait ReadEnd: 'static {
     fn destroy(&self, cx: &mut Cx<'_>, cause: &StreamError);
 }
 
-/// What a pipe can write to: a key of a writable stream, or of a connection. For your own
-/// implementation the same holds as for a [`ReadEnd`].
+/// What a pipe can write to: a key of a writable stream, or of a connection. Your own
+/// implementation works as for a [`ReadEnd`].
 ///
 /// ```
 /// fn to<E: tidegate_stream::WriteEnd>(end: E) {}
 /// # let _ = to::<tidegate_stream::WritableKey>;
 /// ```
 pub trait WriteEnd: 'static {
-    /// From now on this end tells the pipe of its drain, its finish and its close. Returns
+    /// From now on this end reports its drain, its finish and its close to the pipe. Returns
     /// whether it takes bytes now.
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError>;
     /// Takes as much of `data` as it can without keeping any of it; returns how many bytes.

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use tidegate_loop::OneLine;
 
-/// Any error type of yours.
+/// Any error type.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why a stream was over before its end. It is cheap to clone: all writes and ends that
-/// waited fail with the same cause.
+/// Why a stream closed before its end. It is cheap to clone: everything that waited fails with the
+/// same cause.
 ///
 /// ```
 /// use tidegate_stream::StreamError;
@@ -29,7 +29,7 @@ pub enum StreamError {
     Destroyed,
     /// It closed without an error, but before it had ended.
     Premature,
-    /// It was over already.
+    /// It was closed already.
     Closed,
     /// It is an end of another pipe.
     Piped,
@@ -47,8 +47,8 @@ pub enum StreamError {
 }
 
 impl StreamError {
-    /// Whether it only says that somebody closed the stream. If there is another cause, that
-    /// one tells more.
+    /// Whether it only says that the stream was closed, and not why. If there is another cause,
+    /// that one is kept.
     pub fn is_bare_close(&self) -> bool {
         matches!(self, StreamError::Destroyed | StreamError::Premature | StreamError::Closed)
     }
@@ -130,7 +130,7 @@ impl fmt::Display for PipeStage {
     }
 }
 
-/// Why a pipe did not bring everything over: the first cause, and where.
+/// Why a pipe failed: the first cause, and where.
 ///
 /// ```
 /// use tidegate_stream::{PipeError, PipeStage, StreamError};

@@ -1,5 +1,4 @@
-//! What this layer tells the loop's observer: the states of pipes. Events of connections are
-//! in the layer above.
+//! The events of pipes, for the loop's observer. Events of connections are in the layer above.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
@@ -48,9 +47,9 @@ pub enum PipeEvent {
     Full,
     /// Its sink has drained: its source goes on.
     Flowing,
-    /// Its source has ended: its sink is to end.
+    /// Its source has ended, and it ends its sink.
     Ending,
-    /// It broke: both ends are closed. The first cause.
+    /// It failed, with this first cause, and closes both ends.
     Failing(PipeError),
     /// It is over, and `done` is called.
     Closed(Result<(), PipeError>),

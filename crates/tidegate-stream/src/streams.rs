@@ -16,12 +16,11 @@ use crate::user::source::{ReadHandler, Source};
 /// Opens your own streams, and pipes. Implemented for the loop, for [`Cx`] and for the
 /// contexts of callbacks.
 ///
-/// `run` does not return while a stream or a pipe has something to do: a source to ask, bytes
-/// to hand on, a completion to tell. One that waits for its source or its sink does not keep
-/// the loop alive; the timer, the job or the connection that they wait for does.
+/// `run` does not return while a stream or a pipe has something to do: a source to call, bytes to
+/// pass on, a completion to report. A stream that waits for its source or its sink does not keep
+/// the loop alive; the timer, the job or the connection behind them does.
 ///
-/// A `Bytes` over an owner of yours may be dropped inside the call that needs it no longer.
-/// No other value of yours is dropped inside a call.
+/// A `Bytes` over an owner of your own type may be dropped inside the call that is done with it.
 ///
 /// ```
 /// use bytes::{Bytes, BytesMut};
@@ -80,7 +79,8 @@ pub trait Streams: AsCx {
         readable::open(&mut self.cx(), &options, Box::new(source), Box::new(reader))
     }
 
-    /// A writable stream by its key. On a stale or foreign key everything is a no-op.
+    /// A writable stream by its key. With the key of a closed stream, or of another loop, every
+    /// method does nothing.
     fn writable(&mut self, key: WritableKey) -> WritableCx<'_> {
         WritableCx::new(self.cx(), key)
     }
@@ -95,9 +95,9 @@ pub trait Streams: AsCx {
     /// close of one destroys both. `done` is called once: after the last byte is out, or with
     /// the first cause after both ends are closed.
     ///
-    /// The pipe has one buffer for what `to` refused, and one for each transform.
-    /// [`Cx::close`] ends it early. After a pipe has ended without an error, a connection is
-    /// yours again: the direction that was not piped is as it was.
+    /// The pipe has one buffer for what `to` refused, and one for each transform. [`Cx::close`]
+    /// ends it early. After a pipe has ended without an error you can use its connections again: it
+    /// has not changed their other direction.
     fn pipe(
         &mut self,
         from: impl ReadEnd,

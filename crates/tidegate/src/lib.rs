@@ -36,7 +36,7 @@ pub mod metrics {
     pub use tidegate_loop::{Histogram, Metrics};
 }
 
-/// For tests: a clock that stands still, and a poller that says what it is told. Feature
+/// For tests: a clock that the test moves, and a poller that reports scripted events. Feature
 /// `test-util`.
 ///
 /// ```

@@ -1,10 +1,9 @@
 //! All counters of a loop as Prometheus text. Feature `prometheus`.
 //!
-//! The numbers themselves are plain fields: [`Metrics`] of the loop,
-//! [`NetMetrics`] of all connections, [`ServerStats`](crate::net::ServerStats) of each server.
-//! Here they get names, help and units; the text is that of OpenMetrics 1.0, which Prometheus
-//! reads. Who has a registry of the crate `prometheus-client` already registers a
-//! [`Snapshot`] there: it is a [`Collector`].
+//! The numbers themselves are plain fields: [`Metrics`] of the loop, [`NetMetrics`] of all
+//! connections, [`ServerStats`](crate::net::ServerStats) of each server. Here they get names, help
+//! and units; the text is that of OpenMetrics 1.0, which Prometheus reads. If you have a registry
+//! of the crate `prometheus-client` already, register a [`Snapshot`] there: it is a [`Collector`].
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -28,7 +27,7 @@ use tidegate_loop::{AsCx, Metrics, Phase};
 /// ```
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What a loop and all in it had counted at one moment. Plain numbers, and `Send`.
+/// The counters of a loop and of everything in it, at one moment. Plain numbers, and `Send`.
 ///
 /// ```
 /// use tidegate::prelude::*;
@@ -56,7 +55,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What is counted now. Looks at every connection that is open.
+    /// Takes the counters now. It visits every open connection.
     pub fn take(at: &mut impl AsCx) -> Snapshot {
         let mut cx = at.cx();
         Snapshot {

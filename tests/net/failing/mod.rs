@@ -5,3 +5,4 @@ mod bad_addresses;
 mod error_texts;
 mod failed_writes;
 mod faulty_networks;
+mod panicking_drops;

@@ -185,7 +185,7 @@ fn accepted_sockets_have_the_options() {
         panic!()
     };
     assert_eq!((e.stage(), e.kind()), (Stage::Bind, ErrorKind::InvalidInput));
-    assert!(e.to_string().contains("keep-alive wants"), "{e}");
+    assert!(e.to_string().contains("keep_alive needs"), "{e}");
 }
 
 /// listen-ipv6only: an IPv4 client is refused; and it is said where that makes no sense.

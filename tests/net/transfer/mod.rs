@@ -2,6 +2,7 @@
 //! on what is queued, and where the bytes are.
 
 mod back_pressure;
+mod crowd;
 mod fast_path;
 mod filter;
 mod kernel_queues;

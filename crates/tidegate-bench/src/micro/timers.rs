@@ -1,4 +1,5 @@
-//! Many timers at once: started, and then all fired or all stopped.
+//! Many timers at once: started, and then all fired or all stopped; and timers of idle
+//! connections, which are restarted again and again.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use tidegate::TimerKey;
 use tidegate::prelude::*;
 
-use super::{nanos, on};
+use super::{FAR, nanos, on};
 use crate::stats::shuffled;
 use crate::sys::cores::Core;
 
@@ -31,6 +32,32 @@ impl Load {
 
 /// Starts them, and then fires them all (`true`) or stops them: the ns of both.
 pub type Side = fn(&Load, bool) -> [u64; 2];
+
+/// Idle timeouts of so many connections are restarted, one after the other.
+const LIVE: usize = 10_000;
+
+/// What rises: every so many timers the delay is a millisecond longer.
+const SAME_DELAY: u32 = 1_000;
+
+/// Starts so many timers with rising deadlines; stops them and does it again, in memory that was
+/// used before; then restarts those of idle connections as often. The ns of each.
+pub type Idle = fn(u32) -> [u64; 3];
+
+/// The contenders, again.
+pub fn idle_sides() -> &'static [(&'static str, Idle)] {
+    &[
+        ("tidegate", idle_own),
+        ("floor", idle_floor),
+        #[cfg(libuv)]
+        ("libuv", |n| {
+            on(Core::Server, || crate::sys::libuv::idle_timers(n, SAME_DELAY, LIVE as u32))
+        }),
+    ]
+}
+
+fn rising(n: u32) -> impl Iterator<Item = Duration> {
+    (0..n).map(|i| Duration::from_millis(u64::from(i / SAME_DELAY + 1)))
+}
 
 /// The contenders.
 pub fn sides() -> &'static [(&'static str, Side)] {
@@ -127,5 +154,60 @@ fn floor(load: &Load, fire: bool) -> [u64; 2] {
             }
         }
         [started, nanos(start)]
+    })
+}
+
+fn idle_own(n: u32) -> [u64; 3] {
+    on(Core::Server, || {
+        let mut lp = Loop::new().expect("a loop");
+        let mut keys: Vec<TimerKey> = Vec::with_capacity(n as usize);
+        let mut start_all = || {
+            let mut cx = lp.cx();
+            let start = Instant::now();
+            keys.extend(rising(n).map(|after| cx.timer(after, |_, _| fired())));
+            let took = nanos(start);
+            keys.drain(..).rev().for_each(|key| cx.timer_stop(key).expect("it is started"));
+            took
+        };
+        let cold = start_all();
+        let warm = start_all();
+        let mut cx = lp.cx();
+        keys.extend((0..LIVE).map(|_| cx.timer(FAR, |_, _| fired())));
+        let start = Instant::now();
+        for i in 0..n as usize {
+            cx.timer_reset(keys[i % LIVE], FAR).expect("it is started");
+        }
+        [cold, warm, nanos(start)]
+    })
+}
+
+/// The heap of [`floor`]. A restart notes the deadline beside it: the heap is looked at when the
+/// old one comes up.
+fn idle_floor(n: u32) -> [u64; 3] {
+    on(Core::Server, || {
+        let mut heap = BinaryHeap::new();
+        let mut callbacks: Vec<Box<dyn FnOnce()>> = Vec::new();
+        let begin = Instant::now();
+        let mut start_all = || {
+            let start = Instant::now();
+            for after in rising(n) {
+                heap.push(Reverse((nanos(begin) + after.as_nanos() as u64, callbacks.len())));
+                callbacks.push(Box::new(fired));
+            }
+            let took = nanos(start);
+            heap.clear();
+            callbacks.clear();
+            took
+        };
+        let cold = start_all();
+        let warm = start_all();
+        let mut deadlines = vec![0; LIVE];
+        let start = Instant::now();
+        for i in 0..n as usize {
+            deadlines[i % LIVE] = nanos(begin) + FAR.as_nanos() as u64;
+        }
+        let took = nanos(start);
+        assert!(deadlines.iter().all(|d| *d > 0));
+        [cold, warm, took]
     })
 }

@@ -14,6 +14,7 @@ unsafe extern "C" {
     fn tb_turns(n: u64) -> u64;
     fn tb_idle_turns(n: u64) -> u64;
     fn tb_timers(n: u64, delay: *const u32, order: *const u32, fire: c_int, out: *mut u64);
+    fn tb_idle_timers(n: u64, same: u32, live: u32, out: *mut u64);
     fn tb_wakes(n: u64) -> u64;
     fn tb_posts(n: u64, threads: c_int, round_trips: c_int) -> u64;
     fn tb_jobs(n: u64) -> u64;
@@ -49,6 +50,16 @@ pub fn timers(delay: &[u32], order: &[u32], fire: bool) -> [u64; 2] {
     // SAFETY: both slices have `n` elements, the indices of `order` are below `n` (it is
     // a permutation), `out` has two.
     unsafe { tb_timers(n, delay.as_ptr(), order.as_ptr(), c_int::from(fire), out.as_mut_ptr()) };
+    out
+}
+
+/// Starts `n` timers whose delays rise after each `same`, twice, and restarts `live` timers as
+/// often. Nanoseconds for the three.
+pub fn idle_timers(n: u32, same: u32, live: u32) -> [u64; 3] {
+    assert!(same > 0 && live > 0);
+    let mut out = [0; 3];
+    // SAFETY: `out` has three elements.
+    unsafe { tb_idle_timers(n.into(), same, live, out.as_mut_ptr()) };
     out
 }
 

@@ -90,6 +90,34 @@ void tb_timers(uint64_t n, const uint32_t *delay, const uint32_t *order, int fir
   free(timers);
 }
 
+/* n timers with delays from 1 ms, one ms longer for each `same`, are started; stopped and started
+ * again; then the first `live` are restarted n times. out: the first start with the handles'
+ * init, the second, the restarts. */
+void tb_idle_timers(uint64_t n, uint32_t same, uint32_t live, uint64_t *out) {
+  uv_loop_t loop;
+  uint64_t count = n > live ? n : live;
+  uv_timer_t *timers = malloc(count * sizeof(*timers));
+  uv_loop_init(&loop);
+  for (int again = 0; again < 2; again++) {
+    uint64_t t0 = uv_hrtime();
+    for (uint64_t i = 0; i < n; i++) {
+      if (!again) uv_timer_init(&loop, &timers[i]);
+      uv_timer_start(&timers[i], timer_cb, i / same + 1, 0);
+    }
+    out[again] = uv_hrtime() - t0;
+    for (uint64_t i = n; i > 0; i--) uv_timer_stop(&timers[i - 1]);
+  }
+  for (uint64_t i = n; i < count; i++) uv_timer_init(&loop, &timers[i]);
+  for (uint64_t i = 0; i < live; i++) uv_timer_start(&timers[i], timer_cb, 3600000, 0);
+  uint64_t t0 = uv_hrtime();
+  /* Its time stands still outside of a run: a millisecond passes for each 16,384. */
+  for (uint64_t i = 0; i < n; i++)
+    uv_timer_start(&timers[i % live], timer_cb, 3600000 + (i >> 14), 0);
+  out[2] = uv_hrtime() - t0;
+  finish(&loop);
+  free(timers);
+}
+
 struct wakes {
   uv_async_t async;
   uv_thread_t thread;

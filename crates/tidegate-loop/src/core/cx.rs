@@ -19,8 +19,8 @@ use crate::phase::Phase;
 
 /// A loop, lent to the code it calls.
 ///
-/// No method runs a callback or drops a value of yours: it changes state and
-/// queues.
+/// No method runs a callback or drops a value of yours: it changes state and queues.
+/// ARCHITECTURE.md lists the exceptions, such as the closure of [`with`](Cx::with).
 ///
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
@@ -77,8 +77,8 @@ impl<'a> Cx<'a> {
         self.core.reactor.table.len()
     }
 
-    /// Ends `run` after the turn that is running; before `run`, that call runs
-    /// nothing. Nothing is closed, and the loop can run again.
+    /// Ends `run` after the current turn. Called before `run`, it makes that call return at once.
+    /// Nothing is closed, and the loop can run again.
     pub fn stop(&mut self) {
         self.core.stop = true;
     }

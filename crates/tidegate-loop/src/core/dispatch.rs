@@ -1,6 +1,6 @@
-//! How callbacks run: [`Dispatch`] is the view of the loop for code that runs them, and each
-//! call is followed by its ticks and by the drop of what it displaced. A value of the user's is
-//! lent to its call, and put back after it, by [`Dispatch::lend`]: there is no other guard.
+//! How callbacks run: [`Dispatch`] is the view of the loop for code that runs them, and each call
+//! is followed by its ticks and by the drop of what it displaced. [`Dispatch::lend`] lends a value
+//! of the user's to its call and puts it back afterwards: there is no other guard.
 #![forbid(unsafe_code)]
 
 use crate::core::cx::Cx;
@@ -10,9 +10,9 @@ use crate::observe::Event;
 use crate::store::key::Key;
 
 impl Dispatch<'_> {
-    /// Memory of the loop's to read into, at least `len` bytes of whatever was there
-    /// before, and the dispatch beside it, which may run callbacks while it is lent. `None`
-    /// outside of [`Kind::ready`](crate::kind::Kind::ready), and while it is lent already.
+    /// A buffer of the loop to read into, at least `len` bytes with any content, and a dispatch,
+    /// which may run callbacks while the buffer is borrowed. `None` outside of
+    /// [`Kind::ready`](crate::kind::Kind::ready), and while the buffer is borrowed already.
     ///
     /// ```
     /// use tidegate_loop::Key;
@@ -39,9 +39,9 @@ impl Dispatch<'_> {
         Cx::new(self.core)
     }
 
-    /// Lends a value, which the caller took out of its place, to one call of user code. Both
-    /// others put it back: `back` when the call has returned, `cut_off` when it panics. They must
-    /// run no user code. The answers are those of the call and of `back`.
+    /// Lends a value, which the caller took out of its place, to `call`, which runs user code. The
+    /// other two closures put it back: `back` when `call` has returned, `cut_off` when it panics.
+    /// They must not run user code. Returns the answers of `call` and of `back`.
     ///
     /// ```
     /// use tidegate_loop::Key;
@@ -109,8 +109,8 @@ impl Dispatch<'_> {
         self.core.is_settled()
     }
 
-    /// To be called after each user callback, when all state is whole again:
-    /// runs its ticks and drops what it displaced.
+    /// Call this after each user callback, when all state is consistent again: runs the ticks of
+    /// the callback and drops the values that it replaced.
     #[inline]
     pub fn settle(&mut self) {
         self.core.settle();

@@ -11,12 +11,13 @@ use crate::core::kind::{Dispatch, Kind};
 use crate::core::runtime::Runtime;
 use crate::core::state::Reactor;
 use crate::store::key::{Key, KeyError, TableFull};
+use crate::store::readiness::Readiness;
 use crate::sys::{LayerId, Owner};
 
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
 pub(crate) const AGE_SHIFT: u32 = 24;
 
-/// The handles of a loop, for the code of a layer. No method runs user code.
+/// The handles of a loop, for the code of a layer. No method runs a callback.
 ///
 /// ```
 /// use tidegate_loop::kind::{Kind, Owner};
@@ -63,9 +64,9 @@ impl<'a> Driver<'a> {
         let since = u32::try_from(r.now >> AGE_SHIFT).unwrap_or(u32::MAX);
         match r.table.insert(kind, data, since) {
             Ok(key) => {
-                let mut handle = Handle::found(r, key);
-                handle.set_ref(true);
-                Ok(handle)
+                r.table.at_mut(key).bits |= Readiness::REFERENCED;
+                r.alive += 1;
+                Ok(Handle::found(r, key))
             }
             Err(full) => {
                 r.metrics.table_full += 1;
@@ -96,7 +97,7 @@ impl<'a> Driver<'a> {
         slot.kind.is_of(owner).then_some(slot.data)
     }
 
-    /// Whether the key names an open or closing handle of this loop, whosever it is.
+    /// Whether the key names an open or closing handle of this loop, of any owner.
     pub fn check(&self, key: Key) -> Result<(), KeyError> {
         self.r.table.check(key)
     }
@@ -121,7 +122,7 @@ impl Cx<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[inline]
-    pub fn layer<T: Any>(&mut self, id: &LayerId<T>) -> (&mut T, Driver<'_>) {
+    pub fn layer<T: Any>(&mut self, id: &'static LayerId<T>) -> (&mut T, Driver<'_>) {
         let core = self.core_mut();
         (core.layers.get(id), Driver::new(&mut core.reactor))
     }
@@ -136,7 +137,7 @@ impl Dispatch<'_> {
 
     /// The layer's state and the handles, as [`Cx::layer`].
     #[inline]
-    pub fn layer<T: Any>(&mut self, id: &LayerId<T>) -> (&mut T, Driver<'_>) {
+    pub fn layer<T: Any>(&mut self, id: &'static LayerId<T>) -> (&mut T, Driver<'_>) {
         (self.core.layers.get(id), Driver::new(&mut self.core.reactor))
     }
 }

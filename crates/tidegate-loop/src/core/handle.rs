@@ -1,4 +1,4 @@
-//! [`Handle`]: one handle in the hands of its owner, found once. Its source and its I/O are in
+//! [`Handle`]: one handle, found once, for the code of its owner. Its source and its I/O are in
 //! `source.rs`.
 #![forbid(unsafe_code)]
 
@@ -12,8 +12,8 @@ use crate::store::key::{Key, KeyError};
 use crate::store::readiness::Readiness;
 use crate::sys::Owner;
 
-/// A handle, found by [`Driver::handle`](crate::kind::Driver::handle). While it is lent, nothing
-/// else can free it, so that no method looks it up again.
+/// A handle, found by [`Driver::handle`](crate::kind::Driver::handle). While it is borrowed,
+/// nothing else can free it, so its methods need not look it up again.
 ///
 /// ```
 /// use tidegate_loop::kind::{Kind, Owner};
@@ -94,7 +94,7 @@ impl<'a> Handle<'a> {
         slot.kind.is_of(owner).then(|| Handle::found(r, key))
     }
 
-    /// Whether the key names an open or closing handle of this loop, whosever it is.
+    /// Whether the key names an open or closing handle of this loop, of any owner.
     pub fn check(&self, key: Key) -> Result<(), KeyError> {
         self.runtime.r.table.check(key)
     }
@@ -117,8 +117,8 @@ impl<'a> Handle<'a> {
         self.runtime.r.set_alive(self.key, Readiness::BUSY, busy);
     }
 
-    /// The handle is of this kind from now on, which must be of the same owner; else nothing
-    /// happens, and the answer is `false`.
+    /// Changes the handle's kind. The new kind must have the same owner; else nothing happens, and
+    /// the answer is `false`.
     pub fn turn_into(&mut self, kind: &'static Kind) -> bool {
         let own = self.slot().kind.is_of(kind.owner());
         if own {
@@ -127,14 +127,13 @@ impl<'a> Handle<'a> {
         own
     }
 
-    /// Ends the slot at once. For a handle whose end was announced in [`Kind::closed`], or one
-    /// that no user code knows.
+    /// Frees the slot at once. For a handle in [`Kind::closed`], or one that no user code knows.
     pub fn free(self) {
         self.runtime.r.free(self.key);
     }
 
-    /// Begins the end of the handle: it gets no more calls but [`Kind::closed`], in the closing
-    /// phase. `false` if that had begun already. Close the descriptor before.
+    /// Begins to close the handle: the loop calls only [`Kind::closed`] for it, in the closing
+    /// phase. `false` if it was closing already. Close the descriptor before.
     pub fn close(&mut self) -> bool {
         self.runtime.r.close(self.key)
     }
@@ -144,22 +143,21 @@ impl<'a> Handle<'a> {
         self.slot().bits.has(Readiness::CLOSING)
     }
 
-    /// Says that these bits are set before the kernel did: a connection just
-    /// accepted is writable.
+    /// Sets these bits without an event of the kernel: a connection that was just accepted is
+    /// writable.
     pub fn assume(&mut self, bits: Readiness) {
         self.slot_mut().bits |= bits.readiness();
     }
 
-    /// Takes back an assumption, or a bit that a level-triggered poller will
-    /// repeat.
+    /// Clears these bits: an assumption, or a bit that a level-triggered poller will report again.
     #[inline]
     pub fn forget(&mut self, bits: Readiness) {
         self.slot_mut().bits.clear(bits.readiness());
     }
 
-    /// Queues the handle for the next ready pass, once. If nothing is known of its readiness,
-    /// it has work of its owner's to do, which keeps the loop alive until then. If it is ready,
-    /// that alone does not: say [`set_busy`](Handle::set_busy) if there is more to it.
+    /// Queues the handle for the next ready pass, once. If it has no readiness bits, it is queued
+    /// for work of its owner, and that keeps the loop alive until then. A handle that is only ready
+    /// does not keep the loop alive: call [`set_busy`](Handle::set_busy) if it should.
     #[inline]
     pub fn queue(&mut self) {
         self.runtime.r.queue(self.key);
@@ -182,8 +180,8 @@ impl<'a> Handle<'a> {
         self.slot().bits.has(Readiness::QUEUED)
     }
 
-    /// Queues an effect of an API call: [`Kind::pending`] comes after the ready
-    /// pass, once.
+    /// Queues an effect of an API call: the loop calls [`Kind::pending`] once, in the next pending
+    /// phase.
     pub fn pend(&mut self) {
         self.runtime.r.pend(self.key);
     }

@@ -13,8 +13,8 @@ use crate::sys::Owner;
 /// [`Driver::insert`](crate::kind::Driver::insert).
 pub type Call = fn(&mut Dispatch<'_>, Key, u64);
 
-/// What the loop calls for a handle: a few functions, no object. The layer that
-/// makes a handle keeps its state itself and finds it by the data word.
+/// What the loop calls for a handle: a few function pointers. The layer that makes a handle keeps
+/// its state and finds it by the data word.
 ///
 /// ```
 /// use tidegate_loop::kind::{Dispatch, Kind, Owner};
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// A handle was queued: by a kernel event, by a budget or by a choice that ended. By
+    /// A handle was queued: by a kernel event, because a budget was spent, or by its owner. By
     /// default nothing happens.
     pub const fn ready(self, f: Call) -> Kind {
         Kind { ready: f, ..self }
@@ -69,22 +69,21 @@ impl Kind {
         Kind { pending: f, ..self }
     }
 
-    /// [`Cx::close`] was called, or [`Cx::close_all`]: close the descriptor and begin the
-    /// end with [`Handle::close`](crate::kind::Handle::close), or free the slot at once if
-    /// no user waits for the end. An error says that it ends already. Runs no user
-    /// code. By default the end begins.
+    /// [`Cx::close`] was called, or [`Cx::close_all`]: close the descriptor and begin the end with
+    /// [`Handle::close`](crate::kind::Handle::close), or free the slot at once if no user waits for
+    /// the end. Return an error if it is closing already. It must not run callbacks. By default it
+    /// only calls `Handle::close`.
     pub const fn close(self, f: fn(&mut Cx<'_>, Key, u64) -> Result<(), KeyError>) -> Kind {
         Kind { close: f, ..self }
     }
 
-    /// The closing phase reached it: [`free`](crate::kind::Handle::free) the slot, then
-    /// tell the user. After this call the slot is free in any case. By default nothing else
-    /// happens.
+    /// The closing phase: [`free`](crate::kind::Handle::free) the slot, then call the user's close
+    /// callback. After this the loop frees the slot in any case. By default nothing else happens.
     pub const fn closed(self, f: Call) -> Kind {
         Kind { closed: f, ..self }
     }
 
-    /// One line for people: which one it is. By default empty.
+    /// A line that names the handle, for people. By default empty.
     pub const fn describe(self, f: fn(&mut Cx<'_>, Key, u64) -> String) -> Kind {
         Kind { describe: f, ..self }
     }
@@ -122,9 +121,8 @@ impl fmt::Debug for Kind {
     }
 }
 
-/// What the functions of a [`Kind`] get: the view of the loop for code that runs
-/// callbacks. Only a `Dispatch` may run callbacks, and users never hold one, so no API call can
-/// run user code.
+/// What the functions of a [`Kind`] get: the view of the loop for code that runs callbacks. Only a
+/// `Dispatch` may run callbacks, and programs never hold one, so no API call can run a callback.
 ///
 /// ```
 /// use tidegate_loop::Key;

@@ -34,22 +34,23 @@ pub struct Runtime<'a> {
 }
 
 impl Runtime<'_> {
-    /// What user code panicked with inside a call: it goes on after the current
-    /// callback, when all state is whole.
+    /// Takes the payload of a panic that was caught inside a call. The panic goes on after the
+    /// current callback, when all state is consistent.
     pub fn panic_later(&mut self, payload: Box<dyn Any + Send>) {
         self.r.graveyard.panic_later(payload);
     }
 
-    /// An error that no user code handles: it is counted, and a [`warn`](Runtime::warn)ing.
+    /// Counts an error that no user code handles, and logs it as [`warn`](Runtime::warn) does.
     pub fn unhandled(&mut self, target: &str, kind: impl Hash, error: fmt::Arguments<'_>) {
         self.r.metrics.unhandled_errors += 1;
         self.warn(target, ("unhandled", kind), 1, format_args!("unhandled: {error}"));
     }
 
-    /// A warning about what clients can cause as often as they like. For each target and
-    /// `kind` there is a line at the first and then at each power of two, and it says how many
-    /// were left out since the last. This one counts as `new`. A kind should take few values,
-    /// none of a client's choice: the stage and the code of an error. A loop keeps 256 apart.
+    /// Logs a warning that clients can cause as often as they like. For each target and `kind`
+    /// there is a line for the first, and then at each power of two; it says how many were left out
+    /// since the last line. This call counts as `new` of them. A kind should have few values, none
+    /// that a client can choose: the stage and the code of an error. A loop tells 256 of them
+    /// apart.
     pub fn warn(&mut self, target: &str, kind: impl Hash, new: u64, text: fmt::Arguments<'_>) {
         self.r.thinned.log(log::Level::Warn, target, kind, new, text);
     }
@@ -59,7 +60,7 @@ impl Runtime<'_> {
         Duration::from_nanos(self.r.clock())
     }
 
-    /// Keeps a displaced user value until the current callback has returned.
+    /// Keeps a value of the user's that was replaced, and drops it after the current callback.
     pub fn bury(&mut self, value: impl Any) {
         self.r.graveyard.bury(value);
     }
@@ -80,8 +81,8 @@ impl Runtime<'_> {
         self.r.now
     }
 
-    /// When something happens now, to be placed by [`latest`](Runtime::latest): the time of the
-    /// poll; outside of a run, where no poll has told it, the clock.
+    /// The time to note for something that happens now, for [`latest`](Runtime::latest): the time
+    /// of the poll; outside of a run, the clock.
     #[inline(always)]
     pub fn moment(&self) -> u64 {
         if self.r.phase == Phase::Outside { self.moment_outside() } else { self.r.now }
@@ -116,14 +117,14 @@ impl Runtime<'_> {
         self.r.batch
     }
 
-    /// How long the kernel was not asked before this turn's poll: the turn before, and what
-    /// passed outside of a run. So long events can have waited.
+    /// How long it was from the last poll to the poll of this turn, time outside of a run included.
+    /// Events can have waited this long.
     #[inline]
     pub fn away(&self) -> Duration {
         Duration::from_nanos(self.r.away)
     }
 
-    /// Whether there is an observer: for what only an event needs to know.
+    /// Whether there is an observer: to compute what only an event needs.
     #[inline(always)]
     pub fn is_observed(&self) -> bool {
         self.r.is_watched()

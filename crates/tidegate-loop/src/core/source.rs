@@ -25,16 +25,15 @@ const PROVES_NOTHING: Readiness = Readiness::READ_CLOSED
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trigger {
-    /// The kernel says so at every poll: stopping early loses nothing.
+    /// The kernel reports it at every poll: stopping early loses nothing.
     Level,
-    /// The kernel says so once: go on to `WouldBlock`, or queue again.
+    /// The kernel reports it once: go on to `WouldBlock`, or queue the handle again.
     Edge,
 }
 
 impl Handle<'_> {
-    /// What to register a stream for whose reads go through
-    /// [`try_read`](Handle::try_read): readable, and urgent data where that cuts reads
-    /// short.
+    /// The interest of a stream whose reads go through [`try_read`](Handle::try_read): readable,
+    /// and urgent data where that cuts reads short.
     pub const READS: Interest = sys::READS;
 
     /// Registers a source with the poller, edge-triggered.

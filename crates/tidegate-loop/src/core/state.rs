@@ -109,7 +109,7 @@ pub(crate) struct Reactor {
     pub(crate) phase: Phase,
     /// Referenced handles.
     pub(crate) alive: usize,
-    /// Calls and kernel events so far, for who steps through the phases.
+    /// Calls and kernel events so far, for `run_phase`.
     pub(crate) calls: u64,
     #[cfg(any(test, feature = "test-util"))]
     pub(crate) script: Option<crate::script::Script>,

@@ -18,28 +18,28 @@ impl Cx<'_> {
         self.validate(key).is_ok()
     }
 
-    /// The same, saying why not.
+    /// As [`is_open`](Cx::is_open); the error says why the key finds nothing.
     pub fn validate(&self, key: impl Into<Key>) -> Result<(), KeyError> {
         self.core().reactor.table.check(key.into())
     }
 
-    /// Whether the handle's close callback is due: nothing else is called for it. (A
-    /// closed server first waits for its connections.)
+    /// Whether the handle's close callback is due, which is then the only callback left. (A closed
+    /// server first waits for its connections.)
     pub fn is_closing(&self, key: impl Into<Key>) -> bool {
         self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Readiness::CLOSING))
     }
 
-    /// What is known of the readiness of a handle: of a connection, a server, a watcher. For
-    /// looking at it; I/O keeps it true by itself.
+    /// The readiness bits of a connection, a server or a watcher, to look at. The loop keeps them
+    /// up to date.
     pub fn readiness(&self, key: impl Into<Key>) -> Readiness {
         let slot = self.core().reactor.table.get(key.into());
         slot.map_or(Readiness::NONE, |s| s.bits.readiness())
     }
 
-    /// Ends a handle of any kind: a connection is destroyed, a server stops
-    /// accepting, a timer, a hook, a watcher is never called again. Its closure is
-    /// dropped after the current callback. Closing twice is an error, and harmless; so is
-    /// closing a job that runs already.
+    /// Ends a handle of any kind: a connection is destroyed, a server stops accepting, a timer, a
+    /// hook or a watcher is never called again. Its closure is dropped after the current callback.
+    /// Closing twice returns an error and does nothing else; so does closing a job that runs
+    /// already.
     ///
     /// ```
     /// use std::time::Duration;
@@ -62,8 +62,8 @@ impl Cx<'_> {
         (kind.close)(self, key, data)
     }
 
-    /// Closes every handle there is. `run` returns when all have ended, unless
-    /// their callbacks start anew.
+    /// Closes every handle. `run` returns when all have ended, unless their callbacks start new
+    /// ones.
     ///
     /// ```
     /// use std::time::Duration;
@@ -86,15 +86,14 @@ impl Cx<'_> {
         }
     }
 
-    /// Whether the handle keeps the loop alive; at first it does. A flag, not a
-    /// count. It is still called while something else does.
+    /// Sets whether the handle keeps the loop alive; most new handles do. It is a flag, not a
+    /// count. A handle that does not is still called while the loop runs.
     ///
-    /// An unreferenced handle does not keep the loop alive by being ready: `run` returns
-    /// although a watcher has not drained its source, or a server or a connection has spent
-    /// its budget and there is more in the kernel (as in libuv). What the loop has to do for
-    /// a handle without the kernel keeps it alive whatever the flag says, until it is done: a
-    /// connect, queued bytes, effects and completions to tell, a close callback, bytes that a
-    /// stream hands on.
+    /// A handle without the flag does not keep the loop alive by being ready: `run` returns
+    /// although a watcher has not drained its source, or a server or a connection has spent its
+    /// budget and the kernel has more (as in libuv). But work that the loop has begun for a handle
+    /// keeps the loop alive until it is done, whatever the flag says: a connect, queued bytes,
+    /// effects and completions to report, a close callback, bytes that a stream passes on.
     ///
     /// ```
     /// use std::time::Duration;
@@ -117,9 +116,8 @@ impl Cx<'_> {
         self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Readiness::REFERENCED))
     }
 
-    /// What keeps the loop alive: its handles that are referenced, that close, or for which
-    /// something is left to do (see [`set_ref`](Cx::set_ref)). Ticks and posts also do, and
-    /// are no handles.
+    /// What keeps the loop alive: handles that have the flag of [`set_ref`](Cx::set_ref), that are
+    /// closing, or that have work to do. (Ticks and posts also keep it alive, but are no handles.)
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
@@ -136,7 +134,7 @@ impl Cx<'_> {
         handles
     }
 
-    /// Every handle there is, in no order.
+    /// All handles, in no particular order.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
@@ -177,7 +175,7 @@ impl Cx<'_> {
     }
 }
 
-/// A handle, for people. See [`Cx::walk`] and [`Cx::why_alive`].
+/// A description of a handle. See [`Cx::walk`] and [`Cx::why_alive`].
 ///
 /// ```
 /// use tidegate_loop::{AsCx, HandleInfo, Loop};
@@ -196,7 +194,7 @@ pub struct HandleInfo {
     pub key: Key,
     /// Which one: an address, a deadline.
     pub name: String,
-    /// Since the poll before it was opened, exact to about 17 ms.
+    /// The time since the poll before it was opened, exact to about 17 ms.
     pub age: Duration,
     /// Whether it keeps the loop alive: referenced, closing, or with something left to do.
     pub keeps_alive: bool,

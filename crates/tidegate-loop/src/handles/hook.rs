@@ -32,9 +32,8 @@ impl Hook {
 }
 
 impl Cx<'_> {
-    /// Calls `f` in the idle phase of each turn; while there is an idle hook, poll
-    /// does not block. For work that fills the time in between. End it with
-    /// [`close`](Cx::close).
+    /// Calls `f` in the idle phase of each turn; while there is an idle hook, poll does not block.
+    /// For work in the background. End it with [`close`](Cx::close).
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
@@ -65,7 +64,7 @@ impl Cx<'_> {
         self.start_hook(Hook::Prepare, Box::new(f))
     }
 
-    /// Calls `f` in each turn after what the poller said was handled.
+    /// Calls `f` in each turn after the ready pass.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};

@@ -1,7 +1,8 @@
-//! A reason to stay: something outside of the loop that will post to it.
+//! Keeps a loop alive for something outside of it that will post to it.
 //!
-//! A [`Remote`](crate::Remote) does not keep its loop alive, or none would ever end. Who is about to
-//! post takes a [`KeepAlive`], with a name that `why_alive` shows, and drops it after.
+//! A [`Remote`](crate::Remote) does not keep its loop alive, or no loop would ever end. Code that
+//! is going to post takes a [`KeepAlive`], with a name that `why_alive` shows, and drops it
+//! afterwards.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -28,8 +29,7 @@ static KEEP_ALIVE: Kind = Kind::new("keep-alive", KEEP_ALIVES.owner())
 
 pub(crate) static KEEP_ALIVES: LayerId<Slab<String>> = LayerId::new(Slab::new);
 
-/// Keeps a loop alive until it is dropped, in whatever thread. Made by
-/// [`Cx::keep_alive`].
+/// Keeps a loop alive until this value is dropped, in any thread. Made by [`Cx::keep_alive`].
 ///
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
@@ -68,15 +68,17 @@ impl fmt::Debug for KeepAlive {
 }
 
 impl Cx<'_> {
-    /// Keeps the loop alive until the answer is dropped. The name is what
-    /// [`why_alive`](Cx::why_alive) shows.
+    /// Keeps the loop alive until the returned value is dropped. [`why_alive`](Cx::why_alive) shows
+    /// the name.
     pub fn keep_alive(&mut self, name: impl Into<String>) -> Result<KeepAlive, TableFull> {
+        // The user's code first: it may panic.
+        let name = name.into();
         let core = self.core_mut();
         let inbox = core.inbox.clone();
         let entry = core.own.get(&KEEP_ALIVES).vacant_entry();
         let mut d = Driver::new(&mut core.reactor);
         let key = d.insert(&KEEP_ALIVE, entry.key() as u64)?.key();
-        entry.insert(name.into());
+        entry.insert(name);
         Ok(KeepAlive { inbox, key })
     }
 }

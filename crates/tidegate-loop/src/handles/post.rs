@@ -99,8 +99,7 @@ impl Remote {
         }
     }
 
-    /// Makes the loop's poll return, once for any number of calls before the
-    /// loop looks.
+    /// Wakes the loop: its poll returns. Any number of calls before that count as one.
     pub fn wake(&self) {
         self.0.wake();
     }

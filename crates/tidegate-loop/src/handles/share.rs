@@ -1,4 +1,4 @@
-//! Values that the loop keeps for several callbacks, and lends to one at a time.
+//! Values that the loop owns for several callbacks, and lends to one at a time.
 //!
 //! | value | `with` | `close` | lease ends |
 //! |---|---|---|---|
@@ -29,8 +29,8 @@ static SHARED: Kind = Kind::new("shared", VALUES.owner())
 /// `None` while it is leased.
 pub(crate) static VALUES: LayerId<Slab<Option<Box<dyn Any>>>> = LayerId::new(Slab::new);
 
-/// Names a value that the loop keeps. Made by [`Cx::share`]; `Copy`, so every callback
-/// can have it. It does not keep the loop alive.
+/// Names a value that the loop owns. Made by [`Cx::share`]; it is `Copy`, so every callback can
+/// have it. It does not keep the loop alive.
 ///
 /// ```
 /// use tidegate_loop::{AsCx, Loop};
@@ -84,7 +84,7 @@ impl<T> From<Shared<T>> for Key {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum LeaseError {
-    /// A call further up has it.
+    /// An outer `with` has borrowed it.
     Leased,
     /// It was closed, or belongs to another loop.
     Key(KeyError),
@@ -93,7 +93,7 @@ pub enum LeaseError {
 impl fmt::Display for LeaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LeaseError::Leased => f.write_str("the value is lent to a call further up"),
+            LeaseError::Leased => f.write_str("an outer call has borrowed the value"),
             LeaseError::Key(e) => e.fmt(f),
         }
     }
@@ -122,8 +122,8 @@ impl Cx<'_> {
         }
     }
 
-    /// Lends a shared value to `f`, which runs at once, with the loop beside it. In there
-    /// the value cannot be lent again; anything else can be done, also closing it.
+    /// Lends a shared value to `f`, which runs at once, together with the loop. Inside of `f` the
+    /// value cannot be lent again; everything else is allowed, also closing it.
     pub fn with<T: 'static, R>(
         &mut self,
         shared: Shared<T>,

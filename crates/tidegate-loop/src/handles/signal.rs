@@ -1,9 +1,8 @@
-//! Signals: a callback in the loop for what the system interrupts a process with.
+//! Signals of the process, as callbacks in the loop.
 //!
-//! The handler in the kernel's hands only sets a bit and writes to a self-pipe, which is a handle of
-//! the loop's own (`sys/`): a poller's waker may take locks. The ready pass then calls each
-//! watcher of that number, in start order. Several signals of one number that come before the
-//! loop looks are one.
+//! The installed signal handler only sets a bit and writes to a self-pipe, which is a handle of the
+//! loop (`sys/`): the poller's waker may take locks. The ready pass then calls each watcher of that
+//! number, in start order. Several signals of one number that come before the loop looks are one.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -89,18 +88,18 @@ impl Cx<'_> {
     /// default. End it with [`close`](Cx::close).
     ///
     /// A watcher does not keep the loop alive, so that a program whose SIGTERM closes its server
-    /// ends when the connections have. Where a signal is all that a loop waits for,
-    /// [`set_ref`](Cx::set_ref) makes its watcher a reason to run.
+    /// ends when the connections have. If the loop waits only for a signal,
+    /// [`set_ref`](Cx::set_ref) makes the watcher keep it alive.
     ///
     /// When the last watcher of a number in the process is closed, or its loop is dropped, the
     /// signal does again what it did by default: a second SIGTERM, after a
-    /// [`signal_once`](Cx::signal_once), ends the process. Not if something else was there when
-    /// the number was watched first, a handler or that it is ignored, or was installed over it
-    /// since; nor for the real-time signals of Linux. A library that shares signal-hook's handler
-    /// and begins to watch the number after this loop does cannot be seen: keep a watcher open
-    /// beside it.
+    /// [`signal_once`](Cx::signal_once), ends the process. This does not happen if the signal had a
+    /// handler, or was ignored, when the number was first watched; nor if another handler was
+    /// installed since; nor for the real-time signals of Linux. The loop cannot see a library that
+    /// begins to watch the number later through signal-hook: keep a watcher open as long as that
+    /// library needs the signal.
     ///
-    /// Errors: `InvalidInput` for a number that is none, or that cannot be watched
+    /// Errors: `InvalidInput` for a number that is not a signal, or that cannot be watched
     /// (`SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE`, `SIGSEGV`).
     ///
     /// ```

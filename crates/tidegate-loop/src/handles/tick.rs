@@ -47,10 +47,10 @@ impl Cx<'_> {
     /// of the next turn), before anything else happens. At most `tick_budget`
     /// run in one turn; the rest keep their order.
     ///
-    /// When [`tick_limit`](crate::Limits::tick_limit) of them wait, `f` is not called: it is
-    /// dropped after the current callback, counted in
-    /// [`Metrics::ticks_refused`](crate::Metrics::ticks_refused), and logged as an error, the
-    /// first time and then at each power of two. Where `f` must not be lost, use
+    /// When [`tick_limit`](crate::Limits::tick_limit) ticks wait, `f` is not called: it is dropped
+    /// after the current callback, counted in
+    /// [`Metrics::ticks_refused`](crate::Metrics::ticks_refused), and logged as an error, the first
+    /// time and then at each power of two. If `f` must not be lost, use
     /// [`try_next_tick`](Cx::try_next_tick), which gives it back.
     pub fn next_tick(&mut self, f: impl FnOnce(&mut Cx<'_>) + 'static) {
         if let Err(TickFull(f)) = self.try_next_tick(f) {
@@ -96,7 +96,7 @@ impl Cx<'_> {
             let limit = core.reactor.limits.tick_limit;
             log::error!(
                 target: "tidegate::loop",
-                "a tick was dropped: tick_limit is {limit}, and so many wait ({refused} refused so far)"
+                "a tick was dropped: {limit} ticks wait, which is tick_limit ({refused} refused so far)"
             );
         }
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::core::cx::Cx;
+use crate::core::driver::Driver;
 use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::{Core, TimerFn};
 use crate::store::key::{Key, KeyError};
@@ -57,11 +58,11 @@ impl Cx<'_> {
         after: Duration,
         f: impl FnMut(&mut Cx<'_>, TimerKey) + 'static,
     ) -> TimerKey {
-        self.start_timer(after, 0, f)
+        self.start_timer(after, 0, Box::new(f))
     }
 
-    /// Calls `f` every `every`, counted from when it was called; missed shots are not
-    /// made up for. Stop it with [`timer_stop`](Cx::timer_stop).
+    /// Calls `f` again and again; `every` counts from one call to the next, and missed calls are
+    /// not repeated. Stop it with [`timer_stop`](Cx::timer_stop).
     ///
     /// ```
     /// use std::time::Duration;
@@ -80,7 +81,7 @@ impl Cx<'_> {
         every: Duration,
         f: impl FnMut(&mut Cx<'_>, TimerKey) + 'static,
     ) -> TimerKey {
-        self.start_timer(every, nanos(every).max(1), f)
+        self.start_timer(every, nanos(every).max(1), Box::new(f))
     }
 
     /// A timer of a layer's own: it does not keep the loop alive, it is not counted or shown, and
@@ -100,29 +101,23 @@ impl Cx<'_> {
         after: Duration,
         f: impl FnMut(&mut Cx<'_>, TimerKey) + 'static,
     ) -> TimerKey {
-        let timer = self.start_timer(after, 0, f);
+        let timer = self.start_timer(after, 0, Box::new(f));
         if let Some(mut handle) = self.driver().handle(&TIMERS, timer.0) {
             handle.set_internal();
         }
         timer
     }
 
-    fn start_timer(
-        &mut self,
-        after: Duration,
-        repeat: u64,
-        f: impl FnMut(&mut Cx<'_>, TimerKey) + 'static,
-    ) -> TimerKey {
-        let core = self.core_mut();
-        let deadline = core.reactor.clock().saturating_add(nanos(after));
-        let index = core.timers.next_index();
-        match self.driver().insert(&TIMER, index) {
+    fn start_timer(&mut self, after: Duration, repeat: u64, f: TimerFn) -> TimerKey {
+        let Core { timers, reactor, .. } = self.core_mut();
+        let deadline = reactor.clock().saturating_add(nanos(after));
+        match Driver::new(reactor).insert(&TIMER, timers.next_index()) {
             Ok(handle) => {
                 let key = handle.key();
-                self.core_mut().timers.insert(key, deadline, repeat, Box::new(f));
+                timers.insert(key, deadline, repeat, f);
                 TimerKey(key)
             }
-            Err(e) => TimerKey(self.not_started("a timer", e, Box::new(f))),
+            Err(e) => TimerKey(self.not_started("a timer", e, f.into_any())),
         }
     }
 
@@ -130,8 +125,8 @@ impl Cx<'_> {
     /// where it runs once more, in a later turn.
     pub fn timer_reset(&mut self, timer: TimerKey, after: Duration) -> Result<(), KeyError> {
         let entry = self.timer_entry(timer)?;
-        let deadline = self.core().reactor.clock().saturating_add(nanos(after));
-        self.core_mut().timers.arm(entry, deadline);
+        let Core { timers, reactor, .. } = self.core_mut();
+        timers.arm(entry, reactor.clock().saturating_add(nanos(after)));
         Ok(())
     }
 
@@ -163,8 +158,8 @@ impl Cx<'_> {
         Ok(repeat > 0)
     }
 
-    /// Changes the time between two shots, from the next one that is armed on; zero
-    /// makes the next shot the last.
+    /// Changes the interval of a repeating timer. It applies after the next call; zero makes the
+    /// next call the last.
     ///
     /// ```
     /// use std::time::Duration;
@@ -211,14 +206,17 @@ impl Cx<'_> {
 
     fn timer_entry(&self, timer: TimerKey) -> Result<u32, KeyError> {
         let table = &self.core().reactor.table;
-        table.check(timer.0)?;
-        let slot = table.get(timer.0).filter(|s| s.kind.is_of(&TIMERS));
-        slot.map(|s| s.data as u32).ok_or(KeyError::Closed)
+        match table.get(timer.0).filter(|s| s.kind.is_of(&TIMERS)) {
+            Some(slot) => Ok(slot.data as u32),
+            None => Err(table.check(timer.0).err().unwrap_or(KeyError::Closed)),
+        }
     }
 }
 
+/// At most `u64::MAX`, in 64 bits all the way.
+#[inline]
 fn nanos(d: Duration) -> u64 {
-    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+    d.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(d.subsec_nanos()))
 }
 
 /// Ends a timer. Its closure is dropped after the current callback.
@@ -242,11 +240,12 @@ pub(crate) fn run_due(d: &mut Dispatch<'_>) {
         d.core.call(key, TIMER.name(), |core| {
             // Back to its timer, which ends unless it is armed again.
             let back = move |d: &mut Dispatch<'_>, callback: TimerFn| {
-                let core = &mut *d.core;
-                if core.reactor.table.get(key).is_none() {
-                    core.reactor.graveyard.bury_boxed(callback.into_any());
-                } else if !core.timers.put_back(entry, callback) {
-                    end(core, key, entry);
+                let Core { timers, reactor, .. } = &mut *d.core;
+                if reactor.table.get(key).is_none() {
+                    reactor.graveyard.bury_boxed(callback.into_any());
+                } else if let Some(callback) = timers.put_back(entry, callback) {
+                    reactor.graveyard.bury_boxed(callback.into_any());
+                    reactor.free(key);
                 }
             };
             let call = |mut cx: Cx<'_>, f: &mut TimerFn| f.call(&mut cx, TimerKey(key));

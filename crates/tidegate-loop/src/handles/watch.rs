@@ -99,9 +99,9 @@ impl ReadyGuard {
         self.bits
     }
 
-    /// Runs an operation in the direction that it needs. `WouldBlock` from it is
-    /// remembered: the callback then waits for the kernel. Where the direction is not
-    /// ready, `op` is not run and the answer is `WouldBlock`. `EINTR` is retried.
+    /// Runs `op`, which needs this direction. If it returns `WouldBlock`, the bit is cleared, and
+    /// the callback is called again when the kernel reports more. If the direction is not ready,
+    /// `op` does not run and the answer is `WouldBlock`. `EINTR` is retried.
     pub fn try_io<T>(
         &mut self,
         direction: Interest,
@@ -174,10 +174,9 @@ impl Cx<'_> {
     /// something in `interest`. End it with [`close`](Cx::close): the source and `f` are
     /// dropped after the current callback.
     ///
-    /// Errors: what the poller says. A descriptor that is watched already is
-    /// `AlreadyExists` (epoll, poll(2)); one that cannot be polled, as a file on disk,
-    /// is `PermissionDenied` (epoll); an interest in none of readable, writable and priority
-    /// is `InvalidInput`.
+    /// Errors: what the poller says. A descriptor that is watched already is `AlreadyExists`
+    /// (epoll, poll(2)); one that cannot be polled, such as a file on disk, is `PermissionDenied`
+    /// (epoll); an interest in none of readable, writable and priority is `InvalidInput`.
     ///
     /// ```
     /// use std::io::Read;
@@ -211,7 +210,7 @@ impl Cx<'_> {
         let core = self.core_mut();
         if bits_of(interest) == Readiness::NONE {
             core.reactor.graveyard.bury_boxed(watcher.into_any());
-            let text = format!("{interest:?} is nothing that can be watched for");
+            let text = format!("{interest:?} is no interest that can be watched");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let entry = core.own.get(&WATCHES).0.vacant_entry();
@@ -237,8 +236,8 @@ impl Cx<'_> {
         }
     }
 
-    /// Changes what a watcher is called for; `None` pauses it. What was ready stays
-    /// known. A change costs a system call only if it asks for something new.
+    /// Changes what a watcher is called for; `None` pauses it. The readiness bits stay as they are.
+    /// A change costs a system call only if the interest is new.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};
@@ -314,7 +313,7 @@ fn put_back(core: &mut Core, key: Key, n: usize, watcher: Box<dyn Watcher>, drai
         done = handle.reregister(watcher.source(), entry.registered);
     }
     if let Err(e) = done.and_then(|()| rearm(entry, &mut handle)) {
-        log::error!(target: "tidegate::loop", "watching {key:?} goes on without: {}", OneLine(e));
+        log::error!(target: "tidegate::loop", "the poller refused a change to {key:?}: {}", OneLine(e));
     }
 }
 

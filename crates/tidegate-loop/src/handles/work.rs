@@ -160,9 +160,8 @@ impl Cx<'_> {
         self.submit(Class::Quick, job, done)
     }
 
-    /// As [`work`](Cx::work), for jobs that wait rather than compute, as a lookup of a
-    /// name does: at most `slow_threads` of them run at once, so that they do not stop
-    /// the others.
+    /// As [`work`](Cx::work), for jobs that mostly wait, such as the lookup of a name: at most
+    /// `slow_threads` of them run at once, so that other jobs can run beside them.
     ///
     /// ```
     /// use std::net::ToSocketAddrs;
@@ -238,8 +237,8 @@ impl Cx<'_> {
         }
     }
 
-    /// Cancels a job that has not begun: `done` gets [`WorkError::Cancelled`], not from
-    /// inside this call. `false` if it runs already, or has run: its result follows.
+    /// Cancels a job that has not begun: `done` gets [`WorkError::Cancelled`], after this call.
+    /// `false` if the job runs already, or has run: then its result follows.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop, WorkError};

@@ -36,12 +36,16 @@ pub(crate) struct Table<K> {
     first_generation: u32,
     /// The kind of vacant rows.
     vacant: K,
+    /// What is done to it matters to nobody.
+    nobody: Slot<K>,
 }
 
 impl<K: Copy> Table<K> {
     pub(crate) fn new(loop_id: u16, first_generation: u32, vacant: K) -> Table<K> {
         let slots = Vec::new();
-        Table { slots, free: NONE, live: 0, internal: 0, loop_id, first_generation, vacant }
+        let bits = Readiness::VACANT;
+        let nobody = Slot { key: None, kind: vacant, data: NONE, since: 0, bits };
+        Table { slots, free: NONE, live: 0, internal: 0, loop_id, first_generation, vacant, nobody }
     }
 
     /// The loop's id, and a generation that no key of it has had; `None` if there
@@ -128,15 +132,19 @@ impl<K: Copy> Table<K> {
         self.slots.get_mut(key.index()).filter(|s| s.key == Some(key))
     }
 
-    /// The row of a key that was found before, and not removed since.
+    /// The row of a key that was found before, and not removed since. In another table than
+    /// that it is a row of nobody.
     #[inline(always)]
     pub(crate) fn at(&self, key: Key) -> &Slot<K> {
-        &self.slots[key.index()]
+        self.get(key).unwrap_or(&self.nobody)
     }
 
     #[inline(always)]
     pub(crate) fn at_mut(&mut self, key: Key) -> &mut Slot<K> {
-        &mut self.slots[key.index()]
+        match self.slots.get_mut(key.index()) {
+            Some(slot) if slot.key == Some(key) => slot,
+            _ => &mut self.nobody,
+        }
     }
 
     /// Sets a mark of the loop's; `false` if it is set already, or the handle ends.

@@ -1,4 +1,4 @@
-//! Timers: a 4-ary indexed heap of deadlines in nanoseconds.
+//! Timers: their entries, and the deadlines of those in the heap, in nanoseconds.
 //!
 //! Ties fire in start order. Due timers are moved aside before any of them
 //! runs, so one that is re-armed with 0 waits for the next turn, and one that
@@ -6,15 +6,17 @@
 //!
 //! | state | start, reset | due | stop | callback returns |
 //! |---|---|---|---|---|
-//! | Armed | Armed (moved) | Due | gone | - |
-//! | Due | Armed | Running, or Armed again if it repeats | gone | - |
+//! | Armed: in the heap | Armed | Due | gone | - |
+//! | Due: its node is in `due` | Armed | Running, or Armed again if it repeats | gone | - |
 //! | Running | Armed | - | gone | gone |
+//!
+//! A timer that is reset to later only notes its deadline: its node in the heap moves when it
+//! comes up. So a node may be too early, never too late, and the entry has the truth.
 #![forbid(unsafe_code)]
-
-use std::collections::VecDeque;
 
 use slab::Slab;
 
+use crate::store::heap::{Heap, Node, START_BITS};
 use crate::store::key::Key;
 
 /// Names a timer. Made by [`Cx::timer`](crate::Cx::timer) and [`Cx::interval`](crate::Cx::interval).
@@ -35,156 +37,104 @@ impl From<TimerKey> for Key {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// In the heap, at this place.
-    Armed(u32),
-    /// Moved aside by the batch with this start number.
-    Due(u64),
-    /// Its callback runs and has not armed it again.
-    Running,
-}
-
 struct Entry<F> {
     key: Key,
     callback: Option<F>,
     /// Nanoseconds; 0 fires once.
     repeat: u64,
-    state: State,
-}
-
-#[derive(Clone, Copy)]
-struct Node {
-    deadline: u64,
-    /// Start number: ties fire in this order.
-    start: u64,
-    entry: u32,
-}
-
-impl Node {
-    #[inline]
-    fn before(&self, other: &Node) -> bool {
-        (self.deadline, self.start) < (other.deadline, other.start)
-    }
-}
-
-/// The heap with the places it gives back to the entries.
-#[derive(Default)]
-struct Heap(Vec<Node>);
-
-impl Heap {
-    #[inline]
-    fn set<F>(&mut self, at: usize, node: Node, entries: &mut Slab<Entry<F>>) {
-        self.0[at] = node;
-        entries[node.entry as usize].state = State::Armed(at as u32);
-    }
-
-    fn up<F>(&mut self, mut at: usize, node: Node, entries: &mut Slab<Entry<F>>) {
-        while at > 0 {
-            let parent = (at - 1) / 4;
-            if !node.before(&self.0[parent]) {
-                break;
-            }
-            self.set(at, self.0[parent], entries);
-            at = parent;
-        }
-        self.set(at, node, entries);
-    }
-
-    fn down<F>(&mut self, mut at: usize, node: Node, entries: &mut Slab<Entry<F>>) {
-        loop {
-            let first = 4 * at + 1;
-            let children = first..(first + 4).min(self.0.len());
-            let Some(least) = children.min_by(|a, b| {
-                let (a, b) = (&self.0[*a], &self.0[*b]);
-                (a.deadline, a.start).cmp(&(b.deadline, b.start))
-            }) else {
-                break;
-            };
-            if !self.0[least].before(&node) {
-                break;
-            }
-            self.set(at, self.0[least], entries);
-            at = least;
-        }
-        self.set(at, node, entries);
-    }
-
-    fn push<F>(&mut self, node: Node, entries: &mut Slab<Entry<F>>) {
-        self.0.push(node);
-        self.up(self.0.len() - 1, node, entries);
-    }
-
-    fn replace<F>(&mut self, at: usize, node: Node, entries: &mut Slab<Entry<F>>) {
-        if node.before(&self.0[at]) {
-            self.up(at, node, entries);
-        } else {
-            self.down(at, node, entries);
-        }
-    }
-
-    fn remove<F>(&mut self, at: usize, entries: &mut Slab<Entry<F>>) {
-        let last = self.0.len() - 1;
-        let node = self.0[last];
-        if at != last {
-            // The last one takes the hole, from where it may go either way.
-            self.replace(at, node, entries);
-        }
-        self.0.pop();
-    }
+    /// As it was armed last. A timer that was moved to later has an older node in the heap.
+    armed: Node,
 }
 
 /// The timers of a loop, with callbacks of type `F`.
 pub(crate) struct Timers<F> {
     entries: Slab<Entry<F>>,
     heap: Heap,
-    /// Due timers of the batch that runs, or was interrupted by a panic.
-    due: VecDeque<(u32, u64)>,
+    /// Due timers of the batch that runs, or was interrupted by a panic. A timer that was armed
+    /// again, or ended, is not the one of its node any more.
+    due: Vec<Node>,
+    /// Of `due`, so many had their turn.
+    had: usize,
     starts: u64,
 }
 
 impl<F> Default for Timers<F> {
     fn default() -> Timers<F> {
-        Timers { entries: Slab::new(), heap: Heap::default(), due: VecDeque::new(), starts: 0 }
+        let (entries, heap) = (Slab::new(), Heap::default());
+        Timers { entries, heap, due: Vec::new(), had: 0, starts: 0 }
     }
 }
 
 impl<F> Timers<F> {
     /// The slab index for the next `insert`.
+    #[inline]
     pub(crate) fn next_index(&self) -> u64 {
         self.entries.vacant_key() as u64
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, key: Key, deadline: u64, repeat: u64, callback: F) {
-        let entry = self.entries.insert(Entry {
-            key,
-            callback: Some(callback),
-            repeat,
-            state: State::Running,
-        }) as u32;
-        self.arm(entry, deadline);
+        let start = self.next_start();
+        let armed = Node::new(deadline, start, self.entries.vacant_key() as u32);
+        self.entries.insert(Entry { key, callback: Some(callback), repeat, armed });
+        self.heap.push(armed);
     }
 
-    /// Puts the entry's deadline into the heap, or moves it there.
+    /// Gives the entry this deadline. To move it to later costs no look at the heap: there the
+    /// old node stays, until it is the first.
+    #[inline]
     pub(crate) fn arm(&mut self, entry: u32, deadline: u64) {
-        self.starts += 1;
-        let node = Node { deadline, start: self.starts, entry };
-        match self.entries[entry as usize].state {
-            State::Armed(at) => self.heap.replace(at as usize, node, &mut self.entries),
-            State::Due(_) | State::Running => self.heap.push(node, &mut self.entries),
+        let node = Node::new(deadline, self.next_start(), entry);
+        let before = std::mem::replace(&mut self.entries[entry as usize].armed, node);
+        match self.heap.place(entry) {
+            // Its node is not later than `before`.
+            Some(_) if node >= before => {}
+            Some(at) if node >= self.heap.at(at) => {}
+            Some(at) => self.heap.bring_forward(at, node),
+            None => self.heap.push(node),
         }
+    }
+
+    #[inline]
+    fn next_start(&mut self) -> u64 {
+        if self.starts + 1 >= 1 << START_BITS {
+            self.renumber();
+        }
+        self.starts += 1;
+        self.starts
+    }
+
+    /// There is no larger start number: those in use become the first ones, in the same order.
+    #[cold]
+    #[inline(never)]
+    fn renumber(&mut self) {
+        self.forget_had();
+        let Timers { entries, heap, due, starts, .. } = self;
+        due.retain(|n| entries.get(n.entry() as usize).is_some_and(|e| e.armed == *n));
+        let mut in_order: Vec<Node> = entries.iter().map(|(_, e)| e.armed).collect();
+        in_order.sort_unstable_by_key(|n| n.start());
+        *starts = 0;
+        for node in in_order {
+            *starts += 1;
+            let node = Node::new(node.deadline(), *starts, node.entry());
+            entries[node.entry() as usize].armed = node;
+        }
+        due.iter_mut().for_each(|n| *n = entries[n.entry() as usize].armed);
+        heap.retain(|n| Some(entries[n.entry() as usize].armed));
     }
 
     /// Takes the entry out; its closure, unless that is running.
     pub(crate) fn remove(&mut self, entry: u32) -> Option<F> {
-        if let State::Armed(at) = self.entries[entry as usize].state {
-            self.heap.remove(at as usize, &mut self.entries);
+        if let Some(at) = self.heap.place(entry) {
+            self.heap.remove(at);
         }
         self.entries.remove(entry as usize).callback
     }
 
+    /// Exact, also while nodes are out of date.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.heap.0.first().map(|n| n.deadline)
+        self.heap.least(|n| self.entries[n.entry() as usize].armed).map(Node::deadline)
     }
 
     pub(crate) fn repeat(&self, entry: u32) -> u64 {
@@ -197,31 +147,65 @@ impl<F> Timers<F> {
 
     /// When it is to fire; `None` if it is due already, or its callback runs.
     pub(crate) fn deadline(&self, entry: u32) -> Option<u64> {
-        match self.entries.get(entry as usize)?.state {
-            State::Armed(at) => Some(self.heap.0[at as usize].deadline),
-            State::Due(_) | State::Running => None,
-        }
+        self.heap.place(entry)?;
+        Some(self.entries.get(entry as usize)?.armed.deadline())
     }
 
     /// Whether any is started, or due.
     #[inline]
     pub(crate) fn has_any(&self) -> bool {
-        !self.heap.0.is_empty() || !self.due.is_empty()
+        !self.heap.is_empty() || self.has_due()
     }
 
+    #[inline]
     pub(crate) fn has_due(&self) -> bool {
-        !self.due.is_empty()
+        self.had < self.due.len()
     }
 
-    /// Moves aside what is due by `now`.
+    /// Moves aside what is due by `now`. The first node of the heap is up to date then.
+    #[inline]
     pub(crate) fn open_batch(&mut self, now: u64) {
-        while let Some(&node) = self.heap.0.first() {
-            if node.deadline > now {
+        let Some(first) = self.heap.first() else { return };
+        if first.deadline() <= now || self.entries[first.entry() as usize].armed != first {
+            self.open_batch_of_some(now);
+        }
+    }
+
+    /// After this, `due` has only what waits.
+    fn forget_had(&mut self) {
+        self.due.drain(..self.had);
+        self.had = 0;
+    }
+
+    fn open_batch_of_some(&mut self, now: u64) {
+        self.forget_had();
+        let Timers { entries, heap, due, .. } = self;
+        if heap.has_more_due(now, 8 + heap.len() / 16) {
+            // One pass over all of them takes less time than so many ways down.
+            let waiting = due.len();
+            heap.retain(|node| {
+                if node.deadline() > now {
+                    return Some(node);
+                }
+                let armed = entries[node.entry() as usize].armed;
+                if armed.deadline() > now {
+                    return Some(armed);
+                }
+                due.push(armed);
+                None
+            });
+            due[waiting..].sort_unstable();
+        }
+        while let Some(node) = heap.first() {
+            let armed = entries[node.entry() as usize].armed;
+            if armed != node {
+                heap.put_off(0, armed);
+            } else if node.deadline() <= now {
+                heap.remove(0);
+                due.push(node);
+            } else {
                 break;
             }
-            self.heap.remove(0, &mut self.entries);
-            self.entries[node.entry as usize].state = State::Due(node.start);
-            self.due.push_back((node.entry, node.start));
         }
     }
 
@@ -230,12 +214,13 @@ impl<F> Timers<F> {
     #[inline]
     pub(crate) fn take_due(&mut self, clock: impl Fn() -> u64) -> Option<(u32, Key, F)> {
         loop {
-            let (index, start) = self.due.pop_front()?;
+            let node = *self.due.get(self.had)?;
+            self.had += 1;
+            let index = node.entry();
             let Some(entry) = self.entries.get_mut(index as usize) else { continue };
-            if entry.state != State::Due(start) {
+            if entry.armed != node {
                 continue;
             }
-            entry.state = State::Running;
             let Some(callback) = entry.callback.take() else { continue };
             let (key, repeat) = (entry.key, entry.repeat);
             if repeat > 0 {
@@ -246,90 +231,174 @@ impl<F> Timers<F> {
         }
     }
 
-    /// Puts the callback of a timer back after its call. `false` if the timer was not armed
-    /// again: it has ended.
+    /// Puts the callback of a timer back after its call. If the timer was not armed again, it
+    /// has ended: its entry is gone, and the callback is the answer.
     #[inline]
-    pub(crate) fn put_back(&mut self, entry: u32, callback: F) -> bool {
-        let entry = &mut self.entries[entry as usize];
-        entry.callback = Some(callback);
-        entry.state != State::Running
+    pub(crate) fn put_back(&mut self, entry: u32, callback: F) -> Option<F> {
+        if self.heap.place(entry).is_none() {
+            self.entries.remove(entry as usize);
+            return Some(callback);
+        }
+        self.entries[entry as usize].callback = Some(callback);
+        None
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::table::Table;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, VecDeque};
 
     #[derive(Clone, Debug)]
     enum Op {
-        Start(u64),
+        /// After so long, and then repeated after so long.
+        Start(u64, u64),
+        /// To so long from now.
         Reset(usize, u64),
+        /// To so much more, or less, than its deadline.
+        Move(usize, i64),
         Stop(usize),
+        /// Time passes, and a batch is opened.
         Advance(u64),
+        /// So many of the batch are called.
+        Fire(usize),
+        /// Start numbers are about to end.
+        ExhaustStarts(u64),
     }
 
     fn op() -> impl Strategy<Value = Op> {
+        let repeat = prop_oneof![4 => Just(0), 1 => 1u64..300];
         prop_oneof![
-            4 => (0u64..1000).prop_map(Op::Start),
-            2 => (any::<usize>(), 0u64..1000).prop_map(|(n, t)| Op::Reset(n, t)),
-            2 => any::<usize>().prop_map(Op::Stop),
-            1 => (0u64..500).prop_map(Op::Advance),
+            8 => (0u64..1000, repeat).prop_map(|(after, repeat)| Op::Start(after, repeat)),
+            3 => (any::<usize>(), 0u64..1000).prop_map(|(n, t)| Op::Reset(n, t)),
+            4 => (any::<usize>(), -300i64..1000).prop_map(|(n, t)| Op::Move(n, t)),
+            1 => any::<usize>().prop_map(|n| Op::Move(n, 0)),
+            3 => any::<usize>().prop_map(Op::Stop),
+            2 => (0u64..500).prop_map(Op::Advance),
+            2 => (0usize..60).prop_map(Op::Fire),
+            1 => (0u64..5).prop_map(Op::ExhaustStarts),
         ]
     }
 
+    /// A deadline, and when it was armed.
+    type At = (u64, u64);
+
+    /// Timers as a sorted map: their entries, by deadline and start.
+    #[derive(Default)]
+    struct Model {
+        armed: BTreeMap<At, u32>,
+        due: VecDeque<u32>,
+        starts: u64,
+        /// By entry: when it is armed for, if it is, and its repeat.
+        live: BTreeMap<u32, (Option<At>, u64)>,
+    }
+
+    impl Model {
+        fn arm(&mut self, entry: u32, deadline: u64) {
+            self.disarm(entry);
+            self.starts += 1;
+            let at = (deadline, self.starts);
+            self.armed.insert(at, entry);
+            self.live.entry(entry).or_default().0 = Some(at);
+        }
+
+        fn disarm(&mut self, entry: u32) {
+            if let Some(at) = self.live.get_mut(&entry).and_then(|(at, _)| at.take()) {
+                self.armed.remove(&at);
+            }
+            self.due.retain(|e| *e != entry);
+        }
+
+        fn open_batch(&mut self, now: u64) {
+            let later = self.armed.split_off(&(now + 1, 0));
+            for entry in std::mem::replace(&mut self.armed, later).into_values() {
+                self.live.entry(entry).or_default().0 = None;
+                self.due.push_back(entry);
+            }
+        }
+
+        fn any(&self, n: usize) -> Option<u32> {
+            self.live.keys().nth(n % self.live.len().max(1)).copied()
+        }
+    }
+
+    fn key(entry: u32) -> Key {
+        Key::new(1, 1, entry as usize)
+    }
+
+    /// Calls at most so many of the batch. The others are left, as by a panic.
+    fn fire(timers: &mut Timers<()>, model: &mut Model, most: usize, now: u64) {
+        for _ in 0..most {
+            let Some((entry, found, ())) = timers.take_due(|| now) else {
+                assert!(model.due.is_empty());
+                return;
+            };
+            assert_eq!((Some(entry), found), (model.due.pop_front(), key(entry)));
+            let repeat = model.live[&entry].1;
+            if repeat > 0 {
+                model.arm(entry, now + repeat);
+            } else {
+                model.live.remove(&entry);
+            }
+            assert_eq!(timers.put_back(entry, ()).is_some(), repeat == 0);
+        }
+    }
+
     proptest! {
-        /// Against a sorted map: the same timers fire in the same order.
+        /// Against a sorted map: the same timers fire in the same order, however they were moved.
         #[test]
-        fn heap_against_a_sorted_map(ops in prop::collection::vec(op(), 0..400)) {
-            let mut table = Table::new(1, 1, ());
-            let mut timers = Timers::default();
-            let mut model: BTreeMap<(u64, u64), Key> = BTreeMap::new();
-            let mut live: Vec<(Key, u32, (u64, u64))> = Vec::new();
-            let (mut now, mut starts) = (0u64, 0u64);
+        fn heap_against_a_sorted_map(ops in prop::collection::vec(op(), 0..600)) {
+            let (mut timers, mut model) = (Timers::default(), Model::default());
+            let mut now = 0u64;
             for op in ops {
                 match op {
-                    Op::Start(after) => {
-                        starts += 1;
-                        let index = timers.next_index();
-                        let key = table.insert((), index, 0).unwrap();
-                        timers.insert(key, now + after, 0, ());
-                        model.insert((now + after, starts), key);
-                        live.push((key, index as u32, (now + after, starts)));
+                    Op::Start(after, repeat) => {
+                        let entry = timers.next_index() as u32;
+                        timers.insert(key(entry), now + after, repeat, ());
+                        model.live.insert(entry, (None, repeat));
+                        model.arm(entry, now + after);
                     }
-                    Op::Reset(n, after) if !live.is_empty() => {
-                        let n = n % live.len();
-                        starts += 1;
-                        timers.arm(live[n].1, now + after);
-                        model.remove(&live[n].2);
-                        live[n].2 = (now + after, starts);
-                        model.insert(live[n].2, live[n].0);
+                    Op::Reset(n, after) => {
+                        let Some(entry) = model.any(n) else { continue };
+                        timers.arm(entry, now + after);
+                        model.arm(entry, now + after);
                     }
-                    Op::Stop(n) if !live.is_empty() => {
-                        let (key, entry, at) = live.swap_remove(n % live.len());
+                    Op::Move(n, by) => {
+                        let Some(entry) = model.any(n) else { continue };
+                        let at = model.live[&entry].0.map_or(now, |(deadline, _)| deadline);
+                        let at = at.saturating_add_signed(by);
+                        timers.arm(entry, at);
+                        model.arm(entry, at);
+                    }
+                    Op::Stop(n) => {
+                        let Some(entry) = model.any(n) else { continue };
                         prop_assert!(timers.remove(entry).is_some());
-                        table.remove(key);
-                        model.remove(&at);
+                        model.disarm(entry);
+                        model.live.remove(&entry);
                     }
                     Op::Advance(by) => {
                         now += by;
                         timers.open_batch(now);
-                        while let Some((entry, key, _)) = timers.take_due(|| now) {
-                            let (at, expected) = model.pop_first().unwrap();
-                            prop_assert_eq!(key, expected);
-                            prop_assert!(at.0 <= now);
-                            timers.remove(entry);
-                            table.remove(key);
-                            live.retain(|l| l.0 != key);
-                        }
-                        prop_assert!(model.keys().next().is_none_or(|at| at.0 > now));
+                        model.open_batch(now);
+                        let first = timers.heap.first();
+                        prop_assert_eq!(first.map(Node::deadline), timers.next_deadline());
                     }
-                    _ => {}
+                    Op::Fire(most) => fire(&mut timers, &mut model, most, now),
+                    Op::ExhaustStarts(left) => {
+                        timers.starts = timers.starts.max((1 << START_BITS) - 1 - left);
+                    }
                 }
-                prop_assert_eq!(timers.next_deadline(), model.keys().next().map(|at| at.0));
+                timers.heap.check();
+                let next = model.armed.keys().next().map(|at| at.0);
+                prop_assert_eq!(timers.next_deadline(), next);
+                for (entry, (at, _)) in &model.live {
+                    prop_assert_eq!(timers.deadline(*entry), at.map(|at| at.0));
+                }
             }
+            timers.open_batch(u64::MAX - 1);
+            model.open_batch(u64::MAX - 1);
+            fire(&mut timers, &mut model, usize::MAX, now);
         }
     }
 }

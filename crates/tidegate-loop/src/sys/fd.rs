@@ -37,7 +37,7 @@ use mio::{Interest, Registry, Token};
 pub struct Fd<T: AsFd>(T);
 
 impl<T: AsFd> Fd<T> {
-    /// Makes the descriptor non-blocking, for whoever shares it, too.
+    /// Makes the descriptor non-blocking, also for others that share it.
     pub fn new(inner: T) -> io::Result<Fd<T>> {
         let fd = inner.as_fd().as_raw_fd();
         // SAFETY: the descriptor is open, `inner` proves it; F_GETFL takes no pointer.

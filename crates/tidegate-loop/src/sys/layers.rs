@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How many owners have an index.
 static GIVEN: AtomicUsize = AtomicUsize::new(0);
 
-/// Who owns handles: the loop gives a [`Handle`](crate::kind::Handle) to nobody else. Every
-/// [`LayerId`] has one.
+/// The owner of a kind of handles: the loop gives a [`Handle`](crate::kind::Handle) only to code
+/// that has its owner. Every [`LayerId`] has one.
 ///
 /// ```
 /// use tidegate_loop::kind::{Kind, Owner};

@@ -14,7 +14,7 @@ use crate::threads::mailbox::{Mailbox, Refused};
 /// Shared by all threads that reach one loop.
 pub(crate) struct Inbox<P> {
     posts: Mailbox<P>,
-    /// Handles that other threads told of; never more than there were handles.
+    /// Handles that other threads queued; never more than there were handles.
     notified: Mutex<Vec<Key>>,
     /// Signals that came, a bit for each number.
     #[cfg(feature = "signal")]

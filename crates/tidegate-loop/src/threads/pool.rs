@@ -38,9 +38,9 @@ pub(crate) type Run = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 pub enum WorkError {
     /// It was cancelled before a thread began it.
     Cancelled,
-    /// It panicked; the thread lives on.
+    /// It panicked; the thread goes on with other jobs.
     Panicked {
-        /// What it said, if it was a text.
+        /// The panic's message, if it was a text.
         message: String,
     },
 }
@@ -139,7 +139,7 @@ impl Jobs {
         Some(job)
     }
 
-    /// The life of a thread: takes jobs until it is told to stop.
+    /// The life of a thread: takes jobs until the pool stops.
     pub(crate) fn serve(&self, tell: impl Fn()) {
         let mut state = lock(&self.state);
         loop {

@@ -1,8 +1,8 @@
 //! What callbacks are called with: [`SocketCx`], [`ServerCx`] and [`Incoming`], a key and the
 //! borrowed loop.
 //!
-//! Definitions alone. What a user may do with them is in `face/`. None derefs to `Cx`: what would
-//! stop the loop does not look as if it stopped a connection.
+//! Definitions alone. What a user may do with them is in `face/`. None derefs to `Cx`, so that a
+//! method of the loop, such as `stop`, cannot be mistaken for one of the connection.
 //!
 //! ```compile_fail
 //! fn stop(s: &mut tidegate_net::SocketCx<'_>) { s.stop() } // `s.cx().stop()` does
@@ -15,11 +15,11 @@ use tidegate_loop::{AsCx, Cx};
 
 use crate::key::{ServerKey, SocketKey};
 
-/// A connection. Timers, ticks and the other verbs of [`AsCx`] work on it; the rest of the loop is
-/// [`cx`](AsCx::cx).
+/// A connection. It has timers, ticks and the other methods of [`AsCx`]; for the rest of the loop
+/// call [`cx`](AsCx::cx).
 ///
-/// On a connection that is over every method does nothing, and a write returns
-/// [`Flow::Closed`](crate::Flow::Closed); so keys may be kept for any time.
+/// On a closed connection every method does nothing, and a write returns
+/// [`Flow::Closed`](crate::Flow::Closed). So you may keep keys for as long as you like.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,7 +61,7 @@ impl<'a> SocketCx<'a> {
     }
 }
 
-/// A connection to accept or reject. Doing neither rejects it. The loop is [`cx`](AsCx::cx).
+/// A connection to accept or reject. Doing neither rejects it. For the loop call [`cx`](AsCx::cx).
 ///
 /// ```
 /// use tidegate_loop::Loop;
@@ -106,10 +106,10 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// A server, by [`Net::server`](crate::Net::server), and what its callbacks get.
+/// A server: what [`Net::server`](crate::Net::server) returns, and what its callbacks get.
 ///
-/// On a server that is closed and whose last connection is over, every method is an error or
-/// finds nothing; so keys may be kept for any time.
+/// After a server and its last connection are closed, every method returns an error or finds
+/// nothing. So you may keep keys for as long as you like.
 ///
 /// ```
 /// use std::time::Duration;

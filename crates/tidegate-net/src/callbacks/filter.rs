@@ -9,13 +9,11 @@ use std::error::Error;
 /// A transformation of a connection's bytes. Install it with
 /// [`SocketCx::set_filter`](crate::SocketCx::set_filter).
 ///
-/// It is called inline, also from inside `write`, has no `Cx`, and must not
-/// block. An error destroys the connection with
-/// [`Stage::Filter`](crate::Stage::Filter), a panic with
-/// [`Reason::Panicked`](crate::Reason::Panicked); it goes on after the current
-/// callback. Answers to the peer go nowhere once our side has ended. Answers that wait have the
-/// limit of writes, `write_limit`, once more, of their own; the last bytes of
-/// [`close`](Filter::close) always go out.
+/// It is called inline, also from inside `write`. It has no `Cx`, and must not block. An error
+/// destroys the connection with [`Stage::Filter`](crate::Stage::Filter), a panic with
+/// [`Reason::Panicked`](crate::Reason::Panicked); the panic goes on after the current callback.
+/// Answers to the peer are dropped once our side has ended. Queued answers have a limit of their
+/// own, as large as `write_limit`; the last bytes of [`close`](Filter::close) have none.
 ///
 /// ```
 /// use tidegate_net::{Filter, FilterError, Passed};

@@ -6,8 +6,8 @@
 //! on_connect?  { on_data* on_end? }  beside  { (on_drain | on_written)* on_finish? }  on_close
 //!                                    beside  { on_timeout* }
 //! ```
-//! The two directions end each for itself: `on_data` may come after `on_finish`, and
-//! `on_drain` after `on_end`. `on_close` comes exactly once, whatever happens, and last.
+//! The two directions end independently: `on_data` may come after `on_finish`, and `on_drain` after
+//! `on_end`. `on_close` comes exactly once, whatever happens, and last.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::AsCx;
@@ -15,8 +15,8 @@ use tidegate_loop::AsCx;
 use crate::callbacks::contexts::SocketCx;
 use crate::error::close::{Close, Reason};
 
-/// What a connection calls. Every method has a default; closures do as well,
-/// see [`On`](crate::On).
+/// The callbacks of a connection. Every method has a default. [`On`](crate::On) is a handler made
+/// of closures.
 ///
 /// ```
 /// use tidegate_net::{Flow, Handler, SocketCx};
@@ -33,46 +33,47 @@ use crate::error::close::{Close, Reason};
 /// }
 /// ```
 pub trait Handler: 'static {
-    /// A connection that we asked for is made. What was written before goes out
-    /// after this. Not called for accepted connections.
+    /// The connection of a [`connect`](crate::Net::connect) is made. What was written before goes
+    /// out after this. Not called for accepted connections.
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;
     }
 
-    /// Bytes came. They are lent: what is to be kept must be copied.
+    /// Bytes came. They are borrowed: copy what you want to keep.
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
         let _ = (s, chunk);
     }
 
-    /// The queue is empty after one or more writes returned `Full`, be they a pipe's. Never
-    /// after `end`.
+    /// The queue is empty after one or more writes returned `Full`, also those of a pipe. Never
+    /// called after `end`.
     fn on_drain(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;
     }
 
-    /// A write with an id is over: the kernel has all of it (which does not mean that the
-    /// peer read it), or never will, for the reason that `on_close` then gets. Exactly once
-    /// for each [`write_id`](SocketCx::write_id) that was accepted, in their order; after
-    /// the `on_drain` that the same write brought, before `on_finish` and `on_close`.
+    /// A write with an id is over. `Ok`: the kernel has all of it, which does not mean that the
+    /// peer has read it. `Err`: it never will, for the reason that `on_close` gets, too. Called
+    /// exactly once for each accepted [`write_id`](SocketCx::write_id), in their order: after an
+    /// `on_drain` that is due at the same time, and before `on_finish` and `on_close`.
     fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
         let _ = (s, id, result);
     }
 
-    /// The peer ended its side; every byte before was delivered. Writing is
-    /// still possible here. Afterwards our side ends by itself, unless the
-    /// option `allow_half_open` is set, or a pipe writes to it, which ends it in its time.
+    /// The peer ended its side; every byte before that was delivered. You can still write here.
+    /// Afterwards our side ends by itself, unless the option `allow_half_open` is set, or a pipe
+    /// writes to the connection: then the pipe ends it.
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;
     }
 
-    /// Our side has ended: everything written is out, and so is our FIN. If the peer ended
-    /// first, closing the descriptor sends the FIN, and that follows when this returns.
+    /// Our side has ended: everything written is out, and so is our FIN. If the peer ended first,
+    /// the descriptor is closed after this call, and that sends the FIN.
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;
     }
 
-    /// No byte moved for as long as the idle timeout says. The default closes with
-    /// [`Reason::TimedOut`]; a handler that overrides this decides. Once, until bytes move again.
+    /// No byte moved during the idle timeout. The default closes the connection with
+    /// [`Reason::TimedOut`]; a handler that overrides this decides itself. Called once, and again
+    /// only after bytes have moved.
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
         s.time_out();
     }
@@ -84,9 +85,9 @@ pub trait Handler: 'static {
         s.shut_down();
     }
 
-    /// The connection is over; the descriptor is closed and the key finds
-    /// nothing any more. The default counts an error, unless a pipe was told,
-    /// and logs the first of each kind and then one at each power of two.
+    /// The connection is closed, and its key finds nothing any more. If it ended with an error that
+    /// no pipe gets, the default counts the error and logs it: the first of each kind, and then one
+    /// at each power of two.
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         close.unhandled(&mut s.cx());
     }

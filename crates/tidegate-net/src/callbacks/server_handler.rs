@@ -7,7 +7,7 @@ use crate::callbacks::contexts::{Incoming, ServerCx};
 use crate::error::net_error::NetError;
 use crate::server_event::Overload;
 
-/// What a server calls.
+/// The callbacks of a server.
 ///
 /// ```
 /// use tidegate_net::{Incoming, On, ServerHandler};
@@ -20,19 +20,19 @@ use crate::server_event::Overload;
 /// }
 /// ```
 pub trait ServerHandler: 'static {
-    /// A connection waits. Not accepted here means rejected.
+    /// A connection waits. If you do not accept it here, it is rejected.
     fn on_connection(&mut self, conn: Incoming<'_>);
 
-    /// Accepting failed in a way that is neither the peer's going away nor a
-    /// lack of descriptors. The server goes on. The default counts and logs it as that of
+    /// Accepting failed, but not because the peer closed or descriptors ran out. The server goes
+    /// on. The default counts and logs the error, as that of
     /// [`Handler::on_close`](crate::Handler::on_close).
     fn on_error(&mut self, server: &mut ServerCx<'_>, error: NetError) {
         let alike = (server.key(), error.alike());
         server.cx.driver().unhandled("tidegate::net", alike, format_args!("{error}"));
     }
 
-    /// There was no room for connections. They are counted, too. The default logs it: the
-    /// first time, and then at each power of two.
+    /// There was no room for connections. [`ServerStats`](crate::ServerStats) counts them. The
+    /// default logs this: the first time, and then at each power of two.
     fn on_overload(&mut self, server: &mut ServerCx<'_>, overload: Overload) {
         let new = match overload {
             Overload::Shed { connections } => u64::from(connections),

@@ -178,7 +178,7 @@ fn run_beside(
     Ok(())
 }
 
-/// No address is left: the first failure is the reason, and all are told.
+/// No address is left: the first failure is the reason, and the error lists all of them.
 pub(crate) fn give_up(s: &mut Socket, h: &mut Handle<'_>) {
     let failed = s.connecting.as_ref().and_then(|c| c.failed.first());
     let Some(first) = failed else { return };

@@ -63,7 +63,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, data: u64) {
     }
     let (layer, mut driver) = d.layer(&NET);
     if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
-        // Attempts beside it have their dispatch before its deadline is told.
+        // Attempts beside it have their dispatch before its deadline passes.
         if s.clocks.was_probed() {
             h.pend();
         }
@@ -136,7 +136,7 @@ fn begin_as(
     match target {
         Ok(Target::Addr(addr)) if family.has(addr.ip()) => begin(cx, key, addr),
         Ok(Target::Addr(_)) => {
-            let text = "the option family asks for the other family than this address has";
+            let text = "the option family asks for the other family";
             s.fail(&mut h, Stage::Lookup, io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         Ok(Target::Path(path)) => to_path(cx, key, &path),

@@ -125,8 +125,8 @@ fn looked_up_is_told(s: &Socket, rt: &mut Runtime<'_>) {
 }
 
 impl LookupAnswer {
-    /// The addresses, in the order in which to try them. Nothing happens if nobody waits
-    /// any more, or in another loop than that of the connection.
+    /// The addresses, in the order in which to try them. Nothing happens if no connection waits any
+    /// more, or in another loop than that of the connection.
     pub fn give(self, cx: &mut impl AsCx, found: io::Result<Vec<IpAddr>>) {
         let port_to_come = |ip| SocketAddr::new(ip, 0);
         let found = found.map(|ips| ips.into_iter().map(port_to_come).collect());

@@ -13,7 +13,7 @@ use tidegate_stream::StreamError;
 use crate::error::fault::Timeout;
 use crate::error::net_error::NetError;
 
-/// Whose queue was too long.
+/// Which queue was too long.
 ///
 /// ```
 /// assert_eq!(tidegate_net::Scope::Socket.to_string(), "write_limit");
@@ -21,9 +21,9 @@ use crate::error::net_error::NetError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
-    /// This connection's: `write_limit`.
+    /// The queue of this connection: `write_limit`.
     Socket,
-    /// That of all connections together: `buffered_limit`.
+    /// The queues of all connections together: `buffered_limit`.
     Loop,
 }
 
@@ -64,7 +64,8 @@ pub enum Reason {
     },
     /// A deadline passed.
     TimedOut(Timeout, Arc<NetError>),
-    /// A pipe that it was an end of broke, for this reason, and closed both its ends.
+    /// The connection was an end of a pipe, and the pipe failed for this reason and closed both
+    /// ends.
     Piped(StreamError),
     /// A callback of this connection panicked.
     Panicked,
@@ -130,7 +131,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Whether the peer was told by a reset that this is no ordinary end.
+/// Whether the peer got a reset, which shows that this is no ordinary end.
 ///
 /// ```
 /// assert_eq!(tidegate_net::Reset::default(), tidegate_net::Reset::No);
@@ -138,19 +139,19 @@ impl fmt::Display for Reason {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reset {
-    /// None was to be sent.
+    /// There was no reason to send one.
     #[default]
     No,
-    /// It was sent: the peer's next read or write fails with `ECONNRESET`, unless it had our
-    /// FIN before; then a write does.
+    /// It was sent: the peer's next read or write fails with `ECONNRESET`. If the peer had our FIN
+    /// before, only its writes fail.
     Sent,
-    /// A Unix domain socket cannot send one: the peer sees an ordinary end, and cannot tell
-    /// that bytes are missing. (Linux: it sees `ECONNRESET` if bytes of it were not read;
-    /// then this is `Sent`.) A protocol on such a socket needs an end of its own.
+    /// A Unix domain socket cannot send one: the peer sees an ordinary end, and cannot tell that
+    /// bytes are missing. (Linux: it sees `ECONNRESET` if we had not read all of its bytes; then
+    /// this is `Sent`.) A protocol on such a socket needs its own mark of the end.
     Unsupported,
 }
 
-/// The one terminal event of a connection.
+/// How a connection ended, and its totals. Each connection gets exactly one.
 ///
 /// ```
 /// use tidegate_loop::Loop;
@@ -176,11 +177,11 @@ pub struct Close {
     pub bytes_read: u64,
     /// Bytes the kernel took in all.
     pub bytes_written: u64,
-    /// Whether a pipe that the connection is an end of was told as well.
+    /// Whether a pipe that the connection is an end of gets this error, too.
     pub piped: bool,
-    /// What the peer sees of a connection that was cut off: by
-    /// [`reset`](crate::SocketCx::reset), a limit, a panic, a pipe that broke, or a deadline
-    /// or filter while bytes were queued or a pipe was not done.
+    /// Whether the peer can see that the connection was cut off: by
+    /// [`reset`](crate::SocketCx::reset), a limit, a panic, a pipe that broke, or a deadline or
+    /// filter while bytes were queued or a pipe was not done.
     pub reset: Reset,
 }
 

@@ -15,13 +15,13 @@ use std::io;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Timeout {
-    /// It was not connected in time; looking up its name counts.
+    /// It was not connected in time; the time includes the lookup of its name.
     Connect,
-    /// No byte moved, either way, for so long.
+    /// No byte moved in either direction for this long.
     Idle,
-    /// It was open for so long.
+    /// It was open for this long.
     Lifetime,
-    /// One side had ended, and then no byte moved for so long.
+    /// One side had ended, and then no byte moved for this long.
     Linger,
 }
 
@@ -49,7 +49,7 @@ impl std::error::Error for Timeout {}
 pub enum LookupFault {
     /// No such name, or it has no address of the family that was asked for.
     NotFound,
-    /// The resolver got no answer: it may have one later.
+    /// The resolver got no answer; a later lookup may get one.
     TryAgain,
 }
 

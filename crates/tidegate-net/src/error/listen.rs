@@ -7,7 +7,7 @@ use std::io;
 
 use crate::error::net_error::NetError;
 
-/// A text, or a path, that is no address.
+/// A text or a path that is not a valid address.
 ///
 /// ```
 /// use tidegate_loop::Loop;
@@ -34,15 +34,14 @@ pub struct AddressError {
 pub enum AddressFault {
     /// `HOST` without `:PORT`.
     NoPort,
-    /// The port is no number from 0 to 65535.
+    /// The port is not a number from 0 to 65535.
     BadPort,
-    /// An IPv6 address without its brackets, or brackets around something else.
+    /// An IPv6 address without brackets, or brackets around something else.
     BadHost,
-    /// The path of a Unix domain socket is empty. (The system would listen on a name that it
-    /// makes up.)
+    /// The path of a Unix domain socket is empty. (The system would choose a name.)
     EmptyPath,
-    /// The path has a NUL byte: the system would take what stands before it. Only a name in
-    /// Linux' abstract namespace has one, as its first byte.
+    /// The path has a NUL byte: the system would use only the part before it. A name in Linux'
+    /// abstract namespace has one as its first byte, and no other.
     NulInPath,
     /// The path is longer than the system's address of a socket.
     PathTooLong {
@@ -58,7 +57,7 @@ impl fmt::Display for AddressError {
         write!(f, "{:?} is no address: ", self.input)?;
         f.write_str(match self.fault {
             AddressFault::PathTooLong { bytes, most } => {
-                return write!(f, "the path has {bytes} bytes, and {most} is the most");
+                return write!(f, "the path has {bytes} bytes, the maximum is {most}");
             }
             AddressFault::EmptyPath => "the path is empty",
             AddressFault::NulInPath => "the path has a NUL byte",

@@ -17,9 +17,10 @@ use crate::error::fault::{LookupFault, Timeout};
 use crate::error::stage::Stage;
 use crate::sys;
 
-/// An error of the network, with its place on the path.
+/// A network error: which step failed, at which endpoints, and when.
 ///
-/// `Display` is fit for a log line: one line, whatever the source says; `source` is the [`io::Error`].
+/// `Display` is always one line, also if the text of the source has more; `source` is the
+/// [`io::Error`].
 ///
 /// ```
 /// use std::io::ErrorKind;
@@ -76,7 +77,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// The operating system's name of the error, as `ECONNREFUSED`.
+    /// The operating system's name of the error, such as `ECONNREFUSED`.
     pub fn code(&self) -> Option<&'static str> {
         self.error.raw_os_error().and_then(sys::code_name)
     }
@@ -205,7 +206,8 @@ impl NetError {
         self.source.kind()
     }
 
-    /// The operating system's name of it, as `ECONNREFUSED`; of a lookup, as `ENOTFOUND`.
+    /// The operating system's name of the error, such as `ECONNREFUSED`; for a lookup, such as
+    /// `ENOTFOUND`.
     pub fn code(&self) -> Option<&'static str> {
         let lookup = || self.source.get_ref()?.downcast_ref::<LookupFault>().map(|f| f.code());
         self.source.raw_os_error().and_then(sys::code_name).or_else(lookup)
@@ -226,8 +228,8 @@ impl NetError {
         self.remote
     }
 
-    /// For a connect: since it was asked for. Later: since the connection was
-    /// made.
+    /// The time until the failure: from the call of `connect`, or, for a connection that was made,
+    /// from then.
     pub fn elapsed(&self) -> Option<Duration> {
         self.elapsed
     }

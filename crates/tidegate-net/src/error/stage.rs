@@ -1,4 +1,4 @@
-//! [`Stage`]: in which step of a connection's or a server's life something failed.
+//! [`Stage`]: the step of a connection or a server that failed.
 //!
 //! The error that carries it is in `net_error.rs`.
 #![forbid(unsafe_code)]
@@ -14,28 +14,27 @@ use std::hash::Hash;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Stage {
-    /// A name or an address was to be understood.
+    /// Turning a name or a text into addresses.
     Lookup,
-    /// An address was to be taken.
+    /// Binding to a local address.
     Bind,
-    /// A listening socket was to be opened.
+    /// Opening a listening socket.
     Listen,
-    /// A connection was to be made.
+    /// Making a connection.
     Connect,
-    /// A connection was to be taken from the queue.
+    /// Accepting a connection.
     Accept,
-    /// The poller was to watch a socket.
+    /// Registering a socket with the poller.
     Register,
-    /// Bytes were to be read.
+    /// Reading bytes.
     Read,
-    /// Bytes were to be written.
+    /// Writing bytes.
     Write,
-    /// A filter on the wire refused the bytes.
+    /// A [`Filter`](crate::Filter) returned an error.
     Filter,
-    /// The connection was open; a deadline passed.
+    /// The connection was open, and a deadline passed.
     Open,
-    /// The user's own code gave the error to
-    /// [`destroy_with`](crate::SocketCx::destroy_with).
+    /// Your code gave the error to [`destroy_with`](crate::SocketCx::destroy_with).
     Application,
 }
 

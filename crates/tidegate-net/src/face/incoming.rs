@@ -15,11 +15,11 @@ use crate::socket::expire;
 use crate::state::layer::{NET, Offer};
 
 impl<'a> Incoming<'a> {
-    /// The key the connection has, and keeps if it is accepted. A proxy gives
-    /// it to the other half before this one is accepted.
+    /// The connection's key, which it keeps if it is accepted. A proxy can give it to its other
+    /// connection before it accepts this one.
     ///
-    /// It has no place in the loop before it is accepted, or asked for its key: one that is
-    /// rejected costs less.
+    /// A connection gets its place in the loop when it is accepted or asked for its key: before
+    /// that, rejecting it costs less.
     pub fn key(&mut self) -> SocketKey {
         let (layer, mut d) = self.cx.layer(&NET);
         offer::place(layer, &mut d).unwrap_or_else(|| SocketKey(d.stale_key()))
@@ -35,10 +35,9 @@ impl<'a> Incoming<'a> {
         SocketCx::new(self.cx.cx(), key).local_addr()
     }
 
-    /// Takes the connection. It can be written to at once; reading begins in
-    /// this same ready pass. If it was destroyed by its key before, the handler
-    /// gets its `on_close`. If the loop's table is full, there is no room for its key: it is
-    /// closed and counted as rejected, and the key finds nothing.
+    /// Takes the connection. It can be written to at once; reading begins in this same ready pass.
+    /// If it was destroyed by its key before, the handler gets its `on_close`. If the loop's table
+    /// is full, the connection is closed and counted as rejected, and its key finds nothing.
     pub fn accept(mut self, handler: impl Handler) -> SocketCx<'a> {
         let (layer, mut d) = self.cx.layer(&NET);
         let (key, deadlines) = offer::accept(layer, &mut d, Box::new(handler));
@@ -77,11 +76,10 @@ impl<'a> Incoming<'a> {
         Ok(SocketCx::new(self.cx, key))
     }
 
-    /// Takes a TCP connection out of this loop, for another one's
-    /// [`adopt`](crate::Net::adopt): it is `Send`, and does not block. Of the server's options
-    /// what the kernel keeps goes with it (`no_delay`, `keep_alive`, buffers); the others are
-    /// given anew, as [`AdoptOptions`](crate::AdoptOptions). `NotConnected`, and
-    /// the connection is rejected, if bytes of ours wait in its queue.
+    /// Takes a TCP connection out of this loop, for another one's [`adopt`](crate::Net::adopt): the
+    /// stream is `Send`, and non-blocking. Options that the kernel keeps go with it (`no_delay`,
+    /// `keep_alive`, buffers); give the others again, as [`AdoptOptions`](crate::AdoptOptions).
+    /// `NotConnected`, and the connection is rejected, if bytes of ours wait in its queue.
     pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
         let (layer, mut d) = self.cx.layer(&NET);
         let stream = offer::detach(layer, &mut d);

@@ -20,8 +20,8 @@ use crate::options::connect::ConnectOptions;
 use crate::options::listen::ListenOptions;
 use crate::server::accept;
 
-/// Servers and clients. Implemented for the loop, for `Cx`, and for the
-/// contexts of callbacks; bring it in with the prelude.
+/// Servers and clients. Implemented for the loop, for `Cx`, and for the contexts of callbacks. The
+/// prelude has it.
 ///
 /// ```
 /// use tidegate_loop::Loop;
@@ -55,10 +55,9 @@ pub trait Net: AsCx {
         accept::open(&mut self.cx(), at.into(), Box::new(handler))
     }
 
-    /// Makes a connection. The key is there at once, and can be written to: the
-    /// bytes queue. Then comes `on_connect`; or `on_close`, which gets every
-    /// failure, also that of a text that is no address. Never a call from
-    /// inside this one.
+    /// Makes a connection. You can write to the key at once: the bytes are queued. Then comes
+    /// `on_connect`; or `on_close`, which gets every failure, also that of a text that is no
+    /// address. No callback comes from inside this call.
     fn connect(&mut self, to: impl Into<ConnectOptions>, handler: impl Handler) -> SocketKey {
         connect::start(&mut self.cx(), to.into(), Box::new(handler))
     }
@@ -88,21 +87,21 @@ pub trait Net: AsCx {
         connect::start_as(&mut self.cx(), to.into(), protocol, data)
     }
 
-    /// A connection by its key. On a stale or foreign key everything is a
-    /// no-op; [`SocketCx::state`] says which.
+    /// A connection by its key. With the key of a closed connection, or of another loop, every
+    /// method does nothing; [`SocketCx::state`] says which it is.
     fn socket(&mut self, key: SocketKey) -> SocketCx<'_> {
         SocketCx::new(self.cx(), key)
     }
 
-    /// A server by its key. On a stale or foreign key every method is an error that says which,
-    /// or finds nothing.
+    /// A server by its key. With the key of a closed server, or of another loop, every method
+    /// returns an error that says which it is, or finds nothing.
     fn server(&mut self, key: ServerKey) -> ServerCx<'_> {
         ServerCx::new(self.cx(), key)
     }
 
-    /// Takes over a connection that is there already: from another thread's loop (see
-    /// [`Incoming::detach`]), or made in a way of your own. A stream turns into
-    /// [`AdoptOptions`], which have the options of a connection; deadlines count from here.
+    /// Takes over a connection that exists already: from another thread's loop (see
+    /// [`Incoming::detach`]), or one that you made yourself. A stream turns into [`AdoptOptions`],
+    /// which have the options of a connection; deadlines count from here.
     ///
     /// Errors: `NotConnected` if it has no peer; `InvalidInput` if it is no stream socket, or an
     /// option does not apply to it.
@@ -137,7 +136,7 @@ pub trait Net: AsCx {
     /// let stream = std::net::TcpStream::connect(there.local_addr()?)?;
     /// let mut lp = Loop::new()?;
     /// let key = lp.adopt_as(stream, &DISCARD, 0)?;
-    /// assert!(lp.why_alive().to_string().contains("discard"));
+    /// assert!(lp.why_alive().iter().any(|h| h.to_string().contains("discard")));
     /// # lp.socket(key).destroy();
     /// # lp.run()?;
     /// # Ok::<(), std::io::Error>(())
@@ -151,12 +150,12 @@ pub trait Net: AsCx {
         adopt::adopt(&mut self.cx(), stream.into(), Upper::Protocol(protocol, data))
     }
 
-    /// What every server of the loop has counted.
+    /// The counters of every server of the loop.
     fn servers(&mut self) -> Vec<ServerMetrics> {
         metrics::servers(&mut self.cx())
     }
 
-    /// What all connections of the loop have counted. Looks at every one that is open.
+    /// The counters of all connections of the loop. It visits every open connection.
     fn net_metrics(&mut self) -> NetMetrics {
         metrics::net(&mut self.cx())
     }

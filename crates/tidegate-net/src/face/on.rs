@@ -15,7 +15,8 @@ type OnWritten<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, u64, Result<
 
 type OnClose<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, Close)>>;
 
-/// A [`Handler`] made of closures. What is not set does nothing.
+/// A [`Handler`] made of closures. A callback that is not set does what the handler does by
+/// default.
 ///
 /// ```
 /// use tidegate_net::{Flow, On};

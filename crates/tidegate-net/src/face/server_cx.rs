@@ -17,9 +17,8 @@ use crate::server::control;
 use crate::sys::AcceptQueue;
 
 impl ServerCx<'_> {
-    /// Stops accepting, now; connections that the kernel holds for us are
-    /// refused by it. Accepted ones live on, and after the last of them comes
-    /// the server's `on_close`.
+    /// Stops accepting now. The kernel resets the connections that still wait in its queue.
+    /// Accepted connections stay open, and after the last of them comes the server's `on_close`.
     pub fn close(&mut self) -> Result<(), KeyError> {
         control::close(&mut self.cx, self.key)
     }
@@ -34,10 +33,10 @@ impl ServerCx<'_> {
         control::unpause(&mut self.cx, self.key)
     }
 
-    /// Connections of the server that may be open at once from now on, and what happens to the
-    /// next: as the option [`max_connections`](crate::ListenOptions::max_connections), for a
-    /// server that is open. `None`: no limit. A higher limit lets those in that wait; a lower
-    /// one closes nobody, and lets the next in when enough are over.
+    /// How many connections of the server may be open at once from now on, and what happens to the
+    /// next: as the option [`max_connections`](crate::ListenOptions::max_connections), for a server
+    /// that is open. `None`: no limit. A higher limit accepts those that wait. A lower one closes
+    /// no connection; the next is accepted when enough have closed.
     ///
     /// ```
     /// use tidegate_loop::Loop;
@@ -57,9 +56,9 @@ impl ServerCx<'_> {
         control::set_max_connections(&mut self.cx, self.key, connections.into(), beyond)
     }
 
-    /// Closes the server in good order: it stops accepting, each connection's
-    /// [`on_shutdown`](crate::Handler::on_shutdown) is called, which by default ends it after what
-    /// is queued, and after `grace` those that are left are closed
+    /// Closes the server gracefully. It stops accepting and calls each connection's
+    /// [`on_shutdown`](crate::Handler::on_shutdown), which by default ends it after what is queued.
+    /// After `grace` it closes those that are left
     /// ([`Timeout::Lifetime`](crate::Timeout::Lifetime)). Then comes the server's `on_close`.
     ///
     /// ```
@@ -83,7 +82,7 @@ impl ServerCx<'_> {
         control::shutdown(&mut self.cx, self.key, grace)
     }
 
-    /// The connections of the server that are open now. Looks at every connection of the loop.
+    /// The connections of the server that are open now. It visits every connection of the loop.
     pub fn connections(&mut self) -> Vec<SocketKey> {
         control::connections(&mut self.cx, self.key)
     }
@@ -102,13 +101,13 @@ impl ServerCx<'_> {
         control::endpoint(&mut self.cx, self.key)
     }
 
-    /// What the server has counted; also after [`close`](ServerCx::close), until its `on_close`.
+    /// The server's counters; also after [`close`](ServerCx::close), until its `on_close`.
     pub fn stats(&mut self) -> Result<ServerStats, KeyError> {
         control::stats(&mut self.cx, self.key)
     }
 
-    /// How many connections wait in the kernel for the server, and how many may. One system
-    /// call. For a second thread: [`accept_gauge`](ServerCx::accept_gauge).
+    /// How many connections wait in the kernel for the server, and how many may. One system call.
+    /// Another thread can ask with an [`accept_gauge`](ServerCx::accept_gauge).
     ///
     /// ```
     /// use std::net::TcpStream;
@@ -128,8 +127,8 @@ impl ServerCx<'_> {
     }
 
     /// [`accept_queue`](ServerCx::accept_queue) for another thread: it may ask while this one is
-    /// inside a callback. An error if the server is closed, or if there is no descriptor left:
-    /// all gauges of a server share one more.
+    /// inside a callback. An error if the server is closed, or if no descriptor is left: the gauges
+    /// of a server share one of their own.
     pub fn accept_gauge(&mut self) -> io::Result<AcceptGauge> {
         control::accept_gauge(&mut self.cx, self.key)
     }

@@ -44,7 +44,7 @@ impl SocketCx<'_> {
         layer.socket(&d, key).filter(|s| s.duplex.is_open()).map(|s| f(s))
     }
 
-    /// Whether the connection is not over; if it is, why the key finds nothing.
+    /// `Ok` while the connection is open; else why the key finds nothing.
     ///
     /// ```
     /// use tidegate_loop::{KeyError, Loop};
@@ -61,16 +61,14 @@ impl SocketCx<'_> {
         self.look(|_| ()).ok_or(KeyError::Closed)
     }
 
-    /// Writes bytes. What the kernel does not take at once is queued: lent bytes (`&[u8]`,
-    /// `&str`) are copied then; of bytes that are given away (`Vec<u8>`, `Bytes`, from 1 KiB on)
-    /// nothing is copied, and one `Bytes` may go to many connections. If the kernel takes all of
-    /// it, it is dropped in here: a `Bytes` over an owner of yours is the one value of yours that
-    /// a call may drop.
+    /// Writes bytes. What the kernel does not take at once is queued. Borrowed bytes (`&[u8]`,
+    /// `&str`) are copied for that; owned bytes (`Vec<u8>`, `Bytes`) of 1 KiB or more are not, and
+    /// one `Bytes` may go to many connections. If the kernel takes all of it, owned bytes are
+    /// dropped inside this call, also a `Bytes` over an owner of your own type.
     ///
-    /// The answer says how to go on: [`Flow::Ready`] go on, [`Flow::Full`] stop
-    /// until `on_drain`, [`Flow::Closed`] not accepted. What was accepted is
-    /// delivered to the kernel in order, or counted in
-    /// [`Close::unsent`](crate::Close::unsent).
+    /// The answer says how to go on. [`Flow::Ready`]: write more. [`Flow::Full`]: accepted, but
+    /// stop until `on_drain`. [`Flow::Closed`]: not accepted. Accepted bytes are given to the
+    /// kernel in order, or counted in [`Close::unsent`](crate::Close::unsent).
     ///
     /// Before the connection is made, writes queue. Beyond `write_limit` queued
     /// bytes the connection is destroyed.
@@ -95,10 +93,10 @@ impl SocketCx<'_> {
         layer.write(&mut d, key, data)
     }
 
-    /// Writes, and tells [`on_written`](Handler::on_written) with this id when the kernel
-    /// has all of it, or never will. Exactly once, in the order of the writes; not at all
-    /// if the answer is [`Flow::Closed`], which says that nothing was accepted. Ids are
-    /// yours: they may repeat.
+    /// Writes, and calls [`on_written`](Handler::on_written) with this id when the kernel has all
+    /// of it, or never will. It comes exactly once, in the order of the writes; but not if the
+    /// answer is [`Flow::Closed`], since nothing was accepted then. You choose the ids, and they
+    /// may repeat.
     ///
     /// ```
     /// use tidegate_loop::Loop;
@@ -126,14 +124,14 @@ impl SocketCx<'_> {
         self.with(|s, h, shared| s.write_id(h, shared, data, id)).unwrap_or(Flow::Closed)
     }
 
-    /// Reads nothing more, from now on: not even a chunk that is in the kernel
-    /// already. The peer's window fills; no memory is used here. Costs no
+    /// Reads nothing more from now on, not even bytes that the kernel has already. The kernel's
+    /// receive buffer fills and the peer has to wait; the process uses no memory for it. Costs no
     /// system call.
     pub fn pause(&mut self) {
         self.with(|s, h, _| s.pause(h));
     }
 
-    /// Goes on reading, in a later turn; not while a pipe waits for its sink to drain.
+    /// Goes on reading, in a later turn. Does nothing while a pipe waits for its sink to drain.
     /// Costs no system call.
     pub fn resume(&mut self) {
         let pipe = self.look(|s| s.pipes().and_then(|p| p.into)).flatten();
@@ -143,8 +141,7 @@ impl SocketCx<'_> {
         self.with(|s, h, _| s.resume(h));
     }
 
-    /// Holds writes back until [`uncork`](SocketCx::uncork), to leave together.
-    /// Nests.
+    /// Holds writes back until [`uncork`](SocketCx::uncork), so that they go out together. Nests.
     pub fn cork(&mut self) {
         self.with(|s, _, _| s.duplex.write.cork());
     }
@@ -194,9 +191,9 @@ impl SocketCx<'_> {
     /// The connection is closed when the peer has ended. Otherwise it is closed, with
     /// [`Reason::Destroyed`], once our side has ended and the peer has then sent nothing for
     /// `silence`, or has sent more than `most` bytes since this call; and `total` after this call
-    /// in any case, with [`Reason::TimedOut`] if bytes of ours still wait. Until our side has ended, more
-    /// than `most` bytes are not read. Zero: without that deadline. The connection's own deadlines
-    /// count no more.
+    /// in any case, with [`Reason::TimedOut`] if bytes of ours still wait. Until our side has
+    /// ended, more than `most` bytes are not read. Zero: without that deadline. These deadlines
+    /// replace the connection's own.
     ///
     /// ```
     /// use std::time::Duration;
@@ -213,16 +210,16 @@ impl SocketCx<'_> {
         expire::arm(&mut self.cx, self.key);
     }
 
-    /// Closes the connection now; what is queued is lost and counted. `on_close`
-    /// comes in the closing phase.
+    /// Closes the connection now. What is queued is lost, and counted in
+    /// [`Close::unsent`](crate::Close::unsent). `on_close` comes in the closing phase.
     pub fn destroy(&mut self) {
         self.with(|s, h, _| s.destroy(h, Reason::Destroyed));
     }
 
-    /// Closes the connection now, for a reason of your own: as [`destroy`](SocketCx::destroy),
-    /// but `on_close` gets [`Reason::Failed`] with this error as the source, at
-    /// [`Stage::Application`]; a pipe that it is an end of gets it as its cause. A handler
-    /// without an `on_close` of its own counts and logs it as an error that nobody handled.
+    /// Closes the connection now, for a reason of your own: as [`destroy`](SocketCx::destroy), but
+    /// `on_close` gets [`Reason::Failed`] with this error as the source, at [`Stage::Application`];
+    /// a pipe that it is an end of gets it as its cause. The default `on_close` counts and logs it
+    /// as an unhandled error.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -262,10 +259,9 @@ impl SocketCx<'_> {
         }
     }
 
-    /// Closes the connection now with a RST: the peer is told that this is no ordinary
-    /// end, and what it has not read yet is lost. Otherwise as
-    /// [`destroy`](SocketCx::destroy). A Unix domain socket has no RST: see
-    /// [`Close::reset`](crate::Close::reset).
+    /// Closes the connection now with a RST: the peer sees that this is no ordinary end, and what
+    /// it has not read yet is lost. Otherwise as [`destroy`](SocketCx::destroy). A Unix domain
+    /// socket has no RST: see [`Close::reset`](crate::Close::reset).
     pub fn reset(&mut self) {
         self.with(|s, h, _| s.reset(h));
     }
@@ -332,7 +328,7 @@ impl SocketCx<'_> {
         done
     }
 
-    /// Puts a filter on the wire, in place of an earlier one.
+    /// Puts a filter between the kernel and the handler, in place of an earlier one.
     pub fn set_filter(&mut self, filter: impl Filter) {
         let wire = Wire::Filter(Box::new(filter));
         let key = self.key;
@@ -346,8 +342,9 @@ impl SocketCx<'_> {
         }
     }
 
-    /// After so long without a byte either way comes `on_timeout`. From now on; zero stops
-    /// it. Costs no system call, and reading and writing do not touch it.
+    /// Sets the idle timeout: when no byte has moved in either direction for this long,
+    /// `on_timeout` is called. It counts from now; zero turns it off. It costs no system call, and
+    /// nothing for each read and write.
     ///
     /// ```
     /// use std::time::Duration;
@@ -371,8 +368,8 @@ impl SocketCx<'_> {
         expire::arm(&mut self.cx, self.key);
     }
 
-    /// So long from now the connection is closed, whatever it does. Zero stops it. Not while
-    /// it is connecting: then it is the option that counts.
+    /// Closes the connection after this time from now, even if bytes move. Zero turns it off. Does
+    /// nothing while the connection is being made: then the option counts.
     pub fn set_lifetime(&mut self, after: Duration) {
         self.with(|s, h, _| {
             if s.life != Life::Connecting {
@@ -382,8 +379,8 @@ impl SocketCx<'_> {
         expire::arm(&mut self.cx, self.key);
     }
 
-    /// Once one side has ended, it is closed after so long without a byte; if one has ended
-    /// already, from now on. Zero stops it.
+    /// Sets the linger timeout: once one side has ended, the connection is closed when no byte has
+    /// moved for this long. If a side has ended already, it counts from now. Zero turns it off.
     pub fn set_linger_timeout(&mut self, after: Duration) {
         self.with(|s, h, _| s.clocks.set_linger(after, as_nanos(h.clock())));
         expire::arm(&mut self.cx, self.key);

@@ -55,9 +55,9 @@ impl SocketCx<'_> {
 
     /// What is known of the peer, also while nothing is read.
     ///
-    /// A paused connection reads nothing, and so its `on_end` does not come; but the
-    /// poller speaks of the peer's end all the same. Bytes may still wait before it. Not
-    /// before the connection was given back to the poller: at the end of its first dispatch.
+    /// A paused connection reads nothing, so its `on_end` does not come; but the poller reports the
+    /// peer's end all the same. Bytes may still wait before that end. Nothing is known before the
+    /// connection is registered with the poller, at the end of its first dispatch.
     pub fn peer_state(&mut self) -> PeerState {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
@@ -73,8 +73,8 @@ impl SocketCx<'_> {
         }
     }
 
-    /// The connection's socket, for an option that has no name here; `NotConnected` if it
-    /// has none: not yet, or not any more.
+    /// Lends the connection's socket to `f`, for an option that has no method here. `NotConnected`
+    /// if there is no socket: not yet, or not any more.
     ///
     /// ```
     /// fn mark(s: &mut tidegate_net::SocketCx<'_>) -> std::io::Result<()> {
@@ -90,12 +90,12 @@ impl SocketCx<'_> {
         done.flatten().unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
     }
 
-    /// Small pieces go out at once (`TCP_NODELAY`), or not.
+    /// Whether small writes go out at once (`TCP_NODELAY`).
     pub fn set_no_delay(&mut self, on: bool) -> io::Result<()> {
         self.socket_option(|socket| socket.set_tcp_nodelay(on))
     }
 
-    /// Probes of a silent peer, or none.
+    /// Turns the probes of a silent peer on or off.
     pub fn set_keep_alive(&mut self, keep_alive: Option<TcpKeepAlive>) -> io::Result<()> {
         self.socket_option(|socket| match keep_alive {
             Some(k) => k.apply(&socket),
@@ -110,12 +110,12 @@ impl SocketCx<'_> {
         self.socket_option(|socket| sys::set_tos(&socket, v6, tos))
     }
 
-    /// The kernel's buffers for this connection: received, and to be sent.
+    /// The sizes of the kernel's buffers for this connection: receive, send.
     pub fn buffer_sizes(&mut self) -> io::Result<(usize, usize)> {
         self.socket_option(|s| Ok((s.recv_buffer_size()?, s.send_buffer_size()?)))
     }
 
-    /// Sets the kernel's buffers: received, and to be sent. Linux sets aside twice as much.
+    /// Sets the sizes of the kernel's buffers. Linux reserves twice as much.
     pub fn set_buffer_sizes(&mut self, recv: usize, send: usize) -> io::Result<()> {
         self.socket_option(|s| {
             set_recv_buffer(&s, recv)?;
@@ -123,8 +123,8 @@ impl SocketCx<'_> {
         })
     }
 
-    /// Where the bytes of this connection are: in our queue, in the kernel's two, and what
-    /// TCP knows of the way. At most four system calls.
+    /// Where the bytes of this connection wait: in our queue and in the kernel's two; and what TCP
+    /// knows of the network. At most four system calls.
     ///
     /// ```
     /// use tidegate_loop::Loop;

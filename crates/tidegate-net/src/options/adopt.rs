@@ -6,8 +6,8 @@ use std::net::TcpStream as StdStream;
 use crate::options::stream::{StreamOptions, stream_options};
 use crate::sys;
 
-/// How to take over a connection that is there already: the stream, which turns into it, and
-/// the options of a connection. Those of the server or client that made it do not come along.
+/// How to take over a connection that exists already: the stream, and the options of a connection.
+/// The options of the server or client that made it do not apply.
 ///
 /// ```
 /// use std::time::Duration;

@@ -16,7 +16,8 @@ use crate::key::SocketKey;
 use crate::options::address::At;
 use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
 
-/// How to connect. A text with a numeric address, or an address, turns into it.
+/// Where and how to connect. A text (`"127.0.0.1:80"`, `"localhost:80"`) or an address turns into
+/// it.
 ///
 /// ```
 /// use tidegate_net::ConnectOptions;
@@ -44,7 +45,7 @@ pub struct ConnectOptions {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Family {
-    /// All, in turns, beginning with the family that the lookup names first.
+    /// Both families in turn, beginning with the family of the lookup's first address.
     #[default]
     Any,
     /// IPv4 alone.
@@ -97,8 +98,8 @@ impl fmt::Debug for CustomLookup {
     }
 }
 
-/// The connection that waits for the answer of a lookup of your own. If this is dropped, no
-/// answer comes, and the connect timeout ends the wait.
+/// A connection that waits for the answer of your own lookup. If you drop this, no answer comes,
+/// and only the connect timeout ends the wait.
 ///
 /// ```
 /// use tidegate_loop::Cx;
@@ -133,8 +134,8 @@ impl ConnectOptions {
         }
     }
 
-    /// Which of the name's addresses are tried; default: all. A number of the other family is
-    /// an error; without a host it is `127.0.0.1`, or `::1` for [`Family::V6`].
+    /// Which of the name's addresses are tried; default: all. A numeric address of the other family
+    /// is an error. Without a host the address is `127.0.0.1`, or `::1` for [`Family::V6`].
     pub fn family(mut self, family: Family) -> ConnectOptions {
         self.family = family;
         self
@@ -152,15 +153,15 @@ impl ConnectOptions {
         self
     }
 
-    /// Everything together, the lookup and all attempts, may take so long. Zero, the
-    /// default, and more than 49 days: as long as the system tries, which is about two minutes on Linux.
+    /// How long the lookup and all attempts together may take. Zero, the default, and more than 49
+    /// days: as long as the system tries, which is about two minutes on Linux.
     pub fn connect_timeout(mut self, after: Duration) -> ConnectOptions {
         self.timeout = millis(after);
         self
     }
 
-    /// A name with several addresses: the next is tried when the one before has failed,
-    /// or after so long beside it (RFC 8305: 250 ms, the default; at least 10 ms).
+    /// For a name with several addresses: the next attempt starts when the one before has failed,
+    /// or this long after it, beside it (RFC 8305: 250 ms, the default; at least 10 ms).
     pub fn attempt_delay(mut self, delay: Duration) -> ConnectOptions {
         self.race.delay = delay.max(Duration::from_millis(10));
         self
@@ -174,9 +175,9 @@ impl ConnectOptions {
         self
     }
 
-    /// How many addresses of a name are tried at the same time, each with a descriptor of its
-    /// own; default 4. 0 counts as 1. While so many are under way, the next starts when one of
-    /// them fails, or when the oldest gives way: see
+    /// How many addresses of a name are tried at the same time, each with a descriptor of its own;
+    /// default 4. 0 counts as 1. While that many attempts run, the next one starts when one of them
+    /// fails, or when the oldest is given up: see
     /// [`attempt_timeout`](ConnectOptions::attempt_timeout).
     pub fn attempts_at_once(mut self, attempts: usize) -> ConnectOptions {
         self.race.at_once = attempts.max(1);
@@ -184,23 +185,23 @@ impl ConnectOptions {
     }
 
     /// While [`attempts_at_once`](ConnectOptions::attempts_at_once) are under way and another
-    /// address waits, the oldest attempt is given up after so long without an answer: it is
-    /// listed with the error kind `TimedOut`. Default 5 s, at least 10 ms. The last addresses
-    /// of a name, behind which no other waits, are tried for as long as the system does, or until
-    /// the [`connect_timeout`](ConnectOptions::connect_timeout).
+    /// address waits, the oldest attempt is given up after this time without an answer: it is
+    /// listed with the error kind `TimedOut`. Default 5 s, at least 10 ms. The last addresses of a
+    /// name, behind which no other waits, are tried for as long as the system does, or until the
+    /// [`connect_timeout`](ConnectOptions::connect_timeout).
     pub fn attempt_timeout(mut self, after: Duration) -> ConnectOptions {
         self.race.patience = after.max(Duration::from_millis(10));
         self
     }
 
-    /// Addresses that are not connected to: such an attempt fails.
+    /// Addresses that must not be connected to: an attempt to one of them fails.
     pub fn block_list(mut self, list: impl Into<Arc<BlockList>>) -> ConnectOptions {
         self.block_list = Some(list.into());
         self
     }
 
-    /// Looks names up in a way of your own, in place of the system's. `f` is called once in
-    /// the pending phase and answers then or later.
+    /// Looks names up with `f` instead of the system's resolver. `f` is called once in the pending
+    /// phase, and answers then or later.
     ///
     /// ```
     /// use tidegate_loop::Loop;

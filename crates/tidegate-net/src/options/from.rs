@@ -26,9 +26,9 @@ from! {
     (&str, u16) => |a| At::Text(join(a.0, a.1));
 }
 
-/// A socket that listens already: from the one who started the process, or made with
-/// options that have no name here. It belongs to the server from then on; the backlog is
-/// what it is, and options that come before bind are an error. Cloned options cannot be used twice.
+/// A socket that listens already: from the process that started this one, or made with options that
+/// have no method here. The server owns it from then on. Its backlog stays as it is, and options
+/// that apply before bind are an error. Cloned options cannot be used twice.
 impl From<TcpListener> for ListenOptions {
     fn from(listener: TcpListener) -> ListenOptions {
         ListenOptions::at(At::Adopted(Adopted::new(listener)))

@@ -58,11 +58,11 @@ pub(crate) struct Admission {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum AtLimit {
-    /// It is accepted and closed, counted as dropped, and `on_overload` is told.
+    /// It is accepted, closed and counted as dropped, and `on_overload` is called.
     #[default]
     Drop,
-    /// It stays in the kernel's queue until another one is over. When that queue is full,
-    /// the kernel lets clients wait, and gives up for them in time.
+    /// It stays in the kernel's queue until another connection closes. When that queue is full,
+    /// clients wait, and time out in the end.
     Hold,
 }
 
@@ -74,12 +74,12 @@ pub enum AtLimit {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum OutOfDescriptors {
-    /// They stay in the kernel's queue; it is tried again when a connection of this loop
+    /// They stay in the kernel's queue. The server tries again when a connection of this loop
     /// closes, and every 50 ms.
     #[default]
     Hold,
-    /// They are accepted with a descriptor kept for that, and closed: clients see an end
-    /// at once. They are counted as shed, and `on_overload` is told.
+    /// They are accepted with a descriptor that is reserved for this, and closed: clients see an
+    /// end at once. They are counted as shed, and `on_overload` is called.
     Shed,
 }
 
@@ -105,9 +105,8 @@ impl ListenOptions {
         }
     }
 
-    /// Connections the kernel may keep for us; default 511. The system clamps
-    /// it (Linux: `net.core.somaxconn`). See listen(2). An error with a socket that listens
-    /// already.
+    /// How many connections may wait in the kernel; default 511. The system has a maximum (Linux:
+    /// `net.core.somaxconn`). See listen(2). An error with a socket that listens already.
     pub fn backlog(mut self, connections: u32) -> ListenOptions {
         self.backlog = Some(connections);
         self
@@ -120,30 +119,30 @@ impl ListenOptions {
         self
     }
 
-    /// Several loops or processes share the port (`SO_REUSEPORT`); default off.
-    /// An error where the system has no such thing.
+    /// Several loops or processes may share the port (`SO_REUSEPORT`); default off. An error where
+    /// the system does not have it.
     pub fn reuse_port(mut self, on: bool) -> ListenOptions {
         self.reuse_port = on;
         self
     }
 
-    /// An IPv6 address takes IPv6 alone (true), or IPv4 as well, mapped (false). Default:
-    /// both if no host is given, else the system's. An error with an IPv4 address.
+    /// An IPv6 address accepts IPv6 only (true), or also IPv4, as mapped addresses (false).
+    /// Default: both if no host is given, else the system's. An error with an IPv4 address.
     pub fn ipv6_only(mut self, on: bool) -> ListenOptions {
         self.ipv6_only = Some(on);
         self
     }
 
-    /// The kernel gives us a connection only when bytes have come, or after about this
-    /// long (`TCP_DEFER_ACCEPT`; Linux, elsewhere an error). Rounded up to whole seconds, at
-    /// least one. Default off.
+    /// The kernel reports a connection only when bytes have come, or after about this long
+    /// (`TCP_DEFER_ACCEPT`; Linux, elsewhere an error). Rounded up to whole seconds, at least one.
+    /// Default off.
     pub fn defer_accept(mut self, at_most: Duration) -> ListenOptions {
         self.defer_accept = Some(at_most);
         self
     }
 
-    /// Connections that may be open at once, and what happens to the next. Default: no
-    /// limit. 0 lets nobody in. Of an open server it is changed by
+    /// Connections that may be open at once, and what happens to the next. Default: no limit. 0
+    /// accepts none. For an open server, change it with
     /// [`ServerCx::set_max_connections`](crate::ServerCx::set_max_connections).
     pub fn max_connections(mut self, connections: usize, beyond: AtLimit) -> ListenOptions {
         self.admission.max_connections = Some(connections);
@@ -157,7 +156,7 @@ impl ListenOptions {
         self
     }
 
-    /// Peers that are closed at once, without a callback; counted as blocked.
+    /// Peers whose connections are closed at once, without a callback, and counted as blocked.
     pub fn block_list(mut self, list: impl Into<Arc<BlockList>>) -> ListenOptions {
         self.admission.block_list = Some(list.into());
         self
@@ -171,11 +170,10 @@ impl ListenOptions {
 }
 
 impl ListenOptions {
-    /// Listens on a path: a Unix domain socket. The file must not be there yet, whatever it
-    /// is (`EADDRINUSE`); it goes when the server closes. A path that begins with a NUL is a
-    /// name in Linux' abstract namespace. See unix(7); an error where there are none. A path
-    /// that is empty, too long, or has a NUL elsewhere is a
-    /// [`ListenError::Address`](crate::ListenError::Address).
+    /// Listens on a path: a Unix domain socket. The path must not exist yet (`EADDRINUSE`); the
+    /// file is removed when the server closes. A path that begins with a NUL is a name in Linux'
+    /// abstract namespace. See unix(7); an error on systems without them. A path that is empty, too
+    /// long, or has a NUL elsewhere is a [`ListenError::Address`](crate::ListenError::Address).
     ///
     /// ```
     /// use tidegate_loop::Loop;

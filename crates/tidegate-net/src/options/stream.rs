@@ -118,9 +118,9 @@ pub(crate) fn refuse(
     }
 }
 
-/// Probes of a connection on which nothing moves, so that a peer that is gone without a
-/// word is noticed: the first after `idle`, then one each `interval`, and after `count`
-/// without an answer the connection is over with `ETIMEDOUT`. See tcp(7).
+/// Probes of a silent connection, to detect a peer that is gone: the first after `idle`, then one
+/// every `interval`. After `count` probes without an answer the connection ends with `ETIMEDOUT`.
+/// See tcp(7).
 ///
 /// ```
 /// use std::time::Duration;
@@ -148,7 +148,7 @@ impl TcpKeepAlive {
     pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
         let second = Duration::from_secs(1);
         if self.idle < second || self.interval < second || self.count == 0 {
-            let text = "keep-alive wants an idle time and an interval of a second or more, and a count of 1 or more";
+            let text = "keep_alive needs an idle time and an interval of at least a second, and a count of at least 1";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         // Whole ones, and never early.
@@ -164,28 +164,29 @@ impl TcpKeepAlive {
 macro_rules! stream_options {
     ($options:ident) => {
         impl $options {
-            /// Our side stays open after the peer's end; default off. What a pipe writes to
-            /// stays open till the pipe ends it, either way.
+            /// Our side stays open after the peer's end; default off. A connection that a pipe
+            /// writes to stays open until the pipe ends it, with or without this option.
             pub fn allow_half_open(mut self, on: bool) -> $options {
                 self.stream.allow_half_open = on;
                 self
             }
 
-            /// Queued bytes at which a write returns `Full`; default 64 KiB.
+            /// A write returns `Full` when this many bytes are queued; default 64 KiB.
             pub fn high_water_mark(mut self, bytes: usize) -> $options {
                 self.stream.high_water_mark = bytes;
                 self
             }
 
-            /// Queued bytes at which a write destroys the connection; default: the
-            /// loop's [`write_limit`](tidegate_loop::Limits::write_limit).
+            /// A write while more than this many bytes are queued destroys the connection; default:
+            /// the loop's [`write_limit`](tidegate_loop::Limits::write_limit). More than 4 GiB
+            /// counts as that.
             pub fn write_limit(mut self, bytes: usize) -> $options {
                 self.stream.write_limit = Some(bytes);
                 self
             }
 
-            /// Small pieces go out at once, instead of waiting for the answer to those
-            /// before (`TCP_NODELAY`); default off.
+            /// Small writes go out at once, instead of waiting for the acknowledgement of earlier
+            /// ones (`TCP_NODELAY`); default off.
             pub fn no_delay(mut self, on: bool) -> $options {
                 self.stream.no_delay = on;
                 self
@@ -200,37 +201,38 @@ macro_rules! stream_options {
                 self
             }
 
-            /// The kernel's buffer for what was not read yet (`SO_RCVBUF`). Linux sets
-            /// aside twice as much, and stops adapting it. Default: the system's.
+            /// The size of the kernel's buffer for bytes that were not read yet (`SO_RCVBUF`).
+            /// Linux reserves twice as much, and no longer adapts the size. Default: the system's.
             pub fn recv_buffer(mut self, bytes: usize) -> $options {
                 self.stream.recv_buffer = Some(bytes);
                 self
             }
 
-            /// The kernel's buffer for what was not acknowledged yet (`SO_SNDBUF`).
+            /// The size of the kernel's buffer for bytes that were not acknowledged yet
+            /// (`SO_SNDBUF`).
             pub fn send_buffer(mut self, bytes: usize) -> $options {
                 self.stream.send_buffer = Some(bytes);
                 self
             }
 
-            /// After so long without a byte either way comes `on_timeout`, which closes
-            /// unless it was overridden. Rounded up to milliseconds; zero, the default, and
-            /// more than 49 days: never.
+            /// When no byte has moved in either direction for this long, `on_timeout` is called,
+            /// which by default closes the connection. Rounded up to milliseconds; zero, the
+            /// default, and more than 49 days: never.
             pub fn idle_timeout(mut self, after: std::time::Duration) -> $options {
                 self.stream.deadlines.idle_ms = $crate::options::stream::millis(after);
                 self
             }
 
-            /// So long after it was made a connection is closed, whatever it does; one that
-            /// is adopted, after it was adopted. Zero, the default, and more than 49 days: never.
+            /// A connection is closed this long after it was made (or adopted), even if bytes move.
+            /// Zero, the default, and more than 49 days: never.
             pub fn lifetime(mut self, after: std::time::Duration) -> $options {
                 self.stream.deadlines.lifetime_ms = $crate::options::stream::millis(after);
                 self
             }
 
-            /// A connection of which one side has ended is closed after so long without a
-            /// byte; so is a paused one whose peer has ended. Zero, the default, and more than 49
-            /// days: never.
+            /// A connection of which one side has ended is closed when no byte has moved for this
+            /// long; so is a paused connection whose peer has ended. Zero, the default, and more
+            /// than 49 days: never.
             pub fn linger_timeout(mut self, after: std::time::Duration) -> $options {
                 self.stream.deadlines.linger_ms = $crate::options::stream::millis(after);
                 self

@@ -188,7 +188,7 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: fn() -> SocketEvent, cou
     }
     let Some(server) = s.server else { return };
     if s.pipes().is_some_and(|p| p.into.is_some() || p.from.is_some()) {
-        // They are told in the closing phase.
+        // The pipes get the close in the closing phase.
         s.destroy(&mut h, Reason::Destroyed);
         if let Some(l) = layer.listener(d, server) {
             *counter(&mut l.stats) += 1;

@@ -40,7 +40,7 @@ pub(crate) fn turned_away(
     Refused::Connection
 }
 
-/// There was no room: the user is told.
+/// There was no room: calls `on_overload`.
 fn overloaded(d: &mut Dispatch<'_>, server: ServerKey, overload: Overload) {
     let (layer, mut driver) = d.layer(&NET);
     if let Some(l) = layer.listener(&driver, server) {
@@ -99,7 +99,7 @@ pub(crate) fn failed(
     }
 }
 
-/// Accepting failed: the user is told.
+/// Accepting failed: calls `on_error`.
 fn tell_failed(d: &mut Dispatch<'_>, server: ServerKey, e: io::Error) {
     let (layer, mut driver) = d.layer(&NET);
     let Some(l) = layer.listener(&driver, server) else { return };

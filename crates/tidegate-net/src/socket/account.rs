@@ -1,7 +1,7 @@
 //! The loop's account of what all write queues hold. A socket is changed through
 //! `Layer::with`, which keeps it.
 //!
-//! Beyond `buffered_limit` the longest queue gives way.
+//! Beyond `buffered_limit` the connection with the longest queue is closed.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::kind::{Driver, Handle};
@@ -25,6 +25,7 @@ impl Drop for Counted<'_> {
     #[cold]
     fn drop(&mut self) {
         self.shared.buffered = self.shared.buffered - self.before + self.s.duplex.write.held();
+        self.shared.crowded = Crowded::No;
     }
 }
 
@@ -46,7 +47,7 @@ impl Layer {
         let after = counted.s.duplex.write.held();
         counted.s.tell_busy(&mut h);
         std::mem::forget(counted);
-        if after != before {
+        if after != before || self.shared.crowded != Crowded::No {
             self.recount(d, key, before, after);
         }
         Some(done)
@@ -110,8 +111,8 @@ impl Layer {
         }
     }
 
-    /// What is to be told next of a connection's writes, and the connection. An id that is
-    /// taken gives its memory back.
+    /// The next effect of a connection's writes, and the connection. An id that is taken gives its
+    /// memory back.
     #[inline]
     pub(crate) fn take_effect<'s, 'd>(
         &'s mut self,
@@ -127,8 +128,8 @@ impl Layer {
         Some((effect, s, h))
     }
 
-    /// `buffered_limit` is passed: of the connections that can give way, those that hold most
-    /// are closed, but not the one that writes.
+    /// `buffered_limit` is exceeded: closes the connections that hold most, of those that may be
+    /// closed for it, but not the one that writes.
     #[cold]
     fn make_room(&mut self, d: &mut Driver<'_>, writer: Option<SocketKey>) {
         let limit = d.limits().buffered_limit;

@@ -1,5 +1,4 @@
-//! How a connection ends: the descriptor is closed at once, the user hears of it in the
-//! closing phase.
+//! How a connection ends: the descriptor is closed at once, `on_close` comes in the closing phase.
 //!
 //! | end | the peer sees |
 //! |---|---|
@@ -31,8 +30,8 @@ use crate::state::socket::{Discard, Life, Socket, Watched};
 use crate::sys;
 
 impl Socket {
-    /// The end, for this reason: the descriptor is closed now, the user is told
-    /// in the closing phase. Only the first reason counts.
+    /// The end, for this reason: the descriptor is closed now, `on_close` comes in the closing
+    /// phase. Only the first reason counts.
     pub(crate) fn destroy(&mut self, h: &mut Handle<'_>, reason: Reason) {
         if !self.duplex.is_open() {
             return;
@@ -183,7 +182,7 @@ pub(crate) fn asked(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// The closing phase: the slot is freed, then the user is told.
+/// The closing phase: the slot is freed, then `on_close` is called.
 pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
     let (layer, mut driver) = d.layer(&NET);

@@ -1,4 +1,4 @@
-//! One pass of a connection, in order: read, write what is queued, finish, tell, rest.
+//! One pass of a connection, in order: read, write what is queued, finish, deliver effects, rest.
 //!
 //! The loop calls in here, by the kind of its handle. What each step does is in the file of
 //! its name: `read.rs`, `write.rs`; what a connection that is not open yet does
@@ -30,7 +30,7 @@ pub(crate) static SOCKET: Kind = Kind::new("socket", &OWNER)
     .closed(close::closed)
     .describe(describe);
 
-/// What is told in one dispatch, at most.
+/// The most effects that one dispatch delivers.
 const TELL: usize = 1000;
 
 pub(crate) fn describe(cx: &mut Cx<'_>, key: Key, _: u64) -> String {
@@ -44,14 +44,14 @@ pub(crate) fn describe(cx: &mut Cx<'_>, key: Key, _: u64) -> String {
     }
 }
 
-/// Effects of API calls are told. One that is to have its dispatch tells then.
+/// Delivers effects of API calls. A connection that is queued delivers them in its dispatch.
 pub(crate) fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
     if !d.driver().handle(&OWNER, key).is_some_and(|h| h.is_queued()) {
         deliver(d, SocketKey(key));
     }
 }
 
-/// The connection's turn in the ready pass: read, write, tell, rest.
+/// The connection's turn in the ready pass: read, write, deliver effects, rest.
 pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let key = SocketKey(raw);
     if read(d, key) == Reads::Quiet {
@@ -115,7 +115,8 @@ impl Socket {
     }
 }
 
-/// Tells what the machines decided, in order, and ends what both sides ended.
+/// Calls the callbacks for the effects of the machines, in order, and ends a connection that both
+/// sides have ended.
 fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
     for _ in 0..TELL {
         let (layer, mut driver) = d.layer(&NET);

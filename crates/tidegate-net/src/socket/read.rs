@@ -27,7 +27,7 @@ const READ_BUFFER: usize = 64 * 1024;
 /// How a read loop ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// Nothing is under way: there is nothing to write, to tell or to queue.
+    /// The connection is quiet: there is nothing to write, to deliver or to queue.
     Quiet,
     Done,
 }
@@ -110,7 +110,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
     }
 }
 
-/// What is looked at until a connection has read and is in the poller's hands.
+/// Checks that are only needed until a connection has read and is registered with the poller.
 #[cold]
 pub(crate) fn first_read(
     s: &mut Socket,
@@ -234,7 +234,7 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     d.settle();
 }
 
-/// A half-open connection was reset: no read will tell.
+/// A half-open connection was reset, which no read will show.
 fn failed_while_ended(s: &mut Socket, h: &mut Handle<'_>) {
     if s.duplex.read == ReadState::Ended && !s.duplex.is_done() {
         if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {

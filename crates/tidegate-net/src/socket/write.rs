@@ -58,7 +58,7 @@ impl Socket {
         self.answer(h)
     }
 
-    /// How the one who writes is to go on, by what is queued now.
+    /// The answer to a write, by what is queued now.
     #[inline(always)]
     pub(crate) fn answer(&mut self, h: &mut Handle<'_>) -> Flow {
         match self.duplex.write.flow() {
@@ -67,8 +67,8 @@ impl Socket {
         }
     }
 
-    /// A write while `buffered_limit` is passed: the kernel may take it; if it is queued,
-    /// the answer is `Full`, and others give way.
+    /// A write while `buffered_limit` is exceeded: the kernel may take it; if it is queued, the
+    /// answer is `Full`, and other connections are closed.
     #[cold]
     fn write_crowded(&mut self, h: &mut Handle<'_>, shared: &mut Shared, data: Chunk<'_>) -> Flow {
         let before = self.duplex.write.len();
@@ -83,7 +83,7 @@ impl Socket {
         self.full(h)
     }
 
-    /// The rest of a write that found nothing queued, after the kernel took so many bytes.
+    /// The rest of a write that found nothing queued, after the kernel took `out` bytes.
     #[cold]
     pub(crate) fn keep_rest(
         &mut self,
@@ -381,8 +381,7 @@ impl Socket {
         self.finish();
     }
 
-    /// The same by a call of the user's or of a pipe's: what there is to tell comes in the
-    /// pending phase.
+    /// The same, called by the user or a pipe: effects are delivered in the pending phase.
     pub(crate) fn end_and_tell(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
         self.end(h, shared);
         if self.duplex.write.has_effect() {
@@ -415,7 +414,7 @@ pub(crate) fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<
     stream.try_io(|| SockRef::from(stream).send_vectored_with_flags(slices, sys::SEND_FLAGS))
 }
 
-/// Cuts the pieces to so many bytes: how many pieces that are, and their length.
+/// Cuts the pieces to `most` bytes; returns how many pieces are left, and their length.
 fn cut(pieces: &mut [&[u8]], most: usize) -> (usize, usize) {
     let mut len = 0;
     for (i, piece) in pieces.iter_mut().enumerate() {

@@ -153,7 +153,7 @@ impl Clocks {
         self.expiry = Expiry::Due;
     }
 
-    /// The idle deadline is told, once for each time that bytes moved.
+    /// The idle deadline has passed; once after each time that bytes moved.
     pub(crate) fn idle_was_told(&mut self) {
         self.activity = Activity::Told;
     }

@@ -124,7 +124,7 @@ impl Listener {
         }
     }
 
-    /// Back to the poller, which says who waits; `false` if that failed.
+    /// Registers with the poller again; `false` if that failed.
     pub(crate) fn listen_again(&mut self, h: &mut Handle<'_>) -> bool {
         let back = match (&mut self.socket, self.trigger) {
             (Some(socket), Trigger::Level) => h.register_level(socket).map(|_| ()),

@@ -106,7 +106,7 @@ struct Rare {
     pipes: Pipes,
     /// Our end, if somebody observed when it was made.
     local: Option<SocketAddr>,
-    /// The first write error; reading goes on to the end before it is told.
+    /// The first write error; reading goes on to the end before the connection closes with it.
     failure: Option<Arc<NetError>>,
     /// Bytes that a filter answered since the queue was empty.
     answered: usize,
@@ -137,7 +137,7 @@ pub(crate) struct Socket {
     pub(crate) clocks: Clocks,
     /// Until it is connected.
     pub(crate) connecting: Option<Box<Connecting>>,
-    /// What the loop was told: something is under way that must be finished.
+    /// Whether the handle is marked busy: something is under way that must be finished.
     pub(crate) busy: bool,
     pub(crate) owed: Owed,
     /// Whether its close sends a RST.
@@ -245,7 +245,7 @@ impl Socket {
         }
     }
 
-    /// The next thing to tell of what was written: nothing before it is connected.
+    /// The next effect of its writes: none before it is connected.
     #[inline]
     pub(crate) fn take_effect(&mut self) -> Option<Effect> {
         if self.life == Life::Connecting {
@@ -384,7 +384,7 @@ impl Socket {
         self.duplex.read.set_on_demand(on_demand);
     }
 
-    /// Writing failed. It is told when reading has come to the end.
+    /// Writing failed. The connection closes with this error when reading has come to the end.
     #[cold]
     pub(crate) fn keep_failure(&mut self, error: Arc<NetError>) {
         self.rare.get_or_insert_default().failure = Some(error);

@@ -10,13 +10,13 @@
 
 use std::time::Duration;
 
-/// Where the bytes of a connection are, and how the way to the peer is. By
+/// Where the bytes of a connection wait, and the state of the network to the peer. From
 /// [`SocketCx::queues`](crate::SocketCx::queues).
 ///
-/// Bytes, unless it says otherwise. `None` is what the system does not tell: everything but
-/// `ours` elsewhere than on Linux; everything but `receive` over Unix domain sockets, where
-/// what is written is in the peer's receive queue at once; everything but `receive` when the
-/// connection is over for the kernel, after a reset, and we have not read that far.
+/// Numbers are bytes unless noted. `None` means that the system does not report it: everything but
+/// `ours` elsewhere than on Linux; everything but `receive` over Unix domain sockets, where what is
+/// written is in the peer's receive queue at once; everything but `receive` when the connection is
+/// over for the kernel, after a reset, and we have not read that far.
 ///
 /// The numbers are read one after the other while TCP goes on, so two sockets are not asked at
 /// the same moment. But if the sender is asked, then the reader, then the sender again, and
@@ -83,9 +83,9 @@ pub struct Queues {
 /// What waits in the kernel to be accepted. By [`ServerCx::accept_queue`](crate::ServerCx::accept_queue)
 /// and [`AcceptGauge::read`](crate::AcceptGauge::read).
 ///
-/// The handshake is done by the kernel: from the client's view a connection that waits here is
-/// made, and the client may have sent something. `None` is what the system does not tell: both
-/// elsewhere than on Linux, and for Unix domain sockets.
+/// The kernel does the handshake: for the client, a connection that waits here is made, and the
+/// client may have sent something. `None` means that the system does not report it: both numbers on
+/// other systems than Linux, and for Unix domain sockets.
 ///
 /// ```
 /// use tidegate_net::AcceptQueue;
@@ -101,7 +101,7 @@ pub struct AcceptQueue {
     /// Connections that wait. Linux: `tcpi_unacked` of a listener's `TCP_INFO`; `Recv-Q` of
     /// `ss -lnt`.
     pub depth: Option<u32>,
-    /// How many may: the backlog, or `net.core.somaxconn` if that is less. Linux lets one more
-    /// in, and answers nobody beyond (listen(2)). `tcpi_sacked`; `Send-Q` of `ss -lnt`.
+    /// How many may: the backlog, or `net.core.somaxconn` if that is less. Linux accepts one more,
+    /// and does not answer further clients (listen(2)). `tcpi_sacked`; `Send-Q` of `ss -lnt`.
     pub limit: Option<u32>,
 }

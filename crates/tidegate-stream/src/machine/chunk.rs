@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// Bytes to write: what every `write` takes. Of lent bytes, the part that the kernel does not
+/// Bytes to write: every `write` takes them. Of borrowed bytes, the part that the kernel does not
 /// take at once is copied. Shared bytes are kept without a copy if they are 1 KiB or more, or if
-/// the sink takes chunks singly.
+/// the sink takes one chunk at a time.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -19,9 +19,9 @@ use bytes::Bytes;
 /// ```
 #[derive(Clone, Debug)]
 pub enum Chunk<'a> {
-    /// Lent for the call.
+    /// Borrowed for the call.
     Lent(&'a [u8]),
-    /// Shared with their maker.
+    /// Shared, by reference counting.
     Shared(Bytes),
 }
 

@@ -64,7 +64,7 @@ impl<R> Duplex<R> {
         matches!(self.outcome, Outcome::Open)
     }
 
-    /// Whether bytes flow both ways and there is nothing to send, to tell or to end.
+    /// Whether bytes flow both ways, and there is nothing to send, to report or to end.
     #[inline]
     pub fn is_quiet(&self) -> bool {
         self.is_open() && self.read.wants_read() && self.write.is_quiet()
@@ -75,8 +75,8 @@ impl<R> Duplex<R> {
         self.read == ReadState::Ended && self.write.is_finished()
     }
 
-    /// Whether our side is to end, too, because the peer's end was read and `allow_half_open`
-    /// is not set.
+    /// Whether our side has to end, too, because the peer's end was read and `allow_half_open` is
+    /// not set.
     pub fn ends_with_peer(&self) -> bool {
         self.read == ReadState::Ended && !self.allow_half_open
     }

@@ -5,7 +5,7 @@
 
 /// The answer to a write: whether the writer may go on.
 ///
-/// A writer that ignores it ignores back-pressure, so it is `#[must_use]`.
+/// It is `#[must_use]`, because a writer that ignores it ignores back-pressure.
 ///
 /// ```
 /// use tidegate_stream::{Flow, WriteState};
@@ -23,7 +23,7 @@ pub enum Flow {
     Closed,
 }
 
-/// What the driver has to tell the user.
+/// What the driver has to report to the user.
 ///
 /// ```
 /// use tidegate_stream::{Effect, WriteState};

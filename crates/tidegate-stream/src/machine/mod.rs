@@ -1,8 +1,8 @@
-//! The machines: what decides about back-pressure, without a loop, a socket or a clock. Calls
-//! go in, an ordered list of effects comes out; in each file stand the inputs, then the
-//! queries, then the effects. Read `flow` (the answers) and `write` first, then `read`,
-//! `read_queue` and `duplex`; `queued` is what a writing half holds; `chunk` and `block` are the bytes. Whatever runs callbacks
-//! or moves bytes does not belong here.
+//! The machines: what decides about back-pressure, without a loop, a socket or a clock. Calls go
+//! in, an ordered list of effects comes out; in each file stand the inputs, then the queries, then
+//! the effects. Read `flow` (the answers) and `write` first, then `read`, `read_queue` and
+//! `duplex`; `queued` is what a writing half holds; `chunk` and `block` are the bytes. Code that
+//! runs callbacks or moves bytes does not belong here.
 #![forbid(unsafe_code)]
 
 mod block;

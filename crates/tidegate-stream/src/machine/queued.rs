@@ -1,7 +1,7 @@
 //! [`Queued`]: what a writing half holds while it holds something: bytes, and ids that wait.
 //!
 //! When these are accepted, and what is told of them, is decided in `write.rs`. A stream whose
-//! writes go out at once has none.
+//! writes go out at once has no such queue.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -12,6 +12,9 @@ use crate::machine::block::{Block, TAIL};
 
 /// Memory that a waiting id costs.
 const EXPECTED_SIZE: usize = size_of::<(u64, u64)>();
+
+/// Places of an empty queue that are kept for the next time.
+const KEPT: usize = 16;
 
 /// Bytes in order, and the ids of writes, each with the number of bytes that must be out before
 /// it.
@@ -56,22 +59,30 @@ impl Queued {
         self.expected.push_back((self.out + self.len as u64, id));
     }
 
-    /// The first `n` bytes are out.
-    pub(crate) fn advance(&mut self, n: usize) {
+    /// The first `n` bytes are out. How many pieces are out whole: they are still there, because
+    /// their end may run a user's `Drop`, which may panic.
+    pub(crate) fn advance(&mut self, n: usize) -> usize {
         debug_assert!(n <= self.len, "more was sent than was queued");
         let n = n.min(self.len);
         self.len -= n;
         self.out += n as u64;
         self.sent += n;
-        while let Some(first) = self.blocks.front() {
-            let size = first.bytes().len();
+        let mut whole = 0;
+        for block in &self.blocks {
+            let size = block.bytes().len();
             if self.sent < size {
                 break;
             }
             self.sent -= size;
-            self.held -= first.held();
-            self.blocks.pop_front();
+            self.held -= block.held();
+            whole += 1;
         }
+        whole
+    }
+
+    /// Drops so many pieces that are out. Nothing else is to be done after this.
+    pub(crate) fn drop_first(&mut self, pieces: usize) {
+        self.blocks.drain(..pieces);
     }
 
     pub(crate) fn gather<'s>(&'s self, out: &mut [&'s [u8]]) -> usize {
@@ -119,9 +130,15 @@ impl Queued {
         Some((id, end <= self.out))
     }
 
-    /// Whether it holds nothing, and has nothing to say.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether neither bytes nor ids wait.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0 && self.blocks.is_empty() && self.expected.is_empty()
+    }
+
+    /// Whether many pieces or ids waited at once.
+    pub(crate) fn was_long(&self) -> bool {
+        self.blocks.capacity() > KEPT || self.expected.capacity() > KEPT
     }
 
     #[inline]

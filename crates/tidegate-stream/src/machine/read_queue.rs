@@ -101,7 +101,7 @@ impl ReadQueue {
         Ok(self.flow())
     }
 
-    /// Puts bytes back in front. `false`, and nothing is stored, once the end was told or
+    /// Puts bytes back in front. `false`, and nothing is stored, after the end was reported or
     /// while more bytes than the limit wait.
     pub fn unshift(&mut self, chunk: Bytes) -> bool {
         let open = matches!(self.state, ReadState::Flowing | ReadState::Paused);
@@ -157,7 +157,8 @@ impl ReadQueue {
         room && self.state.wants_read() && self.input == Input::Idle
     }
 
-    /// Whether there is anything to do: to hand on, to tell, to ask, or to close.
+    /// Whether there is anything to do: bytes or the end to deliver, the source to ask, or the
+    /// stream to close.
     pub fn is_due(&self) -> bool {
         match self.state {
             ReadState::Flowing => {
@@ -215,10 +216,10 @@ impl ReadQueue {
         Some(chunk)
     }
 
-    /// Takes exactly `n` bytes, or at the end whatever is left; `None` if fewer wait. An `n`
-    /// above the high-water mark raises the mark to the next power of two, so that so many
-    /// bytes can come; more than [`limit`](ReadQueue::limit) can never come. Works while
-    /// paused, but then the source is not asked for more.
+    /// Takes exactly `n` bytes, or at the end whatever is left; `None` if fewer wait. An `n` above
+    /// the high-water mark raises the mark to the next power of two, so that `n` bytes can come;
+    /// more than [`limit`](ReadQueue::limit) can never come. Works while paused, but then the
+    /// source is not asked for more.
     pub fn read(&mut self, n: usize) -> Option<Bytes> {
         if n > self.high_water_mark {
             self.high_water_mark = n.checked_next_power_of_two().unwrap_or(n).min(self.limit);
@@ -253,8 +254,7 @@ impl ReadQueue {
         self.read(self.len)
     }
 
-    /// Whether there is news for a reader that pulls: new bytes, or the end. Each is told
-    /// once.
+    /// Whether there is news for a reader that pulls: new bytes, or the end. Each is reported once.
     pub fn take_news(&mut self) -> bool {
         let news = self.pulled == Pulled::News && self.state == ReadState::Flowing;
         if news {
@@ -263,8 +263,8 @@ impl ReadQueue {
         news
     }
 
-    /// Whether the end is to be told: the source said so, and every byte was taken.
-    /// Not while paused. Once.
+    /// Whether to report the end: the source has ended, and every byte was taken. `true` once, and
+    /// not while paused.
     pub fn take_end(&mut self) -> bool {
         self.input == Input::AtEnd
             && self.len == 0

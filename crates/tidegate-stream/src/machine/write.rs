@@ -38,7 +38,7 @@ enum State {
 /// The writing half of a stream. See the crate's page for an example.
 #[derive(Debug)]
 pub struct WriteState {
-    /// Only while bytes or ids wait.
+    /// From the first time on that bytes or ids wait.
     queued: Option<Box<Queued>>,
     high_water_mark: u32,
     limit: u32,
@@ -58,7 +58,7 @@ pub struct Discarded {
     _queue: VecDeque<Block>,
 }
 
-/// What is to be told besides completions. The two exclude each other.
+/// The next effect besides completions. The two exclude each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Due {
     Drain,
@@ -92,11 +92,18 @@ impl WriteState {
         self.queued.get_or_insert_default()
     }
 
-    /// Gives the memory back when nothing waits any more.
+    /// When nothing waits any more, gives back the memory of a queue that was long. A short one
+    /// is kept: a stream that stalled once will again.
     fn tidy(&mut self) {
-        if self.queued.as_ref().is_some_and(|q| q.is_over()) {
+        if self.queued.as_ref().is_some_and(|q| q.is_empty() && q.was_long()) {
             self.queued = None;
         }
+    }
+
+    /// Whether it has neither bytes nor ids.
+    #[inline]
+    fn has_nothing(&self) -> bool {
+        self.queued.as_ref().is_none_or(|q| q.is_empty())
     }
 
     /// Queues a copy of `data`.
@@ -142,8 +149,8 @@ impl WriteState {
         self.queue().expect(id);
     }
 
-    /// The driver tells the writer to stop, whatever is queued: a drain will follow.
-    /// [`flow`](Self::flow) only says whether it is time for that, and changes nothing.
+    /// The driver stops the writer: the answer is `Full`, whatever is queued, and a drain will
+    /// follow. [`flow`](Self::flow) only says whether it is time for that, and changes nothing.
     ///
     /// ```
     /// use tidegate_stream::{Effect, Flow, WriteState};
@@ -167,15 +174,16 @@ impl WriteState {
 
     /// The first `n` queued bytes are out.
     pub fn advance(&mut self, n: usize) {
-        if let Some(queued) = &mut self.queued {
-            queued.advance(n);
-        }
+        let whole = self.queued.as_mut().map_or(0, |q| q.advance(n));
         if self.is_empty() {
-            self.tidy();
             if self.full && self.state == State::Open {
                 self.due = Some(Due::Drain);
             }
             self.full = false;
+        }
+        if let Some(queued) = &mut self.queued {
+            queued.drop_first(whole);
+            self.tidy();
         }
     }
 
@@ -253,7 +261,7 @@ impl WriteState {
             return Flow::Closed;
         }
         let Some(queued) = &self.queued else { return Flow::Ready };
-        let at_mark = queued.len() > 0 && queued.len() >= self.high_water_mark as usize;
+        let at_mark = queued.len() >= (self.high_water_mark as usize).max(1);
         // Ids that wait count against the limit, also if nothing is queued.
         if at_mark || self.is_over_limit() { Flow::Full } else { Flow::Ready }
     }
@@ -275,7 +283,7 @@ impl WriteState {
     /// write that the kernel takes whole is then [`Flow::Ready`].
     #[inline]
     pub fn is_clear(&self) -> bool {
-        self.state == State::Open && self.queued.is_none() && self.corked == 0
+        self.state == State::Open && self.has_nothing() && self.corked == 0
     }
 
     /// Fills `out` with what is queued, in order; returns how many slices.
@@ -313,15 +321,15 @@ impl WriteState {
         self.is_empty() && !self.is_over_limit()
     }
 
-    /// Whether a drain is still to come: the writer was told to stop.
+    /// Whether a drain is still to come: the writer got `Full`.
     pub fn needs_drain(&self) -> bool {
         self.state == State::Open && (self.full || self.due == Some(Due::Drain))
     }
 
-    /// Whether it is open, nothing is queued, and nothing is to be told.
+    /// Whether it is open, nothing is queued, and there is no effect.
     #[inline]
     pub fn is_quiet(&self) -> bool {
-        self.state == State::Open && self.due.is_none() && self.queued.is_none()
+        self.state == State::Open && self.due.is_none() && self.has_nothing()
     }
 
     /// Whether writes are accepted.
@@ -365,8 +373,8 @@ impl WriteState {
 
 // Effects: what comes out, once.
 impl WriteState {
-    /// The next effect to tell the user; each comes once. A drain comes before the completion
-    /// of the write that emptied the queue (W5), the finish after all completions (W12).
+    /// The next effect for the user; each comes once. A drain comes before the completion of the
+    /// write that emptied the queue (W5), the finish after all completions (W12).
     pub fn take_effect(&mut self) -> Option<Effect> {
         if self.due == Some(Due::Drain) {
             self.due = None;
@@ -395,7 +403,7 @@ impl WriteState {
         taken
     }
 
-    /// For a sink that takes its time: shares what is queued, in order and at most `pieces`
+    /// For a sink that completes later: shares what is queued, in order and at most `pieces`
     /// pieces, and returns how many bytes these are. They stay queued until
     /// [`advance`](Self::advance).
     ///

@@ -132,7 +132,7 @@ impl PipeKey {
         rt.emit(|| StreamEvent::Pipe(self, event()));
     }
 
-    /// Whether the pipe waits for its sink to drain. Then its source must not go on.
+    /// Whether the pipe waits for its sink to drain. If so, its source must stay paused.
     pub fn is_full(self, cx: &mut Cx<'_>) -> bool {
         let (layer, d) = cx.layer(&STREAMS);
         let pipe = layer.pipe(&d, self.0);
@@ -207,8 +207,8 @@ impl PipeKey {
         }
     }
 
-    /// The source is closed: after its end, or with the error that ended it early. Returns
-    /// whether the pipe's `done` will tell of that.
+    /// The source is closed: after its end, or with the error that ended it early. Returns whether
+    /// the pipe's `done` will get that.
     pub fn source_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
         let (layer, mut driver) = d.layer(&STREAMS);
         let Some(p) = layer.pipe(&driver, self.0) else { return false };
@@ -222,8 +222,8 @@ impl PipeKey {
         true
     }
 
-    /// The sink is closed: after it had finished, or with the error that ended it early.
-    /// Returns whether the pipe's `done` will tell of that.
+    /// The sink is closed: after it had finished, or with the error that ended it early. Returns
+    /// whether the pipe's `done` will get that.
     pub fn sink_closed(self, d: &mut Dispatch<'_>, result: Result<(), StreamError>) -> bool {
         let (layer, mut driver) = d.layer(&STREAMS);
         let Some(p) = layer.pipe(&driver, self.0) else { return false };

@@ -213,7 +213,7 @@ impl ReadableCx<'_> {
         row::look(&mut self.cx, self.key.0, f)
     }
 
-    /// Whether the stream is not over; if it is, why the key finds nothing.
+    /// `Ok` while the stream is open; else why the key finds nothing.
     pub fn state(&mut self) -> Result<(), KeyError> {
         row::state::<Readable>(&mut self.cx, self.key.0)
     }
@@ -244,8 +244,7 @@ impl ReadableCx<'_> {
         self.change(|r, _| r.read.eof());
     }
 
-    /// Puts bytes back, to be read next. `false`, and nothing is stored, once the end was
-    /// told.
+    /// Puts bytes back, to be read next. `false`, and nothing is stored, after `on_end`.
     pub fn unshift<'c>(&mut self, chunk: impl Into<Chunk<'c>>) -> bool {
         let chunk = chunk.into().keep();
         self.change(|r, _| r.read.unshift(chunk)).unwrap_or(false)
@@ -269,7 +268,7 @@ impl ReadableCx<'_> {
         self.change(|r, _| r.read.read_all()).flatten()
     }
 
-    /// Stops at once: nothing is handed on, and the source is not asked.
+    /// Stops at once: the reader gets nothing, and the source is not called.
     pub fn pause(&mut self) {
         self.change(|r, _| r.read.pause());
     }

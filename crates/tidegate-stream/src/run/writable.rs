@@ -6,7 +6,7 @@
 //!
 //! | sink | has bytes | `Done` | `Later` | `written` | wants its end |
 //! |---|---|---|---|---|---|
-//! | Idle | Writing | - | - | refused | Finishing, once every completion is told |
+//! | Idle | Writing | - | - | refused | Finishing, after every completion |
 //! | Writing | waits | Idle | Writing | Idle | waits |
 //! | Finishing | - | finished | Finishing | finished | - |
 #![forbid(unsafe_code)]
@@ -117,7 +117,7 @@ impl Writable {
         Ok(())
     }
 
-    /// Whether everything is written and told, except the end.
+    /// Whether everything is written and delivered, except the end.
     fn wants_finish(&self) -> bool {
         self.busy == Busy::Idle && self.write.wants_fin() && !self.write.has_effect()
     }
@@ -134,11 +134,11 @@ impl Writable {
 
 /// Each call of the sink counts as at least this many bytes against the budget.
 const CALL: usize = 1024;
-/// At most this many effects are told in one dispatch.
+/// The most effects that one dispatch delivers.
 const TELL: usize = 1000;
 
-/// First feeds the sink, so that it has the next bytes when a callback runs (W5); then tells
-/// the effects; then ends the sink, which comes after all effects (W12).
+/// First feeds the sink, so that it has the next bytes when a callback runs (W5); then delivers the
+/// effects; then ends the sink, which comes after all effects (W12).
 fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
     let budget = d.driver().limits().write_budget;
     let mut given = 0;
@@ -286,7 +286,7 @@ impl WritableCx<'_> {
         row::look(&mut self.cx, self.key.0, f)
     }
 
-    /// Whether the stream is not over; if it is, why the key finds nothing.
+    /// `Ok` while the stream is open; else why the key finds nothing.
     pub fn state(&mut self) -> Result<(), KeyError> {
         row::state::<Writable>(&mut self.cx, self.key.0)
     }
@@ -327,7 +327,7 @@ impl WritableCx<'_> {
         .unwrap_or(Flow::Closed)
     }
 
-    /// For the sink: what it was given last is done, or has failed. Call it once for each
+    /// For the sink: its last write is complete, or has failed. Call it once for each
     /// [`Progress::Later`].
     pub fn written(&mut self, result: Result<(), BoxError>) -> Result<(), NotWriting> {
         match result {
@@ -372,12 +372,12 @@ impl WritableCx<'_> {
         row::fail::<Writable>(&mut self.cx, self.key.0, error);
     }
 
-    /// Queued bytes, those that the sink has included.
+    /// Queued bytes, including those that the sink is writing.
     pub fn buffered(&mut self) -> usize {
         self.look(|w| w.write.len()).unwrap_or(0)
     }
 
-    /// Whether a write answered `Full` and the drain is still to come.
+    /// Whether a write returned `Full` and the drain is still to come.
     pub fn needs_drain(&mut self) -> bool {
         self.look(|w| w.write.needs_drain()).unwrap_or(false)
     }

@@ -1,4 +1,4 @@
-//! [`StreamClose`]: what `on_close` is given, and the log line if nobody handles it.
+//! [`StreamClose`]: what `on_close` gets, and the log line if no code handles it.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::Cx;
@@ -17,14 +17,14 @@ use crate::error::StreamError;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StreamClose {
-    /// `Ok` if the stream ended by itself; else why it did not.
+    /// `Ok` if the stream came to its end; else why it did not.
     pub result: Result<(), StreamError>,
-    /// Whether the `done` of a pipe tells the same.
+    /// Whether the `done` of a pipe gets this result, too.
     pub piped: bool,
 }
 
 impl StreamClose {
-    /// What the default of `on_close` does: it logs an error, unless a pipe tells of it.
+    /// What the default of `on_close` does: it logs an error, unless a pipe gets it.
     pub(crate) fn unhandled(&self, cx: &mut Cx<'_>, what: &str) {
         if let Err(e) = self.result.as_ref() {
             if !self.piped && !e.is_bare_close() {

@@ -51,8 +51,8 @@ context! {
     /// ```
     key ReadableKey;
 
-    /// A readable stream. The loop is [`cx`](AsCx::cx). If the stream is over, every
-    /// method does nothing, and a push returns [`Flow::Closed`](crate::Flow::Closed).
+    /// A readable stream. For the loop call [`cx`](AsCx::cx). If the stream is closed, every method
+    /// does nothing, and a push returns [`Flow::Closed`](crate::Flow::Closed).
     ///
     /// ```
     /// use tidegate_stream::ReadableCx;
@@ -74,8 +74,8 @@ context! {
     /// ```
     key WritableKey;
 
-    /// A writable stream. The loop is [`cx`](AsCx::cx). If the stream is over, every
-    /// method does nothing, and a write returns [`Flow::Closed`](crate::Flow::Closed).
+    /// A writable stream. For the loop call [`cx`](AsCx::cx). If the stream is closed, every method
+    /// does nothing, and a write returns [`Flow::Closed`](crate::Flow::Closed).
     ///
     /// ```
     /// use tidegate_stream::{Flow, WritableCx};

@@ -27,8 +27,8 @@ impl ReadableOptions {
         ReadableOptions::default()
     }
 
-    /// When this many bytes wait, the source is not asked any more, and a push answers
-    /// `Full`. Default: 64 KiB.
+    /// When this many bytes wait, the stream no longer calls its source, and a push returns `Full`.
+    /// Default: 64 KiB.
     pub fn high_water_mark(mut self, bytes: usize) -> ReadableOptions {
         self.high_water_mark = bytes;
         self
@@ -77,7 +77,7 @@ impl WritableOptions {
         WritableOptions::default()
     }
 
-    /// When this many bytes are queued, a write answers `Full`. Default: 64 KiB.
+    /// When this many bytes are queued, a write returns `Full`. Default: 64 KiB.
     pub fn high_water_mark(mut self, bytes: usize) -> WritableOptions {
         self.high_water_mark = bytes;
         self
@@ -92,11 +92,10 @@ impl WritableOptions {
 
     /// At most this many chunks are given to the sink in one call. Default: 64.
     ///
-    /// With 1 each write is one chunk and one call, whatever its size. With more, writes of
-    /// less than 1 KiB that wait behind each other are joined to chunks of at most 16 KiB;
-    /// larger ones stay as they are. An empty write is no chunk. Writes that stay single cost
-    /// more memory than their bytes, which counts against
-    /// [`write_limit`](WritableOptions::write_limit).
+    /// With 1 each write is one chunk and one call, whatever its size. With more, writes of less
+    /// than 1 KiB that wait behind each other are joined to chunks of at most 16 KiB; larger ones
+    /// stay as they are. An empty write is no chunk. With 1, small writes cost more memory than
+    /// their bytes, and that counts against [`write_limit`](WritableOptions::write_limit).
     pub fn gather(mut self, chunks: usize) -> WritableOptions {
         self.gather = chunks.max(1);
         self

@@ -10,7 +10,7 @@ use crate::error::{BoxError, StreamError};
 use crate::user::close::StreamClose;
 use crate::user::context::WritableCx;
 
-/// What a [`Sink`] has done with the bytes that it was given.
+/// What a [`Sink`] has done with the bytes that it got.
 ///
 /// ```
 /// assert_ne!(tidegate_stream::Progress::Done, tidegate_stream::Progress::Later);
@@ -50,15 +50,15 @@ pub trait Sink: 'static {
     /// stream: every write that is not complete fails with it.
     fn write(&mut self, w: &mut WritableCx<'_>, chunks: &[Bytes]) -> Result<Progress, BoxError>;
 
-    /// Everything was written, and every completion was told: do what is left before the
-    /// stream has finished.
+    /// Everything was written, and every `on_written` was called: do what is left before the stream
+    /// has finished.
     fn finish(&mut self, w: &mut WritableCx<'_>) -> Result<Progress, BoxError> {
         let _ = w;
         Ok(Progress::Done)
     }
 
-    /// The stream is over, with or without an error: release what this holds. Called once,
-    /// and last.
+    /// The stream is closed, with or without an error: release what this holds. Called once, and
+    /// last.
     fn destroy(&mut self, cx: &mut Cx<'_>, result: Result<(), &StreamError>) {
         let _ = (cx, result);
     }
@@ -93,8 +93,8 @@ pub trait WriteHandler: 'static {
         let _ = w;
     }
 
-    /// The stream is over, and its key finds nothing any more. Called once, and last. The
-    /// default logs an error that nobody handles.
+    /// The stream is closed, and its key finds nothing any more. Called once, and last. The default
+    /// logs an error that no pipe gets.
     fn on_close(&mut self, cx: &mut Cx<'_>, close: StreamClose) {
         close.unhandled(cx, "writable");
     }

@@ -38,13 +38,13 @@ use crate::user::context::ReadableCx;
 /// ```
 pub trait Source: 'static {
     /// The stream wants more: [`push`](ReadableCx::push) bytes, or say that there are no more
-    /// ([`push_end`](ReadableCx::push_end)), now or later, from any callback. Until then the
-    /// source is not asked again. After an empty push it is asked again in the next turn, and
-    /// so in each turn in which it pushes nothing. An error ends the stream.
+    /// ([`push_end`](ReadableCx::push_end)), now or later, from any callback. The stream does not
+    /// call the source again before it has answered. After an empty push it calls again in the next
+    /// turn, and so on until bytes come. An error ends the stream.
     fn read(&mut self, r: &mut ReadableCx<'_>) -> Result<(), BoxError>;
 
-    /// The stream is over, with or without an error: release what this holds. Called once,
-    /// and last.
+    /// The stream is closed, with or without an error: release what this holds. Called once, and
+    /// last.
     fn destroy(&mut self, cx: &mut Cx<'_>, result: Result<(), &StreamError>) {
         let _ = (cx, result);
     }
@@ -77,8 +77,8 @@ pub trait ReadHandler: 'static {
         let _ = r;
     }
 
-    /// The stream is over, and its key finds nothing any more. Called once, and last. The
-    /// default logs an error that nobody handles.
+    /// The stream is closed, and its key finds nothing any more. Called once, and last. The default
+    /// logs an error that no pipe gets.
     fn on_close(&mut self, cx: &mut Cx<'_>, close: StreamClose) {
         close.unhandled(cx, "readable");
     }

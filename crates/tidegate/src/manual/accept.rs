@@ -1,6 +1,6 @@
-//! Accept and backlog: where connections wait before you see them, and who is refused.
+//! Accept and backlog: where connections wait before you see them, and which are refused.
 //!
-//! # Two queues before yours
+//! # Two queues of the kernel
 //!
 //! ```text
 //!   SYN                 ACK                      accept4                on_connection
@@ -16,14 +16,15 @@
 //!  `------------ the kernel's, per listener ---'      `------- the loop's, per turn -----'
 //! ```
 //!
-//! The listener carries no bytes: each `accept4` makes a new socket. The handshake is the
-//! kernel's work. When it is done the *client* is connected, may write, and knows nothing of
-//! the queue. So clients that report "connected" and a server that
-//! counts fewer connections are both right: the difference stands in the accept queue.
+//! The listener carries no bytes: each `accept4` makes a new socket. The kernel does the handshake.
+//! After it the *client* is connected and may write; it cannot see the queue. So clients that
+//! report "connected" and a server that counts fewer connections are both right: the difference
+//! waits in the accept queue.
 //!
-//! Here the first client's callback sleeps for 200 ms, in which nothing is accepted, while 300
-//! more connect, 25 at a time. `connected` is what the clients say; a second thread reads the
-//! depth of the queue, and the loop does at the end of each turn, with an `accept_budget` of 32:
+//! Here the first client's callback sleeps for 200 ms. Nothing is accepted in that time, while 300
+//! more clients connect, 25 at a time. `connected` is what the clients report. A second thread
+//! reads the depth of the queue, and so does the loop at the end of each turn. The `accept_budget`
+//! is 32:
 //!
 //! ```text
 //! cargo run --release --example accept_pressure
@@ -46,16 +47,16 @@
 //!
 //! # The backlog
 //!
-//! [`backlog`](crate::net::ListenOptions::backlog) is how many may stand there; 511 unless you
-//! say otherwise. On Linux the kernel takes the smaller of it and `net.core.somaxconn` (4096;
-//! 128 before Linux 5.4): listen(2). `ss -ltn` shows both: of a listening socket, `Recv-Q` is
-//! the depth now and `Send-Q` the limit.
+//! [`backlog`](crate::net::ListenOptions::backlog) is how many connections may wait there; the
+//! default is 511. On Linux the limit is the smaller of the backlog and `net.core.somaxconn` (4096;
+//! 128 before Linux 5.4): listen(2). `ss -ltn` shows for a listening socket the depth of the queue
+//! as `Recv-Q` and its limit as `Send-Q`.
 //!
-//! A full queue answers nobody. Linux ignores the last ACK of the handshake, and further SYNs;
-//! the client tries again after a second, then ever more seldom, and sees a slow connect or a
-//! time-out, *not* a refusal. (With `net.ipv4.tcp_abort_on_overflow` it sees a reset: tcp(7).)
-//! `nstat -az TcpExtListenOverflows` counts them. Here is a listener with a backlog of 0, and
-//! some clients before us:
+//! When the queue is full, clients get no answer. Linux ignores the last ACK of the handshake, and
+//! further SYNs. The client tries again after a second, and then at growing intervals. It sees a
+//! slow connect or a time-out, *not* a refusal. (With `net.ipv4.tcp_abort_on_overflow` it sees a
+//! reset: tcp(7).) `nstat -az TcpExtListenOverflows` counts them. Here is a client of a listener
+//! with a backlog of 0, after some other clients:
 //!
 //! ```text
 //! cargo run --release --example refused_reset_timeout
@@ -67,31 +68,31 @@
 //! ...
 //! ```
 //!
-//! A longer backlog takes a longer burst. It helps nobody if the loop is too slow all the
-//! time: then it only makes the wait longer, and clients give up while they stand in it.
+//! A longer backlog takes a longer burst. It does not help if the loop is too slow all the time:
+//! then clients only wait longer, and give up while they are in the queue.
 //!
 //! # The accept loop
 //!
-//! The listener is a handle like any other. Its turn in the ready pass takes connections from
-//! the queue, one by one, and offers each to `on_connection`. One that is accepted gets a slot
-//! and a key (or before, if [`key`](crate::net::Incoming::key) asks for it); one that is rejected
-//! never had any. It stops when:
+//! The listener is a handle like any other. In its turn in the ready pass it takes connections from
+//! the queue, one by one, and offers each to `on_connection`. A connection gets a slot and a key
+//! when it is accepted, or when [`key`](crate::net::Incoming::key) asks for it; one that is
+//! rejected never had any. The accept loop stops for one of these reasons:
 //!
 //! | [`BatchEnd`](crate::net::BatchEnd) | because | goes on |
 //! |---|---|---|
-//! | `Enough` | one was expected and one came (Linux) | when the kernel says so again |
-//! | `WouldBlock` | the queue was empty | when the kernel says so again |
-//! | `Budget` | `accept_budget` were taken (64) | next turn, which does not wait; counted as `carried_over` |
-//! | `Full` | `max_connections` are open, and the others are to wait | when one of them is over, or `set_max_connections` makes room |
+//! | `Enough` | as many came as were expected (Linux) | when the kernel reports the listener again |
+//! | `WouldBlock` | the queue was empty | when the kernel reports the listener again |
+//! | `Budget` | `accept_budget` connections were taken (64) | in the next turn, which does not wait; counted as `carried_over` |
+//! | `Full` | `max_connections` are open, and the policy is to hold | when one of them closes, or `set_max_connections` makes room |
 //! | `Held` | no descriptor or no memory | when a connection of this loop closes, or after 50 ms |
-//! | `Closed` | a callback closed or paused the server | if it was paused: by `ServerCx::resume` |
+//! | `Closed` | a callback closed or paused the server | after a pause: by `ServerCx::resume` |
 //!
-//! How many it tries adapts: one, while connections come singly, since the failing `accept4`
-//! after it would cost more than it can find; the whole budget, when there was time for a
-//! queue to form (the server is new, more than four events came at once, the kernel was not
-//! asked for 250 us). Elsewhere it is always the whole budget. With a budget of 1 it is what
-//! libuv does since 1.45: the last of a queue then waits for as many turns as there are
-//! connections before it.
+//! The number of accepts adapts. While connections come one at a time, the loop tries one accept,
+//! because the failing `accept4` after it costs more than it finds. When there was time for a queue
+//! to form, it tries the whole budget: when the server is new, when more than four events came at
+//! once, or when the last poll was more than 250 us ago. On other systems it always tries the whole
+//! budget. A budget of 1 is what libuv does since 1.45: the last connection of a queue then waits
+//! for as many turns as there are connections before it.
 //!
 //! ```
 //! # use std::net::TcpStream;
@@ -113,13 +114,13 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # Who is refused, by whom
+//! # Which connections are refused, and by whom
 //!
 //! | what | the client sees | [`ServerStats`](crate::net::ServerStats) |
 //! |---|---|---|
 //! | nobody listens | `ECONNREFUSED`, at once | - |
 //! | the accept queue is full | a slow connect, or a time-out | - (the kernel counts) |
-//! | the peer was gone before its turn, and the system says so | - | `aborted` |
+//! | the peer closed before its connection was accepted, and the system reports that | - | `aborted` |
 //! | [`block_list`](crate::net::ListenOptions::block_list) has it | connected, then an end | `blocked` |
 //! | [`max_connections`](crate::net::ListenOptions::max_connections), [`Drop`](crate::net::AtLimit::Drop) | connected, then an end | `dropped`, and `on_overload` |
 //! | the same, [`Hold`](crate::net::AtLimit::Hold) | connected, no answer yet | - |
@@ -129,10 +130,10 @@
 //! | `on_connection` [rejects](crate::net::Incoming::reject) it, or does nothing | connected, then an end | `rejected` |
 //! | [`ServerCx::close`](crate::net::ServerCx::close) while it waits | `ECONNRESET` | - |
 //!
-//! "Then an end" is a FIN if the client has sent nothing, and a reset if it has: closing with
-//! bytes unread is one (RFC 1122, 4.2.2.13). Drop answers at once and costs an accept; Hold is
-//! cheaper and lets clients wait for a place. In front of a load balancer, which tries another
-//! server, prefer Drop.
+//! "Then an end" is a FIN if the client has sent nothing, and a reset if it has: closing a socket
+//! with unread bytes sends a reset (RFC 1122, 4.2.2.13). Drop answers at once and costs an accept.
+//! Hold is cheaper and lets clients wait for a place. In front of a load balancer, which tries
+//! another server, prefer Drop.
 //!
 //! ```
 //! # use std::{io::Read, net::TcpStream};
@@ -154,10 +155,10 @@
 //!
 //! # Several loops on one port
 //!
-//! | way | who shares the connections out | a loop that is held up |
+//! | way | who distributes the connections | a loop that is held up |
 //! |---|---|---|
-//! | [`reuse_port`](crate::net::ListenOptions::reuse_port) on each: example `many_loops` | the kernel, by a hash of both ends | keeps those of its own queue waiting |
-//! | one loop accepts, and [detaches](crate::net::Incoming::detach) to others, which [adopt](crate::net::Net::adopt) | you | gets none, if you look |
+//! | [`reuse_port`](crate::net::ListenOptions::reuse_port) on each: example `many_loops` | the kernel, by a hash of both addresses | the connections in its own queue wait |
+//! | one loop accepts, and [detaches](crate::net::Incoming::detach) to others, which [adopt](crate::net::Net::adopt) | you | gets none, if you check for that |
 //!
 //! # What goes wrong in practice
 //!
@@ -165,9 +166,9 @@
 //!   `ListenOverflows`; raise `somaxconn` *and* the backlog.
 //! - **Clients time out, and the server is busy**: its turns are too long. `carried_over` grows,
 //!   and [`turn_lengths`](crate::metrics::Metrics::turn_lengths) say how long a queue waits each time.
-//! - **"Too many open files"**: raise `ulimit -n`. Until then nothing spins and nobody is lost
-//!   in silence: `on_overload` tells, and logs if nobody overrides it.
-//! - **A restart loses connections**: those in the queue go with the listener, also under
-//!   `reuse_port`, where each has a queue of its own. Hand the listening socket over instead
-//!   (example `activated`): its queue goes with it.
+//! - **"Too many open files"**: raise `ulimit -n`. Until then the loop does not spin, and no
+//!   connection is lost silently: `on_overload` is called, and logs if you do not override it.
+//! - **A restart loses connections**: the connections in the queue are closed with the listener,
+//!   also with `reuse_port`, where each listener has its own queue. Hand the listening socket over
+//!   instead (example `activated`): then its queue stays.
 #![forbid(unsafe_code)]

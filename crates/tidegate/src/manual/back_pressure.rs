@@ -1,8 +1,8 @@
-//! Back-pressure: where bytes wait, and who stops whom.
+//! Back-pressure: where bytes wait, and how a slow reader stops the writer.
 //!
-//! # The three owners of bytes
+//! # Three places where bytes wait
 //!
-//! A byte that was written and not yet read by the peer is in one of three places:
+//! A byte that you have written and the peer has not yet read is in one of three places:
 //!
 //! ```text
 //!   your code
@@ -17,11 +17,10 @@
 //!     and is bounded           acknowledged                       "window 0", and 2 fills
 //! ```
 //!
-//! They fill from the right. A peer that stops reading fills its receive buffer; its window
-//! closes; our kernel's send buffer fills; then the kernel takes no more
-//! (`EWOULDBLOCK`), and bytes begin to wait in our queue. `write` answers
-//! [`Flow::Full`](crate::net::Flow) when the queue has reached the high-water mark. That is
-//! the only place where you can be told, and the last before your own memory:
+//! They fill from the right. A peer that stops reading fills its receive buffer; its window closes;
+//! our kernel's send buffer fills; then the kernel takes no more (`EWOULDBLOCK`), and bytes begin
+//! to wait in our queue. `write` returns [`Flow::Full`](crate::net::Flow) when the queue has
+//! reached the high-water mark. From then on every further byte costs your own memory:
 //!
 //! ```text
 //! cargo run --release --example slow_reader
@@ -39,14 +38,13 @@
 //! ...
 //! ```
 //!
-//! 4 MiB were accepted before anybody was told, and none of it is a leak: the kernel's send
-//! buffer grows with what the connection needs (`net.ipv4.tcp_wmem`, tcp(7)), and so does the
-//! peer's receive buffer (`tcp_rmem`). Whoever wants less of that sets `send_buffer`:
-//! [`options`](super::options).
+//! `write` accepted 4 MiB before it returned `Full`. That is no leak: the kernel's send buffer
+//! grows with what the connection needs (`net.ipv4.tcp_wmem`, tcp(7)), and so does the peer's
+//! receive buffer (`tcp_rmem`). To limit it, set `send_buffer`: [`options`](super::options).
 //!
-//! The example `where_are_my_bytes` asks all three who has the bytes, every 50 ms. A producer
-//! goes on steadily; its reader sleeps for 800 ms, and is slow from then on; the kernels' buffers
-//! are small, so that one sees them fill:
+//! The example `where_are_my_bytes` shows every 50 ms how many bytes are in each of the three
+//! places. A producer writes steadily; its reader sleeps for 800 ms and is slow from then on. The
+//! kernels' buffers are small, so that you can see them fill:
 //!
 //! ```text
 //! cargo run --release --example where_are_my_bytes
@@ -68,21 +66,21 @@
 //! 8 repeat the line before, 8 of them equal
 //! ```
 //!
-//! At 762 ms all three are full and nobody moves: the window is closed, and the producer was
-//! told. A byte that has arrived, and whose acknowledgement has not, is in both kernels.
-//! [`queues`](crate::net::SocketCx::queues) tells the same of any connection.
+//! At 762 ms all three are full and nothing moves: the window is closed, and the producer has
+//! stopped after a `Full`. A byte that has arrived, but whose acknowledgement has not, counts in
+//! both kernels. [`queues`](crate::net::SocketCx::queues) returns these numbers for any connection.
 //!
 //! # Writing
 //!
-//! [`SocketCx::write`](crate::net::SocketCx::write) tries the kernel first. What it takes
-//! never touches the queue, and so never counts: a write of a megabyte that the kernel
-//! takes is `Ready`. What it refuses is queued, and the answer goes by the queue.
+//! [`SocketCx::write`](crate::net::SocketCx::write) tries the kernel first. Bytes that the kernel
+//! takes never enter the queue and never count: a write of a megabyte that the kernel takes is
+//! `Ready`. Bytes that it refuses are queued, and the answer depends on the length of the queue.
 //!
 //! | answer | what to do | what comes |
 //! |---|---|---|
 //! | `Ready` | go on | - |
-//! | `Full` | stop. This write was accepted all the same | `on_drain`, once, when the queue is empty |
-//! | `Closed` | it was not accepted | `on_close`, if it did not come yet |
+//! | `Full` | stop; this write was accepted | `on_drain`, once, when the queue is empty |
+//! | `Closed` | nothing: this write was not accepted | `on_close`, if it has not come yet |
 //!
 //! ```
 //! # use std::{cell::Cell, rc::Rc};
@@ -109,14 +107,14 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Why at empty and not below the mark? So that a producer makes one large batch for each
-//! round instead of many small ones; while it produces, the kernel still has its send
-//! buffer to send from.
+//! Why does `on_drain` wait for an empty queue, and not only for one below the mark? So that a
+//! producer makes one large batch in each round instead of many small ones. While it produces, the
+//! kernel still sends from its send buffer.
 //!
-//! `Flow` is `must_use`: who ignores it is warned by the compiler. Who ignores that, too,
-//! meets `write_limit`: the connection is destroyed, with a RST, and
-//! [`Reason::WriteLimit`](crate::net::Reason::WriteLimit) says how much was queued. Others
-//! are unharmed.
+//! `Flow` is `#[must_use]`: the compiler warns if you ignore it. A producer that goes on after
+//! `Full` reaches `write_limit`: its connection is destroyed with a RST, and
+//! [`Reason::WriteLimit`](crate::net::Reason::WriteLimit) says how much was queued. Other
+//! connections are not affected.
 //!
 //! ```text
 //! cargo run --release --example slow_reader
@@ -130,12 +128,12 @@
 //!
 //! # Reading
 //!
-//! [`pause`](crate::net::SocketCx::pause) stops reading at once and costs no system call.
-//! Now picture the other direction: our kernel's receive buffer is the third place of the
-//! peer's bytes. It fills, our window closes, and the peer's writer is told. A paused
-//! connection holds no memory of ours at all.
+//! [`pause`](crate::net::SocketCx::pause) stops reading at once and costs no system call. In this
+//! direction our kernel's receive buffer is the third place, and the peer is the writer. The buffer
+//! fills, our window closes, and the peer's writer has to stop. A paused connection uses no memory
+//! of the process.
 //!
-//! So an echo is four lines: pause the reading while the writing is full.
+//! So an echo server pauses reading while its writes are `Full`:
 //!
 //! ```no_run
 //! use tidegate::prelude::*;
@@ -147,41 +145,42 @@
 //!
 //! # Pipes
 //!
-//! The same between two parties is a [`pipe`](crate::stream::Streams::pipe): what the
-//! sink refuses pauses the source, and the sink's drain lets it go on. Between connections
-//! it keeps at most what the kernel refused of one read of 64 KiB, in one buffer that it
-//! uses again and again; the rest waits in the kernels, where it was.
+//! A [`pipe`](crate::stream::Streams::pipe) does the same between two connections or streams: when
+//! the sink refuses bytes, the pipe pauses the source, and the sink's drain resumes it. Between
+//! connections it keeps at most the rest of one read of 64 KiB, in one buffer that it reuses; all
+//! other bytes stay in the kernels.
 //!
 //! ```text
 //! source's kernel -> read buffer of the loop -> sink's kernel
 //!                                 `-- refused: the pipe's buffer, and the source pauses
 //! ```
 //!
-//! Streams of your own have a queue of their own on each side: a
-//! [`Source`](crate::stream::Source) is asked only while less than its mark waits, a
-//! [`Sink`](crate::stream::Sink) is given more only when it is done with what it has. The
-//! example `pipeline` sends a file of any size to a slow peer within three blocks of memory.
+//! Streams of your own have a queue on each side. The stream asks its
+//! [`Source`](crate::stream::Source) for more only while fewer bytes wait than its mark, and gives
+//! a [`Sink`](crate::stream::Sink) more only when it is done with what it has. The example
+//! `pipeline` sends a file of any size to a slow peer within three blocks of memory.
 //!
 //! # What to choose
 //!
 //! - A larger high-water mark means fewer rounds of full and drain, and more memory for
 //!   each slow peer. Multiply it by the number of connections you expect.
-//! - `write_limit` is not for flow but for mistakes: leave it far above the mark.
-//! - `buffered_limit` bounds all connections of a loop together. Beyond it a write that has to
-//!   be queued answers `Full`, and of the connections that were told `Full` or have
-//!   ended, the one with the longest queue is closed.
-//! - A peer that never reads again fills its share once and then costs nothing but that; an
-//!   idle timeout ends it ([`timeouts`](super::timeouts)).
-//! - A completion ([`write_id`](crate::net::SocketCx::write_id)) says that the kernel has
-//!   the bytes, not that the peer read them. Only an answer of the peer's says that.
+//! - `write_limit` is a safeguard against mistakes, not a means of flow control: leave it far above
+//!   the mark.
+//! - `buffered_limit` bounds all connections of a loop together. Beyond it a write that has to be
+//!   queued returns `Full`, and of the connections that got `Full`, have ended, or queue answers of
+//!   a filter, the one with the longest queue is closed.
+//! - A peer that never reads again costs one full queue and no more; an idle timeout closes it
+//!   ([`timeouts`](super::timeouts)).
+//! - A completion ([`write_id`](crate::net::SocketCx::write_id)) means that the kernel has the
+//!   bytes, not that the peer has read them. Only an answer of the peer shows that.
 //!
 //! # What goes wrong in practice
 //!
-//! - **Memory grows with a slow peer**: somebody ignores `Full`. Here the compiler warns, and
-//!   `write_limit` is the end of it.
-//! - **Both sides stand still**: each writes all it has before it reads, as a client that asks
-//!   an echo for much. Both windows close, and each waits for the other. Read while you
-//!   write; an idle timeout ends those who do not.
+//! - **Memory grows with a slow peer**: the program ignores `Full`. The compiler warns about that,
+//!   and `write_limit` ends the connection.
+//! - **Both sides are stuck**: each writes everything before it reads, such as a client that sends
+//!   much to an echo server. Both windows close, and each side waits for the other. Read while you
+//!   write; an idle timeout closes connections that are stuck.
 //! - **`on_drain` does not come**: no write was `Full`, or [`end`](crate::net::SocketCx::end)
 //!   was called since. `on_finish` comes then.
 #![forbid(unsafe_code)]

@@ -1,9 +1,9 @@
-//! How connections end: every way, and what is told, in order.
+//! How connections end: every way, and the callbacks in order.
 //!
-//! A connection has exactly one terminal event, `on_close`, with its reason; nothing is told
-//! after it. Before it come the completions of writes that never went out, with the same
-//! reason. The two directions end each for itself: the peer's by its FIN (`end`), ours by
-//! [`end`](crate::net::SocketCx::end) (`finish`).
+//! A connection has exactly one last callback, `on_close`, with the reason. Before it come the
+//! completions of writes that never went out, with the same reason. The two directions end
+//! independently: the peer's with its FIN (`end`), ours with [`end`](crate::net::SocketCx::end)
+//! (`finish`).
 //!
 //! ```text
 //!   peer:  FIN ----------------> on_end          (it only tells)
@@ -16,15 +16,15 @@
 //!                                on_close(Ended)
 //! ```
 //!
-//! A reset (RST) ends both directions at once. What came before it is still read, if
-//! the kernel kept it, and an answer that came before a failed write is delivered: a write
-//! error ends writing, and reading goes on to its end.
+//! A reset (RST) ends both directions at once. Bytes that came before it are still read, if the
+//! kernel kept them. A write error ends writing only: reading goes on to its end, so an answer that
+//! came before the failed write is delivered.
 //!
-//! The table is read by `tests/net/ending/endings.rs`, which plays each scene.
-//! `close: read ECONNRESET` is [`Reason::Failed`](crate::net::Reason::Failed) with its stage and
-//! code; "or" stands where the kernel decides what is noticed first.
+//! The test `tests/net/ending/endings.rs` reads this table and plays each scene. `close: read
+//! ECONNRESET` means [`Reason::Failed`](crate::net::Reason::Failed) with this stage and code. "Or"
+//! means that the kernel decides which error comes first.
 //!
-//! | what happens | what is told, in order |
+//! | what happens | callbacks, in order |
 //! |---|---|
 //! | the peer ends first | end, finish, close: ended |
 //! | we end first | finish, end, close: ended |
@@ -63,24 +63,24 @@
 //!
 //! # Pauses
 //!
-//! A paused connection reads nothing, so its `end` does not come, nor a reset: the bytes
-//! before them may still be wanted. [`peer_state`](crate::net::SocketCx::peer_state) knows
-//! of them all the same, and the linger deadline ends such a connection if nobody does.
+//! A paused connection reads nothing, so neither the peer's end nor a reset is reported: you may
+//! still want the bytes before them. [`peer_state`](crate::net::SocketCx::peer_state) shows both,
+//! and the linger deadline closes such a connection if nothing else does.
 //!
 //! # Ending it yourself
 //!
-//! | call | what is queued | the peer sees | told here |
+//! | call | what is queued | the peer sees | callbacks here |
 //! |---|---|---|---|
 //! | [`end`](crate::net::SocketCx::end) | goes out first | a FIN; it may go on sending | `finish`, later `close: ended` |
-//! | [`destroy`](crate::net::SocketCx::destroy) | is lost, and counted in [`Close::unsent`](crate::net::Close::unsent) | a FIN; a RST if bytes of its own were not read | `close: destroyed` |
+//! | [`destroy`](crate::net::SocketCx::destroy) | is lost, and counted in [`Close::unsent`](crate::net::Close::unsent) | a FIN; a RST if bytes from the peer were not read | `close: destroyed` |
 //! | [`destroy_with`](crate::net::SocketCx::destroy_with) | as with `destroy` | as with `destroy` | `close` with your error, at the stage `application` |
 //! | [`reset`](crate::net::SocketCx::reset) | as with `destroy` | a RST: this was no ordinary end | `close: destroyed` |
 //! | a deadline, by [`timeouts`](super::timeouts) | as with `destroy` | a RST if bytes were queued or a pipe was not done; else as with `destroy` | `close` with its name |
-//! | a limit, a panic, a broken pipe | as with `destroy` | a RST, so that it does not take what it has for all; if our side had ended, as with `destroy` | `close` with the reason |
+//! | a limit, a panic, a broken pipe | as with `destroy` | a RST, so that the peer does not believe that it has everything; if our side had ended, as with `destroy` | `close` with the reason |
 //!
 //! A Unix domain socket has no RST: the peer sees an ordinary end, and
-//! [`Close::reset`](crate::net::Close::reset) says so. A protocol there needs an end of its
-//! own, such as a length or a last record.
+//! [`Close::reset`](crate::net::Close::reset) is `Unsupported`. A protocol over such a socket needs
+//! its own mark of the end, such as a length or a last record.
 //!
 //! ```
 //! use tidegate::prelude::*;
@@ -123,16 +123,16 @@
 //! # What goes wrong in practice
 //!
 //! - **The answer is lost, though it was written**: the server closed with bytes of the client's
-//!   unread. That is a RST (RFC 1122, 4.2.2.13), and takes with it what was not sent yet, on
-//!   some systems also what the client has not read yet (RFC 9112, 9.6). So: `end`, and let the
-//!   client end; with a linger timeout, if it may not.
-//! - **EPIPE here, ECONNRESET there**, for the same cause: the first write after a peer is gone
-//!   succeeds, its RST comes back, the next one fails. Which call notices is chance; the
-//!   table says where.
-//! - **A FIN does not say who sent it**: a peer that closed and one that only ended its side look
-//!   alike. The first answers the next write with a RST.
-//! - **A peer that loses power sends nothing at all.** No ending comes; keep-alive or an idle
-//!   timeout makes one.
+//!   unread. That sends a RST (RFC 1122, 4.2.2.13), which discards what was not sent yet, and on
+//!   some systems also what the client has not read yet (RFC 9112, 9.6). Call `end` instead and let
+//!   the client end; set a linger timeout in case it does not.
+//! - **EPIPE here, ECONNRESET there**, for the same cause: the first write after the peer is gone
+//!   succeeds, the peer's RST comes back, and the next write fails. Which call fails is chance; the
+//!   table shows where.
+//! - **A FIN does not say what the peer did**: a peer that closed and a peer that only ended its
+//!   side look alike. A peer that closed answers the next write with a RST.
+//! - **A peer that loses power sends nothing at all.** No end is reported; use keep-alive or an
+//!   idle timeout.
 //! - **TIME_WAIT** stays with the side that ends first (RFC 9293, 3.6). It is no error, and it
 //!   does not keep a server from its port ([`options`](super::options)).
 #![forbid(unsafe_code)]

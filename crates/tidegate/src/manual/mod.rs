@@ -1,22 +1,22 @@
-//! Chapters to read. There is no code here.
+//! Chapters to read. This module has no code.
 //!
-//! In this order they follow one connection, from the first packet to the last callback:
+//! Read in this order, they follow one connection from the first packet to the last callback:
 //!
 //! | chapter | answers |
 //! |---|---|
 //! | [`request_path`] | what happens between `connect` and the last `on_close`, on both sides, and who does it |
 //! | [`one_turn`] | in which order callbacks come, and when the loop waits |
-//! | [`readiness`] | how what the kernel says becomes a callback; what happens to what was not read |
-//! | [`accept`] | where connections wait before you see them, and who is refused |
-//! | [`tuning_accept`] | what budget, backlog and the other options of a listener trade, measured |
-//! | [`back_pressure`] | where bytes wait, and who stops whom |
-//! | [`endings`] | every way a connection ends, and what is told, in order |
+//! | [`readiness`] | how an event of the kernel becomes a callback; what happens to bytes that were not read |
+//! | [`accept`] | where connections wait before you see them, and which are refused |
+//! | [`tuning_accept`] | what budget, backlog and the other options of a listener gain and cost, measured |
+//! | [`back_pressure`] | where bytes wait, and how a slow reader stops the writer |
+//! | [`endings`] | every way a connection ends, and the callbacks in order |
 //! | [`timeouts`] | the four deadlines, and what else is called a time-out |
-//! | [`options`] | every option: when it applies, and what it is without you |
+//! | [`options`] | every option: when it applies, and its default |
 //! | [`sharing_state`] | where a value lives that several callbacks need |
 //! | [`names`] | names of libuv and Node, and what they are called here |
 //!
-//! Outputs in the chapters are what the examples print: the suite runs them and compares.
+//! The outputs in the chapters are what the examples print: the tests run the examples and compare.
 //! Figures differ from machine to machine; `...` stands for lines left out.
 #![forbid(unsafe_code)]
 

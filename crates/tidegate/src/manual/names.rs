@@ -8,7 +8,7 @@
 //! | `uv_run(UV_RUN_DEFAULT)` | - | [`Loop::run`](crate::Loop::run) |
 //! | `uv_run(UV_RUN_ONCE)` | - | [`Loop::run_once`](crate::Loop::run_once) |
 //! | `uv_run(UV_RUN_NOWAIT)` | - | [`Loop::run_nowait`](crate::Loop::run_nowait) |
-//! | - | - | [`Loop::run_phase`](crate::Loop::run_phase): one phase, for who wants to watch |
+//! | - | - | [`Loop::run_phase`](crate::Loop::run_phase): one phase, to see what each does |
 //! | `uv_stop` | - | [`Cx::stop`](crate::Cx::stop) |
 //! | `uv_loop_alive` | - | [`Loop::is_alive`](crate::Loop::is_alive), and why: [`Cx::why_alive`](crate::Cx::why_alive) |
 //! | `uv_loop_close` | - | drop the [`Loop`](crate::Loop) |
@@ -36,7 +36,7 @@
 //! | `uv_check_t` | `setImmediate` (each time anew) | [`Cx::check`](crate::Cx::check) |
 //! | `uv_poll_t` | - | [`Cx::watch`](crate::Cx::watch), for any source; a descriptor as [`Fd`](crate::event::Fd) |
 //! | `uv_async_t`, `uv_async_send` | `worker.postMessage` | [`Remote::post`](crate::Remote::post), with a closure; [`Remote::wake`](crate::Remote::wake) without |
-//! | `uv_signal_t` | `process.on('SIGINT')` | `Cx::signal`, `Cx::signal_once` (feature `signal`); no reason to run, as in Node |
+//! | `uv_signal_t` | `process.on('SIGINT')` | `Cx::signal`, `Cx::signal_once` (feature `signal`); does not keep the loop alive, as in Node |
 //! | `uv_queue_work` | `worker_threads` | `Cx::work`, `Cx::slow_work` (feature `work`) |
 //! | `uv_cancel` | - | `Cx::work_cancel` |
 //! | `UV_THREADPOOL_SIZE` | the same | [`Builder::work_threads`](crate::Builder::work_threads), per loop |
@@ -47,7 +47,7 @@
 //! |---|---|---|
 //! | `uv_tcp_bind`, `uv_listen` | `net.createServer().listen` | [`Net::listen`](crate::net::Net::listen), [`Net::serve`](crate::net::Net::serve) |
 //! | `connection_cb`, `uv_accept` | `'connection'` | [`Incoming`](crate::net::Incoming): `accept` or `reject` |
-//! | one accept for a wake-up, fixed | the same | [`ListenOptions::accept_budget`](crate::net::ListenOptions::accept_budget) |
+//! | always one accept for a wake-up | the same | [`ListenOptions::accept_budget`](crate::net::ListenOptions::accept_budget) |
 //! | `uv_tcp_getsockname` | `server.address` | [`ServerCx::local_addr`](crate::net::ServerCx::local_addr) |
 //! | `uv_close(server)` | `server.close` | [`ServerCx::close`](crate::net::ServerCx::close) |
 //! | `uv_pipe_bind`, `uv_pipe_connect` | `listen(path)`, `connect(path)` | [`ListenOptions::unix`](crate::net::ListenOptions::unix), [`ConnectOptions::unix`](crate::net::ConnectOptions::unix) |

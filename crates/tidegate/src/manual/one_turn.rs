@@ -6,40 +6,40 @@
 //!  +-> pending -> idle -> prepare -> poll -> ready -> pending -> check -> closing -> timers -+
 //!  |                                  |                                                     |
 //!  |                                  +-- asks the kernel: sets bits, queues handles,       |
-//!  |                                      calls nobody. Waits, if nothing is left to do     |
+//!  |                                      runs no callback. Waits if nothing is left to do  |
 //!  |                                                                                        |
-//!  +--------------------- is anything alive, and nobody has said stop? ---------------------+
+//!  +-------------------- while the loop is alive and stop was not called -------------------+
 //! ```
 //!
 //! | phase | calls | at most |
 //! |---|---|---|
-//! | pending | effects of API calls and deadlines: `on_finish`, `on_written`, `on_shutdown`, `on_timeout`, a lookup of yours | what is queued, in up to 8 rounds |
-//! | idle, prepare | hooks, in start order | each once |
-//! | poll | nothing: what the kernel says becomes bits and places in a queue | 1,024 events |
-//! | ready | who is queued: connections, servers, watchers, posts; then the connections accepted meanwhile | each once, by its budget |
+//! | pending | effects of API calls and deadlines: `on_finish`, `on_written`, `on_shutdown`, `on_timeout`, a lookup of your own | what is queued, in up to 8 rounds |
+//! | idle, prepare | hooks, in start order | each hook once |
+//! | poll | nothing: events of the kernel become bits, and their handles are queued | 1,024 events |
+//! | ready | the queued handles: connections, servers, watchers, posts; then the connections accepted meanwhile | each handle once, up to its budget |
 //! | pending | effects of what the ready pass did to *other* connections | as above |
 //! | check | hooks | each once |
 //! | closing | `on_close`, in the order of closing | what was closed before the phase |
 //! | timers | what is due, by deadline, then by start | what was due when it began |
 //!
-//! The order is libuv's (`uv_run`, since 1.45), with two differences: hooks and close
-//! callbacks run first-in first-out, not the other way round; and I/O callbacks come in a
-//! bounded pass of their own after the poll, not out of it.
+//! The order is libuv's (`uv_run`, since 1.45), with two differences. Hooks and close callbacks run
+//! first-in first-out; in libuv the last one runs first. And I/O callbacks run in a bounded pass
+//! after the poll; in libuv they run inside the poll.
 //!
-//! After each callback, and before the next, come its ticks
-//! ([`next_tick`](crate::Cx::next_tick)), and values of yours that it displaced are dropped.
+//! After each callback, and before the next one, the loop runs the ticks that it queued
+//! ([`next_tick`](crate::Cx::next_tick)) and drops the values that it replaced.
 //!
 //! # When it waits
 //!
-//! A poll waits until the kernel has something, or the next timer is due. It does not wait if
-//! anything is left to do without the kernel: somebody is queued, ticks or posts are left over,
-//! a close callback is due, an idle hook is there, [`stop`](crate::Cx::stop) was called, or
-//! nothing keeps the loop alive.
+//! A poll waits until the kernel has something, or the next timer is due. It does not wait if there
+//! is something to do without the kernel: a handle is queued, ticks or posts are left over, a close
+//! callback is due, there is an idle hook, [`stop`](crate::Cx::stop) was called, or nothing keeps
+//! the loop alive.
 //!
 //! | call | turns | waits | due timers first |
 //! |---|---|---|---|
 //! | [`run`](crate::Loop::run) | until nothing is alive, or `stop` | yes | once, before the first turn |
-//! | [`run_once`](crate::Loop::run_once) | one | yes, unless it had something to tell | no |
+//! | [`run_once`](crate::Loop::run_once) | one | yes, unless there were callbacks to run before the poll | no |
 //! | [`run_nowait`](crate::Loop::run_nowait) | one | never | no |
 //! | [`run_phase`](crate::Loop::run_phase) | one phase of one | as `run_once` | no |
 //!
@@ -94,10 +94,10 @@
 //! ...
 //! ```
 //!
-//! # Nobody takes it all
+//! # Budgets
 //!
-//! Whatever can be more than one turn should do has a budget ([`Limits`](crate::Limits)). Who
-//! stops at it is queued again, behind the others; the next poll does not wait:
+//! Everything that could make a turn too long has a budget ([`Limits`](crate::Limits)). A handle
+//! that reaches its budget is queued again, behind the others, and the next poll does not wait:
 //!
 //! ```text
 //! cargo run --release --example phases
@@ -120,16 +120,16 @@
 //! ...
 //! ```
 //!
-//! What no budget can bound is one callback of yours: while it runs, nothing else does. All
-//! latency of a loop is that, times the callbacks before. [`Metrics`](crate::metrics::Metrics) counts
-//! the lengths of turns; with an observer it also knows the longest call.
+//! No budget can limit one of your callbacks: while it runs, nothing else in the loop runs. An
+//! event waits for all callbacks before it. [`Metrics`](crate::metrics::Metrics) counts how long
+//! turns were; with an observer it also has the longest call.
 //!
 //! # Time
 //!
-//! [`Cx::now`](crate::Cx::now) is the time when the poll returned, read anew before timers. A
-//! timer counts from the call that starts it, and is never early, however old `now` is. One
-//! that is started with 0 in the timers phase waits for the next turn, so it starves nobody. Of
-//! two equal deadlines the first started comes first.
+//! [`Cx::now`](crate::Cx::now) is the time when the poll returned, read anew before timers. A timer
+//! counts from the call that starts it, and is never early, even if `now` is old. A timer that is
+//! started with 0 in the timers phase waits for the next turn, so it cannot starve others. Of two
+//! timers with the same deadline the one that was started first fires first.
 //!
 //! ```
 //! # thread_local! { static LOG: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) } }
@@ -161,8 +161,8 @@
 //!   handle out of the count.
 //! - **It ends at once.** Nothing kept it alive: a [`Remote`](crate::Remote) does not; a
 //!   [`KeepAlive`](crate::KeepAlive) does.
-//! - **It takes all of a core.** An idle hook is there, or a timer of 0 that starts itself
-//!   again; [`Metrics::blocking_polls`](crate::metrics::Metrics::blocking_polls) stands still then.
+//! - **It takes all of a core.** There is an idle hook, or a timer of 0 that starts itself again;
+//!   [`Metrics::blocking_polls`](crate::metrics::Metrics::blocking_polls) does not grow then.
 //! - **A callback panics.** The panic leaves `run`. The connection is destroyed, timers and
 //!   servers keep their closures, and the next `run` goes on with the rest of the batch.
 #![forbid(unsafe_code)]

@@ -2,9 +2,9 @@
 //!
 //! # The order is the kernel's
 //!
-//! A socket goes through states, and most options must be there before the next one. Set too
-//! late they are not refused but without effect, which is worse. So all of them are given
-//! before, in one value, and applied in this order:
+//! A socket goes through states, and most options must be there before the next one. If they are
+//! set too late, the kernel accepts them without any effect. So you give all of them at the
+//! beginning, in one value, and tidegate applies them in this order:
 //!
 //! ```text
 //!  LISTEN   socket -> reuse_address   -> bind -> listen  -> accept -> per connection
@@ -55,8 +55,8 @@
 //!
 //! # Of a connection, on either side
 //!
-//! Of [`AdoptOptions`](crate::net::AdoptOptions), too, for a connection that is there already;
-//! what the handshake needs comes too late there.
+//! [`AdoptOptions`](crate::net::AdoptOptions) have these options, too, for a connection that exists
+//! already. Those that the handshake needs come too late there.
 //!
 //! | option | default | applies | later |
 //! |---|---|---|---|
@@ -72,8 +72,8 @@
 //!
 //! # Never ignored
 //!
-//! An option that the system does not have, or that has no meaning where it is given, is an
-//! error: of `listen` at once, of `connect` at `on_close`, where all its errors come.
+//! An option that the system does not have, or that has no meaning there, is an error. `listen`
+//! returns it at once; of a `connect` it comes with `on_close`, as all errors of a `connect`.
 //!
 //! ```
 //! use std::io;
@@ -107,11 +107,11 @@
 //!
 //! # A port that is taken
 //!
-//! Two options with nearly the same name do different things. `SO_REUSEADDR`, on by default,
-//! lets a server take a port that only remains of *closed* connections hold (TIME_WAIT: 60 s on
-//! Linux). It never takes a port from a server that listens. `reuse_port` lets several listen
-//! at once, if all of them say so, and the kernel shares the connections out: socket(7). On
-//! Windows `SO_REUSEADDR` would mean to steal the port, so it is left alone there.
+//! Two options with nearly the same name do different things. `SO_REUSEADDR`, on by default, lets a
+//! server take a port on which only *closed* connections are left (TIME_WAIT: 60 s on Linux). It
+//! never takes a port from a server that listens. `reuse_port` lets several servers listen at once,
+//! if all of them set it, and the kernel distributes the connections: socket(7). On Windows
+//! `SO_REUSEADDR` would steal the port from another server, so tidegate does not set it there.
 //!
 //! ```text
 //! cargo run --release --example restart
@@ -135,12 +135,13 @@
 //! - **Small messages take 40 ms**: two small writes in a row, Nagle's algorithm (RFC 9293,
 //!   3.7.4) holds the second until the first is acknowledged, and the peer delays its
 //!   acknowledgement. Write once ([`cork`](crate::net::SocketCx::cork)), or set `no_delay`.
-//! - **A large buffer makes it slower**: a size that is set is not adapted any more. Leave
-//!   buffers alone before you have measured. Linux sets aside twice what you ask for, and no
-//!   more than `net.core.rmem_max` allows: socket(7).
-//! - **Dead peers are noticed after two hours**: keep-alive of the system's default. Here it is
-//!   60 s, then 10 probes 1 s apart, once you ask for it.
-//! - **"address already in use" after a restart**: somebody *listens*. `ss -ltnp` says who.
-//! - **IPv4 clients are refused**: the server listens on an IPv6 address with `ipv6_only`, or
-//!   the system's default says so. Leave the host out: `":80"` is both.
+//! - **A large buffer makes it slower**: the kernel no longer adapts a size that you set. Measure
+//!   before you set one. Linux sets aside twice what you ask for, and no more than
+//!   `net.core.rmem_max` allows: socket(7).
+//! - **Dead peers are noticed after two hours**: that is the system's default for keep-alive.
+//!   tidegate's default, if you turn it on, is 60 s, and then 10 probes 1 s apart.
+//! - **"address already in use" after a restart**: another process *listens* on the port. `ss
+//!   -ltnp` shows which.
+//! - **IPv4 clients are refused**: the server listens on an IPv6 address with `ipv6_only`, or that
+//!   is the system's default. Leave the host out: `":80"` accepts both.
 #![forbid(unsafe_code)]

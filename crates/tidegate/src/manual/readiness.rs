@@ -1,11 +1,12 @@
-//! Readiness and edges: how what the kernel says becomes a callback.
+//! Readiness and edges: how an event of the kernel becomes a callback.
 //!
-//! # Said once
+//! # Level and edge
 //!
-//! epoll(7) can say that a socket is ready in two ways. *Level-triggered*, it says so at every
-//! poll, as long as it is true. *Edge-triggered*, it says so once, when it becomes true, and not
-//! again before that was used up: read until `EWOULDBLOCK`, or be silent for ever. mio speaks
-//! in edges on every system.
+//! epoll(7) can say that a socket is ready in two ways. *Level-triggered*, it reports the socket at
+//! every poll, as long as it is ready. *Edge-triggered*, it reports the socket once, when it
+//! becomes ready, and not again before the program has used that up: if a program stops before
+//! `EWOULDBLOCK`, the kernel may never report the socket again. mio is edge-triggered on every
+//! system.
 //!
 //! ```text
 //!  bytes waiting    0      4         22             14                       0
@@ -15,14 +16,14 @@
 //!  edge:            -      ready     ready          (silence)                -
 //! ```
 //!
-//! Edges are cheaper: who knows already is not told again, and to pause or to go on is no call
-//! to the kernel. The price is that somebody has to remember. Here that is the loop, not you.
+//! Edges are cheaper: the kernel does not repeat itself, and pausing or going on needs no system
+//! call. But somebody has to remember each edge. In tidegate the loop does that, not you.
 //!
 //! # Sticky bits
 //!
-//! Each handle has [`Readiness`](crate::event::Readiness). An event of the kernel's sets some of them, and puts
-//! the handle into the ready queue, once. That is all that an event does; callbacks come
-//! later, in the ready pass.
+//! Each handle has bits, its [`Readiness`](crate::event::Readiness). An event of the kernel sets
+//! some of them and puts the handle into the ready queue, once. An event does no more than that;
+//! callbacks come later, in the ready pass.
 //!
 //! ```text
 //!   poll: an event ---> sets bits ---> queued already? --no--> into the ready queue
@@ -32,33 +33,33 @@
 //!       v
 //!     read, on_data, read, on_data ... until one of these:
 //!       |
-//!       +-- EWOULDBLOCK, or a short read     the bit falls. The poller says so when
-//!       |                                    there is more
+//!       +-- EWOULDBLOCK, or a short read     the bit is cleared, until the poller
+//!       |                                    reports more
 //!       +-- the budget is spent              the bit stays. Queued again, behind the
 //!       |                                    others; the next poll does not wait
 //!       +-- paused                           the bit stays. Not queued: resume() does
 //! ```
 //!
-//! | bit | set by | falls |
+//! | bit | set by | cleared by |
 //! |---|---|---|
-//! | `readable` | bytes, an end, an error, a connection to accept; assumed for a new connection while that pays | `EWOULDBLOCK`; a short read |
-//! | `writable` | room in the send buffer, connected, an error; assumed for a new connection | `EWOULDBLOCK`; a short write |
+//! | `readable` | bytes, an end, an error, a connection to accept; for a new connection the loop may assume it | `EWOULDBLOCK`; a short read |
+//! | `writable` | room in the send buffer, connected, an error; for a new connection the loop assumes it | `EWOULDBLOCK`; a short write |
 //! | `read_closed` | the peer's FIN, or a reset | never |
 //! | `write_closed` | nothing written will arrive any more | never |
 //! | `error` | the socket has an error to fetch | never |
 //! | `priority` | urgent data: a read stops short at its mark | `EWOULDBLOCK` |
 //!
-//! A closed or failed half counts as readable and writable: the next operation returns at once,
-//! and says why.
+//! A half that is closed or has failed counts as readable and writable: the next operation returns
+//! at once with the reason.
 //!
-//! # Why a short read will do
+//! # Why a short read is enough
 //!
-//! A read of 4 bytes into a buffer of 64 KiB has emptied the socket: epoll(7) allows to rely
-//! on that, and it saves the second read that would only say `EWOULDBLOCK`; so an echo takes
-//! three system calls, not four. Not so once `read_closed` or `error` is set: then the end
-//! itself still waits to be read, and no edge will announce it again. There a short read
-//! proves nothing, and the loop reads on. Where the poller has no such rule (poll(2), Windows)
-//! it always reads on.
+//! A read of 4 bytes into a buffer of 64 KiB has emptied the socket: epoll(7) guarantees that. It
+//! saves the second read, which would only return `EWOULDBLOCK`, so an echo takes three system
+//! calls, not four. This does not hold once `read_closed` or `error` is set: then the end itself
+//! still has to be read, and no further edge will report it. In that case a short read proves
+//! nothing, and the loop reads on. Where the poller has no such rule (poll(2), Windows) the loop
+//! always reads on.
 //!
 //! # Watch it
 //!
@@ -117,7 +118,7 @@
 //! ...
 //! ```
 //!
-//! The kernel's word is needed once; all else is remembered:
+//! The kernel reports the bytes once; the loop remembers the rest:
 //!
 //! ```
 //! # use std::{cell::RefCell, io::Write, net::TcpStream, rc::Rc, time::Duration};
@@ -145,25 +146,24 @@
 //!
 //! # Sources of your own
 //!
-//! [`Cx::watch`](crate::Cx::watch) gives any source the same treatment. Its callback does its
-//! I/O through [`ReadyGuard`](crate::event::ReadyGuard), which keeps the bits true. A callback that
-//! leaves a bit set without having met `EWOULDBLOCK` is not forgotten: as with libuv's poll
-//! handles, it is called again.
+//! [`Cx::watch`](crate::Cx::watch) does the same for any source. Its callback does its I/O through
+//! [`ReadyGuard`](crate::event::ReadyGuard), which keeps the bits correct. If a callback stops
+//! before `EWOULDBLOCK`, its bit stays set and it is called again, as with libuv's poll handles.
 //!
-//! # The one level
+//! # Listeners on Linux
 //!
-//! On Linux listeners are level-triggered. Accepting until `EWOULDBLOCK` costs a failing
-//! `accept4` for each connection that comes alone; with a level it may stop early, and the
-//! kernel repeats itself: [`accept`](super::accept).
+//! On Linux listeners are level-triggered. Accepting until `EWOULDBLOCK` costs a failing `accept4`
+//! for each connection that comes alone. With a level the loop may stop early, because the kernel
+//! reports the listener again: [`accept`](super::accept).
 //!
 //! # What goes wrong in practice
 //!
-//! - **A connection falls silent** in a hand-written edge-triggered loop: it stopped before
-//!   `EWOULDBLOCK`. That cannot be done here, neither by a budget nor by a pause.
+//! - **A connection falls silent** in a hand-written edge-triggered loop that stopped before
+//!   `EWOULDBLOCK`. In tidegate this cannot happen, neither by a budget nor by a pause.
 //! - **One fast peer starves the others**: it is always ready. `read_budget` (1 MiB) stops it,
 //!   and it is queued behind them.
 //! - **`on_end` does not come** while reading is paused: the bytes before it were not read.
-//!   [`peer_state`](crate::net::SocketCx::peer_state) knows of the end all the same.
-//! - **Spurious readiness**: a poller may say ready where nothing is. Nothing is called then:
-//!   the read says `EWOULDBLOCK`, the bit falls, that is all.
+//!   [`peer_state`](crate::net::SocketCx::peer_state) shows the end all the same.
+//! - **Spurious readiness**: a poller may report a socket that has nothing. The read then returns
+//!   `EWOULDBLOCK`, the bit is cleared, and no callback is called.
 #![forbid(unsafe_code)]

@@ -2,8 +2,8 @@
 //!
 //! # Who does what
 //!
-//! Most of a connection's life is the kernel's. Your callbacks are where it crosses into the
-//! process, and each of them is late: what it tells of has happened before.
+//! The kernel does most of the work of a connection. Your callbacks are where the connection enters
+//! your process. Each callback comes after the event that it reports.
 //!
 //! ```text
 //!  client program   client's kernel               server's kernel       server program
@@ -25,9 +25,9 @@
 //!  on_close                                                             on_finish, on_close
 //! ```
 //!
-//! The handshake needs no process: RFC 9293, 3.5, and listen(2). So `on_connect` says that the
-//! server's *kernel* has us in its queue. Whether the server's program ever looks there is
-//! another matter; only an answer says so.
+//! The handshake needs no process: RFC 9293, 3.5, and listen(2). So `on_connect` means that the
+//! server's *kernel* has our connection in its queue. It does not mean that the server's program
+//! has accepted it; only an answer shows that.
 //!
 //! ```
 //! use tidegate::prelude::*;
@@ -49,7 +49,7 @@
 //! | step | done by | what it costs here | you see |
 //! |---|---|---|---|
 //! | text to address | `connect`, at once | nothing | - |
-//! | name to addresses | a thread of the loop's ([`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup): you) | a job, and a post back | an [observer](crate::observe::Observer) sees it |
+//! | name to addresses | a thread of the loop, or your own [`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup) | a job, and a post back | an [observer](crate::observe::Observer) sees it |
 //! | attempts | `connect.rs`, in the order of RFC 8305 | a socket and its registration, for each | an observer sees each |
 //! | handshake | the kernels | one round trip | - |
 //! | connected | poll says writable, no error waits, there is a peer | 2 calls | [`on_connect`](crate::net::Handler::on_connect) |
@@ -60,15 +60,17 @@
 //! | our end | [`end`](crate::net::SocketCx::end), after what is queued | `shutdown`, or the `close` that comes anyway | [`on_finish`](crate::net::Handler::on_finish) |
 //! | over | both ended, or anything that went wrong | `close`, at once | [`on_close`](crate::net::Handler::on_close), in the closing phase |
 //!
-//! A new connection that sends at once, as a client of HTTP does, costs the server no poll of
-//! its own: after `on_connection` a first read is tried in the same pass, while that pays.
-//! Accepted, answered and closed in one callback, it never meets the poller.
+//! A new connection that sends at once, as a client of HTTP does, costs the server no poll of its
+//! own: after `on_connection` the loop tries a first read in the same pass, as long as most of
+//! these reads find bytes. A connection that is accepted, answered and closed in one callback is
+//! never registered with the poller.
 //!
 //! # The same, timed
 //!
-//! Both sides in one loop, which observes itself: microseconds, the turn and the phase of each
-//! step, and the callback that it leads to. The client knows a name only, so a lookup comes
-//! first; it half-closes after the first answer, and the server says one last thing.
+//! Here both sides run in one loop with an observer. The table shows the microseconds, the turn and
+//! the phase of each step, and the callback that it leads to. The client has only a name, so a
+//! lookup comes first. It half-closes after the first answer, and the server then sends its last
+//! bytes.
 //!
 //! ```text
 //! cargo run --release --example request_path
@@ -106,10 +108,10 @@
 //! ...
 //! ```
 //!
-//! The first poll waits for the thread that looks the name up. After it four do for the whole
-//! connection, and wait for nobody: what the kernel has done for both sides by then is found
-//! together, so `accept` and `connect` are in one turn, and the first bytes in the same. With
-//! `-- --trace path.json` the same run is a picture in <https://ui.perfetto.dev>.
+//! The first poll waits for the thread that looks the name up. The whole connection then needs four
+//! more polls, and none of them has to wait. Each finds what the kernel has done for both sides, so
+//! `accept` and `connect` are in one turn, and so are the first bytes. With `-- --trace path.json`
+//! the same run is a picture in <https://ui.perfetto.dev>.
 //!
 //! # The same, asserted
 //!
@@ -163,7 +165,7 @@
 //! | the error says | it got as far as | look at |
 //! |---|---|---|
 //! | `lookup of ...` | no packet to the host yet | spelling; the resolver |
-//! | `bind on ...` | nor here: our own address | `local_address`, `local_port`; on a server, who has the port |
+//! | `bind on ...` | no packet either: the error is about our own address | `local_address`, `local_port`; on a server, which process has the port |
 //! | `connect to ...`, `ECONNREFUSED`, at once | the host answered: nobody listens there | port, and whether the server runs |
 //! | `connect to ... timed out` | nobody answered | routes, filters that drop, a full accept queue ([`accept`](super::accept)) |
 //! | connected, and no answer | the server's kernel | its accept queue, or its program: is its loop held up? |

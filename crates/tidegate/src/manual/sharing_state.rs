@@ -1,7 +1,7 @@
 //! Sharing state: where a value lives that callbacks need.
 //!
-//! One thread runs all callbacks of a loop, one at a time, so shared state needs no lock. The
-//! question is only who owns the value. There are three answers, from the simplest on:
+//! One thread runs all callbacks of a loop, one at a time, so shared state needs no lock. You only
+//! have to choose who owns the value. There are three ways, the simplest first:
 //!
 //! | the value belongs to | keep it in | get it by | it is dropped |
 //! |---|---|---|---|
@@ -9,14 +9,14 @@
 //! | one connection, closures | [`On::with`](crate::net::On::with) | the first argument of each closure | after `on_close` |
 //! | several connections, timers, servers | the loop, by [`share`](crate::Cx::share) | [`with`](crate::Cx::with) | by [`close`](crate::Cx::close), or with the loop |
 //!
-//! An `Rc<RefCell<T>>` that closures capture works, too. Its cost: a borrow that is held while
-//! another callback's code runs panics, and a handler that holds an `Rc` to itself is never
-//! dropped. The loop's own values cannot do either: a second `with` of a value that is lent is
-//! an error, and the loop owns both sides.
+//! An `Rc<RefCell<T>>` that closures capture works, too. But a second borrow panics while the first
+//! is held, and a handler that holds an `Rc` to itself is never dropped. Values that the loop owns
+//! have neither problem: a second `with` of a value that is lent returns an error, and there is no
+//! `Rc`.
 //!
 //! # Fields of a handler
 //!
-//! One connection is one value of a type of yours. Its callbacks get `&mut self`.
+//! Each connection has one value of your type. Its callbacks get `&mut self`.
 //!
 //! ```
 //! use tidegate::prelude::*;
@@ -73,12 +73,12 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # A value of the loop's
+//! # A value that the loop owns
 //!
-//! What several connections share, the loop keeps. [`share`](crate::Cx::share) gives it away
-//! for a [`Shared`](crate::Shared) key, which is `Copy` and goes into as many closures as you
-//! like. [`with`](crate::Cx::with) lends the value to a closure that runs at once, with the
-//! loop beside it: so the closure can write to every connection that the value names.
+//! The loop can own a value that several connections share. [`share`](crate::Cx::share) takes the
+//! value and returns a [`Shared`](crate::Shared) key, which is `Copy`, so any number of closures
+//! can have it. [`with`](crate::Cx::with) lends the value and a `Cx` to a closure that runs at
+//! once, so the closure can write to every connection that the value names.
 //!
 //! ```
 //! use std::collections::BTreeSet;
@@ -134,16 +134,16 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Writing inside of `with` calls nobody: `write` queues, and what it brings about (`on_drain`,
-//! `on_close`) is called later, when the value is back. So the value is whole whenever a
-//! callback asks for it.
+//! Writing inside of `with` runs no callback: `write` queues, and `on_drain` or `on_close` come
+//! later, when the value is back. So the value is there, in a consistent state, whenever a callback
+//! asks for it.
 //!
 //! # What goes wrong in practice
 //!
 //! - **`Leased`**: a `with` inside of a `with` of the same value. Take what you need out of the
 //!   value first, or pass the `&mut T` on.
 //! - **The value is gone in `on_close`**: `close_all` closes shared values with everything else.
-//!   Use the answer of `with` there: an error says that nobody needs the removal any more.
+//!   Check the answer of `with` there: an error means that there is nothing to remove from.
 //! - **A loop for each core**: values of a loop stay in its thread. What loops share needs a
 //!   lock or a channel, or [`Remote::post`](crate::Remote::post) to the loop that owns it.
 #![forbid(unsafe_code)]

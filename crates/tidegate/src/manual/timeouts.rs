@@ -14,14 +14,13 @@
 //!
 //! | option | counts from | when it passes | set later by |
 //! |---|---|---|---|
-//! | [`connect_timeout`](crate::net::ConnectOptions::connect_timeout) | `connect`; the lookup and all attempts count | closed | - |
+//! | [`connect_timeout`](crate::net::ConnectOptions::connect_timeout) | `connect`; includes the lookup and all attempts | closed | - |
 //! | [`idle_timeout`](crate::net::ListenOptions::idle_timeout) | the last byte, either way | [`on_timeout`](crate::net::Handler::on_timeout), which closes unless overridden | [`set_idle_timeout`](crate::net::SocketCx::set_idle_timeout) |
-//! | [`lifetime`](crate::net::ListenOptions::lifetime) | accepted or connected | closed, whatever it does | [`set_lifetime`](crate::net::SocketCx::set_lifetime) |
+//! | [`lifetime`](crate::net::ListenOptions::lifetime) | accepted or connected | closed, even if bytes move | [`set_lifetime`](crate::net::SocketCx::set_lifetime) |
 //! | [`linger_timeout`](crate::net::ListenOptions::linger_timeout) | an end of either side, and the last byte after it | closed | [`set_linger_timeout`](crate::net::SocketCx::set_linger_timeout) |
 //!
-//! None is set unless you set it: a connection may be silent for ever. All of them end in
-//! [`Reason::TimedOut`](crate::net::Reason::TimedOut) with the one that passed, so that
-//! no two are taken for each other:
+//! By default none is set: a connection may be silent for ever. All of them end in
+//! [`Reason::TimedOut`](crate::net::Reason::TimedOut), which names the deadline that passed:
 //!
 //! ```text
 //! cargo run --release --example refused_reset_timeout
@@ -41,11 +40,11 @@
 //! ...
 //! ```
 //!
-//! # How they are kept
+//! # How the loop checks them
 //!
-//! A read or a write only notes the time. A heap of the loop's has at most one live entry for
-//! each connection, and one timer runs for the first of all. When an entry comes up, the
-//! connection is looked at:
+//! A read or a write only notes the time. A heap of the loop has at most one live entry for each
+//! connection, and one timer runs for the earliest entry. When an entry comes up, the loop checks
+//! the connection:
 //!
 //! ```text
 //!   timers phase          next turn                    the phase after
@@ -58,11 +57,13 @@
 //!                      timers phase: due  ---------> pending phase: on_timeout, or closed
 //! ```
 //!
-//! - A deadline is never early. It is rounded up to milliseconds; more than 49 days is never.
-//! - A loop that was held up does not close a healthy connection: the bytes that came
-//!   meanwhile are read first. A connect, too, is looked at once more.
-//! - A paused connection reads nothing, so it is not probed: it does expire.
-//! - `on_timeout` is told once, until bytes move again.
+//! - A deadline is never early. It is rounded up to milliseconds; a deadline of more than 49 days
+//!   never comes.
+//! - A loop that was held up does not close a healthy connection: it first reads the bytes that
+//!   came meanwhile. It also checks a connect once more.
+//! - On a paused connection the loop does not try that read: its idle time passes even if bytes
+//!   wait.
+//! - `on_timeout` is called once, and again only after bytes have moved.
 //! - No deadline keeps the loop alive.
 //!
 //! # Deciding yourself
@@ -99,36 +100,36 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! For a deadline of the protocol's own (a whole request within 30 s, whatever trickles in) an
-//! idle timeout is the wrong tool: each byte refreshes it. Start a
-//! [`timer`](crate::Cx::timer) at the first byte and close from there, or use `lifetime`.
+//! For a deadline of your protocol (a whole request within 30 s) an idle timeout is the wrong tool:
+//! each byte restarts it. Start a [`timer`](crate::Cx::timer) at the first byte and close from
+//! there, or use `lifetime`.
 //!
 //! # What else is called a time-out
 //!
-//! | name | whose | what it says | here |
+//! | name | whose | what it means | here |
 //! |---|---|---|---|
-//! | SYN retries | the kernel's, about 2 minutes on Linux (`tcp_syn_retries`, tcp(7)) | nobody answers the SYN | `ETIMEDOUT` at stage `connect`; set `connect_timeout` to be sooner |
+//! | SYN retries | the kernel's, about 2 minutes on Linux (`tcp_syn_retries`, tcp(7)) | nobody answers the SYN | `ETIMEDOUT` at stage `connect`; `connect_timeout` is earlier |
 //! | retransmission | the kernel's, some 15 minutes (`tcp_retries2`) | our bytes are not acknowledged | `ETIMEDOUT`, as a rule at stage `read`; `TCP_USER_TIMEOUT` by [`socket_option`](crate::net::SocketCx::socket_option) |
 //! | keep-alive | the kernel's probes, if [`keep_alive`](crate::net::ListenOptions::keep_alive) is set | the peer's *host* is gone | `ETIMEDOUT` at stage `read` |
 //! | attempt delay | [`attempt_delay`](crate::net::ConnectOptions::attempt_delay), 250 ms (RFC 8305) | the next address of a name starts beside this one | nothing ends |
 //! | attempt timeout | [`attempt_timeout`](crate::net::ConnectOptions::attempt_timeout), 5 s | [`attempts_at_once`](crate::net::ConnectOptions::attempts_at_once) are under way, none has answered, and another address waits | the oldest attempt ends, listed as `TimedOut`; the connect goes on |
-//! | grace | [`ServerCx::shutdown`](crate::net::ServerCx::shutdown) | the server has waited for long enough | `TimedOut(Lifetime)` |
+//! | grace | [`ServerCx::shutdown`](crate::net::ServerCx::shutdown) | the grace of the shutdown is over | `TimedOut(Lifetime)` |
 //! | back-off | the server's, 50 ms | there were no descriptors | accepting is tried again |
-//! | TIME_WAIT | the kernel's, 60 s on Linux (RFC 9293, 3.6) | who closed first remembers the port pair | does not keep a server from its port: [`options`](super::options) |
+//! | TIME_WAIT | the kernel's, 60 s on Linux (RFC 9293, 3.6) | the side that closed first keeps the port pair | does not keep a server from its port: [`options`](super::options) |
 //!
-//! Keep-alive asks the peer's kernel, an idle timeout waits for the peer's program. A program
-//! that hangs still answers every probe; only an answer of the protocol's own says that it
-//! lives.
+//! Keep-alive asks the peer's kernel; an idle timeout waits for the peer's program. The kernel of a
+//! program that hangs still answers every probe; only an answer in your protocol shows that the
+//! program works.
 //!
 //! # What goes wrong in practice
 //!
 //! - **A middle box forgets idle connections** (NAT, firewalls, load balancers: often after some
-//!   minutes) and tells nobody. The next write is lost in silence, and fails much later. Close
-//!   earlier than it does, or let keep-alive send something: `idle` below its limit.
+//!   minutes) and does not report it. The next write is lost silently, and fails much later. Use an
+//!   idle timeout shorter than the middle box's limit, or keep-alive with `idle` below that limit.
 //! - **Both sides have the same idle timeout**: one closes in the moment in which the other
 //!   sends. The one that opens connections should have the shorter one.
-//! - **A half-closed connection stays for ever**: the peer read our end, and never ended. That
-//!   is what `linger_timeout` is for; an idle timeout does it as well.
+//! - **A half-closed connection stays for ever**: the peer read our end, and never ended.
+//!   `linger_timeout` is for that; an idle timeout works as well.
 //! - **Everything times out at once**: the loop was held up. See the turn lengths in
 //!   [`Metrics`](crate::metrics::Metrics), not the network.
 #![forbid(unsafe_code)]

@@ -1,10 +1,10 @@
-//! Tuning accept: what each option of a listener trades, measured.
+//! Tuning accept: what each option of a listener gains and costs, measured.
 //!
-//! The tables were written by the report (`cargo run --release -p tidegate-bench -- report`),
-//! on the machine that `BENCHMARKS.md` names; your figures differ, the shapes do not. Where
-//! connections wait before you see them is in [`accept`](super::accept).
+//! The tables were written by the report (`cargo run --release -p tidegate-bench -- report`), on
+//! the machine that `BENCHMARKS.md` names. Your figures will differ; which option is better will
+//! not. Where connections wait before you see them is in [`accept`](super::accept).
 //!
-//! # First find out what is short
+//! # First find the bottleneck
 //!
 //! ```text
 //!  clients say connected,      accept_queue().depth    turn_lengths p99     then look at
@@ -18,89 +18,90 @@
 //!  closed without an answer    empty                   short                max_connections,
 //!                                                                           out_of_descriptors
 //! ```
-//! [`ServerCx::accept_queue`](crate::net::ServerCx::accept_queue) says how many wait in the kernel and how
-//! many may; [`ServerCx::accept_gauge`](crate::net::ServerCx::accept_gauge) says it to another thread, also
-//! while the loop is inside a callback;
-//! [`turn_lengths`](crate::metrics::Metrics::turn_lengths) says how long the kernel was not asked;
-//! [`ServerCx::stats`](crate::net::ServerCx::stats) counts what was carried over, dropped,
-//! shed. The example `accept_pressure` shows such a queue grow and drain.
+//! [`ServerCx::accept_queue`](crate::net::ServerCx::accept_queue) says how many connections wait in
+//! the kernel and how many may; with [`ServerCx::accept_gauge`](crate::net::ServerCx::accept_gauge)
+//! another thread can ask, also while the loop is inside a callback;
+//! [`turn_lengths`](crate::metrics::Metrics::turn_lengths) says how long it was from poll to poll;
+//! [`ServerCx::stats`](crate::net::ServerCx::stats) counts what was carried over, dropped or shed.
+//! The example `accept_pressure` shows such a queue grow and drain.
 //!
-//! # `accept_budget`: who waits in a busy loop
+//! # `accept_budget`: new clients or old ones
 //!
-//! [`accept_budget`](crate::net::ListenOptions::accept_budget) is how many connections one
-//! turn takes; 64 unless you say otherwise. What is left is carried over, and the next poll
-//! does not wait. The budget decides between two kinds of clients: those who come, and those
-//! who are there already and wait for the turn to end.
+//! [`accept_budget`](crate::net::ListenOptions::accept_budget) is how many connections one turn
+//! takes; the default is 64. The rest is carried over, and the next poll does not wait. The budget
+//! decides between two kinds of clients: new ones, and connected ones that wait for the turn to
+//! end.
 //!
 #![doc = include_str!("../../../../docs/tuning/accept_budget.md")]
 //!
 //! - A loop whose turns are short needs no tuning: the queue is empty again before it matters.
-//! - Turns are long, and newcomers should not starve: raise it. One accept in each turn, as
-//!   libuv does since 1.45, lets in a thousand connections a second if a turn takes 1 ms.
-//! - Each accepted connection costs much in its first callback, and those who are there must
-//!   not feel it: lower it.
+//! - If turns are long and new clients should not wait, raise it. One accept in each turn, as in
+//!   libuv since 1.45, takes a thousand connections a second if a turn takes 1 ms.
+//! - If the first callback of a connection is expensive, and connected clients should not wait for
+//!   it, lower it.
 //!
-//! It is per turn, not per second. For a rate, [`ServerCx::pause`](crate::net::ServerCx::pause)
-//! and a timer.
+//! The budget is per turn, not per second. To limit the rate, use
+//! [`ServerCx::pause`](crate::net::ServerCx::pause) and a timer.
 //!
 //! # `backlog`: how long a burst may be
 //!
-//! [`backlog`](crate::net::ListenOptions::backlog) is how many may wait in the kernel; 511
-//! unless you say otherwise, and never more than `net.core.somaxconn`. It is room for the
-//! connections that come while the loop is inside one callback: rate times the longest turn.
+//! [`backlog`](crate::net::ListenOptions::backlog) is how many connections may wait in the kernel;
+//! the default is 511, and `net.core.somaxconn` is the maximum. It has to hold the connections that
+//! come during the longest turn: their rate times its length.
 //!
 #![doc = include_str!("../../../../docs/tuning/backlog.md")]
 //!
-//! The jump to a second is the client's first retransmitted SYN (RFC 6298, 2.1): nothing on
-//! your side makes that faster. `nstat -az TcpExtListenOverflows` counts such connections. A
-//! loop that is too slow all the time is not helped: a longer backlog only makes the wait in it
-//! longer.
+//! The jump to a second is the client's first retransmitted SYN (RFC 6298, 2.1): nothing on your
+//! side makes that faster. `nstat -az TcpExtListenOverflows` counts such connections. A longer
+//! backlog does not help a loop that is too slow all the time: clients only wait longer.
 //!
 //! # `reuse_port`: more loops
 //!
 //! With [`reuse_port`](crate::net::ListenOptions::reuse_port) each loop, in its own thread or
-//! process, has a listener and a queue of its own on the same port. The kernel chooses by a
-//! hash of the addresses, for good: a connection in the queue of a busy loop waits there while
-//! another loop is idle, and is reset if that listener closes (socket(7), `SO_REUSEPORT`).
+//! process, has a listener and a queue of its own on the same port. The kernel chooses by a hash of
+//! the addresses, and does not change its choice: a connection in the queue of a busy loop waits
+//! there while another loop is idle, and is reset if that listener closes (socket(7),
+//! `SO_REUSEPORT`).
 //!
 #![doc = include_str!("../../../../docs/tuning/reuse_port.md")]
 //!
-//! If connections differ much in what they cost, take them in one loop and hand them on:
+//! If some connections cost much more than others, accept them all in one loop and hand them on:
 //! [`detach`](crate::net::Incoming::detach) and [`adopt`](crate::net::Net::adopt). The example
 //! `many_loops` has a loop for each core on one port.
 //!
 //! # `defer_accept`: one wake-up instead of two
 //!
-//! With [`defer_accept`](crate::net::ListenOptions::defer_accept) (`TCP_DEFER_ACCEPT`, tcp(7))
-//! the kernel keeps a connection for itself until its first bytes are there, or about that
-//! time has passed. For protocols in which the client speaks first.
+//! With [`defer_accept`](crate::net::ListenOptions::defer_accept) (`TCP_DEFER_ACCEPT`, tcp(7)) the
+//! kernel keeps a connection back until its first bytes are there, or about that time has passed.
+//! It is for protocols in which the client speaks first.
 //!
 #![doc = include_str!("../../../../docs/tuning/defer_accept.md")]
 //!
-//! Fewer turns need not be less work, nor a sooner answer: the kernel then finishes the
-//! connection when the bytes come, and they wait for that. Measure it with your clients.
+//! Fewer turns do not always mean less work or an earlier answer: the kernel finishes the
+//! connection only when the bytes come, and they wait for that. Measure it with your clients.
 //!
-//! You do not see who connects and says nothing, so [`idle_timeout`] counts for them later;
-//! and a server that greets first would wait for a client that waits for it. Without it a
-//! connection whose request is in already is answered in the turn that accepted it, as long as
-//! most of them are: the loop tries the first read at once while that pays.
+//! You do not see clients that connect and send nothing, so their [`idle_timeout`] starts later. A
+//! server that sends first would wait for a client that waits for the server. Without
+//! `defer_accept` a connection whose request is there already is answered in the turn that accepted
+//! it: the loop tries the first read at once, as long as most of these reads find bytes.
 //!
 //! # `max_connections`: hold or drop
 //!
-//! [`max_connections`](crate::net::ListenOptions::max_connections) bounds what is open, and
-//! with it memory and descriptors. Beyond it:
+//! [`max_connections`](crate::net::ListenOptions::max_connections) limits the open connections, and
+//! with them memory and descriptors. Beyond it:
 //!
 #![doc = include_str!("../../../../docs/tuning/max_connections.md")]
 //!
-//! - [`Drop`](crate::net::AtLimit::Drop) for clients that have somewhere else to go, such as
-//!   those behind a balancer: they know at once. It costs an `accept4` and a `close` each.
-//! - [`Hold`](crate::net::AtLimit::Hold) for clients that can wait: they stand in the backlog,
-//!   and beyond that in retransmitted SYNs. The listener leaves the poller, so waiting costs
-//!   nothing.
+//! - [`Drop`](crate::net::AtLimit::Drop) for clients that can go to another server, such as those
+//!   behind a load balancer: they see the end at once. Each costs an `accept4` and a `close`.
+//! - [`Hold`](crate::net::AtLimit::Hold) for clients that can wait: they wait in the backlog, and
+//!   when that is full they retransmit their SYNs. The listener leaves the poller, so waiting costs
+//!   the loop nothing.
 //!
-//! The same choice, for want of descriptors, is
-//! [`out_of_descriptors`](crate::net::ListenOptions::out_of_descriptors). Either way
-//! [`on_overload`](crate::net::ServerHandler::on_overload) is told.
+//! When there are no descriptors,
+//! [`out_of_descriptors`](crate::net::ListenOptions::out_of_descriptors) is the same choice. With
+//! `Drop`, and with either choice there, the loop calls
+//! [`on_overload`](crate::net::ServerHandler::on_overload).
 //!
 //! # All together
 //!

@@ -49,7 +49,7 @@ impl From<Duration> for Value {
     }
 }
 
-/// On one line: who writes values down need not look at them again.
+/// Always on one line, so code that writes values need not check them.
 impl From<&str> for Value {
     fn from(v: &str) -> Value {
         Value::text(v)

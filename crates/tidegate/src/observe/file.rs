@@ -14,8 +14,8 @@ const TOGETHER: usize = 64 * 1024;
 /// What a file may take, unless it was said otherwise.
 pub(super) const LIMIT: u64 = 1 << 30;
 
-/// What became of an observer's file. Keep it beside the loop, which owns the observer; it
-/// knows everything once that is dropped.
+/// The state of an observer's file: its error, its size. Keep it beside the loop, which owns the
+/// observer; it is final when the observer is dropped.
 ///
 /// ```
 /// use tidegate::Loop;
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl Written {
-    /// The first error, if there was one: nothing was written after it.
+    /// The first error; nothing was written after it.
     pub fn check(&self) -> io::Result<()> {
         match &self.0.borrow().error {
             Some(e) => Err(io::Error::new(e.kind(), e.to_string())),
@@ -52,8 +52,8 @@ impl Written {
         self.0.borrow().bytes
     }
 
-    /// Events that were left out: beyond the limit of the file's size, after an error, or with
-    /// it, in the piece that could not be written whole.
+    /// Events that were left out: beyond the limit of the file's size, after an error, or in the
+    /// piece whose writing failed.
     pub fn lost(&self) -> u64 {
         self.0.borrow().lost
     }
@@ -115,7 +115,7 @@ impl Lines {
         self.taken += (self.buffer.len() - before) as u64;
         if self.taken >= self.limit {
             let limit = self.limit;
-            log::warn!(target: "tidegate::observe", "the file has {limit} bytes, its limit: the rest is lost");
+            log::warn!(target: "tidegate::observe", "the file has reached its limit of {limit} bytes: the rest is lost");
         }
         if self.buffer.len() >= TOGETHER {
             self.write_out();

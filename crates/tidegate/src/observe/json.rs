@@ -38,30 +38,30 @@ pub struct JsonLines {
 }
 
 impl JsonLines {
-    /// To a new file, in place of one that is there.
+    /// Writes to a new file, which replaces an existing one.
     pub fn create(path: impl AsRef<Path>) -> io::Result<JsonLines> {
         Ok(JsonLines::new(File::create(path)?))
     }
 
-    /// To any writer; it is written to at the end of each turn that told something, and in
-    /// pieces of about 64 KiB at most.
+    /// Writes to any writer, at the end of each turn with events, and in pieces of about 64 KiB at
+    /// most.
     pub fn new(to: impl Write + 'static) -> JsonLines {
         JsonLines { lines: Lines::new(to), with_loop: true }
     }
 
-    /// Without turns, phases and readiness: what servers, connections and pipes tell.
+    /// Writes only events of servers, connections and pipes, without turns, phases and readiness.
     pub fn without_loop(mut self) -> JsonLines {
         self.with_loop = false;
         self
     }
 
-    /// Bytes after which nothing more is written.
+    /// How many bytes are written at most.
     pub fn limit(mut self, bytes: u64) -> JsonLines {
         self.lines.limit = bytes;
         self
     }
 
-    /// What became of it.
+    /// The state of the file.
     pub fn written(&self) -> Written {
         self.lines.written.clone()
     }

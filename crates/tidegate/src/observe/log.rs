@@ -13,7 +13,7 @@ use crate::net::{BatchEnd, ConnectionInfo, NetEvent, ServerEvent, SocketEvent};
 use crate::stream::{PipeEvent, StreamEvent};
 use tidegate_loop::{Event, Moment, Observer, OneLine};
 
-/// Hands every event to the `log` crate: a line for people, and key-values for machines.
+/// Gives every event to the `log` crate: a line for people, and key-values for machines.
 ///
 /// The target is `tidegate::` and the layer: `loop`, `stream`, `net`.
 ///
@@ -24,12 +24,11 @@ use tidegate_loop::{Event, Moment, Observer, OneLine};
 /// | debug | the life of servers, connections and pipes |
 /// | trace | turns, phases, readiness, accept batches, every change of a queue |
 ///
-/// Texts that others made, in lines and in values, are shown by [`OneLine`]: nothing in them
-/// starts a line of its own.
+/// Foreign texts, in lines and in values, go through [`OneLine`]: they cannot start a new line.
 ///
-/// Failures are no more than `info` here: an error that nobody handles is logged at `warn` with
-/// the same target anyway, observer or not, and says `unhandled` (of each kind the first, then
-/// one at each power of two); [`failures`](LogRecords::failures) changes that. A line of a
+/// Failures are only `info` here, because an error that no code handles is logged at `warn` with
+/// the same target anyway, also without an observer, and says `unhandled` (of each kind the first,
+/// then one at each power of two); [`failures`](LogRecords::failures) changes that. A line of a
 /// connection begins with its [`Id`] and its endpoints, ours first.
 ///
 /// ```

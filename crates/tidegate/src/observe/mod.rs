@@ -1,8 +1,8 @@
 //! Ready-made observers: what a loop does, as a log, as JSON, as a picture, as a timeline.
 //!
-//! Each is an [`Observer`] for [`Loop::observe`](crate::Loop::observe);
-//! several are one, as a tuple. What they are told is in [`Event`],
-//! [`NetEvent`](crate::net::NetEvent) and [`StreamEvent`](crate::stream::StreamEvent).
+//! Each is an [`Observer`] for [`Loop::observe`](crate::Loop::observe); several are one, as a
+//! tuple. They get [`Event`], [`NetEvent`](crate::net::NetEvent) and
+//! [`StreamEvent`](crate::stream::StreamEvent).
 //!
 //! | observer | gives | feature |
 //! |---|---|---|

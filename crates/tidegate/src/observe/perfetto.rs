@@ -33,10 +33,10 @@ const CONNECTIONS: u32 = 2;
 /// Writes a trace file for <https://ui.perfetto.dev>: turns and phases as nested slices, each
 /// connection as a track with its stages, buffered bytes as counters.
 ///
-/// Times are those of the loop's clock, in microseconds; what an observer itself takes is in
-/// them. The file is complete when the loop is dropped. Before that it has all turns that are
-/// over, and opens as well: also while the program runs, and if it is killed. It takes up to
-/// 1 GiB, see [`limit`](Perfetto::limit).
+/// Times are those of the loop's clock, in microseconds, and include the time of the observer
+/// itself. The file is complete when the loop is dropped. Before that it has all finished turns,
+/// and you can open it while the program runs, or after the program was killed. It takes up to 1
+/// GiB, see [`limit`](Perfetto::limit).
 ///
 /// ```
 /// use tidegate::observe::Perfetto;
@@ -88,13 +88,12 @@ impl Track {
 }
 
 impl Perfetto {
-    /// To a new file, in place of one that is there.
+    /// Writes to a new file, which replaces an existing one.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Perfetto> {
         Ok(Perfetto::new(File::create(path)?))
     }
 
-    /// To any writer; it is written to at the end of each turn, and in pieces of about 64 KiB
-    /// at most.
+    /// Writes to any writer, at the end of each turn, and in pieces of about 64 KiB at most.
     pub fn new(to: impl Write + 'static) -> Perfetto {
         let mut perfetto = Perfetto {
             lines: Lines::new(to),
@@ -111,13 +110,13 @@ impl Perfetto {
         perfetto
     }
 
-    /// Bytes after which nothing more is written but the end.
+    /// How many bytes are written at most, apart from the end of the file.
     pub fn limit(mut self, bytes: u64) -> Perfetto {
         self.lines.limit = bytes;
         self
     }
 
-    /// What became of it.
+    /// The state of the file.
     pub fn written(&self) -> Written {
         self.lines.written.clone()
     }

@@ -15,13 +15,13 @@ use tidegate_loop::{Event, Moment, Observer, OneLine};
 /// How many steps are kept, unless it was said otherwise.
 const LIMIT: usize = 10_000;
 
-/// Collects the steps of servers and clients in one loop, to be shown side by side when they
-/// are over. A clone is the same timeline: the loop owns one, you print the other.
+/// Collects the steps of servers and clients in one loop, to show them side by side afterwards. A
+/// clone is the same timeline: the loop owns one, and you print the other.
 ///
-/// Each line is one step: microseconds since the loop was made, the turn and the phase that
-/// it happened in, the callback that it leads to, and on its side the stage and what is to
-/// be said of it. After the lines of a turn comes how long its phases took. It keeps 10,000
-/// steps, see [`limit`](Timeline::limit).
+/// Each line is one step: microseconds since the loop was made, the turn and the phase that it
+/// happened in, the callback that it leads to, and in the column of its side the stage and details.
+/// After the lines of a turn comes a line with the times of its phases. It keeps 10,000 steps, see
+/// [`limit`](Timeline::limit).
 ///
 /// ```
 /// use tidegate::observe::{Side, Timeline};
@@ -60,7 +60,7 @@ pub enum Side {
     Loop,
     /// A server's, or one of its connections'.
     Server,
-    /// A connection's that we asked for.
+    /// A client connection's.
     Client,
 }
 
@@ -79,11 +79,11 @@ pub struct Step {
     pub side: Side,
     /// Which connection, if it is one's.
     pub connection: Option<Id>,
-    /// What happened: a name that does not change, as `connect start`.
+    /// What happened: a name that does not change, such as `connect start`.
     pub stage: &'static str,
-    /// The callback that it leads to, as `on_connect`; empty if there is none.
+    /// The callback that it leads to, such as `on_connect`; empty if there is none.
     pub calls: &'static str,
-    /// More of it, on one line: the other endpoint, bytes, an error.
+    /// Details on one line: the other endpoint, bytes, an error.
     pub text: String,
 }
 
