@@ -48,24 +48,24 @@ pub(super) static FRAMED: Protocol = Protocol::new("frames")
     });
 
 /// Opens a pipe from a body.
-pub type Open = fn(&mut Cx<'_>, Body);
+pub(super) type Open = fn(&mut Cx<'_>, Body);
 
 /// What a loop keeps of this layer.
 #[derive(Default)]
-pub struct Frames {
-    pub conns: BTreeMap<u64, Conn>,
+pub(super) struct Frames {
+    pub(super) conns: BTreeMap<u64, Conn>,
     next: u64,
     /// Where piped bodies go: a connection to this address, or what the test opens.
-    pub target: Option<SocketAddr>,
-    pub open: Option<Open>,
-    pub log: Log,
+    pub(super) target: Option<SocketAddr>,
+    pub(super) open: Option<Open>,
+    pub(super) log: Log,
     /// Where the bytes are that the loop lends.
-    pub lent: Range<usize>,
+    pub(super) lent: Range<usize>,
     /// Bytes of bodies that a sink of the test's saw.
-    pub seen: usize,
+    pub(super) seen: usize,
 }
 
-pub struct Conn {
+pub(super) struct Conn {
     state: State,
     frames: u32,
     /// The pipe that takes the body, and whether it waits.
@@ -81,7 +81,7 @@ enum State {
 }
 
 /// The place of a new connection.
-pub fn place(cx: &mut Cx<'_>) -> u64 {
+pub(super) fn place(cx: &mut Cx<'_>) -> u64 {
     let frames = cx.layer(&FRAMES).0;
     frames.next += 1;
     let state = State::Head(Vec::new());
@@ -91,7 +91,7 @@ pub fn place(cx: &mut Cx<'_>) -> u64 {
 }
 
 /// A server for one connection of this protocol.
-pub fn serve(lp: &mut Loop) -> SocketAddr {
+pub(super) fn serve(lp: &mut Loop) -> SocketAddr {
     let server = lp
         .listen(ListenOptions::new("127.0.0.1:0").high_water_mark(1000), |mut c| {
             c.server(c.server_key()).close().unwrap();
@@ -102,7 +102,7 @@ pub fn serve(lp: &mut Loop) -> SocketAddr {
     lp.server(server).local_addr().unwrap()
 }
 
-pub fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![kind];
     frame.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
     frame.extend(body);
@@ -254,7 +254,7 @@ fn closed(d: &mut Dispatch<'_>, _: SocketKey, at: u64, close: Close) {
 }
 
 /// The body of one frame: an end of a pipe that is a part of a connection.
-pub struct Body {
+pub(super) struct Body {
     key: SocketKey,
     at: u64,
 }

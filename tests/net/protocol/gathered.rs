@@ -1,6 +1,7 @@
 //! `write_gathered`: several pieces in one call of the kernel's, what it refuses is queued.
 
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
@@ -44,7 +45,7 @@ fn pieces_arrive_in_order_whatever_the_kernel_takes() {
 /// What is queued of a shared piece is the piece itself: one memory for many connections.
 #[test]
 fn shared_pieces_are_not_copied() {
-    struct Counted(Vec<u8>, std::sync::Arc<()>);
+    struct Counted(Vec<u8>, #[expect(dead_code, reason = "its drop is counted")] Arc<()>);
     impl AsRef<[u8]> for Counted {
         fn as_ref(&self) -> &[u8] {
             &self.0
@@ -53,16 +54,16 @@ fn shared_pieces_are_not_copied() {
     let mut lp = guarded();
     let (peer, ours) = pair();
     let key = lp.adopt(ours, On::new().close(|_, _| {})).unwrap();
-    let alive = std::sync::Arc::new(());
+    let alive = Arc::new(());
     let piece = Bytes::from_owner(Counted(vec![1; 8 << 20], alive.clone()));
     let _ = lp.socket(key).write_gathered(&["head".into(), piece.into(), "tail".into()]);
-    assert_eq!(std::sync::Arc::strong_count(&alive), 2, "the queue has it");
+    assert_eq!(Arc::strong_count(&alive), 2, "the queue has it");
     let held = lp.socket(key).memory_held();
     assert!(held <= (8 << 20) + (32 << 10), "{held}");
     drop(peer);
     lp.socket(key).destroy();
     lp.run().unwrap();
-    assert_eq!(std::sync::Arc::strong_count(&alive), 1);
+    assert_eq!(Arc::strong_count(&alive), 1);
 }
 
 #[test]
