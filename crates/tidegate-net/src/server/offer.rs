@@ -155,7 +155,8 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
         Offer::Held(held) if held.peer.is_some() => {}
         Offer::Placed(key) => {
             let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize)?;
-            let whole = s.remote.is_some() && s.duplex.write.is_empty();
+            let waits = !s.duplex.write.is_empty() || !s.given_back().is_empty();
+            let whole = s.remote.is_some() && !waits;
             let stream = if whole { s.stream.take() } else { None }?;
             let_go(layer, d, || SocketEvent::Detached, |stats| &mut stats.detached);
             return Some(stream);
