@@ -250,6 +250,39 @@ fn child_burst() {
     lp.run().unwrap();
 }
 
+/// Calls that notify the handle again, in the loop's own thread.
+#[test]
+#[ignore = "a child of the test below"]
+fn child_notify() {
+    use tidegate::Remote;
+    use tidegate::kind::{Kind, LayerId};
+    static LEFT: LayerId<(u64, Option<Remote>)> = LayerId::new(|| (0, None));
+    static BELL: Kind = Kind::new("bell", LEFT.owner()).notified(|d, key, _| {
+        let ((left, remote), mut driver) = d.layer(&LEFT);
+        match (left.checked_sub(1), remote) {
+            (Some(next), Some(remote)) => {
+                *left = next;
+                remote.notify(key);
+            }
+            _ => driver.handle(LEFT.owner(), key).unwrap().free(),
+        }
+    });
+    let mut lp = Loop::new().unwrap();
+    let remote = lp.remote();
+    *lp.cx().layer(&LEFT).0 = (argument(), Some(remote.clone()));
+    remote.notify(lp.cx().driver().insert(&BELL, 0).unwrap().key());
+    lp.run().unwrap();
+}
+
+/// A poll for each 256 calls, which is the budget, and not one write.
+#[test]
+fn a_handle_notified_by_its_own_thread_makes_no_call() {
+    let Some(few) = traced_child("child_notify", 256) else { return };
+    let Some(many) = traced_child("child_notify", 256 * 11) else { return };
+    let more = difference(&few, &many);
+    assert_eq!(more, HashMap::from([("epoll_wait".to_owned(), 10)]), "{few:?}\n{many:?}");
+}
+
 #[test]
 fn a_burst_of_1_000_posts_makes_at_most_2_writes() {
     let Some(none) = traced_child("child_burst", 0) else { return };

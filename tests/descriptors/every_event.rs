@@ -30,6 +30,7 @@ impl Observer for Names {
             Event::Polled { .. } => "polled",
             Event::PhaseEnd { .. } => "phase end",
             Event::Ready { .. } => "ready",
+            Event::Calling { .. } => "calling",
             Event::Called { .. } => "called",
             Event::Layer(e) => match (e.as_any().downcast_ref(), e.as_any().downcast_ref()) {
                 (Some(NetEvent::Server(of, e)), _) => {
@@ -262,6 +263,7 @@ const SCENARIOS: &[Scenario] = &[
             "polled",
             "phase end",
             "ready",
+            "calling",
             "called",
             "listening",
             "accept",

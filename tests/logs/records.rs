@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use log::Level;
 use tidegate::net::{LookupAnswer, LookupFault};
-use tidegate::observe::LogRecords;
+use tidegate::observe::{LayerEvent, LogRecords, Value};
 use tidegate::prelude::*;
 
 use crate::logged::{self, Logged};
@@ -289,4 +289,42 @@ fn levels() {
     let warned: Vec<&Line> = lines.iter().filter(|l| l.level <= Level::Warn).collect();
     assert!(warned.len() == 1 && warned[0].text.starts_with("timer "), "{warned:#?}");
     assert!(warned[0].get("took_ns").parse::<u64>().unwrap() >= 100_000_000);
+}
+
+/// An event of a layer that names itself and its fields.
+#[derive(Debug)]
+struct Answered;
+
+impl std::fmt::Display for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("answered")
+    }
+}
+
+impl LayerEvent for Answered {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+    fn layer(&self) -> &'static str {
+        "gopher"
+    }
+    fn name(&self) -> &'static str {
+        "answer"
+    }
+    fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+        visit("took", Duration::from_micros(5).into());
+    }
+}
+
+#[test]
+fn events_of_other_layers_have_their_target_and_their_values() {
+    let logged = Logged::begin();
+    let mut lp = guarded();
+    lp.observe(LogRecords::new());
+    lp.cx().driver().emit(|| Answered);
+    drop(lp);
+    let lines = logged.take();
+    let line = Line::of(lines.into_iter().find(|l| l.text == "answered").unwrap());
+    assert_eq!((line.level, &*line.target), (Level::Debug, "tidegate::gopher"));
+    assert_eq!((line.get("event"), line.get("took_ns")), ("answer", "5000"));
 }

@@ -1,7 +1,8 @@
-//! The observers that come with tidegate, the counters as Prometheus text, and an observer that
-//! panics.
+//! The observers that come with tidegate, also for events that they do not know, the counters as
+//! Prometheus text, and an observer that panics.
 
 mod observer_panics;
+mod other_layers;
 mod prometheus;
 mod scene;
 mod timeline;

@@ -72,6 +72,7 @@ fn every_counter_is_in_the_text() {
         ready_depth: "loop_ready_depth_max",
         carried_over: "loop_carried_over_total",
         ticks_carried_over: "loop_ticks_carried_over_total",
+        notified_carried_over: "loop_notified_carried_over_total",
         ticks_refused: "loop_ticks_refused_total",
         table_full: "loop_table_full_total",
         unhandled_errors: "loop_unhandled_errors_total",

@@ -10,7 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::core::cx::Cx;
-use crate::handles::post::Remote;
+use crate::handles::remote::Remote;
 use crate::handles::share::{LeaseError, Shared};
 #[cfg(feature = "signal")]
 use crate::handles::signal::SignalKey;

@@ -25,6 +25,35 @@
 //! assert_eq!(*lp.cx().layer(&RINGS).0, 1);
 //! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! Other threads reach a handle by [`Remote::notify`](crate::Remote::notify): the loop then calls
+//! [`Kind::notified`]. A handle that counts what threads send it:
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU32, Ordering};
+//! use tidegate_loop::kind::{Kind, LayerId};
+//! use tidegate_loop::{AsCx, Loop};
+//! static BOATS: AtomicU32 = AtomicU32::new(0); // what threads write
+//! static GATES: LayerId<u32> = LayerId::new(|| 0);
+//! static GATE: Kind = Kind::new("gate", GATES.owner()).notified(|d, key, _| {
+//!     let (passed, mut driver) = d.layer(&GATES);
+//!     *passed += BOATS.swap(0, Ordering::AcqRel);
+//!     if *passed == 3 {
+//!         driver.handle(GATES.owner(), key).unwrap().free();
+//!     }
+//! });
+//! let mut lp = Loop::new()?;
+//! let gate = lp.cx().driver().insert(&GATE, 0)?.key();
+//! for _ in 0..3 {
+//!     let remote = lp.remote();
+//!     std::thread::spawn(move || {
+//!         BOATS.fetch_add(1, Ordering::AcqRel);
+//!         remote.notify(gate);
+//!     });
+//! }
+//! lp.run()?; // until three boats have passed
+//! # Ok::<(), std::io::Error>(())
+//! ```
 #![forbid(unsafe_code)]
 
 pub use crate::core::driver::Driver;

@@ -47,7 +47,7 @@ pub use crate::core::cx::Cx;
 pub use as_cx::AsCx;
 pub use handles::any::HandleInfo;
 pub use handles::keep_alive::KeepAlive;
-pub use handles::post::{PostError, Remote};
+pub use handles::remote::{PostError, Remote};
 pub use handles::share::{LeaseError, Shared};
 #[cfg(feature = "signal")]
 pub use handles::signal::SignalKey;
@@ -57,7 +57,7 @@ pub use handles::watch::WatchKey;
 pub use handles::work::{WorkKey, WorkRefused};
 pub use limits::{Builder, LimitError, Limits};
 pub use metrics::{Histogram, Metrics};
-pub use observe::{Event, LayerEvent, Moment, Observer};
+pub use observe::{Event, LayerEvent, Moment, Observer, Value};
 pub use one_line::OneLine;
 pub use phase::Phase;
 pub use run::{Loop, PhaseReport};

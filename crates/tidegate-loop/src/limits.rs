@@ -71,6 +71,10 @@ limits! {
     /// Closures that may wait in the inbox of [`Remote`](crate::Remote);
     /// default 65,536. `post` gives the closure back when it is full.
     inbox_limit: usize = 65_536;
+    /// Handles notified by [`Remote::notify`](crate::Remote::notify) that are called in one
+    /// turn; default 256. The rest keep their order and come first in the next turn, which does
+    /// not block, and the carry-over is counted.
+    notify_budget: u32 = 256;
     /// Jobs of [`work`](crate::Cx::work) that may be queued; default 65,536. Then `work`
     /// gives the closures back.
     work_limit: usize = 65_536;

@@ -36,6 +36,8 @@ pub struct Metrics {
     pub carried_over: u64,
     /// Turns that ended with ticks left over by the tick budget.
     pub ticks_carried_over: u64,
+    /// Turns that ended with notified handles left over by the notify budget.
+    pub notified_carried_over: u64,
     /// Ticks refused because `tick_limit` of them waited.
     pub ticks_refused: u64,
     /// Handles refused because the table was full.

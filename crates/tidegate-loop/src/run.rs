@@ -18,7 +18,7 @@ use crate::core::kind::VACANT;
 use crate::core::state::{Core, Reactor};
 use crate::handles::any::HandleInfo;
 use crate::handles::keep_alive::{KEEP_ALIVES, KeepAlive};
-use crate::handles::post::INBOX;
+use crate::handles::remote::INBOX;
 use crate::handles::share::VALUES;
 #[cfg(feature = "signal")]
 use crate::handles::signal::SIGNALS;
@@ -226,6 +226,9 @@ impl Loop {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn backend_timeout(&self) -> Option<Duration> {
+        if self.core.inbox.has_any() {
+            return Some(Duration::ZERO);
+        }
         self.core.timeout(Mode::Default, self.core.reactor.clock())
     }
 

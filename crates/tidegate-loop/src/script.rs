@@ -111,11 +111,14 @@ mod tests {
 
     impl Observer for Trace {
         fn event(&mut self, at: &Moment, event: &Event<'_>) {
-            let ends = matches!(
+            let of_spans = matches!(
                 event,
-                Event::PhaseEnd { .. } | Event::TurnEnd { .. } | Event::Called { .. }
+                Event::PhaseEnd { .. }
+                    | Event::TurnEnd { .. }
+                    | Event::Calling { .. }
+                    | Event::Called { .. }
             );
-            if !ends {
+            if !of_spans {
                 self.0.borrow_mut().push(format!("{}s {event}", at.elapsed.as_secs_f64()));
             }
         }

@@ -10,8 +10,9 @@
 //! - **idle**, **prepare**, **check**: hooks, in start order; while there is an idle
 //!   hook, poll does not block
 //! - **poll**: the kernel's events become bits and places in the ready queue
-//! - **ready**: each queued handle once, in order, then the sockets accepted meanwhile; a handle
-//!   that stops early is queued again for the next turn
+//! - **ready**: each queued handle once, in order, then the sockets accepted meanwhile, then the
+//!   handles that threads notified, bounded; a handle that stops early is queued again for the
+//!   next turn
 //! - **closing**: close callbacks, first-in first-out; then the slot is free
 //! - **timers**: what is due, in order of deadline and start
 //!
@@ -25,6 +26,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::core::dispatch::Why;
 use crate::core::kind::Dispatch;
 use crate::core::state::{Core, Reactor};
 use crate::handles::hook;
@@ -54,11 +56,10 @@ const TURN: [Phase; 9] = [
 
 /// Places in it.
 const POLL: usize = 3;
-const READY: usize = 4;
 const AFTER_READY: usize = 5;
 const TIMERS: usize = 8;
-const _: () = assert!(matches!((TURN[POLL], TURN[READY]), (Phase::Poll, Phase::Ready)));
-const _: () = assert!(AFTER_READY == READY + 1 && matches!(TURN[TIMERS], Phase::Timers));
+const _: () = assert!(matches!((TURN[POLL], TURN[POLL + 1]), (Phase::Poll, Phase::Ready)));
+const _: () = assert!(AFTER_READY == POLL + 2 && matches!(TURN[TIMERS], Phase::Timers));
 
 /// How long a turn may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,12 +71,18 @@ pub(crate) enum Mode {
 }
 
 impl Core {
+    #[inline]
     pub(crate) fn is_alive(&self) -> bool {
-        self.reactor.alive > 0
-            || !self.ticks.is_empty()
+        self.reactor.alive > 0 || self.has_more()
+    }
+
+    /// Whether something is to be done for no handle that is referenced.
+    #[inline(never)]
+    fn has_more(&self) -> bool {
+        !self.ticks.is_empty()
             || !self.reactor.pending.is_empty()
             || !self.reactor.closing.is_empty()
-            || self.inbox.is_woken()
+            || self.inbox.has_any()
             || !self.posts.is_empty()
             || self.reactor.has_work_queued()
     }
@@ -193,13 +200,22 @@ impl Core {
             Phase::Idle => hook::run(&mut Dispatch::new(self), Hook::Idle),
             Phase::Prepare => hook::run(&mut Dispatch::new(self), Hook::Prepare),
             Phase::Poll => {
-                // mio's poll(2) forgets a wake-up that meets a registration of this thread.
-                if self.inbox.is_woken() {
+                // What this thread notified rang nothing; and mio's poll(2) forgets a wake-up that
+                // meets a registration of this thread.
+                if self.inbox.has_any() {
                     self.reactor.queue(self.inbox_key);
                 }
                 let before = self.reactor.recent();
                 let timeout = self.timeout(mode, before);
-                self.reactor.poll::<WATCHED>(timeout, before)?;
+                // An observer of the poll may notify.
+                if WATCHED {
+                    self.inbox.begin_poll();
+                }
+                let polled = self.reactor.poll::<WATCHED>(timeout, before);
+                if WATCHED {
+                    self.inbox.end_poll();
+                }
+                polled?;
             }
             Phase::Ready => self.run_ready::<WATCHED>(),
             Phase::Check => hook::run(&mut Dispatch::new(self), Hook::Check),
@@ -263,7 +279,7 @@ impl Core {
             while left > 0 {
                 left -= 1;
                 let Some(key) = self.reactor.pending.pop_front() else { return };
-                self.dispatch::<WATCHED>(key, Readiness::PENDING, None);
+                self.dispatch::<WATCHED>(key, Why::Pending, None);
             }
         }
     }
@@ -274,37 +290,27 @@ impl Core {
         let mut scratch = std::mem::take(&mut self.scratch);
         self.reactor.ready.open_pass();
         while let Some(key) = self.reactor.ready.take() {
-            self.dispatch::<WATCHED>(key, Readiness::QUEUED, Some(&mut scratch));
+            self.dispatch::<WATCHED>(key, Why::Queued, Some(&mut scratch));
         }
         self.scratch = scratch;
+        if self.inbox.has_notified() {
+            self.run_notified::<WATCHED>();
+        }
     }
 
-    /// Calls a queued handle. Its mark falls first, so the call may queue it
-    /// again.
-    #[inline(always)]
-    fn dispatch<const WATCHED: bool>(
-        &mut self,
-        key: Key,
-        mark: Readiness,
-        scratch: Option<&mut Vec<u8>>,
-    ) {
-        let Some(slot) = self.reactor.table.get_mut(key) else { return };
-        slot.bits.clear(mark.with(Readiness::FRESH));
-        let (kind, data, bits) = (slot.kind, slot.data, slot.bits);
-        if bits.has(Readiness::CLOSING) {
-            return;
+    /// The rest of the ready pass: what was notified, also meanwhile.
+    #[inline(never)]
+    fn run_notified<const WATCHED: bool>(&mut self) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for _ in 0..self.reactor.limits.notify_budget {
+            let Some(key) = self.inbox.take_notified() else { break };
+            self.dispatch::<WATCHED>(key, Why::Notified, Some(&mut scratch));
+            while let Some(key) = self.reactor.ready.take() {
+                self.dispatch::<WATCHED>(key, Why::Queued, Some(&mut scratch));
+            }
         }
-        if WATCHED && mark == Readiness::QUEUED {
-            let bits = bits.readiness();
-            self.reactor.emit(|| Event::Ready { key, kind: kind.name(), bits });
-        }
-        let call = if mark == Readiness::QUEUED { kind.ready } else { kind.pending };
-        let called = Interrupted { core: self, key, mark };
-        let core = &mut *called.core;
-        core.call_if::<WATCHED>(key, kind.name(), |core| {
-            call(&mut Dispatch::lending(core, scratch), key, data);
-        });
-        called.returned();
+        self.scratch = scratch;
+        self.reactor.metrics.notified_carried_over += u64::from(self.inbox.has_notified());
     }
 
     #[inline(always)]
@@ -427,29 +433,6 @@ impl Reactor {
         self.now = self.read_clock();
         self.polled_at = self.now;
         Ok(())
-    }
-}
-
-/// A dispatch that a panic may interrupt, be it a tick's: dropping it queues the
-/// handle again, so that what its dispatch had left to do is done in the next run.
-struct Interrupted<'a> {
-    core: &'a mut Core,
-    key: Key,
-    mark: Readiness,
-}
-
-impl Interrupted<'_> {
-    #[inline]
-    fn returned(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Interrupted<'_> {
-    #[cold]
-    fn drop(&mut self) {
-        let r = &mut self.core.reactor;
-        if self.mark == Readiness::QUEUED { r.queue(self.key) } else { r.pend(self.key) }
     }
 }
 

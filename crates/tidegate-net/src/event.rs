@@ -18,15 +18,15 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tidegate_loop::{LayerEvent, OneLine};
+use tidegate_loop::{LayerEvent, OneLine, Value};
 use tidegate_stream::PipeKey;
 
 use crate::endpoint::Endpoint;
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;
-use crate::error::net_error::Attempt;
+use crate::error::net_error::{Attempt, NetError};
 use crate::key::{ServerKey, SocketKey};
-use crate::server_event::{ServerEvent, ServerInfo};
+use crate::server_event::{self, ServerEvent, ServerInfo};
 
 /// An event of servers and connections. It arrives as
 /// [`Event::Layer`](tidegate_loop::Event::Layer); downcast it.
@@ -229,6 +229,130 @@ impl SocketEvent {
 impl LayerEvent for NetEvent {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn layer(&self) -> &'static str {
+        "net"
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            NetEvent::Server(_, event) => event.name(),
+            NetEvent::Socket(_, event) => event.name(),
+        }
+    }
+
+    fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+        match self {
+            NetEvent::Server(of, event) => {
+                of.fields(visit);
+                event.fields(visit);
+            }
+            NetEvent::Socket(of, event) => {
+                of.fields(visit);
+                event.fields(visit);
+            }
+        }
+    }
+}
+
+impl ConnectionInfo {
+    fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+        visit("conn", Value::Handle { kind: "socket", key: self.key.into() });
+        if let Some(key) = self.server {
+            visit("server", server_event::server(key));
+        }
+        if let Some(local) = self.local {
+            visit("local", local.into());
+        }
+        if let Some(remote) = self.remote {
+            visit("remote", remote.into());
+        }
+    }
+}
+
+impl SocketEvent {
+    fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+        match self {
+            SocketEvent::LookupStart { host } => visit("host", host.as_str().into()),
+            SocketEvent::LookedUp { addresses, left_out, took } => {
+                let all: Vec<String> = addresses.iter().map(|a| a.to_string()).collect();
+                visit("addresses", all.join(" ").as_str().into());
+                if *left_out > 0 {
+                    visit("left_out", Value::Text(left_out));
+                }
+                visit("took", (*took).into());
+            }
+            SocketEvent::LookupFailed { error, code, took } => {
+                visit("error", error.as_str().into());
+                if let Some(code) = *code {
+                    visit("code", code.into());
+                }
+                visit("took", (*took).into());
+            }
+            SocketEvent::AttemptStart { to } => visit("to", Value::Text(to)),
+            SocketEvent::AttemptFailed(attempt) => {
+                visit("to", Value::Text(&attempt.remote));
+                visit("stage", Value::Text(&attempt.stage));
+                if let Some(code) = attempt.code() {
+                    visit("code", code.into());
+                }
+                visit("error", Value::Text(&attempt.error));
+                visit("took", attempt.elapsed.into());
+            }
+            SocketEvent::Connected { elapsed } => visit("elapsed", (*elapsed).into()),
+            SocketEvent::FirstRead { bytes }
+            | SocketEvent::FirstWritten { bytes }
+            | SocketEvent::Queued { bytes } => visit("bytes", (*bytes).into()),
+            SocketEvent::Full { queued } => visit("queued", (*queued).into()),
+            SocketEvent::PipedInto { pipe } | SocketEvent::PipedFrom { pipe } => {
+                visit("pipe", Value::Handle { kind: "pipe", key: (*pipe).into() });
+            }
+            SocketEvent::Reset { by_peer } => visit("by_peer", (*by_peer).into()),
+            SocketEvent::TimedOut(which) => visit("which", Value::Text(which)),
+            SocketEvent::Closed { reason, unsent, bytes_read, bytes_written, elapsed } => {
+                visit("reason", short(reason).into());
+                match reason.error() {
+                    Some(e) => place(e, visit),
+                    None if reason.is_error() => visit("error", Value::Text(reason)),
+                    None => {}
+                }
+                visit("unsent", (*unsent).into());
+                visit("bytes_read", (*bytes_read).into());
+                visit("bytes_written", (*bytes_written).into());
+                visit("elapsed", (*elapsed).into());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where on the path it failed.
+fn place(e: &NetError, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+    visit("stage", Value::Text(&e.stage()));
+    match (e.code(), e.timeout()) {
+        (Some(code), _) => visit("code", code.into()),
+        (None, Some(_)) => visit("code", "ETIMEDOUT".into()),
+        (None, None) => visit("code", Value::Text(&format_args!("{:?}", e.kind()))),
+    }
+    if let Some(deadline) = e.timeout() {
+        visit("deadline", Value::Text(&deadline));
+    }
+    if let Some(name) = e.name() {
+        visit("name", name.into());
+    }
+    visit("error", Value::Text(e));
+}
+
+fn short(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Ended => "ended",
+        Reason::Destroyed => "destroyed",
+        Reason::Failed(_) => "failed",
+        Reason::WriteLimit { .. } => "write limit",
+        Reason::TimedOut(..) => "timed out",
+        Reason::Piped(_) => "piped",
+        Reason::Panicked => "panicked",
     }
 }
 

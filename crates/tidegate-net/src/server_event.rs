@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use tidegate_loop::OneLine;
+use tidegate_loop::{OneLine, Value};
 
 use crate::endpoint::Endpoint;
 use crate::key::ServerKey;
@@ -88,6 +88,50 @@ impl ServerEvent {
             ServerEvent::Closing => "closing",
             ServerEvent::Closed => "closed",
         }
+    }
+}
+
+impl ServerInfo {
+    pub(crate) fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+        visit("server", server(self.key));
+        visit("local", Value::Text(&self.local));
+    }
+}
+
+impl ServerEvent {
+    pub(crate) fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+        match self {
+            ServerEvent::AcceptBatch { accepted, stopped } => {
+                visit("accepted", (*accepted).into());
+                visit("stopped", Value::Text(stopped));
+            }
+            ServerEvent::Overload(Overload::MaxConnections { peer, dropped }) => {
+                remote(*peer, visit);
+                visit("dropped", (*dropped).into());
+            }
+            ServerEvent::Overload(Overload::Shed { connections }) => {
+                visit("connections", (*connections).into());
+            }
+            ServerEvent::Full { connections } => visit("connections", (*connections).into()),
+            ServerEvent::Blocked { peer } => remote(*peer, visit),
+            ServerEvent::AcceptFailed { error, code } => {
+                visit("error", error.as_str().into());
+                if let Some(code) = *code {
+                    visit("code", code.into());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(crate) fn server(key: ServerKey) -> Value<'static> {
+    Value::Handle { kind: "server", key: key.into() }
+}
+
+fn remote(peer: Option<SocketAddr>, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+    if let Some(peer) = peer {
+        visit("remote", peer.into());
     }
 }
 

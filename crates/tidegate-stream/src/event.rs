@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::fmt;
 
-use tidegate_loop::LayerEvent;
+use tidegate_loop::{LayerEvent, Value};
 
 use crate::ends::PipeKey;
 use crate::error::PipeError;
@@ -72,6 +72,23 @@ impl PipeEvent {
 impl LayerEvent for StreamEvent {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn layer(&self) -> &'static str {
+        "stream"
+    }
+
+    fn name(&self) -> &'static str {
+        let StreamEvent::Pipe(_, event) = self;
+        event.name()
+    }
+
+    fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+        let StreamEvent::Pipe(pipe, event) = self;
+        visit("pipe", Value::Handle { kind: "pipe", key: (*pipe).into() });
+        if let PipeEvent::Failing(e) | PipeEvent::Closed(Err(e)) = event {
+            visit("error", Value::Text(e));
+        }
     }
 }
 

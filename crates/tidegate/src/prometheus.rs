@@ -101,6 +101,8 @@ fn of_loop(to: &mut To<'_>, m: &Metrics, handles: usize) -> fmt::Result {
     to.gauge("loop_ready_depth_max", "Most handles queued at a poll.", m.ready_depth)?;
     to.counter("loop_carried_over", "Turns begun with handles queued.", m.carried_over)?;
     to.counter("loop_ticks_carried_over", "Turns that left ticks.", m.ticks_carried_over)?;
+    let notified = m.notified_carried_over;
+    to.counter("loop_notified_carried_over", "Turns that left notified handles.", notified)?;
     to.counter("loop_ticks_refused", "Ticks beyond the limit.", m.ticks_refused)?;
     to.counter("loop_table_full", "Handles refused.", m.table_full)?;
     to.counter("loop_unhandled_errors", "Errors nobody handled.", m.unhandled_errors)?;

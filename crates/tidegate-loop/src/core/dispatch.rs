@@ -1,6 +1,7 @@
 //! How callbacks run: [`Dispatch`] is the view of the loop for code that runs them, and each call
 //! is followed by its ticks and by the drop of what it displaced. [`Dispatch::lend`] lends a value
-//! of the user's to its call and puts it back afterwards: there is no other guard.
+//! of the user's to its call and puts it back afterwards. A handle whose call panics is queued
+//! again.
 #![forbid(unsafe_code)]
 
 use crate::core::cx::Cx;
@@ -8,6 +9,7 @@ use crate::core::kind::Dispatch;
 use crate::core::state::Core;
 use crate::observe::Event;
 use crate::store::key::Key;
+use crate::store::readiness::Readiness;
 
 impl Dispatch<'_> {
     /// A buffer of the loop to read into, at least `len` bytes with any content, and a dispatch,
@@ -117,7 +119,51 @@ impl Dispatch<'_> {
     }
 }
 
+/// Why a handle is called. Each reason has its function of the [`Kind`](crate::kind::Kind).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    Queued,
+    Notified,
+    Pending,
+}
+
 impl Core {
+    /// Calls a handle. Its mark falls first, so the call may queue it again.
+    #[inline(always)]
+    pub(crate) fn dispatch<const WATCHED: bool>(
+        &mut self,
+        key: Key,
+        why: Why,
+        scratch: Option<&mut Vec<u8>>,
+    ) {
+        let Some(slot) = self.reactor.table.get_mut(key) else { return };
+        let mark = match why {
+            Why::Queued => Readiness::QUEUED,
+            Why::Notified => Readiness::NONE,
+            Why::Pending => Readiness::PENDING,
+        };
+        slot.bits.clear(mark.with(Readiness::FRESH));
+        let (kind, data, bits) = (slot.kind, slot.data, slot.bits);
+        if bits.has(Readiness::CLOSING) {
+            return;
+        }
+        if WATCHED && why != Why::Pending {
+            let bits = bits.readiness();
+            self.reactor.emit(|| Event::Ready { key, kind: kind.name(), bits });
+        }
+        let call = match why {
+            Why::Queued => kind.ready,
+            Why::Notified => kind.notified,
+            Why::Pending => kind.pending,
+        };
+        let called = Interrupted { core: self, key, why };
+        let core = &mut *called.core;
+        core.call_if::<WATCHED>(key, kind.name(), |core| {
+            call(&mut Dispatch::lending(core, scratch), key, data);
+        });
+        called.returned();
+    }
+
     /// One call of a handle, and then its ticks. Measured with an observer.
     #[inline]
     pub(crate) fn call(&mut self, key: Key, kind: &'static str, call: impl FnOnce(&mut Core)) {
@@ -138,6 +184,9 @@ impl Core {
         self.reactor.calls += 1;
         self.reactor.read = None;
         let before = if WATCHED { self.reactor.clock() } else { 0 };
+        if WATCHED {
+            self.reactor.tell(before, &Event::Calling { key, kind });
+        }
         call(self);
         self.settle();
         if WATCHED {
@@ -209,6 +258,32 @@ impl<V, P: FnOnce(&mut Dispatch<'_>, V)> Drop for Lent<'_, '_, V, P> {
     fn drop(&mut self) {
         if let (Some(value), Some(cut_off)) = (self.value.take(), self.cut_off.take()) {
             cut_off(self.d, value);
+        }
+    }
+}
+
+/// A dispatch that a panic may interrupt, be it a tick's: dropping it queues the
+/// handle again, so that what its dispatch had left to do is done in the next run.
+struct Interrupted<'a> {
+    core: &'a mut Core,
+    key: Key,
+    why: Why,
+}
+
+impl Interrupted<'_> {
+    #[inline]
+    fn returned(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Interrupted<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        match self.why {
+            Why::Queued => self.core.reactor.queue(self.key),
+            Why::Notified => self.core.inbox.notify(self.key),
+            Why::Pending => self.core.reactor.pend(self.key),
         }
     }
 }

@@ -37,6 +37,7 @@ pub struct Kind {
     name: &'static str,
     owner: &'static Owner,
     pub(crate) ready: Call,
+    pub(crate) notified: Call,
     pub(crate) pending: Call,
     pub(crate) close: fn(&mut Cx<'_>, Key, u64) -> Result<(), KeyError>,
     pub(crate) closed: Call,
@@ -51,6 +52,7 @@ impl Kind {
             name,
             owner,
             ready: nothing,
+            notified: nothing,
             pending: nothing,
             close: begin_close,
             closed: nothing,
@@ -62,6 +64,13 @@ impl Kind {
     /// default nothing happens.
     pub const fn ready(self, f: Call) -> Kind {
         Kind { ready: f, ..self }
+    }
+
+    /// Somebody called [`Remote::notify`](crate::Remote::notify) with the handle's key, in
+    /// whatever thread. Any holder of a `Remote` can, so look whether there is something to do; as
+    /// after a panic of this call, which is then repeated. By default nothing happens.
+    pub const fn notified(self, f: Call) -> Kind {
+        Kind { notified: f, ..self }
     }
 
     /// An effect of an earlier API call is due. By default nothing happens.

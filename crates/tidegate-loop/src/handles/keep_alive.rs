@@ -7,27 +7,41 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use slab::Slab;
 
 use crate::core::cx::Cx;
 use crate::core::driver::Driver;
 use crate::core::kind::Kind;
-use crate::core::state::{Core, Post};
+use crate::core::state::Core;
+use crate::handles::remote::Remote;
 use crate::store::key::{Key, TableFull};
 use crate::sys::LayerId;
-use crate::threads::inbox::Inbox;
 
 static KEEP_ALIVE: Kind = Kind::new("keep-alive", KEEP_ALIVES.owner())
-    .close(|cx, key, _| {
-        release(cx.core_mut(), key);
+    .notified(|d, key, n| {
+        let reason = d.core.own.get(&KEEP_ALIVES).get(n as usize);
+        if reason.is_some_and(|reason| reason.dropped.load(Ordering::Acquire)) {
+            release(d.core, key, n);
+        }
+    })
+    .close(|cx, key, n| {
+        release(cx.core_mut(), key, n);
         Ok(())
     })
-    .describe(|cx, _, n| {
-        cx.core_mut().own.get(&KEEP_ALIVES).get(n as usize).cloned().unwrap_or_default()
+    .describe(|cx, _, n| match cx.core_mut().own.get(&KEEP_ALIVES).get(n as usize) {
+        Some(reason) => reason.name.clone(),
+        None => String::new(),
     });
 
-pub(crate) static KEEP_ALIVES: LayerId<Slab<String>> = LayerId::new(Slab::new);
+pub(crate) static KEEP_ALIVES: LayerId<Slab<Arc<Reason>>> = LayerId::new(Slab::new);
+
+pub(crate) struct Reason {
+    name: String,
+    /// Its [`KeepAlive`] is gone.
+    dropped: AtomicBool,
+}
 
 /// Keeps a loop alive until this value is dropped, in any thread. Made by [`Cx::keep_alive`].
 ///
@@ -45,8 +59,9 @@ pub(crate) static KEEP_ALIVES: LayerId<Slab<String>> = LayerId::new(Slab::new);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct KeepAlive {
-    inbox: Arc<Inbox<Post>>,
+    remote: Remote,
     key: Key,
+    reason: Arc<Reason>,
 }
 
 impl From<&KeepAlive> for Key {
@@ -57,7 +72,8 @@ impl From<&KeepAlive> for Key {
 
 impl Drop for KeepAlive {
     fn drop(&mut self) {
-        self.inbox.notify(self.key);
+        self.reason.dropped.store(true, Ordering::Release);
+        self.remote.notify(self.key);
     }
 }
 
@@ -74,20 +90,17 @@ impl Cx<'_> {
         // The user's code first: it may panic.
         let name = name.into();
         let core = self.core_mut();
-        let inbox = core.inbox.clone();
+        let remote = Remote::to(&core.inbox);
         let entry = core.own.get(&KEEP_ALIVES).vacant_entry();
         let mut d = Driver::new(&mut core.reactor);
         let key = d.insert(&KEEP_ALIVE, entry.key() as u64)?.key();
-        entry.insert(name);
-        Ok(KeepAlive { inbox, key })
+        let reason = Arc::new(Reason { name, dropped: AtomicBool::new(false) });
+        entry.insert(reason.clone());
+        Ok(KeepAlive { remote, key, reason })
     }
 }
 
-/// Its end; of one that has ended already, nothing.
-pub(crate) fn release(core: &mut Core, key: Key) {
-    let mut d = Driver::new(&mut core.reactor);
-    if let Some(handle) = d.handle(KEEP_ALIVES.owner(), key) {
-        core.own.get(&KEEP_ALIVES).try_remove(handle.data() as usize);
-        handle.free();
-    }
+fn release(core: &mut Core, key: Key, n: u64) {
+    core.own.get(&KEEP_ALIVES).try_remove(n as usize);
+    core.reactor.free(key);
 }

@@ -15,7 +15,7 @@ use crate::core::cx::Cx;
 use crate::core::driver::Driver;
 use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::Core;
-use crate::handles::post::Remote;
+use crate::handles::remote::Remote;
 use crate::store::key::Key;
 use crate::sys::signal::{Registration, SelfPipe};
 use crate::sys::{self, LayerId};
@@ -39,6 +39,8 @@ static SELF_PIPE: Kind = Kind::new("self-pipe", SIGNALS.owner())
         }
         deliver(d);
     })
+    // On systems where signals come in a thread of their own.
+    .notified(|d, _, _| deliver(d))
     .describe(|_, _, _| "signals".into());
 
 pub(crate) type SignalFn = Box<dyn FnMut(&mut Cx<'_>, SignalKey, i32)>;
@@ -181,9 +183,9 @@ fn register(core: &mut Core, number: i32) -> io::Result<()> {
             let mut d = Driver::new(&mut core.reactor);
             let mut handle = d.insert(&SELF_PIPE, 0)?;
             handle.set_internal();
-            let remote = Remote(core.inbox.clone());
-            let post = move || drop(remote.post(ring));
-            match SelfPipe::new(|source| handle.register(source, Interest::READABLE), post) {
+            let (remote, key) = (Remote::to(&core.inbox), handle.key());
+            let notify = move || remote.notify(key);
+            match SelfPipe::new(|source| handle.register(source, Interest::READABLE), notify) {
                 Ok(self_pipe) => signals.self_pipe.insert(self_pipe),
                 Err(e) => {
                     handle.free();
@@ -251,9 +253,4 @@ fn put_back(core: &mut Core, key: Key, callback: SignalFn) {
         Some(watcher) => watcher.callback = Some(callback),
         None => core.reactor.graveyard.bury(callback),
     }
-}
-
-/// For systems where signals come in a thread of their own: as a post.
-fn ring(cx: &mut Cx<'_>) {
-    deliver(&mut Dispatch::new(cx.core_mut()));
 }

@@ -16,6 +16,7 @@ use slab::Slab;
 use crate::core::cx::Cx;
 use crate::core::driver::Driver;
 use crate::core::kind::{Dispatch, Kind};
+use crate::handles::remote::Remote;
 use crate::limits::Limits;
 use crate::one_line::OneLine;
 use crate::store::key::{Key, KeyError};
@@ -23,6 +24,11 @@ use crate::sys::LayerId;
 use crate::threads::pool::{Class, NotTaken, Outcome, Pool, Run, WorkError, WorkStats};
 
 static WORK: Kind = Kind::new("work", WORKS.owner())
+    .notified(|d, key, _| {
+        if let Some(outcome) = d.core.own.get(&WORKS).outcome(key) {
+            finish(d, key, outcome);
+        }
+    })
     .pending(|d, key, _| finish(d, key, Err(WorkError::Cancelled)))
     // One that runs already goes on, and its result follows.
     .close(|cx, key, _| if cx.cancel_job(key) { Ok(()) } else { Err(KeyError::Closed) })
@@ -120,7 +126,7 @@ pub(crate) static WORKS: LayerId<Works> = LayerId::new(|| Works::new(&Limits::de
 /// The jobs of one loop: their callbacks here, the rest in the pool.
 pub(crate) struct Works {
     callbacks: Slab<Done>,
-    /// Results of a batch that runs, or was interrupted by a panic.
+    /// Results that came, and were not told.
     finished: VecDeque<(Key, Outcome)>,
     pool: Pool,
 }
@@ -129,6 +135,20 @@ impl Works {
     pub(crate) fn new(limits: &Limits) -> Works {
         let pool = Pool::new(limits.work_threads, limits.slow_threads, limits.work_limit);
         Works { callbacks: Slab::new(), finished: VecDeque::new(), pool }
+    }
+
+    /// Results come in the order of the notifications, but for threads that overtake each other:
+    /// so each is found near the front.
+    fn outcome(&mut self, key: Key) -> Option<Outcome> {
+        let place = |done: &VecDeque<(Key, Outcome)>| done.iter().position(|(k, _)| *k == key);
+        let at = match place(&self.finished) {
+            Some(at) => at,
+            None => {
+                self.pool.jobs().collect(&mut self.finished);
+                place(&self.finished)?
+            }
+        };
+        self.finished.remove(at).map(|(_, outcome)| outcome)
     }
 }
 
@@ -195,6 +215,7 @@ impl Cx<'_> {
         D: FnOnce(&mut Cx<'_>, Result<T, WorkError>) + 'static,
     {
         let core = self.core_mut();
+        let remote = Remote::to(&core.inbox);
         let works = core.own.get(&WORKS);
         let mut d = Driver::new(&mut core.reactor);
         let callback = works.callbacks.vacant_entry();
@@ -210,8 +231,7 @@ impl Cx<'_> {
             let job = taken.lock().ok().and_then(|mut job| job.take());
             Box::new(job.map(|job| job()))
         });
-        let inbox = core.inbox.clone();
-        let refused = match works.pool.submit(key, class, run, move || inbox.wake()) {
+        let refused = match works.pool.submit(key, class, run, move |key| remote.notify(key)) {
             Ok(()) => {
                 callback.insert(Box::new(move |cx, outcome| {
                     let result = outcome.and_then(|value| match value.downcast::<Option<T>>() {
@@ -265,15 +285,6 @@ impl Cx<'_> {
     /// What the pool does and did.
     pub fn work_stats(&self) -> WorkStats {
         self.core().own.peek(&WORKS).map_or_else(WorkStats::default, |w| w.pool.stats())
-    }
-}
-
-/// Tells the results that came.
-pub(crate) fn deliver(d: &mut Dispatch<'_>) {
-    let works = d.core.own.get(&WORKS);
-    works.pool.jobs().collect(&mut works.finished);
-    while let Some((key, outcome)) = d.core.own.get(&WORKS).finished.pop_front() {
-        finish(d, key, outcome);
     }
 }
 

@@ -204,20 +204,21 @@ mod self_pipe {
 
     use mio::net::TcpStream;
 
-    /// The poller's own waker: what it wakes is the inbox, which runs `post`.
+    /// No pipe: the handler runs in a thread of its own, which may take locks, so that it can
+    /// `notify` the loop.
     pub(crate) struct SelfPipe(Arc<dyn Fn() + Send + Sync>);
 
     impl SelfPipe {
         pub(crate) fn new(
             _: impl FnOnce(&mut TcpStream) -> io::Result<()>,
-            post: impl Fn() + Send + Sync + 'static,
+            notify: impl Fn() + Send + Sync + 'static,
         ) -> io::Result<SelfPipe> {
-            Ok(SelfPipe(Arc::new(post)))
+            Ok(SelfPipe(Arc::new(notify)))
         }
 
         pub(crate) fn writer(&self) -> impl Fn() + Send + Sync + 'static {
-            let post = self.0.clone();
-            move || post()
+            let notify = self.0.clone();
+            move || notify()
         }
 
         pub(crate) fn drain(&mut self) {}

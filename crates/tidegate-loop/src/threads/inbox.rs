@@ -1,21 +1,40 @@
-//! The inbox of a loop: posts, handles that ask to be looked at, signals, and the waker of the
-//! poller. What a post is and what is done with the rest, the loop knows: see `handles/post.rs`.
+//! The inbox of a loop: posts, notified handles, signals, and the waker of the poller. What a post
+//! is and what is done with the rest, the loop knows: see `handles/remote.rs`.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
-#[cfg(feature = "signal")]
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::store::key::Key;
 use crate::threads::mailbox::{Mailbox, Refused};
+use crate::threads::notified::Notified;
+
+/// No thread has this number.
+const NO_THREAD: u64 = 0;
+
+/// The number of this thread, also while its thread-local values are dropped, when std's
+/// `thread::current` can panic.
+fn this_thread() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(NO_THREAD);
+    thread_local!(static THIS: Cell<u64> = const { Cell::new(NO_THREAD) });
+    THIS.with(|this| {
+        if this.get() == NO_THREAD {
+            this.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+        this.get()
+    })
+}
 
 /// Shared by all threads that reach one loop.
 pub(crate) struct Inbox<P> {
     posts: Mailbox<P>,
-    /// Handles that other threads queued; never more than there were handles.
-    notified: Mutex<Vec<Key>>,
+    notified: Notified,
+    /// The handle that the waker wakes.
+    key: Key,
+    /// The thread of the loop, which looks here before each poll.
+    owner: AtomicU64,
     /// Signals that came, a bit for each number.
     #[cfg(feature = "signal")]
     raised: AtomicU64,
@@ -28,7 +47,9 @@ impl<P> Inbox<P> {
         let waker = mio::Waker::new(poll.registry(), key.token())?;
         Ok(Inbox {
             posts: Mailbox::new(limit),
-            notified: Mutex::default(),
+            notified: Notified::new(),
+            key,
+            owner: AtomicU64::new(this_thread()),
             #[cfg(feature = "signal")]
             raised: AtomicU64::new(0),
             waker,
@@ -59,14 +80,32 @@ impl<P> Inbox<P> {
         }
     }
 
-    /// Another thread is done with this handle.
+    /// Has the loop call a handle of its own in the ready pass.
     pub(crate) fn notify(&self, key: Key) {
-        self.notified.lock().unwrap_or_else(PoisonError::into_inner).push(key);
-        self.wake();
+        let first = key.loop_id() == self.key.loop_id() && self.notified.push(key);
+        if first && self.owner.load(Ordering::Relaxed) != this_thread() {
+            self.wake();
+        }
     }
 
+    /// The next handle that was notified.
     pub(crate) fn take_notified(&self) -> Option<Key> {
-        self.notified.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.notified.take()
+    }
+
+    #[inline]
+    pub(crate) fn has_notified(&self) -> bool {
+        self.notified.is_waiting()
+    }
+
+    /// The loop has looked for the last time before it polls, and user code may run until then:
+    /// its own thread has to wake it, too.
+    pub(crate) fn begin_poll(&self) {
+        self.owner.store(NO_THREAD, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_poll(&self) {
+        self.owner.store(this_thread(), Ordering::Relaxed);
     }
 
     /// A signal came: this runs inside its handler.
@@ -86,6 +125,12 @@ impl<P> Inbox<P> {
         self.posts.is_woken()
     }
 
+    /// Whether there is anything that the loop has not looked at.
+    #[inline]
+    pub(crate) fn has_any(&self) -> bool {
+        self.is_woken() | self.has_notified()
+    }
+
     /// Takes the posts that wait.
     pub(crate) fn collect(&self, into: &mut VecDeque<P>) {
         self.posts.collect(into);
@@ -98,6 +143,7 @@ impl<P> Inbox<P> {
 
     /// The loop ends: no post is taken any more.
     pub(crate) fn close(&self) -> VecDeque<P> {
+        self.notified.close();
         self.posts.close()
     }
 }

@@ -1,6 +1,6 @@
 //! The threads behind `work`: a queue of jobs that any of them takes from, in order,
 //! with a share for the slow ones. Knows no loop; what is done is left in a list,
-//! and the owner is told.
+//! and the owner is notified.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
@@ -139,8 +139,9 @@ impl Jobs {
         Some(job)
     }
 
-    /// The life of a thread: takes jobs until the pool stops.
-    pub(crate) fn serve(&self, tell: impl Fn()) {
+    /// The life of a thread: takes jobs until the pool stops, and calls `tell` with the key of each
+    /// that is done.
+    pub(crate) fn serve(&self, tell: impl Fn(Key)) {
         let mut state = lock(&self.state);
         loop {
             if let Some(Job { key, class, run }) = self.pick(&mut state) {
@@ -153,7 +154,7 @@ impl Jobs {
                 state.stats.panicked += u64::from(outcome.is_err());
                 state.finished.push_back((key, outcome));
                 drop(state);
-                tell();
+                tell(key);
                 if class == Class::Slow {
                     // Another slow one may run now, and a thread may sleep over it.
                     self.available.notify_one();
@@ -242,7 +243,7 @@ impl Pool {
         key: Key,
         class: Class,
         run: Run,
-        tell: impl Fn() + Send + 'static,
+        tell: impl Fn(Key) + Send + 'static,
     ) -> Result<(), NotTaken> {
         if lock(&self.jobs.state).jobs.len() >= self.limit {
             return Err(NotTaken::Full);
@@ -326,7 +327,7 @@ mod tests {
             let ran = loom::sync::Arc::new(AtomicUsize::new(0));
             let server = {
                 let jobs = jobs.clone();
-                thread::spawn(move || jobs.serve(|| {}))
+                thread::spawn(move || jobs.serve(|_| {}))
             };
             let keys = keys();
             for (key, class) in keys.into_iter().zip([Class::Slow, Class::Quick]) {
@@ -360,7 +361,7 @@ mod tests {
                 .map(|_| {
                     let (jobs, done) = (jobs.clone(), done.clone());
                     thread::spawn(move || {
-                        jobs.serve(|| {
+                        jobs.serve(|_| {
                             *lock(&done.0) += 1;
                             done.1.notify_one();
                         })

@@ -35,7 +35,7 @@
 //! | `uv_prepare_t` | - | [`Cx::prepare`](crate::Cx::prepare) |
 //! | `uv_check_t` | `setImmediate` (each time anew) | [`Cx::check`](crate::Cx::check) |
 //! | `uv_poll_t` | - | [`Cx::watch`](crate::Cx::watch), for any source; a descriptor as [`Fd`](crate::event::Fd) |
-//! | `uv_async_t`, `uv_async_send` | `worker.postMessage` | [`Remote::post`](crate::Remote::post), with a closure; [`Remote::wake`](crate::Remote::wake) without |
+//! | `uv_async_t`, `uv_async_send` | `worker.postMessage` | [`Remote::post`](crate::Remote::post), with a closure; [`Remote::wake`](crate::Remote::wake) without; [`Remote::notify`](crate::Remote::notify) for a handle of a kind of your own |
 //! | `uv_signal_t` | `process.on('SIGINT')` | `Cx::signal`, `Cx::signal_once` (feature `signal`); does not keep the loop alive, as in Node |
 //! | `uv_queue_work` | `worker_threads` | `Cx::work`, `Cx::slow_work` (feature `work`) |
 //! | `uv_cancel` | - | `Cx::work_cancel` |

@@ -69,7 +69,13 @@ impl JsonLines {
 
 impl Observer for JsonLines {
     fn event(&mut self, at: &Moment, event: &Event<'_>) {
-        if self.with_loop || matches!(event, Event::Layer(_)) {
+        let written = match event {
+            Event::Layer(_) => true,
+            // `Called` says it all.
+            Event::Calling { .. } => false,
+            _ => self.with_loop,
+        };
+        if written {
             self.write(at, Fields::new(event));
         }
         if let Event::TurnEnd { .. } = event {
@@ -101,6 +107,7 @@ impl JsonLines {
 pub(super) fn to_json(value: Value) -> serde_json::Value {
     match value {
         Value::Uint(v) => json!(v),
+        Value::Int(v) => json!(v),
         Value::Bool(v) => json!(v),
         Value::Text(v) => v.into(),
     }

@@ -15,7 +15,8 @@ use tidegate_loop::{Event, Moment, Observer, OneLine};
 
 /// Gives every event to the `log` crate: a line for people, and key-values for machines.
 ///
-/// The target is `tidegate::` and the layer: `loop`, `stream`, `net`.
+/// The target is `tidegate::` and the layer: `loop`, `stream`, `net`, or the name that another
+/// layer's events give it; `tidegate` if they give none.
 ///
 /// | level | what |
 /// |---|---|
@@ -113,12 +114,10 @@ impl Observer for LogRecords {
         }
         let fields = Fields::new(event);
         let target = match fields.layer {
-            "loop" => "tidegate::loop",
-            "stream" => "tidegate::stream",
-            "net" => "tidegate::net",
-            _ => "tidegate",
+            "other" => "tidegate".to_owned(),
+            layer => format!("tidegate::{layer}"),
         };
-        let metadata = log::Metadata::builder().level(level).target(target).build();
+        let metadata = log::Metadata::builder().level(level).target(&target).build();
         let logger = log::logger();
         if !logger.enabled(&metadata) {
             return;
@@ -184,8 +183,10 @@ impl Source for Pairs {
         visitor.visit_pair(Key::from_str("at_ns"), elapsed.into())?;
         visitor.visit_pair(Key::from_str("turn"), self.at.turn.into())?;
         for (name, value) in &self.fields.values {
+            let name: &str = name;
             let value = match value {
                 Value::Uint(v) => (*v).into(),
+                Value::Int(v) => (*v).into(),
                 Value::Bool(v) => (*v).into(),
                 Value::Text(v) => v.as_str().into(),
             };

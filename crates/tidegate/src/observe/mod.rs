@@ -46,7 +46,7 @@ pub use file::Written;
 pub use json::JsonLines;
 #[cfg(feature = "trace")]
 pub use perfetto::Perfetto;
-pub use tidegate_loop::{Event, LayerEvent, Moment, Observer, OneLine};
+pub use tidegate_loop::{Event, LayerEvent, Moment, Observer, OneLine, Value};
 pub use timeline::{Side, Step, Timeline};
 
 /// What all observers call a handle: a letter, then loop, place and generation, as `c1.3.1`.

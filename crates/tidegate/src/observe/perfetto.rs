@@ -160,7 +160,7 @@ impl Perfetto {
 
     fn mark(&mut self, pid: u32, tid: u32, fields: &Fields, layer: &str) {
         let args: Map<_, _> =
-            fields.values.iter().map(|(k, v)| ((*k).to_owned(), to_json(v.clone()))).collect();
+            fields.values.iter().map(|(k, v)| (k.to_string(), to_json(v.clone()))).collect();
         let ts = micros(self.now);
         self.put(json!({
             "ph": "i", "s": "t", "pid": pid, "tid": tid, "ts": ts,
@@ -335,7 +335,7 @@ impl Observer for Perfetto {
             (_, Some(StreamEvent::Pipe(..))) => {
                 self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "pipe");
             }
-            _ => {}
+            _ => self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), e.layer()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A timeline in text: the server's side and the client's, side by side.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -224,8 +225,9 @@ fn text(of: &ConnectionInfo, event: &SocketEvent) -> String {
 }
 
 fn in_words(fields: &Fields) -> String {
-    let word = |(name, value): &(&str, Value)| match value {
+    let word = |(name, value): &(Cow<'static, str>, Value)| match value {
         Value::Uint(v) => format!("{name} {v}"),
+        Value::Int(v) => format!("{name} {v}"),
         Value::Bool(v) => format!("{name} {v}"),
         Value::Text(v) => v.clone(),
     };

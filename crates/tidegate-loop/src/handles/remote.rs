@@ -1,8 +1,9 @@
-//! The way to a loop from other threads: posts, and the poller's waker.
+//! [`Remote`]: the way to a loop from other threads: posts, notified handles, and the poller's
+//! waker.
 //!
-//! The inbox is one handle in the ready queue, like any other; a pass takes
-//! what was there when it began: posts, then results of work. It does not keep the loop
-//! alive.
+//! The inbox is one handle in the ready queue, like any other, whose call runs the posts that were
+//! there when it began. Notified handles have calls of their own, at the end of the ready pass:
+//! see `turn.rs`. A `Remote` does not keep its loop alive.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -11,9 +12,6 @@ use std::sync::Arc;
 use crate::core::cx::Cx;
 use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::Post;
-use crate::handles::keep_alive;
-#[cfg(feature = "work")]
-use crate::handles::work;
 use crate::store::key::Key;
 use crate::sys::Owner;
 use crate::threads::inbox::Inbox;
@@ -40,7 +38,7 @@ pub(crate) static INBOX: Kind = Kind::new("inbox", &INBOXES)
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Remote(pub(crate) Arc<Inbox<Post>>);
+pub struct Remote(Arc<Inbox<Post>>);
 
 /// A post that was not taken; the closure comes back.
 ///
@@ -79,6 +77,10 @@ impl<F> fmt::Display for PostError<F> {
 impl<F> std::error::Error for PostError<F> {}
 
 impl Remote {
+    pub(crate) fn to(inbox: &Arc<Inbox<Post>>) -> Remote {
+        Remote(inbox.clone())
+    }
+
     /// Queues `f` for the loop's thread. Posts of one thread run in order. An
     /// `Ok` post runs unless the loop is dropped first.
     pub fn post<F>(&self, f: F) -> Result<(), PostError<F>>
@@ -99,6 +101,54 @@ impl Remote {
         }
     }
 
+    /// Has the loop call [`Kind::notified`](crate::kind::Kind::notified) of a handle, in the
+    /// ready pass. This is how a thread says that something is there for the handle to take.
+    ///
+    /// - A handle that was notified several times before its call is called once. What a thread
+    ///   wrote before `notify` is seen by a call that begins after it.
+    /// - Handles are called in the order in which they were notified, after those that the kernel
+    ///   reported, and in no order with posts.
+    /// - What is notified during a ready pass is called in the same one. A pass calls up to
+    ///   [`notify_budget`](crate::Limits::notify_budget) notified handles; the rest comes first in
+    ///   the next turn, which does not block.
+    /// - For a handle that is closed, closing or another loop's, for a kind without the function,
+    ///   and after the loop was dropped, nothing happens.
+    ///
+    /// Costs a lock, and memory only when more handles wait than ever before. A loop that is not
+    /// awake is woken once; from a callback of the loop itself no system call is made. Not for
+    /// signal handlers.
+    ///
+    /// ```
+    /// use std::sync::mpsc::{Receiver, channel};
+    /// use tidegate_loop::kind::{Kind, LayerId};
+    /// use tidegate_loop::{AsCx, Loop};
+    /// static LINES: LayerId<Option<Receiver<String>>> = LayerId::new(|| None);
+    /// static READER: Kind = Kind::new("reader", LINES.owner()).notified(|d, key, _| {
+    ///     let (lines, mut driver) = d.layer(&LINES);
+    ///     for line in lines.iter().flat_map(|lines| lines.try_iter()) {
+    ///         println!("{line}");
+    ///         if let Some(reader) = driver.handle(LINES.owner(), key) {
+    ///             reader.free(); // it waited for one line
+    ///         }
+    ///     }
+    /// });
+    /// let mut lp = Loop::new()?;
+    /// let (send, lines) = channel();
+    /// *lp.cx().layer(&LINES).0 = Some(lines);
+    /// let key = lp.cx().driver().insert(&READER, 0)?.key();
+    /// let remote = lp.remote();
+    /// let thread = std::thread::spawn(move || {
+    ///     send.send("high water at six".into()).unwrap();
+    ///     remote.notify(key);
+    /// });
+    /// lp.run()?; // until the reader has its line
+    /// thread.join().unwrap();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn notify(&self, key: impl Into<Key>) {
+        self.0.notify(key.into());
+    }
+
     /// Wakes the loop: its poll returns. Any number of calls before that count as one.
     pub fn wake(&self) {
         self.0.wake();
@@ -108,7 +158,7 @@ impl Remote {
 impl Cx<'_> {
     /// The way to this loop from other threads.
     pub fn remote(&self) -> Remote {
-        Remote(self.core().inbox.clone())
+        Remote::to(&self.core().inbox)
     }
 }
 
@@ -124,9 +174,4 @@ fn deliver(d: &mut Dispatch<'_>, _: Key, _: u64) {
         post(&mut d.cx());
         d.settle();
     }
-    while let Some(key) = d.core.inbox.take_notified() {
-        keep_alive::release(d.core, key);
-    }
-    #[cfg(feature = "work")]
-    work::deliver(d);
 }
