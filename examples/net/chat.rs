@@ -7,16 +7,17 @@
 //! The chat does not wait for a client that reads too slowly. It drops what the others say until
 //! that client has caught up, so its memory does not grow.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::process::exit;
-use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate::net::{AtLimit, TcpKeepAlive};
+use tidegate::Shared;
+use tidegate::net::{AtLimit, Lines, TcpKeepAlive};
 use tidegate::observe::OneLine;
 use tidegate::prelude::*;
+use tidegate::signals::{SIGINT, SIGTERM};
 
 #[derive(Default)]
 struct Room {
@@ -30,93 +31,74 @@ struct Member {
     full: bool,
 }
 
-type Shared = Rc<RefCell<Room>>;
-
-struct Seat {
-    room: Shared,
-    /// The beginning of a line whose end has not come yet.
-    line: Vec<u8>,
-}
-
-/// Longer lines are cut.
+/// Longer lines end the connection.
 const LINE: usize = 1024;
 
-impl Seat {
-    /// Sends to all members but one. They share one `Bytes`: nothing is copied.
-    fn say(&self, s: &mut SocketCx<'_>, from: SocketKey, text: String) {
-        let text = Bytes::from(text);
-        let others: Vec<SocketKey> = {
-            let room = self.room.borrow();
-            let ready = room.members.iter().filter(|(key, m)| **key != from && !m.full);
-            ready.map(|(key, _)| *key).collect()
-        };
-        for key in others {
-            let flow = s.socket(key).write(text.clone());
-            if flow == Flow::Full {
-                if let Some(m) = self.room.borrow_mut().members.get_mut(&key) {
-                    m.full = true;
-                }
+impl Room {
+    /// Sends to all members but this one. They share one `Bytes`: nothing is copied.
+    fn say(&mut self, s: &mut SocketCx<'_>, text: String) {
+        let (from, text) = (s.key(), Bytes::from(text));
+        for (key, member) in &mut self.members {
+            if *key != from && !member.full {
+                member.full = s.socket(*key).write(text.clone()) == Flow::Full;
             }
         }
     }
 
-    fn name(&self, key: SocketKey) -> String {
-        self.room.borrow().members.get(&key).map(|m| m.name.clone()).unwrap_or_default()
+    fn enter(&mut self, s: &mut SocketCx<'_>) {
+        self.guests += 1;
+        let name = format!("guest {}", self.guests);
+        let _ = s.write(format!("you are {name}\n"));
+        self.say(s, format!("{name} came\n"));
+        self.members.insert(s.key(), Member { name, full: false });
+    }
+
+    fn hear(&mut self, s: &mut SocketCx<'_>, line: &[u8]) {
+        let Some(member) = self.members.get(&s.key()) else { return };
+        let line = String::from_utf8_lossy(line);
+        // `OneLine` escapes control characters, which the terminals of the others would obey.
+        let text = format!("{}: {}\n", member.name, OneLine(line.trim_end()));
+        self.say(s, text);
+    }
+
+    fn catch_up(&mut self, s: &mut SocketCx<'_>) {
+        if let Some(member) = self.members.get_mut(&s.key()) {
+            member.full = false;
+        }
+    }
+
+    fn leave(&mut self, s: &mut SocketCx<'_>, close: &Close) {
+        let Some(member) = self.members.remove(&s.key()) else { return };
+        println!("{} left: {close}", member.name);
+        self.say(s, format!("{} left\n", member.name));
     }
 }
 
-impl Handler for Seat {
-    fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
-        let key = s.key();
-        for byte in chunk {
-            if *byte != b'\n' {
-                if self.line.len() < LINE {
-                    self.line.push(*byte);
-                }
-                continue;
-            }
-            let line = String::from_utf8_lossy(&self.line).into_owned();
-            self.line.clear();
-            // `OneLine` escapes control characters, which the terminals of the others would obey.
-            self.say(s, key, format!("{}: {}\n", self.name(key), OneLine(line.trim_end())));
-        }
-    }
-
-    fn on_drain(&mut self, s: &mut SocketCx<'_>) {
-        if let Some(m) = self.room.borrow_mut().members.get_mut(&s.key()) {
-            m.full = false;
-        }
-    }
-
-    fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
-        let key = s.key();
-        let name = self.name(key);
-        self.room.borrow_mut().members.remove(&key);
-        println!("{name} left: {close}");
-        self.say(s, key, format!("{name} left\n"));
-    }
+/// A member's connection. The loop lends the room to one callback at a time; an error says that
+/// there is no room any more.
+fn seat(room: Shared<Room>) -> impl Handler {
+    On::new()
+        .drain(move |s| {
+            let _ = s.with(room, Room::catch_up);
+        })
+        .close(move |s, close| {
+            let _ = s.with(room, |room, s| room.leave(s, &close));
+        })
+        .framed(Lines::new(LINE), move |s, line| match s.with(room, |room, s| room.hear(s, line)) {
+            Ok(()) => Flow::Ready,
+            Err(_) => Flow::Closed,
+        })
 }
 
 fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
-    let room = Shared::default();
+    let room = lp.share(Room::default())?;
     // No idle timeout, as guests may be silent; keep-alive finds those that are gone.
     let options = ListenOptions::new(at)
         .max_connections(1024, AtLimit::Drop)
         .keep_alive(TcpKeepAlive::default());
-    let server = lp.listen(options, move |mut conn| {
-        let key = conn.key();
-        let name = {
-            let mut room = room.borrow_mut();
-            room.guests += 1;
-            let name = format!("guest {}", room.guests);
-            room.members.insert(key, Member { name: name.clone(), full: false });
-            name
-        };
-        let seat = Seat { room: room.clone(), line: Vec::new() };
-        let mut s = conn.accept(seat);
-        let _ = s.write(format!("you are {name}\n"));
-        let seat = Seat { room: room.clone(), line: Vec::new() };
-        seat.say(&mut s, key, format!("{name} came\n"));
+    let server = lp.listen(options, move |conn| {
+        let mut s = conn.accept(seat(room));
+        s.with(room, |room, s| room.enter(s)).expect("nobody has the room");
     });
     Ok(server?)
 }
@@ -124,11 +106,20 @@ fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
 /// Three guests, who come one after the other, say a word and leave.
 fn converse(lp: &mut Loop, server: ServerKey) -> io::Result<()> {
     let at = lp.server(server).local_addr()?;
-    let done = Rc::new(RefCell::new(0));
+    let left = lp.share(3)?;
     for (who, word) in [("ann", "high water!"), ("bob", "at noon?"), ("eve", "bye")] {
-        let done = done.clone();
-        let hear = move |s: &mut SocketCx<'_>, chunk: &[u8]| {
-            for line in String::from_utf8_lossy(chunk).lines() {
+        let guest = On::new()
+            .close(move |s, _| {
+                let last = s.with(left, |left, _| {
+                    *left -= 1;
+                    *left == 0
+                });
+                if last == Ok(true) {
+                    let _ = s.server(server).close();
+                }
+            })
+            .framed(Lines::new(LINE), move |s, line| {
+                let line = String::from_utf8_lossy(line);
                 println!("  {who} hears: {line}");
                 if line.starts_with("you are") {
                     let _ = s.write(format!("{word}\n"));
@@ -136,15 +127,9 @@ fn converse(lp: &mut Loop, server: ServerKey) -> io::Result<()> {
                 if line.ends_with("bye") || (who == "eve" && line.starts_with("you are")) {
                     s.end();
                 }
-            }
-        };
-        let close = move |s: &mut SocketCx<'_>, _: Close| {
-            *done.borrow_mut() += 1;
-            if *done.borrow() == 3 {
-                let _ = s.server(server).close();
-            }
-        };
-        lp.connect(at, On::new().data(hear).close(close));
+                Flow::Ready
+            });
+        lp.connect(at, guest);
     }
     lp.run()
 }
@@ -162,6 +147,7 @@ fn main() -> io::Result<()> {
                 eprintln!("{e}\nusage: chat [HOST:PORT]");
                 exit(1)
             });
+            lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
             println!("talk with: nc {}; Ctrl-C stops", lp.server(server).local_addr()?);
             lp.run()
         }

@@ -62,12 +62,11 @@ fn main() -> io::Result<()> {
         eprintln!("{e}\nusage: echo_server [HOST:PORT]; port 0 takes a free one");
         exit(1)
     });
-    for number in [SIGINT, SIGTERM] {
-        lp.signal(number, |cx, _, _| cx.stop())?;
-    }
+    // Clients have 10 s to end; a second Ctrl-C does not wait for them.
+    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(10))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
-    let stats = lp.server(server).stats()?;
-    println!("stopped after {} connections, {} still open", stats.accepted, stats.connections);
+    let counted = lp.net_metrics();
+    println!("stopped after {} connections, {} failed", counted.closed, counted.failed);
     Ok(())
 }

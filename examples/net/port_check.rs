@@ -5,7 +5,7 @@
 //! cargo run --release --example port_check                    # a demonstration, which ends
 //! cargo run --release --example port_check HOST:PORT [TEXT]   # sends TEXT, shows the answer
 //! ```
-//! The exit code is 1 if the port is not reachable.
+//! The exit code is 1 if the port is not reachable, or if nothing answers to TEXT.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use tidegate::prelude::*;
 
-/// Connects, sends `text`, and waits for an answer. Whether the port was reached.
+/// Connects, sends `text`, and waits for an answer. Whether the port was reached, and answered if it was asked.
 fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
     let state = Rc::new(RefCell::new((false, Vec::new())));
     let (c, d) = (state.clone(), state.clone());
-    let text = text.to_owned();
+    let (asked, text) = (!text.is_empty(), text.to_owned());
     let (target, ended) = (to.to_owned(), state.clone());
     let on = On::new()
         .connect(move |s| {
@@ -44,8 +44,8 @@ fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
     let options = ConnectOptions::new(to).connect_timeout(Duration::from_secs(3));
     lp.connect(options.idle_timeout(Duration::from_millis(300)), on);
     lp.run()?;
-    let (reached, _) = *state.borrow();
-    Ok(reached)
+    let (reached, answer) = &*state.borrow();
+    Ok(*reached && (!asked || !answer.is_empty()))
 }
 
 fn demonstrate(lp: &mut Loop) -> io::Result<()> {

@@ -152,3 +152,36 @@ fn a_write_limit_bounds_the_memory_of_small_writes() {
         assert!(held > LIMIT / 4, "{held} bytes held by {writes} writes of {size}");
     }
 }
+
+/// Whole frames are lent from the read buffer. The beginning of one is kept until the rest comes,
+/// and costs that buffer; a connection that waits for a new frame keeps nothing.
+#[test]
+fn whole_frames_allocate_nothing() {
+    use tidegate::net::{Framed, Lines};
+    let mut lp = guarded();
+    let server = lp
+        .listen("127.0.0.1:0", |conn| {
+            conn.accept(Framed::new(Lines::new(64), |s, line| s.write(line)));
+        })
+        .unwrap();
+    let mut c = client(lp.server(server).local_addr().unwrap());
+    let mut echo = |lp: &mut Loop, bytes: &[u8], echoed: &mut [u8]| {
+        write_all(&c, bytes);
+        let before = allocation::calls();
+        lp.run_once().unwrap();
+        let during = allocation::calls() - before;
+        c.read_exact(echoed).unwrap();
+        during
+    };
+    let hundred = b"tide\n".repeat(100);
+    for _ in 0..10 {
+        echo(&mut lp, &hundred, &mut [0; 400]);
+    }
+    let whole: u64 = (0..100).map(|_| echo(&mut lp, &hundred, &mut [0; 400])).sum();
+    assert_eq!(whole, 0, "allocations for 10,000 frames");
+    let live = allocation::live();
+    assert_eq!(echo(&mut lp, b"ti", &mut []), 1, "what is kept");
+    assert_eq!(allocation::live() - live, 2, "not more than came");
+    assert!(echo(&mut lp, b"de\n", &mut [0; 4]) <= 1, "it grows once");
+    assert_eq!(allocation::live(), live);
+}

@@ -52,11 +52,11 @@ impl Observer for Probe {
 }
 
 impl Filter for Probe {
-    fn inbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
+    fn inbound(&mut self, _: &mut [u8], _: &mut Passed) -> Result<(), FilterError> {
         Ok(())
     }
-    fn outbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
-        Ok(())
+    fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+        Ok(user.len())
     }
 }
 
@@ -284,11 +284,11 @@ fn connect_and_set_handler() {
 fn set_filter() {
     struct Nothing;
     impl Filter for Nothing {
-        fn inbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
+        fn inbound(&mut self, _: &mut [u8], _: &mut Passed) -> Result<(), FilterError> {
             Ok(())
         }
-        fn outbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
-            Ok(())
+        fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+            Ok(user.len())
         }
     }
     check(|cx, probe| {

@@ -90,12 +90,12 @@ fn through_every_output(run: impl FnOnce(&mut Loop)) {
 struct Refuses;
 
 impl Filter for Refuses {
-    fn inbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
+    fn inbound(&mut self, _: &mut [u8], _: &mut Passed) -> Result<(), FilterError> {
         Err(BAD.into())
     }
-    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
         out.down.extend_from_slice(user);
-        Ok(())
+        Ok(user.len())
     }
 }
 

@@ -32,11 +32,11 @@ fn powers_of_two(lines: &[&Line]) -> u64 {
 struct Refuses;
 
 impl Filter for Refuses {
-    fn inbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
+    fn inbound(&mut self, _: &mut [u8], _: &mut Passed) -> Result<(), FilterError> {
         Err("no such record".into())
     }
-    fn outbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
-        Ok(())
+    fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+        Ok(user.len())
     }
 }
 

@@ -1,14 +1,18 @@
 //! Servers and connections over real sockets. Each room is about one side of them; in this folder
-//! stands what is about all of them: options, Unix domain sockets, random actions.
+//! stands what is about all of them: options, Unix domain sockets, timers of a connection, random
+//! actions.
 
 mod connecting;
 mod ending;
 mod failing;
+mod filtering;
+mod framing;
 mod one_connection;
 mod options;
 mod protocol;
 mod random_actions;
 mod serving;
+mod timers;
 mod transfer;
 mod unix_sockets;
 

@@ -46,6 +46,7 @@ const ACTS: Protocol = Protocol::new("acts")
     .written(|d, key, at, _, _| act(d, key, at))
     .finish(act)
     .timeout(act)
+    .timer(|d, key, at, _| act(d, key, at))
     .shutdown(act)
     .writable(act)
     .replaced(|cx, _, at| cx.layer(&ACTORS).0[at as usize].over())
@@ -96,9 +97,7 @@ impl W {
                 s.connect("127.0.0.1:1", On::new().close(|_, _| {}));
             }
             17 => s.end_and_drain(2000, d, d),
-            18 | 19 => {
-                let _ = s.unshift([2u8; 100].as_slice());
-            }
+            18 | 19 => s.unread(&[2; 100]),
             20..=25 => {
                 let _ = s.read_now(&mut [0; 1000]);
             }
@@ -116,6 +115,8 @@ impl W {
                     self.closed.set(self.closed.get().max(1));
                 }
             }
+            30 => s.set_timer(d.as_micros() as u64, d),
+            31 => s.clear_timer(1000),
             _ => {}
         }
     }

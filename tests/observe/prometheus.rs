@@ -103,6 +103,7 @@ fn every_counter_is_in_the_text() {
     let of_server = every_field!(snapshot.servers[0].stats;
         accepted: "server_accepted_total",
         detached: "server_detached_total",
+        refused: "server_refused_total",
         rejected: "server_rejected_total",
         carried_over: "server_carried_over_total",
         aborted: "server_aborted_total",

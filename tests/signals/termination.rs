@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tidegate::prelude::*;
-use tidegate::signals::SIGTERM;
+use tidegate::signals::{SIGINT, SIGKILL, SIGTERM};
 
 use crate::support::*;
 
@@ -44,6 +44,15 @@ fn the_process_of_the_others() {
         cx.server(server).shutdown(Duration::from_secs(15)).unwrap();
     };
     match &part[..] {
+        "service" => {
+            lp.server(server).shutdown_on(&[SIGTERM, SIGINT], DEADLINE).unwrap();
+            lp.signal(SIGTERM, |_, _, _| println!("TERM")).unwrap();
+        }
+        "closed" => {
+            lp.server(server).shutdown_on(&[SIGTERM, SIGINT], DEADLINE).unwrap();
+            lp.server(server).close().unwrap();
+            lp.interval(Duration::from_secs(60), |_, _| {});
+        }
         "once" => {
             lp.signal_once(SIGTERM, move |cx, _, _| term(cx)).unwrap();
         }
@@ -51,7 +60,7 @@ fn the_process_of_the_others() {
             lp.signal(SIGTERM, move |cx, _, _| term(cx)).unwrap();
         }
     }
-    println!("PORT {}", lp.server(server).local_addr().unwrap().port());
+    println!("PORT {}", lp.server(server).local_addr().map_or(0, |at| at.port()));
     if part == "dropped" || part == "others" {
         drop(lp);
         println!("DROPPED");
@@ -116,8 +125,12 @@ impl Process {
     }
 
     fn kill(&self) {
+        self.send("-TERM");
+    }
+
+    fn send(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// How it ended.
@@ -146,6 +159,39 @@ fn a_server_that_shuts_down_at_sigterm_ends_the_program() {
         let status = process.ended();
         assert_eq!(status.code(), Some(0), "{part}: {status}");
     }
+}
+
+/// A client that stays would hold it for the whole grace; a second signal does not wait for it.
+#[test]
+fn shutdown_on_ends_a_service_by_the_first_signal_and_the_second() {
+    let process = Process::start("service");
+    drop(process.client());
+    process.kill();
+    assert_eq!(process.ended().code(), Some(0), "nobody is left");
+
+    let mut process = Process::start("service");
+    let stays = process.client();
+    process.kill();
+    process.wait_for("TERM");
+    assert_eq!(read_to_end(&stays), b"", "it is asked to end");
+    process.send("-INT");
+    let status = process.ended();
+    assert_eq!(status.code(), Some(0), "{status}");
+    drop(stays);
+
+    let process = Process::start("closed");
+    process.kill();
+    assert_eq!(process.ended().code(), Some(0), "the server is closed, an interval is not");
+}
+
+#[test]
+fn shutdown_on_watches_all_or_none() {
+    let mut lp = guarded();
+    let server = lp.listen("127.0.0.1:0", |conn| conn.reject()).unwrap();
+    let before = lp.handles();
+    let watched = lp.server(server).shutdown_on(&[SIGTERM, SIGKILL], DEADLINE);
+    assert_eq!(watched.unwrap_err().to_string(), "SIGKILL cannot be watched");
+    assert_eq!(lp.handles(), before);
 }
 
 /// After `signal_once` the second SIGTERM is nobody's: it ends the process, though a client that

@@ -153,13 +153,13 @@ fn and_loses_no_bytes() {
     use tidegate::net::{Filter, FilterError, Passed, PeerState};
     struct Same;
     impl Filter for Same {
-        fn inbound(&mut self, w: &[u8], o: &mut Passed) -> Result<(), FilterError> {
-            o.up.extend(w);
+        fn inbound(&mut self, w: &mut [u8], o: &mut Passed) -> Result<(), FilterError> {
+            o.up.extend_from_slice(w);
             Ok(())
         }
-        fn outbound(&mut self, w: &[u8], o: &mut Passed) -> Result<(), FilterError> {
+        fn outbound(&mut self, w: &[u8], o: &mut Passed) -> Result<usize, FilterError> {
             o.down.extend(w);
-            Ok(())
+            Ok(w.len())
         }
     }
     let mut lp = guarded();

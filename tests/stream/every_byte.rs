@@ -121,15 +121,15 @@ impl Transform for Hold {
 }
 struct Xor(Rng, Vec<u8>);
 impl Filter for Xor {
-    fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+    fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
         out.up.extend(wire.iter().map(|b| b ^ 1));
         Ok(())
     }
-    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
         self.1.extend(user.iter().map(|b| b ^ 1));
         let n = self.0.n(self.1.len() as u64 + 1) as usize;
         out.down.extend(self.1.drain(..n));
-        Ok(())
+        Ok(user.len())
     }
     fn close(&mut self, out: &mut Passed) -> Result<(), FilterError> {
         out.down.append(&mut self.1);

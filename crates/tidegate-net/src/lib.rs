@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Floors, from the ground: plain data (`key`, `error/`, `options/`, `event`, `metrics`, `sys/`),
-//! what users write (`callbacks/`), who owns what (`state/`), what is done to it (`socket/`,
-//! `client/`, `server/`), what users call (`face/`). Imports go down.
+//! what users write (`callbacks/`), a connection's filters (`filter/`), who owns what (`state/`),
+//! what is done to it (`socket/`, `client/`, `server/`), what users call (`face/`), and frames
+//! (`framed/`), which stand on that. Imports go down.
 //!
 //! ```
 //! use tidegate_loop::{AsCx, Loop};
@@ -42,6 +43,8 @@ mod endpoint;
 mod error;
 mod event;
 mod face;
+mod filter;
+mod framed;
 mod gauge;
 mod key;
 mod lookup;
@@ -55,10 +58,12 @@ mod sys;
 
 pub use block_list::{BlockList, RuleError};
 pub use callbacks::contexts::{Incoming, ServerCx, SocketCx};
-pub use callbacks::filter::{Filter, FilterError, Passed};
+#[doc(hidden)]
+pub use callbacks::filter::AsAny;
+pub use callbacks::filter::{Filter, FilterError, FilterFactory, Held, Passed};
 pub use callbacks::handler::Handler;
 pub use callbacks::protocol::{
-    Protocol, ProtocolCall, ProtocolClose, ProtocolData, ProtocolWritten,
+    Protocol, ProtocolCall, ProtocolClose, ProtocolData, ProtocolTimer, ProtocolWritten,
 };
 pub use callbacks::server_handler::ServerHandler;
 pub use endpoint::Endpoint;
@@ -71,6 +76,12 @@ pub use event::{ConnectionInfo, NetEvent, SocketEvent};
 pub use face::net::Net;
 pub use face::on::{On, OnWith};
 pub use face::socket_facts::PeerState;
+pub use framed::decode::Decode;
+pub use framed::delimited::Delimited;
+pub use framed::fault::FrameFault;
+pub use framed::handler::Framed;
+pub use framed::length_prefixed::LengthPrefixed;
+pub use framed::lines::Lines;
 pub use gauge::AcceptGauge;
 pub use key::{ServerKey, SocketKey};
 pub use metrics::{NetMetrics, ServerMetrics, ServerStats, SocketMetrics};

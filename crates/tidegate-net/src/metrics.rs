@@ -26,7 +26,7 @@ use crate::key::ServerKey;
 pub struct NetMetrics {
     /// Connections that exist now, also those being made.
     pub sockets: usize,
-    /// Of these, being made: looked up, or connecting.
+    /// Of these, being made: looked up, connecting, or waiting for a filter to be ready.
     pub connecting: usize,
     /// Of these, paused: nothing is read.
     pub paused: usize,
@@ -34,7 +34,7 @@ pub struct NetMetrics {
     pub full: usize,
     /// Bytes that wait in all their queues.
     pub queued: usize,
-    /// Bytes of memory that all their queues hold.
+    /// Bytes of memory that all their queues and filters hold.
     pub held: usize,
     /// Entries in the queue of deadlines: at most one for each connection that has a deadline, and
     /// some of closed connections.
@@ -93,6 +93,8 @@ pub struct ServerStats {
     pub detached: u64,
     /// Of those accepted, closed because the callback rejected them or did nothing.
     pub rejected: u64,
+    /// Of those accepted, ended before their filters were ready.
+    pub refused: u64,
     /// Turns that ended with the accept budget spent.
     pub carried_over: u64,
     /// Connections whose peer had gone before they were accepted.
@@ -128,7 +130,7 @@ pub struct SocketMetrics {
     pub bytes_written: u64,
     /// Bytes that wait in our queue.
     pub queued: usize,
-    /// Bytes of memory that our queue holds.
+    /// Bytes of memory that our queue and the filters hold.
     pub held: usize,
     /// It is being made.
     pub connecting: bool,

@@ -33,6 +33,7 @@ pub use event::{PipeEvent, StreamEvent};
 pub use machine::chunk::Chunk;
 pub use machine::duplex::Duplex;
 pub use machine::flow::{Effect, Flow, Refused};
+pub use machine::queued::Beside;
 pub use machine::read::ReadState;
 pub use machine::read_queue::ReadQueue;
 pub use machine::write::{Discarded, WriteState};

@@ -93,7 +93,7 @@ pub trait Streams: AsCx {
     /// Moves every byte that comes from one end to the other, at the pace of the slower one,
     /// and ends `to` when `from` has ended. The pipe owns both ends: an error or an early
     /// close of one destroys both. `done` is called once: after the last byte is out, or with
-    /// the first cause after both ends are closed.
+    /// the first cause after both ends are closed. A source that is paused is resumed.
     ///
     /// The pipe has one buffer for what `to` refused, and one for each transform. [`Cx::close`]
     /// ends it early. After a pipe has ended without an error you can use its connections again: it

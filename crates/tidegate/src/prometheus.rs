@@ -159,8 +159,9 @@ fn of_net(to: &mut To<'_>, m: &NetMetrics) -> fmt::Result {
 
 fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
     type Read = fn(&ServerMetrics) -> u64;
-    let counters: [(&str, &str, Read); 10] = [
+    let counters: [(&str, &str, Read); 11] = [
         ("server_accepted", "Connections taken from the kernel.", |s| s.stats.accepted),
+        ("server_refused", "Of these, ended before their filters were ready.", |s| s.stats.refused),
         ("server_rejected", "Of these, not taken by the callback.", |s| s.stats.rejected),
         ("server_detached", "Of these, taken out for another loop.", |s| s.stats.detached),
         ("server_carried_over", "Turns with the accept budget spent.", |s| s.stats.carried_over),

@@ -132,12 +132,12 @@ fn a_deadline_with_bytes_unsent_resets() {
 fn a_filter_that_fails_with_bytes_unsent_resets() {
     struct Fails;
     impl Filter for Fails {
-        fn inbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
+        fn inbound(&mut self, _: &mut [u8], _: &mut Passed) -> Result<(), FilterError> {
             Err("not a record".into())
         }
-        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
             out.down.extend_from_slice(user);
-            Ok(())
+            Ok(user.len())
         }
     }
     let mut lp = guarded();
@@ -317,15 +317,15 @@ fn the_socket_can_be_asked_until_its_end_was_told() {
 fn a_filter_that_fails_under_a_pipe_resets() {
     struct Picky;
     impl Filter for Picky {
-        fn inbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
+        fn inbound(&mut self, _: &mut [u8], _: &mut Passed) -> Result<(), FilterError> {
             Err("not a record".into())
         }
-        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
             if user.contains(&b'!') {
                 return Err("not to be said".into());
             }
             out.down.extend_from_slice(user);
-            Ok(())
+            Ok(user.len())
         }
     }
     for outbound in [false, true] {

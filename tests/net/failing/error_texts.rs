@@ -122,11 +122,11 @@ fn reads_and_writes() {
 fn a_filter_that_refuses() {
     struct No;
     impl Filter for No {
-        fn inbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
+        fn inbound(&mut self, _: &mut [u8], _: &mut Passed) -> Result<(), FilterError> {
             Err("not our protocol".into())
         }
-        fn outbound(&mut self, _: &[u8], _: &mut Passed) -> Result<(), FilterError> {
-            Ok(())
+        fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+            Ok(user.len())
         }
     }
     let (l, at) = listener();

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tidegate::kind::{Dispatch, LayerId};
-use tidegate::net::{Protocol, Reason};
+use tidegate::net::{ConnectOptions, Filter, FilterError, Passed, Protocol, Reason};
 use tidegate::prelude::*;
 
 use crate::support::*;
@@ -93,6 +93,84 @@ fn the_calls_come_in_the_order_of_a_handler() {
     let log = log_of(&mut lp);
     lp.run().unwrap();
     assert_eq!(log.lines(), ["connect", "written", "data", "end", "finish", "ended"]);
+}
+
+/// Timers of the connection, and a filter that was set on it.
+#[test]
+fn timers_and_filters_are_told() {
+    struct Same;
+    impl Filter for Same {
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+            out.up.extend_from_slice(wire);
+            Ok(())
+        }
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+            out.down.extend_from_slice(user);
+            Ok(user.len())
+        }
+    }
+    static TOLD: Protocol = Protocol::new("told")
+        .ready(|d, key, _| {
+            note(d, "ready");
+            d.cx().socket(key).set_timer(7, Duration::from_millis(1));
+        })
+        .timer(|d, key, at, token| {
+            assert_eq!((at, token), (5, 7));
+            note(d, "timer");
+            d.cx().socket(key).destroy();
+        });
+    let mut lp = guarded();
+    let (_peer, ours) = pair();
+    let key = lp.adopt_as(ours, &TOLD, 5).unwrap();
+    lp.socket(key).set_filter(Same);
+    let log = log_of(&mut lp);
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["ready", "timer"]);
+}
+
+/// A client's filters are ready before the protocol is told that it is connected; one that reads
+/// itself gets the bytes that came behind them.
+#[test]
+fn filters_of_a_client_come_first() {
+    /// Is ready, and leaves, when it has got a line.
+    struct Greeting;
+    impl Filter for Greeting {
+        fn start(&mut self, _: &mut Passed) -> Result<(), FilterError> {
+            Ok(())
+        }
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+            let end = wire.iter().position(|b| *b == b'\n').ok_or("no line")?;
+            out.up.extend_from_slice(&wire[end + 1..]);
+            out.ready();
+            out.leave();
+            Ok(())
+        }
+        fn outbound(&mut self, _: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+            Ok(0)
+        }
+    }
+    static PULLS: Protocol =
+        Protocol::new("pulls").connect(|d, _, _| note(d, "connect")).readable(|d, key, _| {
+            let mut bytes = [0; 64];
+            let read = d.cx().socket(key).read_now(&mut bytes);
+            let n = read.unwrap_or(0);
+            d.layer(&SEEN).0.log.add(String::from_utf8_lossy(&bytes[..n]));
+            if n == 0 {
+                d.cx().socket(key).destroy();
+            }
+        });
+    let mut lp = guarded();
+    let server = lp
+        .listen("127.0.0.1:0", |mut c| {
+            c.server(c.server_key()).close().unwrap();
+            let _ = c.accept(On::new()).end_with("hello\nbytes");
+        })
+        .unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    lp.connect_as(ConnectOptions::new(at).filter(|| Greeting), &PULLS, 5).unwrap();
+    let log = log_of(&mut lp);
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["connect", "bytes", ""]);
 }
 
 #[test]
@@ -189,7 +267,7 @@ fn no_call_of_the_interface_calls_back() {
             let _ = s.write_id("a", 9);
             let _ = s.write_gathered(&["b".into(), vec![1; 2000].into()]);
             let _ = s.write_now(&[IoSlice::new(b"c")]);
-            let _ = s.unshift("d");
+            s.unread(b"d");
             s.pause();
             s.resume();
             assert!(s.set_protocol(&ALL, 5));

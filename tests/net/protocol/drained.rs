@@ -163,9 +163,9 @@ fn a_paused_connection_is_drained_too() {
     let log = Log::default();
     let key = lp.adopt(ours, logs(&log)).unwrap();
     lp.socket(key).pause();
-    let _ = lp.socket(key).unshift("given back");
+    lp.socket(key).unread(b"given back");
     lp.socket(key).end_and_drain(1000, LONG, LONG);
-    assert_eq!(lp.socket(key).unshift("again"), Flow::Closed);
+    lp.socket(key).unread(b"again");
     assert_eq!(lp.net_metrics().held, 0);
     peer.write_all(&[0; 500]).unwrap();
     peer.shutdown(Shutdown::Write).unwrap();

@@ -123,11 +123,11 @@ fn data(d: &mut Dispatch<'_>, key: SocketKey, at: u64, mut bytes: &mut [u8]) {
     while !bytes.is_empty() {
         let Some(c) = conn(d, at) else {
             // A handler took over.
-            let _ = d.cx().socket(key).unshift(&*bytes);
+            d.cx().socket(key).unread(bytes);
             return;
         };
         if c.waits || c.full {
-            let _ = d.cx().socket(key).unshift(&*bytes);
+            d.cx().socket(key).unread(bytes);
             return;
         }
         let taken = match &mut c.state {

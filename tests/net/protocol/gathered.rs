@@ -70,13 +70,13 @@ fn shared_pieces_are_not_copied() {
 fn pieces_go_through_a_filter() {
     struct Flip;
     impl Filter for Flip {
-        fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError> {
-            out.up.extend(wire);
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+            out.up.extend_from_slice(wire);
             Ok(())
         }
-        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
             out.down.extend(user.iter().map(|b| !b));
-            Ok(())
+            Ok(user.len())
         }
     }
     let mut lp = guarded();

@@ -1,5 +1,5 @@
 //! A connection changes hands: from a handler to a protocol and back, with bytes that came
-//! already (`unshift`).
+//! already (`unread`).
 
 use std::net::Shutdown;
 
@@ -19,7 +19,7 @@ static LINES: Protocol = Protocol::new("lines")
             let mut cx = d.cx();
             let mut s = cx.socket(key);
             s.set_handler(logs());
-            let _ = s.unshift(rest);
+            s.unread(rest);
         }
     })
     .replaced(|cx, _, at| cx.layer(&LOG).0.add(format!("{at} replaced")))
@@ -74,7 +74,7 @@ fn a_handler_gives_its_connection_to_a_protocol() {
     let (peer, ours) = pair();
     let handler = On::new().data(|s, chunk| {
         assert!(s.set_protocol(&LINES, 3));
-        let _ = s.unshift(&chunk[1..]);
+        s.unread(&chunk[1..]);
     });
     lp.adopt(ours, handler).unwrap();
     write_all(&peer, b"-tide");
@@ -95,9 +95,9 @@ fn bytes_given_back_wait_while_it_is_paused() {
     write_all(&peer, b"four");
     let mut s = lp.socket(key);
     s.pause();
-    assert_eq!(s.unshift("three "), Flow::Ready);
-    assert_eq!(s.unshift(""), Flow::Ready);
-    assert_eq!(s.unshift(String::from("one two ")), Flow::Ready);
+    s.unread(b"three ");
+    s.unread(b"");
+    s.unread(b"one two ");
     assert_eq!(s.memory_held(), 14);
     for _ in 0..5 {
         lp.run_nowait().unwrap();
@@ -110,7 +110,8 @@ fn bytes_given_back_wait_while_it_is_paused() {
     assert_eq!((lp.socket(key).memory_held(), lp.socket(key).bytes_read()), (0, 4));
     drop(peer);
     lp.run().unwrap();
-    assert_eq!(lp.socket(key).unshift("late"), Flow::Closed);
+    lp.socket(key).unread(b"late");
+    assert_eq!(lp.net_metrics().held, 0);
 }
 
 #[test]
@@ -120,15 +121,16 @@ fn bytes_given_back_have_the_limit_of_writes() {
     let (log, o) = (Log::default(), AdoptOptions::new(ours).write_limit(1000));
     let close = log.clone();
     let on = On::new().close(move |_, c| match c.reason {
-        Reason::WriteLimit { scope: Scope::Socket, queued: 1001, limit: 1000 } => {
+        Reason::WriteLimit { scope: Scope::Socket, queued: 1002, limit: 1000 } => {
             close.add("limit")
         }
         reason => close.add(reason.to_string()),
     });
     let key = lp.adopt(o, on).unwrap();
     lp.socket(key).pause();
-    assert_eq!(lp.socket(key).unshift([0; 1000].as_slice()), Flow::Ready);
-    assert_eq!(lp.socket(key).unshift("1"), Flow::Closed);
+    lp.socket(key).unread(&[0; 1001]);
+    assert!(lp.socket(key).state().is_ok());
+    lp.socket(key).unread(b"1");
     lp.run().unwrap();
     assert_eq!(log.lines(), ["limit"]);
 }
@@ -140,7 +142,7 @@ fn bytes_given_back_go_into_a_pipe() {
     let ((peer, ours), (peer2, ours2)) = (pair(), pair());
     let from = lp.adopt(ours, On::new().close(|_, _| {})).unwrap();
     let to = lp.adopt(ours2, On::new().close(|_, _| {})).unwrap();
-    let _ = lp.socket(from).unshift("head ");
+    lp.socket(from).unread(b"head ");
     lp.pipe(from, to, |_, r| r.unwrap()).unwrap();
     write_all(&peer, b"body");
     peer.shutdown(Shutdown::Write).unwrap();
@@ -155,7 +157,8 @@ fn nothing_is_given_back_after_the_end() {
     let (peer, ours) = pair();
     let log = log_of(&mut lp);
     let at_end = On::new().end(|s| {
-        assert_eq!(s.unshift("late"), Flow::Closed);
+        s.unread(b"late");
+        assert_eq!(s.memory_held(), 0);
         s.cx().layer(&LOG).0.add("end");
     });
     lp.adopt(ours, at_end).unwrap();

@@ -204,13 +204,13 @@ fn a_reset_is_an_error_of_the_read_and_the_reason() {
 fn filters_and_pipes_are_not_bypassed() {
     struct Same;
     impl Filter for Same {
-        fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError> {
-            out.up.extend(wire);
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+            out.up.extend_from_slice(wire);
             Ok(())
         }
-        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
             out.down.extend(user);
-            Ok(())
+            Ok(user.len())
         }
     }
     let mut lp = guarded();

@@ -13,13 +13,13 @@ use crate::support::*;
 struct Mask;
 
 impl Filter for Mask {
-    fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+    fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
         out.up.extend(wire.iter().map(|b| b ^ 1));
         Ok(())
     }
-    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
         out.down.extend(user.iter().map(|b| b ^ 1));
-        Ok(())
+        Ok(user.len())
     }
 }
 

@@ -16,11 +16,11 @@ struct Flip {
 }
 
 impl Filter for Flip {
-    fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+    fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
         if !std::mem::replace(&mut self.greeted, true) {
             out.down.extend(b"hello:");
         }
-        for byte in wire {
+        for byte in wire.iter() {
             if *byte == 0 {
                 return Err("a zero byte".into());
             }
@@ -29,9 +29,9 @@ impl Filter for Flip {
         Ok(())
     }
 
-    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
         out.down.extend(user.iter().map(|b| !b));
-        Ok(())
+        Ok(user.len())
     }
 
     fn close(&mut self, out: &mut Passed) -> Result<(), FilterError> {
@@ -105,11 +105,11 @@ where
     O: FnMut(&[u8], &mut Passed) -> Done + 'static,
     C: FnMut(&mut Passed) -> Done + 'static,
 {
-    fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Done {
+    fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Done {
         (self.0)(wire, out)
     }
-    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Done {
-        (self.1)(user, out)
+    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+        (self.1)(user, out).map(|()| user.len())
     }
     fn close(&mut self, out: &mut Passed) -> Done {
         (self.2)(out)

@@ -212,14 +212,14 @@ fn filters_are_in_the_account() {
     use tidegate::net::{Filter, FilterError, Passed};
     struct Twice;
     impl Filter for Twice {
-        fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
             out.up.extend_from_slice(wire);
             Ok(())
         }
-        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
             out.down.extend_from_slice(user);
             out.down.extend_from_slice(user);
-            Ok(())
+            Ok(user.len())
         }
     }
     let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
@@ -244,7 +244,7 @@ struct Speaks;
 impl tidegate::net::Filter for Speaks {
     fn inbound(
         &mut self,
-        wire: &[u8],
+        wire: &mut [u8],
         out: &mut tidegate::net::Passed,
     ) -> Result<(), tidegate::net::FilterError> {
         out.up.extend_from_slice(wire);
@@ -255,9 +255,9 @@ impl tidegate::net::Filter for Speaks {
         &mut self,
         user: &[u8],
         out: &mut tidegate::net::Passed,
-    ) -> Result<(), tidegate::net::FilterError> {
+    ) -> Result<usize, tidegate::net::FilterError> {
         out.down.extend_from_slice(user);
-        Ok(())
+        Ok(user.len())
     }
     fn close(&mut self, out: &mut tidegate::net::Passed) -> Result<(), tidegate::net::FilterError> {
         out.down.extend_from_slice(b"bye");
@@ -317,7 +317,7 @@ fn answers_of_a_filter_have_a_limit() {
     impl tidegate::net::Filter for Loud {
         fn inbound(
             &mut self,
-            _: &[u8],
+            _: &mut [u8],
             out: &mut tidegate::net::Passed,
         ) -> Result<(), tidegate::net::FilterError> {
             out.down.resize(1 << 20, 7);
@@ -327,9 +327,9 @@ fn answers_of_a_filter_have_a_limit() {
             &mut self,
             user: &[u8],
             out: &mut tidegate::net::Passed,
-        ) -> Result<(), tidegate::net::FilterError> {
+        ) -> Result<usize, tidegate::net::FilterError> {
             out.down.extend_from_slice(user);
-            Ok(())
+            Ok(user.len())
         }
     }
     let mut lp = guarded();
@@ -433,7 +433,7 @@ fn the_buffered_limit_bounds_answers_of_filters() {
     impl tidegate::net::Filter for Loud {
         fn inbound(
             &mut self,
-            _: &[u8],
+            _: &mut [u8],
             out: &mut tidegate::net::Passed,
         ) -> Result<(), tidegate::net::FilterError> {
             out.down.resize(8 << 20, 7);
@@ -443,9 +443,9 @@ fn the_buffered_limit_bounds_answers_of_filters() {
             &mut self,
             user: &[u8],
             out: &mut tidegate::net::Passed,
-        ) -> Result<(), tidegate::net::FilterError> {
+        ) -> Result<usize, tidegate::net::FilterError> {
             out.down.extend_from_slice(user);
-            Ok(())
+            Ok(user.len())
         }
     }
     let limit = 4 << 20;

@@ -1,4 +1,4 @@
-//! Bytes on their way through a connection: reads, writes and back-pressure, filters, the limits
+//! Bytes on their way through a connection: reads, what is given back, writes and back-pressure, filters, the limits
 //! on what is queued, and where the bytes are.
 
 mod back_pressure;
@@ -8,4 +8,5 @@ mod filter;
 mod kernel_queues;
 mod limits;
 mod reads;
+mod unread;
 mod writes;

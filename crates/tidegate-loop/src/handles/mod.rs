@@ -1,8 +1,9 @@
 //! The loop's own kinds of handles, and what users do with them: each file has a kind and its
 //! part of `impl Cx`. Sockets and streams are in the crates above.
 //!
-//! Read `any` first (what all handles have in common), then `timer` as an example. `remote` is
-//! the way in from other threads; `keep_alive`, `work` and `signal` use it.
+//! Read `any` first (what all handles have in common), then `keep_alive`, the shortest kind, and
+//! `watch`, which has a callback. The entries of timers, hooks and ticks are in `store/`. `remote`
+//! is the way in from other threads; `keep_alive`, `work` and `signal` use it.
 #![forbid(unsafe_code)]
 
 pub(crate) mod any;

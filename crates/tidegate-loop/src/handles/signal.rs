@@ -27,7 +27,7 @@ static SIGNAL: Kind = Kind::new("signal", SIGNALS.owner())
         Ok(())
     })
     .describe(|cx, _, n| match cx.core_mut().own.get(&SIGNALS).watchers.get(n as usize) {
-        Some(watcher) => format!("number {}", watcher.number),
+        Some(watcher) => sys::signals::describe(watcher.number),
         None => String::new(),
     });
 
@@ -105,11 +105,10 @@ impl Cx<'_> {
     /// (`SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE`, `SIGSEGV`).
     ///
     /// ```
-    /// use tidegate_loop::signals::SIGTERM;
-    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_loop::{AsCx, Loop, signals};
     /// let mut lp = Loop::new()?;
-    /// lp.signal(SIGTERM, |cx, _, number| {
-    ///     println!("signal {number}: closing");
+    /// lp.signal(signals::SIGTERM, |cx, _, number| {
+    ///     println!("{}: closing", signals::name(number).unwrap_or("a signal"));
     ///     cx.close_all();
     /// })?;
     /// lp.run()?; // nothing else is there to wait for

@@ -33,13 +33,8 @@ mod layers;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
 
-/// The numbers of this system's signals, for [`Cx::signal`](crate::Cx::signal).
-///
-/// ```
-/// assert_eq!(tidegate_loop::signals::SIGINT, 2);
-/// ```
 #[cfg(feature = "signal")]
-pub use signal_hook::consts::signal as signals;
+pub mod signals;
 
 /// What users see of the sources, where there is such a thing.
 pub(crate) mod event {

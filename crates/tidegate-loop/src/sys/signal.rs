@@ -13,12 +13,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use signal_hook::SigId;
 use signal_hook::low_level;
 
+use crate::sys::signals::describe;
+
 /// Whether the number can be watched.
 pub(crate) fn check(number: i32) -> io::Result<()> {
     if (1..=64).contains(&number) && !signal_hook::consts::FORBIDDEN.contains(&number) {
         return Ok(());
     }
-    let text = format!("signal {number} cannot be watched");
+    let text = format!("{} cannot be watched", describe(number));
     Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 

@@ -1,47 +1,140 @@
-//! What stands between the kernel and the handler: nothing, or a filter.
+//! What stands between the kernel and the handler: nothing, or filters.
 //!
 //! A filter is sans-I/O: bytes in, bytes out, both ways. TLS, the PROXY
-//! protocol and the faults of a test are filters.
+//! protocol and the faults of a test are filters. How several work together is in `filter/`.
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
 
-/// A transformation of a connection's bytes. Install it with
+/// A transformation of a connection's bytes: from a
+/// [`ListenOptions::filter`](crate::ListenOptions::filter) or
+/// [`ConnectOptions::filter`](crate::ConnectOptions::filter), or by
 /// [`SocketCx::set_filter`](crate::SocketCx::set_filter).
 ///
-/// It is called inline, also from inside `write`. It has no `Cx`, and must not block. An error
-/// destroys the connection with [`Stage::Filter`](crate::Stage::Filter), a panic with
-/// [`Reason::Panicked`](crate::Reason::Panicked); the panic goes on after the current callback.
-/// Answers to the peer are dropped once our side has ended. Queued answers have a limit of their
-/// own, as large as `write_limit`; the last bytes of [`close`](Filter::close) have none.
+/// It is called inline, also from inside `write`, has no `Cx`, and must not
+/// block. What one call gave to [`Passed`] is handled in this order: `down` is sent, `ready` is
+/// told, `up` is delivered, `end` is told. An error destroys the connection with
+/// [`Stage::Filter`](crate::Stage::Filter) after `down` was offered to the kernel, a panic with
+/// [`Reason::Panicked`](crate::Reason::Panicked); the panic goes on after the current
+/// callback.
+///
+/// **Ready.** Until a filter says [`Passed::ready`], user writes wait in front of it,
+/// [`outbound`](Filter::outbound) is not called, and what it passed up is kept. `on_connect` and
+/// a server's `on_connection` come when all filters of the connection are ready; bytes are read
+/// until then even if the connection is paused.
+///
+/// **Limits.** What waits in front of a filter and what it says it has [`held`](Filter::held)
+/// counts as queued: to the high-water mark, `write_limit`, `buffered_limit`, and
+/// [`Close::unsent`](crate::Close::unsent). Answers to the peer that wait have `write_limit` once
+/// more, of their own; so has what was received and is not delivered yet, plus one read (64 KiB).
+///
+/// **Ends.** Answers go nowhere once [`close`](Filter::close) was called; its last bytes always
+/// go out. `destroy` sends nothing and calls nothing.
+///
+/// A filter that speaks first: both sides send one byte, a key, and are ready when they know the
+/// other's.
 ///
 /// ```
-/// use tidegate_net::{Filter, FilterError, Passed};
-/// /// Hides bytes from someone who reads the dump.
-/// struct Mask(u8);
+/// use tidegate_loop::{AsCx, Loop};
+/// use tidegate_net::{ConnectOptions, Filter, FilterError, ListenOptions, Net, On, Passed};
+///
+/// struct Mask { ours: u8, theirs: Option<u8> }
+///
 /// impl Filter for Mask {
-///     fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError> {
-///         out.up.extend(wire.iter().map(|b| b ^ self.0));
+///     fn start(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+///         out.down.push(self.ours);
 ///         Ok(())
 ///     }
-///     fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError> {
-///         out.down.extend(user.iter().map(|b| b ^ self.0));
+///     fn inbound(&mut self, mut wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+///         if self.theirs.is_none() {
+///             self.theirs = Some(wire[0]);
+///             wire = &mut wire[1..];
+///             out.ready();
+///         }
+///         out.up.extend(wire.iter().map(|b| b ^ self.theirs.unwrap_or(0)));
 ///         Ok(())
+///     }
+///     fn inbound_end(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+///         if self.theirs.is_none() {
+///             return Err("the peer ended before its key".into());
+///         }
+///         out.end();
+///         Ok(())
+///     }
+///     fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+///         out.down.extend(user.iter().map(|b| b ^ self.ours));
+///         Ok(user.len())
 ///     }
 /// }
+///
+/// let mut lp = Loop::new()?;
+/// let options = ListenOptions::new("127.0.0.1:0").filter(|| Mask { ours: 7, theirs: None });
+/// let server = lp.listen(options, |mut conn| {
+///     // The keys are known: it is ready.
+///     assert_eq!(conn.filter::<Mask>().and_then(|mask| mask.theirs), Some(9));
+///     conn.server(conn.server_key()).close().unwrap();
+///     conn.accept(On::new().data(|s, chunk| { let _ = s.end_with(chunk); }));
+/// })?;
+/// let at = lp.server(server).local_addr()?;
+/// let options = ConnectOptions::new(at).filter(|| Mask { ours: 9, theirs: None });
+/// lp.connect(options, On::new()
+///     .connect(|s| { let _ = s.write(b"tide"); }) // and here
+///     .data(|_, chunk| assert_eq!(chunk, b"tide")));
+/// lp.run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub trait Filter: 'static {
-    /// Bytes came from the kernel. What goes to the handler is appended to
-    /// `out.up`, an answer to the peer to `out.down`.
-    fn inbound(&mut self, wire: &[u8], out: &mut Passed) -> Result<(), FilterError>;
-
-    /// The user writes. What goes to the kernel is appended to `out.down`; `out.up` is
-    /// not looked at.
-    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<(), FilterError>;
-
-    /// Our side ends; the last bytes for the peer are appended to `out.down`.
-    fn close(&mut self, _out: &mut Passed) -> Result<(), FilterError> {
+pub trait Filter: AsAny {
+    /// The connection is made, or the filter was set on an open one, and the filters
+    /// between it and the kernel are ready; called once. What is to be said first goes to
+    /// `out.down`. The default is ready at once.
+    fn start(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+        out.ready();
         Ok(())
+    }
+
+    /// Bytes came, in the loop's read buffer: they may be changed in place. All of them are taken:
+    /// a partial record is to be kept, and counted by [`held`](Filter::held).
+    fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError>;
+
+    /// The peer's FIN; once, and not after [`Passed::end`]. The default passes it on. An error
+    /// says that the peer's bytes are truncated: the connection fails with
+    /// [`ErrorKind::UnexpectedEof`](std::io::ErrorKind::UnexpectedEof).
+    fn inbound_end(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+        out.end();
+        Ok(())
+    }
+
+    /// The user writes. What goes to the kernel is appended to `out.down`; `out.up` is not
+    /// looked at. Returns how many bytes it took; the others wait, and are offered again with the
+    /// next write, after each [`inbound`](Filter::inbound) and [`poke`](Filter::poke), and when the
+    /// queue to the kernel has become empty.
+    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError>;
+
+    /// Our side ends, and all that was written before was taken; the last bytes for the peer
+    /// are appended to `out.down`, also those that it held; `out.up` is not looked at.
+    fn close(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+        let _ = out;
+        Ok(())
+    }
+
+    /// [`SocketCx::poke_filter`](crate::SocketCx::poke_filter) was called: something outside has
+    /// changed that the filter waits for.
+    fn poke(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+        let _ = out;
+        Ok(())
+    }
+
+    /// What it keeps of either way. Asked after each call of the others.
+    fn held(&self) -> Held {
+        Held::default()
+    }
+
+    /// What `why_alive` calls it.
+    fn describe(&self) -> String {
+        "filter".into()
     }
 }
 
@@ -53,16 +146,145 @@ pub trait Filter: 'static {
 /// ```
 pub type FilterError = Box<dyn Error + Send + Sync>;
 
-/// What a filter made of the bytes. The buffers are the loop's and are reused.
+/// Bytes that a filter keeps, and that are in no queue of the connection.
 ///
 /// ```
-/// let out = tidegate_net::Passed::default();
-/// assert!(out.up.is_empty() && out.down.is_empty());
+/// use tidegate_net::Held;
+/// assert_eq!(Held::default(), Held { user: 0, wire: 0 });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Held {
+    /// Taken by `outbound` and not passed down.
+    pub user: usize,
+    /// Got by `inbound` and not passed up.
+    pub wire: usize,
+}
+
+/// What a filter made of the bytes, and what it says. The buffers are the loop's and are reused.
+///
+/// ```
+/// let mut out = tidegate_net::Passed::default();
+/// assert!(out.up.is_empty() && out.down.is_empty() && !out.is_ready());
+/// out.ready();
+/// assert!(out.is_ready());
 /// ```
 #[derive(Debug, Default)]
 pub struct Passed {
-    /// For the handler.
+    /// For the handler, or the next filter on the way there. Empty before each call.
     pub up: Vec<u8>,
-    /// For the kernel.
+    /// For the kernel, or the next filter on the way there. Empty before each call.
     pub down: Vec<u8>,
+    pub(crate) said: Said,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) ready: bool,
+    pub(crate) end: bool,
+    pub(crate) leave: bool,
+}
+
+impl Passed {
+    /// The filter is ready: from now on it takes what the user writes, and what it passes up
+    /// is delivered.
+    pub fn ready(&mut self) {
+        self.said.ready = true;
+    }
+
+    /// The peer's side has ended, after what is in `up`: `on_end` comes. If the peer's FIN was
+    /// not read yet, bytes that come are discarded; no more calls of `inbound`.
+    pub fn end(&mut self) {
+        self.said.end = true;
+    }
+
+    /// The filter is done: this was its last call, bytes pass by its place from now on, and it
+    /// is dropped. It counts as ready. `up` goes to the next filter, or the handler.
+    pub fn leave(&mut self) {
+        self.said.leave = true;
+    }
+
+    /// Whether [`ready`](Passed::ready) was called.
+    pub fn is_ready(&self) -> bool {
+        self.said.ready
+    }
+
+    /// Whether [`end`](Passed::end) was called.
+    pub fn is_end(&self) -> bool {
+        self.said.end
+    }
+
+    /// Whether [`leave`](Passed::leave) was called.
+    pub fn is_leave(&self) -> bool {
+        self.said.leave
+    }
+}
+
+/// Makes a filter for each connection: a closure, or a type of its own if the filters share
+/// something.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tidegate_net::{Filter, FilterError, FilterFactory, Passed};
+/// struct Xor(Arc<[u8]>, usize, usize);
+/// impl Filter for Xor {
+///     fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+///         for byte in wire.iter() {
+///             out.up.push(byte ^ self.0[self.1 % self.0.len()]);
+///             self.1 += 1;
+///         }
+///         Ok(())
+///     }
+///     fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+///         for byte in user {
+///             out.down.push(byte ^ self.0[self.2 % self.0.len()]);
+///             self.2 += 1;
+///         }
+///         Ok(user.len())
+///     }
+/// }
+/// struct Secret(Arc<[u8]>);
+/// impl FilterFactory for Secret {
+///     fn make(&self) -> Box<dyn Filter> {
+///         Box::new(Xor(self.0.clone(), 0, 0))
+///     }
+/// }
+/// let options = tidegate_net::ListenOptions::new(":443").filter(Secret(b"tide"[..].into()));
+/// # let _ = options;
+/// ```
+pub trait FilterFactory: Send + Sync + 'static {
+    /// A filter for one more connection. Called when the connection is accepted, or inside of
+    /// `connect`.
+    fn make(&self) -> Box<dyn Filter>;
+}
+
+impl<F, T> FilterFactory for F
+where
+    F: Fn() -> T + Send + Sync + 'static,
+    T: Filter,
+{
+    fn make(&self) -> Box<dyn Filter> {
+        Box::new(self())
+    }
+}
+
+/// A factory in options.
+#[derive(Clone)]
+pub(crate) struct Factory(pub(crate) Arc<dyn FilterFactory>);
+
+impl fmt::Debug for Factory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FilterFactory")
+    }
+}
+
+/// What a [`Filter`] is found by. Every type has it.
+#[doc(hidden)]
+pub trait AsAny: Any {
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+impl<T: Any> AsAny for T {
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
 }

@@ -3,8 +3,8 @@
 //! In this order:
 //!
 //! ```text
-//! on_connect?  { on_data* on_end? }  beside  { (on_drain | on_written)* on_finish? }  on_close
-//!                                    beside  { on_timeout* }
+//! on_connect?  { on_ready* on_data* on_end? }  beside  { (on_drain | on_written)* on_finish? }  on_close
+//!                                    beside  { on_timeout* on_timer* }
 //! ```
 //! The two directions end independently: `on_data` may come after `on_finish`, and `on_drain` after
 //! `on_end`. `on_close` comes exactly once, whatever happens, and last.
@@ -33,9 +33,16 @@ use crate::error::close::{Close, Reason};
 /// }
 /// ```
 pub trait Handler: 'static {
-    /// The connection of a [`connect`](crate::Net::connect) is made. What was written before goes
-    /// out after this. Not called for accepted connections.
+    /// The connection of a [`connect`](crate::Net::connect) is made, and the filters that it began
+    /// with are ready. What was written before goes out after this. Not called for accepted
+    /// connections.
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
+        let _ = s;
+    }
+
+    /// A filter that was set on the open connection is ready, and so are all others. What was
+    /// received through it comes after this. See [`SocketCx::set_filter`].
+    fn on_ready(&mut self, s: &mut SocketCx<'_>) {
         let _ = s;
     }
 
@@ -76,6 +83,12 @@ pub trait Handler: 'static {
     /// only after bytes have moved.
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
         s.time_out();
+    }
+
+    /// A timer of the connection is due, which [`set_timer`](SocketCx::set_timer) started with
+    /// this token.
+    fn on_timer(&mut self, s: &mut SocketCx<'_>, token: u64) {
+        let _ = (s, token);
     }
 
     /// Its server shuts down ([`ServerCx::shutdown`](crate::ServerCx::shutdown)): finish what is

@@ -21,6 +21,9 @@ pub type ProtocolData = fn(&mut Dispatch<'_>, SocketKey, u64, &mut [u8]);
 /// [`Protocol::written`]: also the id of the write, and how it ended.
 pub type ProtocolWritten = fn(&mut Dispatch<'_>, SocketKey, u64, u64, Result<(), &Reason>);
 
+/// [`Protocol::timer`]: also the token of the timer.
+pub type ProtocolTimer = fn(&mut Dispatch<'_>, SocketKey, u64, u64);
+
 /// [`Protocol::close`]: also how the connection ended.
 pub type ProtocolClose = fn(&mut Dispatch<'_>, SocketKey, u64, Close);
 
@@ -38,7 +41,7 @@ pub type ProtocolClose = fn(&mut Dispatch<'_>, SocketKey, u64, Close);
 /// A layer takes a connection by [`Incoming::accept_as`](crate::Incoming::accept_as),
 /// [`Net::connect_as`](crate::Net::connect_as) and [`Net::adopt_as`](crate::Net::adopt_as), or
 /// from a handler by [`SocketCx::set_protocol`]; [`SocketCx::set_handler`] gives it to a handler
-/// again. Bytes of the next protocol that came already are given back by [`SocketCx::unshift`].
+/// again. Bytes of the next protocol that came already are given back by [`SocketCx::unread`].
 ///
 /// There are two modes. With [`data`](Protocol::data) the loop reads, and pushes what came. With
 /// [`readable`](Protocol::readable) and [`writable`](Protocol::writable) the layer reads and
@@ -89,6 +92,8 @@ pub struct Protocol {
     pub(crate) written: ProtocolWritten,
     pub(crate) finish: ProtocolCall,
     pub(crate) timeout: ProtocolCall,
+    pub(crate) timer: ProtocolTimer,
+    pub(crate) ready: ProtocolCall,
     pub(crate) shutdown: ProtocolCall,
     pub(crate) close: ProtocolClose,
     pub(crate) describe: fn(&mut Cx<'_>, SocketKey, u64) -> String,
@@ -109,6 +114,8 @@ impl Protocol {
             drain: nothing,
             written: |_, _, _, _, _| {},
             finish: nothing,
+            timer: |_, _, _, _| {},
+            ready: nothing,
             timeout: |d, key, _| SocketCx::new(d.cx(), key).time_out(),
             shutdown: |d, key, _| SocketCx::new(d.cx(), key).shut_down(),
             close: |d, _, _, close| close.unhandled(&mut d.cx()),
@@ -158,6 +165,17 @@ impl Protocol {
         Protocol { timeout: f, ..self }
     }
 
+    /// As [`Handler::on_timer`](crate::Handler::on_timer). By default nothing happens.
+    pub const fn timer(self, f: ProtocolTimer) -> Protocol {
+        Protocol { timer: f, ..self }
+    }
+
+    /// As [`Handler::on_ready`](crate::Handler::on_ready): a filter that was set on the open
+    /// connection is ready. By default nothing happens.
+    pub const fn ready(self, f: ProtocolCall) -> Protocol {
+        Protocol { ready: f, ..self }
+    }
+
     /// As [`Handler::on_shutdown`](crate::Handler::on_shutdown). By default our side ends.
     pub const fn shutdown(self, f: ProtocolCall) -> Protocol {
         Protocol { shutdown: f, ..self }
@@ -204,7 +222,7 @@ impl Protocol {
     ///         Ok(n) => {
     ///             let sent = s.write_now(&[IoSlice::new(&buffer[..n])]).unwrap_or(0);
     ///             if sent < n {
-    ///                 s.unshift(&buffer[sent..n]); // read again when there is room
+    ///                 s.unread(&buffer[sent..n]); // read again when there is room
     ///                 s.pause();
     ///             }
     ///         }

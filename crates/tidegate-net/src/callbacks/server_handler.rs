@@ -4,6 +4,7 @@
 use std::mem::discriminant;
 
 use crate::callbacks::contexts::{Incoming, ServerCx};
+use crate::error::close::Close;
 use crate::error::net_error::NetError;
 use crate::server_event::Overload;
 
@@ -20,7 +21,7 @@ use crate::server_event::Overload;
 /// }
 /// ```
 pub trait ServerHandler: 'static {
-    /// A connection waits. If you do not accept it here, it is rejected.
+    /// A connection waits, and its filters are ready. If you do not accept it here, it is rejected.
     fn on_connection(&mut self, conn: Incoming<'_>);
 
     /// Accepting failed, but not because the peer closed or descriptors ran out. The server goes
@@ -29,6 +30,16 @@ pub trait ServerHandler: 'static {
     fn on_error(&mut self, server: &mut ServerCx<'_>, error: NetError) {
         let alike = (server.key(), error.alike());
         server.cx.driver().unhandled("tidegate::net", alike, format_args!("{error}"));
+    }
+
+    /// A connection ended before its filters were ready: its peer, a deadline, or a filter
+    /// ended it. `on_connection` was not called for it. [`ServerStats`](crate::ServerStats) counts
+    /// it. The default logs an error: the first of each kind, and then at each power of two.
+    fn on_refused(&mut self, server: &mut ServerCx<'_>, close: Close) {
+        if close.reason.is_error() {
+            let alike = (server.key(), close.reason.alike());
+            server.cx.driver().warn("tidegate::net", alike, 1, format_args!("refused: {close}"));
+        }
     }
 
     /// There was no room for connections. [`ServerStats`](crate::ServerStats) counts them. The

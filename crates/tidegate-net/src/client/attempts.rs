@@ -29,13 +29,13 @@ use crate::endpoint::Endpoint;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::opened;
-use crate::socket::expire;
 use crate::socket::pass::SOCKET;
+use crate::socket::{expire, filter};
 use crate::state::clocks::as_nanos;
 use crate::state::connecting::Running;
 use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket, Watched};
+use crate::state::wire::Wire;
 
 /// One attempt among several. Its data is the place of its connection in the slab.
 static ATTEMPT: Kind = Kind::new("connect attempt", &OWNER)
@@ -209,7 +209,11 @@ fn attempt_ready(d: &mut Dispatch<'_>, key: Key, place: u64) {
             take_over(s, &mut h, won);
             if s.duplex.is_open() {
                 connected(d, socket);
-                opened(d, socket);
+                filter::made(d, socket);
+                if let Some(mut handle) = d.driver().handle(&OWNER, socket.0) {
+                    // Reading comes in its own dispatch.
+                    handle.queue();
+                }
             }
         }
         Progress::Failed(e) => {
@@ -271,7 +275,7 @@ pub(crate) fn complete(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
 pub(crate) fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.layer(&NET);
     let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
-    s.life = Life::Open;
+    s.life = if matches!(s.wire, Wire::Plain) { Life::Open } else { Life::Gated };
     h.turn_into(&SOCKET);
     let delay = s.connecting.as_mut().and_then(|c| c.delay.take());
     if let Some(c) = &mut s.connecting {
@@ -282,7 +286,11 @@ pub(crate) fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     // A deadline must not be early; else the time of the poll will do.
     let now = if deadlines.has_any() { as_nanos(h.clock()) } else { h.nanos() };
     s.clocks.touch(now);
-    s.clocks.set_until(deadlines.lifetime_ms, now);
+    match &mut s.wire {
+        Wire::Plain => s.clocks.set_until(deadlines.lifetime_ms, now),
+        // The connect timeout goes on until they are ready.
+        Wire::Filter(stack) => stack.lifetime_ms = deadlines.lifetime_ms,
+    }
     s.tell_busy(&mut h);
     if h.is_observed() {
         s.note_local();

@@ -35,7 +35,7 @@ use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::options::address::{Target, check_path};
 use crate::options::connect::{ConnectOptions, Family};
-use crate::socket::call;
+use crate::socket::filter::made;
 use crate::socket::{close, expire, pass};
 use crate::state::connecting::Connecting;
 use crate::state::layer::NET;
@@ -58,7 +58,7 @@ static CONNECTING: Kind = Kind::new("socket", &OWNER)
 fn ready(d: &mut Dispatch<'_>, raw: Key, data: u64) {
     let key = SocketKey(raw);
     if attempts::complete(d, key) {
-        call::connect(d, key);
+        made(d, key);
         return pass::ready(d, raw, data);
     }
     let (layer, mut driver) = d.layer(&NET);
@@ -99,7 +99,7 @@ pub(crate) fn start_as(
 
 fn begin_as(
     cx: &mut Cx<'_>,
-    options: ConnectOptions,
+    mut options: ConnectOptions,
     upper: Upper,
 ) -> Result<SocketKey, (TableFull, Upper)> {
     let (layer, mut d) = cx.layer(&NET);
@@ -107,9 +107,7 @@ fn begin_as(
     let mut h = match d.insert(&CONNECTING, entry.key() as u64) {
         Ok(handle) => handle,
         Err(full) => {
-            if let Some(lookup) = options.lookup {
-                d.bury(lookup);
-            }
+            d.bury((options.lookup, options.filters));
             return Err((full, upper));
         }
     };
@@ -119,6 +117,11 @@ fn begin_as(
     s.upper = upper;
     s.steer_reads();
     s.tell_busy(&mut h);
+    let factories = std::mem::take(&mut options.filters);
+    if !factories.is_empty() {
+        s.make_filters(&mut h, &factories);
+        h.bury(factories);
+    }
     let (target, family) = (options.to.target(), options.family);
     s.connecting = Some(Box::new(Connecting {
         options,

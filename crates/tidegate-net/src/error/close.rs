@@ -53,7 +53,7 @@ pub enum Reason {
     /// ends this way, too.
     Failed(Arc<NetError>),
     /// A producer ignored [`Flow::Full`](tidegate_stream::Flow) until a limit
-    /// was reached.
+    /// was reached, or a filter kept or answered too much.
     WriteLimit {
         /// Which limit.
         scope: Scope,
@@ -86,7 +86,7 @@ impl Reason {
     }
 
     /// What errors of one kind have in common, for the log.
-    fn alike(&self) -> impl Hash {
+    pub(crate) fn alike(&self) -> impl Hash + use<> {
         let limit = match self {
             Reason::WriteLimit { scope, .. } => Some(*scope),
             _ => None,

@@ -15,8 +15,11 @@ use std::io;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Timeout {
-    /// It was not connected in time; the time includes the lookup of its name.
+    /// It was not connected in time; the time includes the lookup of its name, and until its
+    /// filters are ready.
     Connect,
+    /// A server's connection was accepted, and its filters were not ready in time.
+    Handshake,
     /// No byte moved in either direction for this long.
     Idle,
     /// It was open for this long.
@@ -29,6 +32,7 @@ impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Timeout::Connect => "connect timeout",
+            Timeout::Handshake => "handshake timeout",
             Timeout::Idle => "idle timeout",
             Timeout::Lifetime => "lifetime",
             Timeout::Linger => "linger timeout",

@@ -32,6 +32,8 @@ pub enum Stage {
     Write,
     /// A [`Filter`](crate::Filter) returned an error.
     Filter,
+    /// The bytes that came were no frame: see [`Framed`](crate::Framed).
+    Decode,
     /// The connection was open, and a deadline passed.
     Open,
     /// Your code gave the error to [`destroy_with`](crate::SocketCx::destroy_with).
@@ -50,6 +52,7 @@ impl fmt::Display for Stage {
             Stage::Read => "read",
             Stage::Write => "write",
             Stage::Filter => "filter",
+            Stage::Decode => "decode",
             Stage::Open => "connection",
             Stage::Application => "application",
         })

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use tidegate_loop::{AsCx, TableFull};
 
 use crate::callbacks::contexts::{Incoming, SocketCx};
+use crate::callbacks::filter::Filter;
 use crate::callbacks::handler::Handler;
 use crate::callbacks::protocol::Protocol;
 use crate::key::SocketKey;
@@ -33,6 +34,17 @@ impl<'a> Incoming<'a> {
         }
         let key = self.key();
         SocketCx::new(self.cx.cx(), key).local_addr()
+    }
+
+    /// A filter of the connection, by its type: see [`ListenOptions::filter`].
+    ///
+    /// [`ListenOptions::filter`]: crate::ListenOptions::filter
+    pub fn filter<T: Filter>(&mut self) -> Option<&mut T> {
+        let (layer, d) = self.cx.layer(&NET);
+        match layer.offer {
+            Offer::Placed(key) => layer.socket(&d, key)?.find_filter(),
+            _ => None,
+        }
     }
 
     /// Takes the connection. It can be written to at once; reading begins in this same ready pass.
@@ -79,7 +91,8 @@ impl<'a> Incoming<'a> {
     /// Takes a TCP connection out of this loop, for another one's [`adopt`](crate::Net::adopt): the
     /// stream is `Send`, and non-blocking. Options that the kernel keeps go with it (`no_delay`,
     /// `keep_alive`, buffers); give the others again, as [`AdoptOptions`](crate::AdoptOptions).
-    /// `NotConnected`, and the connection is rejected, if bytes of ours wait in its queue.
+    /// `NotConnected`, and the connection is rejected, if bytes of ours wait in its queue, or if it
+    /// has filters.
     pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
         let (layer, mut d) = self.cx.layer(&NET);
         let stream = offer::detach(layer, &mut d);

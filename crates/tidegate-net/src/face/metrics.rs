@@ -22,10 +22,10 @@ pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
     };
     for (_, s) in &layer.sockets {
         m.sockets += 1;
-        m.connecting += usize::from(s.life == Life::Connecting);
+        m.connecting += usize::from(matches!(s.life, Life::Connecting | Life::Gated));
         m.paused += usize::from(s.duplex.read == ReadState::Paused);
         m.full += usize::from(s.duplex.write.needs_drain());
-        m.queued += s.duplex.write.len();
+        m.queued += s.queued();
         m.bytes_read += s.bytes_read;
         m.bytes_written += s.bytes_written;
     }
@@ -71,9 +71,9 @@ impl SocketCx<'_> {
             age: s.age(&d),
             bytes_read: s.bytes_read,
             bytes_written: s.bytes_written,
-            queued: s.duplex.write.len(),
+            queued: s.queued(),
             held: s.duplex.write.held() + s.given_back().len(),
-            connecting: s.life == Life::Connecting,
+            connecting: matches!(s.life, Life::Connecting | Life::Gated),
             paused: s.duplex.read == ReadState::Paused,
             full: s.duplex.write.needs_drain(),
         })

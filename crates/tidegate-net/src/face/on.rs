@@ -11,6 +11,8 @@ type OnEvent<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>)>>;
 
 type OnData<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, &[u8])>>;
 
+type OnTimer<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, u64)>>;
+
 type OnWritten<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, u64, Result<(), &Reason>)>>;
 
 type OnClose<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, Close)>>;
@@ -45,12 +47,14 @@ impl On {
         OnWith {
             state,
             connect: None,
+            ready: None,
             data: None,
             drain: None,
             written: None,
             end: None,
             finish: None,
             timeout: None,
+            timer: None,
             shutdown: None,
             close: None,
         }
@@ -59,6 +63,11 @@ impl On {
     /// [`Handler::on_connect`].
     pub fn connect(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
         On(self.0.connect(move |(), s| f(s)))
+    }
+
+    /// [`Handler::on_ready`].
+    pub fn ready(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
+        On(self.0.ready(move |(), s| f(s)))
     }
 
     /// [`Handler::on_data`].
@@ -92,6 +101,11 @@ impl On {
     /// [`Handler::on_timeout`]. Without it an idle connection is closed.
     pub fn timeout(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
         On(self.0.timeout(move |(), s| f(s)))
+    }
+
+    /// [`Handler::on_timer`].
+    pub fn timer(self, mut f: impl FnMut(&mut SocketCx<'_>, u64) + 'static) -> On {
+        On(self.0.timer(move |(), s, token| f(s, token)))
     }
 
     /// [`Handler::on_shutdown`]. Without it our side ends after what is queued.
@@ -133,14 +147,16 @@ impl On {
 /// ```
 #[derive(Default)]
 pub struct OnWith<S> {
-    state: S,
+    pub(crate) state: S,
     connect: OnEvent<S>,
+    ready: OnEvent<S>,
     data: OnData<S>,
     drain: OnEvent<S>,
     written: OnWritten<S>,
     end: OnEvent<S>,
     finish: OnEvent<S>,
     timeout: OnEvent<S>,
+    timer: OnTimer<S>,
     shutdown: OnEvent<S>,
     close: OnClose<S>,
 }
@@ -149,6 +165,12 @@ impl<S: 'static> OnWith<S> {
     /// [`Handler::on_connect`].
     pub fn connect(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
         self.connect = Some(Box::new(f));
+        self
+    }
+
+    /// [`Handler::on_ready`].
+    pub fn ready(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
+        self.ready = Some(Box::new(f));
         self
     }
 
@@ -191,6 +213,12 @@ impl<S: 'static> OnWith<S> {
         self
     }
 
+    /// [`Handler::on_timer`].
+    pub fn timer(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>, u64) + 'static) -> Self {
+        self.timer = Some(Box::new(f));
+        self
+    }
+
     /// [`Handler::on_shutdown`]. Without it our side ends after what is queued.
     pub fn shutdown(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
         self.shutdown = Some(Box::new(f));
@@ -207,6 +235,12 @@ impl<S: 'static> OnWith<S> {
 impl<S: 'static> Handler for OnWith<S> {
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
         if let Some(f) = &mut self.connect {
+            f(&mut self.state, s);
+        }
+    }
+
+    fn on_ready(&mut self, s: &mut SocketCx<'_>) {
+        if let Some(f) = &mut self.ready {
             f(&mut self.state, s);
         }
     }
@@ -248,6 +282,12 @@ impl<S: 'static> Handler for OnWith<S> {
         }
     }
 
+    fn on_timer(&mut self, s: &mut SocketCx<'_>, token: u64) {
+        if let Some(f) = &mut self.timer {
+            f(&mut self.state, s, token);
+        }
+    }
+
     fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
         match &mut self.shutdown {
             Some(f) => f(&mut self.state, s),
@@ -266,6 +306,9 @@ impl<S: 'static> Handler for OnWith<S> {
 impl Handler for On {
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_connect(s);
+    }
+    fn on_ready(&mut self, s: &mut SocketCx<'_>) {
+        self.0.on_ready(s);
     }
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
         self.0.on_data(s, chunk);
@@ -287,6 +330,9 @@ impl Handler for On {
     }
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_timeout(s);
+    }
+    fn on_timer(&mut self, s: &mut SocketCx<'_>, token: u64) {
+        self.0.on_timer(s, token);
     }
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         self.0.on_close(s, close);

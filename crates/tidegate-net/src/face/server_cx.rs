@@ -1,8 +1,12 @@
 //! What a user may do with a server: pause, resume, limit, close, shut down, ask.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "signal")]
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "signal")]
+use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate_loop::KeyError;
@@ -80,6 +84,53 @@ impl ServerCx<'_> {
     /// ```
     pub fn shutdown(&mut self, grace: Duration) -> Result<(), KeyError> {
         control::shutdown(&mut self.cx, self.key, grace)
+    }
+
+    /// Ends the service by a signal. The first of these shuts the server down, with this grace for
+    /// its connections. The second closes everything in the loop at once; so does the first if
+    /// the server is closed already. As watchers of signals keep no loop alive, `run` returns when
+    /// the connections have ended, unless something else of yours is left.
+    ///
+    /// Errors: as [`Cx::signal`](tidegate_loop::Cx::signal); then none of them is watched.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::signals::{SIGINT, SIGTERM};
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |conn| {
+    ///     conn.accept(On::new());
+    /// })?;
+    /// lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(30))?;
+    /// # lp.server(server).close()?;
+    /// lp.run()?; // until the first signal, and at most 30 s longer
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "signal")]
+    pub fn shutdown_on(&mut self, signals: &[i32], grace: Duration) -> io::Result<()> {
+        let server = self.key;
+        let is_second = Rc::new(Cell::new(false));
+        let mut watchers = Vec::new();
+        for number in signals {
+            let is_second = is_second.clone();
+            let watcher = self.cx.signal(*number, move |cx, _, _| {
+                let ends_at_once = is_second.replace(true);
+                if ends_at_once || control::shutdown(cx, server, grace).is_err() {
+                    cx.close_all();
+                }
+            });
+            match watcher {
+                Ok(watcher) => watchers.push(watcher),
+                Err(e) => {
+                    for watcher in watchers {
+                        let _ = self.cx.close(watcher);
+                    }
+                    return Err(e);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The connections of the server that are open now. It visits every connection of the loop.

@@ -1,5 +1,5 @@
-//! What a user may do with a connection: write, pause, end, destroy; its handler, its filter,
-//! its deadlines. What can be asked of it is in `socket_facts.rs`, reading and writing without
+//! What a user may do with a connection: write, pause, end, destroy; its deadlines and
+//! timers. What stands above it is in `socket_upper.rs`. What can be asked of it is in `socket_facts.rs`, reading and writing without
 //! the loop in `socket_direct.rs`.
 #![forbid(unsafe_code)]
 
@@ -7,28 +7,22 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use tidegate_loop::KeyError;
 use tidegate_loop::kind::Handle;
+use tidegate_loop::{AsCx, KeyError, LeaseError};
 use tidegate_stream::{Chunk, Flow};
 
 use crate::callbacks::contexts::SocketCx;
-use crate::callbacks::filter::Filter;
-use crate::callbacks::handler::Handler;
-use crate::callbacks::protocol::Protocol;
-use crate::callbacks::upper::Upper;
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::error::stage::Stage;
 use crate::options::stream::millis;
-use crate::socket::call::displaced;
-use crate::socket::expire;
+use crate::socket::{expire, timers};
 use crate::state::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
 use crate::state::socket::{Life, Owed, Socket};
-use crate::state::wire::Wire;
 
 impl SocketCx<'_> {
-    pub(crate) fn with<R>(
+    pub(crate) fn change<R>(
         &mut self,
         f: impl FnOnce(&mut Socket, &mut Handle<'_>, &mut Shared) -> R,
     ) -> Option<R> {
@@ -59,6 +53,35 @@ impl SocketCx<'_> {
     pub fn state(&mut self) -> Result<(), KeyError> {
         self.cx.validate(self.key)?;
         self.look(|_| ()).ok_or(KeyError::Closed)
+    }
+
+    /// Lends a shared value to `f`, which runs at once, with this connection beside it: as
+    /// [`Cx::with`](tidegate_loop::Cx::with). In there the value cannot be lent again.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let visits = lp.share(0)?;
+    /// let server = lp.listen("127.0.0.1:0", move |conn| {
+    ///     let mut s = conn.accept(On::new());
+    ///     let told = s.with(visits, |visits, s| {
+    ///         *visits += 1;
+    ///         let _ = s.end_with(format!("you are visitor {visits}\n"));
+    ///     });
+    ///     told.expect("nobody closes the value");
+    /// })?;
+    /// # lp.server(server).close()?;
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn with<T: 'static, R>(
+        &mut self,
+        shared: tidegate_loop::Shared<T>,
+        f: impl FnOnce(&mut T, &mut SocketCx<'_>) -> R,
+    ) -> Result<R, LeaseError> {
+        let key = self.key;
+        self.cx.with(shared, |value, cx| f(value, &mut SocketCx::new(cx.cx(), key)))
     }
 
     /// Writes bytes. What the kernel does not take at once is queued. Borrowed bytes (`&[u8]`,
@@ -93,7 +116,7 @@ impl SocketCx<'_> {
         layer.write(&mut d, key, data)
     }
 
-    /// Writes, and calls [`on_written`](Handler::on_written) with this id when the kernel has all
+    /// Writes, and calls [`on_written`](crate::Handler::on_written) with this id when the kernel has all
     /// of it, or never will. It comes exactly once, in the order of the writes; but not if the
     /// answer is [`Flow::Closed`], since nothing was accepted then. You choose the ids, and they
     /// may repeat.
@@ -121,14 +144,14 @@ impl SocketCx<'_> {
     }
 
     fn send_id(&mut self, data: Chunk<'_>, id: u64) -> Flow {
-        self.with(|s, h, shared| s.write_id(h, shared, data, id)).unwrap_or(Flow::Closed)
+        self.change(|s, h, shared| s.write_id(h, shared, data, id)).unwrap_or(Flow::Closed)
     }
 
     /// Reads nothing more from now on, not even bytes that the kernel has already. The kernel's
     /// receive buffer fills and the peer has to wait; the process uses no memory for it. Costs no
     /// system call.
     pub fn pause(&mut self) {
-        self.with(|s, h, _| s.pause(h));
+        self.change(|s, h, _| s.pause(h));
     }
 
     /// Goes on reading, in a later turn. Does nothing while a pipe waits for its sink to drain.
@@ -138,18 +161,61 @@ impl SocketCx<'_> {
         if pipe.is_some_and(|pipe| pipe.is_full(&mut self.cx)) {
             return;
         }
-        self.with(|s, h, _| s.resume(h));
+        self.change(|s, h, _| s.resume(h));
+    }
+
+    /// Gives bytes back: [`on_data`](crate::Handler::on_data) gets them again in a later dispatch, before
+    /// any that the kernel has; of a connection that is paused, after [`resume`](SocketCx::resume).
+    /// A handler that stops in the middle of a chunk gives back the rest of it and needs no
+    /// buffer. A new handler or a pipe gets them, if there is one by then. Nothing happens before
+    /// the connection is made, and after `on_end`. Node calls it `unshift`.
+    ///
+    /// They are copied, and count as [`memory_held`](SocketCx::memory_held) until they are
+    /// delivered. If more than `write_limit` wait already, the connection is destroyed.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     conn.server(conn.server_key()).close().unwrap();
+    ///     conn.accept(On::new().data(|s, chunk| {
+    ///         assert_eq!(chunk, b"PROXY\nhello");
+    ///         s.set_handler(On::new().data(|_, chunk| assert_eq!(chunk, b"hello")));
+    ///         s.unread(&chunk[6..]);
+    ///     }));
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// let client = lp.connect(at, On::new());
+    /// let _ = lp.socket(client).end_with("PROXY\nhello");
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "unshift")]
+    pub fn unread(&mut self, bytes: &[u8]) {
+        let key = self.key;
+        let (layer, mut d) = self.cx.layer(&NET);
+        layer.unread(&mut d, key, bytes);
+    }
+
+    /// The decoder of its frames refused the bytes.
+    pub(crate) fn fail_decoding(&mut self, error: io::Error) {
+        self.change(|s, h, _| {
+            if s.duplex.is_open() {
+                s.fail(h, Stage::Decode, error);
+            }
+        });
     }
 
     /// Holds writes back until [`uncork`](SocketCx::uncork), so that they go out together. Nests.
     pub fn cork(&mut self) {
-        self.with(|s, _, _| s.duplex.write.cork());
+        self.change(|s, _, _| s.duplex.write.cork());
     }
 
     /// Takes back one [`cork`](SocketCx::cork) and sends what is queued.
     pub fn uncork(&mut self) {
-        self.with(|s, h, _| {
-            s.duplex.write.uncork();
+        self.change(|s, h, shared| {
+            s.uncork(h, shared);
             s.flush(h);
             if s.duplex.write.has_effect() || s.owed.has(Owed::ROOM) {
                 h.pend();
@@ -160,12 +226,12 @@ impl SocketCx<'_> {
     /// Ends our side: what is queued goes out, then the FIN, then comes
     /// `on_finish`. The other direction stays open until the peer ends it.
     pub fn end(&mut self) {
-        self.with(|s, h, shared| s.end_and_tell(h, shared));
+        self.change(|s, h, shared| s.end_and_tell(h, shared));
     }
 
     /// What `on_shutdown` does by default.
     pub(crate) fn shut_down(&mut self) {
-        let is_piped = self.with(|s, h, _| s.is_piped_from(h));
+        let is_piped = self.change(|s, h, _| s.is_piped_from(h));
         if is_piped == Some(false) {
             self.end();
         }
@@ -206,14 +272,14 @@ impl SocketCx<'_> {
     /// # let _ = refuse;
     /// ```
     pub fn end_and_drain(&mut self, most: u64, silence: Duration, total: Duration) {
-        self.with(|s, h, shared| s.end_and_drain(h, shared, most, silence, total));
+        self.change(|s, h, shared| s.end_and_drain(h, shared, most, silence, total));
         expire::arm(&mut self.cx, self.key);
     }
 
     /// Closes the connection now. What is queued is lost, and counted in
     /// [`Close::unsent`](crate::Close::unsent). `on_close` comes in the closing phase.
     pub fn destroy(&mut self) {
-        self.with(|s, h, _| s.destroy(h, Reason::Destroyed));
+        self.change(|s, h, _| s.destroy(h, Reason::Destroyed));
     }
 
     /// Closes the connection now, for a reason of your own: as [`destroy`](SocketCx::destroy), but
@@ -247,7 +313,7 @@ impl SocketCx<'_> {
             Err(e) => io::Error::other(e),
         };
         let mut error = Some(error);
-        self.with(|s, h, _| {
+        self.change(|s, h, _| {
             if s.duplex.is_open() {
                 if let Some(error) = error.take() {
                     s.fail(h, Stage::Application, error);
@@ -263,83 +329,7 @@ impl SocketCx<'_> {
     /// it has not read yet is lost. Otherwise as [`destroy`](SocketCx::destroy). A Unix domain
     /// socket has no RST: see [`Close::reset`](crate::Close::reset).
     pub fn reset(&mut self) {
-        self.with(|s, h, _| s.reset(h));
-    }
-
-    /// Replaces the handler, from the next callback on. The old one is dropped
-    /// after the current callback.
-    pub fn set_handler(&mut self, handler: impl Handler) {
-        self.set_upper(Upper::User(Box::new(handler)));
-    }
-
-    /// Gives the connection to a layer, from the next call on: see [`Protocol`]. What stood
-    /// above it before, a handler, is dropped after the current callback; another protocol is
-    /// told by [`Protocol::replaced`]. Bytes that came already and are the layer's can be given
-    /// back by [`unshift`](SocketCx::unshift).
-    ///
-    /// `false`: the connection is over, or was not accepted yet, and no function of the protocol
-    /// is called for it.
-    ///
-    /// ```
-    /// use tidegate_loop::Loop;
-    /// use tidegate_net::{Net, On, Protocol};
-    /// static UPPER: Protocol = Protocol::new("upper case").data(|d, key, _, bytes| {
-    ///     bytes.make_ascii_uppercase();
-    ///     let _ = d.cx().socket(key).write(&*bytes);
-    /// });
-    /// let mut lp = Loop::new()?;
-    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     conn.server(conn.server_key()).close().unwrap();
-    ///     conn.accept(On::new().data(|s, chunk| {
-    ///         // The first byte asks for it; the others are for the protocol.
-    ///         assert_eq!(chunk[0], b'U');
-    ///         s.set_protocol(&UPPER, 0);
-    ///         let _ = s.unshift(&chunk[1..]);
-    ///     }));
-    /// })?;
-    /// let at = lp.server(server).local_addr()?;
-    /// lp.connect(at, On::new()
-    ///     .connect(|s| { let _ = s.end_with("Utide"); })
-    ///     .data(|_, chunk| assert_eq!(chunk, b"TIDE")));
-    /// lp.run()?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_protocol(&mut self, protocol: &'static Protocol, data: u64) -> bool {
-        self.look(|s| s.life != Life::Offered) == Some(true)
-            && self.set_upper(Upper::Protocol(protocol, data))
-    }
-
-    /// Whether the connection is there.
-    fn set_upper(&mut self, new: Upper) -> bool {
-        let key = self.key;
-        let (layer, mut d) = self.cx.layer(&NET);
-        let (old, done) = match layer.lend_socket(&mut d, key) {
-            Some((s, mut h)) => {
-                let (old, read) = (std::mem::replace(&mut s.upper, new), s.duplex.read);
-                s.steer_reads();
-                if s.duplex.read != read {
-                    s.go_on_reading(&mut h);
-                }
-                (old, true)
-            }
-            None => (new, false),
-        };
-        displaced(&mut self.cx, key, old);
-        done
-    }
-
-    /// Puts a filter between the kernel and the handler, in place of an earlier one.
-    pub fn set_filter(&mut self, filter: impl Filter) {
-        let wire = Wire::Filter(Box::new(filter));
-        let key = self.key;
-        let (layer, mut d) = self.cx.layer(&NET);
-        let old = match layer.socket(&d, key) {
-            Some(s) => std::mem::replace(&mut s.wire, wire),
-            None => wire,
-        };
-        if let Wire::Filter(old) = old {
-            d.bury(old);
-        }
+        self.change(|s, h, _| s.reset(h));
     }
 
     /// Sets the idle timeout: when no byte has moved in either direction for this long,
@@ -364,17 +354,52 @@ impl SocketCx<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_idle_timeout(&mut self, after: Duration) {
-        self.with(|s, h, _| s.clocks.set_idle(after, as_nanos(h.clock())));
+        self.change(|s, h, _| s.clocks.set_idle(after, as_nanos(h.clock())));
         expire::arm(&mut self.cx, self.key);
+    }
+
+    /// Starts a timer of the connection: `after` from now, and never earlier, comes
+    /// [`on_timer`](crate::Handler::on_timer) with this token, once; not before the connection is made.
+    /// Set again, it moves. When the connection closes, its timers are gone; they do not keep the
+    /// loop alive.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// const GREETING: u64 = 1;
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     conn.server(conn.server_key()).close().unwrap();
+    ///     let on = On::new()
+    ///         .data(|s, _| s.clear_timer(GREETING))
+    ///         .timer(|s, token| {
+    ///             assert_eq!(token, GREETING);
+    ///             let _ = s.end_with("no greeting came\n");
+    ///         });
+    ///     conn.accept(on).set_timer(GREETING, Duration::from_millis(5));
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// lp.connect(at, On::new().data(|_, text| assert_eq!(text, b"no greeting came\n")));
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_timer(&mut self, token: u64, after: Duration) {
+        timers::set(&mut self.cx, self.key, token, after);
+    }
+
+    /// Ends the timer with this token: its `on_timer` does not come, not even if it is due.
+    pub fn clear_timer(&mut self, token: u64) {
+        timers::clear(&mut self.cx, self.key, token);
     }
 
     /// Closes the connection after this time from now, even if bytes move. Zero turns it off. Does
     /// nothing while the connection is being made: then the option counts.
     pub fn set_lifetime(&mut self, after: Duration) {
-        self.with(|s, h, _| {
-            if s.life != Life::Connecting {
-                s.clocks.set_until(millis(after), as_nanos(h.clock()));
-            }
+        self.change(|s, h, _| match s.life {
+            Life::Connecting => {}
+            Life::Gated => s.set_later_lifetime(millis(after)),
+            _ => s.clocks.set_until(millis(after), as_nanos(h.clock())),
         });
         expire::arm(&mut self.cx, self.key);
     }
@@ -382,14 +407,14 @@ impl SocketCx<'_> {
     /// Sets the linger timeout: once one side has ended, the connection is closed when no byte has
     /// moved for this long. If a side has ended already, it counts from now. Zero turns it off.
     pub fn set_linger_timeout(&mut self, after: Duration) {
-        self.with(|s, h, _| s.clocks.set_linger(after, as_nanos(h.clock())));
+        self.change(|s, h, _| s.clocks.set_linger(after, as_nanos(h.clock())));
         expire::arm(&mut self.cx, self.key);
     }
 
     /// What `on_timeout` does by default: closes the connection with
     /// [`Reason::TimedOut`].
     pub fn time_out(&mut self) {
-        self.with(|s, h, _| {
+        self.change(|s, h, _| {
             let reason = expire::reason(s, h, Timeout::Idle);
             s.destroy(h, reason);
         });

@@ -1,5 +1,5 @@
-//! Reading and writing a connection without the loop's read buffer and queue, several pieces at
-//! once, and giving bytes back.
+//! Reading and writing a connection without the loop's read buffer and queue, and writing several
+//! pieces at once.
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, IoSlice};
@@ -59,7 +59,7 @@ impl SocketCx<'_> {
     /// # let _ = answer;
     /// ```
     pub fn write_now(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let done = self.with(|s, h, _| s.write_now(h, pieces));
+        let done = self.change(|s, h, _| s.write_now(h, pieces));
         done.unwrap_or_else(|| Err(ErrorKind::NotConnected.into()))
     }
 
@@ -76,38 +76,6 @@ impl SocketCx<'_> {
     /// # let _ = answer;
     /// ```
     pub fn write_gathered(&mut self, pieces: &[Chunk<'_>]) -> Flow {
-        self.with(|s, h, shared| s.write_gathered(h, shared, pieces)).unwrap_or(Flow::Closed)
-    }
-
-    /// Gives back bytes that were read and are for someone else: they are delivered before
-    /// anything that is read later, in a later call, to what then stands above the connection or
-    /// to the pipe that then reads from it; not while it is paused, and not through a filter
-    /// again. What is given back later comes first.
-    ///
-    /// They are copied and count as [`memory_held`](SocketCx::memory_held); beyond `write_limit`
-    /// the connection is destroyed. [`Flow::Closed`]: not accepted, since the connection is over,
-    /// or its end was delivered.
-    ///
-    /// ```
-    /// use tidegate_loop::Loop;
-    /// use tidegate_net::{Net, On};
-    /// let mut lp = Loop::new()?;
-    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
-    ///     conn.server(conn.server_key()).close().unwrap();
-    ///     conn.accept(On::new().data(|s, chunk| {
-    ///         let line = chunk.iter().position(|b| *b == b'\n').unwrap() + 1;
-    ///         s.set_handler(On::new().data(|_, rest| assert_eq!(rest, b"frames")));
-    ///         let _ = s.unshift(&chunk[line..]);
-    ///     }));
-    /// })?;
-    /// let at = lp.server(server).local_addr()?;
-    /// lp.connect(at, On::new().connect(|s| { let _ = s.end_with("upgrade\nframes"); }));
-    /// lp.run()?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn unshift<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
-        let key = self.key;
-        let (layer, mut d) = self.cx.layer(&NET);
-        layer.unshift(&mut d, key, data.into().bytes())
+        self.change(|s, h, shared| s.write_gathered(h, shared, pieces)).unwrap_or(Flow::Closed)
     }
 }

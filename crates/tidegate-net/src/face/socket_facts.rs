@@ -11,6 +11,7 @@ use tidegate_loop::event::Readiness;
 use tidegate_stream::ReadState;
 
 use crate::callbacks::contexts::SocketCx;
+use crate::callbacks::upper::Upper;
 use crate::options::stream::{TcpKeepAlive, set_recv_buffer, set_send_buffer};
 use crate::state::layer::NET;
 use crate::state::socket::Life;
@@ -32,6 +33,17 @@ pub enum PeerState {
     Gone,
 }
 
+/// Whether the handler that runs may go on with the bytes that it has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Flowing,
+    Paused,
+    /// The bytes are for another handler or a pipe by now.
+    Elsewhere,
+    /// The connection is over.
+    Over,
+}
+
 impl SocketCx<'_> {
     /// The peer's address; `None` if the connection is over (then
     /// [`Close::peer`](crate::Close::peer) has it).
@@ -48,9 +60,36 @@ impl SocketCx<'_> {
         }
     }
 
-    /// Whether it is still being connected.
+    /// Whether it is still being connected, or the filters that it began with are not ready.
     pub fn is_connecting(&mut self) -> bool {
-        self.look(|s| s.life == Life::Connecting).unwrap_or(false)
+        self.look(|s| matches!(s.life, Life::Connecting | Life::Gated)).unwrap_or(false)
+    }
+
+    /// Whether reading is paused: by [`pause`](SocketCx::pause), or by the pipe that the connection
+    /// is the source of.
+    ///
+    /// ```
+    /// fn toggle(s: &mut tidegate_net::SocketCx<'_>) {
+    ///     if s.is_paused() { s.resume() } else { s.pause() }
+    /// }
+    /// # let _ = toggle;
+    /// ```
+    pub fn is_paused(&mut self) -> bool {
+        self.look(|s| s.duplex.read == ReadState::Paused).unwrap_or(false)
+    }
+
+    /// What the handler that runs may go on with.
+    pub(crate) fn reading(&mut self) -> Reading {
+        let reading = self.look(|s| {
+            if !matches!(s.upper, Upper::Away) || s.is_diverted() {
+                Reading::Elsewhere
+            } else if s.duplex.read == ReadState::Paused {
+                Reading::Paused
+            } else {
+                Reading::Flowing
+            }
+        });
+        reading.unwrap_or(Reading::Over)
     }
 
     /// What is known of the peer, also while nothing is read.
@@ -141,17 +180,17 @@ impl SocketCx<'_> {
         self.state()?;
         self.look(|s| {
             let kernel = s.stream.as_ref().map(sys::kernel_queues).unwrap_or_default();
-            Queues { ours: s.duplex.write.len() as u64, ..kernel }
+            Queues { ours: s.queued() as u64, ..kernel }
         })
         .ok_or(KeyError::Closed)
     }
 
-    /// Bytes that wait in our queue; 0 if the connection is over.
+    /// Bytes that wait in our queue, and in filters; 0 if the connection is over.
     pub fn buffered(&mut self) -> usize {
-        self.look(|s| s.duplex.write.len()).unwrap_or(0)
+        self.look(|s| s.queued()).unwrap_or(0)
     }
 
-    /// Bytes of memory that our queue holds, and those that were given back.
+    /// Bytes of memory that our queue and the filters hold, and those that were given back.
     pub fn memory_held(&mut self) -> usize {
         self.look(|s| s.duplex.write.held() + s.given_back().len()).unwrap_or(0)
     }

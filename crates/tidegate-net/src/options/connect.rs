@@ -12,6 +12,7 @@ use std::time::Duration;
 use tidegate_loop::Cx;
 
 use crate::block_list::BlockList;
+use crate::callbacks::filter::{Factory, FilterFactory};
 use crate::key::SocketKey;
 use crate::options::address::At;
 use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
@@ -34,6 +35,7 @@ pub struct ConnectOptions {
     pub(crate) race: Race,
     pub(crate) block_list: Option<Arc<BlockList>>,
     pub(crate) lookup: Option<CustomLookup>,
+    pub(crate) filters: Vec<Factory>,
     pub(crate) stream: StreamOptions,
 }
 
@@ -130,6 +132,7 @@ impl ConnectOptions {
             race: Race::default(),
             block_list: None,
             lookup: None,
+            filters: Vec::new(),
             stream: StreamOptions::default(),
         }
     }
@@ -153,8 +156,9 @@ impl ConnectOptions {
         self
     }
 
-    /// How long the lookup and all attempts together may take. Zero, the default, and more than 49
-    /// days: as long as the system tries, which is about two minutes on Linux.
+    /// How long the lookup, all attempts, and the filters until they are ready may take together.
+    /// Zero, the default, and more than 49 days: as long as the system tries, which is about two
+    /// minutes on Linux; then there is no limit for the filters.
     pub fn connect_timeout(mut self, after: Duration) -> ConnectOptions {
         self.timeout = millis(after);
         self
@@ -197,6 +201,14 @@ impl ConnectOptions {
     /// Addresses that must not be connected to: an attempt to one of them fails.
     pub fn block_list(mut self, list: impl Into<Arc<BlockList>>) -> ConnectOptions {
         self.block_list = Some(list.into());
+        self
+    }
+
+    /// Puts a [`Filter`](crate::Filter) on the connection, which starts when it is made;
+    /// `on_connect` comes when it is ready. A closure, or a type of your own. Given twice, the
+    /// second filter is nearer to the user. The filter is made inside of `connect`.
+    pub fn filter(mut self, factory: impl FilterFactory) -> ConnectOptions {
+        self.filters.push(Factory(Arc::new(factory)));
         self
     }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::block_list::BlockList;
+use crate::callbacks::filter::{Factory, FilterFactory};
 use crate::options::address::At;
-use crate::options::stream::{StreamOptions, refuse, stream_options};
+use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
 use crate::sys;
 
 /// How to listen. A text (`"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`,
@@ -48,6 +49,27 @@ pub(crate) struct Admission {
     pub(crate) out_of_descriptors: OutOfDescriptors,
     pub(crate) block_list: Option<Arc<BlockList>>,
     pub(crate) pause_on_connect: bool,
+    pub(crate) gate: Gate,
+}
+
+impl Admission {
+    /// Whether a connection has to pass a block list or filters.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.block_list.is_some() || !self.gate.filters.is_empty()
+    }
+}
+
+/// What connections pass before they are offered.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    pub(crate) filters: Vec<Factory>,
+    pub(crate) handshake_ms: u32,
+}
+
+impl Default for Gate {
+    fn default() -> Gate {
+        Gate { filters: Vec::new(), handshake_ms: 10_000 }
+    }
 }
 
 /// What happens to a connection beyond `max_connections`.
@@ -165,6 +187,24 @@ impl ListenOptions {
     /// Connections begin paused: nothing is read before `resume`. Default off.
     pub fn pause_on_connect(mut self, on: bool) -> ListenOptions {
         self.admission.pause_on_connect = on;
+        self
+    }
+
+    /// Puts a [`Filter`](crate::Filter) on each connection when it is accepted; `on_connection`
+    /// comes when it is ready. A closure, or a type of your own. Given twice, the second filter
+    /// is nearer to the user. A connection that waits for its filters counts to
+    /// [`max_connections`](ListenOptions::max_connections); if it ends before they are ready,
+    /// [`on_refused`](crate::ServerHandler::on_refused) is called.
+    pub fn filter(mut self, factory: impl FilterFactory) -> ListenOptions {
+        self.admission.gate.filters.push(Factory(Arc::new(factory)));
+        self
+    }
+
+    /// A connection whose filters are not ready so long after it was accepted is closed
+    /// ([`Timeout::Handshake`](crate::Timeout::Handshake)). Default 10 s; zero, and more than 49
+    /// days: never. Without a filter it has no meaning.
+    pub fn handshake_timeout(mut self, after: Duration) -> ListenOptions {
+        self.admission.gate.handshake_ms = millis(after);
         self
     }
 }

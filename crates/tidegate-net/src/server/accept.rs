@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::net::SocketAddr;
 
+use mio::net::TcpStream;
 use tidegate_loop::event::Readiness;
-use tidegate_loop::kind::{Dispatch, Kind, Trigger};
+use tidegate_loop::kind::{Dispatch, Driver, Kind, Trigger};
 use tidegate_loop::{Cx, Key};
 
 use crate::callbacks::contexts::Incoming;
@@ -24,7 +26,7 @@ use crate::server::call::call_taken;
 use crate::server::control::{close, closed, look};
 use crate::server::held::resume_held;
 use crate::server::overload::{Refused, failed, turned_away};
-use crate::server::{bind, offer};
+use crate::server::{bind, gate, offer};
 use crate::server_event::{BatchEnd, ServerEvent};
 use crate::state::claims::Place;
 use crate::state::layer::{Held, Layer, NET, Offer};
@@ -59,11 +61,13 @@ pub(crate) fn open(
     let (socket, local) = match bind::first(&options) {
         Ok(bound) => bound,
         Err(e) => {
-            cx.driver().bury(handler);
+            cx.driver().bury((handler, options.admission.gate));
             return Err(e);
         }
     };
-    enter(cx, &options, socket, local, handler).map_err(ListenError::Failed)
+    let opened = enter(cx, &options, socket, local, handler).map_err(ListenError::Failed);
+    cx.driver().bury(options.admission.gate);
+    opened
 }
 
 fn enter(
@@ -107,6 +111,7 @@ fn enter(
             OutOfDescriptors::Shed => sys::spare(),
             OutOfDescriptors::Hold => None,
         },
+        is_guarded: options.admission.is_guarded(),
         admission: options.admission.clone(),
         stats: ServerStats::default(),
         gauged: None,
@@ -206,24 +211,59 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
             if full {
                 return Err(turned_away(d, server, stream, peer));
             }
-            let list = l.admission.block_list.as_deref();
-            if list.is_some_and(|list| peer.is_some_and(|p| list.contains(p.ip()))) {
-                l.stats.blocked += 1;
-                l.tell(&mut h, || ServerEvent::Blocked { peer });
-                return Err(Refused::Connection);
+            if l.is_guarded {
+                return guarded(d, server, stream, peer);
             }
             l.stats.connections += 1;
             let handler = l.handler.take();
-            layer.offer = Offer::Held(Held { server, stream, peer });
-            // An observer knows it by its key.
-            if driver.is_observed() {
-                offer::place(layer, &mut driver);
-            }
+            hold_offer(layer, &mut driver, Held { server, stream, peer });
             call_taken(d, server, handler, |h, cx| {
                 h.on_connection(Incoming::new(cx, server, peer));
             });
             Ok(())
         }
         Err(e) => Err(failed(d, server, accepted, e)),
+    }
+}
+
+/// The block list, and filters that are to get ready first.
+#[cold]
+#[inline(never)]
+fn guarded(
+    d: &mut Dispatch<'_>,
+    server: ServerKey,
+    stream: TcpStream,
+    peer: Option<SocketAddr>,
+) -> Result<(), Refused> {
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((l, mut h)) = layer.lend_listener(&mut driver, server) else {
+        return Err(Refused::Batch(BatchEnd::Closed));
+    };
+    let list = l.admission.block_list.as_deref();
+    if list.is_some_and(|list| peer.is_some_and(|p| list.contains(p.ip()))) {
+        l.stats.blocked += 1;
+        l.tell(&mut h, || ServerEvent::Blocked { peer });
+        return Err(Refused::Connection);
+    }
+    l.stats.connections += 1;
+    if !l.admission.gate.filters.is_empty() {
+        gate::admit(d, server, stream, peer);
+        return Ok(());
+    }
+    let handler = l.handler.take();
+    hold_offer(layer, &mut driver, Held { server, stream, peer });
+    call_taken(d, server, handler, |h, cx| {
+        h.on_connection(Incoming::new(cx, server, peer));
+    });
+    Ok(())
+}
+
+/// What `on_connection` decides about.
+#[inline(always)]
+fn hold_offer(layer: &mut Layer, d: &mut Driver<'_>, held: Held) {
+    layer.offer = Offer::Held(held);
+    // An observer knows it by its key.
+    if d.is_observed() {
+        offer::place(layer, d);
     }
 }

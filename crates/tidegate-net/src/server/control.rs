@@ -9,6 +9,7 @@ use tidegate_loop::{Cx, Key, KeyError};
 
 use crate::callbacks::contexts::ServerCx;
 use crate::endpoint::Endpoint;
+use crate::error::close::Reason;
 use crate::gauge::{AcceptGauge, Gauged};
 use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::ServerStats;
@@ -20,8 +21,7 @@ use crate::socket::expire;
 use crate::state::clocks::as_nanos;
 use crate::state::layer::NET;
 use crate::state::listener::{Listener, State};
-use crate::state::socket::Owed;
-use crate::state::socket::Socket;
+use crate::state::socket::{Life, Owed, Socket};
 use crate::sys::{self, AcceptQueue};
 
 /// Stops accepting for now; what the kernel holds stays there.
@@ -131,6 +131,11 @@ pub(crate) fn shutdown(
         let (layer, mut d) = cx.layer(&NET);
         let now = as_nanos(d.clock());
         let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { continue };
+        if s.life == Life::Gated {
+            // Nothing has begun that it could finish.
+            s.destroy(&mut h, Reason::Destroyed);
+            continue;
+        }
         s.clocks.end_by(now.saturating_add(as_nanos(grace)));
         s.owed.add(Owed::SHUTDOWN);
         h.pend();

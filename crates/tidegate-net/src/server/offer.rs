@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::event::Readiness;
-use tidegate_loop::kind::{Driver, Runtime};
+use tidegate_loop::kind::{Driver, Handle, Runtime};
 use tidegate_stream::ReadState;
 
 use crate::callbacks::handler::Handler;
@@ -59,22 +59,34 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
     };
     let key = SocketKey(h.key());
     let mut s = Socket::new(key, Life::Offered, &l.stream, &h);
+    fill(&mut s, l, &mut h, stream, peer);
+    entry.insert(s);
+    let first_read =
+        if l.first_reads.worth_trying() { Readiness::READABLE } else { Readiness::NONE };
+    h.assume(new_bits(peer) | first_read);
+    *offer = Offer::Placed(key);
+    Some(key)
+}
+
+/// What an accepted connection has from its server.
+#[inline]
+pub(crate) fn fill(
+    s: &mut Socket,
+    l: &Listener,
+    h: &mut Handle<'_>,
+    stream: TcpStream,
+    peer: Option<SocketAddr>,
+) {
     apply_options(l, &stream, peer);
     if l.admission.pause_on_connect {
         s.duplex.read.pause();
     }
     s.stream = Some(stream);
-    s.server = Some(server);
+    s.server = Some(l.key);
     s.remote = peer;
-    let s = entry.insert(s);
-    let first_read =
-        if l.first_reads.worth_trying() { Readiness::READABLE } else { Readiness::NONE };
-    h.assume(new_bits(peer) | first_read);
-    *offer = Offer::Placed(key);
     if h.is_observed() {
-        tell_accepted(s, &mut h);
+        tell_accepted(s, h);
     }
-    Some(key)
 }
 
 /// Where an accepted socket does not have those of the one that listens. Those of Unix domain
@@ -156,7 +168,8 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
         Offer::Placed(key) => {
             let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize)?;
             let waits = !s.duplex.write.is_empty() || !s.given_back().is_empty();
-            let whole = s.remote.is_some() && !waits;
+            let plain = matches!(s.wire, Wire::Plain);
+            let whole = plain && s.remote.is_some() && !waits;
             let stream = if whole { s.stream.take() } else { None }?;
             let_go(layer, d, || SocketEvent::Detached, |stats| &mut stats.detached);
             return Some(stream);
@@ -206,8 +219,8 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: fn() -> SocketEvent, cou
     if let Upper::User(handler) = s.upper {
         d.bury(handler);
     }
-    if let Wire::Filter(filter) = s.wire {
-        d.bury(filter);
+    if let Wire::Filter(filters) = s.wire {
+        d.bury(filters);
     }
     gone(layer, d, server, counter);
 }

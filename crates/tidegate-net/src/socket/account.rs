@@ -77,12 +77,11 @@ impl Layer {
     }
 
     /// Bytes that were read are given back; beyond `buffered_limit` queues give way.
-    pub(crate) fn unshift(&mut self, d: &mut Driver<'_>, key: SocketKey, data: &[u8]) -> Flow {
-        let flow = self.with(d, key, |s, h, shared| s.unshift(h, shared, data));
+    pub(crate) fn unread(&mut self, d: &mut Driver<'_>, key: SocketKey, bytes: &[u8]) {
+        self.with(d, key, |s, h, shared| s.unread(h, shared, bytes));
         if self.shared.buffered > d.limits().buffered_limit {
             self.make_room(d, Some(key));
         }
-        flow.unwrap_or(Flow::Closed)
     }
 
     /// The kernel took only so many bytes of it.
@@ -145,6 +144,7 @@ impl Layer {
             let queued = self.shared.buffered;
             s.destroy(&mut h, Reason::WriteLimit { scope: Scope::Loop, queued, limit });
             freed.push(s.duplex.write.discard());
+            s.uncount_filters();
             s.tell_busy(&mut h);
             self.shared.buffered = queued - before + s.duplex.write.held();
         }

@@ -11,7 +11,8 @@ use crate::callbacks::handler::Handler;
 use crate::callbacks::protocol::Protocol;
 use crate::callbacks::upper::Upper;
 use crate::error::close::Reason;
-use crate::key::{OWNER, SocketKey};
+use crate::event::SocketEvent;
+use crate::key::SocketKey;
 use crate::state::layer::NET;
 
 /// Calls a handler that was taken out of its slot. It comes back; a panic is the connection's
@@ -132,14 +133,6 @@ pub(crate) fn connect(d: &mut Dispatch<'_>, key: SocketKey) {
     call(d, key, |h, s| h.on_connect(s), |d, p, data| (p.connect)(d, key, data));
 }
 
-/// An attempt has won: `on_connect`. Reading comes in the connection's own dispatch.
-pub(crate) fn opened(d: &mut Dispatch<'_>, key: SocketKey) {
-    connect(d, key);
-    if let Some(mut handle) = d.driver().handle(&OWNER, key.0) {
-        handle.queue();
-    }
-}
-
 /// Bytes for the pipe that this is the source of, or for what stands above.
 pub(crate) fn received(d: &mut Dispatch<'_>, key: SocketKey, bytes: &mut [u8]) {
     let (layer, mut driver) = d.layer(&NET);
@@ -161,4 +154,20 @@ pub(crate) fn received(d: &mut Dispatch<'_>, key: SocketKey, bytes: &mut [u8]) {
 /// Bytes for the protocol above. Whether the connection is quiet after it.
 pub(crate) fn data(d: &mut Dispatch<'_>, key: SocketKey, bytes: &mut [u8]) -> bool {
     call_layer(d, key, |d, p, data| (p.data)(d, key, data, bytes))
+}
+
+/// The peer's end, for what stands above and for the pipe that this is the source of.
+pub(crate) fn ended(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
+    s.duplex.read.eof();
+    s.note_end(&h);
+    let pipe = s.pipes().and_then(|p| p.into);
+    s.tell(&mut h, || SocketEvent::End);
+    let handler = s.upper.take_user();
+    call_upper(d, key, handler, |h, s| h.on_end(s), |d, p, data| (p.end)(d, key, data));
+    if let Some(pipe) = pipe {
+        pipe.ended(d);
+    }
+    d.settle();
 }

@@ -24,9 +24,12 @@ use crate::error::stage::Stage;
 use crate::event::{NetEvent, SocketEvent};
 use crate::key::{OWNER, SocketKey};
 use crate::options::stream::millis;
+use crate::socket::timers;
 use crate::state::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
-use crate::state::socket::{Discard, Life, Socket, Watched};
+use crate::state::rare::Discard;
+use crate::state::socket::{Life, Socket, Watched};
+use crate::state::wire::Wire;
 use crate::sys;
 
 impl Socket {
@@ -57,7 +60,9 @@ impl Socket {
         match reason {
             Reason::WriteLimit { .. } | Reason::Panicked | Reason::Piped(_) => true,
             Reason::Failed(e) if !matches!(e.stage(), Stage::Filter | Stage::Register) => false,
-            Reason::TimedOut(..) | Reason::Failed(_) => !write.is_empty() || self.is_piped_from(h),
+            Reason::TimedOut(..) | Reason::Failed(_) => {
+                !write.is_flushed() || self.is_piped_from(h)
+            }
             Reason::Ended | Reason::Destroyed => false,
         }
     }
@@ -103,8 +108,10 @@ impl Socket {
         let now = as_nanos(h.clock());
         self.clocks.set_idle(Duration::ZERO, now);
         self.clocks.set_linger(silence, now);
-        if self.life != Life::Connecting {
-            self.clocks.set_until(millis(total), now);
+        match self.life {
+            Life::Connecting => {}
+            Life::Gated => self.set_later_lifetime(millis(total)),
+            _ => self.clocks.set_until(millis(total), now),
         }
         self.resume(h);
         self.end_and_tell(h, shared);
@@ -165,7 +172,7 @@ impl Socket {
             connection.remote = connection.remote.or(error.and_then(|e| e.remote()));
             let closed = SocketEvent::Closed {
                 reason: reason.clone(),
-                unsent: self.duplex.write.len(),
+                unsent: self.queued(),
                 bytes_read: self.bytes_read,
                 bytes_written: self.bytes_written,
                 elapsed,
@@ -185,6 +192,42 @@ pub(crate) fn asked(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {
 /// The closing phase: the slot is freed, then `on_close` is called.
 pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
+    over(d, raw, index, |d, s, close| {
+        if !matches!(s.wire, Wire::Plain) {
+            s.take_ids();
+        }
+        while let Some((id, is_out)) = s.duplex.write.take_expected() {
+            // What had no bytes was not written, either, if it was never connected.
+            let result = if is_out && !s.is_connecting() { Ok(()) } else { Err(&close.reason) };
+            let upper = &mut s.upper;
+            let told = catch_unwind(AssertUnwindSafe(|| match upper {
+                Upper::User(handler) => {
+                    handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
+                }
+                Upper::Away => {}
+                Upper::Protocol(p, data) => (p.written)(d, key, *data, id, result),
+            }));
+            // The others, and the close, are still to be told.
+            if let Err(payload) = told {
+                d.driver().panic_later(payload);
+            }
+        }
+        match &mut s.upper {
+            Upper::User(handler) => handler.on_close(&mut SocketCx::new(d.cx(), key), close),
+            Upper::Away => {}
+            Upper::Protocol(p, data) => (p.close)(d, key, *data, close),
+        }
+    });
+}
+
+/// Frees the slot, counts the end, tells pipes, and then somebody.
+#[inline(always)]
+pub(crate) fn over(
+    d: &mut Dispatch<'_>,
+    raw: Key,
+    index: u64,
+    tell: impl FnOnce(&mut Dispatch<'_>, &mut Socket, Close),
+) {
     let (layer, mut driver) = d.layer(&NET);
     let Some(mut s) = layer.remove(index as usize) else { return };
     if let Some(handle) = driver.handle(&OWNER, raw) {
@@ -207,10 +250,11 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     if let Some(connecting) = connecting {
         connecting.forget(&mut d.cx());
     }
+    timers::stop_all(&mut d.cx(), &mut s);
     let mut close = Close {
         reason,
         peer: s.remote,
-        unsent: s.duplex.write.len(),
+        unsent: s.queued(),
         bytes_read: s.bytes_read,
         bytes_written: s.bytes_written,
         piped: false,
@@ -224,25 +268,5 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
             close.piped |= pipe.sink_closed(d, close.reason.result());
         }
     }
-    while let Some((id, is_out)) = s.duplex.write.take_expected() {
-        // What had no bytes was not written, either, if it was never connected.
-        let result = if is_out && s.life != Life::Connecting { Ok(()) } else { Err(&close.reason) };
-        let upper = &mut s.upper;
-        let told = catch_unwind(AssertUnwindSafe(|| match upper {
-            Upper::User(handler) => {
-                handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
-            }
-            Upper::Away => {}
-            Upper::Protocol(p, data) => (p.written)(d, key, *data, id, result),
-        }));
-        // The others, and the close, are still to be told.
-        if let Err(payload) = told {
-            d.driver().panic_later(payload);
-        }
-    }
-    match s.upper {
-        Upper::User(mut handler) => handler.on_close(&mut SocketCx::new(d.cx(), key), close),
-        Upper::Away => {}
-        Upper::Protocol(p, data) => (p.close)(d, key, data, close),
-    }
+    tell(d, &mut s, close);
 }

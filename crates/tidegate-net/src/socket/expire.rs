@@ -91,7 +91,7 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
         }
         return;
     };
-    let reads = s.life == Life::Open && s.duplex.read.is_flowing();
+    let reads = matches!(s.life, Life::Open | Life::Gated) && s.takes_bytes();
     let soft = which == Timeout::Connect || which != Timeout::Lifetime && reads;
     if soft {
         // The loop may be late: the kernel is asked before it is called silent.
@@ -130,7 +130,11 @@ pub(crate) fn reason(s: &mut Socket, h: &Handle<'_>, which: Timeout) -> Reason {
     if let Some(c) = &mut s.connecting {
         c.give_up_on_running(alone, h.nanos());
     }
-    let stage = if which == Timeout::Connect { Stage::Connect } else { Stage::Open };
+    let stage = match which {
+        Timeout::Connect if s.life == Life::Connecting => Stage::Connect,
+        Timeout::Connect | Timeout::Handshake => Stage::Filter,
+        _ => Stage::Open,
+    };
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, which);
     Reason::TimedOut(which, s.error(stage, source, h))
 }

@@ -16,11 +16,13 @@ use crate::error::fault::Timeout;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::socket::call::{call, call_upper};
+use crate::socket::filter::settle;
 use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::clocks::Due;
 use crate::state::layer::NET;
 use crate::state::socket::{Owed, Socket, Watched};
+use crate::state::wire::Wire;
 
 /// An open connection. One that connects is of a kind in `client/`.
 pub(crate) static SOCKET: Kind = Kind::new("socket", &OWNER)
@@ -65,11 +67,15 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         }
         if s.duplex.write.wants_write() {
             s.flush(h);
+            if !matches!(s.wire, Wire::Plain) {
+                s.offer_again(h, shared);
+            }
         }
         s.finish();
         let told = s.duplex.write.has_effect()
             || s.duplex.is_done()
             || !s.owed.is_none()
+            || s.has_due_timer()
             || s.clocks.is_due();
         if s.clocks.was_probed() {
             h.pend();
@@ -105,7 +111,7 @@ impl Socket {
             return;
         }
         let bits = h.readiness();
-        let can_read = bits.has(Readiness::READABLE) && self.duplex.read.is_flowing();
+        let can_read = bits.has(Readiness::READABLE) && self.takes_bytes();
         let can_write = bits.has(Readiness::WRITABLE) && self.duplex.write.wants_write();
         if can_read || can_write {
             h.queue();
@@ -155,6 +161,10 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 |d, p, data| (p.written)(d, key, data, id, Ok(())),
             ),
             _ => {
+                if !matches!(s.wire, Wire::Plain) && s.has_news() {
+                    settle(d, key);
+                    continue;
+                }
                 if s.duplex.is_done() {
                     return s.destroy(&mut h, Reason::Ended);
                 }
@@ -174,6 +184,15 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 }
                 if s.is_discarded() {
                     return s.destroy(&mut h, Reason::Destroyed);
+                }
+                if let Some(token) = s.take_due_timer() {
+                    call(
+                        d,
+                        key,
+                        |h, s| h.on_timer(s, token),
+                        |d, p, data| (p.timer)(d, key, data, token),
+                    );
+                    continue;
                 }
                 let due = expire::take_due(s, &mut h);
                 if let Some(Due::Now(which)) = due {

@@ -1,5 +1,5 @@
-//! The read loop of a connection, the filter's inbound side, the peer's end, pause and resume,
-//! which cost no system call.
+//! The read loop of a connection, the peer's end, pause and resume, which cost no system call.
+//! What filters make of the bytes is in `filter.rs`.
 //!
 //! When it runs is decided by `pass.rs`.
 #![forbid(unsafe_code)]
@@ -15,7 +15,8 @@ use crate::error::close::Reason;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::{call_protocol, call_taken, call_upper, data, received};
+use crate::socket::call::{call_protocol, call_taken, data, ended, received};
+use crate::socket::filter::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
 use crate::state::socket::{Socket, Watched};
@@ -45,16 +46,19 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         let Some(mut h) = driver.handle(&OWNER, key.0) else { return Reads::Done };
         let Some(s) = sockets.get_mut(h.data() as usize) else { return Reads::Done };
         let bits = h.readiness();
-        if left == 0 || !bits.has(Readiness::READABLE) || !s.duplex.read.wants_read() {
+        if left == 0 || !bits.has(Readiness::READABLE) || !s.wants_read() {
             if s.duplex.read == ReadState::OnDemand {
-                match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
+                left -= match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
                     0 => return Reads::Done,
-                    n => left -= n,
-                }
+                    n => n,
+                };
                 continue;
             }
             if bits.has(Readiness::ERROR) {
                 failed_while_ended(s, &mut h);
+            }
+            if !matches!(s.wire, Wire::Plain) {
+                settle(d, key);
             }
             return Reads::Done;
         }
@@ -88,11 +92,16 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                         }
                         d.settle();
                     }
-                    Wire::Filter(_) => filtered(d, key, &buffer[..n]),
+                    Wire::Filter(_) => filtered(d, key, &mut buffer[..n]),
                 }
                 more
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => false,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                if !matches!(s.wire, Wire::Plain) {
+                    settle(d, key);
+                }
+                false
+            }
             Err(e) => {
                 match s.take_failure() {
                     Some(first) => s.destroy(&mut h, Reason::Failed(first)),
@@ -135,6 +144,18 @@ pub(crate) fn first_read(
 }
 
 impl Socket {
+    /// Whether bytes are to be read: the user wants them, or a filter does.
+    #[inline]
+    pub(crate) fn wants_read(&self) -> bool {
+        self.duplex.read.wants_read() || self.filters_read()
+    }
+
+    /// The same, or they are taken on demand.
+    #[inline]
+    pub(crate) fn takes_bytes(&self) -> bool {
+        self.duplex.read.is_flowing() || self.filters_read()
+    }
+
     /// Reads nothing more. A connection whose writing failed would never get to its
     /// end that way, so it ends now.
     pub(crate) fn pause(&mut self, h: &mut Handle<'_>) {
@@ -159,7 +180,7 @@ impl Socket {
     /// What is there to be read is read in a later dispatch.
     pub(crate) fn go_on_reading(&mut self, h: &mut Handle<'_>) {
         let more = h.readiness().has(Readiness::READABLE) || !self.given_back().is_empty();
-        if more && self.duplex.read.is_flowing() {
+        if self.duplex.read.is_flowing() && (more || self.has_news()) {
             h.queue();
         }
     }
@@ -172,7 +193,7 @@ impl Socket {
 fn on_demand(d: &mut Dispatch<'_>, key: SocketKey, buffer: &mut [u8]) -> usize {
     let (layer, mut driver) = d.layer(&NET);
     let Layer { sockets, shared, .. } = layer;
-    let Some(mut h) = driver.handle(&OWNER, key.0) else { return 0 };
+    let Some(h) = driver.handle(&OWNER, key.0) else { return 0 };
     let Some(s) = sockets.get_mut(h.data() as usize) else { return 0 };
     s.stirred = true;
     match s.puller() {
@@ -185,34 +206,24 @@ fn on_demand(d: &mut Dispatch<'_>, key: SocketKey, buffer: &mut [u8]) -> usize {
                 }
                 d.settle();
             }
+            settle(d, key);
             0
         }
         None => {
             let n = s.take_given_back(shared, buffer);
             if n > 0 {
                 received(d, key, &mut buffer[..n]);
-            } else {
-                // The budget is spent.
-                s.go_on_reading(&mut h);
             }
-            n
+            let (layer, mut driver) = d.layer(&NET);
+            let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return 0 };
+            if s.given_back().is_empty() {
+                return n;
+            }
+            // Once: the rest, and what is given back by this, is for the next dispatch.
+            s.go_on_reading(&mut h);
+            0
         }
     }
-}
-
-/// Bytes from the kernel go through the filter to the handler.
-fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &[u8]) {
-    let (layer, mut driver) = d.layer(&NET);
-    layer.with(&mut driver, key, |s, h, shared| {
-        s.filter_in(h, shared, wire);
-    });
-    let mut up = std::mem::take(&mut layer.shared.passed.up);
-    let open = layer.socket(&driver, key).is_some_and(|s| s.duplex.is_open());
-    if open && !up.is_empty() {
-        received(d, key, &mut up);
-    }
-    up.clear();
-    d.layer(&NET).0.shared.passed.up = up;
 }
 
 /// The peer's FIN.
@@ -222,16 +233,10 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     if let Some(first) = s.take_failure() {
         return s.destroy(&mut h, Reason::Failed(first));
     }
-    s.duplex.read.eof();
-    s.note_end(&h);
-    let pipe = s.pipes().and_then(|p| p.into);
-    s.tell(&mut h, || SocketEvent::End);
-    let handler = s.upper.take_user();
-    call_upper(d, key, handler, |h, s| h.on_end(s), |d, p, data| (p.end)(d, key, data));
-    if let Some(pipe) = pipe {
-        pipe.ended(d);
+    match s.wire {
+        Wire::Plain => ended(d, key),
+        Wire::Filter(_) => wire_ended(d, key),
     }
-    d.settle();
 }
 
 /// A half-open connection was reset, which no read will show.

@@ -7,7 +7,6 @@
 
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mio::Interest;
 use mio::net::TcpStream;
@@ -16,10 +15,10 @@ use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Handle, Runtime};
 use tidegate_stream::{Chunk, Flow, ReadState, Refused};
 
-use crate::callbacks::filter::{Filter, FilterError, Passed};
 use crate::error::close::{Reason, Scope};
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
+use crate::socket::filter::By;
 use crate::state::layer::{Crowded, Shared};
 use crate::state::socket::{Life, Owed, Socket, Watched};
 use crate::state::wire::Wire;
@@ -53,7 +52,7 @@ impl Socket {
         }
         match self.wire {
             Wire::Plain => self.send(h, data),
-            Wire::Filter(_) => self.filter_out(h, shared, data.bytes()),
+            Wire::Filter(_) => self.write_filtered(h, shared, data),
         }
         self.answer(h)
     }
@@ -63,6 +62,7 @@ impl Socket {
     pub(crate) fn answer(&mut self, h: &mut Handle<'_>) -> Flow {
         match self.duplex.write.flow() {
             Flow::Full => self.full(h),
+            Flow::Ready if !matches!(self.wire, Wire::Plain) => self.answer_filtered(h),
             flow => flow,
         }
     }
@@ -71,12 +71,12 @@ impl Socket {
     /// answer is `Full`, and other connections are closed.
     #[cold]
     fn write_crowded(&mut self, h: &mut Handle<'_>, shared: &mut Shared, data: Chunk<'_>) -> Flow {
-        let before = self.duplex.write.len();
+        let before = self.queued();
         match self.wire {
             Wire::Plain => self.send(h, data),
-            Wire::Filter(_) => self.filter_out(h, shared, data.bytes()),
+            Wire::Filter(_) => self.write_filtered(h, shared, data),
         }
-        if self.duplex.write.len() <= before {
+        if self.queued() <= before {
             return self.answer(h);
         }
         shared.crowded = Crowded::Write;
@@ -112,7 +112,7 @@ impl Socket {
         if flow == Flow::Closed {
             return flow;
         }
-        self.duplex.write.expect(id);
+        self.expect(id);
         let flow = if flow == Flow::Ready { self.answer(h) } else { flow };
         if self.duplex.write.has_effect() {
             h.pend();
@@ -121,14 +121,30 @@ impl Socket {
     }
 
     #[cold]
-    pub(crate) fn filter_out(&mut self, h: &mut Handle<'_>, shared: &mut Shared, data: &[u8]) {
-        self.filter(h, shared, |_, _, _| true, |f, out| f.outbound(data, out));
+    #[inline(never)]
+    pub(crate) fn write_filtered(
+        &mut self,
+        h: &mut Handle<'_>,
+        shared: &mut Shared,
+        data: Chunk<'_>,
+    ) {
+        self.filter(h, shared, By::User, |stack, run| stack.outbound(data.bytes(), run));
+    }
+
+    /// The same for what filters let through or keep.
+    #[cold]
+    fn answer_filtered(&mut self, h: &mut Handle<'_>) -> Flow {
+        let queued = self.queued();
+        if queued > 0 && queued >= self.duplex.write.high_water_mark() {
+            return self.full(h);
+        }
+        Flow::Ready
     }
 
     /// Writers are to wait for the drain.
     #[cold]
     pub(crate) fn full(&mut self, h: &mut Handle<'_>) -> Flow {
-        self.tell(h, || SocketEvent::Full { queued: self.duplex.write.len() });
+        self.tell(h, || SocketEvent::Full { queued: self.queued() });
         self.duplex.write.stop()
     }
 
@@ -147,7 +163,7 @@ impl Socket {
     #[inline(never)]
     fn admit_beyond(&mut self, h: &mut Handle<'_>, buffered: usize, most: usize) -> Admitted {
         let (scope, queued, limit) = match self.duplex.write.admit() {
-            Ok(()) if self.duplex.write.is_empty() || !self.duplex.write.needs_drain() => {
+            Ok(()) if self.queued() == 0 || !self.duplex.write.needs_drain() => {
                 return Admitted::Crowded;
             }
             Ok(()) => (Scope::Loop, buffered, most),
@@ -158,72 +174,9 @@ impl Socket {
         Admitted::No
     }
 
-    /// The filter got bytes of the peer's, and may answer them.
-    #[cold]
-    pub(crate) fn filter_in(&mut self, h: &mut Handle<'_>, shared: &mut Shared, wire: &[u8]) {
-        self.filter(h, shared, Self::may_answer, |f, out| f.inbound(wire, out));
-        if shared.crowded == Crowded::Write {
-            shared.crowded = Crowded::Answer;
-        }
-    }
-
-    /// Whether a filter's answer of so many bytes may be queued. What the user writes has its
-    /// limit; answers that wait have the same once more, of their own.
-    fn may_answer(&mut self, h: &mut Handle<'_>, bytes: usize) -> bool {
-        if self.duplex.write.is_empty() {
-            self.forget_answers();
-            return true;
-        }
-        let (queued, limit) = (self.duplex.write.held(), self.duplex.write.limit());
-        if self.count_answer(bytes) - bytes > limit {
-            self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
-            return false;
-        }
-        true
-    }
-
-    /// Runs the filter, if there is one, and sends what it made for the peer, unless
-    /// our side has ended. `may` decides whether that may be queued. An error or a panic of the
-    /// filter is the connection's end; the panic goes on when everything is whole again.
-    fn filter(
-        &mut self,
-        h: &mut Handle<'_>,
-        shared: &mut Shared,
-        may: impl FnOnce(&mut Socket, &mut Handle<'_>, usize) -> bool,
-        f: impl FnOnce(&mut dyn Filter, &mut Passed) -> Result<(), FilterError>,
-    ) {
-        let Wire::Filter(filter) = &mut self.wire else { return };
-        let passed = &mut shared.passed;
-        passed.up.clear();
-        passed.down.clear();
-        let done = match catch_unwind(AssertUnwindSafe(|| f(&mut **filter, passed))) {
-            Ok(done) => done,
-            Err(payload) => {
-                passed.up.clear();
-                self.destroy(h, Reason::Panicked);
-                return h.panic_later(payload);
-            }
-        };
-        if !shared.passed.down.is_empty() && self.duplex.write.is_open() {
-            let down = std::mem::take(&mut shared.passed.down);
-            let (buffered, most) = (shared.buffered, h.limits().buffered_limit);
-            let before = self.duplex.write.len();
-            if may(self, h, down.len()) {
-                self.send(h, Chunk::Lent(&down));
-                if buffered > most && self.duplex.write.len() > before {
-                    shared.crowded = Crowded::Write;
-                }
-            }
-            shared.passed.down = down;
-        }
-        if let Err(e) = done {
-            self.fail(h, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
-        }
-    }
-
     /// Tries the kernel first, if nothing waits before; queues the rest.
     #[inline(always)]
-    fn send(&mut self, h: &mut Handle<'_>, data: Chunk<'_>) {
+    pub(crate) fn send(&mut self, h: &mut Handle<'_>, data: Chunk<'_>) {
         let bytes = data.bytes();
         let Some(out) = self.offer(h, bytes) else { return };
         if out == bytes.len() {
@@ -374,9 +327,10 @@ impl Socket {
         if !self.duplex.write.is_open() {
             return;
         }
-        self.filter(h, shared, |_, _, _| true, |f, out| f.close(out));
-        self.duplex.write.uncork();
         self.duplex.write.end();
+        if !matches!(self.wire, Wire::Plain) {
+            self.filter(h, shared, By::User, |stack, run| stack.close(run));
+        }
         self.flush(h);
         self.finish();
     }

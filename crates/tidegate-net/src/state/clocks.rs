@@ -1,4 +1,4 @@
-//! The four deadlines of a connection: connect, idle, lifetime, linger. Pure: times go in, the
+//! The deadlines of a connection: connect, handshake, idle, lifetime, linger. Pure: times go in, the
 //! next deadline comes out.
 //!
 //! A read or a write only notes the time of the poll; when a deadline comes up, the loop says
@@ -7,6 +7,7 @@
 //! | deadline | counts from | when it passes |
 //! |---|---|---|
 //! | connect | `connect` | the kernel is asked once more; then closed |
+//! | handshake | accepted | the kernel is asked once more; then closed |
 //! | idle | the last byte, either way | the kernel is asked once more; then `on_timeout` |
 //! | lifetime | accepted or connected | closed |
 //! | linger | an end of either side, and the last byte after it | the kernel is asked once more; then closed |
@@ -23,6 +24,8 @@ use crate::options::stream::{DeadlineOptions, millis};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub(crate) connecting: bool,
+    /// Its filters are to be ready in time.
+    pub(crate) gated: bool,
     pub(crate) open: bool,
     pub(crate) half_closed: bool,
 }
@@ -32,7 +35,7 @@ pub(crate) struct View {
 pub(crate) struct Clocks {
     idle_ms: u32,
     linger_ms: u32,
-    /// The end of the connect, and then of the lifetime; 0 for none.
+    /// The end of the connect, or of the handshake, and then of the lifetime; 0 for none.
     until_ns: u64,
     /// When a byte moved last, or the idle timeout was set; see `activity`.
     active_ns: u64,
@@ -188,7 +191,11 @@ impl Clocks {
     /// The next deadline, if any, and which it is.
     pub(crate) fn next(&self, view: View) -> Option<(u64, Timeout)> {
         let after = |from: u64, ms: u32| (ms != 0).then(|| from.saturating_add(nanos(ms)));
-        let hard = if view.connecting { Timeout::Connect } else { Timeout::Lifetime };
+        let hard = match (view.connecting, view.gated) {
+            (true, _) => Timeout::Connect,
+            (_, true) => Timeout::Handshake,
+            _ => Timeout::Lifetime,
+        };
         let until = (self.until_ns != 0).then_some((self.until_ns, hard));
         let idles = view.open && self.activity != Activity::Told;
         let idle =
@@ -323,7 +330,7 @@ mod tests {
             connecting: bool,
             half_closed: bool,
         ) {
-            let view = View { connecting, open: !connecting, half_closed };
+            let view = View { connecting, gated: false, open: !connecting, half_closed };
             let (mut clocks, mut model) = (Clocks::default(), Model::default());
             let mut now = 0;
             for (later, step) in steps {
@@ -340,7 +347,7 @@ mod tests {
             idle_ms in 1..50u32,
             quiet in 0..5u64,
         ) {
-            let view = View { connecting: false, open: true, half_closed: false };
+            let view = View { connecting: false, gated: false, open: true, half_closed: false };
             let mut clocks = Clocks::default();
             let idle = u64::from(idle_ms) * MS;
             clocks.set_idle(Duration::from_millis(idle_ms.into()), MS);

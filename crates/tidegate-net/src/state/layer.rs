@@ -38,8 +38,10 @@ pub(crate) struct Layer {
 /// What all sockets of a loop share while one of them is changed.
 #[derive(Default)]
 pub(crate) struct Shared {
-    /// What a filter made; empty before each of its calls.
+    /// What filters are called with; empty before each call.
     pub(crate) passed: Passed,
+    /// What filters made for the kernel.
+    pub(crate) wire: Vec<u8>,
     /// Bytes of memory that all write queues hold.
     pub(crate) buffered: usize,
     /// What was queued beyond `buffered_limit` by the change that runs.

@@ -59,6 +59,8 @@ pub(crate) struct Listener {
     pub(crate) place: Place,
     pub(crate) stream: StreamOptions,
     pub(crate) admission: Admission,
+    /// Whether accepted connections have more to pass than the limit.
+    pub(crate) is_guarded: bool,
     /// Kept for shedding.
     pub(crate) spare: Option<sys::Spare>,
     pub(crate) stats: ServerStats,

@@ -1,7 +1,7 @@
 //! Who owns what. Methods in here change only the state that they stand on.
 //!
 //! Read `layer.rs` first, then `socket.rs` and `listener.rs`. Parts of these are `connecting.rs`,
-//! `clocks.rs`, `wire.rs` and `pace.rs`; the loop's are `deadlines.rs` and `claims.rs`.
+//! `clocks.rs`, `wire.rs`, `rare.rs` and `pace.rs`; the loop's are `deadlines.rs` and `claims.rs`.
 //! Not here: what is done to connections and servers.
 #![forbid(unsafe_code)]
 
@@ -12,5 +12,6 @@ pub(crate) mod deadlines;
 pub(crate) mod layer;
 pub(crate) mod listener;
 pub(crate) mod pace;
+pub(crate) mod rare;
 pub(crate) mod socket;
 pub(crate) mod wire;

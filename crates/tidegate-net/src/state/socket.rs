@@ -2,7 +2,8 @@
 //!
 //! | life | event | next |
 //! |---|---|---|
-//! | Connecting | writable, no error | Open, `on_connect` |
+//! | Connecting | writable, no error | Open, `on_connect`; with filters: Gated |
+//! | Gated | the filters are ready | a client's: Open, `on_connect`; a server's: Offered |
 //! | Offered | `Incoming::accept` | Open |
 //! | Offered | `reject`, or nothing | gone |
 //! | Open | both ended, error, destroy, limit, panic | closing, `on_close`, gone |
@@ -19,7 +20,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Handle, Runtime};
-use tidegate_stream::{Duplex, Effect, PipeKey, ReadState, WriteState};
+use tidegate_stream::{Duplex, Effect, ReadState, WriteState};
 
 use crate::callbacks::protocol::ProtocolCall;
 use crate::callbacks::upper::Upper;
@@ -32,11 +33,14 @@ use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
 use crate::state::clocks::{Clocks, View, as_nanos};
 use crate::state::connecting::Connecting;
+use crate::state::rare::{Pipes, Rare};
 use crate::state::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Life {
     Connecting,
+    /// Made or accepted; its filters are not ready.
+    Gated,
     /// Accepted from the kernel, not yet by the user.
     Offered,
     Open,
@@ -48,25 +52,6 @@ pub(crate) enum Watched {
     Nothing,
     Reads,
     Both,
-}
-
-/// What takes a connection's bytes in place of what stands above it, and what gives it some.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Pipes {
-    /// This takes what it reads.
-    pub(crate) into: Option<PipeKey>,
-    /// This gives it what it writes.
-    pub(crate) from: Option<PipeKey>,
-    /// What it reads is dropped.
-    pub(crate) discard: Option<Discard>,
-}
-
-/// How much of what comes is still to be read and dropped.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Discard {
-    UpTo(u64),
-    /// More came.
-    Over,
 }
 
 /// What is to be called soon, besides effects of the write queue: bits.
@@ -98,20 +83,6 @@ impl Owed {
         self.0 &= !what.0;
         had
     }
-}
-
-/// What few connections have, apart, so that the others stay small.
-#[derive(Default)]
-struct Rare {
-    pipes: Pipes,
-    /// Our end, if somebody observed when it was made.
-    local: Option<SocketAddr>,
-    /// The first write error; reading goes on to the end before the connection closes with it.
-    failure: Option<Arc<NetError>>,
-    /// Bytes that a filter answered since the queue was empty.
-    answered: usize,
-    /// Bytes that come before the next read.
-    given_back: Vec<u8>,
 }
 
 pub(crate) struct Socket {
@@ -194,10 +165,16 @@ impl Socket {
             || h.readiness().has(Readiness::READ_CLOSED | Readiness::ERROR)
     }
 
+    /// Whether `on_connect` is still to come.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.life == Life::Connecting || (self.life == Life::Gated && self.server.is_none())
+    }
+
     /// What its deadlines have to know.
     pub(crate) fn view(&self, h: &Handle<'_>) -> View {
         View {
-            connecting: self.life == Life::Connecting,
+            connecting: self.is_connecting(),
+            gated: self.has_handshake_deadline(),
             open: self.life == Life::Open,
             half_closed: self.is_half_closed(h),
         }
@@ -238,7 +215,7 @@ impl Socket {
     /// handle is not referenced (libuv: a request does).
     #[inline]
     pub(crate) fn tell_busy(&mut self, h: &mut Handle<'_>) {
-        let busy = self.life == Life::Connecting || !self.duplex.write.is_empty();
+        let busy = self.life == Life::Connecting || !self.duplex.write.is_flushed();
         if busy != self.busy {
             self.busy = busy;
             h.set_busy(busy);
@@ -248,7 +225,7 @@ impl Socket {
     /// The next effect of its writes: none before it is connected.
     #[inline]
     pub(crate) fn take_effect(&mut self) -> Option<Effect> {
-        if self.life == Life::Connecting {
+        if matches!(self.life, Life::Connecting | Life::Gated) {
             return None;
         }
         self.duplex.write.take_effect()
@@ -260,9 +237,10 @@ impl Socket {
             (_, None) => "to",
             (_, Some(_)) => "from",
         };
-        let queued = self.duplex.write.len();
+        let queued = self.queued();
+        let waits = self.waits_for().map_or_else(String::new, |f| format!(", {f} is not ready"));
         match self.remote {
-            Some(remote) => format!("{way} {remote}, {queued} bytes queued"),
+            Some(remote) => format!("{way} {remote}, {queued} bytes queued{waits}"),
             None => format!("{way} nowhere"),
         }
     }
@@ -300,7 +278,7 @@ impl Socket {
     /// Counts its bytes: also of one that was rejected, or detached, after it was written to by
     /// its key.
     pub(crate) fn count_bytes(&self, counted: &mut NetMetrics) {
-        counted.unsent += self.duplex.write.len() as u64;
+        counted.unsent += self.queued() as u64;
         counted.bytes_read += self.bytes_read;
         counted.bytes_written += self.bytes_written;
     }
@@ -353,7 +331,7 @@ impl Socket {
         let answers = self.rare.as_ref().is_some_and(|r| r.answered > 0);
         write.needs_drain()
             || (!write.is_open() && write.wants_write())
-            || (answers && !write.is_empty())
+            || (answers && !write.is_flushed())
     }
 
     /// Bytes that were given back and wait.
@@ -393,6 +371,23 @@ impl Socket {
     /// The first write error, if it is to be told still.
     pub(crate) fn take_failure(&mut self) -> Option<Arc<NetError>> {
         self.rare.as_deref_mut()?.failure.take()
+    }
+
+    /// What few connections have, if this one does.
+    #[inline]
+    pub(crate) fn rare(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    /// The same, made if it is not there.
+    #[cold]
+    pub(crate) fn rare_or_new(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Timers of its own came up and are to be told.
+    pub(crate) fn has_due_timer(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.timers.is_due())
     }
 
     /// An operation failed: was it a RST that came?

@@ -1,10 +1,10 @@
-//! What stands between the kernel and the handler of a connection: nothing, or a filter.
+//! What stands between the kernel and the handler of a connection: nothing, or filters.
 #![forbid(unsafe_code)]
 
-use crate::callbacks::filter::Filter;
+use crate::filter::stack::Stack;
 
 /// A connection's wire.
 pub(crate) enum Wire {
     Plain,
-    Filter(Box<dyn Filter>),
+    Filter(Box<Stack>),
 }

@@ -16,6 +16,21 @@ const EXPECTED_SIZE: usize = size_of::<(u64, u64)>();
 /// Places of an empty queue that are kept for the next time.
 const KEPT: usize = 16;
 
+/// Memory of a stream that is not in its queue. See
+/// [`WriteState::count_beside`](crate::WriteState::count_beside).
+///
+/// ```
+/// let none = tidegate_stream::Beside::default();
+/// assert_eq!((none.accepted, none.received), (0, 0));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Beside {
+    /// Bytes that were accepted for writing and are not queued yet.
+    pub accepted: usize,
+    /// Bytes that came from the peer and were not delivered yet.
+    pub received: usize,
+}
+
 /// Bytes in order, and the ids of writes, each with the number of bytes that must be out before
 /// it.
 #[derive(Debug, Default)]
@@ -28,6 +43,10 @@ pub(crate) struct Queued {
     /// Bytes that have left since there is a queue.
     out: u64,
     expected: VecDeque<(u64, u64)>,
+    /// Memory that is not in here: see `beside.rs`.
+    pub(super) beside: Beside,
+    /// What was accepted is not all in here.
+    pub(super) held_back: bool,
 }
 
 impl Queued {
@@ -57,6 +76,12 @@ impl Queued {
     pub(crate) fn expect(&mut self, id: u64) {
         self.held += EXPECTED_SIZE;
         self.expected.push_back((self.out + self.len as u64, id));
+    }
+
+    /// This id belongs to bytes that were never queued.
+    pub(crate) fn expect_never(&mut self, id: u64) {
+        self.held += EXPECTED_SIZE;
+        self.expected.push_back((u64::MAX, id));
     }
 
     /// The first `n` bytes are out. How many pieces are out whole: they are still there, because
@@ -130,10 +155,11 @@ impl Queued {
         Some((id, end <= self.out))
     }
 
-    /// Whether neither bytes nor ids wait.
+    /// Whether neither bytes nor ids wait, here or in front of it.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0 && self.blocks.is_empty() && self.expected.is_empty()
+        let is_alone = !self.held_back && self.beside == Beside::default();
+        self.len == 0 && self.blocks.is_empty() && self.expected.is_empty() && is_alone
     }
 
     /// Whether many pieces or ids waited at once.
@@ -148,6 +174,12 @@ impl Queued {
 
     #[inline]
     pub(crate) fn held(&self) -> usize {
-        self.held
+        self.held + self.beside.accepted + self.beside.received
+    }
+
+    /// Of these, what counts against the limit.
+    #[inline]
+    pub(crate) fn accepted(&self) -> usize {
+        self.held + self.beside.accepted
     }
 }

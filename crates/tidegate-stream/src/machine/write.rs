@@ -27,7 +27,7 @@ use crate::machine::flow::{Effect, Flow, Refused};
 use crate::machine::queued::Queued;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+pub(super) enum State {
     Open,
     Ending,
     Finished,
@@ -39,13 +39,13 @@ enum State {
 #[derive(Debug)]
 pub struct WriteState {
     /// From the first time on that bytes or ids wait.
-    queued: Option<Box<Queued>>,
-    high_water_mark: u32,
+    pub(super) queued: Option<Box<Queued>>,
+    pub(super) high_water_mark: u32,
     limit: u32,
-    corked: u32,
-    full: bool,
-    state: State,
-    due: Option<Due>,
+    pub(super) corked: u32,
+    pub(super) full: bool,
+    pub(super) state: State,
+    pub(super) due: Option<Due>,
 }
 
 /// What a queue held. See [`WriteState::discard`].
@@ -60,7 +60,7 @@ pub struct Discarded {
 
 /// The next effect besides completions. The two exclude each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Due {
+pub(super) enum Due {
     Drain,
     Finish,
 }
@@ -88,13 +88,13 @@ impl WriteState {
         }
     }
 
-    fn queue(&mut self) -> &mut Queued {
+    pub(super) fn queue(&mut self) -> &mut Queued {
         self.queued.get_or_insert_default()
     }
 
     /// When nothing waits any more, gives back the memory of a queue that was long. A short one
     /// is kept: a stream that stalled once will again.
-    fn tidy(&mut self) {
+    pub(super) fn tidy(&mut self) {
         if self.queued.as_ref().is_some_and(|q| q.is_empty() && q.was_long()) {
             self.queued = None;
         }
@@ -247,7 +247,7 @@ impl WriteState {
             return Err(Refused::Closed);
         }
         if self.is_over_limit() {
-            return Err(Refused::Limit { queued: self.held(), limit: self.limit() });
+            return Err(Refused::Limit { queued: self.accepted(), limit: self.limit() });
         }
         Ok(())
     }
@@ -295,7 +295,7 @@ impl WriteState {
     /// calls [`fin_sent`](Self::fin_sent).
     #[inline]
     pub fn wants_fin(&self) -> bool {
-        self.state == State::Ending && self.is_empty()
+        self.state == State::Ending && self.is_flushed()
     }
 
     /// Whether [`take_effect`](Self::take_effect) has something.
@@ -314,11 +314,11 @@ impl WriteState {
     }
 
     fn is_over_limit(&self) -> bool {
-        self.held() > self.limit as usize
+        self.accepted() > self.limit as usize
     }
 
     fn has_room(&self) -> bool {
-        self.is_empty() && !self.is_over_limit()
+        self.is_flushed() && !self.is_over_limit()
     }
 
     /// Whether a drain is still to come: the writer got `Full`.
@@ -379,6 +379,7 @@ impl WriteState {
         if self.due == Some(Due::Drain) {
             self.due = None;
             if self.has_room() {
+                self.full = false;
                 return Some(Effect::Drain);
             }
             // Not empty any more, or ids hold more than the limit: they come first.

@@ -143,6 +143,21 @@
 //! # let _ = echo;
 //! ```
 //!
+//! A chunk often holds several requests, and their answers may fill the queue in the middle of it.
+//! [`Framed`](crate::net::Framed) then keeps the rest of the chunk back until the drain. A handler
+//! of your own does the same with [`unread`](crate::net::SocketCx::unread): what it gives back comes
+//! to `on_data` again after the `resume`, before newer bytes and before `on_end`.
+//!
+//! ```no_run
+//! use tidegate::net::LengthPrefixed;
+//! use tidegate::prelude::*;
+//! let echo = On::new().framed(LengthPrefixed::u32_be(1 << 20), |s, frame| {
+//!     let _ = s.write(&(frame.len() as u32).to_be_bytes()[..]);
+//!     s.write(frame) // `Full`: the next frame comes after the drain
+//! });
+//! # let _ = echo;
+//! ```
+//!
 //! # Pipes
 //!
 //! A [`pipe`](crate::stream::Streams::pipe) does the same between two connections or streams: when

@@ -74,6 +74,7 @@
 //! | [`end`](crate::net::SocketCx::end) | goes out first | a FIN; it may go on sending | `finish`, later `close: ended` |
 //! | [`destroy`](crate::net::SocketCx::destroy) | is lost, and counted in [`Close::unsent`](crate::net::Close::unsent) | a FIN; a RST if bytes from the peer were not read | `close: destroyed` |
 //! | [`destroy_with`](crate::net::SocketCx::destroy_with) | as with `destroy` | as with `destroy` | `close` with your error, at the stage `application` |
+//! | bytes that are no frame, in a [`Framed`](crate::net::Framed) | as with `destroy` | as with `destroy` | `close` with the fault, at the stage `decode`; [`on_bad_frame`](crate::net::Framed::on_bad_frame) instead, if it is set |
 //! | [`reset`](crate::net::SocketCx::reset) | as with `destroy` | a RST: this was no ordinary end | `close: destroyed` |
 //! | a deadline, by [`timeouts`](super::timeouts) | as with `destroy` | a RST if bytes were queued or a pipe was not done; else as with `destroy` | `close` with its name |
 //! | a limit, a panic, a broken pipe | as with `destroy` | a RST, so that the peer does not believe that it has everything; if our side had ended, as with `destroy` | `close` with the reason |

@@ -61,6 +61,9 @@
 //! | `uv_tcp_connect` | `net.connect` | [`Net::connect`](crate::net::Net::connect) |
 //! | `uv_read_start`, `uv_read_stop` | `resume`, `pause` | [`SocketCx::resume`](crate::net::SocketCx::resume), [`SocketCx::pause`](crate::net::SocketCx::pause); reading begins by itself |
 //! | `read_cb(nread > 0)` | `'data'` | [`Handler::on_data`](crate::net::Handler::on_data) |
+//! | - | `unshift` | [`SocketCx::unread`](crate::net::SocketCx::unread) |
+//! | - | `isPaused` | [`SocketCx::is_paused`](crate::net::SocketCx::is_paused) |
+//! | - | `readline` | [`Framed`](crate::net::Framed) with [`Lines`](crate::net::Lines) |
 //! | `read_cb(UV_EOF)` | `'end'` | [`Handler::on_end`](crate::net::Handler::on_end) |
 //! | `uv_write`, `uv_try_write` | `write` | [`SocketCx::write`](crate::net::SocketCx::write): tries first, queues the rest |
 //! | - | `write() === false` | [`Flow::Full`](crate::net::Flow::Full) |

@@ -83,23 +83,22 @@
 //! ```
 //! use std::collections::BTreeSet;
 //! use tidegate::prelude::*;
-//! use tidegate::{LeaseError, Shared};
 //!
 //! #[derive(Default)]
 //! struct Room {
 //!     members: BTreeSet<SocketKey>,
 //! }
 //!
-//! /// To all members but one.
-//! fn say(at: &mut impl AsCx, room: Shared<Room>, from: SocketKey, text: &[u8]) {
-//!     let said: Result<(), LeaseError> = at.with(room, |room, cx| {
-//!         for member in room.members.iter().filter(|member| **member != from) {
-//!             if cx.socket(*member).write(text) == Flow::Full {
-//!                 cx.socket(*member).reset(); // too slow for this room
+//! impl Room {
+//!     /// To all members but this one.
+//!     fn say(&self, s: &mut SocketCx<'_>, text: &[u8]) {
+//!         let from = s.key();
+//!         for member in self.members.iter().filter(|member| **member != from) {
+//!             if s.socket(*member).write(text) == Flow::Full {
+//!                 s.socket(*member).reset(); // too slow for this room
 //!             }
 //!         }
-//!     });
-//!     said.expect("nobody has the room: no callback runs inside of `with`");
+//!     }
 //! }
 //!
 //! let mut lp = Loop::new()?;
@@ -108,17 +107,14 @@
 //!     let mut s = conn.accept(
 //!         On::new()
 //!             .data(move |s, chunk| {
-//!                 let from = s.key();
-//!                 say(s, room, from, chunk);
+//!                 s.with(room, |room, s| room.say(s, chunk)).expect("nobody has the room");
 //!             })
 //!             .close(move |s, _| {
-//!                 let key = s.key();
 //!                 // An error if the room is closed: then there is nothing to leave.
-//!                 let _ = s.with(room, |room, _| room.members.remove(&key));
+//!                 let _ = s.with(room, |room, s| room.members.remove(&s.key()));
 //!             }),
 //!     );
-//!     let key = s.key();
-//!     s.with(room, |room, _| room.members.insert(key)).unwrap();
+//!     s.with(room, |room, s| room.members.insert(s.key())).unwrap();
 //! })?;
 //!
 //! // Ann and bob come; then ann says a word, which bob hears, and the room is closed.
@@ -133,6 +129,10 @@
 //! lp.run()?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! On a connection, [`SocketCx::with`](crate::net::SocketCx::with) lends the connection beside the
+//! value; on the loop and in other callbacks it is the loop's context. The example `chat` is such
+//! a room, with names and lines.
 //!
 //! Writing inside of `with` runs no callback: `write` queues, and `on_drain` or `on_close` come
 //! later, when the value is back. So the value is there, in a consistent state, whenever a callback

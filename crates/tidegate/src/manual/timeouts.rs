@@ -101,8 +101,37 @@
 //! ```
 //!
 //! For a deadline of your protocol (a whole request within 30 s) an idle timeout is the wrong tool:
-//! each byte restarts it. Start a [`timer`](crate::Cx::timer) at the first byte and close from
-//! there, or use `lifetime`.
+//! each byte restarts it. Start a timer of the connection at the first byte
+//! ([`set_timer`](crate::net::SocketCx::set_timer)), close it in
+//! [`on_timer`](crate::net::Handler::on_timer), and clear it when the request is complete; or use
+//! `lifetime`. Such timers go away with their connection.
+//!
+//! ```
+//! use std::io::{Error, ErrorKind};
+//! use std::time::Duration;
+//! use tidegate::net::Lines;
+//! use tidegate::prelude::*;
+//!
+//! const REQUEST: u64 = 1;
+//!
+//! let mut lp = Loop::new()?;
+//! let server = lp.listen("127.0.0.1:0", |mut conn| {
+//!     conn.server(conn.server_key()).close().unwrap();
+//!     let one_line = On::new()
+//!         .timer(|s, _| s.destroy_with(Error::new(ErrorKind::TimedOut, "no whole request")))
+//!         .close(|_, close| println!("{close}"))
+//!         .framed(Lines::new(1024), |s, line| {
+//!             s.clear_timer(REQUEST);
+//!             s.end_with(line)
+//!         });
+//!     conn.accept(one_line).set_timer(REQUEST, Duration::from_millis(20));
+//! })?;
+//! let at = lp.server(server).local_addr()?;
+//! let slow = lp.connect(at, On::new());
+//! let _ = lp.socket(slow).write("half a li");
+//! lp.run()?; // "... failed after 20.1 ms: no whole request"
+//! # Ok::<(), std::io::Error>(())
+//! ```
 //!
 //! # What else is called a time-out
 //!

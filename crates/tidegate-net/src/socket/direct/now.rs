@@ -1,5 +1,5 @@
-//! What callers do to the bytes themselves: read and write now, give back what they read, write
-//! several pieces at once.
+//! What callers do to the bytes themselves: read and write now, write several pieces at
+//! once.
 //!
 //! What is counted, noted and kept true here is what `read.rs` and `write.rs` do for the loop.
 #![forbid(unsafe_code)]
@@ -10,7 +10,7 @@ use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Driver, Handle};
 use tidegate_stream::{Chunk, Flow, ReadState};
 
-use crate::error::close::{Reason, Scope};
+use crate::error::close::Reason;
 use crate::error::net_error::copy;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
@@ -203,16 +203,16 @@ impl Socket {
         if admitted == Admitted::No {
             return Flow::Closed;
         }
-        let before = self.duplex.write.len();
+        let before = self.queued();
         match self.wire {
             Wire::Plain => self.send_pieces(h, pieces),
             Wire::Filter(_) => {
                 for piece in pieces {
-                    self.filter_out(h, shared, piece.bytes());
+                    self.write_filtered(h, shared, Chunk::Lent(piece.bytes()));
                 }
             }
         }
-        if admitted == Admitted::Crowded && self.duplex.write.len() > before {
+        if admitted == Admitted::Crowded && self.queued() > before {
             shared.crowded = Crowded::Write;
             return self.full(h);
         }
@@ -250,49 +250,5 @@ impl Socket {
             self.tell_queued(h);
             self.await_writable(h);
         }
-    }
-
-    /// Bytes that were read come again, before any other.
-    pub(crate) fn unshift(&mut self, h: &mut Handle<'_>, shared: &mut Shared, data: &[u8]) -> Flow {
-        let discards = self.pipes().is_some_and(|p| p.discard.is_some());
-        if !self.duplex.is_open() || self.duplex.read == ReadState::Ended || discards {
-            return Flow::Closed;
-        }
-        if data.is_empty() {
-            return Flow::Ready;
-        }
-        let (queued, limit) = (self.given_back().len() + data.len(), self.duplex.write.limit());
-        if queued > limit {
-            self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
-            return Flow::Closed;
-        }
-        shared.buffered += data.len();
-        self.given_back_mut().splice(..0, data.iter().copied());
-        self.steer_reads();
-        self.go_on_reading(h);
-        Flow::Ready
-    }
-
-    /// What was given back is not wanted any more.
-    pub(crate) fn drop_given_back(&mut self, shared: &mut Shared) {
-        let len = self.given_back().len();
-        if len > 0 {
-            *self.given_back_mut() = Vec::new();
-            shared.buffered -= len;
-        }
-    }
-
-    /// Takes as many of the bytes that were given back as the buffer has room for.
-    pub(crate) fn take_given_back(&mut self, shared: &mut Shared, buffer: &mut [u8]) -> usize {
-        let given = self.given_back_mut();
-        let n = given.len().min(buffer.len());
-        buffer[..n].copy_from_slice(&given[..n]);
-        given.drain(..n);
-        if given.is_empty() {
-            *given = Vec::new();
-        }
-        shared.buffered -= n;
-        self.steer_reads();
-        n
     }
 }

@@ -1,0 +1,13 @@
+//! Frames: a stream of bytes cut into the messages of a protocol.
+//!
+//! Read `decode.rs` first: what a protocol has to say. `handler.rs` cuts what comes and calls the
+//! user; `lines.rs`, `delimited.rs` and `length_prefixed.rs` are ready-made; `fault.rs` says what
+//! was wrong with the bytes. Not here: how bytes are given back, which is in `socket/unread.rs`.
+#![forbid(unsafe_code)]
+
+pub(crate) mod decode;
+pub(crate) mod delimited;
+pub(crate) mod fault;
+pub(crate) mod handler;
+pub(crate) mod length_prefixed;
+pub(crate) mod lines;

@@ -1,0 +1,100 @@
+//! A server with filters: a connection is accepted, and offered when its filters are ready.
+//!
+//! | event | next |
+//! |---|---|
+//! | accepted | its filters are made and started; it counts to `max_connections` |
+//! | they are ready | `on_connection`, in a dispatch of its own |
+//! | it ends before: peer, deadline, filter, shutdown | `on_refused` |
+//!
+//! Until it is offered it has a kind of handle of its own, and no handler.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use tidegate_loop::Key;
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::{Dispatch, Kind};
+
+use crate::callbacks::contexts::Incoming;
+use crate::key::{OWNER, ServerKey, SocketKey};
+use crate::server::call::{call, call_taken};
+use crate::server::offer;
+use crate::socket::filter::settle;
+use crate::socket::pass::SOCKET;
+use crate::socket::{close, expire, pass};
+use crate::state::layer::{Layer, NET, Offer};
+use crate::state::socket::{Life, Socket, new_bits};
+
+/// A connection whose filters are not ready.
+static GATED: Kind = Kind::new("socket", &OWNER)
+    .ready(|d, raw, data| {
+        pass::ready(d, raw, data);
+        offer_ready(d, SocketKey(raw));
+    })
+    .pending(|d, raw, data| {
+        pass::pending(d, raw, data);
+        offer_ready(d, SocketKey(raw));
+    })
+    .close(close::asked)
+    .closed(closed)
+    .describe(pass::describe);
+
+/// Takes a connection in. Its first dispatch, which offers it if its filters are ready, comes in
+/// this same ready pass.
+#[cold]
+pub(crate) fn admit(
+    d: &mut Dispatch<'_>,
+    server: ServerKey,
+    stream: TcpStream,
+    peer: Option<SocketAddr>,
+) {
+    let (layer, mut driver) = d.layer(&NET);
+    let Layer { sockets, listeners, .. } = layer;
+    let Some(index) = driver.data(&OWNER, server.0) else { return };
+    let Some(l) = listeners.get_mut(index as usize) else { return };
+    let (gate, lifetime_ms) = (l.admission.gate.clone(), l.stream.deadlines.lifetime_ms);
+    let entry = sockets.vacant_entry();
+    let Ok(mut h) = driver.insert(&GATED, entry.key() as u64) else {
+        l.stats.rejected += 1;
+        return l.closed_one(&mut driver);
+    };
+    let key = SocketKey(h.key());
+    let s = Socket::new(key, Life::Gated, &l.stream, &h);
+    offer::fill(entry.insert(s), l, &mut h, stream, peer);
+    h.assume(new_bits(peer) | Readiness::READABLE);
+    layer.with(&mut driver, key, |s, h, shared| {
+        s.gate(h, shared, &gate, lifetime_ms);
+        h.queue_now();
+    });
+    expire::arm(&mut d.cx(), key);
+}
+
+/// If its filters are ready, it is an ordinary connection that is offered.
+fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
+    if !s.pass_gate() {
+        return;
+    }
+    h.turn_into(&SOCKET);
+    let Some(server) = s.server else { return };
+    s.start_lifetime(&h);
+    let peer = s.remote;
+    layer.offer = Offer::Placed(key);
+    let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
+    call_taken(d, server, handler, |h, cx| h.on_connection(Incoming::new(cx, server, peer)));
+    settle(d, key);
+}
+
+/// It is over before it was offered.
+fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
+    close::over(d, raw, index, |d, s, close| {
+        let Some(server) = s.server else { return };
+        let (layer, driver) = d.layer(&NET);
+        if let Some(l) = layer.listener(&driver, server) {
+            l.stats.refused += 1;
+        }
+        call(d, server, |h, cx| h.on_refused(cx, close));
+    });
+}

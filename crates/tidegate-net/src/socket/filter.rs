@@ -1,0 +1,497 @@
+//! A connection whose bytes go through filters: what they made is sent, counted, told and
+//! delivered.
+//!
+//! A run of the filters happens inside of a call of the user's or of a dispatch, and runs no
+//! callback. What it made for the handler is told by [`settle`], in a dispatch: that all are
+//! ready, then bytes, then the end.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind};
+
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::{Dispatch, Handle};
+use tidegate_stream::{Beside, Chunk, ReadState};
+
+use crate::callbacks::filter::{Factory, Filter};
+use crate::error::close::{Reason, Scope};
+use crate::error::stage::Stage;
+use crate::filter::call::{Fault, make_all};
+use crate::filter::stack::{Run, Stack};
+use crate::key::SocketKey;
+use crate::options::listen::Gate;
+use crate::socket::call::{call, connect, ended, received};
+use crate::socket::expire;
+use crate::state::clocks::as_nanos;
+use crate::state::layer::{Crowded, NET, Shared};
+use crate::state::socket::{Life, Socket};
+use crate::state::wire::Wire;
+
+/// What is received and not delivered may be one read longer than the limit.
+const READ: usize = 64 * 1024;
+
+/// A buffer of the loop's that grew beyond this is given back.
+const KEPT: usize = 256 * 1024;
+
+/// Who caused a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The user: what there is to tell comes in the pending phase.
+    User,
+    /// The peer, or the loop: [`settle`] follows.
+    Peer,
+}
+
+impl Socket {
+    /// Runs the filters, if there are any, and sends what they made for the peer. An error
+    /// or a panic of a filter is the connection's end; the panic goes on when everything is
+    /// whole again.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn filter(
+        &mut self,
+        h: &mut Handle<'_>,
+        shared: &mut Shared,
+        by: By,
+        f: impl FnOnce(&mut Stack, &mut Run<'_>) -> Result<(), Fault>,
+    ) {
+        if !self.duplex.is_open() {
+            return;
+        }
+        let corked = self.duplex.write.is_corked();
+        let (queued, held) = (self.queued(), self.duplex.write.held());
+        let Wire::Filter(stack) = &mut self.wire else { return };
+        let before = stack.user();
+        let mut wire = std::mem::take(&mut shared.wire);
+        let done = f(stack, &mut Run { out: &mut shared.passed, wire: &mut wire, corked });
+        for gone in stack.take_filters(false) {
+            h.bury(gone);
+        }
+        let after = stack.user();
+        match done {
+            Err(Fault::Panicked(payload)) => {
+                self.destroy(h, Reason::Panicked);
+                h.panic_later(payload);
+            }
+            done => {
+                let made = (wire.len() + after).saturating_sub(before);
+                if by == By::User || made == 0 || self.may_answer(h, made) {
+                    self.send_filtered(h, &wire);
+                }
+                if let Err(Fault::Refused(e)) = done {
+                    self.fail(h, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
+                } else if let Err(Fault::Truncated(e)) = done {
+                    self.fail(h, Stage::Filter, io::Error::new(ErrorKind::UnexpectedEof, e));
+                }
+            }
+        }
+        give_back(&mut shared.wire, wire);
+        for buffer in [&mut shared.passed.up, &mut shared.passed.down] {
+            let kept = std::mem::take(buffer);
+            give_back(buffer, kept);
+        }
+        self.count_filters(h);
+        if shared.buffered > h.limits().buffered_limit {
+            match by {
+                By::User if self.queued() > queued => shared.crowded = Crowded::Write,
+                By::Peer if self.duplex.write.held() > held => shared.crowded = Crowded::Answer,
+                _ => {}
+            }
+        }
+        if by == By::User && (self.has_news() || self.life == Life::Gated) {
+            h.pend();
+        }
+    }
+
+    /// What the filters made for the kernel. Nothing goes out once writing has failed.
+    fn send_filtered(&mut self, h: &mut Handle<'_>, wire: &[u8]) {
+        if !wire.is_empty() && self.duplex.is_open() && self.duplex.write.is_sending() {
+            self.send(h, Chunk::Lent(wire));
+        }
+    }
+
+    /// Tells the write queue what the filters keep, and ends what keeps too much.
+    fn count_filters(&mut self, h: &mut Handle<'_>) {
+        self.pass_ids();
+        let write = &mut self.duplex.write;
+        let Wire::Filter(stack) = &mut self.wire else { return };
+        let now = stack.memory();
+        write.count_beside(now);
+        write.hold_back(stack.holds_back(write.high_water_mark()));
+        let limit = write.limit();
+        if now.received > limit.saturating_add(READ) {
+            let queued = now.received;
+            self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
+        }
+    }
+
+    /// Ids of writes that have passed all filters wait in the queue to the kernel. Those of
+    /// what did not get out are told at the close.
+    fn pass_ids(&mut self) {
+        let Wire::Filter(stack) = &mut self.wire else { return };
+        while self.duplex.write.is_sending() {
+            let Some(id) = stack.take_passed() else { return };
+            self.duplex.write.expect(id);
+        }
+    }
+
+    /// The write that was just made has this id.
+    pub(crate) fn expect(&mut self, id: u64) {
+        let kept = match &mut self.wire {
+            Wire::Plain => false,
+            Wire::Filter(stack) => stack.expect(id),
+        };
+        if !kept {
+            return self.duplex.write.expect(id);
+        }
+        self.pass_ids();
+        if let Wire::Filter(stack) = &mut self.wire {
+            self.duplex.write.count_beside(stack.memory());
+        }
+    }
+
+    /// Whether filters' answers of so many bytes may be queued. What the user writes has its
+    /// limit; answers that wait have the same once more, of their own.
+    fn may_answer(&mut self, h: &mut Handle<'_>, bytes: usize) -> bool {
+        if self.queued() == 0 {
+            self.forget_answers();
+        }
+        let before = self.count_answer(bytes) - bytes;
+        let (queued, limit) = (self.duplex.write.held(), self.duplex.write.limit());
+        if before > limit {
+            self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
+            return false;
+        }
+        true
+    }
+
+    /// The queue to the kernel is empty: filters are offered what waits.
+    #[cold]
+    pub(crate) fn offer_again(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
+        if self.duplex.write.is_empty() && self.duplex.is_open() {
+            self.filter(h, shared, By::User, |stack, run| stack.again(run));
+        }
+    }
+
+    /// A filter nearest to the user. Those of a connection that is made are started.
+    pub(crate) fn push_filter(
+        &mut self,
+        h: &mut Handle<'_>,
+        shared: &mut Shared,
+        filter: Box<dyn Filter>,
+    ) {
+        if let Wire::Plain = self.wire {
+            self.wire = Wire::Filter(Box::default());
+        }
+        let made = self.life != Life::Connecting;
+        if let Wire::Filter(stack) = &mut self.wire {
+            stack.push(filter);
+        }
+        if made {
+            self.filter(h, shared, By::User, |stack, run| stack.start(run));
+        }
+    }
+
+    /// The filters of these factories, which are started once the connection is made. `false`
+    /// if a factory panicked: the connection is over.
+    pub(crate) fn make_filters(&mut self, h: &mut Handle<'_>, factories: &[Factory]) -> bool {
+        match make_all(factories) {
+            Ok(filters) => {
+                let mut stack = Box::<Stack>::default();
+                for filter in filters {
+                    stack.push(filter);
+                }
+                self.wire = Wire::Filter(stack);
+                true
+            }
+            Err(payload) => {
+                self.destroy(h, Reason::Panicked);
+                h.panic_later(payload);
+                false
+            }
+        }
+    }
+
+    /// As [`make_filters`](Socket::make_filters), for a server's connection: so long may pass
+    /// until they are ready. It is started.
+    pub(crate) fn gate(
+        &mut self,
+        h: &mut Handle<'_>,
+        shared: &mut Shared,
+        gate: &Gate,
+        lifetime_ms: u32,
+    ) {
+        if !self.make_filters(h, &gate.filters) {
+            return;
+        }
+        if let Wire::Filter(stack) = &mut self.wire {
+            stack.has_deadline = gate.handshake_ms != 0;
+            stack.lifetime_ms = lifetime_ms;
+        }
+        if gate.handshake_ms != 0 {
+            self.clocks.set_until(gate.handshake_ms, as_nanos(h.clock()));
+        }
+        self.filter(h, shared, By::Peer, |stack, run| stack.start(run));
+    }
+
+    /// Whether a server's connection that waits for its filters can be offered: they are ready,
+    /// and that is told by this.
+    pub(crate) fn pass_gate(&mut self) -> bool {
+        let Wire::Filter(stack) = &mut self.wire else { return false };
+        let passes = self.life == Life::Gated && self.duplex.is_open() && stack.is_ready();
+        if passes {
+            stack.ready_told = true;
+            stack.has_deadline = false;
+            self.life = Life::Offered;
+        }
+        passes
+    }
+
+    /// The filters are ready: the lifetime begins.
+    pub(crate) fn start_lifetime(&mut self, h: &Handle<'_>) {
+        if let Wire::Filter(stack) = &self.wire {
+            self.clocks.set_until(stack.lifetime_ms, as_nanos(h.clock()));
+        }
+    }
+
+    /// Bytes that were accepted for writing and are not in the kernel.
+    pub(crate) fn queued(&self) -> usize {
+        self.duplex.write.len() + self.kept()
+    }
+
+    /// Of these, those in front of the filters and in them.
+    #[inline]
+    pub(crate) fn kept(&self) -> usize {
+        match &self.wire {
+            Wire::Plain => 0,
+            Wire::Filter(stack) => stack.user(),
+        }
+    }
+
+    /// Whether [`settle`] has something to do now.
+    #[cold]
+    pub(crate) fn has_news(&self) -> bool {
+        let Wire::Filter(stack) = &self.wire else { return false };
+        let waits = !stack.inbox.is_empty() || stack.end_due;
+        let told = match self.life {
+            Life::Open => !stack.ready_told || (waits && self.duplex.read.wants_read()),
+            Life::Gated => self.server.is_none(),
+            _ => false,
+        };
+        let ready = stack.is_ready();
+        self.duplex.is_open() && (stack.poked || (ready && told) || (!ready && stack.end_due))
+    }
+
+    /// The deadline until its filters are ready is one of its own.
+    #[cold]
+    pub(crate) fn has_handshake_deadline(&self) -> bool {
+        let own = matches!(&self.wire, Wire::Filter(stack) if stack.has_deadline);
+        own && self.life == Life::Gated
+    }
+
+    /// Writes are not held back any more.
+    pub(crate) fn uncork(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
+        self.duplex.write.uncork();
+        if !matches!(self.wire, Wire::Plain) {
+            self.filter(h, shared, By::User, |stack, run| stack.again(run));
+        }
+    }
+
+    /// The filters are to look again, in the pending phase.
+    pub(crate) fn poke(&mut self, h: &mut Handle<'_>) {
+        if let Wire::Filter(stack) = &mut self.wire {
+            stack.poked = true;
+            h.pend();
+        }
+    }
+
+    /// The lifetime that begins when the filters are ready.
+    pub(crate) fn set_later_lifetime(&mut self, lifetime_ms: u32) {
+        if let Wire::Filter(stack) = &mut self.wire {
+            stack.lifetime_ms = lifetime_ms;
+        }
+    }
+
+    pub(crate) fn find_filter<T: Filter>(&mut self) -> Option<&mut T> {
+        match &mut self.wire {
+            Wire::Plain => None,
+            Wire::Filter(stack) => stack.find(),
+        }
+    }
+
+    /// The filter that is not ready, in its words.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        match &self.wire {
+            Wire::Plain => None,
+            Wire::Filter(stack) => stack.describe(),
+        }
+    }
+
+    /// Whether the kernel is to be read although the user paused, or sees an end that filters
+    /// made: they may need it to get ready, and what comes after that end is discarded.
+    #[cold]
+    pub(crate) fn filters_read(&self) -> bool {
+        let Wire::Filter(stack) = &self.wire else { return false };
+        match self.duplex.read {
+            ReadState::Paused | ReadState::OnDemand => !stack.fin && !stack.is_ready(),
+            ReadState::Ended => !stack.fin,
+            _ => false,
+        }
+    }
+
+    /// All filters left, and nothing of theirs is to be told: bytes go directly.
+    fn drop_spent(&mut self) {
+        if let Wire::Filter(stack) = &mut self.wire {
+            if stack.is_spent() && self.duplex.read != ReadState::Ended {
+                self.duplex.write.count_beside(Beside::default());
+                self.wire = Wire::Plain;
+            }
+        }
+    }
+
+    /// What stands above reads itself: it finds what came through the filters as bytes that
+    /// were given back.
+    #[cold]
+    fn leave_to_puller(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
+        if self.puller().is_none() {
+            return;
+        }
+        if let Wire::Filter(stack) = &mut self.wire {
+            let up = std::mem::take(&mut stack.inbox);
+            self.count_filters(h);
+            self.unread(h, shared, &up);
+            self.drop_spent();
+        }
+    }
+
+    /// The connection is over: ids that wait in front of the filters come behind those that
+    /// have passed them, and do not get out.
+    #[cold]
+    pub(crate) fn take_ids(&mut self) {
+        if let Wire::Filter(stack) = &mut self.wire {
+            while let Some(id) = stack.take_id() {
+                self.duplex.write.expect_never(id);
+            }
+        }
+    }
+
+    /// The connection is over: what its filters keep goes in the closing phase, and does not
+    /// count any more.
+    pub(crate) fn uncount_filters(&mut self) {
+        self.duplex.write.count_beside(Beside::default());
+    }
+}
+
+/// Empties a buffer of the loop's and puts it back, if it is not too large.
+fn give_back(place: &mut Vec<u8>, mut buffer: Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() <= KEPT && buffer.capacity() > place.capacity() {
+        *place = buffer;
+    }
+}
+
+/// Bytes from the kernel go through the filters to the handler.
+#[cold]
+#[inline(never)]
+pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) {
+    let (layer, mut driver) = d.layer(&NET);
+    layer.with(&mut driver, key, |s, h, shared| {
+        s.filter(h, shared, By::Peer, |stack, run| stack.inbound(wire, run));
+    });
+    settle(d, key);
+}
+
+/// The peer's FIN goes through the filters.
+#[cold]
+#[inline(never)]
+pub(crate) fn wire_ended(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut driver) = d.layer(&NET);
+    layer.with(&mut driver, key, |s, h, shared| {
+        // If a filter keeps the end for later, reading would only say it again.
+        h.forget(Readiness::READABLE);
+        if !matches!(&s.wire, Wire::Filter(stack) if stack.fin) {
+            s.filter(h, shared, By::Peer, |stack, run| stack.inbound_end(run));
+        }
+    });
+    settle(d, key);
+}
+
+/// A connection that we asked for is made: its filters are started, then, or when they are
+/// ready, comes `on_connect`.
+pub(crate) fn made(d: &mut Dispatch<'_>, key: SocketKey) {
+    let (layer, mut driver) = d.layer(&NET);
+    let gated = layer.socket(&driver, key).is_some_and(|s| s.life == Life::Gated);
+    if !gated {
+        return connect(d, key);
+    }
+    layer.with(&mut driver, key, |s, h, shared| {
+        s.filter(h, shared, By::Peer, |stack, run| stack.start(run));
+    });
+    settle(d, key);
+}
+
+/// What filters have made is told: ready, then bytes, then the end. Of a server's connection
+/// that waits to be offered nothing is.
+#[cold]
+#[inline(never)]
+pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
+    loop {
+        let (layer, mut driver) = d.layer(&NET);
+        let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
+        if !s.duplex.is_open() {
+            return;
+        }
+        let Wire::Filter(stack) = &mut s.wire else { return };
+        if stack.poked {
+            layer.with(&mut driver, key, |s, h, shared| {
+                s.filter(h, shared, By::Peer, |stack, run| stack.poke(run));
+            });
+            continue;
+        }
+        if !stack.is_ready() {
+            if stack.end_due {
+                let text = "the peer ended before the filter was ready";
+                s.fail(&mut h, Stage::Filter, io::Error::new(ErrorKind::UnexpectedEof, text));
+            }
+            return;
+        }
+        match s.life {
+            Life::Open if !stack.ready_told => {
+                stack.ready_told = true;
+                call(d, key, |h, s| h.on_ready(s), |d, p, data| (p.ready)(d, key, data));
+                continue;
+            }
+            Life::Open => {}
+            Life::Gated if s.server.is_none() => {
+                stack.ready_told = true;
+                let lifetime_ms = stack.lifetime_ms;
+                s.life = Life::Open;
+                s.tell_busy(&mut h);
+                s.clocks.set_until(lifetime_ms, as_nanos(h.clock()));
+                expire::arm(&mut d.cx(), key);
+                connect(d, key);
+                continue;
+            }
+            _ => return,
+        }
+        if s.duplex.read == ReadState::OnDemand {
+            layer.with(&mut driver, key, |s, h, shared| s.leave_to_puller(h, shared));
+            return;
+        }
+        if !s.duplex.read.wants_read() {
+            return;
+        }
+        if !stack.inbox.is_empty() {
+            let mut up = std::mem::take(&mut stack.inbox);
+            layer.with(&mut driver, key, |s, h, _| s.count_filters(h));
+            received(d, key, &mut up);
+            up.clear();
+            give_back(&mut d.layer(&NET).0.shared.passed.up, up);
+            continue;
+        }
+        if std::mem::take(&mut stack.end_due) {
+            return ended(d, key);
+        }
+        layer.with(&mut driver, key, |s, _, _| s.drop_spent());
+        return;
+    }
+}
