@@ -55,8 +55,11 @@ fn full_in_the_middle_of_a_chunk() {
         let all = reader.join().unwrap();
         let answers: Vec<_> = all.chunks(ANSWER).map(|a| (a[0], a.len())).collect();
         assert_eq!(answers, [(b'a', ANSWER), (b'b', ANSWER), (b'c', ANSWER)]);
-        let expected = ["a", "drain", "b", "drain", "c", "drain", "end", "both sides ended"];
-        assert_eq!(log.lines(), expected);
+        // The reader may be so quick that the kernel takes an answer whole.
+        let lines = log.lines();
+        assert_eq!(lines[..2], ["a", "drain"]);
+        let others: Vec<_> = lines[2..].iter().filter(|l| *l != "drain").collect();
+        assert_eq!(others, ["b", "c", "end", "both sides ended"], "{lines:?}");
     }
 }
 
