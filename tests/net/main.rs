@@ -9,6 +9,7 @@ mod filtering;
 mod framing;
 mod one_connection;
 mod options;
+mod protocol;
 mod random_actions;
 mod serving;
 mod timers;

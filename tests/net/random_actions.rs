@@ -2,9 +2,11 @@
 //! close each, nothing after it, and the loop ends.
 
 use std::cell::{Cell, RefCell};
+use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tidegate::kind::{Dispatch, LayerId};
 use tidegate::net::*;
 use tidegate::prelude::*;
 
@@ -21,18 +23,60 @@ impl R {
     }
 }
 
+#[derive(Clone)]
 struct W {
     rng: Rc<RefCell<R>>,
     closed: Rc<Cell<u32>>,
     calls_after: Rc<Cell<u32>>,
     panics: bool,
 }
+
+/// The same as a protocol, pushed and pulled. Its state is in a slab of the loop's.
+static ACTORS: LayerId<Vec<W>> = LayerId::new(Vec::new);
+
+fn act(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
+    let w = d.layer(&ACTORS).0[at as usize].clone();
+    w.act(&mut d.cx().socket(key));
+}
+
+const ACTS: Protocol = Protocol::new("acts")
+    .connect(act)
+    .end(act)
+    .drain(act)
+    .written(|d, key, at, _, _| act(d, key, at))
+    .finish(act)
+    .timeout(act)
+    .timer(|d, key, at, _| act(d, key, at))
+    .shutdown(act)
+    .writable(act)
+    .replaced(|cx, _, at| cx.layer(&ACTORS).0[at as usize].over())
+    .close(|d, _, at, _| d.layer(&ACTORS).0[at as usize].over());
+static PUSHED: Protocol = ACTS.data(|d, key, at, _| act(d, key, at));
+static PULLED: Protocol = ACTS.readable(act);
+
 impl W {
+    fn over(&self) {
+        self.closed.set(self.closed.get() + 1);
+    }
+
+    /// In a third of the cases each: a handler, a protocol, one that reads itself.
+    fn accept(self, mut conn: Incoming<'_>) {
+        let n = self.rng.borrow_mut().n(3);
+        if n == 0 {
+            conn.accept(self);
+            return;
+        }
+        let actors = conn.cx().layer(&ACTORS).0.len() as u64;
+        conn.cx().layer(&ACTORS).0.push(self);
+        let protocol = if n == 1 { &PUSHED } else { &PULLED };
+        conn.accept_as(protocol, actors).unwrap();
+    }
+
     fn act(&self, s: &mut SocketCx<'_>) {
         if self.closed.get() > 0 {
             self.calls_after.set(self.calls_after.get() + 1);
         }
-        let n = self.rng.borrow_mut().n(27);
+        let n = self.rng.borrow_mut().n(36);
         let d = MS * self.rng.borrow_mut().n(4) as u32;
         match n {
             0 => s.destroy(),
@@ -52,9 +96,27 @@ impl W {
             16 => {
                 s.connect("127.0.0.1:1", On::new().close(|_, _| {}));
             }
-            17 => s.unread(b"again"),
-            18 => s.set_timer(d.as_micros() as u64, d),
-            19 => s.clear_timer(1000),
+            17 => s.end_and_drain(2000, d, d),
+            18 | 19 => s.unread(&[2; 100]),
+            20..=25 => {
+                let _ = s.read_now(&mut [0; 1000]);
+            }
+            26 | 27 => {
+                let _ = s.write_now(&[IoSlice::new(&[3; 2000]), IoSlice::new(&[4; 50_000])]);
+            }
+            28 => {
+                let _ = s.write_gathered(&["a".into(), vec![1; 20_000].into()]);
+            }
+            // The one that was above is over; it counts one more close for this.
+            29 if self.closed.get() == 0 => {
+                let next = s.cx().layer(&ACTORS).0.len() as u64;
+                s.cx().layer(&ACTORS).0.push(W { closed: Rc::default(), ..self.clone() });
+                if s.set_protocol(if next % 2 == 0 { &PUSHED } else { &PULLED }, next) {
+                    self.closed.set(self.closed.get().max(1));
+                }
+            }
+            30 => s.set_timer(d.as_micros() as u64, d),
+            31 => s.clear_timer(1000),
             _ => {}
         }
     }
@@ -125,7 +187,7 @@ fn random() {
                     3 => return,
                     _ => {}
                 }
-                c.accept(n2());
+                n2().accept(c);
             })
             .unwrap();
         let port = lp.server(server).local_addr().unwrap().port();

@@ -62,6 +62,9 @@ pub use callbacks::contexts::{Incoming, ServerCx, SocketCx};
 pub use callbacks::filter::AsAny;
 pub use callbacks::filter::{Filter, FilterError, FilterFactory, Held, Passed};
 pub use callbacks::handler::Handler;
+pub use callbacks::protocol::{
+    Protocol, ProtocolCall, ProtocolClose, ProtocolData, ProtocolTimer, ProtocolWritten,
+};
 pub use callbacks::server_handler::ServerHandler;
 pub use endpoint::Endpoint;
 pub use error::close::{Close, Reason, Reset, Scope};

@@ -82,6 +82,29 @@ impl Dispatch<'_> {
         }
     }
 
+    /// Runs code of a layer that needs the dispatch itself and may panic, of its own or by a
+    /// callback. `cut_off` runs if it does, and must run no user code.
+    ///
+    /// ```
+    /// use tidegate_loop::kind::Dispatch;
+    /// fn parse(d: &mut Dispatch<'_>, bytes: &[u8], step: fn(&mut Dispatch<'_>, &[u8]) -> usize) -> usize {
+    ///     d.guard(|d| step(d, bytes), |_| eprintln!("cut off"))
+    /// }
+    /// # let _ = parse;
+    /// ```
+    #[inline(always)]
+    pub fn guard<R>(
+        &mut self,
+        call: impl FnOnce(&mut Dispatch<'_>) -> R,
+        cut_off: impl FnOnce(&mut Dispatch<'_>),
+    ) -> R {
+        let cut_off = |d: &mut Dispatch<'_>, ()| cut_off(d);
+        let lent = Lent { d: self, value: Some(()), cut_off: Some(cut_off) };
+        let done = call(lent.d);
+        std::mem::forget(lent);
+        done
+    }
+
     /// Whether [`settle`](Dispatch::settle) would have nothing to do.
     #[inline]
     pub fn is_settled(&self) -> bool {

@@ -9,7 +9,7 @@ use socket2::{SockRef, Type};
 use tidegate_loop::Cx;
 use tidegate_loop::event::Readiness;
 
-use crate::callbacks::handler::Handler;
+use crate::callbacks::upper::Upper;
 use crate::event::SocketEvent;
 use crate::key::SocketKey;
 use crate::options::adopt::AdoptOptions;
@@ -19,11 +19,7 @@ use crate::socket::pass::SOCKET;
 use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket, new_bits};
 
-pub(crate) fn adopt(
-    cx: &mut Cx<'_>,
-    options: AdoptOptions,
-    handler: Box<dyn Handler>,
-) -> io::Result<SocketKey> {
+pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io::Result<SocketKey> {
     let (layer, mut d) = cx.layer(&NET);
     let entry = layer.sockets.vacant_entry();
     let AdoptOptions { adopted, stream: options } = options;
@@ -34,13 +30,16 @@ pub(crate) fn adopt(
     let (remote, mut h) = match ready {
         Ok(ready) => ready,
         Err(e) => {
-            d.bury(handler);
+            if let Upper::User(handler) = upper {
+                d.bury(handler);
+            }
             return Err(e);
         }
     };
     let key = h.key();
     let mut s = Socket::new(SocketKey(key), Life::Open, &options, &h);
-    s.handler = Some(handler);
+    s.upper = upper;
+    s.steer_reads();
     s.remote = remote;
     s.stream = Some(TcpStream::from_std(adopted));
     if h.is_observed() {

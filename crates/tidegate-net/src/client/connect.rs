@@ -19,10 +19,12 @@ use std::sync::Arc;
 
 use socket2::SockRef;
 use tidegate_loop::kind::{Dispatch, Kind};
-use tidegate_loop::{AsCx, Cx, Key};
+use tidegate_loop::{AsCx, Cx, Key, TableFull};
 
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
+use crate::callbacks::protocol::Protocol;
+use crate::callbacks::upper::Upper;
 use crate::client::attempts;
 use crate::client::name::{ask, look_up};
 use crate::endpoint::Endpoint;
@@ -70,24 +72,50 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, data: u64) {
 
 pub(crate) fn start(
     cx: &mut Cx<'_>,
-    mut options: ConnectOptions,
+    options: ConnectOptions,
     handler: Box<dyn Handler>,
 ) -> SocketKey {
+    match begin_as(cx, options, Upper::User(handler)) {
+        Ok(key) => key,
+        Err((full, upper)) => {
+            let key = SocketKey(cx.driver().stale_key());
+            if let Upper::User(handler) = upper {
+                refuse(cx, key, handler, full.into());
+            }
+            key
+        }
+    }
+}
+
+/// The same for a layer.
+pub(crate) fn start_as(
+    cx: &mut Cx<'_>,
+    options: ConnectOptions,
+    protocol: &'static Protocol,
+    data: u64,
+) -> Result<SocketKey, TableFull> {
+    begin_as(cx, options, Upper::Protocol(protocol, data)).map_err(|(full, _)| full)
+}
+
+fn begin_as(
+    cx: &mut Cx<'_>,
+    mut options: ConnectOptions,
+    upper: Upper,
+) -> Result<SocketKey, (TableFull, Upper)> {
     let (layer, mut d) = cx.layer(&NET);
     let entry = layer.sockets.vacant_entry();
     let mut h = match d.insert(&CONNECTING, entry.key() as u64) {
         Ok(handle) => handle,
         Err(full) => {
-            let key = SocketKey(d.stale_key());
             d.bury((options.lookup, options.filters));
-            refuse(cx, key, handler, full.into());
-            return key;
+            return Err((full, upper));
         }
     };
     let key = SocketKey(h.key());
     let mut s = Socket::new(key, Life::Connecting, &options.stream, &h);
     s.clocks.set_until(options.timeout, s.since);
-    s.handler = Some(handler);
+    s.upper = upper;
+    s.steer_reads();
     s.tell_busy(&mut h);
     let factories = std::mem::take(&mut options.filters);
     if !factories.is_empty() {
@@ -126,7 +154,7 @@ pub(crate) fn start(
         Err(e) => s.fail(&mut h, Stage::Lookup, e.into()),
     }
     expire::arm(cx, key);
-    key
+    Ok(key)
 }
 
 /// To a Unix domain socket: done at once, told in the ready pass.

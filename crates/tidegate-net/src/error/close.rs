@@ -94,8 +94,15 @@ impl Reason {
         (discriminant(self), limit, self.error().map(NetError::alike))
     }
 
-    /// What this means to a pipe.
-    pub(crate) fn result(&self) -> Result<(), StreamError> {
+    /// What this means to a pipe: what a layer gives
+    /// [`PipeKey::source_closed`](tidegate_stream::PipeKey::source_closed) and
+    /// [`sink_closed`](tidegate_stream::PipeKey::sink_closed) for an end of its own.
+    ///
+    /// ```
+    /// assert!(tidegate_net::Reason::Ended.result().is_ok());
+    /// assert!(tidegate_net::Reason::Destroyed.result().is_err());
+    /// ```
+    pub fn result(&self) -> Result<(), StreamError> {
         Err(match self {
             Reason::Ended => return Ok(()),
             Reason::Destroyed => StreamError::Destroyed,

@@ -84,10 +84,15 @@ impl Attempt {
 
     /// The system's error again.
     pub(crate) fn copy(&self) -> io::Error {
-        match self.error.raw_os_error() {
-            Some(code) => io::Error::from_raw_os_error(code),
-            None => io::Error::new(self.error.kind(), self.error.to_string()),
-        }
+        copy(&self.error)
+    }
+}
+
+/// The system's error again.
+pub(crate) fn copy(e: &io::Error) -> io::Error {
+    match e.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(e.kind(), e.to_string()),
     }
 }
 

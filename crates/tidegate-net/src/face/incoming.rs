@@ -4,11 +4,12 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tidegate_loop::AsCx;
+use tidegate_loop::{AsCx, TableFull};
 
 use crate::callbacks::contexts::{Incoming, SocketCx};
 use crate::callbacks::filter::Filter;
 use crate::callbacks::handler::Handler;
+use crate::callbacks::protocol::Protocol;
 use crate::key::SocketKey;
 use crate::server::offer;
 use crate::socket::expire;
@@ -56,6 +57,35 @@ impl<'a> Incoming<'a> {
             expire::arm(&mut self.cx, key);
         }
         SocketCx::new(self.cx, key)
+    }
+
+    /// Takes the connection for a layer: as [`accept`](Incoming::accept), with a table of
+    /// functions in place of a handler, and a number of the layer's own. An error says that the
+    /// loop's table is full: the connection is closed and counted as rejected, and no function
+    /// of the protocol is called for it.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, Protocol};
+    /// static DISCARD: Protocol = Protocol::new("discard");
+    /// let mut lp = Loop::new()?;
+    /// lp.listen("127.0.0.1:0", |conn| {
+    ///     let _ = conn.accept_as(&DISCARD, 0);
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn accept_as(
+        mut self,
+        protocol: &'static Protocol,
+        data: u64,
+    ) -> Result<SocketCx<'a>, TableFull> {
+        let (layer, mut d) = self.cx.layer(&NET);
+        let taken = offer::accept_as(layer, &mut d, protocol, data);
+        let (key, deadlines) = taken.ok_or(TableFull)?;
+        if deadlines {
+            expire::arm(&mut self.cx, key);
+        }
+        Ok(SocketCx::new(self.cx, key))
     }
 
     /// Takes a TCP connection out of this loop, for another one's [`adopt`](crate::Net::adopt): the

@@ -31,7 +31,11 @@ pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
     }
     debug_assert_eq!(
         layer.shared.buffered,
-        layer.sockets.iter().map(|(_, s)| s.duplex.write.held()).sum::<usize>(),
+        layer
+            .sockets
+            .iter()
+            .map(|(_, s)| s.duplex.write.held() + s.given_back().len())
+            .sum::<usize>(),
         "the loop's account is that of its connections"
     );
     m
@@ -68,7 +72,7 @@ impl SocketCx<'_> {
             bytes_read: s.bytes_read,
             bytes_written: s.bytes_written,
             queued: s.queued(),
-            held: s.duplex.write.held(),
+            held: s.duplex.write.held() + s.given_back().len(),
             connecting: matches!(s.life, Life::Connecting | Life::Gated),
             paused: s.duplex.read == ReadState::Paused,
             full: s.duplex.write.needs_drain(),

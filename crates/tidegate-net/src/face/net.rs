@@ -3,11 +3,13 @@
 
 use std::io;
 
-use tidegate_loop::AsCx;
+use tidegate_loop::{AsCx, TableFull};
 
 use crate::callbacks::contexts::{Incoming, ServerCx, SocketCx};
 use crate::callbacks::handler::Handler;
+use crate::callbacks::protocol::Protocol;
 use crate::callbacks::server_handler::ServerHandler;
+use crate::callbacks::upper::Upper;
 use crate::client::{adopt, connect};
 use crate::error::listen::ListenError;
 use crate::face::metrics;
@@ -60,6 +62,31 @@ pub trait Net: AsCx {
         connect::start(&mut self.cx(), to.into(), Box::new(handler))
     }
 
+    /// Makes a connection for a layer: as [`connect`](Net::connect), with a table of functions in
+    /// place of a handler, and a number of the layer's own. An error says that the loop's table is
+    /// full, and no function of the protocol is called; every other failure comes by
+    /// [`Protocol::close`].
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, Protocol};
+    /// static NEWS: Protocol = Protocol::new("news").close(|_, _, data, close| {
+    ///     assert_eq!((data, close.reason.error().unwrap().code()), (7, Some("ECONNREFUSED")));
+    /// });
+    /// let mut lp = Loop::new()?;
+    /// lp.connect_as("127.0.0.1:1", &NEWS, 7)?;
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn connect_as(
+        &mut self,
+        to: impl Into<ConnectOptions>,
+        protocol: &'static Protocol,
+        data: u64,
+    ) -> Result<SocketKey, TableFull> {
+        connect::start_as(&mut self.cx(), to.into(), protocol, data)
+    }
+
     /// A connection by its key. With the key of a closed connection, or of another loop, every
     /// method does nothing; [`SocketCx::state`] says which it is.
     fn socket(&mut self, key: SocketKey) -> SocketCx<'_> {
@@ -95,7 +122,32 @@ pub trait Net: AsCx {
         stream: impl Into<AdoptOptions>,
         handler: impl Handler,
     ) -> io::Result<SocketKey> {
-        adopt::adopt(&mut self.cx(), stream.into(), Box::new(handler))
+        adopt::adopt(&mut self.cx(), stream.into(), Upper::User(Box::new(handler)))
+    }
+
+    /// Takes over a connection for a layer: as [`adopt`](Net::adopt), with a table of functions
+    /// in place of a handler, and a number of the layer's own.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, Protocol};
+    /// static DISCARD: Protocol = Protocol::new("discard");
+    /// let there = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = std::net::TcpStream::connect(there.local_addr()?)?;
+    /// let mut lp = Loop::new()?;
+    /// let key = lp.adopt_as(stream, &DISCARD, 0)?;
+    /// assert!(lp.why_alive().iter().any(|h| h.to_string().contains("discard")));
+    /// # lp.socket(key).destroy();
+    /// # lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn adopt_as(
+        &mut self,
+        stream: impl Into<AdoptOptions>,
+        protocol: &'static Protocol,
+        data: u64,
+    ) -> io::Result<SocketKey> {
+        adopt::adopt(&mut self.cx(), stream.into(), Upper::Protocol(protocol, data))
     }
 
     /// The counters of every server of the loop.

@@ -1,5 +1,6 @@
-//! What a user may do with a connection: write, pause, end, destroy; its handler, its filter,
-//! its deadlines. What can be asked of it is in `socket_facts.rs`.
+//! What a user may do with a connection: write, pause, end, destroy; its deadlines and
+//! timers. What stands above it is in `socket_upper.rs`. What can be asked of it is in `socket_facts.rs`, reading and writing without
+//! the loop in `socket_direct.rs`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -11,8 +12,6 @@ use tidegate_loop::{AsCx, KeyError, LeaseError};
 use tidegate_stream::{Chunk, Flow};
 
 use crate::callbacks::contexts::SocketCx;
-use crate::callbacks::filter::Filter;
-use crate::callbacks::handler::Handler;
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::error::stage::Stage;
@@ -20,10 +19,10 @@ use crate::options::stream::millis;
 use crate::socket::{expire, timers};
 use crate::state::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
-use crate::state::socket::{Life, Socket};
+use crate::state::socket::{Life, Owed, Socket};
 
 impl SocketCx<'_> {
-    fn change<R>(
+    pub(crate) fn change<R>(
         &mut self,
         f: impl FnOnce(&mut Socket, &mut Handle<'_>, &mut Shared) -> R,
     ) -> Option<R> {
@@ -117,7 +116,7 @@ impl SocketCx<'_> {
         layer.write(&mut d, key, data)
     }
 
-    /// Writes, and calls [`on_written`](Handler::on_written) with this id when the kernel has all
+    /// Writes, and calls [`on_written`](crate::Handler::on_written) with this id when the kernel has all
     /// of it, or never will. It comes exactly once, in the order of the writes; but not if the
     /// answer is [`Flow::Closed`], since nothing was accepted then. You choose the ids, and they
     /// may repeat.
@@ -165,11 +164,14 @@ impl SocketCx<'_> {
         self.change(|s, h, _| s.resume(h));
     }
 
-    /// Gives bytes back: [`on_data`](Handler::on_data) gets them again in a later dispatch, before
+    /// Gives bytes back: [`on_data`](crate::Handler::on_data) gets them again in a later dispatch, before
     /// any that the kernel has; of a connection that is paused, after [`resume`](SocketCx::resume).
     /// A handler that stops in the middle of a chunk gives back the rest of it and needs no
     /// buffer. A new handler or a pipe gets them, if there is one by then. Nothing happens before
     /// the connection is made, and after `on_end`. Node calls it `unshift`.
+    ///
+    /// They are copied, and count as [`memory_held`](SocketCx::memory_held) until they are
+    /// delivered. If more than `write_limit` wait already, the connection is destroyed.
     ///
     /// ```
     /// use tidegate_loop::Loop;
@@ -191,7 +193,9 @@ impl SocketCx<'_> {
     /// ```
     #[doc(alias = "unshift")]
     pub fn unread(&mut self, bytes: &[u8]) {
-        self.change(|s, h, _| s.unread(h, bytes));
+        let key = self.key;
+        let (layer, mut d) = self.cx.layer(&NET);
+        layer.unread(&mut d, key, bytes);
     }
 
     /// The decoder of its frames refused the bytes.
@@ -213,7 +217,7 @@ impl SocketCx<'_> {
         self.change(|s, h, shared| {
             s.uncork(h, shared);
             s.flush(h);
-            if s.duplex.write.has_effect() {
+            if s.duplex.write.has_effect() || s.owed.has(Owed::ROOM) {
                 h.pend();
             }
         });
@@ -243,6 +247,33 @@ impl SocketCx<'_> {
         let flow = self.send(data);
         self.end();
         flow
+    }
+
+    /// Ends our side after what is queued, and drops what the peer still sends, so that it can
+    /// read the last answer: closing while bytes of the peer wait unread would send a RST, which
+    /// may overtake the answer. What stands above, and a pipe, get no more bytes; they get the
+    /// end, the finish and the close.
+    ///
+    /// The connection is closed when the peer has ended. Otherwise it is closed, with
+    /// [`Reason::Destroyed`], once our side has ended and the peer has then sent nothing for
+    /// `silence`, or has sent more than `most` bytes since this call; and `total` after this call
+    /// in any case, with [`Reason::TimedOut`] if bytes of ours still wait. Until our side has
+    /// ended, more than `most` bytes are not read. Zero: without that deadline. These deadlines
+    /// replace the connection's own.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_net::SocketCx;
+    /// /// Too much is coming: says so, and does not wait for all of it.
+    /// fn refuse(s: &mut SocketCx<'_>) {
+    ///     let _ = s.write("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n");
+    ///     s.end_and_drain(1 << 20, Duration::from_secs(5), Duration::from_secs(30));
+    /// }
+    /// # let _ = refuse;
+    /// ```
+    pub fn end_and_drain(&mut self, most: u64, silence: Duration, total: Duration) {
+        self.change(|s, h, shared| s.end_and_drain(h, shared, most, silence, total));
+        expire::arm(&mut self.cx, self.key);
     }
 
     /// Closes the connection now. What is queued is lost, and counted in
@@ -301,85 +332,6 @@ impl SocketCx<'_> {
         self.change(|s, h, _| s.reset(h));
     }
 
-    /// Replaces the handler, from the next callback on. The old one is dropped
-    /// after the current callback.
-    pub fn set_handler(&mut self, handler: impl Handler) {
-        let handler: Box<dyn Handler> = Box::new(handler);
-        let key = self.key;
-        let (layer, mut d) = self.cx.layer(&NET);
-        let old = match layer.socket(&d, key) {
-            Some(s) => s.handler.replace(handler),
-            None => Some(handler),
-        };
-        if let Some(old) = old {
-            d.bury(old);
-        }
-    }
-
-    /// Puts a filter on the connection, in front of others that it has: nearest to the user. What
-    /// was received and not delivered yet goes through it. On an open connection the filter is
-    /// started by this call, and [`on_ready`](Handler::on_ready) comes later, when it is ready.
-    pub fn set_filter(&mut self, filter: impl Filter) {
-        let mut filter: Option<Box<dyn Filter>> = Some(Box::new(filter));
-        self.change(|s, h, shared| {
-            if s.duplex.is_open() {
-                if let Some(filter) = filter.take() {
-                    s.push_filter(h, shared, filter);
-                }
-            }
-        });
-        if let Some(filter) = filter {
-            self.cx.driver().bury(filter);
-        }
-    }
-
-    /// The filter of this type that is nearest to the user. After a change that lets it go on,
-    /// call [`poke_filter`](SocketCx::poke_filter).
-    pub fn filter<T: Filter>(&mut self) -> Option<&mut T> {
-        let key = self.key;
-        let (layer, mut d) = self.cx.layer(&NET);
-        layer.lend_socket(&mut d, key).filter(|(s, _)| s.duplex.is_open())?.0.find_filter()
-    }
-
-    /// Calls [`Filter::poke`] of each filter in the pending phase: what they wait for has come.
-    ///
-    /// ```
-    /// use tidegate_net::{Filter, FilterError, Passed, SocketCx};
-    /// /// Lets nothing pass before it has a key.
-    /// #[derive(Default)]
-    /// struct Locked(Option<u8>);
-    /// impl Filter for Locked {
-    ///     fn start(&mut self, _: &mut Passed) -> Result<(), FilterError> {
-    ///         Ok(()) // not ready
-    ///     }
-    ///     fn poke(&mut self, out: &mut Passed) -> Result<(), FilterError> {
-    ///         if self.0.is_some() {
-    ///             out.ready();
-    ///         }
-    ///         Ok(())
-    ///     }
-    ///     fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
-    ///         out.up.extend_from_slice(wire);
-    ///         Ok(())
-    ///     }
-    ///     fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
-    ///         let key = self.0.ok_or("not ready")?;
-    ///         out.down.extend(user.iter().map(|b| b ^ key));
-    ///         Ok(user.len())
-    ///     }
-    /// }
-    /// fn unlock(s: &mut SocketCx<'_>, key: u8) {
-    ///     if let Some(locked) = s.filter::<Locked>() {
-    ///         locked.0 = Some(key);
-    ///     }
-    ///     s.poke_filter();
-    /// }
-    /// # let _ = unlock;
-    /// ```
-    pub fn poke_filter(&mut self) {
-        self.change(|s, h, _| s.poke(h));
-    }
-
     /// Sets the idle timeout: when no byte has moved in either direction for this long,
     /// `on_timeout` is called. It counts from now; zero turns it off. It costs no system call, and
     /// nothing for each read and write.
@@ -407,7 +359,7 @@ impl SocketCx<'_> {
     }
 
     /// Starts a timer of the connection: `after` from now, and never earlier, comes
-    /// [`on_timer`](Handler::on_timer) with this token, once; not before the connection is made.
+    /// [`on_timer`](crate::Handler::on_timer) with this token, once; not before the connection is made.
     /// Set again, it moves. When the connection closes, its timers are gone; they do not keep the
     /// loop alive.
     ///

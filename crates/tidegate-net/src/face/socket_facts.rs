@@ -11,6 +11,7 @@ use tidegate_loop::event::Readiness;
 use tidegate_stream::ReadState;
 
 use crate::callbacks::contexts::SocketCx;
+use crate::callbacks::upper::Upper;
 use crate::options::stream::{TcpKeepAlive, set_recv_buffer, set_send_buffer};
 use crate::state::layer::NET;
 use crate::state::socket::Life;
@@ -74,15 +75,15 @@ impl SocketCx<'_> {
     /// # let _ = toggle;
     /// ```
     pub fn is_paused(&mut self) -> bool {
-        self.look(|s| s.duplex.read == ReadState::Paused && !s.has_unread_due()).unwrap_or(false)
+        self.look(|s| s.duplex.read == ReadState::Paused).unwrap_or(false)
     }
 
     /// What the handler that runs may go on with.
     pub(crate) fn reading(&mut self) -> Reading {
         let reading = self.look(|s| {
-            if s.handler.is_some() || s.pipes().is_some_and(|p| p.into.is_some()) {
+            if !matches!(s.upper, Upper::Away) || s.is_diverted() {
                 Reading::Elsewhere
-            } else if s.duplex.read == ReadState::Paused && !s.has_unread_due() {
+            } else if s.duplex.read == ReadState::Paused {
                 Reading::Paused
             } else {
                 Reading::Flowing
@@ -189,9 +190,9 @@ impl SocketCx<'_> {
         self.look(|s| s.queued()).unwrap_or(0)
     }
 
-    /// Bytes of memory that our queue and the filters hold.
+    /// Bytes of memory that our queue and the filters hold, and those that were given back.
     pub fn memory_held(&mut self) -> usize {
-        self.look(|s| s.duplex.write.held()).unwrap_or(0)
+        self.look(|s| s.duplex.write.held() + s.given_back().len()).unwrap_or(0)
     }
 
     /// Bytes read so far.

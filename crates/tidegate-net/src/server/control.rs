@@ -21,7 +21,7 @@ use crate::socket::expire;
 use crate::state::clocks::as_nanos;
 use crate::state::layer::NET;
 use crate::state::listener::{Listener, State};
-use crate::state::socket::{Life, Socket};
+use crate::state::socket::{Life, Owed, Socket};
 use crate::sys::{self, AcceptQueue};
 
 /// Stops accepting for now; what the kernel holds stays there.
@@ -137,7 +137,7 @@ pub(crate) fn shutdown(
             continue;
         }
         s.clocks.end_by(now.saturating_add(as_nanos(grace)));
-        s.shutting_down = true;
+        s.owed.add(Owed::SHUTDOWN);
         h.pend();
         expire::arm(cx, key);
     }

@@ -21,6 +21,8 @@ use tidegate_loop::kind::{Driver, Handle, Runtime};
 use tidegate_stream::ReadState;
 
 use crate::callbacks::handler::Handler;
+use crate::callbacks::protocol::Protocol;
+use crate::callbacks::upper::Upper;
 use crate::error::close::Reason;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, ServerKey, SocketKey};
@@ -112,29 +114,45 @@ pub(crate) fn accept(
     d: &mut Driver<'_>,
     handler: Box<dyn Handler>,
 ) -> (SocketKey, bool) {
-    let Some(key) = place(layer, d) else {
-        d.bury(handler);
-        return (SocketKey(d.stale_key()), false);
-    };
-    layer.offer = Offer::Nothing;
-    let mut deadlines = false;
-    let Some((s, mut h)) = layer.lend_socket(d, key) else {
-        d.bury(handler);
-        return (key, false);
-    };
-    match s.life {
-        Life::Offered => {
-            deadlines = s.clocks.has_any();
-            s.life = Life::Open;
-            // One may have been set by the key already.
-            if let Some(old) = s.handler.replace(handler) {
-                h.bury(old);
+    match take(layer, d, Upper::User(handler)) {
+        Ok(taken) => taken,
+        Err(upper) => {
+            if let Upper::User(handler) = upper {
+                d.bury(handler);
             }
+            (SocketKey(d.stale_key()), false)
         }
-        _ => h.bury(handler),
+    }
+}
+
+/// The same for a layer. `None` if the loop's table is full.
+pub(crate) fn accept_as(
+    layer: &mut Layer,
+    d: &mut Driver<'_>,
+    protocol: &'static Protocol,
+    data: u64,
+) -> Option<(SocketKey, bool)> {
+    let (key, deadlines) = take(layer, d, Upper::Protocol(protocol, data)).ok()?;
+    layer.socket(d, key)?.steer_reads();
+    Some((key, deadlines))
+}
+
+#[inline(always)]
+fn take(layer: &mut Layer, d: &mut Driver<'_>, upper: Upper) -> Result<(SocketKey, bool), Upper> {
+    let Some(key) = place(layer, d) else { return Err(upper) };
+    layer.offer = Offer::Nothing;
+    let Some((s, mut h)) = layer.lend_socket(d, key) else { return Err(upper) };
+    if s.life != Life::Offered {
+        return Err(upper);
+    }
+    let deadlines = s.clocks.has_any();
+    s.life = Life::Open;
+    // A handler may have been set by the key already.
+    if let Upper::User(old) = std::mem::replace(&mut s.upper, upper) {
+        h.bury(old);
     }
     h.queue_now();
-    (key, deadlines)
+    Ok((key, deadlines))
 }
 
 /// Closes what no user code took.
@@ -149,8 +167,9 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
         Offer::Held(held) if held.peer.is_some() => {}
         Offer::Placed(key) => {
             let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize)?;
+            let waits = !s.duplex.write.is_empty() || !s.given_back().is_empty();
             let plain = matches!(s.wire, Wire::Plain);
-            let whole = plain && s.remote.is_some() && s.duplex.write.is_empty();
+            let whole = plain && s.remote.is_some() && !waits;
             let stream = if whole { s.stream.take() } else { None }?;
             let_go(layer, d, || SocketEvent::Detached, |stats| &mut stats.detached);
             return Some(stream);
@@ -182,7 +201,7 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: fn() -> SocketEvent, cou
         return;
     }
     let Some(server) = s.server else { return };
-    if s.pipes().is_some() {
+    if s.pipes().is_some_and(|p| p.into.is_some() || p.from.is_some()) {
         // The pipes get the close in the closing phase.
         s.destroy(&mut h, Reason::Destroyed);
         if let Some(l) = layer.listener(d, server) {
@@ -197,7 +216,7 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: fn() -> SocketEvent, cou
     // It may have been given a handler or a filter by its key.
     let Some(s) = layer.remove(index as usize) else { return };
     s.count_bytes(&mut layer.counted);
-    if let Some(handler) = s.handler {
+    if let Upper::User(handler) = s.upper {
         d.bury(handler);
     }
     if let Wire::Filter(filters) = s.wire {

@@ -1,5 +1,5 @@
-//! The way to a connection's callbacks, but for `on_close`: the handler leaves its slot for the
-//! time of the call and comes back, also from a panic.
+//! The way to what stands above a connection, but for its close: a handler leaves its slot for the
+//! time of the call and comes back, also from a panic; a protocol is called as it is.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::Cx;
@@ -8,6 +8,8 @@ use tidegate_stream::Chunk;
 
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
+use crate::callbacks::protocol::Protocol;
+use crate::callbacks::upper::Upper;
 use crate::error::close::Reason;
 use crate::event::SocketEvent;
 use crate::key::SocketKey;
@@ -19,10 +21,9 @@ use crate::state::layer::NET;
 pub(crate) fn call_taken(
     d: &mut Dispatch<'_>,
     key: SocketKey,
-    handler: Option<Box<dyn Handler>>,
+    handler: Box<dyn Handler>,
     f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
 ) -> bool {
-    let Some(handler) = handler else { return false };
     let call = |cx: Cx<'_>, handler: &mut Box<dyn Handler>| {
         f(&mut **handler, &mut SocketCx::new(cx, key));
     };
@@ -37,12 +38,12 @@ fn put_back(d: &mut Dispatch<'_>, key: SocketKey, handler: Box<dyn Handler>) -> 
         d.bury(handler);
         return false;
     };
-    if s.handler.is_none() {
-        s.handler = Some(handler);
-    } else {
-        // Replaced by `set_handler`, whose value stays.
+    // What replaces it stirs the connection.
+    if s.stirred && !matches!(s.upper, Upper::Away) {
         d.bury(handler);
+        return false;
     }
+    s.upper.put_back(handler);
     debug_assert!(s.stirred || s.is_quiet());
     !s.stirred
 }
@@ -50,34 +51,112 @@ fn put_back(d: &mut Dispatch<'_>, key: SocketKey, handler: Box<dyn Handler>) -> 
 #[cold]
 fn cut_off(d: &mut Dispatch<'_>, key: SocketKey, handler: Box<dyn Handler>) {
     put_back(d, key, handler);
+    panicked(d, key);
+}
+
+#[cold]
+fn panicked(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut d) = d.layer(&NET);
     if let Some((s, mut h)) = layer.lend_socket(&mut d, key) {
         s.destroy(&mut h, Reason::Panicked);
     }
 }
 
-/// The only way to a connection's callbacks, but for `on_close`.
-pub(crate) fn call(
+/// Calls a protocol. A panic is the connection's end. Whether the connection is quiet after it.
+pub(crate) fn call_protocol(
     d: &mut Dispatch<'_>,
     key: SocketKey,
-    f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
-) {
+    f: impl FnOnce(&mut Dispatch<'_>),
+) -> bool {
+    d.guard(f, |d| panicked(d, key));
     let (layer, driver) = d.layer(&NET);
-    let handler = layer.socket(&driver, key).and_then(|s| s.handler.take());
-    call_taken(d, key, handler, f);
-    d.settle();
+    let Some(s) = layer.socket(&driver, key) else { return false };
+    debug_assert!(s.stirred || s.is_quiet());
+    !s.stirred
 }
 
-/// Bytes for the pipe that this is the source of, or for the handler.
-pub(crate) fn received(d: &mut Dispatch<'_>, key: SocketKey, bytes: &[u8]) {
+/// Calls the protocol above a connection, if there is one.
+#[cold]
+#[inline(never)]
+fn call_layer(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    f: impl FnOnce(&mut Dispatch<'_>, &'static Protocol, u64),
+) -> bool {
     let (layer, driver) = d.layer(&NET);
-    match layer.socket(&driver, key).and_then(|s| s.pipes()).and_then(|p| p.into) {
-        Some(pipe) => pipe.data(d, Chunk::Lent(bytes)),
-        None => call(d, key, |h, s| h.on_data(s, bytes)),
+    match layer.socket(&driver, key).and_then(|s| s.upper.protocol()) {
+        Some((p, data)) => call_protocol(d, key, |d| f(d, p, data)),
+        None => false,
     }
 }
 
-/// The peer's end, for the handler and for the pipe that this is the source of.
+/// Calls the handler that was taken out from above a connection; if there was none, its protocol.
+/// Whether the connection is quiet after it.
+#[inline(always)]
+pub(crate) fn call_upper(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    handler: Option<Box<dyn Handler>>,
+    user: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
+    protocol: impl FnOnce(&mut Dispatch<'_>, &'static Protocol, u64),
+) -> bool {
+    match handler {
+        Some(handler) => call_taken(d, key, handler, user),
+        None => call_layer(d, key, protocol),
+    }
+}
+
+/// The only way to what stands above a connection, but for its close.
+pub(crate) fn call(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    user: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
+    protocol: impl FnOnce(&mut Dispatch<'_>, &'static Protocol, u64),
+) {
+    let (layer, driver) = d.layer(&NET);
+    let handler = layer.socket(&driver, key).and_then(|s| s.upper.take_user());
+    call_upper(d, key, handler, user, protocol);
+    d.settle();
+}
+
+/// What stood above a connection and was replaced. Runs no user code.
+pub(crate) fn displaced(cx: &mut Cx<'_>, key: SocketKey, old: Upper) {
+    match old {
+        Upper::User(handler) => cx.driver().bury(handler),
+        Upper::Away => {}
+        Upper::Protocol(p, data) => (p.replaced)(cx, key, data),
+    }
+}
+
+/// It is made: `on_connect`.
+pub(crate) fn connect(d: &mut Dispatch<'_>, key: SocketKey) {
+    call(d, key, |h, s| h.on_connect(s), |d, p, data| (p.connect)(d, key, data));
+}
+
+/// Bytes for the pipe that this is the source of, or for what stands above.
+pub(crate) fn received(d: &mut Dispatch<'_>, key: SocketKey, bytes: &mut [u8]) {
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
+    if s.pipes().is_some_and(|p| p.discard.is_some()) {
+        return s.discard(&mut h, bytes.len());
+    }
+    if let Some(pipe) = s.pipes().and_then(|p| p.into) {
+        return pipe.data(d, Chunk::Lent(bytes));
+    }
+    if let Some(handler) = s.upper.take_user() {
+        call_taken(d, key, handler, |h, s| h.on_data(s, bytes));
+    } else {
+        data(d, key, bytes);
+    }
+    d.settle();
+}
+
+/// Bytes for the protocol above. Whether the connection is quiet after it.
+pub(crate) fn data(d: &mut Dispatch<'_>, key: SocketKey, bytes: &mut [u8]) -> bool {
+    call_layer(d, key, |d, p, data| (p.data)(d, key, data, bytes))
+}
+
+/// The peer's end, for what stands above and for the pipe that this is the source of.
 pub(crate) fn ended(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.layer(&NET);
     let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
@@ -85,8 +164,8 @@ pub(crate) fn ended(d: &mut Dispatch<'_>, key: SocketKey) {
     s.note_end(&h);
     let pipe = s.pipes().and_then(|p| p.into);
     s.tell(&mut h, || SocketEvent::End);
-    let handler = s.handler.take();
-    call_taken(d, key, handler, |h, s| h.on_end(s));
+    let handler = s.upper.take_user();
+    call_upper(d, key, handler, |h, s| h.on_end(s), |d, p, data| (p.end)(d, key, data));
     if let Some(pipe) = pipe {
         pipe.ended(d);
     }

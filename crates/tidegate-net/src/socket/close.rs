@@ -2,7 +2,7 @@
 //!
 //! | end | the peer sees |
 //! |---|---|
-//! | both sides ended, `destroy` | FIN |
+//! | both sides ended, `destroy`, a bound of `end_and_drain` | FIN |
 //! | `reset`, a limit, a panic, a broken pipe | RST, unless our side had ended |
 //! | a deadline, a filter's error | RST if bytes were queued, or a pipe was not done; else FIN |
 //!
@@ -18,12 +18,16 @@ use tidegate_loop::kind::{Dispatch, Handle, Runtime};
 use tidegate_loop::{Cx, Key, KeyError};
 
 use crate::callbacks::contexts::SocketCx;
+use crate::callbacks::upper::Upper;
 use crate::error::close::{Close, Reason, Reset};
 use crate::error::stage::Stage;
 use crate::event::{NetEvent, SocketEvent};
 use crate::key::{OWNER, SocketKey};
+use crate::options::stream::millis;
 use crate::socket::timers;
-use crate::state::layer::NET;
+use crate::state::clocks::as_nanos;
+use crate::state::layer::{NET, Shared};
+use crate::state::rare::Discard;
 use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 use crate::sys;
@@ -86,6 +90,61 @@ impl Socket {
         self.destroy(h, Reason::Destroyed);
     }
 
+    /// Our side ends after what is queued; what comes is dropped.
+    pub(crate) fn end_and_drain(
+        &mut self,
+        h: &mut Handle<'_>,
+        shared: &mut Shared,
+        most: u64,
+        silence: Duration,
+        total: Duration,
+    ) {
+        if !self.duplex.is_open() {
+            return;
+        }
+        self.drop_given_back(shared);
+        self.pipes_mut().discard = Some(Discard::UpTo(most));
+        self.steer_reads();
+        let now = as_nanos(h.clock());
+        self.clocks.set_idle(Duration::ZERO, now);
+        self.clocks.set_linger(silence, now);
+        match self.life {
+            Life::Connecting => {}
+            Life::Gated => self.set_later_lifetime(millis(total)),
+            _ => self.clocks.set_until(millis(total), now),
+        }
+        self.resume(h);
+        self.end_and_tell(h, shared);
+    }
+
+    /// So many bytes came that are dropped. Beyond the bound nothing more is read; the
+    /// connection ends as soon as our side has ended.
+    pub(crate) fn discard(&mut self, h: &mut Handle<'_>, bytes: usize) {
+        let pipes = self.pipes_mut();
+        if let Some(Discard::UpTo(left)) = &mut pipes.discard {
+            if bytes as u64 <= *left {
+                *left -= bytes as u64;
+                return;
+            }
+        }
+        pipes.discard = Some(Discard::Over);
+        self.duplex.read.pause();
+        if self.is_discarded() {
+            h.pend();
+        }
+    }
+
+    /// Whether our side has ended, and more bytes came than are to be dropped.
+    pub(crate) fn is_discarded(&self) -> bool {
+        let over = self.pipes().is_some_and(|p| p.discard == Some(Discard::Over));
+        over && self.duplex.write.is_finished()
+    }
+
+    /// Whether all that is left to do is to drop what comes.
+    pub(crate) fn only_discards(&self) -> bool {
+        self.pipes().is_some_and(|p| p.discard.is_some()) && self.duplex.write.is_finished()
+    }
+
     pub(crate) fn fail(&mut self, h: &mut Handle<'_>, stage: Stage, source: io::Error) {
         let error = self.error(stage, source, h);
         self.destroy(h, Reason::Failed(error));
@@ -134,22 +193,30 @@ pub(crate) fn asked(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {
 pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
     over(d, raw, index, |d, s, close| {
-        let Some(mut handler) = s.handler.take() else { return };
         if !matches!(s.wire, Wire::Plain) {
             s.take_ids();
         }
         while let Some((id, is_out)) = s.duplex.write.take_expected() {
             // What had no bytes was not written, either, if it was never connected.
             let result = if is_out && !s.is_connecting() { Ok(()) } else { Err(&close.reason) };
-            let told = catch_unwind(AssertUnwindSafe(|| {
-                handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
+            let upper = &mut s.upper;
+            let told = catch_unwind(AssertUnwindSafe(|| match upper {
+                Upper::User(handler) => {
+                    handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
+                }
+                Upper::Away => {}
+                Upper::Protocol(p, data) => (p.written)(d, key, *data, id, result),
             }));
             // The others, and the close, are still to be told.
             if let Err(payload) = told {
                 d.driver().panic_later(payload);
             }
         }
-        handler.on_close(&mut SocketCx::new(d.cx(), key), close);
+        match &mut s.upper {
+            Upper::User(handler) => handler.on_close(&mut SocketCx::new(d.cx(), key), close),
+            Upper::Away => {}
+            Upper::Protocol(p, data) => (p.close)(d, key, *data, close),
+        }
     });
 }
 
@@ -193,7 +260,7 @@ pub(crate) fn over(
         piped: false,
         reset: s.reset,
     };
-    if let Some(pipes) = s.pipes.take() {
+    if let Some(pipes) = s.pipes().copied() {
         if let Some(pipe) = pipes.into {
             close.piped |= pipe.source_closed(d, close.reason.result());
         }

@@ -43,11 +43,12 @@ impl ReadEnd for SocketKey {
             if s.duplex.read == ReadState::Ended {
                 return Err(StreamError::Closed);
             }
-            let into = &mut s.pipes.get_or_insert_default().into;
+            let into = &mut s.pipes_mut().into;
             if into.is_some() {
                 return Err(StreamError::Piped);
             }
             *into = Some(pipe);
+            s.steer_reads();
             s.tell(h, || SocketEvent::PipedInto { pipe });
             s.resume(h);
             Ok(())
@@ -76,7 +77,7 @@ impl WriteEnd for SocketKey {
             if !s.duplex.write.is_open() {
                 return Err(StreamError::Closed);
             }
-            let from = &mut s.pipes.get_or_insert_default().from;
+            let from = &mut s.pipes_mut().from;
             if from.is_some() {
                 return Err(StreamError::Piped);
             }

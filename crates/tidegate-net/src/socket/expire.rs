@@ -91,7 +91,7 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
         }
         return;
     };
-    let reads = matches!(s.life, Life::Open | Life::Gated) && s.wants_read();
+    let reads = matches!(s.life, Life::Open | Life::Gated) && s.takes_bytes();
     let soft = which == Timeout::Connect || which != Timeout::Lifetime && reads;
     if soft {
         // The loop may be late: the kernel is asked before it is called silent.

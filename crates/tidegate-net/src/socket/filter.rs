@@ -19,7 +19,7 @@ use crate::filter::call::{Fault, make_all};
 use crate::filter::stack::{Run, Stack};
 use crate::key::SocketKey;
 use crate::options::listen::Gate;
-use crate::socket::call::{call, ended, received};
+use crate::socket::call::{call, connect, ended, received};
 use crate::socket::expire;
 use crate::state::clocks::as_nanos;
 use crate::state::layer::{Crowded, NET, Shared};
@@ -332,7 +332,7 @@ impl Socket {
     pub(crate) fn filters_read(&self) -> bool {
         let Wire::Filter(stack) = &self.wire else { return false };
         match self.duplex.read {
-            ReadState::Paused => !stack.fin && !stack.is_ready(),
+            ReadState::Paused | ReadState::OnDemand => !stack.fin && !stack.is_ready(),
             ReadState::Ended => !stack.fin,
             _ => false,
         }
@@ -345,6 +345,21 @@ impl Socket {
                 self.duplex.write.count_beside(Beside::default());
                 self.wire = Wire::Plain;
             }
+        }
+    }
+
+    /// What stands above reads itself: it finds what came through the filters as bytes that
+    /// were given back.
+    #[cold]
+    fn leave_to_puller(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
+        if self.puller().is_none() {
+            return;
+        }
+        if let Wire::Filter(stack) = &mut self.wire {
+            let up = std::mem::take(&mut stack.inbox);
+            self.count_filters(h);
+            self.unread(h, shared, &up);
+            self.drop_spent();
         }
     }
 
@@ -406,7 +421,7 @@ pub(crate) fn made(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.layer(&NET);
     let gated = layer.socket(&driver, key).is_some_and(|s| s.life == Life::Gated);
     if !gated {
-        return call(d, key, |h, s| h.on_connect(s));
+        return connect(d, key);
     }
     layer.with(&mut driver, key, |s, h, shared| {
         s.filter(h, shared, By::Peer, |stack, run| stack.start(run));
@@ -442,7 +457,7 @@ pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
         match s.life {
             Life::Open if !stack.ready_told => {
                 stack.ready_told = true;
-                call(d, key, |h, s| h.on_ready(s));
+                call(d, key, |h, s| h.on_ready(s), |d, p, data| (p.ready)(d, key, data));
                 continue;
             }
             Life::Open => {}
@@ -453,10 +468,14 @@ pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
                 s.tell_busy(&mut h);
                 s.clocks.set_until(lifetime_ms, as_nanos(h.clock()));
                 expire::arm(&mut d.cx(), key);
-                call(d, key, |h, s| h.on_connect(s));
+                connect(d, key);
                 continue;
             }
             _ => return,
+        }
+        if s.duplex.read == ReadState::OnDemand {
+            layer.with(&mut driver, key, |s, h, shared| s.leave_to_puller(h, shared));
+            return;
         }
         if !s.duplex.read.wants_read() {
             return;
@@ -464,7 +483,7 @@ pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
         if !stack.inbox.is_empty() {
             let mut up = std::mem::take(&mut stack.inbox);
             layer.with(&mut driver, key, |s, h, _| s.count_filters(h));
-            received(d, key, &up);
+            received(d, key, &mut up);
             up.clear();
             give_back(&mut d.layer(&NET).0.shared.passed.up, up);
             continue;

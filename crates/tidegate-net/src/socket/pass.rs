@@ -10,18 +10,18 @@ use tidegate_loop::kind::{Dispatch, Handle, Kind};
 use tidegate_loop::{Cx, Key};
 use tidegate_stream::{Effect, ReadState};
 
+use crate::callbacks::protocol::Protocol;
 use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::{call, call_taken};
+use crate::socket::call::{call, call_upper};
 use crate::socket::filter::settle;
 use crate::socket::read::{Reads, read};
-use crate::socket::unread::redeliver;
 use crate::socket::{close, expire};
 use crate::state::clocks::Due;
 use crate::state::layer::NET;
-use crate::state::socket::{Socket, Watched};
+use crate::state::socket::{Owed, Socket, Watched};
 use crate::state::wire::Wire;
 
 /// An open connection. One that connects is of a kind in `client/`.
@@ -37,7 +37,13 @@ const TELL: usize = 1000;
 
 pub(crate) fn describe(cx: &mut Cx<'_>, key: Key, _: u64) -> String {
     let (layer, d) = cx.layer(&NET);
-    layer.socket(&d, SocketKey(key)).map_or_else(String::new, |s| s.describe())
+    let Some(s) = layer.socket(&d, SocketKey(key)) else { return String::new() };
+    let text = s.describe();
+    let Some((p, data)) = s.upper.protocol() else { return text };
+    match (p.describe)(cx, SocketKey(key), data).as_str() {
+        "" => format!("{text}, {}", p.name()),
+        more => format!("{text}, {}: {more}", p.name()),
+    }
 }
 
 /// Delivers effects of API calls. A connection that is queued delivers them in its dispatch.
@@ -68,8 +74,8 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         s.finish();
         let told = s.duplex.write.has_effect()
             || s.duplex.is_done()
-            || s.shutting_down
-            || s.has_more_to_tell()
+            || !s.owed.is_none()
+            || s.has_due_timer()
             || s.clocks.is_due();
         if s.clocks.was_probed() {
             h.pend();
@@ -78,7 +84,7 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             s.rest(h);
         }
         lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(h);
-        if lingers && !s.duplex.read.wants_read() && s.duplex.read != ReadState::Ended {
+        if lingers && !s.duplex.read.is_flowing() && s.duplex.read != ReadState::Ended {
             s.clocks.peer_gone(h.nanos());
         }
         s.stirred = told || s.fresh || !s.is_quiet();
@@ -105,7 +111,7 @@ impl Socket {
             return;
         }
         let bits = h.readiness();
-        let can_read = bits.has(Readiness::READABLE) && self.wants_read();
+        let can_read = bits.has(Readiness::READABLE) && self.takes_bytes();
         let can_write = bits.has(Readiness::WRITABLE) && self.duplex.write.wants_write();
         if can_read || can_write {
             h.queue();
@@ -118,7 +124,6 @@ impl Socket {
 /// Calls the callbacks for the effects of the machines, in order, and ends a connection that both
 /// sides have ended.
 fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
-    let mut redelivered = false;
     for _ in 0..TELL {
         let (layer, mut driver) = d.layer(&NET);
         let Some((effect, s, mut h)) = layer.take_effect(&mut driver, key) else { return };
@@ -134,12 +139,13 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                         return;
                     }
                 }
-                call(d, key, |h, s| h.on_drain(s));
+                call(d, key, |h, s| h.on_drain(s), |d, p, data| (p.drain)(d, key, data));
             }
             Some(Effect::Finish) => {
                 s.tell(&mut h, || SocketEvent::Finish);
-                let (handler, lingers) = (s.handler.take(), s.note_end(&h));
-                call_taken(d, key, handler, |h, s| h.on_finish(s));
+                let (handler, lingers) = (s.upper.take_user(), s.note_end(&h));
+                let finish = |d: &mut Dispatch<'_>, p: &Protocol, data| (p.finish)(d, key, data);
+                call_upper(d, key, handler, |h, s| h.on_finish(s), finish);
                 if lingers {
                     expire::arm(&mut d.cx(), key);
                 }
@@ -148,7 +154,12 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 }
                 d.settle();
             }
-            Some(Effect::Written(id)) => call(d, key, |h, s| h.on_written(s, id, Ok(()))),
+            Some(Effect::Written(id)) => call(
+                d,
+                key,
+                |h, s| h.on_written(s, id, Ok(())),
+                |d, p, data| (p.written)(d, key, data, id, Ok(())),
+            ),
             _ => {
                 if !matches!(s.wire, Wire::Plain) && s.has_news() {
                     settle(d, key);
@@ -157,19 +168,30 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 if s.duplex.is_done() {
                     return s.destroy(&mut h, Reason::Ended);
                 }
-                if std::mem::take(&mut s.shutting_down) && s.duplex.is_open() {
-                    call(d, key, |h, s| h.on_shutdown(s));
-                    continue;
+                if !s.owed.is_none() {
+                    if s.owed.take(Owed::SHUTDOWN) && s.duplex.is_open() {
+                        let f =
+                            |d: &mut Dispatch<'_>, p: &Protocol, data| (p.shutdown)(d, key, data);
+                        call(d, key, |h, s| h.on_shutdown(s), f);
+                        continue;
+                    }
+                    if s.take_room(&h) {
+                        let f =
+                            |d: &mut Dispatch<'_>, p: &Protocol, data| (p.writable)(d, key, data);
+                        call(d, key, |_, _| {}, f);
+                        continue;
+                    }
                 }
-                // Once: what is given back now is for the next pass.
-                let unread = if redelivered { None } else { s.take_unread() };
-                if let Some(bytes) = unread {
-                    redelivered = true;
-                    redeliver(d, key, &bytes);
-                    continue;
+                if s.is_discarded() {
+                    return s.destroy(&mut h, Reason::Destroyed);
                 }
                 if let Some(token) = s.take_due_timer() {
-                    call(d, key, |h, s| h.on_timer(s, token));
+                    call(
+                        d,
+                        key,
+                        |h, s| h.on_timer(s, token),
+                        |d, p, data| (p.timer)(d, key, data, token),
+                    );
                     continue;
                 }
                 let due = expire::take_due(s, &mut h);
@@ -179,11 +201,17 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 match due {
                     Some(Due::NotYet) => expire::arm(&mut d.cx(), key),
                     Some(Due::Now(Timeout::Idle)) if s.duplex.is_open() => {
-                        call(d, key, |h, s| h.on_timeout(s));
+                        let timeout = |d: &mut Dispatch<'_>, p: &Protocol, data| {
+                            (p.timeout)(d, key, data);
+                        };
+                        call(d, key, |h, s| h.on_timeout(s), timeout);
                         expire::arm(&mut d.cx(), key);
                     }
                     Some(Due::Now(which)) => {
-                        let reason = expire::reason(s, &h, which);
+                        let reason = match s.only_discards() {
+                            true => Reason::Destroyed,
+                            false => expire::reason(s, &h, which),
+                        };
                         s.destroy(&mut h, reason);
                     }
                     None => return,

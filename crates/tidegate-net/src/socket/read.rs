@@ -15,7 +15,7 @@ use crate::error::close::Reason;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::{call_taken, ended, received};
+use crate::socket::call::{call_protocol, call_taken, data, ended, received};
 use crate::socket::filter::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
@@ -47,6 +47,13 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         let Some(s) = sockets.get_mut(h.data() as usize) else { return Reads::Done };
         let bits = h.readiness();
         if left == 0 || !bits.has(Readiness::READABLE) || !s.wants_read() {
+            if s.duplex.read == ReadState::OnDemand {
+                left -= match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
+                    0 => return Reads::Done,
+                    n => n,
+                };
+                continue;
+            }
             if bits.has(Readiness::ERROR) {
                 failed_while_ended(s, &mut h);
             }
@@ -72,10 +79,13 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 s.bytes_read += n as u64;
                 s.clocks.touch(h.nanos());
                 match s.wire {
-                    Wire::Plain if s.pipes.is_some() => received(d, key, &buffer[..n]),
+                    Wire::Plain if s.is_rare() => received(d, key, &mut buffer[..n]),
                     Wire::Plain => {
-                        let handler = s.handler.take();
-                        let quiet = call_taken(d, key, handler, |h, s| h.on_data(s, &buffer[..n]));
+                        let bytes = &mut buffer[..n];
+                        let quiet = match s.upper.take_user() {
+                            Some(h) => call_taken(d, key, h, |h, s| h.on_data(s, bytes)),
+                            None => data(d, key, bytes),
+                        };
                         // The ordinary end of an echo.
                         if quiet && !more && d.is_settled() {
                             return Reads::Quiet;
@@ -111,7 +121,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
 
 /// Checks that are only needed until a connection has read and is registered with the poller.
 #[cold]
-fn first_read(
+pub(crate) fn first_read(
     s: &mut Socket,
     listeners: &mut Slab<Listener>,
     h: &mut Handle<'_>,
@@ -140,11 +150,16 @@ impl Socket {
         self.duplex.read.wants_read() || self.filters_read()
     }
 
+    /// The same, or they are taken on demand.
+    #[inline]
+    pub(crate) fn takes_bytes(&self) -> bool {
+        self.duplex.read.is_flowing() || self.filters_read()
+    }
+
     /// Reads nothing more. A connection whose writing failed would never get to its
     /// end that way, so it ends now.
     pub(crate) fn pause(&mut self, h: &mut Handle<'_>) {
-        let was_due = self.rare().is_some_and(|rare| rare.unread.keep());
-        if self.duplex.read == ReadState::Flowing || was_due {
+        if self.duplex.read.is_flowing() {
             self.duplex.read.pause();
             self.tell(h, || SocketEvent::Pause);
         }
@@ -155,18 +170,58 @@ impl Socket {
 
     /// Goes on reading, in a later dispatch.
     pub(crate) fn resume(&mut self, h: &mut Handle<'_>) {
-        if self.has_unread_due() {
-            return;
-        }
-        if self.rare().is_some_and(|rare| rare.unread.fall_due()) {
-            self.tell(h, || SocketEvent::Resume);
-            return h.queue();
-        }
         if self.duplex.read.resume() {
+            self.steer_reads();
             self.tell(h, || SocketEvent::Resume);
-            if h.readiness().has(Readiness::READABLE) || self.has_news() {
-                h.queue();
+            self.go_on_reading(h);
+        }
+    }
+
+    /// What is there to be read is read in a later dispatch.
+    pub(crate) fn go_on_reading(&mut self, h: &mut Handle<'_>) {
+        let more = h.readiness().has(Readiness::READABLE) || !self.given_back().is_empty();
+        if self.duplex.read.is_flowing() && (more || self.has_news()) {
+            h.queue();
+        }
+    }
+}
+
+/// Bytes that were given back are delivered; a protocol that reads itself is called. How many
+/// bytes were delivered; 0: no more in this dispatch.
+#[cold]
+#[inline(never)]
+fn on_demand(d: &mut Dispatch<'_>, key: SocketKey, buffer: &mut [u8]) -> usize {
+    let (layer, mut driver) = d.layer(&NET);
+    let Layer { sockets, shared, .. } = layer;
+    let Some(h) = driver.handle(&OWNER, key.0) else { return 0 };
+    let Some(s) = sockets.get_mut(h.data() as usize) else { return 0 };
+    s.stirred = true;
+    match s.puller() {
+        Some((readable, data)) => {
+            if h.readiness().has(Readiness::READABLE) || !s.given_back().is_empty() {
+                call_protocol(d, key, |d| readable(d, key, data));
+                let (layer, mut driver) = d.layer(&NET);
+                if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
+                    s.go_on_reading(&mut h);
+                }
+                d.settle();
             }
+            settle(d, key);
+            0
+        }
+        None => {
+            let n = s.take_given_back(shared, buffer);
+            if n > 0 {
+                received(d, key, &mut buffer[..n]);
+            }
+            let (layer, mut driver) = d.layer(&NET);
+            let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return 0 };
+            if s.given_back().is_empty() {
+                return n;
+            }
+            // Once: the rest, and what is given back by this, is for the next dispatch.
+            s.go_on_reading(&mut h);
+            0
         }
     }
 }

@@ -20,12 +20,12 @@ use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::socket::filter::By;
 use crate::state::layer::{Crowded, Shared};
-use crate::state::socket::{Life, Socket, Watched};
+use crate::state::socket::{Life, Owed, Socket, Watched};
 use crate::state::wire::Wire;
 use crate::sys;
 
 /// Pieces that leave in one call.
-const GATHER: usize = 64;
+pub(crate) const GATHER: usize = 64;
 
 /// Whether a write is accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Socket {
 
     /// The answer to a write, by what is queued now.
     #[inline(always)]
-    fn answer(&mut self, h: &mut Handle<'_>) -> Flow {
+    pub(crate) fn answer(&mut self, h: &mut Handle<'_>) -> Flow {
         match self.duplex.write.flow() {
             Flow::Full => self.full(h),
             Flow::Ready if !matches!(self.wire, Wire::Plain) => self.answer_filtered(h),
@@ -122,7 +122,12 @@ impl Socket {
 
     #[cold]
     #[inline(never)]
-    fn write_filtered(&mut self, h: &mut Handle<'_>, shared: &mut Shared, data: Chunk<'_>) {
+    pub(crate) fn write_filtered(
+        &mut self,
+        h: &mut Handle<'_>,
+        shared: &mut Shared,
+        data: Chunk<'_>,
+    ) {
         self.filter(h, shared, By::User, |stack, run| stack.outbound(data.bytes(), run));
     }
 
@@ -217,7 +222,7 @@ impl Socket {
     }
 
     #[inline]
-    fn wrote(&mut self, rt: &mut Runtime<'_>, bytes: usize) {
+    pub(crate) fn wrote(&mut self, rt: &mut Runtime<'_>, bytes: usize) {
         if bytes > 0 {
             if rt.is_observed() {
                 self.observe_write(rt, bytes);
@@ -247,7 +252,9 @@ impl Socket {
     /// Registers with the poller for what is needed by now.
     pub(crate) fn watch(&mut self, h: &mut Handle<'_>) {
         let Some(stream) = &mut self.stream else { return };
-        let both = !self.duplex.write.is_empty() || self.life == Life::Connecting;
+        let both = !self.duplex.write.is_empty()
+            || self.life == Life::Connecting
+            || self.owed.has(Owed::ROOM);
         let (interest, watched) = if both {
             (Handle::READS | Interest::WRITABLE, Watched::Both)
         } else {
@@ -268,12 +275,12 @@ impl Socket {
     /// still delivered, and then the connection ends with this error. A paused
     /// connection would never get there, so it ends at once.
     #[cold]
-    fn write_failed(&mut self, h: &mut Handle<'_>, source: io::Error) {
+    pub(crate) fn write_failed(&mut self, h: &mut Handle<'_>, source: io::Error) {
         self.stirred = true;
         self.tell_reset(h, &source);
         let error = self.error(Stage::Write, source, h);
         self.duplex.write.fail();
-        if self.duplex.read.wants_read() {
+        if self.duplex.read.is_flowing() {
             self.keep_failure(error);
             h.assume(Readiness::READABLE);
             h.queue();
@@ -352,7 +359,7 @@ impl Socket {
     }
 }
 
-fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<usize> {
+pub(crate) fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); GATHER];
     for (slice, piece) in slices.iter_mut().zip(pieces) {
         *slice = IoSlice::new(piece);

@@ -122,7 +122,7 @@ impl Layer {
     /// Takes a socket out for good.
     pub(crate) fn remove(&mut self, index: usize) -> Option<Socket> {
         let s = self.sockets.try_remove(index)?;
-        self.shared.buffered -= s.duplex.write.held();
+        self.shared.buffered -= s.duplex.write.held() + s.given_back().len();
         if self.sockets.is_empty() {
             self.deadlines.clear();
         }

@@ -1,68 +1,47 @@
 //! What few connections have, apart from [`Socket`](crate::state::socket::Socket), so that the
-//! others stay small: bytes that were given back, timers of their own.
-//!
-//! Bytes that the handler gave back come to it again, before any from the kernel; while there are
-//! any, the machine of reading is paused:
-//!
-//! | state | `unread` | `pause` | `resume` | delivered |
-//! |---|---|---|---|---|
-//! | nothing | due if it was reading, else kept | - | - | - |
-//! | kept | kept | - | due | - |
-//! | due | due | kept | - | nothing |
+//! others stay small: pipes, bytes that were given back, timers of their
+//! own.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tidegate_loop::TimerKey;
+use tidegate_stream::PipeKey;
 
 use crate::error::net_error::NetError;
 
 #[derive(Default)]
 pub(crate) struct Rare {
+    pub(crate) pipes: Pipes,
     /// Our end, if somebody observed when it was made.
     pub(crate) local: Option<SocketAddr>,
     /// The first write error; reading goes on to the end before the connection closes with it.
     pub(crate) failure: Option<Arc<NetError>>,
     /// Bytes that a filter answered since the queue was empty.
     pub(crate) answered: usize,
-    pub(crate) unread: Unread,
+    /// Bytes that come before the next read.
+    pub(crate) given_back: Vec<u8>,
     pub(crate) timers: OwnTimers,
 }
 
-/// What the handler gave back.
-#[derive(Default)]
-pub(crate) struct Unread {
-    bytes: Vec<u8>,
-    is_due: bool,
+/// What takes a connection's bytes in place of what stands above it, and what gives it some.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pipes {
+    /// This takes what it reads.
+    pub(crate) into: Option<PipeKey>,
+    /// This gives it what it writes.
+    pub(crate) from: Option<PipeKey>,
+    /// What it reads is dropped.
+    pub(crate) discard: Option<Discard>,
 }
 
-impl Unread {
-    pub(crate) fn is_due(&self) -> bool {
-        self.is_due
-    }
-
-    /// These come before those that were given back earlier.
-    pub(crate) fn put(&mut self, bytes: &[u8], was_reading: bool) {
-        self.bytes.splice(..0, bytes.iter().copied());
-        self.is_due |= was_reading;
-    }
-
-    /// The user pauses; whether they were due.
-    pub(crate) fn keep(&mut self) -> bool {
-        std::mem::take(&mut self.is_due)
-    }
-
-    /// The user resumes; whether there are any.
-    pub(crate) fn fall_due(&mut self) -> bool {
-        self.is_due = !self.bytes.is_empty();
-        self.is_due
-    }
-
-    /// What is due.
-    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
-        self.keep().then(|| std::mem::take(&mut self.bytes))
-    }
+/// How much of what comes is still to be read and dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discard {
+    UpTo(u64),
+    /// More came.
+    Over,
 }
 
 /// Timers of a connection, by the user's tokens.

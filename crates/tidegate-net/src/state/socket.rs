@@ -20,9 +20,10 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Handle, Runtime};
-use tidegate_stream::{Duplex, Effect, PipeKey, ReadState, WriteState};
+use tidegate_stream::{Duplex, Effect, ReadState, WriteState};
 
-use crate::callbacks::handler::Handler;
+use crate::callbacks::protocol::ProtocolCall;
+use crate::callbacks::upper::Upper;
 use crate::error::close::{Reason, Reset};
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
@@ -32,7 +33,7 @@ use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
 use crate::state::clocks::{Clocks, View, as_nanos};
 use crate::state::connecting::Connecting;
-use crate::state::rare::Rare;
+use crate::state::rare::{Pipes, Rare};
 use crate::state::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,13 +54,35 @@ pub(crate) enum Watched {
     Both,
 }
 
-/// What a connection is an end of.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Pipes {
-    /// This takes what it reads.
-    pub(crate) into: Option<PipeKey>,
-    /// This gives it what it writes.
-    pub(crate) from: Option<PipeKey>,
+/// What is to be called soon, besides effects of the write queue: bits.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Owed(u8);
+
+impl Owed {
+    /// Its server shuts down.
+    pub(crate) const SHUTDOWN: Owed = Owed(1);
+    /// Room for a write that the caller made itself, as soon as there is some.
+    pub(crate) const ROOM: Owed = Owed(2);
+
+    pub(crate) fn add(&mut self, what: Owed) {
+        self.0 |= what.0;
+    }
+
+    #[inline]
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn has(self, what: Owed) -> bool {
+        self.0 & what.0 != 0
+    }
+
+    /// Whether it was owed; it is not any more.
+    pub(crate) fn take(&mut self, what: Owed) -> bool {
+        let had = self.has(what);
+        self.0 &= !what.0;
+        had
+    }
 }
 
 pub(crate) struct Socket {
@@ -68,11 +91,8 @@ pub(crate) struct Socket {
     pub(crate) watched: Watched,
     /// `None` once the descriptor is closed.
     pub(crate) stream: Option<TcpStream>,
-    /// `None` while its callback runs.
-    pub(crate) handler: Option<Box<dyn Handler>>,
+    pub(crate) upper: Upper,
     pub(crate) wire: Wire,
-    /// Few connections are ends of pipes.
-    pub(crate) pipes: Option<Box<Pipes>>,
     pub(crate) duplex: Duplex<Reason>,
     pub(crate) server: Option<ServerKey>,
     pub(crate) remote: Option<SocketAddr>,
@@ -90,8 +110,7 @@ pub(crate) struct Socket {
     pub(crate) connecting: Option<Box<Connecting>>,
     /// Whether the handle is marked busy: something is under way that must be finished.
     pub(crate) busy: bool,
-    /// Its server shuts down, and `on_shutdown` is due.
-    pub(crate) shutting_down: bool,
+    pub(crate) owed: Owed,
     /// Whether its close sends a RST.
     pub(crate) reset: Reset,
     rare: Option<Box<Rare>>,
@@ -111,9 +130,8 @@ impl Socket {
             life,
             watched: Watched::Nothing,
             stream: None,
-            handler: None,
+            upper: Upper::Away,
             wire: Wire::Plain,
-            pipes: None,
             duplex: Duplex::new(write, options.allow_half_open),
             server: None,
             remote: None,
@@ -130,7 +148,7 @@ impl Socket {
             clocks: Clocks::default(),
             connecting: None,
             busy: false,
-            shutting_down: false,
+            owed: Owed::default(),
             reset: Reset::No,
             rare: None,
         };
@@ -164,7 +182,17 @@ impl Socket {
 
     #[inline]
     pub(crate) fn pipes(&self) -> Option<&Pipes> {
-        self.pipes.as_deref()
+        self.rare.as_deref().map(|r| &r.pipes)
+    }
+
+    pub(crate) fn pipes_mut(&mut self) -> &mut Pipes {
+        &mut self.rare.get_or_insert_default().pipes
+    }
+
+    /// Whether there may be anything in the way of what it reads.
+    #[inline(always)]
+    pub(crate) fn is_rare(&self) -> bool {
+        self.rare.is_some()
     }
 
     /// A side ended. Whether there is a deadline for the other.
@@ -306,6 +334,34 @@ impl Socket {
             || (answers && !write.is_flushed())
     }
 
+    /// Bytes that were given back and wait.
+    #[inline]
+    pub(crate) fn given_back(&self) -> &[u8] {
+        self.rare.as_deref().map_or(&[], |r| &r.given_back)
+    }
+
+    /// The bytes that were given back, to change them. Then call
+    /// [`steer_reads`](Socket::steer_reads).
+    pub(crate) fn given_back_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.rare.get_or_insert_default().given_back
+    }
+
+    /// Whether its bytes go elsewhere than to what stands above.
+    pub(crate) fn is_diverted(&self) -> bool {
+        self.pipes().is_some_and(|p| p.into.is_some() || p.discard.is_some())
+    }
+
+    /// What to call for its bytes, if what stands above reads them itself.
+    pub(crate) fn puller(&self) -> Option<(ProtocolCall, u64)> {
+        self.upper.readable().filter(|_| !self.is_diverted())
+    }
+
+    /// By whom is read: by the loop, or on demand, since bytes were given back or are pulled.
+    pub(crate) fn steer_reads(&mut self) {
+        let on_demand = !self.given_back().is_empty() || self.puller().is_some();
+        self.duplex.read.set_on_demand(on_demand);
+    }
+
     /// Writing failed. The connection closes with this error when reading has come to the end.
     #[cold]
     pub(crate) fn keep_failure(&mut self, error: Arc<NetError>) {
@@ -329,14 +385,9 @@ impl Socket {
         self.rare.get_or_insert_default()
     }
 
-    /// Bytes that the handler gave back are to be delivered again.
-    pub(crate) fn has_unread_due(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.unread.is_due())
-    }
-
-    /// Such bytes, or timers that came up.
-    pub(crate) fn has_more_to_tell(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.unread.is_due() || rare.timers.is_due())
+    /// Timers of its own came up and are to be told.
+    pub(crate) fn has_due_timer(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.timers.is_due())
     }
 
     /// An operation failed: was it a RST that came?
@@ -354,7 +405,7 @@ impl Socket {
     pub(crate) fn is_quiet(&self) -> bool {
         self.duplex.is_quiet()
             && !self.busy
-            && !self.shutting_down
+            && self.owed.is_none()
             && self.clocks.is_waiting()
             && !self.clocks.has_linger()
     }

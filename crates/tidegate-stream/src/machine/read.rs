@@ -1,11 +1,12 @@
 //! The reading half: flowing, paused, or at its end.
 //!
-//! | state | pause | resume | eof | destroy |
-//! |---|---|---|---|---|
-//! | Flowing | Paused | - | Ended | Destroyed |
-//! | Paused | - | Flowing | Ended | Destroyed |
-//! | Ended | - | - | - | Destroyed |
-//! | Destroyed | - | - | - | - |
+//! | state | pause | resume | set_on_demand | eof | destroy |
+//! |---|---|---|---|---|---|
+//! | Flowing | Paused | - | OnDemand, if on | Ended | Destroyed |
+//! | OnDemand | Paused | - | Flowing, if off | Ended | Destroyed |
+//! | Paused | - | Flowing | - | Ended | Destroyed |
+//! | Ended | - | - | - | - | Destroyed |
+//! | Destroyed | - | - | - | - | - |
 //!
 //! A paused stream reads nothing: the kernel's buffer and the peer's window hold the bytes,
 //! this side holds none. For bytes that come from a user's source instead of the kernel,
@@ -26,6 +27,9 @@
 pub enum ReadState {
     /// Bytes are delivered as they come.
     Flowing,
+    /// Bytes are wanted, but not by a plain read: the reader takes them itself, or some were
+    /// given back and come first.
+    OnDemand,
     /// Nothing is read until `resume`.
     Paused,
     /// The end was read.
@@ -37,7 +41,7 @@ pub enum ReadState {
 impl ReadState {
     /// Stops reading, at once.
     pub fn pause(&mut self) {
-        if *self == ReadState::Flowing {
+        if self.is_flowing() {
             *self = ReadState::Paused;
         }
     }
@@ -51,9 +55,24 @@ impl ReadState {
         paused
     }
 
+    /// From now on the driver reads on demand, or by itself again. Nothing changes unless bytes
+    /// flow.
+    ///
+    /// ```
+    /// use tidegate_stream::ReadState;
+    /// let mut r = ReadState::Flowing;
+    /// r.set_on_demand(true);
+    /// assert!(r.is_flowing() && !r.wants_read());
+    /// ```
+    pub fn set_on_demand(&mut self, on: bool) {
+        if self.is_flowing() {
+            *self = if on { ReadState::OnDemand } else { ReadState::Flowing };
+        }
+    }
+
     /// The end was read; `true` the first time.
     pub fn eof(&mut self) -> bool {
-        let first = matches!(self, ReadState::Flowing | ReadState::Paused);
+        let first = self.is_flowing() || *self == ReadState::Paused;
         if first {
             *self = ReadState::Ended;
         }
@@ -65,9 +84,15 @@ impl ReadState {
         *self = ReadState::Destroyed;
     }
 
-    /// Whether the driver should read.
+    /// Whether the driver should read by itself.
     #[inline]
     pub fn wants_read(self) -> bool {
         self == ReadState::Flowing
+    }
+
+    /// Whether bytes are wanted, in whatever way.
+    #[inline]
+    pub fn is_flowing(self) -> bool {
+        matches!(self, ReadState::Flowing | ReadState::OnDemand)
     }
 }

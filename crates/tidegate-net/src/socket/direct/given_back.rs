@@ -1,0 +1,55 @@
+//! Bytes that were read and are given back: they come again in a later dispatch, before any other,
+//! or after `resume`. Who gets them is decided then, in `read.rs`.
+#![forbid(unsafe_code)]
+
+use tidegate_loop::kind::Handle;
+use tidegate_stream::ReadState;
+
+use crate::error::close::{Reason, Scope};
+use crate::state::layer::Shared;
+use crate::state::socket::{Life, Socket};
+
+impl Socket {
+    /// The next bytes that are delivered are these. Not before the connection is made, and not
+    /// after the end.
+    pub(crate) fn unread(&mut self, h: &mut Handle<'_>, shared: &mut Shared, bytes: &[u8]) {
+        let reads = self.duplex.read.is_flowing() || self.duplex.read == ReadState::Paused;
+        let discards = self.pipes().is_some_and(|p| p.discard.is_some());
+        if bytes.is_empty() || !reads || discards || self.life != Life::Open {
+            return;
+        }
+        // One chunk may always be given back.
+        let (before, limit) = (self.given_back().len(), self.duplex.write.limit());
+        if before > limit {
+            let queued = before + bytes.len();
+            return self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
+        }
+        shared.buffered += bytes.len();
+        self.given_back_mut().splice(..0, bytes.iter().copied());
+        self.steer_reads();
+        self.go_on_reading(h);
+    }
+
+    /// What was given back is not wanted any more.
+    pub(crate) fn drop_given_back(&mut self, shared: &mut Shared) {
+        let len = self.given_back().len();
+        if len > 0 {
+            *self.given_back_mut() = Vec::new();
+            shared.buffered -= len;
+        }
+    }
+
+    /// Takes as many of the bytes that were given back as the buffer has room for.
+    pub(crate) fn take_given_back(&mut self, shared: &mut Shared, buffer: &mut [u8]) -> usize {
+        let given = self.given_back_mut();
+        let n = given.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&given[..n]);
+        given.drain(..n);
+        if given.is_empty() {
+            *given = Vec::new();
+        }
+        shared.buffered -= n;
+        self.steer_reads();
+        n
+    }
+}

@@ -1,0 +1,6 @@
+//! What callers do to the bytes of a connection themselves: read and write now, and give back what
+//! they read.
+#![forbid(unsafe_code)]
+
+mod given_back;
+mod now;

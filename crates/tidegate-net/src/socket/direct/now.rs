@@ -1,0 +1,254 @@
+//! What callers do to the bytes themselves: read and write now, write several pieces at
+//! once.
+//!
+//! What is counted, noted and kept true here is what `read.rs` and `write.rs` do for the loop.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::{Driver, Handle};
+use tidegate_stream::{Chunk, Flow, ReadState};
+
+use crate::error::close::Reason;
+use crate::error::net_error::copy;
+use crate::error::stage::Stage;
+use crate::event::SocketEvent;
+use crate::key::{OWNER, SocketKey};
+use crate::socket::read::first_read;
+use crate::socket::write::{Admitted, GATHER, send_gathered};
+use crate::state::layer::{Crowded, Layer, Shared};
+use crate::state::socket::{Life, Owed, Socket, Watched};
+use crate::state::wire::Wire;
+
+fn unsupported(text: &str) -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, text)
+}
+
+const FILTERED: &str = "a filter changes the bytes of this connection: use data and write";
+const PIPED: &str = "a pipe reads from this connection";
+
+impl Layer {
+    /// Reads into the caller's memory: what was given back, else from the kernel.
+    pub(crate) fn read_now(
+        &mut self,
+        d: &mut Driver<'_>,
+        key: SocketKey,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        let Layer { sockets, listeners, shared, .. } = self;
+        let handle = d.handle(&OWNER, key.0);
+        let found = handle.and_then(|h| Some((sockets.get_mut(h.data() as usize)?, h)));
+        let Some((s, mut h)) = found.filter(|(s, _)| s.duplex.is_open()) else {
+            return Err(ErrorKind::NotConnected.into());
+        };
+        s.stirred = true;
+        s.may_be_direct()?;
+        if s.is_diverted() {
+            return Err(unsupported(PIPED));
+        }
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if !s.given_back().is_empty() {
+            return Ok(s.take_given_back(shared, buffer));
+        }
+        if s.duplex.read == ReadState::Ended {
+            return Ok(0);
+        }
+        if s.life == Life::Connecting || !h.readiness().has(Readiness::READABLE) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let Some(stream) = &s.stream else { return Err(ErrorKind::NotConnected.into()) };
+        let done = h.try_read(buffer.len(), || (&mut &*stream).read(buffer));
+        if s.fresh {
+            first_read(s, listeners, &mut h, &done);
+        }
+        match done {
+            Ok((0, _)) => s.read_end(&mut h),
+            Ok((n, _)) => {
+                s.bytes_read += n as u64;
+                s.clocks.touch(h.nanos());
+                Ok(n)
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Err(e),
+            Err(e) => {
+                let told = copy(&e);
+                match s.take_failure() {
+                    Some(first) => s.destroy(&mut h, Reason::Failed(first)),
+                    None => {
+                        s.tell_reset(&mut h, &e);
+                        s.fail(&mut h, Stage::Read, e);
+                    }
+                }
+                Err(told)
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// No filter stands between the caller and the kernel.
+    fn may_be_direct(&self) -> io::Result<()> {
+        match self.wire {
+            Wire::Plain => Ok(()),
+            Wire::Filter(_) => Err(unsupported(FILTERED)),
+        }
+    }
+
+    /// The peer's FIN was read by the caller. What follows from it comes in the next dispatch.
+    fn read_end(&mut self, h: &mut Handle<'_>) -> io::Result<usize> {
+        if let Some(first) = self.take_failure() {
+            let told = io::Error::new(first.kind(), first.to_string());
+            self.destroy(h, Reason::Failed(first));
+            return Err(told);
+        }
+        self.duplex.read.eof();
+        self.note_end(h);
+        self.tell(h, || SocketEvent::End);
+        h.queue();
+        Ok(0)
+    }
+
+    /// Hands the kernel these pieces; how many bytes it took. If not all: the protocol above is
+    /// called when there is room.
+    pub(crate) fn write_now(
+        &mut self,
+        h: &mut Handle<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        if !self.duplex.is_open() {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        self.may_be_direct()?;
+        if !self.duplex.write.is_open() {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let all: usize = pieces.iter().map(|p| p.len()).sum();
+        if all == 0 {
+            return Ok(0);
+        }
+        let mut slices = [&[][..]; GATHER];
+        let n = slices.iter_mut().zip(pieces).map(|(s, p)| *s = p).count();
+        let sent = self.offer_pieces(h, &slices[..n]);
+        if !matches!(sent, Ok(sent) if sent == all) {
+            self.await_room(h);
+        }
+        match sent {
+            Ok(0) => Err(ErrorKind::WouldBlock.into()),
+            sent => sent,
+        }
+    }
+
+    /// Makes sure that room in the kernel is noticed, and told to the protocol above.
+    fn await_room(&mut self, h: &mut Handle<'_>) {
+        if !self.duplex.write.is_open() || self.upper.protocol().is_none() {
+            return;
+        }
+        self.owed.add(Owed::ROOM);
+        if self.life == Life::Connecting {
+            // Its first dispatch is to come.
+        } else if h.readiness().has(Readiness::WRITABLE) {
+            h.queue();
+        } else if self.watched == Watched::Reads {
+            self.watch(h);
+        }
+    }
+
+    /// Whether there is room, for who waits for it.
+    pub(crate) fn take_room(&mut self, h: &Handle<'_>) -> bool {
+        self.life == Life::Open
+            && self.duplex.write.is_direct()
+            && h.readiness().has(Readiness::WRITABLE)
+            && self.owed.take(Owed::ROOM)
+            && self.duplex.write.is_open()
+    }
+
+    /// Offers the kernel up to [`GATHER`] pieces in one call, if nothing waits before; how many
+    /// bytes it took. An error is that writing broke.
+    fn offer_pieces(&mut self, h: &mut Handle<'_>, pieces: &[&[u8]]) -> io::Result<usize> {
+        let all: usize = pieces.iter().map(|p| p.len()).sum();
+        let direct = self.life != Life::Connecting
+            && self.duplex.write.is_direct()
+            && h.readiness().has(Readiness::WRITABLE);
+        let Some(stream) = self.stream.as_ref().filter(|_| direct && all > 0) else {
+            return Ok(0);
+        };
+        let sent = h.try_write(all, || match pieces {
+            [piece] => (&mut &*stream).write(piece),
+            pieces => send_gathered(stream, pieces),
+        });
+        match sent {
+            Ok(n) => {
+                self.wrote(h, n);
+                Ok(n)
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(e) => {
+                let told = copy(&e);
+                self.write_failed(h, e);
+                Err(told)
+            }
+        }
+    }
+
+    /// [`write`](Socket::write) of several pieces in one call.
+    pub(crate) fn write_gathered(
+        &mut self,
+        h: &mut Handle<'_>,
+        shared: &mut Shared,
+        pieces: &[Chunk<'_>],
+    ) -> Flow {
+        let admitted = self.admit(h, shared);
+        if admitted == Admitted::No {
+            return Flow::Closed;
+        }
+        let before = self.queued();
+        match self.wire {
+            Wire::Plain => self.send_pieces(h, pieces),
+            Wire::Filter(_) => {
+                for piece in pieces {
+                    self.write_filtered(h, shared, Chunk::Lent(piece.bytes()));
+                }
+            }
+        }
+        if admitted == Admitted::Crowded && self.queued() > before {
+            shared.crowded = Crowded::Write;
+            return self.full(h);
+        }
+        self.answer(h)
+    }
+
+    /// The kernel first; what it refuses is queued.
+    fn send_pieces(&mut self, h: &mut Handle<'_>, pieces: &[Chunk<'_>]) {
+        let mut rest = pieces;
+        let mut out = 0;
+        while !rest.is_empty() {
+            let mut slices = [&[][..]; GATHER];
+            let n = slices.iter_mut().zip(rest).map(|(s, p)| *s = p.bytes()).count();
+            let all: usize = slices[..n].iter().map(|s| s.len()).sum();
+            let Ok(sent) = self.offer_pieces(h, &slices[..n]) else { return };
+            if sent < all {
+                out = sent;
+                break;
+            }
+            rest = &rest[n..];
+        }
+        for piece in rest {
+            let len = piece.bytes().len();
+            let gone = out.min(len);
+            out -= gone;
+            match piece {
+                Chunk::Lent(bytes) => self.duplex.write.push(&bytes[gone..]),
+                Chunk::Shared(bytes) if gone < len => {
+                    self.duplex.write.push_bytes(bytes.slice(gone..));
+                }
+                Chunk::Shared(_) => {}
+            }
+        }
+        if !rest.is_empty() {
+            self.tell_queued(h);
+            self.await_writable(h);
+        }
+    }
+}
