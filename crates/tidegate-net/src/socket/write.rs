@@ -331,7 +331,9 @@ impl Socket {
         if !matches!(self.wire, Wire::Plain) {
             self.filter(h, shared, By::User, |stack, run| stack.close(run));
         }
-        self.flush(h);
+        if self.duplex.write.wants_write() {
+            self.flush(h);
+        }
         self.finish();
     }
 
