@@ -174,3 +174,39 @@ fn behind_a_filter() {
     lp.run().unwrap();
     assert_eq!(log.lines(), ["a", "b", "c"]);
 }
+
+/// What was given back before a filter is set goes through it, as what follows does (STARTTLS): a
+/// peer cannot slip bytes past the filter by sending them early.
+#[test]
+fn a_filter_set_later_gets_them() {
+    struct Mask;
+    impl Filter for Mask {
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+            out.up.extend(wire.iter().map(|b| b ^ 1));
+            Ok(())
+        }
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+            out.down.extend(user);
+            Ok(user.len())
+        }
+    }
+    let mut lp = guarded();
+    let (peer, ours) = pair();
+    write_all(&peer, &[b'S', b'a' ^ 1, b'b' ^ 1]);
+    let log = Log::default();
+    let on = On::with(log.clone()).data(|log, s, chunk| {
+        if chunk[0] == b'S' {
+            s.unread(&chunk[1..]);
+            s.set_filter(Mask);
+            assert_eq!(s.memory_held().min(2), 2, "they wait in front of the handler");
+        } else {
+            add(log, chunk);
+        }
+    });
+    lp.adopt(ours, on).unwrap();
+    turn_until(&mut lp, |_| log.has("ab"));
+    write_all(&peer, &[b'c' ^ 1]);
+    drop(peer);
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["ab", "c"]);
+}

@@ -10,7 +10,7 @@
 //!
 //! How many there may be, and how fast, is in `race.rs`. An attempt for which no address waits
 //! is never given up for being slow. The last address that is left is tried on the connection's
-//! own slot; an attempt beside others has a slot of its own.
+//! own slot; each attempt beside others has another slot.
 #![forbid(unsafe_code)]
 
 use std::io;

@@ -167,7 +167,8 @@ impl SocketCx<'_> {
     /// Gives bytes back: [`on_data`](crate::Handler::on_data) gets them again in a later dispatch, before
     /// any that the kernel has; of a connection that is paused, after [`resume`](SocketCx::resume).
     /// A handler that stops in the middle of a chunk gives back the rest of it and needs no
-    /// buffer. A new handler or a pipe gets them, if there is one by then. Nothing happens before
+    /// buffer. A new handler or a pipe gets them, if there is one by then; a filter that is set
+    /// by then gets them first, and one that was set before has seen them already. Nothing happens before
     /// the connection is made, and after `on_end`. Node calls it `unshift`.
     ///
     /// They are copied, and count as [`memory_held`](SocketCx::memory_held) until they are
@@ -193,9 +194,7 @@ impl SocketCx<'_> {
     /// ```
     #[doc(alias = "unshift")]
     pub fn unread(&mut self, bytes: &[u8]) {
-        let key = self.key;
-        let (layer, mut d) = self.cx.layer(&NET);
-        layer.unread(&mut d, key, bytes);
+        self.change(|s, h, shared| s.unread(h, shared, bytes));
     }
 
     /// The decoder of its frames refused the bytes.

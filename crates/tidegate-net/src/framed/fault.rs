@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io;
 
+use crate::error::net_error::NetError;
+
 /// Why bytes were no frame. An error of a decoder of yours comes in its place.
 ///
 /// ```
@@ -48,7 +50,7 @@ pub enum FrameFault {
 
 impl FrameFault {
     /// The fault that an error has as its source.
-    pub fn of(error: &crate::NetError) -> Option<FrameFault> {
+    pub fn of(error: &NetError) -> Option<FrameFault> {
         let source = std::error::Error::source(error)?.downcast_ref::<io::Error>()?;
         source.get_ref()?.downcast_ref().copied()
     }

@@ -6,7 +6,7 @@
 //! | they are ready | `on_connection`, in a dispatch of its own |
 //! | it ends before: peer, deadline, filter, shutdown | `on_refused` |
 //!
-//! Until it is offered it has a kind of handle of its own, and no handler.
+//! Until it is offered its handle is of another kind, and it has no handler.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;

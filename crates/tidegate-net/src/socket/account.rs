@@ -76,14 +76,6 @@ impl Layer {
         flow.unwrap_or(Flow::Closed)
     }
 
-    /// Bytes that were read are given back; beyond `buffered_limit` queues give way.
-    pub(crate) fn unread(&mut self, d: &mut Driver<'_>, key: SocketKey, bytes: &[u8]) {
-        self.with(d, key, |s, h, shared| s.unread(h, shared, bytes));
-        if self.shared.buffered > d.limits().buffered_limit {
-            self.make_room(d, Some(key));
-        }
-    }
-
     /// The kernel took only so many bytes of it.
     #[cold]
     #[inline(never)]

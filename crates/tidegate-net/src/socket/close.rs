@@ -102,7 +102,7 @@ impl Socket {
         if !self.duplex.is_open() {
             return;
         }
-        self.drop_given_back(shared);
+        drop(self.take_all_given_back(shared));
         self.pipes_mut().discard = Some(Discard::UpTo(most));
         self.steer_reads();
         let now = as_nanos(h.clock());

@@ -183,7 +183,10 @@ impl Socket {
             self.wire = Wire::Filter(Box::default());
         }
         let made = self.life != Life::Connecting;
+        // What was given back waits behind the filters, and goes through this one.
+        let given_back = self.take_all_given_back(shared);
         if let Wire::Filter(stack) = &mut self.wire {
+            stack.inbox.splice(..0, given_back);
             stack.push(filter);
         }
         if made {

@@ -1,8 +1,7 @@
 //! One pass of a connection, in order: read, write what is queued, finish, deliver effects, rest.
 //!
 //! The loop calls in here, by the kind of its handle. What each step does is in the file of
-//! its name: `read.rs`, `write.rs`; what a connection that is not open yet does
-//! is in `client/`.
+//! its name: `read.rs`, `write.rs`. What a connection does that is not open yet is in `client/`.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::event::Readiness;

@@ -1,6 +1,5 @@
 //! What few connections have, apart from [`Socket`](crate::state::socket::Socket), so that the
-//! others stay small: pipes, bytes that were given back, timers of their
-//! own.
+//! others stay small: pipes, bytes that were given back, timers.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;

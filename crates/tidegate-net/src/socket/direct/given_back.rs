@@ -6,7 +6,7 @@ use tidegate_loop::kind::Handle;
 use tidegate_stream::ReadState;
 
 use crate::error::close::{Reason, Scope};
-use crate::state::layer::Shared;
+use crate::state::layer::{Crowded, Shared};
 use crate::state::socket::{Life, Socket};
 
 impl Socket {
@@ -25,18 +25,23 @@ impl Socket {
             return self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
         }
         shared.buffered += bytes.len();
+        if shared.buffered > h.limits().buffered_limit {
+            shared.crowded = Crowded::Write;
+        }
         self.given_back_mut().splice(..0, bytes.iter().copied());
         self.steer_reads();
         self.go_on_reading(h);
     }
 
-    /// What was given back is not wanted any more.
-    pub(crate) fn drop_given_back(&mut self, shared: &mut Shared) {
-        let len = self.given_back().len();
-        if len > 0 {
-            *self.given_back_mut() = Vec::new();
-            shared.buffered -= len;
+    /// Takes all that was given back.
+    pub(crate) fn take_all_given_back(&mut self, shared: &mut Shared) -> Vec<u8> {
+        if self.given_back().is_empty() {
+            return Vec::new();
         }
+        let taken = std::mem::take(self.given_back_mut());
+        shared.buffered -= taken.len();
+        self.steer_reads();
+        taken
     }
 
     /// Takes as many of the bytes that were given back as the buffer has room for.

@@ -155,7 +155,7 @@ impl Socket {
         }
     }
 
-    /// Whether there is room, for who waits for it.
+    /// Whether the kernel has room, and the protocol waits for it.
     pub(crate) fn take_room(&mut self, h: &Handle<'_>) -> bool {
         self.life == Life::Open
             && self.duplex.write.is_direct()
