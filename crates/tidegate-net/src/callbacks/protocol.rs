@@ -169,7 +169,7 @@ impl Protocol {
     /// this layer set has passed. By default nothing happens.
     ///
     /// A layer gives each deadline a token, and moves it with
-    /// [`SocketCx::set_timer`] at each change of its state. That costs about 50 instructions, and
+    /// [`SocketCx::set_timer`] at each change of its state. That costs about 100 instructions, and
     /// nothing in the loop's heap unless the connection would be looked at too late.
     ///
     /// ```

@@ -26,13 +26,15 @@ impl Socket {
 
 /// Starts the timer of this token, or moves it. Costs nothing more if the connection is looked at
 /// before that anyway.
-#[inline]
 pub(crate) fn set(cx: &mut Cx<'_>, key: SocketKey, token: u64, after: Duration) {
     let (layer, mut d) = cx.layer(&NET);
     let Some((s, h)) = layer.lend_socket(&mut d, key).filter(|(s, _)| s.duplex.is_open()) else {
         return;
     };
-    let at = s.rare_or_new().timers.set(token, h.moment(), as_nanos(after));
+    let (noted, after) = (h.moment(), as_nanos(after));
+    let rare = if s.is_rare() { s.rare() } else { Some(s.rare_or_new()) };
+    let Some(rare) = rare else { return };
+    let at = rare.timers.set(token, noted, after);
     if s.clocks.armed_ns == 0 || at < s.clocks.armed_ns {
         expire::push(cx, key, at);
     }

@@ -51,19 +51,24 @@ impl OwnTimer {
 
 impl OwnTimers {
     /// Starts the timer of this token, or moves it; when to look at it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set(&mut self, token: u64, noted: u64, after: u64) -> u64 {
         self.sets = self.sets.wrapping_add(1);
-        let timer = OwnTimer { token, from: noted, after, order: self.sets, step: Step::Noted };
-        let at = timer.deadline();
         match self.all.iter_mut().find(|t| t.token == token) {
-            Some(old) => {
-                self.due -= u32::from(old.step == Step::Due);
-                *old = timer;
+            Some(timer) => {
+                self.due -= u32::from(timer.step == Step::Due);
+                (timer.from, timer.after) = (noted, after);
+                (timer.order, timer.step) = (self.sets, Step::Noted);
             }
-            None => self.all.push(timer),
+            None => self.add(token, noted, after),
         }
-        at
+        noted.saturating_add(after)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add(&mut self, token: u64, from: u64, after: u64) {
+        self.all.push(OwnTimer { token, from, after, order: self.sets, step: Step::Noted });
     }
 
     pub(crate) fn clear(&mut self, token: u64) {
