@@ -180,7 +180,7 @@ impl Socket {
     /// What is there to be read is read in a later dispatch.
     pub(crate) fn go_on_reading(&mut self, h: &mut Handle<'_>) {
         let more = h.readiness().has(Readiness::READABLE) || !self.given_back().is_empty();
-        if self.duplex.read.is_flowing() && (more || self.has_news()) {
+        if self.duplex.read.is_flowing() && (more || self.has_news() || self.is_fed()) {
             h.queue();
         }
     }
@@ -198,7 +198,8 @@ fn on_demand(d: &mut Dispatch<'_>, key: SocketKey, buffer: &mut [u8]) -> usize {
     s.stirred = true;
     match s.puller() {
         Some((readable, data)) => {
-            if h.readiness().has(Readiness::READABLE) || !s.given_back().is_empty() {
+            let kernel = h.readiness().has(Readiness::READABLE) && s.is_readable_now();
+            if kernel || !s.given_back().is_empty() || s.is_fed() {
                 call_protocol(d, key, |d| readable(d, key, data));
                 let (layer, mut driver) = d.layer(&NET);
                 if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
