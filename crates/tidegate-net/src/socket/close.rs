@@ -25,8 +25,7 @@ use crate::error::stage::Stage;
 use crate::event::{NetEvent, SocketEvent};
 use crate::key::{OWNER, SocketKey};
 use crate::options::stream::millis;
-use crate::socket::timers;
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
 use crate::state::rare::Discard;
 use crate::state::socket::{Life, Socket, Watched};
@@ -258,7 +257,6 @@ pub(crate) fn over(
     if let Some(connecting) = connecting {
         connecting.forget(&mut d.cx());
     }
-    timers::stop_all(&mut d.cx(), &mut s);
     let mut close = Close {
         reason,
         peer: s.remote,

@@ -20,7 +20,7 @@ use crate::filter::stack::{Run, Stack};
 use crate::key::SocketKey;
 use crate::socket::call::{call, connect, ended, received};
 use crate::socket::expire;
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{Crowded, NET, Shared};
 use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;

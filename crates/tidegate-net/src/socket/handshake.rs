@@ -20,7 +20,7 @@ use crate::filter::call::make_all;
 use crate::filter::stack::Stack;
 use crate::options::listen::Gate;
 use crate::socket::filter::By;
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::Shared;
 use crate::state::rare::Discard;
 use crate::state::socket::{Life, Socket};

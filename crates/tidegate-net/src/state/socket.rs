@@ -33,8 +33,9 @@ use crate::event::{ConnectionInfo, NetEvent, SocketEvent};
 use crate::key::{ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
-use crate::state::clocks::{Clocks, View, as_nanos};
 use crate::state::connecting::Connecting;
+use crate::state::deadlines::clocks::{Clocks, View, as_nanos};
+use crate::state::deadlines::timers::OwnTimers;
 use crate::state::rare::{Pipes, Rare};
 use crate::state::wire::Wire;
 
@@ -389,9 +390,14 @@ impl Socket {
         self.rare.get_or_insert_default()
     }
 
-    /// Timers of its own came up and are to be told.
+    /// Timers that were set by a token.
+    pub(crate) fn timers(&self) -> Option<&OwnTimers> {
+        self.rare.as_deref().map(|rare| &rare.timers)
+    }
+
+    /// Some of them came up and are to be told.
     pub(crate) fn has_due_timer(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.timers.is_due())
+        self.timers().is_some_and(OwnTimers::is_due)
     }
 
     /// An operation failed: was it a RST that came?
