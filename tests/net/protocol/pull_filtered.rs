@@ -35,6 +35,7 @@ impl Filter for Key {
             out.ready();
         }
         if wire.contains(&b'!') {
+            out.down.extend(wire.contains(&b'?').then_some(*b"alert").iter().flatten());
             return Err("a bad byte".into());
         }
         for byte in wire.iter() {
@@ -44,6 +45,7 @@ impl Filter for Key {
     }
     fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
         if user.contains(&b'!') {
+            out.down.extend(user.contains(&b'?').then_some(*b"alert").iter().flatten());
             return Err("a bad byte".into());
         }
         out.down.extend(user.iter().map(|b| b ^ 0x20));
@@ -321,14 +323,14 @@ fn a_peer_that_does_not_read() {
     lp.run().unwrap();
 }
 
-/// An error of a filter is that of the call, and the connection's.
+/// An error of a filter is that of the call, and the connection's; with a last message, too.
 #[test]
 fn errors_of_filters() {
-    for reads in [true, false] {
+    for (reads, bad) in [(true, b"a!"), (false, b"a!"), (true, b"?!"), (false, b"?!")] {
         let mut lp = guarded();
         let (peer, conn, log) = keyed(&mut lp, 1);
         let failed = if reads {
-            write_all(&peer, b"a!");
+            write_all(&peer, bad);
             let mut told = ErrorKind::WouldBlock;
             poll_until(&mut lp, |lp| {
                 told = kind(lp.socket(conn).read_now(&mut [0; 9]));
@@ -336,9 +338,15 @@ fn errors_of_filters() {
             });
             told
         } else {
-            kind(lp.socket(conn).write_now(&[IoSlice::new(b"a!")]))
+            kind(lp.socket(conn).write_now(&[IoSlice::new(bad)]))
         };
         assert_eq!(failed, ErrorKind::InvalidData);
+        if bad == b"?!" {
+            assert_eq!(kind(lp.socket(conn).read_now(&mut [0; 9])), ErrorKind::InvalidData);
+            let hello = [IoSlice::new(b"hello")];
+            assert_eq!(kind(lp.socket(conn).write_now(&hello)), ErrorKind::InvalidData);
+            peer.shutdown(Shutdown::Write).unwrap();
+        }
         lp.run().unwrap();
         assert_eq!(kind(lp.socket(conn).read_now(&mut [0; 9])), ErrorKind::NotConnected);
         assert!(log.lines().last().unwrap().contains("a bad byte"), "{:?}", log.lines());

@@ -152,7 +152,7 @@ pub(crate) fn reason(s: &mut Socket, h: &Handle<'_>, which: Timeout) -> Reason {
     }
     let stage = match which {
         Timeout::Connect if s.life == Life::Connecting => Stage::Connect,
-        Timeout::Connect | Timeout::Handshake => Stage::Filter,
+        Timeout::Connect | Timeout::Handshake => Stage::Handshake,
         _ => Stage::Open,
     };
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, which);

@@ -113,8 +113,8 @@ impl Socket {
         h: &mut Handle<'_>,
         buffer: &mut [u8],
     ) -> Option<io::Result<usize>> {
-        if !self.duplex.is_open() {
-            return Some(Err(self.why_over()));
+        if let Some(error) = self.why_over() {
+            return Some(Err(error));
         }
         if self.duplex.read == ReadState::Ended {
             return Some(Ok(0));
@@ -153,15 +153,18 @@ impl Socket {
         waits && self.is_readable_now() && self.life == Life::Open
     }
 
-    /// The error of a call that finds the connection over.
-    pub(crate) fn why_over(&self) -> io::Error {
-        match self.duplex.outcome() {
-            Some(reason @ (Reason::Failed(_) | Reason::TimedOut(..))) => {
-                let kind = reason.error().map_or(ErrorKind::Other, |e| e.kind());
-                io::Error::new(kind, reason.to_string())
-            }
-            _ => ErrorKind::NotConnected.into(),
+    /// The error of a call in which a filter failed, or that comes after that.
+    pub(super) fn why_over(&mut self) -> Option<io::Error> {
+        let refused = self.life == Life::Refused;
+        if self.duplex.is_open() && !refused {
+            return None;
         }
+        let kept = self.rare().and_then(|rare| rare.failure.clone()).filter(|_| refused);
+        let error = kept.as_deref().or(self.duplex.outcome().and_then(Reason::error));
+        Some(match error {
+            Some(error) => io::Error::new(error.kind(), error.to_string()),
+            None => ErrorKind::NotConnected.into(),
+        })
     }
 
     /// Gives the filters what the kernel has room for: a piece at a time, until something of it
@@ -198,7 +201,7 @@ impl Socket {
             taken += record.len();
         }
         shared.between = record;
-        if self.duplex.is_open() { Ok(taken) } else { Err(self.why_over()) }
+        self.why_over().map_or(Ok(taken), Err)
     }
 
     /// Whether what is written now goes out now, as far as one can know.

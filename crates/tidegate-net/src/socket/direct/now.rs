@@ -42,7 +42,7 @@ impl Layer {
             return Err(ErrorKind::NotConnected.into());
         };
         s.stirred = true;
-        if s.is_diverted() {
+        if s.is_diverted() && s.life != Life::Refused {
             return Err(unsupported(PIPED));
         }
         if buffer.is_empty() {
@@ -121,7 +121,8 @@ impl Socket {
             return Err(ErrorKind::NotConnected.into());
         }
         if !self.duplex.write.is_open() {
-            return Err(ErrorKind::BrokenPipe.into());
+            let refused = self.why_over();
+            return Err(refused.unwrap_or_else(|| ErrorKind::BrokenPipe.into()));
         }
         let all: usize = pieces.iter().map(|p| p.len()).sum();
         if all == 0 {
