@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 
 #[cfg(doc)]
+#[doc = include_str!("links.md")]
+#[doc = include_str!("../../../docs/manual/README.md")]
 pub mod manual;
 
 pub mod observe;
