@@ -102,8 +102,7 @@ pub(crate) fn ask(lp: &mut Loop, request: ClientRequest) -> Result<Answer, Reque
     let results = Results::default();
     fetch(lp, request, &results);
     turn_until(lp, |_| !results.borrow().is_empty());
-    let result = results.borrow_mut().pop().unwrap();
-    result
+    results.take().pop().unwrap()
 }
 
 pub(crate) fn body(answer: &Result<Answer, RequestError>) -> &str {

@@ -8,6 +8,9 @@ use tidegate::stream::{PipeError, Streams};
 
 use super::*;
 
+/// The other side of a connection, once it is accepted.
+type Peer = Rc<Cell<Option<SocketKey>>>;
+
 type Ends = Rc<RefCell<Vec<Result<(), PipeError>>>>;
 
 fn end_of(ends: &Ends) -> impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) + 'static {
@@ -47,10 +50,7 @@ fn large(lp: &mut Loop, len: usize) -> String {
 }
 
 /// Where a pipe ends: a connection whose peer counts, and reads when the test says so.
-fn counting(
-    lp: &mut Loop,
-    paused: bool,
-) -> (SocketKey, Rc<Cell<usize>>, Rc<Cell<Option<SocketKey>>>) {
+fn counting(lp: &mut Loop, paused: bool) -> (SocketKey, Rc<Cell<usize>>, Peer) {
     let (count, peer) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(None)));
     let (to, key) = (count.clone(), peer.clone());
     let server = lp

@@ -10,10 +10,10 @@ use tidegate_net::{Chunk, Close, Net, Protocol, Reason, SocketKey};
 
 use crate::agent::state::{CLIENT, Conn, Request, Sent, nanos, with_request};
 use crate::client::error::{RequestCause, RequestStage};
-use crate::client::event::ClientEvent;
+use crate::client::event::{AgentMetrics, ClientEvent};
 use crate::client::key::RequestKey;
 use crate::client::options::Agent;
-use crate::codec::{Event, Fields, ResponseHead};
+use crate::codec::{Event, Fields, Refusal, ResponseHead};
 use crate::requests::call::{call, is_open};
 use crate::requests::deadline::{enter, touch};
 use crate::requests::ending::{answered, fail};
@@ -90,7 +90,7 @@ fn expired(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
     }
 }
 
-fn count(d: &mut Dispatch<'_>, at: u64, f: impl FnOnce(&mut crate::AgentMetrics)) {
+fn count(d: &mut Dispatch<'_>, at: u64, f: impl FnOnce(&mut AgentMetrics)) {
     let (layer, driver) = d.layer(&CLIENT);
     let Some(agent) = layer.conn(at).map(|c| c.agent) else { return };
     if let Some(a) = layer.agent(&driver, agent) {
@@ -202,7 +202,7 @@ fn head_came(d: &mut Dispatch<'_>, at: u64, key: Key, head: &ResponseHead<'_>) -
         });
         return match counted {
             Some((n, _)) if n > MOST_INFORMATIONAL => {
-                let why = crate::codec::Refusal::new(502, "too many informational responses");
+                let why = Refusal::new(502, "too many informational responses");
                 fail(&mut cx, key, RequestCause::Refused(why));
                 false
             }
