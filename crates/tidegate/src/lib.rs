@@ -10,6 +10,8 @@ pub mod observe;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
+#[cfg(feature = "http")]
+pub use tidegate_http as http;
 pub use tidegate_loop::{
     AsCx, Builder, Cx, HandleInfo, HookKey, KeepAlive, Key, KeyError, LeaseError, LimitError,
     Limits, Loop, Phase, PhaseReport, PostError, Remote, Shared, TableFull, TickFull, TimerKey,

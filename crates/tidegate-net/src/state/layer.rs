@@ -11,7 +11,7 @@ use crate::callbacks::filter::Passed;
 use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::state::claims::Claims;
-use crate::state::deadlines::Deadlines;
+use crate::state::deadlines::queue::Deadlines;
 use crate::state::listener::{Listener, State};
 use crate::state::socket::Socket;
 
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) passed: Passed,
     /// What filters made for the kernel.
     pub(crate) wire: Vec<u8>,
+    /// Bytes between a caller that reads or writes itself and its filters. One read long.
+    pub(crate) between: Vec<u8>,
     /// Bytes of memory that all write queues hold.
     pub(crate) buffered: usize,
     /// What was queued beyond `buffered_limit` by the change that runs.
