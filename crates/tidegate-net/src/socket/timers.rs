@@ -9,6 +9,7 @@ use tidegate_loop::Cx;
 
 use crate::key::SocketKey;
 use crate::state::layer::NET;
+use crate::state::rare::Rare;
 use crate::state::socket::{Life, Socket};
 
 impl Socket {
@@ -60,8 +61,8 @@ fn come_up(cx: &mut Cx<'_>, key: SocketKey, token: u64) {
 }
 
 /// The connection is over.
-pub(crate) fn stop_all(cx: &mut Cx<'_>, socket: &mut Socket) {
-    if let Some(rare) = socket.rare() {
+pub(crate) fn stop_all(cx: &mut Cx<'_>, rare: Option<&mut Rare>) {
+    if let Some(rare) = rare {
         for timer in rare.timers.take_running() {
             let _ = cx.timer_stop(timer);
         }

@@ -5,15 +5,16 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use slab::Slab;
-use tidegate_loop::kind::{Driver, Handle, LayerId};
+use tidegate_loop::kind::{Driver, Handle, LayerId, Runtime};
 
 use crate::callbacks::filter::Passed;
 use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
+use crate::options::stream::StreamOptions;
 use crate::state::claims::Claims;
 use crate::state::deadlines::Deadlines;
 use crate::state::listener::{Listener, State};
-use crate::state::socket::Socket;
+use crate::state::socket::{Life, Remains, Socket};
 
 /// The layer of this crate.
 pub(crate) static NET: LayerId<Layer> = LayerId::new(Layer::default);
@@ -22,7 +23,7 @@ pub(crate) static NET: LayerId<Layer> = LayerId::new(Layer::default);
 /// means, and that the key is not stale.
 #[derive(Default)]
 pub(crate) struct Layer {
-    pub(crate) sockets: Slab<Socket>,
+    pub(crate) sockets: Sockets,
     pub(crate) listeners: Slab<Listener>,
     /// The connection that a server's callback decides about.
     pub(crate) offer: Offer,
@@ -77,7 +78,7 @@ pub(crate) struct Held {
 impl Layer {
     #[inline]
     pub(crate) fn socket(&mut self, d: &Driver<'_>, key: SocketKey) -> Option<&mut Socket> {
-        self.sockets.get_mut(d.data(&OWNER, key.0)? as usize)
+        self.sockets.get_mut(d.data(&OWNER, key.0)? as usize, key)
     }
 
     pub(crate) fn listener(&mut self, d: &Driver<'_>, key: ServerKey) -> Option<&mut Listener> {
@@ -92,7 +93,7 @@ impl Layer {
         key: SocketKey,
     ) -> Option<(&'s mut Socket, Handle<'d>)> {
         let handle = d.handle(&OWNER, key.0)?;
-        let socket = self.sockets.get_mut(handle.data() as usize)?;
+        let socket = self.sockets.get_mut(handle.data() as usize, key)?;
         socket.stirred = true;
         Some((socket, handle))
     }
@@ -119,13 +120,91 @@ impl Layer {
         }
     }
 
-    /// Takes a socket out for good.
-    pub(crate) fn remove(&mut self, index: usize) -> Option<Socket> {
-        let s = self.sockets.try_remove(index)?;
+    /// A connection is over: its place is free, and what is left of it is the caller's.
+    #[inline(always)]
+    pub(crate) fn remove(
+        &mut self,
+        d: &Driver<'_>,
+        index: usize,
+        key: SocketKey,
+    ) -> Option<Remains> {
+        let s = self.sockets.get_mut(index, key)?;
         self.shared.buffered -= s.duplex.write.held() + s.given_back().len();
-        if self.sockets.is_empty() {
+        // Nobody has this key.
+        s.key = SocketKey(d.stale_key());
+        let remains = s.remains();
+        self.sockets.free(index);
+        if self.sockets.len() == 0 {
             self.deadlines.clear();
         }
-        Some(s)
+        Some(remains)
+    }
+}
+
+/// The connections of a loop, by index. The place of one that is over keeps its memory, and a
+/// later one is made in it: they are neither moved in nor out.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    places: Vec<Socket>,
+    free: Vec<u32>,
+}
+
+impl Sockets {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// The index that the next one gets.
+    #[inline]
+    pub(crate) fn next(&self) -> usize {
+        self.free.last().map_or(self.places.len(), |index| *index as usize)
+    }
+
+    /// Makes one at the index that is next.
+    #[inline(always)]
+    pub(crate) fn make(
+        &mut self,
+        key: SocketKey,
+        life: Life,
+        options: &StreamOptions,
+        rt: &Runtime<'_>,
+    ) -> &mut Socket {
+        let index = match self.free.pop() {
+            Some(index) => index as usize,
+            None => {
+                self.grow(key);
+                self.places.len() - 1
+            }
+        };
+        let s = &mut self.places[index];
+        s.begin(key, life, options, rt);
+        s
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, key: SocketKey) {
+        self.places.push(Socket::over(key));
+    }
+
+    /// The connection at this index, if it has this key.
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self, index: usize, key: SocketKey) -> Option<&mut Socket> {
+        self.places.get_mut(index).filter(|s| s.key == key)
+    }
+
+    /// The same for who knows that it is there.
+    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Socket> {
+        self.places.get_mut(index).filter(|s| s.life != Life::Over)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Socket)> {
+        self.places.iter().enumerate().filter(|(_, s)| s.life != Life::Over)
+    }
+
+    fn free(&mut self, index: usize) {
+        // An index is that of a handle, which has 24 bits.
+        self.free.push(index as u32);
     }
 }
