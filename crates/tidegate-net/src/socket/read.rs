@@ -19,7 +19,7 @@ use crate::socket::call::{call_at, call_protocol, data, ended, received};
 use crate::socket::filter::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
-use crate::state::socket::{Socket, Watched};
+use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 
 /// One read takes at most this much; the buffer belongs to the loop.
@@ -187,6 +187,9 @@ impl Socket {
     /// Reads nothing more. A connection whose writing failed would never get to its
     /// end that way, so it ends now.
     pub(crate) fn pause(&mut self, h: &mut Handle<'_>) {
+        if self.life == Life::Refused {
+            return;
+        }
         if self.duplex.read.is_flowing() {
             self.duplex.read.pause();
             self.tell(h, || SocketEvent::Pause);
@@ -208,7 +211,7 @@ impl Socket {
     /// What is there to be read is read in a later dispatch.
     pub(crate) fn go_on_reading(&mut self, h: &mut Handle<'_>) {
         let more = h.readiness().has(Readiness::READABLE) || !self.given_back().is_empty();
-        if self.duplex.read.is_flowing() && (more || self.has_news()) {
+        if self.duplex.read.is_flowing() && (more || self.has_news() || self.is_fed()) {
             h.queue();
         }
     }
@@ -226,7 +229,8 @@ fn on_demand(d: &mut Dispatch<'_>, key: SocketKey, buffer: &mut [u8]) -> usize {
     s.stirred = true;
     match s.puller() {
         Some((readable, data)) => {
-            if h.readiness().has(Readiness::READABLE) || !s.given_back().is_empty() {
+            let kernel = h.readiness().has(Readiness::READABLE) && s.is_readable_now();
+            if kernel || !s.given_back().is_empty() || s.is_fed() {
                 call_protocol(d, key, |d| readable(d, key, data));
                 let (layer, mut driver) = d.layer(&NET);
                 if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
