@@ -22,7 +22,7 @@ use crate::state::socket::{Life, Socket, new_bits};
 pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io::Result<SocketKey> {
     let (layer, mut d) = cx.layer(&NET);
     let entry = layer.sockets.vacant_entry();
-    let AdoptOptions { adopted, stream: options } = options;
+    let AdoptOptions { adopted, stream: mut options } = options;
     let ready = prepare(&adopted, &options).and_then(|remote| {
         let handle = d.insert(&SOCKET, entry.key() as u64)?;
         Ok((remote, handle))
@@ -37,6 +37,7 @@ pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io:
         }
     };
     let key = h.key();
+    options.complete(&layer.shared.limits);
     let mut s = Socket::new(SocketKey(key), Life::Open, &options, &h);
     s.upper = upper;
     s.steer_reads();

@@ -112,6 +112,7 @@ fn begin_as(
         }
     };
     let key = SocketKey(h.key());
+    options.stream.complete(&layer.shared.limits);
     let mut s = Socket::new(key, Life::Connecting, &options.stream, &h);
     s.clocks.set_until(options.timeout, s.since);
     s.upper = upper;

@@ -65,7 +65,7 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             s.end(h, shared);
         }
         if s.duplex.write.wants_write() {
-            s.flush(h);
+            s.flush(h, shared);
             if !matches!(s.wire, Wire::Plain) {
                 s.offer_again(h, shared);
             }

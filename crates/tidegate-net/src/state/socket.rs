@@ -128,7 +128,7 @@ impl Socket {
         options: &StreamOptions,
         rt: &Runtime<'_>,
     ) -> Socket {
-        let limit = options.write_limit.unwrap_or(rt.limits().write_limit);
+        let limit = options.write_limit.unwrap_or(usize::MAX);
         let write = WriteState::new(options.high_water_mark, limit);
         let mut s = Socket {
             key,
