@@ -320,17 +320,6 @@ impl Socket {
         }
     }
 
-    /// The connection is over: ids that wait in front of the filters come behind those that
-    /// have passed them, and do not get out.
-    #[cold]
-    pub(crate) fn take_ids(&mut self) {
-        if let Wire::Filter(stack) = &mut self.wire {
-            while let Some(id) = stack.take_id() {
-                self.duplex.write.expect_never(id);
-            }
-        }
-    }
-
     /// The connection is over: what its filters keep goes in the closing phase, and does not
     /// count any more.
     pub(crate) fn uncount_filters(&mut self) {

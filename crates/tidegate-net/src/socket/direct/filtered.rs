@@ -56,7 +56,7 @@ impl Layer {
     fn pull(&mut self, d: &mut Driver<'_>, key: SocketKey, len: usize) -> io::Result<usize> {
         let Layer { sockets, listeners, shared, .. } = self;
         let Some(mut h) = d.handle(&OWNER, key.0) else { return would_block() };
-        let Some(s) = sockets.get_mut(h.data() as usize) else { return would_block() };
+        let Some(s) = sockets.get_mut(h.data() as usize, key) else { return would_block() };
         if !h.readiness().has(Readiness::READABLE) {
             return would_block();
         }

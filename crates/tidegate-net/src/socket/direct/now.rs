@@ -37,7 +37,7 @@ impl Layer {
     ) -> io::Result<usize> {
         let Layer { sockets, listeners, shared, .. } = self;
         let handle = d.handle(&OWNER, key.0);
-        let found = handle.and_then(|h| Some((sockets.get_mut(h.data() as usize)?, h)));
+        let found = handle.and_then(|h| Some((sockets.get_mut(h.data() as usize, key)?, h)));
         let Some((s, mut h)) = found.filter(|(s, _)| s.duplex.is_open()) else {
             return Err(ErrorKind::NotConnected.into());
         };
