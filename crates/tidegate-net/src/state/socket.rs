@@ -31,6 +31,7 @@ use crate::event::{ConnectionInfo, NetEvent, SocketEvent};
 use crate::key::{ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
+use crate::peer_state::PeerState;
 use crate::state::clocks::{Clocks, View, as_nanos};
 use crate::state::connecting::Connecting;
 use crate::state::rare::{Pipes, Rare};
@@ -113,6 +114,8 @@ pub(crate) struct Socket {
     pub(crate) owed: Owed,
     /// Whether its close sends a RST.
     pub(crate) reset: Reset,
+    /// The last that `on_hangup` was called with.
+    pub(crate) hangup: PeerState,
     rare: Option<Box<Rare>>,
 }
 
@@ -150,6 +153,7 @@ impl Socket {
             busy: false,
             owed: Owed::default(),
             reset: Reset::No,
+            hangup: PeerState::Open,
             rare: None,
         };
         s.clocks.start(options.deadlines, s.since);
@@ -163,6 +167,30 @@ impl Socket {
         self.duplex.read == ReadState::Ended
             || self.duplex.write.is_finished()
             || h.readiness().has(Readiness::READ_CLOSED | Readiness::ERROR)
+    }
+
+    /// What the poller said of the peer, or the read of its end.
+    pub(crate) fn peer_state(&self, h: &Handle<'_>) -> PeerState {
+        let bits = h.readiness();
+        // Closed for writing, but not by us: the peer's socket is gone.
+        let cut = bits.has(Readiness::WRITE_CLOSED) && !self.duplex.write.is_finished();
+        if !self.duplex.is_open() || bits.has(Readiness::ERROR) || cut {
+            PeerState::Gone
+        } else if self.duplex.read == ReadState::Ended || bits.has(Readiness::READ_CLOSED) {
+            PeerState::Ended
+        } else {
+            PeerState::Open
+        }
+    }
+
+    /// What `on_hangup` is to be called with: nobody reads, and more is known of the peer than it
+    /// was called with before.
+    #[inline]
+    pub(crate) fn new_hangup(&self, h: &Handle<'_>) -> Option<PeerState> {
+        if self.duplex.read != ReadState::Paused || self.life != Life::Open {
+            return None;
+        }
+        Some(self.peer_state(h)).filter(|state| *state > self.hangup && self.duplex.is_open())
     }
 
     /// Whether `on_connect` is still to come.
