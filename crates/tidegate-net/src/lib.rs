@@ -71,6 +71,7 @@ pub use callbacks::server_handler::ServerHandler;
 pub use endpoint::Endpoint;
 pub use error::close::{Close, Reason, Reset, Scope};
 pub use error::fault::{LookupFault, Timeout};
+pub use error::filter_fault::FilterFault;
 pub use error::listen::{AddressError, AddressFault, ListenError};
 pub use error::net_error::{Attempt, NetError};
 pub use error::stage::Stage;

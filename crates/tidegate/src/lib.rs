@@ -2,12 +2,16 @@
 #![deny(unsafe_code)]
 
 #[cfg(doc)]
+#[doc = include_str!("links.md")]
+#[doc = include_str!("../../../docs/manual/README.md")]
 pub mod manual;
 
 pub mod observe;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
+#[cfg(feature = "http")]
+pub use tidegate_http as http;
 pub use tidegate_loop::{
     AsCx, Builder, Cx, HandleInfo, HookKey, KeepAlive, Key, KeyError, LeaseError, LimitError,
     Limits, Loop, Phase, PhaseReport, PostError, Remote, Shared, TableFull, TickFull, TimerKey,

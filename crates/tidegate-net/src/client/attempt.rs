@@ -18,7 +18,7 @@ use crate::error::net_error::Attempt;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::options::connect::ConnectOptions;
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::socket::Socket;
 use crate::sys;
 

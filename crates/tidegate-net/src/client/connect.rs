@@ -117,12 +117,13 @@ fn begin_as(
     s.upper = upper;
     s.steer_reads();
     s.tell_busy(&mut h);
+    let (target, family) = (options.to.target(), options.family);
     let factories = std::mem::take(&mut options.filters);
     if !factories.is_empty() {
-        s.make_filters(&mut h, &factories);
+        let host = target.as_ref().ok().and_then(Target::host);
+        s.make_filters(&mut h, &factories, host.as_deref());
         h.bury(factories);
     }
-    let (target, family) = (options.to.target(), options.family);
     s.connecting = Some(Box::new(Connecting {
         options,
         port: 0,

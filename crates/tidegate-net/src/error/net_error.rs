@@ -14,6 +14,7 @@ use std::time::Duration;
 use tidegate_loop::OneLine;
 
 use crate::error::fault::{LookupFault, Timeout};
+use crate::error::filter_fault::FilterFault;
 use crate::error::stage::Stage;
 use crate::sys;
 
@@ -207,10 +208,14 @@ impl NetError {
     }
 
     /// The operating system's name of the error, such as `ECONNREFUSED`; for a lookup, such as
-    /// `ENOTFOUND`.
+    /// `ENOTFOUND`; for a [`FilterFault`], its code.
     pub fn code(&self) -> Option<&'static str> {
-        let lookup = || self.source.get_ref()?.downcast_ref::<LookupFault>().map(|f| f.code());
-        self.source.raw_os_error().and_then(sys::code_name).or_else(lookup)
+        let named = || {
+            let source = self.source.get_ref()?;
+            let filter = || source.downcast_ref::<FilterFault>().map(|f| f.code);
+            source.downcast_ref::<LookupFault>().map(|f| f.code()).or_else(filter)
+        };
+        self.source.raw_os_error().and_then(sys::code_name).or_else(named)
     }
 
     /// The deadline that passed, if it was one.
@@ -239,7 +244,8 @@ impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = self.stage == Stage::Application;
         // Not the application failed.
-        if own { Stage::Open } else { self.stage }.fmt(f)?;
+        let whole = own || self.stage == Stage::Truncated;
+        if whole { Stage::Open } else { self.stage }.fmt(f)?;
         let name = OneLine(self.name().unwrap_or_default());
         match (self.stage, self.remote, self.local) {
             (Stage::Lookup, _, _) if self.name().is_some() => {

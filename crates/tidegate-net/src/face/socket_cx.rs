@@ -17,7 +17,7 @@ use crate::error::fault::Timeout;
 use crate::error::stage::Stage;
 use crate::options::stream::millis;
 use crate::socket::{expire, timers};
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
 use crate::state::socket::{Life, Owed, Socket};
 
@@ -362,6 +362,11 @@ impl SocketCx<'_> {
     /// Set again, it moves. When the connection closes, its timers are gone; they do not keep the
     /// loop alive.
     ///
+    /// It is meant for deadlines that move all the time. A connection has one entry in the loop
+    /// for all its deadlines and timers. To move a timer to later only notes that, and reads no
+    /// clock; a timer may therefore come later by as much as the turn took in which it was set.
+    /// Tokens are searched one by one: a connection should have few.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use tidegate_loop::Loop;
@@ -383,6 +388,7 @@ impl SocketCx<'_> {
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[inline]
     pub fn set_timer(&mut self, token: u64, after: Duration) {
         timers::set(&mut self.cx, self.key, token, after);
     }

@@ -5,6 +5,7 @@
 //! | both sides ended, `destroy`, a bound of `end_and_drain` | FIN |
 //! | `reset`, a limit, a panic, a broken pipe | RST, unless our side had ended |
 //! | a deadline, a filter's error | RST if bytes were queued, or a pipe was not done; else FIN |
+//! | a filter's error that it tells the peer | FIN, see `handshake.rs` |
 //!
 //! Why it ends is decided in `read.rs`, `write.rs`, `expire.rs`, `pass.rs`.
 #![forbid(unsafe_code)]
@@ -24,8 +25,7 @@ use crate::error::stage::Stage;
 use crate::event::{NetEvent, SocketEvent};
 use crate::key::{OWNER, SocketKey};
 use crate::options::stream::millis;
-use crate::socket::timers;
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
 use crate::state::rare::Discard;
 use crate::state::socket::{Life, Socket, Watched};
@@ -40,6 +40,7 @@ impl Socket {
             return;
         }
         self.stirred = true;
+        let reason = self.first_reason(reason);
         // The peer must not take what it has for all there is.
         if !matches!(reason, Reason::Ended | Reason::Destroyed) && self.cuts_off(h, &reason) {
             self.linger_zero(h);
@@ -59,7 +60,7 @@ impl Socket {
         }
         match reason {
             Reason::WriteLimit { .. } | Reason::Panicked | Reason::Piped(_) => true,
-            Reason::Failed(e) if !matches!(e.stage(), Stage::Filter | Stage::Register) => false,
+            Reason::Failed(e) if !has_lost_bytes(e.stage()) => false,
             Reason::TimedOut(..) | Reason::Failed(_) => {
                 !write.is_flushed() || self.is_piped_from(h)
             }
@@ -182,6 +183,12 @@ impl Socket {
     }
 }
 
+/// Whether an error of this stage may leave bytes unsent that the kernel would have taken.
+fn has_lost_bytes(stage: Stage) -> bool {
+    let filter = matches!(stage, Stage::Filter | Stage::Handshake | Stage::Tls | Stage::Truncated);
+    filter || stage == Stage::Register
+}
+
 /// [`Cx::close`](tidegate_loop::Cx::close) was called with its key.
 pub(crate) fn asked(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {
     let (layer, mut d) = cx.layer(&NET);
@@ -250,7 +257,6 @@ pub(crate) fn over(
     if let Some(connecting) = connecting {
         connecting.forget(&mut d.cx());
     }
-    timers::stop_all(&mut d.cx(), &mut s);
     let mut close = Close {
         reason,
         peer: s.remote,

@@ -18,7 +18,7 @@ use crate::socket::call::{call, call_upper};
 use crate::socket::filter::settle;
 use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
-use crate::state::clocks::Due;
+use crate::state::deadlines::clocks::Due;
 use crate::state::layer::NET;
 use crate::state::socket::{Owed, Socket, Watched};
 use crate::state::wire::Wire;

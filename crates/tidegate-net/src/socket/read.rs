@@ -19,7 +19,7 @@ use crate::socket::call::{call_protocol, call_taken, data, ended, received};
 use crate::socket::filter::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
-use crate::state::socket::{Socket, Watched};
+use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 
 /// One read takes at most this much; the buffer belongs to the loop.
@@ -159,6 +159,9 @@ impl Socket {
     /// Reads nothing more. A connection whose writing failed would never get to its
     /// end that way, so it ends now.
     pub(crate) fn pause(&mut self, h: &mut Handle<'_>) {
+        if self.life == Life::Refused {
+            return;
+        }
         if self.duplex.read.is_flowing() {
             self.duplex.read.pause();
             self.tell(h, || SocketEvent::Pause);

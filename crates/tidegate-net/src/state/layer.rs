@@ -11,7 +11,7 @@ use crate::callbacks::filter::Passed;
 use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::state::claims::Claims;
-use crate::state::deadlines::Deadlines;
+use crate::state::deadlines::queue::Deadlines;
 use crate::state::listener::{Listener, State};
 use crate::state::socket::Socket;
 

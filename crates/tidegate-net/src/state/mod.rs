@@ -1,12 +1,11 @@
 //! Who owns what. Methods in here change only the state that they stand on.
 //!
 //! Read `layer.rs` first, then `socket.rs` and `listener.rs`. Parts of these are `connecting.rs`,
-//! `clocks.rs`, `wire.rs`, `rare.rs` and `pace.rs`; the loop's are `deadlines.rs` and `claims.rs`.
+//! `wire.rs`, `rare.rs` and `pace.rs`; the loop's is `claims.rs`; `deadlines/` has parts of both.
 //! Not here: what is done to connections and servers.
 #![forbid(unsafe_code)]
 
 pub(crate) mod claims;
-pub(crate) mod clocks;
 pub(crate) mod connecting;
 pub(crate) mod deadlines;
 pub(crate) mod layer;

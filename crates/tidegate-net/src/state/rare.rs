@@ -5,10 +5,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tidegate_loop::TimerKey;
 use tidegate_stream::PipeKey;
 
 use crate::error::net_error::NetError;
+use crate::state::deadlines::timers::OwnTimers;
 
 #[derive(Default)]
 pub(crate) struct Rare {
@@ -41,43 +41,4 @@ pub(crate) enum Discard {
     UpTo(u64),
     /// More came.
     Over,
-}
-
-/// Timers of a connection, by the user's tokens.
-#[derive(Default)]
-pub(crate) struct OwnTimers {
-    running: Vec<(u64, TimerKey)>,
-    /// They came up, in this order, and are to be told.
-    due: Vec<u64>,
-}
-
-impl OwnTimers {
-    pub(crate) fn is_due(&self) -> bool {
-        !self.due.is_empty()
-    }
-
-    pub(crate) fn add(&mut self, token: u64, timer: TimerKey) {
-        self.running.push((token, timer));
-    }
-
-    /// Takes a token out, in whatever state it is; the timer that runs for it.
-    pub(crate) fn remove(&mut self, token: u64) -> Option<TimerKey> {
-        self.due.retain(|due| *due != token);
-        let at = self.running.iter().position(|(running, _)| *running == token)?;
-        Some(self.running.swap_remove(at).1)
-    }
-
-    pub(crate) fn fall_due(&mut self, token: u64) {
-        self.remove(token);
-        self.due.push(token);
-    }
-
-    /// The next one to tell.
-    pub(crate) fn take_due(&mut self) -> Option<u64> {
-        self.is_due().then(|| self.due.remove(0))
-    }
-
-    pub(crate) fn take_running(&mut self) -> impl Iterator<Item = TimerKey> + use<> {
-        std::mem::take(&mut self.running).into_iter().map(|(_, timer)| timer)
-    }
 }

@@ -6,6 +6,8 @@
 //! | Gated | the filters are ready | a client's: Open, `on_connect`; a server's: Offered |
 //! | Offered | `Incoming::accept` | Open |
 //! | Offered | `reject`, or nothing | gone |
+//! | Gated, Offered, Open | a filter fails and has something to say | Refused |
+//! | Refused | the peer's end, 64 KiB, 2 s | closing, with the filter's error |
 //! | Open | both ended, error, destroy, limit, panic | closing, `on_close`, gone |
 //!
 //! What is done to it is in `socket/`. When bytes move is decided by the machines of
@@ -32,8 +34,9 @@ use crate::key::{ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
 use crate::peer_state::PeerState;
-use crate::state::clocks::{Clocks, View, as_nanos};
 use crate::state::connecting::Connecting;
+use crate::state::deadlines::clocks::{Clocks, View, as_nanos};
+use crate::state::deadlines::timers::OwnTimers;
 use crate::state::rare::{Pipes, Rare};
 use crate::state::wire::Wire;
 
@@ -45,6 +48,8 @@ pub(crate) enum Life {
     /// Accepted from the kernel, not yet by the user.
     Offered,
     Open,
+    /// A filter failed and said so to the peer: what it said goes out, what comes is dropped.
+    Refused,
 }
 
 /// What the poller watches for us. It only grows.
@@ -253,7 +258,7 @@ impl Socket {
     /// The next effect of its writes: none before it is connected.
     #[inline]
     pub(crate) fn take_effect(&mut self) -> Option<Effect> {
-        if matches!(self.life, Life::Connecting | Life::Gated) {
+        if matches!(self.life, Life::Connecting | Life::Gated | Life::Refused) {
             return None;
         }
         self.duplex.write.take_effect()
@@ -393,7 +398,7 @@ impl Socket {
     /// Writing failed. The connection closes with this error when reading has come to the end.
     #[cold]
     pub(crate) fn keep_failure(&mut self, error: Arc<NetError>) {
-        self.rare.get_or_insert_default().failure = Some(error);
+        self.rare.get_or_insert_default().failure.get_or_insert(error);
     }
 
     /// The first write error, if it is to be told still.
@@ -413,9 +418,14 @@ impl Socket {
         self.rare.get_or_insert_default()
     }
 
-    /// Timers of its own came up and are to be told.
+    /// Timers that were set by a token.
+    pub(crate) fn timers(&self) -> Option<&OwnTimers> {
+        self.rare.as_deref().map(|rare| &rare.timers)
+    }
+
+    /// Some of them came up and are to be told.
     pub(crate) fn has_due_timer(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.timers.is_due())
+        self.timers().is_some_and(OwnTimers::is_due)
     }
 
     /// An operation failed: was it a RST that came?
