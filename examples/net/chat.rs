@@ -134,7 +134,13 @@ fn converse(lp: &mut Loop, server: ServerKey) -> io::Result<()> {
     lp.run()
 }
 
+const USAGE: &str = "usage: chat [HOST:PORT]";
+
 fn main() -> io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     env_logger::init();
     let mut lp = Loop::new()?;
     match std::env::args().nth(1) {
@@ -144,7 +150,7 @@ fn main() -> io::Result<()> {
         }
         Some(at) => {
             let server = serve(&mut lp, &at).unwrap_or_else(|e| {
-                eprintln!("{e}\nusage: chat [HOST:PORT]");
+                eprintln!("{e}\n{USAGE}");
                 exit(1)
             });
             lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;

@@ -52,7 +52,7 @@ impl Client {
             }
         }
         if close.reason.error().is_some_and(|e| e.kind() == io::ErrorKind::InvalidInput) {
-            eprintln!("{close}\nusage: reconnect [HOST:PORT]");
+            eprintln!("{close}\n{USAGE}");
             exit(2)
         }
         let failures = self.failures.get();
@@ -80,7 +80,13 @@ fn appear(lp: &mut Loop, at: SocketAddr) {
     }
 }
 
+const USAGE: &str = "usage: reconnect [HOST:PORT]";
+
 fn main() -> io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     env_logger::init();
     let mut lp = Loop::new()?;
     let (to, times) = match std::env::args().nth(1) {
