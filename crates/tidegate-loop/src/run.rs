@@ -33,6 +33,7 @@ use crate::observe::Observer;
 use crate::phase::Phase;
 use crate::store::hooks::{HookKey, Hooks};
 use crate::store::key::{Key, KeyError, TableFull};
+use crate::store::readiness::Readiness;
 use crate::store::table::Table;
 use crate::store::ticks::Ticks;
 use crate::store::timers::Timers;
@@ -106,7 +107,7 @@ impl Loop {
     fn with_id(id: u16, generation: u32, limits: Limits) -> io::Result<Loop> {
         let poll = mio::Poll::new()?;
         let mut table = Table::new(id, generation, &VACANT);
-        let inbox_key = table.insert(&INBOX, 0, 0)?;
+        let inbox_key = table.insert(&INBOX, 0, 0, Readiness::NONE)?;
         table.mark_internal(inbox_key);
         let inbox = Arc::new(Inbox::new(&poll, inbox_key, limits.inbox_limit)?);
         Ok(Loop {

@@ -39,7 +39,7 @@ use crate::socket::filter::made;
 use crate::socket::{close, expire, pass};
 use crate::state::connecting::Connecting;
 use crate::state::layer::NET;
-use crate::state::socket::{Life, Socket, new_bits};
+use crate::state::socket::{Life, new_bits};
 use crate::sys;
 
 /// A connection that is not made yet.
@@ -103,8 +103,7 @@ fn begin_as(
     upper: Upper,
 ) -> Result<SocketKey, (TableFull, Upper)> {
     let (layer, mut d) = cx.layer(&NET);
-    let entry = layer.sockets.vacant_entry();
-    let mut h = match d.insert(&CONNECTING, entry.key() as u64) {
+    let mut h = match d.insert(&CONNECTING, layer.sockets.next() as u64) {
         Ok(handle) => handle,
         Err(full) => {
             d.bury((options.lookup, options.filters));
@@ -112,7 +111,7 @@ fn begin_as(
         }
     };
     let key = SocketKey(h.key());
-    let mut s = Socket::new(key, Life::Connecting, &options.stream, &h);
+    let s = layer.sockets.make(key, Life::Connecting, &options.stream, &h);
     s.clocks.set_until(options.timeout, s.since);
     s.upper = upper;
     s.steer_reads();
@@ -136,7 +135,6 @@ fn begin_as(
         delay: None,
         alone_since: 0,
     }));
-    let s = entry.insert(s);
     match target {
         Ok(Target::Addr(addr)) if family.has(addr.ip()) => begin(cx, key, addr),
         Ok(Target::Addr(_)) => {

@@ -116,6 +116,17 @@ impl NetError {
         NetError { stage, source, local: None, remote: None, elapsed: None, tried: None }
     }
 
+    /// An error of a connection, whole.
+    pub(crate) fn of(
+        stage: Stage,
+        source: io::Error,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+        elapsed: Duration,
+    ) -> NetError {
+        NetError { stage, source, local, remote, elapsed: Some(elapsed), tried: None }
+    }
+
     pub(crate) fn tried(mut self, name: Option<String>, attempts: Vec<Attempt>) -> NetError {
         self.tried = Some(Box::new(Tried { name, attempts, untried: 0 }));
         self
@@ -147,11 +158,6 @@ impl NetError {
     pub(crate) fn at(mut self, local: Option<SocketAddr>, remote: Option<SocketAddr>) -> NetError {
         self.local = local;
         self.remote = remote;
-        self
-    }
-
-    pub(crate) fn after(mut self, elapsed: Duration) -> NetError {
-        self.elapsed = Some(elapsed);
         self
     }
 

@@ -107,10 +107,22 @@ impl SocketCx<'_> {
     /// ```
     #[inline]
     pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
-        self.send(data.into())
+        match data.into() {
+            Chunk::Lent(bytes) => self.send(bytes),
+            shared => self.send_shared(shared),
+        }
     }
 
-    fn send(&mut self, data: Chunk<'_>) -> Flow {
+    /// Apart from the other, since a slice is passed in registers.
+    #[inline(never)]
+    fn send(&mut self, bytes: &[u8]) -> Flow {
+        let key = self.key;
+        let (layer, mut d) = self.cx.layer(&NET);
+        layer.write(&mut d, key, Chunk::Lent(bytes))
+    }
+
+    #[inline(never)]
+    fn send_shared(&mut self, data: Chunk<'_>) -> Flow {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
         layer.write(&mut d, key, data)
@@ -243,7 +255,7 @@ impl SocketCx<'_> {
     }
 
     fn send_and_end(&mut self, data: Chunk<'_>) -> Flow {
-        let flow = self.send(data);
+        let flow = self.write(data);
         self.end();
         flow
     }

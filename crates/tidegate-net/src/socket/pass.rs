@@ -55,11 +55,20 @@ pub(crate) fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
 /// The connection's turn in the ready pass: read, write, deliver effects, rest.
 pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let key = SocketKey(raw);
-    if read(d, key) == Reads::Quiet {
-        return;
+    if read(d, key) == Reads::Done {
+        go_on(d, key);
     }
+}
+
+/// After the reads.
+#[inline(never)]
+fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
     let mut lingers = false;
     let (layer, mut driver) = d.layer(&NET);
+    // One that a read has ended.
+    if layer.socket(&driver, key).is_none_or(|s| !s.duplex.is_open()) {
+        return;
+    }
     let told = layer.with(&mut driver, key, |s, h, shared| {
         if s.duplex.ends_with_peer() && !s.is_piped_from(h) {
             s.end(h, shared);

@@ -266,7 +266,10 @@ impl Socket {
             h.reregister(stream, interest)
         };
         match done {
-            Ok(()) => self.watched = watched,
+            Ok(()) => {
+                self.watched = watched;
+                self.fresh = self.bytes_read == 0;
+            }
             Err(e) => self.fail(h, Stage::Register, e),
         }
     }

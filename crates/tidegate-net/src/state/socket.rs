@@ -42,6 +42,8 @@ use crate::state::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Life {
+    /// Its place is free.
+    Over,
     Connecting,
     /// Made or accepted; its filters are not ready.
     Gated,
@@ -91,6 +93,18 @@ impl Owed {
     }
 }
 
+/// What is left of a connection that is over.
+pub(crate) struct Remains {
+    pub(crate) upper: Upper,
+    pub(crate) wire: Wire,
+    pub(crate) write: WriteState,
+    pub(crate) connecting: Option<Box<Connecting>>,
+    pub(crate) rare: Option<Box<Rare>>,
+    pub(crate) server: Option<ServerKey>,
+    /// `on_connect` was still to come.
+    pub(crate) was_connecting: bool,
+}
+
 pub(crate) struct Socket {
     pub(crate) key: SocketKey,
     pub(crate) life: Life,
@@ -125,30 +139,19 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(
-        key: SocketKey,
-        life: Life,
-        options: &StreamOptions,
-        rt: &Runtime<'_>,
-    ) -> Socket {
-        let limit = options.write_limit.unwrap_or(rt.limits().write_limit);
-        let write = WriteState::new(options.high_water_mark, limit);
-        let mut s = Socket {
+    /// A place where none was before.
+    pub(crate) fn over(key: SocketKey) -> Socket {
+        Socket {
             key,
-            life,
+            life: Life::Over,
             watched: Watched::Nothing,
             stream: None,
             upper: Upper::Away,
             wire: Wire::Plain,
-            duplex: Duplex::new(write, options.allow_half_open),
+            duplex: Duplex::new(WriteState::new(0, 0), false),
             server: None,
             remote: None,
-            // A deadline must not be early; else the time of the poll will do.
-            since: as_nanos(if options.deadlines.has_any() || life == Life::Connecting {
-                rt.clock()
-            } else {
-                rt.now()
-            }),
+            since: 0,
             bytes_read: 0,
             stirred: true,
             fresh: true,
@@ -160,9 +163,56 @@ impl Socket {
             reset: Reset::No,
             hangup: PeerState::Open,
             rare: None,
-        };
-        s.clocks.start(options.deadlines, s.since);
-        s
+        }
+    }
+
+    /// Begins a connection in a place that was free. Field by field: it is not made elsewhere and
+    /// then moved.
+    #[inline(always)]
+    pub(crate) fn begin(
+        &mut self,
+        key: SocketKey,
+        life: Life,
+        options: &StreamOptions,
+        rt: &Runtime<'_>,
+    ) {
+        let limit = options.write_limit.unwrap_or(rt.limits().write_limit);
+        // A deadline must not be early; else the time of the poll will do.
+        let exact = options.deadlines.has_any() || life == Life::Connecting;
+        self.since = if exact { as_nanos(rt.clock()) } else { rt.nanos() };
+        self.key = key;
+        self.life = life;
+        self.watched = Watched::Nothing;
+        self.duplex.begin(options.high_water_mark, limit, options.allow_half_open);
+        self.server = None;
+        self.remote = None;
+        self.bytes_read = 0;
+        self.bytes_written = 0;
+        self.stirred = true;
+        self.fresh = true;
+        self.busy = false;
+        self.owed = Owed::default();
+        self.reset = Reset::No;
+        self.clocks = Clocks::default();
+        self.clocks.start(options.deadlines, self.since);
+        debug_assert!(self.stream.is_none() && matches!(self.upper, Upper::Away));
+        debug_assert!(self.connecting.is_none() && self.rare.is_none());
+    }
+
+    /// It is over, and its place is free: what is still to be told and dropped.
+    #[inline(always)]
+    pub(crate) fn remains(&mut self) -> Remains {
+        let was_connecting = self.is_connecting();
+        self.life = Life::Over;
+        Remains {
+            upper: std::mem::replace(&mut self.upper, Upper::Away),
+            wire: std::mem::replace(&mut self.wire, Wire::Plain),
+            write: self.duplex.take_write(),
+            connecting: self.connecting.take(),
+            rare: self.rare.take(),
+            server: self.server,
+            was_connecting,
+        }
     }
 
     /// Whether one side has ended and the other has not; or the peer has, and nobody
@@ -282,13 +332,15 @@ impl Socket {
     /// for where it tells something, the port that the system chose for a
     /// client: a server's resets must not cost a call each.
     pub(crate) fn error(&self, stage: Stage, source: io::Error, rt: &Runtime<'_>) -> Arc<NetError> {
-        let client = if self.server.is_none() { self.stream.as_ref() } else { None };
-        let local = client.and_then(|s| s.local_addr().ok());
         // Now, not when the poll returned: an attempt in it has a time of its own.
         let elapsed = self.age(rt);
+        if self.server.is_some() {
+            return Arc::new(NetError::of(stage, source, None, self.remote, elapsed));
+        }
+        let local = self.stream.as_ref().and_then(|s| s.local_addr().ok());
         let asked = self.connecting.as_ref().filter(|_| stage == Stage::Bind);
         let local = asked.and_then(|c| c.own_address()).or(local);
-        let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
+        let error = NetError::of(stage, source, local, self.remote, elapsed);
         Arc::new(match self.connecting.as_deref() {
             Some(c) => error.tried(c.name.clone(), c.failed.clone()).untried_are(c.untried()),
             None => error,
