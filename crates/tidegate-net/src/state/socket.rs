@@ -224,30 +224,6 @@ impl Socket {
             || h.readiness().has(Readiness::READ_CLOSED | Readiness::ERROR)
     }
 
-    /// What the poller said of the peer, or the read of its end.
-    pub(crate) fn peer_state(&self, h: &Handle<'_>) -> PeerState {
-        let bits = h.readiness();
-        // Closed for writing, but not by us: the peer's socket is gone.
-        let cut = bits.has(Readiness::WRITE_CLOSED) && !self.duplex.write.is_finished();
-        if !self.duplex.is_open() || bits.has(Readiness::ERROR) || cut {
-            PeerState::Gone
-        } else if self.duplex.read == ReadState::Ended || bits.has(Readiness::READ_CLOSED) {
-            PeerState::Ended
-        } else {
-            PeerState::Open
-        }
-    }
-
-    /// What `on_hangup` is to be called with: nobody reads, and more is known of the peer than it
-    /// was called with before.
-    #[inline]
-    pub(crate) fn new_hangup(&self, h: &Handle<'_>) -> Option<PeerState> {
-        if self.duplex.read != ReadState::Paused || self.life != Life::Open {
-            return None;
-        }
-        Some(self.peer_state(h)).filter(|state| *state > self.hangup && self.duplex.is_open())
-    }
-
     /// Whether `on_connect` is still to come.
     pub(crate) fn is_connecting(&self) -> bool {
         self.life == Life::Connecting || (self.life == Life::Gated && self.server.is_none())
