@@ -65,7 +65,7 @@ fn connect_and_lookup() {
         assert_error(&c, Stage::Lookup, Some(code), "lookup of tide.example:80 failed", words);
     }
     for (text, words) in [
-        ("nowhere", "\"nowhere\" is no address: the port is missing; write HOST:PORT"),
+        ("nowhere", "\"nowhere\" is not a valid address: the port is missing; write HOST:PORT"),
         ("h:99999", "the port must be 0 to 65535"),
         ("::1:80", "write an IPv6 address in brackets, as [::1]:80"),
     ] {

@@ -84,7 +84,8 @@ fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
             || s.duplex.is_done()
             || !s.owed.is_none()
             || s.has_due_timer()
-            || s.clocks.is_due();
+            || s.clocks.is_due()
+            || s.new_hangup(h).is_some();
         if s.clocks.was_probed() {
             h.pend();
         }
@@ -189,6 +190,16 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                         call(d, key, |_, _| {}, f);
                         continue;
                     }
+                }
+                if let Some(peer) = s.new_hangup(&h) {
+                    s.hangup = peer;
+                    call(
+                        d,
+                        key,
+                        |h, s| h.on_hangup(s, peer),
+                        |d, p, data| (p.hangup)(d, key, data, peer),
+                    );
+                    continue;
                 }
                 if s.is_discarded() {
                     return s.destroy(&mut h, Reason::Destroyed);

@@ -33,6 +33,7 @@ use crate::event::{ConnectionInfo, NetEvent, SocketEvent};
 use crate::key::{ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
+use crate::peer_state::PeerState;
 use crate::state::connecting::Connecting;
 use crate::state::deadlines::clocks::{Clocks, View, as_nanos};
 use crate::state::deadlines::timers::OwnTimers;
@@ -132,6 +133,8 @@ pub(crate) struct Socket {
     pub(crate) owed: Owed,
     /// Whether its close sends a RST.
     pub(crate) reset: Reset,
+    /// The last that `on_hangup` was called with.
+    pub(crate) hangup: PeerState,
     rare: Option<Box<Rare>>,
 }
 
@@ -158,6 +161,7 @@ impl Socket {
             busy: false,
             owed: Owed::default(),
             reset: Reset::No,
+            hangup: PeerState::Open,
             rare: None,
         }
     }
