@@ -22,7 +22,7 @@ use crate::state::socket::Life;
 
 pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io::Result<SocketKey> {
     let (layer, mut d) = cx.layer(&NET);
-    let AdoptOptions { adopted, stream: options } = options;
+    let AdoptOptions { adopted, stream: mut options } = options;
     let ready = prepare(&adopted, &options).and_then(|remote| {
         let handle = d.insert(&SOCKET, layer.sockets.next() as u64)?;
         Ok((remote, handle))
@@ -37,6 +37,7 @@ pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io:
         }
     };
     let key = h.key();
+    options.complete(&layer.shared.limits);
     let s = layer.sockets.make(SocketKey(key), Life::Open, &options, &h);
     s.upper = upper;
     s.steer_reads();

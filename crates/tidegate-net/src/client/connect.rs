@@ -112,6 +112,7 @@ fn begin_as(
         }
     };
     let key = SocketKey(h.key());
+    options.stream.complete(&layer.shared.limits);
     let s = layer.sockets.make(key, Life::Connecting, &options.stream, &h);
     s.clocks.set_until(options.timeout, s.since);
     s.upper = upper;

@@ -228,7 +228,7 @@ impl SocketCx<'_> {
     pub fn uncork(&mut self) {
         self.change(|s, h, shared| {
             s.uncork(h, shared);
-            s.flush(h);
+            s.flush(h, shared);
             if s.duplex.write.has_effect() || s.owed.has(Owed::ROOM) {
                 h.pend();
             }

@@ -33,6 +33,7 @@ use crate::event::{ConnectionInfo, NetEvent, SocketEvent};
 use crate::key::{ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
+use crate::peer_state::PeerState;
 use crate::state::connecting::Connecting;
 use crate::state::deadlines::clocks::{Clocks, View, as_nanos};
 use crate::state::deadlines::timers::OwnTimers;
@@ -100,6 +101,8 @@ pub(crate) struct Socket {
     pub(crate) owed: Owed,
     /// Whether its close sends a RST.
     pub(crate) reset: Reset,
+    /// The last that `on_hangup` was called with.
+    pub(crate) hangup: PeerState,
     rare: Option<Box<Rare>>,
 }
 
@@ -125,6 +128,7 @@ impl Socket {
             busy: false,
             owed: Owed::default(),
             reset: Reset::No,
+            hangup: PeerState::Open,
             rare: None,
         }
     }
@@ -139,7 +143,7 @@ impl Socket {
         options: &StreamOptions,
         rt: &Runtime<'_>,
     ) {
-        let limit = options.write_limit.unwrap_or(rt.limits().write_limit);
+        let limit = options.write_limit.unwrap_or(usize::MAX);
         // A deadline must not be early; else the time of the poll will do.
         let exact = options.deadlines.has_any() || life == Life::Connecting;
         self.since = if exact { as_nanos(rt.clock()) } else { rt.nanos() };

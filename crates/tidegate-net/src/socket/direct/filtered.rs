@@ -38,7 +38,7 @@ impl Layer {
         key: SocketKey,
         buffer: &mut [u8],
     ) -> io::Result<usize> {
-        let mut left = d.limits().read_budget;
+        let mut left = self.shared.limits.read_budget;
         loop {
             let taken = self.with(d, key, |s, h, _| s.take_filtered(h, buffer));
             match taken {
@@ -176,7 +176,7 @@ impl Socket {
         shared: &mut Shared,
         pieces: &[IoSlice<'_>],
     ) -> io::Result<usize> {
-        let most = h.limits().write_budget;
+        let most = shared.limits.write_budget;
         let mut record = std::mem::take(&mut shared.between);
         let (mut pieces, mut taken) = (pieces.iter().map(|p| &p[..]), 0);
         let mut rest: &[u8] = &[];
