@@ -1,8 +1,8 @@
 //! Who owns what. Methods in here change only the state that they stand on.
 //!
 //! Read `layer.rs` first, then `sockets.rs`, `socket.rs` and `listener.rs`. Parts of these are
-//! `connecting.rs`, `wire.rs`, `owed.rs`, `remote.rs`, `rare.rs` and `pace.rs`; the loop's is `claims.rs`; `deadlines/` has
-//! parts of both.
+//! `connecting.rs`, `wire.rs`, `owed.rs`, `remote.rs`, `rare.rs` and `pace.rs`; the loop's is
+//! `claims.rs`; `deadlines/` has parts of both.
 //! Not here: what is done to connections and servers.
 #![forbid(unsafe_code)]
 
