@@ -21,7 +21,7 @@ use crate::sys;
 /// A network error: which step failed, at which endpoints, and when.
 ///
 /// `Display` is always one line, also if the text of the source has more; `source` is the
-/// [`io::Error`].
+/// [`io::Error`]. `{:?}` is the same text, for a `main` that returns it; `{:#?}` shows the fields.
 ///
 /// ```
 /// use std::io::ErrorKind;
@@ -35,7 +35,6 @@ use crate::sys;
 /// assert_eq!((e.stage(), e.kind(), e.code()), (Stage::Bind, ErrorKind::AddrInUse, Some("EADDRINUSE")));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct NetError {
     stage: Stage,
     source: io::Error,
@@ -301,6 +300,22 @@ impl fmt::Display for NetError {
             (_, Some(local)) => write!(f, " [from {local}]"),
         }?;
         self.count_untried(f)
+    }
+}
+
+impl fmt::Debug for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return fmt::Display::fmt(self, f);
+        }
+        f.debug_struct("NetError")
+            .field("stage", &self.stage)
+            .field("source", &self.source)
+            .field("local", &self.local)
+            .field("remote", &self.remote)
+            .field("elapsed", &self.elapsed)
+            .field("tried", &self.tried)
+            .finish()
     }
 }
 

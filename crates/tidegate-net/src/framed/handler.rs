@@ -18,6 +18,7 @@ use crate::face::on::{On, OnWith};
 use crate::face::socket_facts::Reading;
 use crate::framed::decode::Decode;
 use crate::framed::fault::FrameFault;
+use crate::peer_state::PeerState;
 
 type OnFrame<C, H> =
     Box<dyn for<'a> FnMut(&mut H, &mut SocketCx<'_>, <C as Decode>::Frame<'a>) -> Flow>;
@@ -385,6 +386,14 @@ impl<C: Decode, H: Handler> Handler for Framed<C, H> {
 
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
         self.handler.on_connect(s);
+    }
+
+    fn on_ready(&mut self, s: &mut SocketCx<'_>) {
+        self.handler.on_ready(s);
+    }
+
+    fn on_hangup(&mut self, s: &mut SocketCx<'_>, peer: PeerState) {
+        self.handler.on_hangup(s, peer);
     }
 
     fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {

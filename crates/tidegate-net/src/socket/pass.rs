@@ -20,7 +20,8 @@ use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::deadlines::clocks::Due;
 use crate::state::layer::NET;
-use crate::state::socket::{Owed, Socket, Watched};
+use crate::state::owed::Owed;
+use crate::state::socket::{Socket, Watched};
 use crate::state::wire::Wire;
 
 /// An open connection. One that connects is of a kind in `client/`.
@@ -74,7 +75,7 @@ fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
             s.end(h, shared);
         }
         if s.duplex.write.wants_write() {
-            s.flush(h);
+            s.flush(h, shared);
             if !matches!(s.wire, Wire::Plain) {
                 s.offer_again(h, shared);
             }
@@ -84,7 +85,8 @@ fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
             || s.duplex.is_done()
             || !s.owed.is_none()
             || s.has_due_timer()
-            || s.clocks.is_due();
+            || s.clocks.is_due()
+            || s.new_hangup(h).is_some();
         if s.clocks.was_probed() {
             h.pend();
         }
@@ -189,6 +191,16 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                         call(d, key, |_, _| {}, f);
                         continue;
                     }
+                }
+                if let Some(peer) = s.new_hangup(&h) {
+                    s.hangup = peer;
+                    call(
+                        d,
+                        key,
+                        |h, s| h.on_hangup(s, peer),
+                        |d, p, data| (p.hangup)(d, key, data, peer),
+                    );
+                    continue;
                 }
                 if s.is_discarded() {
                     return s.destroy(&mut h, Reason::Destroyed);

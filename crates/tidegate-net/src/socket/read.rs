@@ -15,6 +15,7 @@ use crate::error::close::Reason;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
+use crate::peer_state::PeerState;
 use crate::socket::call::{call_at, call_protocol, data, ended, received};
 use crate::socket::filter::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
@@ -37,18 +38,19 @@ pub(crate) enum Reads {
 /// pauses, closes or replaces.
 #[inline]
 pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
-    let mut left = d.driver().limits().read_budget;
+    let mut taken = 0;
     let Some((buffer, mut d)) = d.lend_scratch(READ_BUFFER) else { return Reads::Done };
     let d = &mut d;
     loop {
         let (layer, mut driver) = d.layer(&NET);
-        let Layer { sockets, listeners, .. } = layer;
+        let Layer { sockets, listeners, shared, .. } = layer;
+        let left = shared.limits.read_budget.saturating_sub(taken);
         let Some(mut h) = driver.handle(&OWNER, key.0) else { return Reads::Done };
         let Some(s) = sockets.get_mut(h.data() as usize, key) else { return Reads::Done };
         let (bits, index) = (h.readiness(), h.data() as usize);
         if left == 0 || !bits.has(Readiness::READABLE) || !s.wants_read() {
             if s.duplex.read == ReadState::OnDemand {
-                left -= match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
+                taken += match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
                     0 => return Reads::Done,
                     n => n,
                 };
@@ -75,7 +77,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 return Reads::Done;
             }
             Ok((n, more)) => {
-                left -= n;
+                taken += n;
                 s.bytes_read += n as u64;
                 s.clocks.touch(h.nanos());
                 match s.wire {
@@ -182,6 +184,30 @@ impl Socket {
     #[inline]
     pub(crate) fn takes_bytes(&self) -> bool {
         self.duplex.read.is_flowing() || self.filters_read()
+    }
+
+    /// What the poller said of the peer, or the read of its end.
+    pub(crate) fn peer_state(&self, h: &Handle<'_>) -> PeerState {
+        let bits = h.readiness();
+        // Closed for writing, but not by us: the peer's socket is gone.
+        let cut = bits.has(Readiness::WRITE_CLOSED) && !self.duplex.write.is_finished();
+        if !self.duplex.is_open() || bits.has(Readiness::ERROR) || cut {
+            PeerState::Gone
+        } else if self.duplex.read == ReadState::Ended || bits.has(Readiness::READ_CLOSED) {
+            PeerState::Ended
+        } else {
+            PeerState::Open
+        }
+    }
+
+    /// What `on_hangup` is to be called with: nobody reads, and more is known of the peer than it
+    /// was called with before.
+    #[inline]
+    pub(crate) fn new_hangup(&self, h: &Handle<'_>) -> Option<PeerState> {
+        if self.duplex.read != ReadState::Paused || self.life != Life::Open {
+            return None;
+        }
+        Some(self.peer_state(h)).filter(|state| *state > self.hangup && self.duplex.is_open())
     }
 
     /// Reads nothing more. A connection whose writing failed would never get to its
