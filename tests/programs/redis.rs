@@ -157,41 +157,43 @@ fn a_slow_reader() {
 #[test]
 fn memory_has_a_limit() {
     let server = start();
-    let peer = client(server.at);
-    let mut answers = BufReader::new(peer.try_clone().unwrap()).lines();
-    let value = "v".repeat(15 << 20);
-    let mut ask = |words: &str| {
-        write_all(&peer, &command(words));
-        answers.next().unwrap().unwrap()
-    };
-    for i in 0..17 {
-        assert_eq!(ask(&format!("SET key{i} {value}")), "+OK");
+    {
+        let peer = client(server.at);
+        let mut answers = BufReader::new(peer.try_clone().unwrap()).lines();
+        let value = "v".repeat(15 << 20);
+        let mut ask = |words: &str| {
+            write_all(&peer, &command(words));
+            answers.next().unwrap().unwrap()
+        };
+        for i in 0..17 {
+            assert_eq!(ask(&format!("SET key{i} {value}")), "+OK");
+        }
+        assert!(ask(&format!("SET one-more {value}")).starts_with("-OOM "));
+        assert_eq!(ask("EXISTS key0 one-more"), ":1");
+        assert_eq!(ask("DEL key0"), ":1");
+        assert_eq!(ask(&format!("SET one-more {value}")), "+OK");
     }
-    assert!(ask(&format!("SET one-more {value}")).starts_with("-OOM "));
-    assert_eq!(ask("EXISTS key0 one-more"), ":1");
-    assert_eq!(ask("DEL key0"), ":1");
-    assert_eq!(ask(&format!("SET one-more {value}")), "+OK");
-    drop(peer);
     server.stop();
 }
 
 #[test]
 fn a_key_expires() {
     let server = start();
-    let mut peer = client(server.at);
-    let mut answers = BufReader::new(peer.try_clone().unwrap()).lines();
-    let mut ask = |words: &str| {
-        peer.write_all(&command(words)).unwrap();
-        answers.next().unwrap().unwrap()
-    };
-    let begin = std::time::Instant::now();
-    assert_eq!(ask("SET k v EX 1"), "+OK");
-    while ask("EXISTS k") == ":1" {
-        assert!(begin.elapsed() < DEADLINE);
+    {
+        let mut peer = client(server.at);
+        let mut answers = BufReader::new(peer.try_clone().unwrap()).lines();
+        let mut ask = |words: &str| {
+            peer.write_all(&command(words)).unwrap();
+            answers.next().unwrap().unwrap()
+        };
+        let begin = std::time::Instant::now();
+        assert_eq!(ask("SET k v EX 1"), "+OK");
+        while ask("EXISTS k") == ":1" {
+            assert!(begin.elapsed() < DEADLINE);
+        }
+        assert!(begin.elapsed().as_millis() >= 1000, "not before its time");
+        assert_eq!(ask("DEL k"), ":0");
     }
-    assert!(begin.elapsed().as_millis() >= 1000, "not before its time");
-    assert_eq!(ask("DEL k"), ":0");
-    drop(peer);
     server.stop();
 }
 
