@@ -97,7 +97,7 @@ impl Socket {
             give_back(buffer, kept);
         }
         self.count_filters(h);
-        if shared.buffered > h.limits().buffered_limit {
+        if shared.buffered > shared.limits.buffered_limit {
             match by {
                 By::User if self.queued() > queued => shared.crowded = Crowded::Write,
                 By::Peer if self.duplex.write.held() > held => shared.crowded = Crowded::Answer,
@@ -317,17 +317,6 @@ impl Socket {
         h.forget(Readiness::READABLE);
         if !matches!(&self.wire, Wire::Filter(stack) if stack.fin) {
             self.filter(h, shared, By::Peer, |stack, run| stack.inbound_end(run));
-        }
-    }
-
-    /// The connection is over: ids that wait in front of the filters come behind those that
-    /// have passed them, and do not get out.
-    #[cold]
-    pub(crate) fn take_ids(&mut self) {
-        if let Wire::Filter(stack) = &mut self.wire {
-            while let Some(id) = stack.take_id() {
-                self.duplex.write.expect_never(id);
-            }
         }
     }
 

@@ -18,7 +18,8 @@ use crate::key::{OWNER, SocketKey};
 use crate::socket::read::first_read;
 use crate::socket::write::{Admitted, GATHER, send_gathered};
 use crate::state::layer::{Crowded, Layer, Shared};
-use crate::state::socket::{Life, Owed, Socket, Watched};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 
 fn unsupported(text: &str) -> io::Error {
@@ -37,7 +38,7 @@ impl Layer {
     ) -> io::Result<usize> {
         let Layer { sockets, listeners, shared, .. } = self;
         let handle = d.handle(&OWNER, key.0);
-        let found = handle.and_then(|h| Some((sockets.get_mut(h.data() as usize)?, h)));
+        let found = handle.and_then(|h| Some((sockets.get_mut(h.data() as usize, key)?, h)));
         let Some((s, mut h)) = found.filter(|(s, _)| s.duplex.is_open()) else {
             return Err(ErrorKind::NotConnected.into());
         };
