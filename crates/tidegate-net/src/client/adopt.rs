@@ -17,7 +17,8 @@ use crate::options::stream::{StreamOptions, refuse};
 use crate::socket::expire;
 use crate::socket::pass::SOCKET;
 use crate::state::layer::NET;
-use crate::state::socket::{Life, new_bits};
+use crate::state::remote::new_bits;
+use crate::state::socket::Life;
 
 pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io::Result<SocketKey> {
     let (layer, mut d) = cx.layer(&NET);
@@ -40,7 +41,7 @@ pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io:
     let s = layer.sockets.make(SocketKey(key), Life::Open, &options, &h);
     s.upper = upper;
     s.steer_reads();
-    s.remote = remote;
+    s.set_remote(remote);
     s.stream = Some(TcpStream::from_std(adopted));
     if h.is_observed() {
         s.note_local();

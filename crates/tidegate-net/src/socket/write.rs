@@ -20,7 +20,8 @@ use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::socket::filter::By;
 use crate::state::layer::{Crowded, Shared};
-use crate::state::socket::{Life, Owed, Socket, Watched};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 use crate::sys;
 

@@ -10,7 +10,7 @@ use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Driver, Handle};
 use tidegate_stream::ReadState;
 
-use crate::error::close::Reason;
+use crate::error::close::{Kept, Reason};
 use crate::key::{OWNER, SocketKey};
 use crate::socket::filter::By;
 use crate::socket::read::first_read;
@@ -160,7 +160,7 @@ impl Socket {
             return None;
         }
         let kept = self.rare().and_then(|rare| rare.failure.clone()).filter(|_| refused);
-        let error = kept.as_deref().or(self.duplex.outcome().and_then(Reason::error));
+        let error = kept.as_deref().or(self.duplex.outcome().and_then(Kept::error));
         Some(match error {
             Some(error) => io::Error::new(error.kind(), error.to_string()),
             None => ErrorKind::NotConnected.into(),
