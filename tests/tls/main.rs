@@ -31,7 +31,8 @@ pub(crate) fn echo(lp: &mut Loop, tls: &TlsServer) -> (ServerKey, SocketAddr) {
                         s.pause();
                     }
                 })
-                .drain(|s| s.resume()),
+                .drain(|s| s.resume())
+                .close(|_, _| {}),
         );
     });
     let server = server.unwrap();

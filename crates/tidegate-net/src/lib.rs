@@ -50,6 +50,7 @@ mod key;
 mod lookup;
 mod metrics;
 mod options;
+mod peer_state;
 mod server;
 mod server_event;
 mod socket;
@@ -63,7 +64,8 @@ pub use callbacks::filter::AsAny;
 pub use callbacks::filter::{Filter, FilterError, FilterFactory, Held, Passed};
 pub use callbacks::handler::Handler;
 pub use callbacks::protocol::{
-    Protocol, ProtocolCall, ProtocolClose, ProtocolData, ProtocolTimer, ProtocolWritten,
+    Protocol, ProtocolCall, ProtocolClose, ProtocolData, ProtocolHangup, ProtocolTimer,
+    ProtocolWritten,
 };
 pub use callbacks::server_handler::ServerHandler;
 pub use endpoint::Endpoint;
@@ -76,7 +78,6 @@ pub use error::stage::Stage;
 pub use event::{ConnectionInfo, NetEvent, SocketEvent};
 pub use face::net::Net;
 pub use face::on::{On, OnWith};
-pub use face::socket_facts::PeerState;
 pub use framed::decode::Decode;
 pub use framed::delimited::Delimited;
 pub use framed::fault::FrameFault;
@@ -88,8 +89,10 @@ pub use key::{ServerKey, SocketKey};
 pub use metrics::{NetMetrics, ServerMetrics, ServerStats, SocketMetrics};
 pub use options::adopt::AdoptOptions;
 pub use options::connect::{ConnectOptions, Family, LookupAnswer};
+pub use options::limits::NetLimits;
 pub use options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 pub use options::stream::TcpKeepAlive;
+pub use peer_state::PeerState;
 pub use server_event::{BatchEnd, Overload, ServerEvent, ServerInfo};
 pub use sys::{AcceptQueue, Queues};
 pub use tidegate_stream::{Chunk, Flow};

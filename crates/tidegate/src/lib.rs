@@ -10,6 +10,8 @@ pub mod observe;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
+#[cfg(feature = "http")]
+pub use tidegate_http as http;
 pub use tidegate_loop::{
     AsCx, Builder, Cx, HandleInfo, HookKey, KeepAlive, Key, KeyError, LeaseError, LimitError,
     Limits, Loop, Phase, PhaseReport, PostError, Remote, Shared, TableFull, TickFull, TimerKey,
@@ -68,8 +70,8 @@ pub mod test {
 pub mod prelude {
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
-        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, Reason, ServerCx,
-        ServerHandler, ServerKey, SocketCx, SocketKey,
+        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, NetLimits, On, Reason,
+        ServerCx, ServerHandler, ServerKey, SocketCx, SocketKey,
     };
     pub use tidegate_stream::Streams;
 }
