@@ -30,6 +30,10 @@ pub enum Stage {
     Read,
     /// Writing bytes.
     Write,
+    /// Sending a datagram.
+    Send,
+    /// Receiving a datagram.
+    Receive,
     /// A [`Filter`](crate::Filter) returned an error.
     Filter,
     /// The bytes that came were no frame: see [`Framed`](crate::Framed).
@@ -51,6 +55,8 @@ impl fmt::Display for Stage {
             Stage::Register => "register",
             Stage::Read => "read",
             Stage::Write => "write",
+            Stage::Send => "send",
+            Stage::Receive => "receive",
             Stage::Filter => "filter",
             Stage::Decode => "decode",
             Stage::Open => "connection",

@@ -11,3 +11,4 @@ pub(crate) mod connect;
 pub(crate) mod from;
 pub(crate) mod listen;
 pub(crate) mod stream;
+pub(crate) mod udp;
