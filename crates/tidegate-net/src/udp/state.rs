@@ -53,7 +53,8 @@ pub(crate) struct UdpLayer {
 pub(crate) struct Shared {
     /// Where datagrams are received to. Away while one of the sockets receives.
     pub(crate) slots: Option<Slots>,
-    /// Queues that nobody uses now, with their memory.
+    /// Queues that nobody uses now, with their memory: the box is part of it.
+    #[allow(clippy::vec_box)]
     spare: Vec<Box<Queue>>,
     /// What all queues hold, as limits count it.
     pub(crate) held: usize,
@@ -266,26 +267,23 @@ impl Udp {
     fn rewatch(&mut self, h: &mut Handle<'_>, wants: Watched) -> io::Result<()> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         let both = Interest::READABLE | Interest::WRITABLE;
-        if wants == Watched::Both {
-            match self.watched {
-                Watched::Nothing => h.register(socket, both)?,
-                _ => h.reregister(socket, both)?,
-            }
-            self.watched = Watched::Both;
-            return Ok(());
-        }
         match self.watched {
             Watched::Level => h.deregister_level(socket)?,
             Watched::Both | Watched::Edge => h.deregister(socket)?,
             Watched::Nothing => {}
         }
         self.watched = Watched::Nothing;
-        if wants == Watched::Level {
-            self.watched = match h.register_level(socket)? {
+        self.watched = match wants {
+            Watched::Level => match h.register_level(socket)? {
                 Trigger::Level => Watched::Level,
                 Trigger::Edge => Watched::Edge,
-            };
-        }
+            },
+            Watched::Both | Watched::Edge => {
+                h.register(socket, both)?;
+                Watched::Both
+            }
+            Watched::Nothing => Watched::Nothing,
+        };
         Ok(())
     }
 

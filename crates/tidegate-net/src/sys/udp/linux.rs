@@ -155,7 +155,9 @@ impl Slots {
             // SAFETY: `got` is at most `want`, and these headers were initialised above.
             let header = unsafe { header.assume_init_ref() };
             self.lens[i] = (header.msg_len as usize).min(most);
-            self.said[i] = (header.msg_hdr.msg_controllen as usize, header.msg_hdr.msg_flags);
+            #[allow(clippy::unnecessary_cast)] // 32 bits in musl
+            let said = header.msg_hdr.msg_controllen as usize;
+            self.said[i] = (said, header.msg_hdr.msg_flags);
         }
         Ok(got)
     }
