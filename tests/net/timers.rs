@@ -111,3 +111,59 @@ fn not_before_the_connection_is_made() {
     lp.run().unwrap();
     assert_eq!(handles(&lp), 0);
 }
+
+/// The deadlines of the options and timers share one entry: neither loses the other's, whichever
+/// comes first.
+#[test]
+fn beside_an_idle_timeout() {
+    for (idle, timer, order) in
+        [(10, 25, ["timeout", "7", "close"]), (25, 10, ["7", "timeout", "close"])]
+    {
+        let (mut lp, _) = scripted();
+        let log = Log::default();
+        let (_peer, ours) = pair();
+        let on = On::with(log.clone())
+            .timer(|log, s, token| {
+                log.add(token.to_string());
+                if log.has("timeout") {
+                    s.destroy();
+                }
+            })
+            .timeout(|log, s| {
+                log.add("timeout");
+                if log.has("7") {
+                    s.destroy();
+                }
+            })
+            .close(|log, _, _| log.add("close"));
+        let key = lp.adopt(ours, on).unwrap();
+        lp.socket(key).set_timer(7, MS * timer);
+        lp.socket(key).set_idle_timeout(MS * idle);
+        lp.run().unwrap();
+        assert_eq!(log.lines(), order);
+    }
+}
+
+/// A timer that moves adds nothing to the loop, and is never early.
+#[test]
+fn moved_again_and_again() {
+    const ROUNDS: usize = 10_000;
+    let (mut lp, script) = scripted();
+    let log = Log::default();
+    let (_peer, ours) = pair();
+    let key = lp.adopt(ours, on(&log)).unwrap();
+    lp.socket(key).set_timer(2, MS * 50);
+    for _ in 0..ROUNDS {
+        lp.socket(key).set_timer(1, MS * 20);
+        lp.socket(key).set_timer(2, MS * 50);
+        script.advance(MS / 100);
+    }
+    assert_eq!(lp.net_metrics().deadlines, 2, "the first of each token");
+    let from = script.now();
+    lp.socket(key).set_timer(1, MS * 20);
+    turn_until(&mut lp, |_| !log.lines().is_empty());
+    assert!(script.now() >= from + MS * 20, "{:?} after {from:?}", script.now());
+    assert_eq!(log.lines().len(), 1);
+    lp.socket(key).destroy();
+    lp.run().unwrap();
+}

@@ -25,16 +25,20 @@ use crate::support::DEADLINE;
 const COMMAND: &str = "cargo run --release --example ";
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/tidegate/src/manual")
+    root().join("docs/manual")
 }
 
-/// The chapters, by name: their text, without what makes it a comment.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The chapters by name, line by line; the contents are `README`.
 fn chapters() -> BTreeMap<String, Vec<String>> {
     let mut chapters = BTreeMap::new();
     for entry in fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
-        let bare = |l: &str| l.strip_prefix("//!").unwrap_or(l).trim().to_owned();
+        let bare = |l: &str| l.trim().to_owned();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         chapters.insert(name, text.lines().map(bare).collect());
     }
@@ -192,7 +196,7 @@ fn the_outputs_in_the_manual_are_those_of_the_examples() {
             };
             let printed = printed.join("\n    ");
             wrong.push(format!(
-                "crates/tidegate/src/manual/{chapter}.rs:{number}: not what is printed: {line}\n\
+                "docs/manual/{chapter}.md:{number}: not what is printed: {line}\n\
                  {COMMAND}{example} prints now:\n    {printed}\n"
             ));
         }
@@ -203,15 +207,61 @@ fn the_outputs_in_the_manual_are_those_of_the_examples() {
 /// A file beside the others is no chapter before it is one of the contents.
 #[test]
 fn each_chapter_is_in_the_contents() {
+    let module = fs::read_to_string(root().join("crates/tidegate/src/manual.rs")).unwrap();
     let mut chapters = chapters();
-    let contents = chapters.remove("mod").unwrap();
+    let contents = chapters.remove("README").unwrap();
     for name in chapters.keys() {
-        assert!(contents.contains(&format!("pub mod {name};")), "{name} is not compiled");
-        assert!(
-            contents.iter().any(|l| l.contains(&format!("[`{name}`]"))),
-            "{name} is not linked"
-        );
+        assert!(module.lines().any(|l| l.trim() == name), "{name} is not in rustdoc");
+        let link = format!("[manual::{name}]: {name}.md");
+        assert!(contents.contains(&link), "{name} is not linked");
     }
+}
+
+/// The names in the links of a text: `[text][name]`.
+fn linked(text: &[String]) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for line in text {
+        for (at, _) in line.match_indices("][") {
+            names.extend(line[at + 2..].split(']').next());
+        }
+    }
+    names
+}
+
+/// A link has two targets: a file, where the folder is browsed, and the documentation of the
+/// item, in rustdoc. rustdoc checks the second.
+#[test]
+fn links_lead_somewhere_in_both_forms() {
+    let in_rustdoc = fs::read_to_string(root().join("crates/tidegate/src/links.md")).unwrap();
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    for (chapter, text) in &chapters() {
+        let defined: BTreeMap<&str, &str> =
+            text.iter().filter_map(|l| l.strip_prefix('[')?.split_once("]: ")).collect();
+        let linked = linked(text);
+        for name in &linked {
+            checked += 1;
+            if !in_rustdoc.lines().any(|l| l.starts_with(&format!("[{name}]: "))) {
+                wrong.push(format!("{name} of {chapter} is not in crates/tidegate/src/links.md"));
+            }
+            let Some(path) = defined.get(name) else {
+                wrong.push(format!("{chapter}: [{name}] has no file"));
+                continue;
+            };
+            let item = name.rsplit("::").next().unwrap();
+            match fs::read_to_string(folder().join(path)) {
+                Err(e) => wrong.push(format!("{chapter}: {path}: {e}")),
+                Ok(file) if !name.starts_with("manual::") && !file.contains(item) => {
+                    wrong.push(format!("{chapter}: {path} has no {item}"));
+                }
+                Ok(_) => {}
+            }
+        }
+        let unused = defined.keys().filter(|name| !linked.contains(*name));
+        wrong.extend(unused.map(|name| format!("{chapter}: nothing links to [{name}]")));
+    }
+    assert!(checked > 100, "{checked} links");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -238,7 +238,8 @@ fn b30_end_sends_what_is_queued_first() {
 #[test]
 fn the_loop_bounds_all_queues_together() {
     stuck(|| {
-        let lp = Loop::builder().buffered_limit(8000).build().unwrap();
+        let limits = tidegate::net::UdpLimits::new().queued_limit(8000);
+        let lp = Loop::builder().limits(limits).build().unwrap();
         let mut lp = guard(lp);
         let (a, _) = open(&mut lp, small(), nothing());
         let (b, _) = open(&mut lp, small(), nothing());

@@ -265,7 +265,18 @@ impl LayerEvent for NetEvent {
 }
 
 impl ConnectionInfo {
-    fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+    /// Shows its fields, for the event of a layer above: see
+    /// [`LayerEvent::fields`](tidegate_loop::LayerEvent::fields).
+    ///
+    /// ```
+    /// fn names(of: &tidegate_net::ConnectionInfo) -> Vec<&'static str> {
+    ///     let mut names = Vec::new();
+    ///     of.fields(&mut |name, _| names.push(name));
+    ///     names
+    /// }
+    /// # let _ = names;
+    /// ```
+    pub fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
         visit("conn", Value::Handle { kind: "socket", key: self.key.into() });
         if let Some(key) = self.server {
             visit("server", server_event::server(key));

@@ -51,6 +51,7 @@ mod key;
 mod lookup;
 mod metrics;
 mod options;
+mod peer_state;
 mod server;
 mod server_event;
 mod socket;
@@ -66,7 +67,8 @@ pub use callbacks::filter::AsAny;
 pub use callbacks::filter::{Filter, FilterError, FilterFactory, Held, Passed};
 pub use callbacks::handler::Handler;
 pub use callbacks::protocol::{
-    Protocol, ProtocolCall, ProtocolClose, ProtocolData, ProtocolTimer, ProtocolWritten,
+    Protocol, ProtocolCall, ProtocolClose, ProtocolData, ProtocolHangup, ProtocolTimer,
+    ProtocolWritten,
 };
 pub use callbacks::server_handler::ServerHandler;
 pub use callbacks::udp_handler::UdpHandler;
@@ -76,13 +78,13 @@ pub use datagram::{
 pub use endpoint::Endpoint;
 pub use error::close::{Close, Reason, Reset, Scope};
 pub use error::fault::{LookupFault, Timeout};
+pub use error::filter_fault::FilterFault;
 pub use error::listen::{AddressError, AddressFault, ListenError};
 pub use error::net_error::{Attempt, NetError};
 pub use error::stage::Stage;
 pub use event::{ConnectionInfo, NetEvent, SocketEvent};
 pub use face::net::Net;
 pub use face::on::{On, OnWith};
-pub use face::socket_facts::PeerState;
 pub use framed::decode::Decode;
 pub use framed::delimited::Delimited;
 pub use framed::fault::FrameFault;
@@ -94,9 +96,11 @@ pub use key::{ServerKey, SocketKey, UdpKey};
 pub use metrics::{NetMetrics, ServerMetrics, ServerStats, SocketMetrics, UdpMetrics, UdpStats};
 pub use options::adopt::AdoptOptions;
 pub use options::connect::{ConnectOptions, Family, LookupAnswer};
+pub use options::limits::{NetLimits, UdpLimits};
 pub use options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 pub use options::stream::TcpKeepAlive;
 pub use options::udp::{UdpOptions, WhenFull};
+pub use peer_state::PeerState;
 pub use server_event::{BatchEnd, Overload, ServerEvent, ServerInfo};
 pub use sys::{AcceptQueue, Queues, UdpQueues};
 pub use tidegate_stream::{Chunk, Flow};

@@ -2,12 +2,16 @@
 #![deny(unsafe_code)]
 
 #[cfg(doc)]
+#[doc = include_str!("links.md")]
+#[doc = include_str!("../../../docs/manual/README.md")]
 pub mod manual;
 
 pub mod observe;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
+#[cfg(feature = "http")]
+pub use tidegate_http as http;
 pub use tidegate_loop::{
     AsCx, Builder, Cx, HandleInfo, HookKey, KeepAlive, Key, KeyError, LeaseError, LimitError,
     Limits, Loop, Phase, PhaseReport, PostError, Remote, Shared, TableFull, TickFull, TimerKey,
@@ -64,9 +68,9 @@ pub mod test {
 pub mod prelude {
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
-        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, OnDatagram, Reason,
-        SendFlow, ServerCx, ServerHandler, ServerKey, SocketCx, SocketKey, UdpCx, UdpHandler,
-        UdpKey, UdpOptions,
+        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, NetLimits, On,
+        OnDatagram, Reason, SendFlow, ServerCx, ServerHandler, ServerKey, SocketCx, SocketKey,
+        UdpCx, UdpHandler, UdpKey, UdpOptions,
     };
     pub use tidegate_stream::Streams;
 }

@@ -323,7 +323,7 @@ fn endings() -> Vec<(&'static str, String)> {
     });
 
     ends("connecting: refused", connect(closed_port(), |_, _| {}));
-    ends("connecting: the address is no address", connect("nowhere", |_, _| {}));
+    ends("connecting: the address is not valid", connect("nowhere", |_, _| {}));
     ends("connecting: the name is not found", {
         let nobody = |cx: &mut Cx<'_>, _: &str, answer: LookupAnswer| {
             answer.give(cx, Err(LookupFault::NotFound.into()));
@@ -372,10 +372,10 @@ fn client_of_nobody() -> TcpStream {
 
 #[test]
 fn every_ending_is_told_as_the_manual_says() {
-    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/tidegate/src/manual/endings.rs");
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/manual/endings.md");
     let manual = std::fs::read_to_string(manual).unwrap();
     let rows: RefCell<Vec<(String, String)>> = RefCell::default();
-    for line in manual.lines().filter_map(|l| l.strip_prefix("//! | ")) {
+    for line in manual.lines().filter_map(|l| l.strip_prefix("| ")) {
         let mut cells = line.trim_end_matches(" |").split(" | ").map(|c| c.trim().to_owned());
         if let (Some(what), Some(told)) = (cells.next(), cells.next()) {
             rows.borrow_mut().push((what, told));
@@ -388,7 +388,7 @@ fn every_ending_is_told_as_the_manual_says() {
         // A cell may hold alternatives, where the kernel decides.
         let said = said.unwrap_or_default();
         if !said.split(" or ").any(|s| s == told) {
-            wrong.push(format!("//! | {what} | {told} |   manual: {said:?}"));
+            wrong.push(format!("| {what} | {told} |   manual: {said:?}"));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));

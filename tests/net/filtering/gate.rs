@@ -166,7 +166,7 @@ fn a_silent_client_meets_the_handshake_timeout() {
     lp.run().unwrap();
     let close = seen.take().unwrap();
     let Reason::TimedOut(Timeout::Handshake, e) = &close.reason else { panic!("{close}") };
-    assert!(e.to_string().starts_with("filter with 127.0.0.1"), "{e}");
+    assert!(e.to_string().starts_with("handshake with 127.0.0.1"), "{e}");
     assert!(e.elapsed().unwrap() >= Duration::from_millis(20));
 }
 

@@ -4,6 +4,7 @@
 mod delivery;
 mod gate;
 mod kept;
+mod refused;
 mod stacked;
 
 use tidegate::net::{Filter, FilterError, Held, Passed};

@@ -67,9 +67,7 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     let descriptors = tidegate_bench::prepare();
     let scale = if quick { Scale::QUICK } else { Scale::FULL };
     let plots = out.join("docs/plots");
-    let chapter = out.join("docs/tuning");
     std::fs::create_dir_all(&plots)?;
-    std::fs::create_dir_all(&chapter)?;
     let progress = Progress { begin: Instant::now() };
     let mut page = String::new();
     let _ = write!(page, "# Benchmarks\n\n");
@@ -120,10 +118,11 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
 
     let _ = write!(page, "## Tuning accept\n\n");
     let tuned = tuning::budget(&busy, &fair).into_iter();
-    for Tuned { option, text } in tuned.chain(tuning::rest(quick, |what| progress.tell(what))) {
+    let tuned: Vec<_> = tuned.chain(tuning::rest(quick, |what| progress.tell(what))).collect();
+    for Tuned { option, text } in &tuned {
         let _ = write!(page, "### {option}\n\n{text}\n");
-        std::fs::write(chapter.join(format!("{option}.md")), text)?;
     }
+    tuning::into_chapter(&tuned, &out.join("docs/manual/tuning_accept.md"))?;
     std::fs::write(out.join("BENCHMARKS.md"), &page)?;
     progress.tell(&format!("written: {}", out.join("BENCHMARKS.md").display()));
     Ok(())

@@ -4,7 +4,9 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tidegate::net::{AtLimit, ListenOptions};
@@ -30,6 +32,28 @@ fn serve(listen: ListenOptions, options: impl Into<Options>) -> Server {
 pub(crate) struct Tuned {
     pub(crate) option: &'static str,
     pub(crate) text: String,
+}
+
+/// Puts each text into its place in the chapter: between two comments, the first of which names
+/// the option. Without a chapter below the folder of the report there is nothing to do.
+pub(crate) fn into_chapter(tuned: &[Tuned], chapter: &Path) -> io::Result<()> {
+    let mut page = match std::fs::read_to_string(chapter) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read?,
+    };
+    for Tuned { option, text } in tuned {
+        let begin = format!("<!-- measured: {option} -->\n\n");
+        let place = page.find(&begin).map(|at| at + begin.len());
+        let place = place.and_then(|at| Some(at..at + page[at..].find("\n<!-- end -->")?));
+        let Some(place) = place else {
+            return Err(io::Error::other(format!(
+                "{} has no place for {option}",
+                chapter.display()
+            )));
+        };
+        page.replace_range(place, text);
+    }
+    std::fs::write(chapter, page)
 }
 
 fn table(option: &'static str, about: &str, header: &str, rows: &[Vec<String>]) -> Tuned {
@@ -260,4 +284,27 @@ fn max_connections() -> Tuned {
     );
     let header = "beyond the limit | answered | closed unanswered | slowest answer";
     table("max_connections", &about, header, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_text_replaces_the_last_one_in_the_chapter() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let before = std::fs::read_to_string(root.join("docs/manual/tuning_accept.md")).unwrap();
+        let copy = std::env::temp_dir().join(format!("tuning-{}.md", std::process::id()));
+        std::fs::write(&copy, &before).unwrap();
+        let all = ["accept_budget", "backlog", "reuse_port", "defer_accept", "max_connections"];
+        let all = all.map(|option| table(option, "what it does.", "a | b", &[]));
+        into_chapter(&all, &copy).unwrap();
+        let once = std::fs::read_to_string(&copy).unwrap();
+        assert_eq!(once.matches("what it does.\n\n| a | b |").count(), all.len());
+        into_chapter(&all, &copy).unwrap();
+        assert_eq!(std::fs::read_to_string(&copy).unwrap(), once, "nothing piles up");
+        let unknown = table("no_such_option", "", "a", &[]);
+        assert!(into_chapter(&[unknown], &copy).is_err());
+        std::fs::remove_file(&copy).unwrap();
+    }
 }

@@ -9,6 +9,11 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use tidegate_loop::{LayerEvent, Value};
+
+use crate::event::ConnectionInfo;
+use crate::key::SocketKey;
+
 /// A transformation of a connection's bytes: from a
 /// [`ListenOptions::filter`](crate::ListenOptions::filter) or
 /// [`ConnectOptions::filter`](crate::ConnectOptions::filter), or by
@@ -16,10 +21,14 @@ use std::sync::Arc;
 ///
 /// It is called inline, also from inside `write`, has no `Cx`, and must not
 /// block. What one call gave to [`Passed`] is handled in this order: `down` is sent, `ready` is
-/// told, `up` is delivered, `end` is told. An error destroys the connection with
-/// [`Stage::Filter`](crate::Stage::Filter) after `down` was offered to the kernel, a panic with
-/// [`Reason::Panicked`](crate::Reason::Panicked); the panic goes on after the current
-/// callback.
+/// told, `up` is delivered, `end` is told.
+///
+/// **Errors.** An error is the connection's end, with [`Stage::Filter`](crate::Stage::Filter), or
+/// with the stage and code of a [`FilterFault`](crate::FilterFault). If the call that failed has
+/// given bytes to `down`, a last message for the peer, these go out, then our FIN, and what the
+/// peer still sends is dropped, at most 64 KiB and 2 s, so that no RST overtakes them; then comes
+/// `on_close`. Otherwise the connection is closed at once. A panic ends it at once, with
+/// [`Reason::Panicked`](crate::Reason::Panicked); the panic goes on after the current callback.
 ///
 /// **Ready.** Until a filter says [`Passed::ready`], user writes wait in front of it,
 /// [`outbound`](Filter::outbound) is not called, and what it passed up is kept. `on_connect` and
@@ -175,6 +184,37 @@ pub struct Passed {
     /// For the kernel, or the next filter on the way there. Empty before each call.
     pub down: Vec<u8>,
     pub(crate) said: Said,
+    /// The connection; with what events say of it, if there is an observer.
+    pub(crate) of: Option<(SocketKey, Option<ConnectionInfo>)>,
+    pub(crate) events: Vec<Told>,
+}
+
+/// An event of a filter.
+#[derive(Debug)]
+pub(crate) struct Told(Box<dyn LayerEvent>);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl LayerEvent for Told {
+    fn as_any(&self) -> &dyn Any {
+        self.0.as_any()
+    }
+
+    fn layer(&self) -> &'static str {
+        self.0.layer()
+    }
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn fields(&self, visit: &mut dyn FnMut(&'static str, Value<'_>)) {
+        self.0.fields(visit);
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -201,6 +241,40 @@ impl Passed {
     /// is dropped. It counts as ready. `up` goes to the next filter, or the handler.
     pub fn leave(&mut self) {
         self.said.leave = true;
+    }
+
+    /// The connection's key, also of one that is not accepted yet: for a later
+    /// [`poke_filter`](crate::SocketCx::poke_filter). `None` outside of a connection.
+    pub fn key(&self) -> Option<SocketKey> {
+        self.of.map(|(key, _)| key)
+    }
+
+    /// Tells the loop's observer, if there is one, an event of this filter's: `event` gets the
+    /// connection, and is called only then. It is told when the call returns.
+    ///
+    /// ```
+    /// use tidegate_loop::LayerEvent;
+    /// use tidegate_net::{ConnectionInfo, Passed};
+    /// #[derive(Debug)]
+    /// struct Unlocked(ConnectionInfo);
+    /// impl std::fmt::Display for Unlocked {
+    ///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    ///         f.write_str("unlocked")
+    ///     }
+    /// }
+    /// impl LayerEvent for Unlocked {
+    ///     fn as_any(&self) -> &dyn std::any::Any { self }
+    ///     fn layer(&self) -> &'static str { "lock" }
+    /// }
+    /// fn tell(out: &mut Passed) {
+    ///     out.emit(Unlocked);
+    /// }
+    /// # let _ = tell;
+    /// ```
+    pub fn emit<E: LayerEvent + 'static>(&mut self, event: impl FnOnce(ConnectionInfo) -> E) {
+        if let Some((_, Some(about))) = self.of {
+            self.events.push(Told(Box::new(event(about))));
+        }
     }
 
     /// Whether [`ready`](Passed::ready) was called.
@@ -255,6 +329,14 @@ pub trait FilterFactory: Send + Sync + 'static {
     /// A filter for one more connection. Called when the connection is accepted, or inside of
     /// `connect`.
     fn make(&self) -> Box<dyn Filter>;
+
+    /// The same, for a connection to this host: the name or the numeric address that
+    /// [`connect`](crate::Net::connect) was given. `None`: a server's connection, or a path. By
+    /// default [`make`](FilterFactory::make).
+    fn make_for(&self, host: Option<&str>) -> Box<dyn Filter> {
+        let _ = host;
+        self.make()
+    }
 }
 
 impl<F, T> FilterFactory for F

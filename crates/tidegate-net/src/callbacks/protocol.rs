@@ -10,6 +10,7 @@ use tidegate_loop::kind::Dispatch;
 use crate::callbacks::contexts::SocketCx;
 use crate::error::close::{Close, Reason};
 use crate::key::SocketKey;
+use crate::peer_state::PeerState;
 
 /// A call of a protocol: the view of the loop for code that runs callbacks, the connection, and
 /// the number that the layer gave with it.
@@ -23,6 +24,9 @@ pub type ProtocolWritten = fn(&mut Dispatch<'_>, SocketKey, u64, u64, Result<(),
 
 /// [`Protocol::timer`]: also the token of the timer.
 pub type ProtocolTimer = fn(&mut Dispatch<'_>, SocketKey, u64, u64);
+
+/// [`Protocol::hangup`]: also what is known of the peer.
+pub type ProtocolHangup = fn(&mut Dispatch<'_>, SocketKey, u64, PeerState);
 
 /// [`Protocol::close`]: also how the connection ended.
 pub type ProtocolClose = fn(&mut Dispatch<'_>, SocketKey, u64, Close);
@@ -88,6 +92,7 @@ pub struct Protocol {
     pub(crate) connect: ProtocolCall,
     pub(crate) data: ProtocolData,
     pub(crate) end: ProtocolCall,
+    pub(crate) hangup: ProtocolHangup,
     pub(crate) drain: ProtocolCall,
     pub(crate) written: ProtocolWritten,
     pub(crate) finish: ProtocolCall,
@@ -111,6 +116,7 @@ impl Protocol {
             connect: nothing,
             data: |_, _, _, _| {},
             end: nothing,
+            hangup: |_, _, _, _| {},
             drain: nothing,
             written: |_, _, _, _, _| {},
             finish: nothing,
@@ -144,6 +150,11 @@ impl Protocol {
         Protocol { end: f, ..self }
     }
 
+    /// As [`Handler::on_hangup`](crate::Handler::on_hangup). By default nothing happens.
+    pub const fn hangup(self, f: ProtocolHangup) -> Protocol {
+        Protocol { hangup: f, ..self }
+    }
+
     /// As [`Handler::on_drain`](crate::Handler::on_drain). By default nothing happens.
     pub const fn drain(self, f: ProtocolCall) -> Protocol {
         Protocol { drain: f, ..self }
@@ -165,7 +176,61 @@ impl Protocol {
         Protocol { timeout: f, ..self }
     }
 
-    /// As [`Handler::on_timer`](crate::Handler::on_timer). By default nothing happens.
+    /// As [`Handler::on_timer`](crate::Handler::on_timer): one of the connection's deadlines that
+    /// this layer set has passed. By default nothing happens.
+    ///
+    /// A layer gives each deadline a token, and moves it with
+    /// [`SocketCx::set_timer`] at each change of its state. That costs about 100 instructions, and
+    /// nothing in the loop's heap unless the connection would be looked at too late.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::Loop;
+    /// use tidegate_loop::kind::Dispatch;
+    /// use tidegate_net::{Net, On, Protocol, SocketKey};
+    ///
+    /// const HEAD: u64 = 0;
+    /// const IDLE: u64 = 1;
+    ///
+    /// /// Answers each line. The first byte of one starts a deadline for the rest; between two
+    /// /// there is another.
+    /// static LINES: Protocol = Protocol::new("lines").data(data).timer(|d, key, _, token| {
+    ///     let mut cx = d.cx();
+    ///     match token {
+    ///         HEAD => { let _ = cx.socket(key).end_with("too slow\n"); }
+    ///         _ => cx.socket(key).end(),
+    ///     }
+    /// });
+    ///
+    /// fn data(d: &mut Dispatch<'_>, key: SocketKey, _: u64, bytes: &mut [u8]) {
+    ///     let mut cx = d.cx();
+    ///     let mut s = cx.socket(key);
+    ///     if bytes.ends_with(b"\n") {
+    ///         s.clear_timer(HEAD);
+    ///         s.set_timer(IDLE, Duration::from_secs(5));
+    ///         let _ = s.write("ok\n");
+    ///     } else {
+    ///         s.clear_timer(IDLE);
+    ///         s.set_timer(HEAD, Duration::from_millis(5));
+    ///     }
+    /// }
+    ///
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     conn.server(conn.server_key()).close().unwrap();
+    ///     let _ = conn.accept_as(&LINES, 0);
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// lp.connect(at, On::new()
+    ///     .connect(|s| { let _ = s.write("whole\n"); })
+    ///     .data(|s, text| match text {
+    ///         b"ok\n" => { let _ = s.write("ha"); }
+    ///         _ => assert_eq!(text, b"too slow\n"),
+    ///     }));
+    /// lp.run()?;
+    /// # use tidegate_loop::AsCx;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub const fn timer(self, f: ProtocolTimer) -> Protocol {
         Protocol { timer: f, ..self }
     }

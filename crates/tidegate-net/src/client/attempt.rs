@@ -18,7 +18,7 @@ use crate::error::net_error::Attempt;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::options::connect::ConnectOptions;
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::socket::Socket;
 use crate::sys;
 
@@ -72,7 +72,7 @@ pub(crate) fn attempt_failed(
     let elapsed = Duration::from_nanos(as_nanos(rt.clock()).saturating_sub(since));
     let attempt = Attempt { remote, stage, elapsed, error: Arc::new(e) };
     s.tell(rt, || SocketEvent::AttemptFailed(attempt.clone()));
-    let Some(c) = s.connecting.as_mut() else { return };
+    let Some(c) = s.connecting_mut() else { return };
     c.failed.push(attempt);
 }
 

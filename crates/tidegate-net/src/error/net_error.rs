@@ -14,13 +14,14 @@ use std::time::Duration;
 use tidegate_loop::OneLine;
 
 use crate::error::fault::{LookupFault, Timeout};
+use crate::error::filter_fault::FilterFault;
 use crate::error::stage::Stage;
 use crate::sys;
 
 /// A network error: which step failed, at which endpoints, and when.
 ///
 /// `Display` is always one line, also if the text of the source has more; `source` is the
-/// [`io::Error`].
+/// [`io::Error`]. `{:?}` is the same text, for a `main` that returns it; `{:#?}` shows the fields.
 ///
 /// ```
 /// use std::io::ErrorKind;
@@ -34,7 +35,6 @@ use crate::sys;
 /// assert_eq!((e.stage(), e.kind(), e.code()), (Stage::Bind, ErrorKind::AddrInUse, Some("EADDRINUSE")));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct NetError {
     stage: Stage,
     source: io::Error,
@@ -116,6 +116,17 @@ impl NetError {
         NetError { stage, source, local: None, remote: None, elapsed: None, tried: None }
     }
 
+    /// An error of a connection, whole.
+    pub(crate) fn of(
+        stage: Stage,
+        source: io::Error,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+        elapsed: Duration,
+    ) -> NetError {
+        NetError { stage, source, local, remote, elapsed: Some(elapsed), tried: None }
+    }
+
     pub(crate) fn tried(mut self, name: Option<String>, attempts: Vec<Attempt>) -> NetError {
         self.tried = Some(Box::new(Tried { name, attempts, untried: 0 }));
         self
@@ -147,11 +158,6 @@ impl NetError {
     pub(crate) fn at(mut self, local: Option<SocketAddr>, remote: Option<SocketAddr>) -> NetError {
         self.local = local;
         self.remote = remote;
-        self
-    }
-
-    pub(crate) fn after(mut self, elapsed: Duration) -> NetError {
-        self.elapsed = Some(elapsed);
         self
     }
 
@@ -207,10 +213,14 @@ impl NetError {
     }
 
     /// The operating system's name of the error, such as `ECONNREFUSED`; for a lookup, such as
-    /// `ENOTFOUND`.
+    /// `ENOTFOUND`; for a [`FilterFault`], its code.
     pub fn code(&self) -> Option<&'static str> {
-        let lookup = || self.source.get_ref()?.downcast_ref::<LookupFault>().map(|f| f.code());
-        self.source.raw_os_error().and_then(sys::code_name).or_else(lookup)
+        let named = || {
+            let source = self.source.get_ref()?;
+            let filter = || source.downcast_ref::<FilterFault>().map(|f| f.code);
+            source.downcast_ref::<LookupFault>().map(|f| f.code()).or_else(filter)
+        };
+        self.source.raw_os_error().and_then(sys::code_name).or_else(named)
     }
 
     /// The deadline that passed, if it was one.
@@ -239,7 +249,8 @@ impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = self.stage == Stage::Application;
         // Not the application failed.
-        if own { Stage::Open } else { self.stage }.fmt(f)?;
+        let whole = own || self.stage == Stage::Truncated;
+        if whole { Stage::Open } else { self.stage }.fmt(f)?;
         let name = OneLine(self.name().unwrap_or_default());
         match (self.stage, self.remote, self.local) {
             (Stage::Lookup, _, _) if self.name().is_some() => {
@@ -289,6 +300,22 @@ impl fmt::Display for NetError {
             (_, Some(local)) => write!(f, " [from {local}]"),
         }?;
         self.count_untried(f)
+    }
+}
+
+impl fmt::Debug for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return fmt::Display::fmt(self, f);
+        }
+        f.debug_struct("NetError")
+            .field("stage", &self.stage)
+            .field("source", &self.source)
+            .field("local", &self.local)
+            .field("remote", &self.remote)
+            .field("elapsed", &self.elapsed)
+            .field("tried", &self.tried)
+            .finish()
     }
 }
 

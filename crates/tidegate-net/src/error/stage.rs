@@ -36,6 +36,14 @@ pub enum Stage {
     Receive,
     /// A [`Filter`](crate::Filter) returned an error.
     Filter,
+    /// The connection is made, and its filters did not get ready: a TLS handshake failed, or a
+    /// deadline passed before.
+    Handshake,
+    /// TLS failed after the handshake: a bad record, or an alert of the peer.
+    Tls,
+    /// The peer ended the connection without the end that its protocol has: bytes may be missing.
+    /// For TLS: a FIN without `close_notify`.
+    Truncated,
     /// The bytes that came were no frame: see [`Framed`](crate::Framed).
     Decode,
     /// The connection was open, and a deadline passed.
@@ -58,6 +66,9 @@ impl fmt::Display for Stage {
             Stage::Send => "send",
             Stage::Receive => "receive",
             Stage::Filter => "filter",
+            Stage::Handshake => "handshake",
+            Stage::Tls => "TLS",
+            Stage::Truncated => "truncated",
             Stage::Decode => "decode",
             Stage::Open => "connection",
             Stage::Application => "application",

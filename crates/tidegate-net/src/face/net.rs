@@ -19,9 +19,11 @@ use crate::key::{ServerKey, SocketKey, UdpKey};
 use crate::metrics::{NetMetrics, ServerMetrics, UdpMetrics};
 use crate::options::adopt::AdoptOptions;
 use crate::options::connect::ConnectOptions;
+use crate::options::limits::NetLimits;
 use crate::options::listen::ListenOptions;
 use crate::options::udp::UdpOptions;
 use crate::server::accept;
+use crate::state::layer::NET;
 use crate::udp::{facts, open};
 
 /// Servers and clients. Implemented for the loop, for `Cx`, and for the contexts of callbacks. The
@@ -197,6 +199,11 @@ pub trait Net: AsCx {
     /// The counters of every server of the loop.
     fn servers(&mut self) -> Vec<ServerMetrics> {
         metrics::servers(&mut self.cx())
+    }
+
+    /// The limits of the loop's servers and connections.
+    fn net_limits(&mut self) -> NetLimits {
+        self.cx().layer(&NET).0.shared.limits.clone()
     }
 
     /// The counters of all connections of the loop. It visits every open connection.

@@ -17,9 +17,10 @@ use crate::error::fault::Timeout;
 use crate::error::stage::Stage;
 use crate::options::stream::millis;
 use crate::socket::{expire, timers};
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
-use crate::state::socket::{Life, Owed, Socket};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket};
 
 impl SocketCx<'_> {
     pub(crate) fn change<R>(
@@ -107,10 +108,22 @@ impl SocketCx<'_> {
     /// ```
     #[inline]
     pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
-        self.send(data.into())
+        match data.into() {
+            Chunk::Lent(bytes) => self.send(bytes),
+            shared => self.send_shared(shared),
+        }
     }
 
-    fn send(&mut self, data: Chunk<'_>) -> Flow {
+    /// Apart from the other, since a slice is passed in registers.
+    #[inline(never)]
+    fn send(&mut self, bytes: &[u8]) -> Flow {
+        let key = self.key;
+        let (layer, mut d) = self.cx.layer(&NET);
+        layer.write(&mut d, key, Chunk::Lent(bytes))
+    }
+
+    #[inline(never)]
+    fn send_shared(&mut self, data: Chunk<'_>) -> Flow {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
         layer.write(&mut d, key, data)
@@ -215,7 +228,7 @@ impl SocketCx<'_> {
     pub fn uncork(&mut self) {
         self.change(|s, h, shared| {
             s.uncork(h, shared);
-            s.flush(h);
+            s.flush(h, shared);
             if s.duplex.write.has_effect() || s.owed.has(Owed::ROOM) {
                 h.pend();
             }
@@ -243,7 +256,7 @@ impl SocketCx<'_> {
     }
 
     fn send_and_end(&mut self, data: Chunk<'_>) -> Flow {
-        let flow = self.send(data);
+        let flow = self.write(data);
         self.end();
         flow
     }
@@ -362,6 +375,11 @@ impl SocketCx<'_> {
     /// Set again, it moves. When the connection closes, its timers are gone; they do not keep the
     /// loop alive.
     ///
+    /// It is meant for deadlines that move all the time. A connection has one entry in the loop
+    /// for all its deadlines and timers. To move a timer to later only notes that, and reads no
+    /// clock; a timer may therefore come later by as much as the turn took in which it was set.
+    /// Tokens are searched one by one: a connection should have few.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use tidegate_loop::Loop;
@@ -383,6 +401,7 @@ impl SocketCx<'_> {
     /// lp.run()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[inline]
     pub fn set_timer(&mut self, token: u64, after: Duration) {
         timers::set(&mut self.cx, self.key, token, after);
     }

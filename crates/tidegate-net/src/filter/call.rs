@@ -56,6 +56,9 @@ fn clamp(bytes: usize) -> usize {
 }
 
 /// A filter of each factory, the first nearest to the kernel.
-pub(crate) fn make_all(factories: &[Factory]) -> Result<Vec<Box<dyn Filter>>, Box<dyn Any + Send>> {
-    catch_unwind(AssertUnwindSafe(|| factories.iter().map(|f| f.0.make()).collect()))
+pub(crate) fn make_all(
+    factories: &[Factory],
+    host: Option<&str>,
+) -> Result<Vec<Box<dyn Filter>>, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(|| factories.iter().map(|f| f.0.make_for(host)).collect()))
 }

@@ -180,6 +180,18 @@ impl Stack {
 
 // Effects: what comes out, once.
 impl Stack {
+    /// Takes as many of the bytes for the handler as the buffer has room for.
+    pub(crate) fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let n = self.inbox.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.inbox[..n]);
+        if n == self.inbox.len() {
+            self.inbox = Vec::new();
+        } else {
+            self.inbox.drain(..n);
+        }
+        n
+    }
+
     /// Those that left, or all.
     pub(crate) fn take_filters(&mut self, all: bool) -> Vec<Box<dyn Filter>> {
         if !all && !self.links.iter().any(Link::is_spent) {

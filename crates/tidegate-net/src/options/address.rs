@@ -51,6 +51,17 @@ pub(crate) enum Target {
     Path(PathBuf),
 }
 
+impl Target {
+    /// The host: a name or a numeric address.
+    pub(crate) fn host(&self) -> Option<String> {
+        match self {
+            Target::Addr(at) => Some(at.ip().to_string()),
+            Target::Name(host, _) => Some(host.clone()),
+            Target::AnyHost(_) | Target::Path(_) => None,
+        }
+    }
+}
+
 impl At {
     pub(crate) fn target(&self) -> Result<Target, AddressError> {
         match self {

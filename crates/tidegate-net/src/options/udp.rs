@@ -43,17 +43,18 @@ pub struct UdpOptions {
     pub(crate) multicast_loop: Option<bool>,
     pub(crate) extras: Extras,
     pub(crate) runs: bool,
-    pub(crate) limits: UdpLimits,
+    pub(crate) bounds: Bounds,
     pub(crate) block_list: Option<Arc<BlockList>>,
 }
 
 /// What bounds a socket.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct UdpLimits {
+pub(crate) struct Bounds {
     pub(crate) queue: usize,
     pub(crate) high_water_mark: usize,
     pub(crate) when_full: WhenFull,
-    pub(crate) budget: u32,
+    /// `None`: the loop's.
+    pub(crate) budget: Option<u32>,
     pub(crate) max_datagram: usize,
 }
 
@@ -123,11 +124,11 @@ impl UdpOptions {
             multicast_loop: None,
             extras: Extras::default(),
             runs: true,
-            limits: UdpLimits {
+            bounds: Bounds {
                 queue: 1 << 20,
                 high_water_mark: 64 * 1024,
                 when_full: WhenFull::default(),
-                budget: 64,
+                budget: None,
                 max_datagram: 64 * 1024,
             },
             block_list: None,
@@ -252,34 +253,34 @@ impl UdpOptions {
     /// How much may wait in our send queue; default 1 MiB. Counted are the bytes, and about 100
     /// bytes for each datagram. See [`when_full`](UdpOptions::when_full).
     pub fn queue_limit(mut self, bytes: usize) -> UdpOptions {
-        self.limits.queue = bytes;
+        self.bounds.queue = bytes;
         self
     }
 
     /// From how many queued bytes on a send returns [`SendFlow::Full`](crate::SendFlow::Full);
     /// default 64 KiB.
     pub fn high_water_mark(mut self, bytes: usize) -> UdpOptions {
-        self.limits.high_water_mark = bytes;
+        self.bounds.high_water_mark = bytes;
         self
     }
 
     /// What happens at the limit; default: reject.
     pub fn when_full(mut self, policy: WhenFull) -> UdpOptions {
-        self.limits.when_full = policy;
+        self.bounds.when_full = policy;
         self
     }
 
-    /// Datagrams that the socket receives in one turn; default 64. The rest stay in the kernel's
-    /// queue, the next poll does not block, and the carry-over is counted. 0 is an error.
+    /// Datagrams that the socket receives in one turn; default:
+    /// [`UdpLimits::datagram_budget`](crate::UdpLimits::datagram_budget). 0 is an error.
     pub fn datagram_budget(mut self, datagrams: u32) -> UdpOptions {
-        self.limits.budget = datagrams;
+        self.bounds.budget = Some(datagrams);
         self
     }
 
     /// Longer datagrams are cut: see [`Meta::truncated`](crate::Meta::truncated). Default, and most:
     /// 64 KiB, so none is.
     pub fn max_datagram(mut self, bytes: usize) -> UdpOptions {
-        self.limits.max_datagram = bytes;
+        self.bounds.max_datagram = bytes;
         self
     }
 
@@ -300,10 +301,10 @@ impl UdpOptions {
         if let Some(ttl) = self.multicast_ttl.filter(|ttl| *ttl > 255) {
             return invalid(format!("multicast_ttl is {ttl}; use 0 to 255"));
         }
-        if self.limits.budget == 0 {
+        if self.bounds.budget == Some(0) {
             return invalid("datagram_budget is 0: nothing could ever come; use 1 or more".into());
         }
-        if self.limits.max_datagram == 0 {
+        if self.bounds.max_datagram == 0 {
             return invalid("max_datagram is 0: nothing could ever come; use 1 or more".into());
         }
         let before_bind = [

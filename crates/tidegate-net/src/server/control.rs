@@ -18,10 +18,11 @@ use crate::server::held::{listen_or_hold, resume_held};
 use crate::server::offer;
 use crate::server_event::ServerEvent;
 use crate::socket::expire;
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::NET;
 use crate::state::listener::{Listener, State};
-use crate::state::socket::{Life, Owed, Socket};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket};
 use crate::sys::{self, AcceptQueue};
 
 /// Stops accepting for now; what the kernel holds stays there.

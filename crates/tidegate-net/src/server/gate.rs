@@ -24,7 +24,8 @@ use crate::socket::filter::settle;
 use crate::socket::pass::SOCKET;
 use crate::socket::{close, expire, pass};
 use crate::state::layer::{Layer, NET, Offer};
-use crate::state::socket::{Life, Socket, new_bits};
+use crate::state::remote::new_bits;
+use crate::state::socket::Life;
 
 /// A connection whose filters are not ready.
 static GATED: Kind = Kind::new("socket", &OWNER)
@@ -54,14 +55,13 @@ pub(crate) fn admit(
     let Some(index) = driver.data(&OWNER, server.0) else { return };
     let Some(l) = listeners.get_mut(index as usize) else { return };
     let (gate, lifetime_ms) = (l.admission.gate.clone(), l.stream.deadlines.lifetime_ms);
-    let entry = sockets.vacant_entry();
-    let Ok(mut h) = driver.insert(&GATED, entry.key() as u64) else {
+    let Ok(mut h) = driver.insert(&GATED, sockets.next() as u64) else {
         l.stats.rejected += 1;
         return l.closed_one(&mut driver);
     };
     let key = SocketKey(h.key());
-    let s = Socket::new(key, Life::Gated, &l.stream, &h);
-    offer::fill(entry.insert(s), l, &mut h, stream, peer);
+    let s = sockets.make(key, Life::Gated, &l.stream, &h);
+    offer::fill(s, l, &mut h, stream, peer);
     h.assume(new_bits(peer) | Readiness::READABLE);
     layer.with(&mut driver, key, |s, h, shared| {
         s.gate(h, shared, &gate, lifetime_ms);
@@ -80,7 +80,7 @@ fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
     h.turn_into(&SOCKET);
     let Some(server) = s.server else { return };
     s.start_lifetime(&h);
-    let peer = s.remote;
+    let peer = s.remote();
     layer.offer = Offer::Placed(key);
     let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
     call_taken(d, server, handler, |h, cx| h.on_connection(Incoming::new(cx, server, peer)));

@@ -1,6 +1,6 @@
-//! Deadlines of connections come up: a connection is looked at, and told or closed.
+//! Deadlines and timers of connections come up: a connection is looked at, and told or closed.
 //!
-//! When they come up is decided in `state/clocks.rs`. None of them keeps a loop alive.
+//! When they come up is decided in `state/deadlines/`. None of them keeps a loop alive.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::error::close::Reason;
 use crate::error::fault::Timeout;
 use crate::error::stage::Stage;
 use crate::key::SocketKey;
-use crate::state::clocks::{Due, as_nanos};
+use crate::state::deadlines::clocks::{Due, View, as_nanos};
+use crate::state::deadlines::timers::OwnTimers;
 use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket};
 
@@ -25,11 +26,21 @@ pub(crate) fn arm(cx: &mut Cx<'_>, key: SocketKey) {
         return;
     };
     let (view, now) = (s.view(&h), h.nanos());
-    let Some(at) = s.clocks.look_at(view, now) else { return };
+    let Some(at) = s.look_at(view, now) else { return };
     push(cx, key, at);
 }
 
-fn push(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
+impl Socket {
+    /// When to look at its deadlines and timers again.
+    fn look_at(&self, view: View, now: u64) -> Option<u64> {
+        let timers = self.timers().and_then(OwnTimers::look_at);
+        self.clocks.look_at(view, now).into_iter().chain(timers).min()
+    }
+}
+
+/// The connection is to be looked at then, if not before.
+#[inline(never)]
+pub(crate) fn push(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
     let (layer, d) = cx.layer(&NET);
     let Some(s) = layer.socket(&d, key) else { return };
     if s.clocks.armed_ns != 0 && s.clocks.armed_ns <= at {
@@ -81,16 +92,20 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
         return;
     }
     s.clocks.armed_ns = 0;
+    if s.rare().is_some_and(|r| r.timers.fall_due(now, |noted| h.latest(noted))) {
+        h.pend();
+    }
     s.clocks.place_activity(|noted| h.latest(noted));
     let view = s.view(&h);
     let due = s.clocks.next(view).filter(|(at, _)| *at <= now);
     let Some((_, which)) = due else {
         s.clocks.wait();
-        if let Some(at) = s.clocks.look_at(view, now) {
+        if let Some(at) = s.look_at(view, now) {
             push(cx, key, at);
         }
         return;
     };
+    let timers = s.timers().and_then(OwnTimers::look_at);
     let reads = matches!(s.life, Life::Open | Life::Gated) && s.takes_bytes();
     let soft = which == Timeout::Connect || which != Timeout::Lifetime && reads;
     if soft {
@@ -99,10 +114,15 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
         if reads {
             h.assume(Readiness::READABLE);
         }
-        return h.queue();
+        h.queue();
+    } else {
+        s.clocks.fall_due();
+        h.pend();
     }
-    s.clocks.fall_due();
-    h.pend();
+    // Its deadlines go on when this one was told or taken back.
+    if let Some(at) = timers {
+        push(cx, key, at);
+    }
 }
 
 /// What is due for this connection, once. An idle one is to be told, unless it has closed by
@@ -126,13 +146,13 @@ pub(crate) fn take_due(s: &mut Socket, h: &mut Handle<'_>) -> Option<Due> {
 
 /// The end of a connection by a deadline.
 pub(crate) fn reason(s: &mut Socket, h: &Handle<'_>, which: Timeout) -> Reason {
-    let alone = s.remote.filter(|_| s.stream.is_some());
-    if let Some(c) = &mut s.connecting {
+    let alone = s.remote().filter(|_| s.stream.is_some());
+    if let Some(c) = s.connecting_mut() {
         c.give_up_on_running(alone, h.nanos());
     }
     let stage = match which {
         Timeout::Connect if s.life == Life::Connecting => Stage::Connect,
-        Timeout::Connect | Timeout::Handshake => Stage::Filter,
+        Timeout::Connect | Timeout::Handshake => Stage::Handshake,
         _ => Stage::Open,
     };
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, which);

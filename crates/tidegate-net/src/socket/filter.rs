@@ -12,16 +12,15 @@ use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Dispatch, Handle};
 use tidegate_stream::{Beside, Chunk, ReadState};
 
-use crate::callbacks::filter::{Factory, Filter};
+use crate::callbacks::filter::Filter;
 use crate::error::close::{Reason, Scope};
 use crate::error::stage::Stage;
-use crate::filter::call::{Fault, make_all};
+use crate::filter::call::Fault;
 use crate::filter::stack::{Run, Stack};
 use crate::key::SocketKey;
-use crate::options::listen::Gate;
 use crate::socket::call::{call, connect, ended, received};
 use crate::socket::expire;
-use crate::state::clocks::as_nanos;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{Crowded, NET, Shared};
 use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
@@ -54,19 +53,24 @@ impl Socket {
         by: By,
         f: impl FnOnce(&mut Stack, &mut Run<'_>) -> Result<(), Fault>,
     ) {
-        if !self.duplex.is_open() {
+        if !self.duplex.is_open() || self.life == Life::Refused {
             return;
         }
         let corked = self.duplex.write.is_corked();
         let (queued, held) = (self.queued(), self.duplex.write.held());
-        let Wire::Filter(stack) = &mut self.wire else { return };
-        let before = stack.user();
+        let before = self.kept();
         let mut wire = std::mem::take(&mut shared.wire);
+        let about = h.is_observed().then(|| self.connection());
+        shared.passed.of = Some((self.key, about));
+        let Wire::Filter(stack) = &mut self.wire else { return };
         let done = f(stack, &mut Run { out: &mut shared.passed, wire: &mut wire, corked });
         for gone in stack.take_filters(false) {
             h.bury(gone);
         }
         let after = stack.user();
+        for event in shared.passed.events.drain(..) {
+            h.emit(|| event);
+        }
         match done {
             Err(Fault::Panicked(payload)) => {
                 self.destroy(h, Reason::Panicked);
@@ -77,10 +81,13 @@ impl Socket {
                 if by == By::User || made == 0 || self.may_answer(h, made) {
                     self.send_filtered(h, &wire);
                 }
-                if let Err(Fault::Refused(e)) = done {
-                    self.fail(h, Stage::Filter, io::Error::new(ErrorKind::InvalidData, e));
-                } else if let Err(Fault::Truncated(e)) = done {
-                    self.fail(h, Stage::Filter, io::Error::new(ErrorKind::UnexpectedEof, e));
+                let (error, kind) = match done {
+                    Err(Fault::Refused(e)) => (Some(e), ErrorKind::InvalidData),
+                    Err(Fault::Truncated(e)) => (Some(e), ErrorKind::UnexpectedEof),
+                    _ => (None, ErrorKind::Other),
+                };
+                if let Some(error) = error {
+                    self.refuse(h, shared, error, kind, !wire.is_empty());
                 }
             }
         }
@@ -90,7 +97,7 @@ impl Socket {
             give_back(buffer, kept);
         }
         self.count_filters(h);
-        if shared.buffered > h.limits().buffered_limit {
+        if shared.buffered > shared.limits.buffered_limit {
             match by {
                 By::User if self.queued() > queued => shared.crowded = Crowded::Write,
                 By::Peer if self.duplex.write.held() > held => shared.crowded = Crowded::Answer,
@@ -99,6 +106,9 @@ impl Socket {
         }
         if by == By::User && (self.has_news() || self.life == Life::Gated) {
             h.pend();
+        }
+        if by == By::User && self.duplex.read == ReadState::OnDemand && self.is_fed() {
+            h.queue();
         }
     }
 
@@ -110,12 +120,15 @@ impl Socket {
     }
 
     /// Tells the write queue what the filters keep, and ends what keeps too much.
-    fn count_filters(&mut self, h: &mut Handle<'_>) {
+    pub(crate) fn count_filters(&mut self, h: &mut Handle<'_>) {
         self.pass_ids();
         let write = &mut self.duplex.write;
         let Wire::Filter(stack) = &mut self.wire else { return };
         let now = stack.memory();
         write.count_beside(now);
+        if self.life == Life::Refused {
+            return;
+        }
         write.hold_back(stack.holds_back(write.high_water_mark()));
         let limit = write.limit();
         if now.received > limit.saturating_add(READ) {
@@ -194,61 +207,6 @@ impl Socket {
         }
     }
 
-    /// The filters of these factories, which are started once the connection is made. `false`
-    /// if a factory panicked: the connection is over.
-    pub(crate) fn make_filters(&mut self, h: &mut Handle<'_>, factories: &[Factory]) -> bool {
-        match make_all(factories) {
-            Ok(filters) => {
-                let mut stack = Box::<Stack>::default();
-                for filter in filters {
-                    stack.push(filter);
-                }
-                self.wire = Wire::Filter(stack);
-                true
-            }
-            Err(payload) => {
-                self.destroy(h, Reason::Panicked);
-                h.panic_later(payload);
-                false
-            }
-        }
-    }
-
-    /// As [`make_filters`](Socket::make_filters), for a server's connection: so long may pass
-    /// until they are ready. It is started.
-    pub(crate) fn gate(
-        &mut self,
-        h: &mut Handle<'_>,
-        shared: &mut Shared,
-        gate: &Gate,
-        lifetime_ms: u32,
-    ) {
-        if !self.make_filters(h, &gate.filters) {
-            return;
-        }
-        if let Wire::Filter(stack) = &mut self.wire {
-            stack.has_deadline = gate.handshake_ms != 0;
-            stack.lifetime_ms = lifetime_ms;
-        }
-        if gate.handshake_ms != 0 {
-            self.clocks.set_until(gate.handshake_ms, as_nanos(h.clock()));
-        }
-        self.filter(h, shared, By::Peer, |stack, run| stack.start(run));
-    }
-
-    /// Whether a server's connection that waits for its filters can be offered: they are ready,
-    /// and that is told by this.
-    pub(crate) fn pass_gate(&mut self) -> bool {
-        let Wire::Filter(stack) = &mut self.wire else { return false };
-        let passes = self.life == Life::Gated && self.duplex.is_open() && stack.is_ready();
-        if passes {
-            stack.ready_told = true;
-            stack.has_deadline = false;
-            self.life = Life::Offered;
-        }
-        passes
-    }
-
     /// The filters are ready: the lifetime begins.
     pub(crate) fn start_lifetime(&mut self, h: &Handle<'_>) {
         if let Wire::Filter(stack) = &self.wire {
@@ -281,7 +239,8 @@ impl Socket {
             _ => false,
         };
         let ready = stack.is_ready();
-        self.duplex.is_open() && (stack.poked || (ready && told) || (!ready && stack.end_due))
+        let runs = self.duplex.is_open() && self.life != Life::Refused;
+        runs && (stack.poked || (ready && told) || (!ready && stack.end_due))
     }
 
     /// The deadline until its filters are ready is one of its own.
@@ -335,14 +294,15 @@ impl Socket {
     pub(crate) fn filters_read(&self) -> bool {
         let Wire::Filter(stack) = &self.wire else { return false };
         match self.duplex.read {
-            ReadState::Paused | ReadState::OnDemand => !stack.fin && !stack.is_ready(),
+            _ if self.life == Life::Refused => false,
+            ReadState::Paused | ReadState::OnDemand => !stack.is_ready(),
             ReadState::Ended => !stack.fin,
             _ => false,
         }
     }
 
     /// All filters left, and nothing of theirs is to be told: bytes go directly.
-    fn drop_spent(&mut self) {
+    pub(crate) fn drop_spent(&mut self) {
         if let Wire::Filter(stack) = &mut self.wire {
             if stack.is_spent() && self.duplex.read != ReadState::Ended {
                 self.duplex.write.count_beside(Beside::default());
@@ -351,29 +311,12 @@ impl Socket {
         }
     }
 
-    /// What stands above reads itself: it finds what came through the filters as bytes that
-    /// were given back.
-    #[cold]
-    fn leave_to_puller(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
-        if self.puller().is_none() {
-            return;
-        }
-        if let Wire::Filter(stack) = &mut self.wire {
-            let up = std::mem::take(&mut stack.inbox);
-            self.count_filters(h);
-            self.unread(h, shared, &up);
-            self.drop_spent();
-        }
-    }
-
-    /// The connection is over: ids that wait in front of the filters come behind those that
-    /// have passed them, and do not get out.
-    #[cold]
-    pub(crate) fn take_ids(&mut self) {
-        if let Wire::Filter(stack) = &mut self.wire {
-            while let Some(id) = stack.take_id() {
-                self.duplex.write.expect_never(id);
-            }
+    /// The peer's FIN goes through the filters, once.
+    pub(crate) fn wire_end(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
+        // If a filter keeps the end for later, reading would only say it again.
+        h.forget(Readiness::READABLE);
+        if !matches!(&self.wire, Wire::Filter(stack) if stack.fin) {
+            self.filter(h, shared, By::Peer, |stack, run| stack.inbound_end(run));
         }
     }
 
@@ -397,8 +340,9 @@ fn give_back(place: &mut Vec<u8>, mut buffer: Vec<u8>) {
 #[inline(never)]
 pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) {
     let (layer, mut driver) = d.layer(&NET);
-    layer.with(&mut driver, key, |s, h, shared| {
-        s.filter(h, shared, By::Peer, |stack, run| stack.inbound(wire, run));
+    layer.with(&mut driver, key, |s, h, shared| match s.life {
+        Life::Refused => s.discard(h, wire.len()),
+        _ => s.filter(h, shared, By::Peer, |stack, run| stack.inbound(wire, run)),
     });
     settle(d, key);
 }
@@ -408,13 +352,7 @@ pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) {
 #[inline(never)]
 pub(crate) fn wire_ended(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.layer(&NET);
-    layer.with(&mut driver, key, |s, h, shared| {
-        // If a filter keeps the end for later, reading would only say it again.
-        h.forget(Readiness::READABLE);
-        if !matches!(&s.wire, Wire::Filter(stack) if stack.fin) {
-            s.filter(h, shared, By::Peer, |stack, run| stack.inbound_end(run));
-        }
-    });
+    layer.with(&mut driver, key, |s, h, shared| s.wire_end(h, shared));
     settle(d, key);
 }
 
@@ -440,7 +378,7 @@ pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
     loop {
         let (layer, mut driver) = d.layer(&NET);
         let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
-        if !s.duplex.is_open() {
+        if !s.duplex.is_open() || s.life == Life::Refused {
             return;
         }
         let Wire::Filter(stack) = &mut s.wire else { return };
@@ -477,7 +415,9 @@ pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
             _ => return,
         }
         if s.duplex.read == ReadState::OnDemand {
-            layer.with(&mut driver, key, |s, h, shared| s.leave_to_puller(h, shared));
+            // Who reads itself takes it, or what was given back comes first: in the next dispatch.
+            s.go_on_reading(&mut h);
+            layer.with(&mut driver, key, |s, _, _| s.drop_spent());
             return;
         }
         if !s.duplex.read.wants_read() {

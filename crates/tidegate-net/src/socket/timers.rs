@@ -1,6 +1,7 @@
-//! Timers of a connection: the loop's, but told to the handler, and gone with the connection.
+//! Timers of a connection: told to what stands above it, and gone with it.
 //!
-//! Which there are is kept by `state/rare.rs`. The connection's deadlines are in `expire.rs`.
+//! Which there are, and which are due, is kept by `state/own_timers.rs`. They share the
+//! connection's entry among the deadlines of the loop, which comes up in `expire.rs`.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use tidegate_loop::Cx;
 
 use crate::key::SocketKey;
+use crate::socket::expire;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::NET;
 use crate::state::socket::{Life, Socket};
 
@@ -21,49 +24,25 @@ impl Socket {
     }
 }
 
-/// Starts the timer of this token, or moves it.
+/// Starts the timer of this token, or moves it. Costs nothing more if the connection is looked at
+/// before that anyway.
 pub(crate) fn set(cx: &mut Cx<'_>, key: SocketKey, token: u64, after: Duration) {
-    clear(cx, key, token);
-    if !is_open(cx, key) {
-        return;
-    }
-    let timer = cx.timer(after, move |cx, _| come_up(cx, key, token));
-    // The connection keeps the loop alive. An error: there was no room for it, which is counted.
-    if cx.set_ref(timer, false).is_err() {
-        return;
-    }
     let (layer, mut d) = cx.layer(&NET);
-    layer.with(&mut d, key, |s, _, _| s.rare_or_new().timers.add(token, timer));
+    let Some((s, h)) = layer.lend_socket(&mut d, key).filter(|(s, _)| s.duplex.is_open()) else {
+        return;
+    };
+    let (noted, after) = (h.moment(), as_nanos(after));
+    let rare = if s.is_rare() { s.rare() } else { Some(s.rare_or_new()) };
+    let Some(rare) = rare else { return };
+    let at = rare.timers.set(token, noted, after);
+    if s.clocks.armed_ns == 0 || at < s.clocks.armed_ns {
+        expire::push(cx, key, at);
+    }
 }
 
 pub(crate) fn clear(cx: &mut Cx<'_>, key: SocketKey, token: u64) {
     let (layer, d) = cx.layer(&NET);
-    let Some(rare) = layer.socket(&d, key).and_then(|s| s.rare()) else { return };
-    if let Some(timer) = rare.timers.remove(token) {
-        let _ = cx.timer_stop(timer);
-    }
-}
-
-fn is_open(cx: &mut Cx<'_>, key: SocketKey) -> bool {
-    let (layer, d) = cx.layer(&NET);
-    layer.socket(&d, key).is_some_and(|s| s.duplex.is_open())
-}
-
-fn come_up(cx: &mut Cx<'_>, key: SocketKey, token: u64) {
-    let (layer, mut d) = cx.layer(&NET);
-    let Some((s, mut h)) = layer.lend_socket(&mut d, key).filter(|(s, _)| s.duplex.is_open())
-    else {
-        return;
-    };
-    s.rare_or_new().timers.fall_due(token);
-    h.pend();
-}
-
-/// The connection is over.
-pub(crate) fn stop_all(cx: &mut Cx<'_>, socket: &mut Socket) {
-    if let Some(rare) = socket.rare() {
-        for timer in rare.timers.take_running() {
-            let _ = cx.timer_stop(timer);
-        }
+    if let Some(rare) = layer.socket(&d, key).and_then(|s| s.rare()) {
+        rare.timers.clear(token);
     }
 }

@@ -68,7 +68,7 @@ fn enter(
         handler: Some(handler),
         queue: None,
         rare: None,
-        limits: options.limits,
+        bounds: options.bounds,
         pace: Default::default(),
         segments: if options.runs { Segments::default() } else { Segments { most: 0 } },
         life: Life::Open,

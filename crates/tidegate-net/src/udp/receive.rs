@@ -29,6 +29,7 @@ const HEARD: usize = 64;
 struct Batch {
     datagrams: u32,
     bytes: usize,
+    budget: u32,
     left: u32,
     bytes_left: usize,
 }
@@ -37,11 +38,17 @@ struct Batch {
 /// the poller is cheaper.
 pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
     let (layer, mut driver) = d.layer(&UDP);
-    let Some((u, h, shared)) = layer.lend(&mut driver, key) else { return };
+    let Some((u, _, shared)) = layer.lend(&mut driver, key) else { return };
+    let budget = u.bounds.budget.unwrap_or(shared.limits.datagram_budget);
     // A panic loses them, and the next pass makes others.
     let mut slots = shared.slots.take().unwrap_or_else(Slots::new);
-    let mut batch =
-        Batch { datagrams: 0, bytes: 0, left: u.limits.budget, bytes_left: h.limits().read_budget };
+    let mut batch = Batch {
+        datagrams: 0,
+        bytes: 0,
+        budget,
+        left: budget,
+        bytes_left: shared.limits.receive_budget,
+    };
     u.is.corked = true;
     let stopped = match deliver_kept(d, key, &mut batch) {
         Some(stopped) => stopped,
@@ -76,30 +83,30 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
         if !u.receives() {
             return ReceiveEnd::Stopped;
         }
-        let budget = u.limits.budget;
+        let budget = batch.budget;
         if tried == 0 {
             is_level = u.watched == Watched::Level;
             want = if is_level { u.pace.want(budget, h.batch(), h.away()) } else { u32::MAX };
         }
         if batch.left == 0 || batch.bytes_left == 0 {
-            u.learn(is_level, budget, budget);
+            u.learn(is_level, budget, budget, budget);
             return ReceiveEnd::Budget;
         }
         if tried >= want {
             // The poller says it again.
             h.forget(Readiness::READABLE);
-            u.learn(is_level, tried, want);
+            u.learn(is_level, tried, want, batch.budget);
             return ReceiveEnd::Enough;
         }
         let ask = (want - tried).min(batch.left).min(SLOTS as u32) as usize;
         let Some(socket) = &u.socket else { return ReceiveEnd::Stopped };
-        let (most, controlled) = (u.limits.max_datagram, u.is.controlled);
+        let (most, controlled) = (u.bounds.max_datagram, u.is.controlled);
         let received =
             h.try_io(Readiness::READABLE, || slots.receive(socket, ask, most, controlled));
         let got = match received {
             Ok(got) => got,
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                u.learn(is_level, tried, want);
+                u.learn(is_level, tried, want, batch.budget);
                 return ReceiveEnd::Empty;
             }
             Err(e) => {
@@ -119,7 +126,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
             let (layer, mut driver) = d.layer(&UDP);
             if let Some((u, mut h, _)) = layer.lend(&mut driver, key) {
                 h.forget(Readiness::READABLE);
-                u.learn(is_level, tried, want);
+                u.learn(is_level, tried, want, batch.budget);
             }
             return ReceiveEnd::Empty;
         }
@@ -127,9 +134,9 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
 }
 
 impl Udp {
-    fn learn(&mut self, is_level: bool, tried: u32, want: u32) {
+    fn learn(&mut self, is_level: bool, tried: u32, want: u32, budget: u32) {
         if is_level {
-            self.pace.learn(tried.min(want), want, self.limits.budget);
+            self.pace.learn(tried.min(want), want, budget);
         }
     }
 

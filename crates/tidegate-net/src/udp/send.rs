@@ -108,11 +108,11 @@ impl Udp {
         }
         shared.held += queue.weight() - before;
         let mut queued = queue.weight();
-        if queued >= self.limits.high_water_mark && !self.is.blocked && !self.is.retrying {
+        if queued >= self.bounds.high_water_mark && !self.is.blocked && !self.is.retrying {
             self.flush(h, shared, TURN);
             queued = self.queue.as_ref().map_or(0, |q| q.weight());
         }
-        if queued < self.limits.high_water_mark {
+        if queued < self.bounds.high_water_mark {
             return SendFlow::Ready;
         }
         if !self.is.needs_drain {
@@ -146,9 +146,9 @@ impl Udp {
     fn make_room(&mut self, h: &mut Handle<'_>, shared: &mut Shared, weight: usize) -> bool {
         let fits = |u: &Udp, held: usize, most: usize| {
             let queued = u.queue.as_ref().map_or(0, |q| q.weight());
-            queued + weight <= u.limits.queue && held + weight <= most
+            queued + weight <= u.bounds.queue && held + weight <= most
         };
-        let most = h.limits().buffered_limit;
+        let most = shared.limits.queued_limit;
         if fits(self, shared.held, most) {
             return true;
         }
@@ -170,7 +170,7 @@ impl Udp {
         options: &SendOptions,
     ) -> SendFlow {
         self.is.needs_drain = true;
-        let policy = self.limits.when_full;
+        let policy = self.bounds.when_full;
         if policy == WhenFull::DropOldest && self.drop_oldest(h, shared, weight) {
             return match self.enqueue(h, shared, parts, options) {
                 SendFlow::Ready if self.queue.is_some() => SendFlow::Full,
@@ -192,14 +192,14 @@ impl Udp {
 
     /// Makes room for so much by dropping what waits longest; whether that helps.
     fn drop_oldest(&mut self, h: &mut Handle<'_>, shared: &mut Shared, weight: usize) -> bool {
-        if weight > self.limits.queue {
+        if weight > self.bounds.queue {
             return false;
         }
-        let most = h.limits().buffered_limit;
+        let most = shared.limits.queued_limit;
         let mut dropped = 0;
         while let Some(queue) = &mut self.queue {
             let queued = queue.weight();
-            if queued + weight <= self.limits.queue && shared.held + weight <= most {
+            if queued + weight <= self.bounds.queue && shared.held + weight <= most {
                 break;
             }
             let Some(entry) = queue.pop() else { break };

@@ -21,7 +21,8 @@ use mio::Interest;
 use mio::net::UdpSocket;
 use slab::Slab;
 use tidegate_loop::event::Readiness;
-use tidegate_loop::kind::{Driver, Handle, LayerId, Runtime, Trigger};
+use tidegate_loop::kind::{Driver, Handle, LayerId, LayerLimits, Runtime, Trigger};
+use tidegate_loop::{Cx, LimitError};
 
 use crate::block_list::BlockList;
 use crate::callbacks::udp_handler::UdpHandler;
@@ -32,7 +33,8 @@ use crate::event::NetEvent;
 use crate::gauge::UdpGauged;
 use crate::key::UdpKey;
 use crate::metrics::UdpStats;
-use crate::options::udp::UdpLimits;
+use crate::options::limits::UdpLimits;
+use crate::options::udp::Bounds;
 use crate::state::pace::Pace;
 use crate::sys::udp::Slots;
 use crate::udp::machine::flush::Segments;
@@ -56,8 +58,19 @@ pub(crate) struct Shared {
     /// Queues that nobody uses now, with their memory: the box is part of it.
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Queue>>,
+    pub(crate) limits: UdpLimits,
     /// What all queues hold, as limits count it.
     pub(crate) held: usize,
+}
+
+impl LayerLimits for UdpLimits {
+    fn check(&self) -> Result<(), LimitError> {
+        self.none_is_zero()
+    }
+
+    fn set(&self, cx: &mut Cx<'_>) {
+        cx.layer(&UDP).0.shared.limits = self.clone();
+    }
 }
 
 /// Queues kept for the next that needs one.
@@ -96,7 +109,7 @@ pub(crate) struct Udp {
     /// `None` while nothing waits to be sent.
     pub(crate) queue: Option<Box<Queue>>,
     pub(crate) rare: Option<Box<Rare>>,
-    pub(crate) limits: UdpLimits,
+    pub(crate) bounds: Bounds,
     pub(crate) pace: Pace,
     pub(crate) segments: Segments,
     pub(crate) life: Life,

@@ -1,0 +1,205 @@
+//! What fields say about the message that they are in: how long its body is, whether the connection
+//! lives on, what is expected. One pass over the fields, no lookups.
+#![forbid(unsafe_code)]
+
+use httparse::Header;
+
+use crate::codec::fields::{is_token, members};
+use crate::refusal::{Refusal, bad};
+
+/// How the length of a body is told.
+///
+/// ```
+/// assert_ne!(tidegate_http::codec::Framing::Length(0), tidegate_http::codec::Framing::Chunked);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Framing {
+    /// So many bytes; 0 if there is no body.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// Until the connection ends. Responses alone.
+    UntilEnd,
+}
+
+/// What a request expects before its body is sent.
+///
+/// ```
+/// assert_eq!(tidegate_http::codec::Expect::default(), tidegate_http::codec::Expect::Nothing);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expect {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// `100-continue`: the status 100.
+    Continue,
+    /// Something that nobody knows: the answer is 417.
+    Unknown,
+}
+
+/// What the fields of a head say.
+#[derive(Default)]
+pub(super) struct Said<'b> {
+    pub(super) length: Option<u64>,
+    pub(super) chunked: bool,
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    pub(super) upgrades: bool,
+    pub(super) upgrade: bool,
+    pub(super) expect: Expect,
+    pub(super) host: Option<&'b [u8]>,
+}
+
+/// Reads them.
+pub(super) fn read<'b>(headers: &[Header<'b>]) -> Result<Said<'b>, Refusal> {
+    let mut said = Said::default();
+    let mut coded = false;
+    for h in headers {
+        let is = |name: &str| h.name.eq_ignore_ascii_case(name);
+        // By length: most names are no candidates.
+        match h.name.len() {
+            4 if is("host") => match said.host.replace(h.value) {
+                None => {}
+                Some(_) => return Err(bad("two hosts")),
+            },
+            6 if is("expect") => {
+                said.expect = match (said.expect, h.value.eq_ignore_ascii_case(b"100-continue")) {
+                    (Expect::Nothing | Expect::Continue, true) => Expect::Continue,
+                    _ => Expect::Unknown,
+                };
+            }
+            7 if is("upgrade") => said.upgrade = true,
+            10 if is("connection") => {
+                for member in members(h.value) {
+                    said.close |= member.eq_ignore_ascii_case(b"close");
+                    said.keep_alive |= member.eq_ignore_ascii_case(b"keep-alive");
+                    said.upgrades |= member.eq_ignore_ascii_case(b"upgrade");
+                }
+            }
+            14 if is("content-length") => {
+                let length = length(h.value).ok_or(bad("a bad Content-Length"))?;
+                if said.length.replace(length).is_some() {
+                    return Err(bad("two lengths"));
+                }
+            }
+            17 if is("transfer-encoding") => {
+                if coded {
+                    return Err(bad("two transfer encodings"));
+                }
+                coded = true;
+                transfer_encoding(h.value)?;
+                said.chunked = true;
+            }
+            _ => {}
+        }
+    }
+    if coded && said.length.is_some() {
+        return Err(bad("a length and a transfer encoding"));
+    }
+    Ok(said)
+}
+
+/// Digits alone, and no more than fit.
+pub(super) fn length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 19 {
+        return None;
+    }
+    value.iter().try_fold(0u64, |all, b| match b {
+        b'0'..=b'9' => Some(all * 10 + u64::from(b - b'0')),
+        _ => None,
+    })
+}
+
+/// Exactly `chunked` is what there is. A list that ends with it, and a coding alone, are correct and
+/// not supported; what is left is refused as an attempt to be read in two ways.
+fn transfer_encoding(value: &[u8]) -> Result<(), Refusal> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    let is_chunked = |m: &[u8]| m.eq_ignore_ascii_case(b"chunked");
+    let looks_chunked = |m: &[u8]| m.len() >= 7 && is_chunked(&m[..7]);
+    let mut all = members(value).peekable();
+    let mut count = 0;
+    while let Some(member) = all.next() {
+        count += 1;
+        let is_last = all.peek().is_none();
+        let fits = match is_last {
+            true => is_chunked(member) || count == 1,
+            false => true,
+        };
+        let name = member.split(|b| b" \t;".contains(b)).next().unwrap_or_default();
+        if !fits
+            || !is_token(name)
+            || (looks_chunked(member) && !(is_last && count > 1 && is_chunked(member)))
+        {
+            return Err(bad("a bad transfer encoding"));
+        }
+    }
+    match count {
+        0 => Err(bad("a bad transfer encoding")),
+        _ if value.ends_with(b",") || value.starts_with(b",") => {
+            Err(bad("a bad transfer encoding"))
+        }
+        _ => Err(Refusal::new(501, "a transfer encoding that is not supported")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transfer_encodings() {
+        let status = |v: &str| transfer_encoding(v.as_bytes()).map_err(|r| r.status());
+        for good in ["chunked", "Chunked", "CHUNKED"] {
+            assert_eq!(status(good), Ok(()), "{good}");
+        }
+        for unknown in ["gzip, chunked", "identity", "gzip", "xyz", "a, b;q=1, chunked"] {
+            assert_eq!(status(unknown), Err(501), "{unknown}");
+        }
+        for bad in [
+            "",
+            ",",
+            "chunked, chunked",
+            "chunkedchunked",
+            "chunked-false",
+            "chunked, identity",
+            "gzip, identity",
+            "chunked;a",
+            "chunked,",
+            ",chunked",
+            "\"chunked\"",
+            "chunked, gzip",
+            "chunked chunked",
+            "x chunked\u{e9}(",
+            "{}",
+        ] {
+            assert_ne!(status(bad), Ok(()), "{bad}");
+        }
+        for bad in
+            ["", "chunked, chunked", "chunkedchunked", "chunked-false", "chunked, gzip", "chunked,"]
+        {
+            assert_eq!(status(bad), Err(400), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        assert_eq!(length(b"0"), Some(0));
+        assert_eq!(length(b"9999999999999999999"), Some(9_999_999_999_999_999_999));
+        for bad in [
+            "",
+            "+5",
+            "-1",
+            "5,5",
+            "0x5",
+            "5 ",
+            "1_0",
+            "18446744073709551616",
+            "00000000000000000005",
+        ] {
+            assert_eq!(length(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

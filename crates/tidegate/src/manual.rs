@@ -1,0 +1,26 @@
+//! The chapters of `docs/manual/`, for rustdoc alone: this file has no code. The links of a chapter
+//! lead to files where its folder is browsed. `links.md` stands before each chapter here, so that
+//! the same links lead to the documentation: the first definition of a link counts.
+#![forbid(unsafe_code)]
+
+macro_rules! chapters {
+    ($($name:ident)*) => {$(
+        #[doc = include_str!("links.md")]
+        #[doc = include_str!(concat!("../../../docs/manual/", stringify!($name), ".md"))]
+        pub mod $name {}
+    )*};
+}
+
+chapters! {
+    request_path
+    one_turn
+    readiness
+    accept
+    tuning_accept
+    back_pressure
+    endings
+    timeouts
+    options
+    sharing_state
+    names
+}
