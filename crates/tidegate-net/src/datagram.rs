@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::net_error::NetError;
-use crate::metrics::UdpStats;
+use crate::metrics::{UdpStats, Waiting};
 
 /// The two bits by which routers say that they are congested, RFC 3168.
 ///
@@ -210,20 +210,6 @@ impl std::error::Error for SendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }
-}
-
-/// Datagrams that wait in our queue.
-///
-/// ```
-/// assert_eq!(tidegate_net::Waiting::default().datagrams, 0);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub struct Waiting {
-    /// Their bytes.
-    pub bytes: usize,
-    /// How many.
-    pub datagrams: usize,
 }
 
 /// A multicast group on an interface, and maybe one source in it.

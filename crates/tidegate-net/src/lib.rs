@@ -72,9 +72,7 @@ pub use callbacks::protocol::{
 };
 pub use callbacks::server_handler::ServerHandler;
 pub use callbacks::udp_handler::UdpHandler;
-pub use datagram::{
-    Ecn, Group, Meta, SendError, SendFlow, SendOptions, UdpClose, UdpReason, Waiting,
-};
+pub use datagram::{Ecn, Group, Meta, SendError, SendFlow, SendOptions, UdpClose, UdpReason};
 pub use endpoint::Endpoint;
 pub use error::close::{Close, Reason, Reset, Scope};
 pub use error::fault::{LookupFault, Timeout};

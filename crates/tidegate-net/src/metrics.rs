@@ -187,6 +187,20 @@ pub struct UdpStats {
     pub carried_over: u64,
 }
 
+/// Datagrams that wait in our queue.
+///
+/// ```
+/// assert_eq!(tidegate_net::Waiting::default().datagrams, 0);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// Their bytes.
+    pub bytes: usize,
+    /// How many.
+    pub datagrams: usize,
+}
+
 /// What one UDP socket counted, and which it is. See [`Net::udp_sockets`](crate::Net::udp_sockets).
 ///
 /// ```
@@ -203,7 +217,7 @@ pub struct UdpMetrics {
     /// What it counted.
     pub stats: UdpStats,
     /// What waits in our queue.
-    pub waiting: crate::datagram::Waiting,
+    pub waiting: Waiting,
     /// What waits in the kernel's queues, and what was lost there.
     pub queues: crate::sys::UdpQueues,
 }

@@ -11,9 +11,9 @@ use tidegate_loop::kind::Handle;
 use tidegate_loop::{Cx, KeyError};
 
 use crate::callbacks::contexts::UdpCx;
-use crate::datagram::{Group, GroupAt, Waiting};
+use crate::datagram::{Group, GroupAt};
 use crate::gauge::{UdpGauge, UdpGauged};
-use crate::metrics::{UdpMetrics, UdpStats};
+use crate::metrics::{UdpMetrics, UdpStats, Waiting};
 use crate::sys::UdpQueues;
 use crate::sys::udp::{self as sys, join_source_v6, leave_source_v6};
 use crate::udp::open::{set_multicast_loop, set_multicast_ttl, set_ttl};

@@ -13,7 +13,7 @@ use crate::datagram::{Ecn, Meta, UdpReason};
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::key::UdpKey;
-use crate::sys::udp::{Beside, SLOTS, Slots, next_soft_error};
+use crate::sys::udp::{Beside, SLOTS, Slots, is_of_network, next_soft_error};
 use crate::udp::call::call_taken;
 use crate::udp::send::TURN;
 use crate::udp::state::{Life, Told, UDP, Udp, Watched};
@@ -173,21 +173,6 @@ impl Udp {
         let list = self.rare.as_ref().and_then(|r| r.block_list.as_deref());
         list.is_some_and(|list| list.contains(from.ip()))
     }
-}
-
-/// What an ICMP message makes of a socket; on Windows, of the next receive.
-pub(crate) fn is_of_network(e: &io::Error) -> bool {
-    use ErrorKind::*;
-    matches!(
-        e.kind(),
-        ConnectionRefused
-            | ConnectionReset
-            | HostUnreachable
-            | NetworkUnreachable
-            | NetworkDown
-            | PermissionDenied
-            | TimedOut
-    ) || crate::sys::udp::is_icmp(e)
 }
 
 /// Takes what the error queue has.

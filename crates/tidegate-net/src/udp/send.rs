@@ -18,10 +18,11 @@ use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::key::UdpKey;
 use crate::options::udp::WhenFull;
-use crate::sys::udp::{self as sys, IS_CONNECTED, NO_DESTINATION, Outgoing, TOO_BIG};
+use crate::sys::udp::{
+    self as sys, IS_CONNECTED, NO_DESTINATION, Outgoing, TOO_BIG, is_of_network,
+};
 use crate::udp::machine::flush::{Outlet, Stop, flush};
 use crate::udp::machine::queue::{Entry, Queue, Way};
-use crate::udp::receive::is_of_network;
 use crate::udp::state::{Counts, Life, Rare, Shared, Told, UDP, Udp};
 use crate::udp_event::UdpEvent;
 

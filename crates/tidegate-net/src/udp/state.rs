@@ -26,13 +26,13 @@ use tidegate_loop::{Cx, LimitError};
 
 use crate::block_list::BlockList;
 use crate::callbacks::udp_handler::UdpHandler;
-use crate::datagram::{Meta, SendError, UdpReason, Waiting};
+use crate::datagram::{Meta, SendError, UdpReason};
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::event::NetEvent;
 use crate::gauge::UdpGauged;
 use crate::key::UdpKey;
-use crate::metrics::UdpStats;
+use crate::metrics::{UdpStats, Waiting};
 use crate::options::limits::UdpLimits;
 use crate::options::udp::Bounds;
 use crate::state::pace::Pace;

@@ -22,8 +22,8 @@ mod linux_options;
 pub use facts::UdpQueues;
 pub(crate) use facts::{Beside, Extras, Outgoing, Refusal};
 pub(crate) use imp::{
-    IS_CONNECTED, NO_DESTINATION, SEGMENT_MOST, SLOTS, Slots, TOO_BIG, UdpDuplicate, is_icmp,
-    refusal, send, send_many,
+    IS_CONNECTED, NO_DESTINATION, SEGMENT_MOST, SLOTS, Slots, TOO_BIG, UdpDuplicate, refusal, send,
+    send_many,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use imp::{
@@ -35,3 +35,18 @@ pub(crate) use linux_options::{
     disconnect, duplicate_udp, join_source_v6, leave_source_v6, next_soft_error, path_mtu,
     set_extras, udp_queues,
 };
+
+/// What an ICMP message makes of a socket; on Windows, of the next receive.
+pub(crate) fn is_of_network(e: &std::io::Error) -> bool {
+    use std::io::ErrorKind::*;
+    matches!(
+        e.kind(),
+        ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkUnreachable
+            | NetworkDown
+            | PermissionDenied
+            | TimedOut
+    ) || imp::is_icmp(e)
+}
