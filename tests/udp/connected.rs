@@ -6,7 +6,7 @@ use tidegate::net::{Stage, UdpOptions};
 use tidegate::prelude::*;
 
 use crate::support::*;
-use crate::{alone, bytes, keeps, nothing, open, peer, received};
+use crate::{alone, bytes, gone, keeps, nothing, open, peer, received};
 
 #[test]
 fn b52_b53_connect_disconnect_and_again() {
@@ -53,8 +53,7 @@ fn b54_a_refusal_is_told_once_and_the_next_datagram_arrives() {
         let handler = nothing().error(move |_, e| {
             to.add(format!("{:?} {:?} {:?}", e.stage(), e.code().unwrap(), e.remote()));
         });
-        let (socket, there) = peer();
-        drop(socket);
+        let there = gone();
         let (key, _) = open(&mut lp, UdpOptions::client(there), handler);
         let _ = lp.datagrams(key).send(b"to nobody");
         turn_until(&mut lp, |_| log.lines().len() == 1);
@@ -71,29 +70,27 @@ fn b54_a_refusal_is_told_once_and_the_next_datagram_arrives() {
 /// The refusal is there before the next send asks the kernel.
 #[test]
 fn b54_a_send_that_meets_an_old_refusal_is_sent_again() {
-    alone(|| {
-        let mut lp = guarded();
-        let log = Log::default();
-        let to = log.clone();
-        let handler = nothing().error(move |_, e| to.add(e.code().unwrap()));
-        let (socket, there) = peer();
-        drop(socket);
-        let (key, _) = open(&mut lp, UdpOptions::client(there), handler);
-        // No turn between: on the loopback the answer is there when the call returns.
-        lp.datagrams(key).try_send(b"to nobody").unwrap();
-        let socket = std::net::UdpSocket::bind(there).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        lp.datagrams(key).try_send(b"one").unwrap();
-        assert_eq!(received(&socket), b"one");
-        turn_until(&mut lp, |_| !log.lines().is_empty());
-        assert_eq!(log.lines(), ["ECONNREFUSED"]);
-        drop(socket);
-        lp.datagrams(key).try_send(b"to nobody").unwrap();
-        let socket = std::net::UdpSocket::bind(there).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        let _ = lp.datagrams(key).send(b"two");
-        turn_until(&mut lp, |_| log.lines().len() == 2);
-        assert_eq!(received(&socket), b"two");
+    [false, true].into_iter().for_each(|queued| {
+        alone(|| {
+            let mut lp = guarded();
+            let log = Log::default();
+            let to = log.clone();
+            let handler = nothing().error(move |_, e| to.add(e.code().unwrap()));
+            let there = gone();
+            let (key, _) = open(&mut lp, UdpOptions::client(there), handler);
+            // No turn between: on the loopback the answer is there when the call returns.
+            lp.datagrams(key).try_send(b"to nobody").unwrap();
+            let socket = std::net::UdpSocket::bind(there).unwrap();
+            socket.set_read_timeout(Some(DEADLINE)).unwrap();
+            if queued {
+                let _ = lp.datagrams(key).send(b"one");
+            } else {
+                lp.datagrams(key).try_send(b"one").unwrap();
+            }
+            turn_until(&mut lp, |_| !log.lines().is_empty());
+            assert_eq!(received(&socket), b"one");
+            assert_eq!(log.lines(), ["ECONNREFUSED"]);
+        })
     });
 }
 
@@ -106,7 +103,7 @@ fn b54_forty_refusals_do_not_close_it() {
         let to = log.clone();
         let handler =
             nothing().error(move |_, _| to.add("refused")).close(|_, close| panic!("{close}"));
-        let (key, _) = open(&mut lp, UdpOptions::client(peer().1), handler);
+        let (key, _) = open(&mut lp, UdpOptions::client(gone()), handler);
         for n in 1..=40 {
             let _ = lp.datagrams(key).send(b"x");
             turn_until(&mut lp, |_| log.lines().len() == n);

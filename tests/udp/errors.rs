@@ -7,7 +7,7 @@ use tidegate::net::UdpOptions;
 use tidegate::prelude::*;
 
 use crate::support::*;
-use crate::{alone, nothing, open, peer, received};
+use crate::{alone, gone, nothing, open, peer, received};
 
 /// One with `transport_errors`, and what it heard.
 fn listening(lp: &mut Loop) -> (UdpKey, Log) {
@@ -25,17 +25,17 @@ fn b56_b57_an_error_names_its_destination_and_costs_others_nothing() {
     alone(|| {
         let mut lp = guarded();
         let (key, log) = listening(&mut lp);
-        let gone = [peer().1, peer().1, peer().1];
+        let dead = [gone(), gone(), gone()];
         let (living, at) = peer();
         // Bun#36249: here the living one loses its datagram.
-        for there in gone {
+        for there in dead {
             let _ = lp.datagrams(key).send_to(b"dead", there);
             let _ = lp.datagrams(key).send_to(b"living", at);
             turn_until(&mut lp, |_| log.has(&format!("Some(\"ECONNREFUSED\") {there}")));
             assert_eq!(received(&living), b"living");
         }
         // The same without a turn between.
-        for there in gone {
+        for there in dead {
             lp.datagrams(key).try_send_to(b"dead", there).unwrap();
             lp.datagrams(key).try_send_to(b"living", at).unwrap();
             assert_eq!(received(&living), b"living");
@@ -52,8 +52,7 @@ fn b58_b60_errors_do_not_make_the_loop_spin() {
         let (key, log) = listening(&mut lp);
         lp.datagrams(key).pause();
         for _ in 0..5 {
-            let gone = peer().1;
-            lp.datagrams(key).try_send_to(b"x", gone).unwrap();
+            lp.datagrams(key).try_send_to(b"x", gone()).unwrap();
         }
         let before = lp.metrics().turns;
         run_for(&mut lp, Duration::from_millis(20));
@@ -90,7 +89,7 @@ fn b60_many_errors_are_heard_in_bounded_passes() {
     alone(|| {
         let mut lp = guarded();
         let (key, log) = listening(&mut lp);
-        let nobody = peer().1;
+        let nobody = gone();
         let mut told = 0;
         while told < 150 {
             told += usize::from(lp.datagrams(key).try_send_to(b"x", nobody).is_ok());

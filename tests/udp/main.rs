@@ -19,6 +19,7 @@ mod sending;
 use std::cell::RefCell;
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tidegate::net::Meta;
 use tidegate::prelude::*;
@@ -91,4 +92,11 @@ pub(crate) fn is_free(at: SocketAddr) {
         assert!(std::time::Instant::now() < end, "{at}: {e}");
         std::thread::yield_now();
     }
+}
+
+/// An address that nobody has, and had: a port below those that the system chooses. (One that was
+/// open a moment ago may still be, in a process that a test beside started.)
+pub(crate) fn gone() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    ([127, 0, 0, 1], NEXT.fetch_add(1, Ordering::Relaxed)).into()
 }

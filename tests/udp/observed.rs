@@ -4,7 +4,7 @@ use tidegate::net::{NetEvent, ReceiveEnd, UdpEvent, UdpOptions};
 use tidegate::prelude::*;
 
 use crate::support::*;
-use crate::{alone, keeps, nothing, open, peer};
+use crate::{alone, gone, keeps, nothing, open, peer};
 
 #[test]
 fn events_come_by_batch_and_the_last_is_the_close() {
@@ -55,8 +55,8 @@ fn failures_are_events_and_counters() {
         let trace = Trace::default();
         lp.observe(trace.clone());
         let handler = nothing().send_error(|_, _| {}).error(|_, _| {});
-        let gone = peer().1;
-        let (key, _) = open(&mut lp, UdpOptions::client(gone), handler);
+
+        let (key, _) = open(&mut lp, UdpOptions::client(gone()), handler);
         let _ = lp.datagrams(key).send(&[0; 65_508]);
         let _ = lp.datagrams(key).send(b"x");
         turn_until(&mut lp, |lp| lp.datagrams(key).stats().unwrap().transport_errors == 1);

@@ -105,3 +105,8 @@ pub use tidegate_stream::{Chunk, Flow};
 pub use udp::on::OnDatagram;
 pub use udp::source::source_for;
 pub use udp_event::{ReceiveEnd, UdpEvent, UdpInfo};
+
+/// For `fuzz/` alone: any program of calls on a stack of filters.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use filter::program::run as run_filters;
