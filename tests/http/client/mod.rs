@@ -9,6 +9,7 @@ mod framing;
 mod hand_over;
 mod limits;
 mod pipes;
+mod random;
 mod reuse;
 mod stale;
 
