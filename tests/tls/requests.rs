@@ -63,5 +63,5 @@ fn another_name_than_that_of_the_certificate() {
     let (agent, port) = served(&mut lp);
     let e = ask(&mut lp, agent, "ebb.example", port).unwrap_err();
     let RequestCause::Connection(reason) = e.cause() else { panic!("{e}") };
-    assert_eq!(reason.error().unwrap().stage(), Stage::Tls, "{e}");
+    assert_eq!(reason.error().unwrap().stage(), Stage::Handshake, "{e}");
 }
