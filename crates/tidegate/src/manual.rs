@@ -23,5 +23,6 @@ chapters! {
     datagrams
     options
     sharing_state
+    http_client
     names
 }
