@@ -62,6 +62,7 @@
 //! | `signal` | yes | [`Cx::signal`], [`ServerCx::shutdown_on`](net::ServerCx::shutdown_on) |
 //! | `work` | yes | [`Cx::work`]: a pool of threads |
 //! | `http` | no | `tidegate::http`: HTTP/1.1 |
+//! | `tls` | no | `tidegate::tls`: TLS filters |
 //! | `trace` | no | `observe::JsonLines`, `observe::Perfetto` |
 //! | `prometheus` | no | `tidegate::prometheus`: all counters as text |
 //! | `test-util` | no | `tidegate::test`: a clock that the test moves |
