@@ -7,7 +7,7 @@
 //! server                                                           Accepted  ...  Closed
 //!
 //! ...     FirstRead  FirstWritten  { Queued* Full Drain }*  { Pause Resume }*  End  Finish
-//!         Timeout*  Reset?
+//!         { FilterReady | FilterLeft | FilterRefused }*  Timeout*  Reset?
 //! ```
 //! The last event is always `Closed`, `Rejected` or `Detached`. Only when a loop is dropped, its
 //! connections get no last event.
@@ -27,8 +27,9 @@ use crate::error::fault::Timeout;
 use crate::error::net_error::{Attempt, NetError};
 use crate::key::{ServerKey, SocketKey};
 use crate::server_event::{self, ServerEvent, ServerInfo};
+use crate::udp_event::{UdpEvent, UdpInfo};
 
-/// An event of servers and connections. It arrives as
+/// An event of servers, connections and UDP sockets. It arrives as
 /// [`Event::Layer`](tidegate_loop::Event::Layer); downcast it.
 ///
 /// ```
@@ -52,6 +53,8 @@ pub enum NetEvent {
     Server(ServerInfo, ServerEvent),
     /// Of a connection.
     Socket(ConnectionInfo, SocketEvent),
+    /// Of a UDP socket.
+    Udp(UdpInfo, UdpEvent),
 }
 
 /// Which connection an event is about.
@@ -149,6 +152,21 @@ pub enum SocketEvent {
     },
     /// The queue is empty after it was full.
     Drain,
+    /// A filter is ready.
+    FilterReady {
+        /// What it calls itself: [`Filter::describe`](crate::Filter::describe).
+        filter: String,
+    },
+    /// A filter is done and left.
+    FilterLeft {
+        /// The same.
+        filter: String,
+    },
+    /// A filter refused what came or was written. `Closed` has the error.
+    FilterRefused {
+        /// The same.
+        filter: String,
+    },
     /// Reading is paused: the peer will have to wait.
     Pause,
     /// Reading goes on.
@@ -208,6 +226,9 @@ impl SocketEvent {
             SocketEvent::Queued { .. } => "queued",
             SocketEvent::Full { .. } => "full",
             SocketEvent::Drain => "drain",
+            SocketEvent::FilterReady { .. } => "filter ready",
+            SocketEvent::FilterLeft { .. } => "filter left",
+            SocketEvent::FilterRefused { .. } => "filter refused",
             SocketEvent::Pause => "pause",
             SocketEvent::Resume => "resume",
             SocketEvent::PipedInto { .. } => "piped into",
@@ -239,6 +260,7 @@ impl LayerEvent for NetEvent {
         match self {
             NetEvent::Server(_, event) => event.name(),
             NetEvent::Socket(_, event) => event.name(),
+            NetEvent::Udp(_, event) => event.name(),
         }
     }
 
@@ -249,6 +271,10 @@ impl LayerEvent for NetEvent {
                 event.fields(visit);
             }
             NetEvent::Socket(of, event) => {
+                of.fields(visit);
+                event.fields(visit);
+            }
+            NetEvent::Udp(of, event) => {
                 of.fields(visit);
                 event.fields(visit);
             }
@@ -316,6 +342,9 @@ impl SocketEvent {
             | SocketEvent::FirstWritten { bytes }
             | SocketEvent::Queued { bytes } => visit("bytes", (*bytes).into()),
             SocketEvent::Full { queued } => visit("queued", (*queued).into()),
+            SocketEvent::FilterReady { filter }
+            | SocketEvent::FilterLeft { filter }
+            | SocketEvent::FilterRefused { filter } => visit("filter", filter.as_str().into()),
             SocketEvent::PipedInto { pipe } | SocketEvent::PipedFrom { pipe } => {
                 visit("pipe", Value::Handle { kind: "pipe", key: (*pipe).into() });
             }
@@ -388,6 +417,9 @@ impl fmt::Display for SocketEvent {
             SocketEvent::Queued { bytes } => write!(f, "{bytes} bytes wait"),
             SocketEvent::Full { queued } => write!(f, "full: {queued} bytes queued"),
             SocketEvent::Drain => f.write_str("drained"),
+            SocketEvent::FilterReady { filter } => write!(f, "{} is ready", OneLine(filter)),
+            SocketEvent::FilterLeft { filter } => write!(f, "{} left", OneLine(filter)),
+            SocketEvent::FilterRefused { filter } => write!(f, "{} refused", OneLine(filter)),
             SocketEvent::End => f.write_str("end of the peer"),
             SocketEvent::Finish => f.write_str("our end is out"),
             SocketEvent::Reset { by_peer: true } => f.write_str("reset by the peer"),
@@ -410,6 +442,10 @@ impl fmt::Display for NetEvent {
                 write!(f, "{remote}: {event}")
             }
             NetEvent::Socket(_, event) => event.fmt(f),
+            NetEvent::Udp(UdpInfo { local: Some(local), .. }, event) => {
+                write!(f, "udp {local}: {event}")
+            }
+            NetEvent::Udp(_, event) => event.fmt(f),
         }
     }
 }

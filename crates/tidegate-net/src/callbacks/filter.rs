@@ -277,6 +277,10 @@ impl Passed {
         }
     }
 
+    pub(crate) fn is_observed(&self) -> bool {
+        matches!(self.of, Some((_, Some(_))))
+    }
+
     /// Whether [`ready`](Passed::ready) was called.
     pub fn is_ready(&self) -> bool {
         self.said.ready
@@ -336,6 +340,12 @@ pub trait FilterFactory: Send + Sync + 'static {
     fn make_for(&self, host: Option<&str>) -> Box<dyn Filter> {
         let _ = host;
         self.make()
+    }
+
+    /// How many connections of a server may go on with getting ready in one turn, so that others
+    /// do not wait long: for filters that compute much. By default 64.
+    fn handshakes_per_turn(&self) -> u32 {
+        64
     }
 }
 

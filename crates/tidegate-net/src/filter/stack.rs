@@ -12,6 +12,7 @@
 use tidegate_stream::Beside;
 
 use crate::callbacks::filter::{Filter, FilterError, Passed, Said};
+use crate::event::{NetEvent, SocketEvent};
 use crate::filter::call::{Called, Fault};
 use crate::filter::link::Link;
 
@@ -143,6 +144,11 @@ impl Stack {
         self.links.is_empty() && told && !self.fin && !self.closing
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn links(&self) -> usize {
+        self.links.len()
+    }
+
     /// Bytes of the user's that wait here.
     pub(crate) fn user(&self) -> usize {
         self.links.iter().map(Link::user).sum()
@@ -236,6 +242,13 @@ impl Stack {
             for k in (0..self.links.len()).rev() {
                 self.pump(k, run)?;
             }
+            for k in 0..self.links.len() {
+                let link = &mut self.links[k];
+                if std::mem::take(&mut link.end_later) && !std::mem::replace(&mut link.ended, true)
+                {
+                    self.end_up(k + 1, run)?;
+                }
+            }
             if self.progress() == before {
                 return Ok(());
             }
@@ -243,7 +256,7 @@ impl Stack {
     }
 
     fn progress(&self) -> usize {
-        let steps = |l: &Link| [l.started, l.ready, l.left, l.closed].map(usize::from);
+        let steps = |l: &Link| [l.started, l.ready, l.left, l.ended, l.closed].map(usize::from);
         self.links.iter().flat_map(steps).sum()
     }
 
@@ -267,8 +280,12 @@ impl Stack {
     }
 
     fn follow<R>(&mut self, k: usize, called: Called<R>, run: &mut Run<'_>) -> Result<R, Fault> {
-        let Called { done, said } = called;
+        let Called { done, said, name } = called;
         let Said { ready, end, leave } = said;
+        if let Some(filter) = name {
+            let first = ready && !self.links[k].ready;
+            tell(run.out, filter, done.is_err(), first, leave);
+        }
         let (mut up, mut down) = (Vec::new(), Vec::new());
         std::mem::swap(&mut up, &mut run.out.up);
         std::mem::swap(&mut down, &mut run.out.down);
@@ -350,8 +367,7 @@ impl Stack {
             return Ok(());
         }
         if link.takes() {
-            let called = link.call(run.out, |f, out| f.close(out));
-            run.out.up.clear();
+            let called = link.call_down(run.out, |f, out| f.close(out));
             let done = self.follow(k, called, run);
             self.links[k].closed = true;
             done?;
@@ -422,5 +438,21 @@ impl Stack {
         let mut called = self.links[k].call(run.out, |f, out| f.inbound_end(out));
         called.done = called.done.map_err(truncated);
         self.follow(k, called, run)
+    }
+}
+
+/// Tells the observer what a filter said; it gets that when the run is over.
+#[cold]
+fn tell(out: &mut Passed, filter: String, refused: bool, ready: bool, left: bool) {
+    let mut emit = |event| out.emit(|of| NetEvent::Socket(of, event));
+    match (refused, ready, left) {
+        (true, ..) => emit(SocketEvent::FilterRefused { filter }),
+        (_, true, true) => {
+            emit(SocketEvent::FilterReady { filter: filter.clone() });
+            emit(SocketEvent::FilterLeft { filter });
+        }
+        (_, true, _) => emit(SocketEvent::FilterReady { filter }),
+        (_, _, true) => emit(SocketEvent::FilterLeft { filter }),
+        _ => {}
     }
 }
