@@ -9,7 +9,6 @@ mod framing;
 mod hand_over;
 mod limits;
 mod pipes;
-mod random;
 mod reuse;
 mod stale;
 

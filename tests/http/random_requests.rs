@@ -8,9 +8,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate::http::codec::{FieldList, ResponseHead};
-use tidegate::http::{RequestKey, ResponseHandler};
+use tidegate::http::{
+    Agent, Answered, ClientRequest, HttpClient, RequestCx, RequestError, RequestKey,
+    ResponseHandler,
+};
+use tidegate::prelude::*;
 
-use super::*;
+use crate::client::*;
+use crate::support::*;
 
 /// What a server does with a request.
 #[derive(Clone, Copy, Debug)]
@@ -96,8 +101,6 @@ impl ResponseHandler for Ordered {
         }
     }
 }
-
-use tidegate::http::RequestCx;
 
 fn does(s: &mut SocketCx<'_>, does: Does) {
     let later = |s: &mut SocketCx<'_>, f: fn(&mut SocketCx<'_>)| {
@@ -209,7 +212,7 @@ proptest! {
                 Step::Turns(n) => for _ in 0..n { lp.run_nowait().unwrap(); },
                 Step::CloseAgent => {
                     lp.cx().close(agent).unwrap();
-                    agent = super::agent(&mut lp, options.clone());
+                    agent = crate::client::agent(&mut lp, options.clone());
                 }
             }
             let m = metrics(&mut lp, agent);
