@@ -22,6 +22,8 @@ chapters! {
     timeouts
     options
     sharing_state
+    filters
+    protocols
     http_client
     names
 }
