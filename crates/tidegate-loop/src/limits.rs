@@ -98,6 +98,8 @@ limits! {
 
 /// A limit that cannot work.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// let e = tidegate_loop::Loop::builder().accept_budget(0).build().unwrap_err();
 /// assert_eq!(e.to_string(), "accept_budget is 0: nothing could ever run; use 1 or more");

@@ -22,5 +22,9 @@ chapters! {
     timeouts
     options
     sharing_state
+    errors
+    from_node
+    from_libuv
+    from_tokio
     names
 }
