@@ -12,6 +12,7 @@ use mio::Interest;
 use mio::event::Source;
 
 use crate::as_cx::AsCx;
+use crate::builder::Builder;
 use crate::core::cx::Cx;
 use crate::core::kind::Dispatch;
 use crate::core::kind::VACANT;
@@ -26,7 +27,7 @@ use crate::handles::timer;
 use crate::handles::watch::{ReadyGuard, WATCHES, WatchKey};
 #[cfg(feature = "work")]
 use crate::handles::work::{WORKS, Works};
-use crate::limits::{Builder, Limits};
+use crate::limits::Limits;
 use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
@@ -335,11 +336,18 @@ impl Loop {
 }
 
 impl Builder {
-    /// Opens the poller. Fails if a limit is 0 ([`LimitError`](crate::LimitError)) or the system
-    /// has no descriptors left.
+    /// Opens the poller. Fails if a limit cannot work ([`LimitError`](crate::LimitError)) or the
+    /// system has no descriptors left.
     pub fn build(self) -> io::Result<Loop> {
         self.limits.check()?;
-        Loop::with_limits(self.limits)
+        for layer in &self.layers {
+            layer.check()?;
+        }
+        let mut lp = Loop::with_limits(self.limits)?;
+        for layer in &self.layers {
+            layer.set(&mut lp.cx());
+        }
+        Ok(lp)
     }
 }
 

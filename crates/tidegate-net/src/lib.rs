@@ -91,6 +91,7 @@ pub use key::{ServerKey, SocketKey};
 pub use metrics::{NetMetrics, ServerMetrics, ServerStats, SocketMetrics};
 pub use options::adopt::AdoptOptions;
 pub use options::connect::{ConnectOptions, Family, LookupAnswer};
+pub use options::limits::NetLimits;
 pub use options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 pub use options::stream::TcpKeepAlive;
 pub use peer_state::PeerState;

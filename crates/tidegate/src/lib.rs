@@ -68,8 +68,8 @@ pub mod test {
 pub mod prelude {
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
-        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, Reason, ServerCx,
-        ServerHandler, ServerKey, SocketCx, SocketKey,
+        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, NetLimits, On, Reason,
+        ServerCx, ServerHandler, ServerKey, SocketCx, SocketKey,
     };
     pub use tidegate_stream::Streams;
 }

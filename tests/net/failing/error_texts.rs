@@ -202,7 +202,8 @@ fn ends_that_are_no_operations() {
     assert!(matches!(c.reason, Reason::WriteLimit { scope: Scope::Socket, .. }), "{text}");
     assert!(text.ends_with("write_limit is 1000 (1200 bytes unsent)"), "{text}");
 
-    let mut lp = guard(Loop::builder().buffered_limit(1000).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(1000)).build().unwrap());
     let said = Log::default();
     let s = said.clone();
     let key = lp.connect(at, On::new().close(move |_, c| s.add(c.to_string())));

@@ -35,7 +35,8 @@ fn crowd(lp: &mut Loop, closed: &Closed) -> ([std::net::TcpStream; 2], SocketKey
 /// What is queued beyond the limit lets the longest queue give way, at once.
 #[test]
 fn a_small_write_beyond_the_limit_lets_the_longest_queue_give_way() {
-    let mut lp = guard(Loop::builder().buffered_limit(100_000).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(100_000)).build().unwrap());
     let closed = Closed::default();
     let _peers = crowd(&mut lp, &closed);
     for _ in 0..5 {
@@ -50,7 +51,8 @@ fn a_small_write_beyond_the_limit_lets_the_longest_queue_give_way() {
 /// Bytes that leave the long queue are no reason to close the small one.
 #[test]
 fn a_queue_that_gets_shorter_closes_nobody() {
-    let mut lp = guard(Loop::builder().buffered_limit(100_000).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(100_000)).build().unwrap());
     let closed = Closed::default();
     let (_peers, long) = crowd(&mut lp, &closed);
     lp.socket(long).uncork();

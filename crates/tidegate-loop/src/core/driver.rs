@@ -161,7 +161,7 @@ impl Cx<'_> {
     /// let mut lp = Loop::new()?;
     /// let mut cx = lp.cx();
     /// let (tides, driver) = cx.layer(&TIDES);
-    /// tides.push(driver.limits().accept_budget);
+    /// tides.push(driver.limits().tick_budget);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[inline]

@@ -23,10 +23,10 @@ use crate::sys;
 /// use tidegate_loop::kind::Runtime;
 /// use tidegate_loop::{AsCx, Loop};
 /// fn budget(rt: &Runtime<'_>) -> u32 {
-///     rt.limits().accept_budget
+///     rt.limits().tick_budget
 /// }
 /// let mut lp = Loop::new()?;
-/// assert_eq!(budget(&lp.cx().driver()), 64);
+/// assert_eq!(budget(&lp.cx().driver()), 1_000);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Runtime<'a> {

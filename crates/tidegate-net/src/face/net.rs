@@ -17,8 +17,10 @@ use crate::key::{ServerKey, SocketKey};
 use crate::metrics::{NetMetrics, ServerMetrics};
 use crate::options::adopt::AdoptOptions;
 use crate::options::connect::ConnectOptions;
+use crate::options::limits::NetLimits;
 use crate::options::listen::ListenOptions;
 use crate::server::accept;
+use crate::state::layer::NET;
 
 /// Servers and clients. Implemented for the loop, for `Cx`, and for the contexts of callbacks. The
 /// prelude has it.
@@ -153,6 +155,11 @@ pub trait Net: AsCx {
     /// The counters of every server of the loop.
     fn servers(&mut self) -> Vec<ServerMetrics> {
         metrics::servers(&mut self.cx())
+    }
+
+    /// The limits of the loop's servers and connections.
+    fn net_limits(&mut self) -> NetLimits {
+        self.cx().layer(&NET).0.shared.limits.clone()
     }
 
     /// The counters of all connections of the loop. It visits every open connection.

@@ -19,7 +19,8 @@ use crate::options::stream::millis;
 use crate::socket::{expire, timers};
 use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
-use crate::state::socket::{Life, Owed, Socket};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket};
 
 impl SocketCx<'_> {
     pub(crate) fn change<R>(
@@ -227,7 +228,7 @@ impl SocketCx<'_> {
     pub fn uncork(&mut self) {
         self.change(|s, h, shared| {
             s.uncork(h, shared);
-            s.flush(h);
+            s.flush(h, shared);
             if s.duplex.write.has_effect() || s.owed.has(Owed::ROOM) {
                 h.pend();
             }

@@ -32,7 +32,7 @@ impl SocketCx<'_> {
     /// The peer's address; `None` if the connection is over (then
     /// [`Close::peer`](crate::Close::peer) has it).
     pub fn peer_addr(&mut self) -> Option<SocketAddr> {
-        self.look(|s| s.remote).flatten()
+        self.look(|s| s.remote()).flatten()
     }
 
     /// Our address. One system call.

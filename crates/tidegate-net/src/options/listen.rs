@@ -135,7 +135,7 @@ impl ListenOptions {
     }
 
     /// Connections accepted in one turn; default: the loop's
-    /// [`accept_budget`](tidegate_loop::Limits::accept_budget). 0 counts as 1.
+    /// [`accept_budget`](crate::NetLimits::accept_budget). 0 counts as 1.
     pub fn accept_budget(mut self, connections: u32) -> ListenOptions {
         self.accept_budget = Some(connections.max(1));
         self

@@ -24,7 +24,8 @@ use crate::socket::filter::settle;
 use crate::socket::pass::SOCKET;
 use crate::socket::{close, expire, pass};
 use crate::state::layer::{Layer, NET, Offer};
-use crate::state::socket::{Life, new_bits};
+use crate::state::remote::new_bits;
+use crate::state::socket::Life;
 
 /// A connection whose filters are not ready.
 static GATED: Kind = Kind::new("socket", &OWNER)
@@ -79,7 +80,7 @@ fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
     h.turn_into(&SOCKET);
     let Some(server) = s.server else { return };
     s.start_lifetime(&h);
-    let peer = s.remote;
+    let peer = s.remote();
     layer.offer = Offer::Placed(key);
     let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
     call_taken(d, server, handler, |h, cx| h.on_connection(Incoming::new(cx, server, peer)));

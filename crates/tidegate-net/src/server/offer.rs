@@ -31,7 +31,8 @@ use crate::metrics::ServerStats;
 use crate::socket::pass::SOCKET;
 use crate::state::layer::{Held, Layer, Offer};
 use crate::state::listener::Listener;
-use crate::state::socket::{Life, Socket, new_bits};
+use crate::state::remote::new_bits;
+use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 use crate::sys;
 
@@ -100,7 +101,7 @@ pub(crate) fn fill(
     }
     s.stream = Some(stream);
     s.server = Some(l.key);
-    s.remote = peer;
+    s.set_remote(peer);
     if rt.is_observed() {
         tell_accepted(s, rt);
     }
@@ -202,7 +203,7 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
             let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize, *key)?;
             let waits = !s.duplex.write.is_empty() || !s.given_back().is_empty();
             let plain = matches!(s.wire, Wire::Plain);
-            let whole = plain && s.remote.is_some() && !waits;
+            let whole = plain && s.remote().is_some() && !waits;
             let stream = if whole { s.stream.take() } else { None }?;
             let_go(layer, d, || SocketEvent::Detached, |stats| &mut stats.detached);
             return Some(stream);

@@ -123,7 +123,7 @@ impl Layer {
     /// closed for it, but not the one that writes.
     #[cold]
     fn make_room(&mut self, d: &mut Driver<'_>, writer: Option<SocketKey>) {
-        let limit = d.limits().buffered_limit;
+        let limit = self.shared.limits.buffered_limit;
         let waiting = self.sockets.iter();
         let waiting = waiting.filter(|(_, s)| s.can_give_way() && Some(s.key) != writer);
         let mut waiting: Vec<_> = waiting.map(|(i, s)| (s.duplex.write.held(), i)).collect();

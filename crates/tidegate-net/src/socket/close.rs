@@ -45,7 +45,7 @@ impl Socket {
         if !matches!(reason, Reason::Ended | Reason::Destroyed) && self.cuts_off(h, &reason) {
             self.linger_zero(h);
         }
-        self.duplex.destroy(reason);
+        self.duplex.destroy(reason.into());
         self.close_descriptor(h);
         h.close();
     }
@@ -72,7 +72,7 @@ impl Socket {
     /// it because bytes of the peer were not read.
     fn linger_zero(&mut self, rt: &mut Runtime<'_>) {
         let Some(stream) = &self.stream else { return };
-        let is_reset = match self.remote {
+        let is_reset = match self.remote() {
             // Without it the end is a FIN: no worse than before.
             Some(_) => SockRef::from(stream).set_linger(Some(Duration::ZERO)).is_ok(),
             None => sys::kernel_queues(stream).receive.is_some_and(|unread| unread > 0),
@@ -152,7 +152,7 @@ impl Socket {
     }
 
     pub(crate) fn close_descriptor(&mut self, h: &mut Handle<'_>) {
-        if let Some(c) = &mut self.connecting {
+        if let Some(c) = self.connecting_mut() {
             c.drop_attempts(h);
         }
         if let Some(mut stream) = self.stream.take() {
@@ -251,14 +251,14 @@ pub(crate) fn over(
     let (layer, mut driver) = d.layer(&NET);
     let (index, key) = (index as usize, SocketKey(raw));
     let Some(s) = layer.sockets.get_mut(index, key) else { return };
-    let reason = s.duplex.take_outcome().unwrap_or(Reason::Destroyed);
+    let reason = s.duplex.take_outcome().map_or(Reason::Destroyed, Reason::from);
     if driver.is_observed() {
         s.tell_closed(&mut driver, &reason);
     }
     s.count_end(&mut layer.counted, &reason);
     let mut close = Close {
         reason,
-        peer: s.remote,
+        peer: s.remote(),
         unsent: s.queued(),
         bytes_read: s.bytes_read,
         bytes_written: s.bytes_written,
@@ -277,7 +277,7 @@ pub(crate) fn over(
     if layer.held > 0 {
         layer.pend_held(&mut driver);
     }
-    if let Some(connecting) = left.connecting.take() {
+    if let Some(connecting) = left.rare.as_deref_mut().and_then(|rare| rare.connecting.take()) {
         connecting.forget(&mut d.cx());
     }
     if let Some(pipes) = left.rare.as_deref().map(|rare| rare.pipes) {

@@ -97,7 +97,7 @@ impl Socket {
             give_back(buffer, kept);
         }
         self.count_filters(h);
-        if shared.buffered > h.limits().buffered_limit {
+        if shared.buffered > shared.limits.buffered_limit {
             match by {
                 By::User if self.queued() > queued => shared.crowded = Crowded::Write,
                 By::Peer if self.duplex.write.held() > held => shared.crowded = Crowded::Answer,

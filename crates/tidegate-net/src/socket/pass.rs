@@ -20,7 +20,8 @@ use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::deadlines::clocks::Due;
 use crate::state::layer::NET;
-use crate::state::socket::{Owed, Socket, Watched};
+use crate::state::owed::Owed;
+use crate::state::socket::{Socket, Watched};
 use crate::state::wire::Wire;
 
 /// An open connection. One that connects is of a kind in `client/`.
@@ -74,7 +75,7 @@ fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
             s.end(h, shared);
         }
         if s.duplex.write.wants_write() {
-            s.flush(h);
+            s.flush(h, shared);
             if !matches!(s.wire, Wire::Plain) {
                 s.offer_again(h, shared);
             }

@@ -38,18 +38,19 @@ pub(crate) enum Reads {
 /// pauses, closes or replaces.
 #[inline]
 pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
-    let mut left = d.driver().limits().read_budget;
+    let mut taken = 0;
     let Some((buffer, mut d)) = d.lend_scratch(READ_BUFFER) else { return Reads::Done };
     let d = &mut d;
     loop {
         let (layer, mut driver) = d.layer(&NET);
-        let Layer { sockets, listeners, .. } = layer;
+        let Layer { sockets, listeners, shared, .. } = layer;
+        let left = shared.limits.read_budget.saturating_sub(taken);
         let Some(mut h) = driver.handle(&OWNER, key.0) else { return Reads::Done };
         let Some(s) = sockets.get_mut(h.data() as usize, key) else { return Reads::Done };
         let (bits, index) = (h.readiness(), h.data() as usize);
         if left == 0 || !bits.has(Readiness::READABLE) || !s.wants_read() {
             if s.duplex.read == ReadState::OnDemand {
-                left -= match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
+                taken += match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
                     0 => return Reads::Done,
                     n => n,
                 };
@@ -76,7 +77,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 return Reads::Done;
             }
             Ok((n, more)) => {
-                left -= n;
+                taken += n;
                 s.bytes_read += n as u64;
                 s.clocks.touch(h.nanos());
                 match s.wire {

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use slab::Slab;
-use tidegate_loop::kind::{Driver, Handle, LayerId};
+use tidegate_loop::kind::{Driver, Handle, LayerId, LayerLimits};
+use tidegate_loop::{Cx, LimitError};
 
 use crate::callbacks::filter::Passed;
 use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
+use crate::options::limits::NetLimits;
 use crate::state::claims::Claims;
 use crate::state::deadlines::queue::Deadlines;
 use crate::state::listener::{Listener, State};
@@ -45,10 +47,21 @@ pub(crate) struct Shared {
     pub(crate) wire: Vec<u8>,
     /// Bytes between a caller that reads or writes itself and its filters. One read long.
     pub(crate) between: Vec<u8>,
+    pub(crate) limits: NetLimits,
     /// Bytes of memory that all write queues hold.
     pub(crate) buffered: usize,
     /// What was queued beyond `buffered_limit` by the change that runs.
     pub(crate) crowded: Crowded,
+}
+
+impl LayerLimits for NetLimits {
+    fn check(&self) -> Result<(), LimitError> {
+        self.none_is_zero()
+    }
+
+    fn set(&self, cx: &mut Cx<'_>) {
+        cx.layer(&NET).0.shared.limits = self.clone();
+    }
 }
 
 /// What was queued although `buffered_limit` was passed.

@@ -26,7 +26,7 @@ use tidegate_stream::{Duplex, Effect, ReadState, WriteState};
 
 use crate::callbacks::protocol::ProtocolCall;
 use crate::callbacks::upper::Upper;
-use crate::error::close::{Reason, Reset};
+use crate::error::close::{Kept, Reason, Reset};
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::event::{ConnectionInfo, NetEvent, SocketEvent};
@@ -37,7 +37,9 @@ use crate::peer_state::PeerState;
 use crate::state::connecting::Connecting;
 use crate::state::deadlines::clocks::{Clocks, View, as_nanos};
 use crate::state::deadlines::timers::OwnTimers;
+use crate::state::owed::Owed;
 use crate::state::rare::{Pipes, Rare};
+use crate::state::remote::Remote;
 use crate::state::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,43 +64,11 @@ pub(crate) enum Watched {
     Both,
 }
 
-/// What is to be called soon, besides effects of the write queue: bits.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Owed(u8);
-
-impl Owed {
-    /// Its server shuts down.
-    pub(crate) const SHUTDOWN: Owed = Owed(1);
-    /// Room for a write that the caller made itself, as soon as there is some.
-    pub(crate) const ROOM: Owed = Owed(2);
-
-    pub(crate) fn add(&mut self, what: Owed) {
-        self.0 |= what.0;
-    }
-
-    #[inline]
-    pub(crate) fn is_none(self) -> bool {
-        self.0 == 0
-    }
-
-    pub(crate) fn has(self, what: Owed) -> bool {
-        self.0 & what.0 != 0
-    }
-
-    /// Whether it was owed; it is not any more.
-    pub(crate) fn take(&mut self, what: Owed) -> bool {
-        let had = self.has(what);
-        self.0 &= !what.0;
-        had
-    }
-}
-
 /// What is left of a connection that is over.
 pub(crate) struct Remains {
     pub(crate) upper: Upper,
     pub(crate) wire: Wire,
     pub(crate) write: WriteState,
-    pub(crate) connecting: Option<Box<Connecting>>,
     pub(crate) rare: Option<Box<Rare>>,
     pub(crate) server: Option<ServerKey>,
     /// `on_connect` was still to come.
@@ -113,9 +83,9 @@ pub(crate) struct Socket {
     pub(crate) stream: Option<TcpStream>,
     pub(crate) upper: Upper,
     pub(crate) wire: Wire,
-    pub(crate) duplex: Duplex<Reason>,
+    pub(crate) duplex: Duplex<Kept>,
     pub(crate) server: Option<ServerKey>,
-    pub(crate) remote: Option<SocketAddr>,
+    remote: Remote,
     /// When it was accepted or asked for, in the loop's nanoseconds.
     pub(crate) since: u64,
     pub(crate) bytes_read: u64,
@@ -126,8 +96,6 @@ pub(crate) struct Socket {
     pub(crate) fresh: bool,
     pub(crate) bytes_written: u64,
     pub(crate) clocks: Clocks,
-    /// Until it is connected.
-    pub(crate) connecting: Option<Box<Connecting>>,
     /// Whether the handle is marked busy: something is under way that must be finished.
     pub(crate) busy: bool,
     pub(crate) owed: Owed,
@@ -150,14 +118,13 @@ impl Socket {
             wire: Wire::Plain,
             duplex: Duplex::new(WriteState::new(0, 0), false),
             server: None,
-            remote: None,
+            remote: Remote::Unknown,
             since: 0,
             bytes_read: 0,
             stirred: true,
             fresh: true,
             bytes_written: 0,
             clocks: Clocks::default(),
-            connecting: None,
             busy: false,
             owed: Owed::default(),
             reset: Reset::No,
@@ -176,7 +143,7 @@ impl Socket {
         options: &StreamOptions,
         rt: &Runtime<'_>,
     ) {
-        let limit = options.write_limit.unwrap_or(rt.limits().write_limit);
+        let limit = options.write_limit.unwrap_or(usize::MAX);
         // A deadline must not be early; else the time of the poll will do.
         let exact = options.deadlines.has_any() || life == Life::Connecting;
         self.since = if exact { as_nanos(rt.clock()) } else { rt.nanos() };
@@ -185,7 +152,7 @@ impl Socket {
         self.watched = Watched::Nothing;
         self.duplex.begin(options.high_water_mark, limit, options.allow_half_open);
         self.server = None;
-        self.remote = None;
+        self.remote = Remote::Unknown;
         self.bytes_read = 0;
         self.bytes_written = 0;
         self.stirred = true;
@@ -196,7 +163,7 @@ impl Socket {
         self.clocks = Clocks::default();
         self.clocks.start(options.deadlines, self.since);
         debug_assert!(self.stream.is_none() && matches!(self.upper, Upper::Away));
-        debug_assert!(self.connecting.is_none() && self.rare.is_none());
+        debug_assert!(self.rare.is_none());
     }
 
     /// It is over, and its place is free: what is still to be told and dropped.
@@ -208,7 +175,6 @@ impl Socket {
             upper: std::mem::replace(&mut self.upper, Upper::Away),
             wire: std::mem::replace(&mut self.wire, Wire::Plain),
             write: self.duplex.take_write(),
-            connecting: self.connecting.take(),
             rare: self.rare.take(),
             server: self.server,
             was_connecting,
@@ -237,6 +203,39 @@ impl Socket {
             open: self.life == Life::Open,
             half_closed: self.is_half_closed(h),
         }
+    }
+
+    /// The peer's address, if it has one and it is known.
+    #[inline]
+    pub(crate) fn remote(&self) -> Option<SocketAddr> {
+        match self.remote {
+            Remote::Rare => self.rare.as_deref().and_then(|r| r.remote),
+            near => near.get(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_remote(&mut self, at: Option<SocketAddr>) {
+        self.remote = Remote::new(at);
+        if self.remote == Remote::Rare {
+            self.rare_or_new().remote = at;
+        }
+    }
+
+    /// What is needed until it is connected.
+    pub(crate) fn connecting(&self) -> Option<&Connecting> {
+        self.rare.as_deref()?.connecting.as_deref()
+    }
+
+    pub(crate) fn connecting_mut(&mut self) -> Option<&mut Connecting> {
+        self.rare.as_deref_mut()?.connecting.as_deref_mut()
+    }
+
+    /// It is connected.
+    pub(crate) fn take_connecting(&mut self) -> Option<Box<Connecting>> {
+        let taken = self.rare.as_deref_mut()?.connecting.take();
+        self.rare.take_if(|rare| rare.is_unused());
+        taken
     }
 
     #[inline]
@@ -296,12 +295,9 @@ impl Socket {
             (_, None) => "to",
             (_, Some(_)) => "from",
         };
-        let queued = self.queued();
+        let Some(remote) = self.remote() else { return format!("{way} nowhere") };
         let waits = self.waits_for().map_or_else(String::new, |f| format!(", {f} is not ready"));
-        match self.remote {
-            Some(remote) => format!("{way} {remote}, {queued} bytes queued{waits}"),
-            None => format!("{way} nowhere"),
-        }
+        format!("{way} {remote}, {} bytes queued{waits}", self.queued())
     }
 
     /// An error of this connection, placed on the path. Our own end is asked
@@ -311,13 +307,13 @@ impl Socket {
         // Now, not when the poll returned: an attempt in it has a time of its own.
         let elapsed = self.age(rt);
         if self.server.is_some() {
-            return Arc::new(NetError::of(stage, source, None, self.remote, elapsed));
+            return Arc::new(NetError::of(stage, source, None, self.remote(), elapsed));
         }
         let local = self.stream.as_ref().and_then(|s| s.local_addr().ok());
-        let asked = self.connecting.as_ref().filter(|_| stage == Stage::Bind);
+        let asked = self.connecting().filter(|_| stage == Stage::Bind);
         let local = asked.and_then(|c| c.own_address()).or(local);
-        let error = NetError::of(stage, source, local, self.remote, elapsed);
-        Arc::new(match self.connecting.as_deref() {
+        let error = NetError::of(stage, source, local, self.remote(), elapsed);
+        Arc::new(match self.connecting() {
             Some(c) => error.tried(c.name.clone(), c.failed.clone()).untried_are(c.untried()),
             None => error,
         })
@@ -360,7 +356,7 @@ impl Socket {
 
     pub(crate) fn connection(&self) -> ConnectionInfo {
         let local = self.rare.as_deref().and_then(|r| r.local);
-        ConnectionInfo { key: self.key, server: self.server, local, remote: self.remote }
+        ConnectionInfo { key: self.key, server: self.server, local, remote: self.remote() }
     }
 
     /// Asks for our own end, which the events to come will name.
@@ -474,15 +470,5 @@ impl Socket {
             && self.owed.is_none()
             && self.clocks.is_waiting()
             && !self.clocks.has_linger()
-    }
-}
-
-/// What is known of a new stream before the poller spoke. On a Unix domain socket, which has no
-/// address, a read stops behind each descriptor that was passed.
-#[inline]
-pub(crate) fn new_bits(remote: Option<SocketAddr>) -> Readiness {
-    match remote {
-        Some(_) => Readiness::WRITABLE,
-        None => Readiness::WRITABLE | Readiness::SHORT_READS,
     }
 }

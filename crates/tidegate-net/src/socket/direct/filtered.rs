@@ -10,7 +10,7 @@ use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Driver, Handle};
 use tidegate_stream::ReadState;
 
-use crate::error::close::Reason;
+use crate::error::close::{Kept, Reason};
 use crate::key::{OWNER, SocketKey};
 use crate::socket::filter::By;
 use crate::socket::read::first_read;
@@ -38,7 +38,7 @@ impl Layer {
         key: SocketKey,
         buffer: &mut [u8],
     ) -> io::Result<usize> {
-        let mut left = d.limits().read_budget;
+        let mut left = self.shared.limits.read_budget;
         loop {
             let taken = self.with(d, key, |s, h, _| s.take_filtered(h, buffer));
             match taken {
@@ -160,7 +160,7 @@ impl Socket {
             return None;
         }
         let kept = self.rare().and_then(|rare| rare.failure.clone()).filter(|_| refused);
-        let error = kept.as_deref().or(self.duplex.outcome().and_then(Reason::error));
+        let error = kept.as_deref().or(self.duplex.outcome().and_then(Kept::error));
         Some(match error {
             Some(error) => io::Error::new(error.kind(), error.to_string()),
             None => ErrorKind::NotConnected.into(),
@@ -176,7 +176,7 @@ impl Socket {
         shared: &mut Shared,
         pieces: &[IoSlice<'_>],
     ) -> io::Result<usize> {
-        let most = h.limits().write_budget;
+        let most = shared.limits.write_budget;
         let mut record = std::mem::take(&mut shared.between);
         let (mut pieces, mut taken) = (pieces.iter().map(|p| &p[..]), 0);
         let mut rest: &[u8] = &[];

@@ -18,7 +18,8 @@ use crate::key::{OWNER, SocketKey};
 use crate::socket::read::first_read;
 use crate::socket::write::{Admitted, GATHER, send_gathered};
 use crate::state::layer::{Crowded, Layer, Shared};
-use crate::state::socket::{Life, Owed, Socket, Watched};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 
 fn unsupported(text: &str) -> io::Error {
