@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::exit;
 use std::time::Duration;
 
-use tidegate::net::{AtLimit, Decode, NetError};
+use tidegate::net::{AtLimit, Decode, NetError, PeerState};
 use tidegate::observe::OneLine;
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
@@ -167,6 +167,11 @@ fn client(login: Option<String>) -> impl Handler {
     let socks = Socks { next: Next::Methods, wants_login: login.is_some() };
     On::with(None)
         .timer(|_, s, _| s.destroy())
+        .hangup(|_, s, peer| {
+            if peer == PeerState::Gone {
+                s.destroy();
+            }
+        })
         .close(|target, s, _| {
             if let Some(target) = *target {
                 s.socket(target).destroy();

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
@@ -12,13 +13,20 @@ pub(crate) struct Running {
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
     pub(crate) at: SocketAddr,
+    /// The line that says so.
+    pub(crate) first: String,
 }
 
 impl Running {
     /// Starts an example that says first where it listens.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Running {
+        Running::start_in(&std::env::temp_dir(), name, arguments)
+    }
+
+    pub(crate) fn start_in(folder: &Path, name: &str, arguments: &[&str]) -> Running {
         let mut child = Command::new(example::build(&[name]).join(name))
             .args(arguments)
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -26,9 +34,10 @@ impl Running {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let at = line.strip_prefix("listening on ").and_then(|l| l.split(';').next());
+        let first = line.trim_end().to_owned();
+        let at = first.strip_prefix("listening on ").and_then(|l| l.split(';').next());
         let at = at.unwrap_or_else(|| panic!("{name} says {line:?}")).parse().unwrap();
-        Running { child, stdout, at }
+        Running { child, stdout, at, first }
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -167,6 +167,23 @@ fn read_to_end_or_reset(mut peer: &TcpStream) -> Vec<u8> {
     all
 }
 
+/// The target does not answer. The client leaves, and nobody waits for the target any more.
+#[test]
+fn a_client_that_leaves_while_it_is_connected() {
+    let Some((listener, _full)) = silent() else {
+        return eprintln!("skipped: a full queue answers here");
+    };
+    let server = start(&[]);
+    let peer = greeted(&server);
+    let port = listener.local_addr().unwrap().port();
+    write_all(&peer, &request(1, &ip([127, 0, 0, 1].into()), port));
+    // Its connection is made in the turn of another's, or before that.
+    drop(greeted(&server));
+    reset(peer);
+    let said = server.stop();
+    assert!(said.contains(": destroyed"), "{said}");
+}
+
 #[test]
 fn a_login() {
     let server = start(&["ann:tide"]);

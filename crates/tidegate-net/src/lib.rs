@@ -98,3 +98,8 @@ pub use peer_state::PeerState;
 pub use server_event::{BatchEnd, Overload, ServerEvent, ServerInfo};
 pub use sys::{AcceptQueue, Queues};
 pub use tidegate_stream::{Chunk, Flow};
+
+/// For `fuzz/` alone: any program of calls on a stack of filters.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use filter::program::run as run_filters;

@@ -24,6 +24,8 @@ pub use tidegate_loop::{WorkError, WorkKey, WorkRefused};
 pub use tidegate_loop::{event, kind};
 pub use tidegate_net as net;
 pub use tidegate_stream as stream;
+#[cfg(feature = "tls")]
+pub use tidegate_tls as tls;
 
 /// The counters of a loop. Those of its servers and connections are in [`net`].
 ///

@@ -64,3 +64,28 @@ fn a_queue_that_gets_shorter_closes_nobody() {
     lp.run().unwrap();
     assert!(!seen.contains(&"small"), "closed: {seen:?}");
 }
+
+/// Bytes that were given back count as queued ones do: who holds most of them gives way.
+#[test]
+fn bytes_that_were_given_back_give_way() {
+    const LIMIT: usize = 100_000;
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(LIMIT)).build().unwrap());
+    let closed = Closed::default();
+    let opened: Vec<_> =
+        ["a", "b", "c"].into_iter().map(|name| open(&mut lp, &closed, name)).collect();
+    for ((_, key), len) in opened.iter().zip([30_000, 50_000, 40_000]) {
+        lp.socket(*key).pause();
+        lp.socket(*key).unread(&vec![1; len]);
+    }
+    assert_eq!(lp.net_metrics().held, 70_000, "the last one made the largest give way, at once");
+    lp.run_nowait().unwrap();
+    assert_eq!(*closed.borrow(), ["b"]);
+    // A write does the same, and is not refused for it.
+    assert_eq!(lp.socket(opened[0].1).write(vec![2; 60_000]), Flow::Ready);
+    assert_eq!(lp.socket(opened[0].1).write("beyond the limit"), Flow::Full);
+    lp.run_nowait().unwrap();
+    assert_eq!(*closed.borrow(), ["b", "c"]);
+    lp.close_all();
+    lp.run().unwrap();
+}

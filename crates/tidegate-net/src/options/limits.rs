@@ -32,8 +32,8 @@ tidegate_loop::layer_limits! {
         /// Bytes that all connections of the loop together may have queued before a write; default
         /// 1 GiB. Beyond it, what the kernel takes at once still goes out. A write that has to be
         /// queued returns `Full`, and of the connections that got `Full`, that have ended, that
-        /// queue answers of a filter, or that were given bytes back, those that hold most are
-        /// destroyed until the rest fits. A connection that writes on after `Full` is destroyed
+        /// queue answers of a filter, or that keep bytes that were received (given back, or behind
+        /// filters), those that hold most are destroyed until the rest fits. A connection that writes on after `Full` is destroyed
         /// itself.
         buffered_limit: usize = 1 << 30,
     }

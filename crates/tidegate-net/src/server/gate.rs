@@ -3,6 +3,7 @@
 //! | event | next |
 //! |---|---|
 //! | accepted | its filters are made and started; it counts to `max_connections` |
+//! | bytes come | the filters get them; of so many connections in one turn, then the next turn |
 //! | they are ready | `on_connection`, in a dispatch of its own |
 //! | it ends before: peer, deadline, filter, shutdown | `on_refused` |
 //!
@@ -30,6 +31,9 @@ use crate::state::socket::Life;
 /// A connection whose filters are not ready.
 static GATED: Kind = Kind::new("socket", &OWNER)
     .ready(|d, raw, data| {
+        if !goes_on(d, SocketKey(raw)) {
+            return;
+        }
         pass::ready(d, raw, data);
         offer_ready(d, SocketKey(raw));
     })
@@ -68,6 +72,28 @@ pub(crate) fn admit(
         h.queue_now();
     });
     expire::arm(&mut d.cx(), key);
+}
+
+/// Whether its filters get what came in this turn: those of so many others did already. Otherwise
+/// it is queued for the next turn.
+fn goes_on(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+    let turn = d.cx().turn();
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return false };
+    if s.life != Life::Gated || !h.readiness().has(Readiness::READABLE) {
+        return true;
+    }
+    let index = s.server.and_then(|server| h.other(&OWNER, server.into())).map(|l| l.data());
+    let Some(l) = index.and_then(|i| layer.listeners.get_mut(i as usize)) else { return true };
+    if l.gated.0 != turn {
+        l.gated = (turn, 0);
+    }
+    let room = l.gated.1 < l.admission.gate.per_turn;
+    match room {
+        true => l.gated.1 += 1,
+        false => h.queue(),
+    }
+    room
 }
 
 /// If its filters are ready, it is an ordinary connection that is offered.

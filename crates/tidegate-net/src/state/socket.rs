@@ -381,12 +381,15 @@ impl Socket {
         }
     }
 
-    /// Whether it may be closed for the memory that its queue holds: its writer waits for the
-    /// drain or has ended, or the queue has answers of a filter.
+    /// Whether it may be closed for the memory that it holds: its writer waits for the drain or
+    /// has ended, its queue has answers of a filter, or it keeps bytes that were received: given
+    /// back to it, or behind its filters.
     pub(crate) fn can_give_way(&self) -> bool {
         let write = &self.duplex.write;
         let answers = self.rare.as_ref().is_some_and(|r| r.answered > 0);
-        write.needs_drain()
+        let received = write.beside().received > 0 || !self.given_back().is_empty();
+        received
+            || write.needs_drain()
             || (!write.is_open() && write.wants_write())
             || (answers && !write.is_flushed())
     }
