@@ -112,11 +112,11 @@ where
 {
     type Frame<'a> = D::Item;
 
-    fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<D::Item>, BoxError> {
+    fn decode(&mut self, input: &mut &[u8]) -> Result<Option<D::Item>, BoxError> {
         self.take(input, D::decode)
     }
 
-    fn decode_end<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<D::Item>, BoxError> {
+    fn decode_end(&mut self, input: &mut &[u8]) -> Result<Option<D::Item>, BoxError> {
         self.take(input, D::decode_eof)
     }
 
