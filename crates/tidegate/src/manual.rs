@@ -26,5 +26,6 @@ chapters! {
     from_node
     from_libuv
     from_tokio
+    http_client
     names
 }
