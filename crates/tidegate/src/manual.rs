@@ -20,6 +20,7 @@ chapters! {
     back_pressure
     endings
     timeouts
+    datagrams
     options
     sharing_state
     errors
