@@ -27,6 +27,8 @@ chapters! {
     from_node
     from_libuv
     from_tokio
+    filters
+    protocols
     http_client
     names
 }
