@@ -5,16 +5,11 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The text of the second that runs.
+#[derive(Default)]
 pub(crate) struct Date {
     text: [u8; 29],
     /// When the next one begins, in the loop's nanoseconds.
     next: u64,
-}
-
-impl Default for Date {
-    fn default() -> Date {
-        Date { text: [0; 29], next: 0 }
-    }
 }
 
 impl Date {

@@ -20,7 +20,9 @@ fn answer(head: &Head<'_>, x: Exchange<'_>) {
         }
         "/length" => {
             let mut x = x.start(Response::new(200).length(5)).unwrap();
-            assert_eq!(x.write("hello!"), Flow::Closed, "more than announced");
+            if head.method == "GET" {
+                assert_eq!(x.write("hello!"), Flow::Closed, "more than announced");
+            }
             x.end_with("hello").unwrap();
         }
         "/cookies" => {

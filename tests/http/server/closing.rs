@@ -17,7 +17,6 @@ fn n50_an_early_answer_arrives() {
     let mut lp = guarded();
     let at = listen(&mut lp, |_, x| x.reply(413, "too much\n"));
     let peer = client(at);
-    let keep = lp.cx().keep_alive("the client").unwrap();
     let sender = thread::spawn(move || {
         let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10485760\r\n\r\n";
         write_all(&peer, head.as_bytes());
@@ -30,10 +29,9 @@ fn n50_an_early_answer_arrives() {
         }
         let mut answer = Vec::new();
         let end = (&peer).read_to_end(&mut answer);
-        drop(keep);
         (String::from_utf8(answer).unwrap(), end.is_ok())
     });
-    turn_until(&mut lp, |_| sender.is_finished());
+    poll_until(&mut lp, |_| sender.is_finished());
     let (answer, in_order) = sender.join().unwrap();
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("too much\n"), "{answer:?}");
     assert!(in_order);
@@ -136,8 +134,13 @@ fn n49_shutting_down() {
 #[test]
 fn n49_the_grace_is_the_end() {
     let (mut lp, script) = scripted();
-    let (server, at) =
-        serve(&mut lp, HttpOptions::new(), Plain(|_: &Head<'_>, x: Exchange<'_>| drop(x.later())));
+    let (server, at) = serve(
+        &mut lp,
+        HttpOptions::new(),
+        Plain(|_: &Head<'_>, x: Exchange<'_>| {
+            x.later();
+        }),
+    );
     let mut c = Peer::new(at);
     c.send(&mut lp, GET);
     c.settle(&mut lp);

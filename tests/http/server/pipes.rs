@@ -18,7 +18,7 @@ fn echo(_: &Head<'_>, x: Exchange<'_>) {
 
 fn thread_of<T: Send + 'static>(lp: &mut Loop, f: impl FnOnce() -> T + Send + 'static) -> T {
     let it = thread::spawn(f);
-    turn_until(lp, |_| it.is_finished());
+    poll_until(lp, |_| it.is_finished());
     it.join().unwrap()
 }
 
@@ -46,7 +46,7 @@ fn n13_an_echo_through_a_pipe() {
     let mut lp = guarded();
     let at = listen(&mut lp, echo);
     let s = client(at);
-    let (writer, keep) = (s.try_clone().unwrap(), lp.cx().keep_alive("test").unwrap());
+    let writer = s.try_clone().unwrap();
     let sender = thread::spawn(move || {
         write_all(
             &writer,
@@ -60,13 +60,9 @@ fn n13_an_echo_through_a_pipe() {
             write_all(&writer, &part);
         }
     });
-    let reader = thread::spawn(move || {
-        let all = read_to_end(&s);
-        drop(keep);
-        all
-    });
+    let reader = thread::spawn(move || read_to_end(&s));
     let mut most = 0;
-    turn_until(&mut lp, |lp| {
+    poll_until(&mut lp, |lp| {
         most = most.max(lp.net_metrics().held);
         reader.is_finished()
     });
@@ -145,6 +141,7 @@ fn a_stream_is_the_body() {
     poll_until(&mut lp, |_| log.has("done"));
     c.send(&mut lp, "GET /fails HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(c.rest(&mut lp).1, Err(std::io::ErrorKind::ConnectionReset));
+    poll_until(&mut lp, |_| log.lines().len() == 2);
     assert!(log.lines()[1].contains("the disk is gone"), "{:?}", log.lines());
 }
 

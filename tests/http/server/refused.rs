@@ -114,7 +114,7 @@ fn a_refusal_inside_of_an_answer_is_a_reset() {
     let mut c = Peer::new(at);
     c.send(&mut lp, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     c.settle(&mut lp);
-    c.send(&mut lp, "bad");
+    c.send(&mut lp, "xyz");
     assert_eq!(c.rest(&mut lp).1, Err(std::io::ErrorKind::ConnectionReset));
     poll_until(&mut lp, |_| log.lines().iter().any(|l| l.contains("Refused")));
 }

@@ -119,7 +119,7 @@ fn an_upgrade_later() {
 /// No timeout of the requests is left.
 #[test]
 fn the_other_protocol_has_no_timeouts_of_ours() {
-    let (mut lp, script) = scripted();
+    let (mut lp, script) = Loop::scripted().unwrap();
     let at = listen(&mut lp, answer);
     let mut c = Peer::new(at);
     c.send(&mut lp, UPGRADE);

@@ -35,7 +35,9 @@ pub(super) fn call(
 fn put_back(d: &mut Dispatch<'_>, key: ExchangeKey, handler: Box<dyn ExchangeHandler>) {
     let (layer, mut driver) = d.layer(&HTTP);
     match layer.conn(key.at(), key.socket) {
-        Some(conn) if conn.is_in(key) && conn.handler.is_none() => conn.handler = Some(handler),
+        Some(conn) if conn.handler.is_none() && conn.number == key.number() => {
+            conn.handler = Some(handler);
+        }
         // The exchange ended in the call: that is told next.
         Some(conn) if !conn.is_in(key) => {
             conn.over.get_or_insert_default().handler = Some(handler);

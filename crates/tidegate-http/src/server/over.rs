@@ -98,6 +98,7 @@ pub(super) fn resume(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
         Phase::Idle | Phase::Head => !conn.full,
         Phase::Handling => conn.body == Wanted::Yes,
         Phase::Discarding(_) | Phase::Closing => true,
+        Phase::Broken => false,
     };
     if reads && std::mem::take(&mut conn.paused) {
         cx.socket(socket).resume();

@@ -46,6 +46,11 @@ fn drain(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     deliver::call(d, key, |h, x| h.on_drain(x));
     deliver::owed(d, at, socket);
     over::resume(&mut d.cx(), at, socket);
+    let (layer, _) = d.layer(&HTTP);
+    let idle = layer.conns.get(at).filter(|c| c.socket == socket && c.phase == Phase::Idle);
+    if let Some(keep_alive) = idle.map(|c| layer.options(c).keep_alive_timeout) {
+        clock::set(&mut d.cx(), socket, DEADLINE, clock::kept(keep_alive));
+    }
 }
 
 fn timer(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, which: u64) {
@@ -57,14 +62,20 @@ fn timer(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, which: u64) {
         (DEADLINE, Phase::Idle) if conn.number == 1 => {
             refuse::refuse(d, at, socket, late("no request came"));
         }
-        (DEADLINE, Phase::Idle) => {
-            let out = d.cx().socket(socket).buffered();
-            if out > 0 {
-                return stalled(d, socket, at);
+        (DEADLINE, Phase::Idle) if !conn.full => {
+            let mut cx = d.cx();
+            let mut s = cx.socket(socket);
+            let (waiting, out) = (s.buffered(), s.bytes_written());
+            if waiting == 0 {
+                return idle(d, socket);
             }
+            // The answer is not out: that of writes runs.
             let (layer, _) = d.layer(&HTTP);
-            layer.metrics.idle_closed += 1;
-            d.cx().socket(socket).destroy();
+            let timeout = layer.conns.get(at).map(|c| layer.options(c).write_timeout);
+            if let Some(conn) = layer.conn(at, socket) {
+                conn.out_before = out;
+            }
+            clock::set(&mut d.cx(), socket, STALL, timeout.unwrap_or_default());
         }
         (REQUEST, Phase::Head | Phase::Handling | Phase::Discarding(_)) if conn.timed => {
             refuse::refuse(d, at, socket, late("the request took too long"));
@@ -75,13 +86,25 @@ fn timer(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, which: u64) {
     }
 }
 
+/// No request came.
+fn idle(d: &mut Dispatch<'_>, socket: SocketKey) {
+    d.layer(&HTTP).0.metrics.idle_closed += 1;
+    d.cx().socket(socket).destroy();
+}
+
 /// Bytes wait, or did: whether some went out since it was looked at.
 fn stalled(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     let mut cx = d.cx();
     let mut s = cx.socket(socket);
     let (waiting, out) = (s.buffered(), s.bytes_written());
     let (layer, _) = cx.layer(&HTTP);
-    let Some(conn) = layer.conn(at, socket).filter(|_| waiting > 0) else { return };
+    let Some(conn) = layer.conn(at, socket) else { return };
+    if waiting == 0 {
+        if conn.phase == Phase::Idle {
+            idle(d, socket);
+        }
+        return;
+    }
     if conn.out_before == out {
         return cx.socket(socket).reset();
     }
@@ -108,7 +131,7 @@ fn closed(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, close: &Close) {
     }
     let mut conn = layer.conns.remove(at);
     let key = conn.key(at);
-    let broke = conn.phase == Phase::Handling;
+    let broke = matches!(conn.phase, Phase::Handling | Phase::Broken);
     if broke {
         layer.metrics.in_flight -= 1;
         layer.metrics.broken += 1;
@@ -142,7 +165,8 @@ fn replaced(cx: &mut Cx<'_>, socket: SocketKey, at: usize) {
     let (layer, mut d) = cx.layer(&HTTP);
     if layer.conn(at, socket).is_some() {
         let conn = layer.conns.remove(at);
-        layer.metrics.in_flight -= usize::from(conn.phase == Phase::Handling);
+        layer.metrics.in_flight -=
+            usize::from(matches!(conn.phase, Phase::Handling | Phase::Broken));
         d.bury((conn.handler, conn.over));
         clock::clear(cx, socket);
     }

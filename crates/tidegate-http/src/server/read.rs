@@ -69,7 +69,7 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
         }
         let key = conn.key(at);
         match conn.phase {
-            Phase::Closing => return (pos, Left::Closing),
+            Phase::Closing | Phase::Broken => return (pos, Left::Closing),
             Phase::Idle | Phase::Head if conn.full => return (pos, Left::Early),
             Phase::Handling if conn.body != Wanted::Yes => return (pos, Left::Early),
             _ => {}
@@ -102,10 +102,7 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
                     deliver::body(d, key, part);
                 }
             },
-            Event::Trailers(fields) => match conn.phase {
-                Phase::Handling => deliver::trailers(d, key, fields),
-                _ => {}
-            },
+            Event::Trailers(fields) => deliver::trailers(d, key, fields),
             Event::End => match conn.phase {
                 Phase::Handling => deliver::end_of_body(d, key),
                 _ => conn.phase = Phase::Idle,
@@ -133,6 +130,7 @@ fn finish(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: &[u8], left:
             s.unread(rest);
             s.pause();
         }
+        Left::Closing if conn.phase == Phase::Broken => return,
         Left::Closing => {
             conn.clean &= rest.is_empty();
             return over::close(&mut d.cx(), at, socket);
@@ -141,7 +139,8 @@ fn finish(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: &[u8], left:
     }
     let (layer, _) = d.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
-    if conn.phase == Phase::Idle && conn.number > 1 {
+    // While answers wait, the clock of those runs.
+    if conn.phase == Phase::Idle && conn.number > 1 && !conn.full {
         let keep_alive = layer.conns.get(at).map(|c| layer.options(c).keep_alive_timeout);
         clock::set(&mut d.cx(), socket, DEADLINE, clock::kept(keep_alive.unwrap_or_default()));
     }
@@ -232,7 +231,7 @@ pub(super) fn ended(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     let Some(conn) = layer.conn(at, socket) else { return };
     conn.ended = true;
     match (conn.phase, conn.body) {
-        (Phase::Handling, Wanted::Done) | (Phase::Closing, _) => {}
+        (Phase::Handling, Wanted::Done) | (Phase::Closing | Phase::Broken, _) => {}
         (Phase::Head, _) => {
             refuse::refuse(d, at, socket, Refusal::new(400, "the end inside of a head"))
         }

@@ -17,12 +17,16 @@ use crate::state::layer::HTTP;
 pub(super) fn refuse(d: &mut Dispatch<'_>, at: usize, socket: SocketKey, why: Refusal) {
     let (layer, mut driver) = d.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
+    if conn.phase == Phase::Broken {
+        return;
+    }
     let (phase, begun, server) = (conn.phase, conn.reply != Reply::No, conn.server);
     conn.clean = false;
     conn.answering.keep_alive = false;
     if phase == Phase::Handling {
         if begun {
             conn.refused = Some(why);
+            conn.phase = Phase::Broken;
             layer.metrics.refused += 1;
             driver.emit(|| HttpEvent::Refused { socket, why });
             layer.output.of(at).clear();

@@ -13,7 +13,7 @@ use crate::options::HttpOptions;
 use crate::response::Response;
 use crate::server::clock::{self, STALL};
 use crate::server::over;
-use crate::state::conn::{Conn, DISCARDED, Reply, Wanted};
+use crate::state::conn::{Conn, DISCARDED, Phase, Reply, Wanted};
 use crate::state::layer::{HTTP, Layer};
 
 /// A part of a body up to this size is copied to what is gathered; a larger one leaves beside it.
@@ -25,14 +25,13 @@ pub(super) const FLUSH: usize = 64 * 1024;
 /// Whether the connection is to live on after the response that begins.
 fn keeps(conn: &Conn, o: &HttpOptions, response: &Response<'_>) -> bool {
     let unread = conn.body == Wanted::No && conn.length.is_some_and(|n| n > DISCARDED);
-    response.keep_alive
-        && conn.answering.keep_alive
-        && !conn.shutting
-        && !conn.ended
-        && !unread
-        && !(conn.expects && conn.body == Wanted::No)
-        && (o.max_requests == 0 || conn.number < o.max_requests)
-        && conn.number < MOST_EXCHANGES
+    let waits = conn.expects && conn.body == Wanted::No;
+    let most = match o.max_requests {
+        0 => MOST_EXCHANGES,
+        most => most.min(MOST_EXCHANGES),
+    };
+    let asked = response.keep_alive && conn.answering.keep_alive;
+    asked && conn.number < most && !(conn.shutting || conn.ended || unread || waits)
 }
 
 /// Writes the head of the response.
@@ -138,6 +137,9 @@ pub(crate) fn inform<'f>(
     if conn.reply != Reply::No {
         return Err(EncodeError::Order.into());
     }
+    if !(100..200).contains(&status) || status == 101 {
+        return Err(EncodeError::Status.into());
+    }
     // HTTP/1.0 does not know them.
     if conn.answering.version == crate::version::Version::Http11 {
         conn.encoder.informational(output.of(key.at()), status, fields)?;
@@ -151,6 +153,7 @@ pub(crate) fn reset(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
     if let Some(conn) = layer.exchange(key) {
         conn.claimed = true;
+        conn.phase = Phase::Broken;
         layer.output.of(key.at()).clear();
         cx.socket(key.socket).reset();
     }

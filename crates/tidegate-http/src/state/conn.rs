@@ -9,6 +9,7 @@
 //! | Discarding | the body is over | Idle, or Closing |
 //! | Discarding | too much of it | Closing |
 //! | any | a refusal | Closing |
+//! | Handling | a reset | Broken |
 #![forbid(unsafe_code)]
 
 use tidegate_net::SocketKey;
@@ -32,6 +33,8 @@ pub(crate) enum Phase {
     Discarding(u64),
     /// Our side ends: nothing is read any more.
     Closing,
+    /// It was reset inside of an exchange; its close is to come.
+    Broken,
 }
 
 /// The request's body.
@@ -182,7 +185,7 @@ impl Conn {
             Phase::Handling if self.reply == Reply::No => "not answered yet",
             Phase::Handling => "answering",
             Phase::Discarding(_) => "dropping a body",
-            Phase::Closing => "closing",
+            Phase::Closing | Phase::Broken => "closing",
         };
         format!("request {}, {phase}", self.number)
     }
