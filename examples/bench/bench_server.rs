@@ -48,7 +48,7 @@ fn arguments() -> Result<Arguments, String> {
     while let Some(arg) = args.next() {
         let mut number = |what: &str| -> Result<u32, String> {
             let text = args.next().ok_or(format!("{what} needs a number"))?;
-            text.parse().map_err(|_| format!("{what}: {text:?} is no number"))
+            text.parse().map_err(|_| format!("{what}: {text:?} is not a valid number"))
         };
         match arg.as_str() {
             "--budget" => a.budget = Some(number("--budget")?),
@@ -312,6 +312,10 @@ fn wakeup(n: u64) -> io::Result<()> {
 }
 
 fn main() -> io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     let a = arguments().unwrap_or_else(|e| {
         eprintln!("{e}\n{USAGE}");
         exit(2)
@@ -325,7 +329,7 @@ fn main() -> io::Result<()> {
         "timers" => timers(a.n),
         "wakeup" => wakeup(a.n),
         other => {
-            eprintln!("{other:?} is no mode\n{USAGE}");
+            eprintln!("{other:?} is not a valid mode\n{USAGE}");
             exit(2)
         }
     }

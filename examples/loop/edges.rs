@@ -66,7 +66,7 @@ fn turn(lp: &mut Loop, what: &str) -> io::Result<()> {
 }
 
 fn main() -> io::Result<()> {
-    let mut lp = Loop::builder().read_budget(BUDGET).build()?;
+    let mut lp = Loop::builder().limits(NetLimits::new().read_budget(BUDGET)).build()?;
     lp.observe(Print);
     let server = lp.listen("127.0.0.1:0", |conn| {
         conn.accept(EdgeReader { pauses: false });

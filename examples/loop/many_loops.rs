@@ -50,16 +50,26 @@ fn ask(at: SocketAddr, clients: usize) -> io::Result<usize> {
     Ok(answered.get())
 }
 
+const USAGE: &str = "usage: many_loops [LOOPS [CLIENTS]]; at least one of each";
+
 fn main() -> io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     env_logger::init();
-    let numbers: Result<Vec<usize>, _> = std::env::args().skip(1).map(|a| a.parse()).collect();
-    let numbers = numbers.unwrap_or_else(|e| {
-        eprintln!("{e}\nusage: many_loops [LOOPS [CLIENTS]]");
-        exit(2)
-    });
     let cores = thread::available_parallelism().map_or(2, |n| n.get());
-    let loops = numbers.first().copied().unwrap_or(cores).max(1);
-    let clients = numbers.get(1).copied().unwrap_or(2000);
+    let mut numbers = [cores, 2000];
+    for (n, text) in std::env::args().skip(1).enumerate() {
+        match (numbers.get_mut(n), text.parse()) {
+            (Some(number), Ok(given)) if given > 0 => *number = given,
+            _ => {
+                eprintln!("{text:?} is not a valid number here\n{USAGE}");
+                exit(2)
+            }
+        }
+    }
+    let [loops, clients] = numbers;
 
     let mut at = SocketAddr::from(([127, 0, 0, 1], 0));
     let (mut threads, mut remotes) = (Vec::new(), Vec::new());
@@ -67,9 +77,10 @@ fn main() -> io::Result<()> {
         let ((say, hear), port) = (mpsc::channel(), at);
         let thread = thread::spawn(move || serve(port, &say));
         let Ok((address, remote)) = hear.recv() else {
-            // The error says why.
-            let served = thread.join().map_err(|_| io::Error::other("a loop panicked"))?;
-            return served.map(|_| ());
+            if let Ok(Err(e)) = thread.join() {
+                eprintln!("loop {}: {e}", threads.len());
+            }
+            exit(1)
         };
         at = address;
         remotes.push(remote);

@@ -143,7 +143,7 @@ fn everything() -> io::Result<()> {
 
 /// Five connections wait, and two may be accepted in one turn.
 fn accept_budget() -> io::Result<()> {
-    let lp = Loop::builder().accept_budget(2).build()?;
+    let lp = Loop::builder().limits(NetLimits::new().accept_budget(2)).build()?;
     let mut lp = scene("Turns that carry over: 5 connections wait, accept_budget is 2", lp);
     let at = server(&mut lp)?;
     let _clients: Vec<TcpStream> =

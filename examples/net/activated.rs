@@ -70,13 +70,19 @@ fn demonstrate() -> io::Result<()> {
     Ok(())
 }
 
+const USAGE: &str = "usage: activated [serve]";
+
 fn main() -> io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     env_logger::init();
     match std::env::args().nth(1).as_deref() {
         None => demonstrate(),
         Some("serve") => serve(),
         Some(_) => {
-            eprintln!("usage: activated [serve]");
+            eprintln!("{USAGE}");
             exit(2)
         }
     }

@@ -40,7 +40,13 @@ impl Handler for Echo {
     }
 }
 
+const USAGE: &str = "usage: echo_server [HOST:PORT]; port 0 takes a free one";
+
 fn main() -> io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     env_logger::init();
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".to_owned());
     let mut lp = Loop::new()?;
@@ -59,7 +65,7 @@ fn main() -> io::Result<()> {
         }
     });
     let server = server.unwrap_or_else(|e| {
-        eprintln!("{e}\nusage: echo_server [HOST:PORT]; port 0 takes a free one");
+        eprintln!("{e}\n{USAGE}");
         exit(1)
     });
     // Clients have 10 s to end; a second Ctrl-C does not wait for them.

@@ -57,13 +57,19 @@ impl Handler for Scraper {
     }
 }
 
+const USAGE: &str = "usage: metrics [PORT]";
+
 fn main() -> io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     env_logger::init();
     let port: Option<u16> = match std::env::args().nth(1).map(|a| a.parse()) {
         None => None,
         Some(Ok(port)) => Some(port),
         Some(Err(_)) => {
-            eprintln!("usage: metrics [PORT]");
+            eprintln!("{USAGE}");
             exit(2);
         }
     };
@@ -86,7 +92,7 @@ fn main() -> io::Result<()> {
         conn.accept(Scraper::Asks(Vec::new()));
     });
     let metrics = metrics.unwrap_or_else(|e| {
-        eprintln!("{e}\nusage: metrics [PORT]");
+        eprintln!("{e}\n{USAGE}");
         exit(1)
     });
     let at = lp.server(metrics).local_addr()?;

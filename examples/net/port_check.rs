@@ -67,7 +67,13 @@ fn demonstrate(lp: &mut Loop) -> io::Result<()> {
     Ok(())
 }
 
+const USAGE: &str = "usage: port_check [HOST:PORT [TEXT]]";
+
 fn main() -> io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     env_logger::init();
     let mut lp = Loop::new()?;
     let mut arguments = std::env::args().skip(1);

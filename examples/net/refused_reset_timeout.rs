@@ -98,8 +98,9 @@ fn main() -> io::Result<()> {
         },
     )?;
     attempt(
-        "Reset, noticed by a write",
-        "the first write after the peer is gone succeeds; its answer is the reset.",
+        "Reset, caused by a write",
+        "the first write after the peer is gone succeeds; its answer is the reset. Who meets it \
+         first says so: the next write, or the read side, where Linux calls it EPIPE.",
         ConnectOptions::new(peer(drop)?).allow_half_open(true),
         |on| {
             on.end(|s| {

@@ -93,13 +93,19 @@ fn trace_file() -> Option<String> {
         (None, ..) => None,
         (Some("--trace"), Some(file), None) => Some(file),
         _ => {
-            eprintln!("usage: request_path [--trace FILE]");
+            eprintln!("{USAGE}");
             exit(2);
         }
     }
 }
 
+const USAGE: &str = "usage: request_path [--trace FILE]";
+
 fn main() -> std::io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     let mut lp = Loop::new()?;
     let timeline = Timeline::new();
     let file = trace_file();

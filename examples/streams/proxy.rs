@@ -63,6 +63,8 @@ fn upstream(lp: &mut Loop) -> io::Result<ServerKey> {
     Ok(server?)
 }
 
+/// Three scenes, one after the other: a server that is not referenced does not keep the loop
+/// alive, so `run` returns when all connections of a scene are over.
 fn demonstrate(lp: &mut Loop) -> io::Result<()> {
     let up = upstream(lp)?;
     let up_at = lp.server(up).local_addr()?.to_string();
@@ -72,66 +74,58 @@ fn demonstrate(lp: &mut Loop) -> io::Result<()> {
         taken.local_addr()?.to_string()
     };
     let bad = proxy(lp, "127.0.0.1:0", nobody)?;
+    for server in [up, good, bad] {
+        lp.cx().set_ref(server, false)?;
+    }
+    let over = |_: &mut SocketCx<'_>, close: Close| println!("  client: {close}");
 
     println!("half-close: the client ends its side first, and is answered all the same");
     let to = ConnectOptions::new(lp.server(good).local_addr()?).allow_half_open(true);
     let client = On::new()
         .connect(|s| {
-            let _ = s.write(b"how high is the water?");
-            s.end();
+            let _ = s.end_with("how high is the water?");
         })
         .data(|_, chunk| println!("  client got: {}", String::from_utf8_lossy(chunk)))
-        .end(|s| s.end())
-        .close(move |s, close| {
-            println!("  client: {close}");
-            refused(s, bad, good, up);
-        });
+        .close(over);
     lp.connect(to, client);
+    lp.run()?;
+
+    println!("nobody upstream: the client is closed, too");
+    let to = lp.server(bad).local_addr()?;
+    let ask = |s: &mut SocketCx<'_>| {
+        let _ = s.write("is anybody there?");
+    };
+    lp.connect(to, On::new().connect(ask).close(over));
+    lp.run()?;
+
+    println!("the client resets: the upstream's connection ends as well");
+    let to = lp.server(good).local_addr()?;
+    let leave = |s: &mut SocketCx<'_>| {
+        let _ = s.write("never mind");
+        s.set_timer(0, Duration::from_millis(20));
+    };
+    lp.connect(to, On::new().connect(leave).timer(|s, _| s.reset()).close(over));
     lp.run()
 }
 
-fn refused(s: &mut SocketCx<'_>, bad: ServerKey, good: ServerKey, up: ServerKey) {
-    println!("nobody upstream: the client is closed, too");
-    let mut cx = s.cx();
-    let Ok(at) = cx.server(bad).local_addr() else { return };
-    let ask = |s: &mut SocketCx<'_>| {
-        let _ = s.write(b"is anybody there?");
-    };
-    let client = On::new().connect(ask).close(move |s, close| {
-        println!("  client: {close}");
-        reset(s, good, up);
-        let _ = s.server(bad).close();
-    });
-    cx.connect(at, client);
-}
-
-fn reset(s: &mut SocketCx<'_>, good: ServerKey, up: ServerKey) {
-    println!("the client resets: the upstream's connection ends as well");
-    let mut cx = s.cx();
-    let Ok(at) = cx.server(good).local_addr() else { return };
-    let client = On::new()
-        .connect(|s| {
-            let _ = s.write(b"never mind");
-            let key = s.key();
-            s.after(Duration::from_millis(20), move |cx| cx.socket(key).reset());
-        })
-        .close(move |s, close| {
-            println!("  client: {close}");
-            let _ = s.server(good).close();
-            let _ = s.server(up).close();
-        });
-    cx.connect(at, client);
-}
+const USAGE: &str = "usage: proxy [LISTEN UPSTREAM], each as HOST:PORT";
 
 fn main() -> io::Result<()> {
+    if std::env::args().any(|a| a == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     env_logger::init();
     let mut lp = Loop::new()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
         [] => demonstrate(&mut lp),
         [at, to] => {
-            let server = proxy(&mut lp, at, to.clone()).unwrap_or_else(|e| {
-                eprintln!("{e}\nusage: proxy [LISTEN UPSTREAM]");
+            // Before the first client comes: a text that is not a valid address stays so.
+            let upstream = ConnectOptions::new(to.as_str()).check().map_err(io::Error::from);
+            let server = upstream.and_then(|()| proxy(&mut lp, at, to.clone()));
+            let server = server.unwrap_or_else(|e| {
+                eprintln!("{e}\n{USAGE}");
                 exit(1)
             });
             println!(
@@ -141,7 +135,7 @@ fn main() -> io::Result<()> {
             lp.run()
         }
         _ => {
-            eprintln!("usage: proxy [LISTEN UPSTREAM]");
+            eprintln!("{USAGE}");
             exit(2)
         }
     }

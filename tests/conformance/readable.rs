@@ -317,7 +317,13 @@ fn an_endless_source_leaves_turns_to_others() {
             Ok(())
         }
     }
-    let mut lp = guard(Loop::builder().read_budget(64 << 10).build().unwrap());
+    let mut lp = guard(
+        Loop::builder()
+            .limits(NetLimits::new().read_budget(64 << 10))
+            .limits(StreamLimits::new().read_budget(64 << 10))
+            .build()
+            .unwrap(),
+    );
     lp.open_readable(ReadableOptions::new(), Endless, ()).unwrap();
     lp.timer(Duration::from_millis(5), |cx, _| cx.stop());
     lp.run().unwrap();

@@ -105,7 +105,7 @@ fn an_idle_connection_is_small_and_its_deadline_is_free() {
     println!("{each} bytes for each idle connection");
     // There mio keeps a list of its own.
     let list = cfg!(mio_unsupported_force_poll_poll);
-    assert!(each <= 400 || list, "{each} bytes");
+    assert!(each <= 272 || list, "{each} bytes");
     let mut echo = |lp: &mut Loop| {
         write_all(&first, &[7; 64]);
         let calls = allocation::calls();

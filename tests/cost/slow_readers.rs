@@ -21,7 +21,8 @@ fn slow_readers_cost_a_high_water_mark_each() {
     let many = if rlimit::raise_limit() > 2_200 { 1000 } else { 100 };
     #[cfg(not(unix))]
     let many = 100;
-    let mut lp = guard(Loop::builder().write_limit(1 << 20).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().write_limit(1 << 20)).build().unwrap());
     let keys = Rc::new(RefCell::new(Vec::new()));
     let k = keys.clone();
     fn pour(s: &mut SocketCx<'_>) {

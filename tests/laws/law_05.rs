@@ -20,7 +20,8 @@ fn server(lp: &mut Loop, handler: impl Fn() -> On + 'static) -> std::net::Socket
 /// A read budget bounds one turn; the rest is carried over without blocking.
 #[test]
 fn read_budget_is_carried_over() {
-    let mut lp = guard(Loop::builder().read_budget(64 * 1024).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().read_budget(64 * 1024)).build().unwrap());
     let per_turn = Rc::new(RefCell::new(Vec::<(u64, usize)>::new()));
     let p = per_turn.clone();
     let at = server(&mut lp, move || {

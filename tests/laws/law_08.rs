@@ -5,9 +5,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tidegate::TickFull;
 use tidegate::net::Scope;
 use tidegate::prelude::*;
+use tidegate::stream::StreamLimits;
+use tidegate::{LimitError, TickFull};
 
 use crate::support::*;
 
@@ -80,7 +81,25 @@ fn ticks_that_multiply_are_bounded() {
     lp.next_tick(breed);
     turn_until(&mut lp, |lp| lp.metrics().ticks_refused > 1_000);
     assert!(lp.is_alive());
-    assert!(Loop::builder().tick_limit(0).build().is_err());
+}
+
+/// A limit that cannot work is an error with the names of its layer and of itself.
+#[test]
+fn a_limit_of_zero_is_refused() {
+    let refused = |builder: tidegate::Builder| {
+        let error = builder.build().unwrap_err();
+        let error = error.get_ref().unwrap().downcast_ref::<LimitError>();
+        error.map(|e| (e.layer, e.name)).unwrap()
+    };
+    let new = Loop::builder;
+    assert_eq!(refused(new().tick_limit(0)), ("loop", "tick_limit"));
+    assert_eq!(refused(new().events(usize::MAX)), ("loop", "events"));
+    let net = NetLimits::new();
+    assert_eq!(refused(new().limits(net.clone().accept_budget(0))), ("net", "accept_budget"));
+    assert_eq!(refused(new().limits(net.clone().buffered_limit(0))), ("net", "buffered_limit"));
+    let stream = StreamLimits::new().read_limit(0);
+    let both = new().limits(net.write_budget(7)).limits(stream);
+    assert_eq!(refused(both), ("stream", "read_limit"));
 }
 
 #[test]
@@ -111,7 +130,8 @@ fn a_producer_that_ignores_full_meets_the_write_limit() {
 
 #[test]
 fn all_queues_together_meet_the_buffered_limit() {
-    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(1 << 20)).build().unwrap());
     let log = Log::default();
     let l = log.clone();
     let srv = lp

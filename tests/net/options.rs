@@ -20,7 +20,8 @@ fn text(lp: &mut Loop, options: ListenOptions) -> String {
 #[test]
 fn a_queue_is_flushed_by_budget() {
     for piece in [100_000, 2_000] {
-        let mut lp = guard(Loop::builder().write_budget(1_000).build().unwrap());
+        let mut lp =
+            guard(Loop::builder().limits(NetLimits::new().write_budget(1_000)).build().unwrap());
         let (peer, ours) = pair();
         let key = lp.adopt(ours, On::new()).unwrap();
         lp.socket(key).cork();

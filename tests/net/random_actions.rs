@@ -42,6 +42,7 @@ fn act(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
 const ACTS: Protocol = Protocol::new("acts")
     .connect(act)
     .end(act)
+    .hangup(|d, key, at, _| act(d, key, at))
     .drain(act)
     .written(|d, key, at, _, _| act(d, key, at))
     .finish(act)
@@ -135,6 +136,9 @@ impl Handler for W {
         self.act(s)
     }
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
+        self.act(s)
+    }
+    fn on_hangup(&mut self, s: &mut SocketCx<'_>, _: PeerState) {
         self.act(s)
     }
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {

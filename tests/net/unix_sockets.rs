@@ -189,7 +189,7 @@ fn paths_that_are_none_say_what_is_wrong() {
     ] {
         let expected = AddressError { input: path.to_string_lossy().into_owned(), fault };
         let text = expected.to_string();
-        assert!(text.starts_with(&format!("{path:?} is no address: ")), "{text}");
+        assert!(text.starts_with(&format!("{path:?} is not a valid address: ")), "{text}");
         assert!(text.contains(says), "{text}");
         match lp.listen(ListenOptions::unix(&path), echo) {
             Err(ListenError::Address(e)) => assert_eq!(e, expected),

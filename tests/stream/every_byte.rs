@@ -140,8 +140,16 @@ fn run(seed: u64, hops: u64) {
     let g = Rng(Rc::new(Cell::new(seed.wrapping_mul(0x9E3779B97F4A7C15) | 1)));
     let mut lp = guard(
         Loop::builder()
-            .read_budget(1 + g.n(300_000) as usize)
-            .write_budget(1 + g.n(300_000) as usize)
+            .limits(
+                NetLimits::new()
+                    .read_budget(1 + g.n(300_000) as usize)
+                    .write_budget(1 + g.n(300_000) as usize),
+            )
+            .limits(
+                StreamLimits::new()
+                    .read_budget(1 + g.n(300_000) as usize)
+                    .write_budget(1 + g.n(300_000) as usize),
+            )
             .build()
             .unwrap(),
     );

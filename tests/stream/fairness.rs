@@ -85,8 +85,13 @@ fn read_budget_holds_for_a_turn() {
             Ok(())
         }
     }
-    let mut lp =
-        guard(Loop::builder().read_budget(64 << 10).write_budget(64 << 10).build().unwrap());
+    let mut lp = guard(
+        Loop::builder()
+            .limits(NetLimits::new().read_budget(64 << 10).write_budget(64 << 10))
+            .limits(StreamLimits::new().read_budget(64 << 10).write_budget(64 << 10))
+            .build()
+            .unwrap(),
+    );
     let n = Rc::new(Cell::new(0));
     lp.open_readable(ReadableOptions::new(), Endless(n.clone()), ()).unwrap();
     lp.run_nowait().unwrap();
@@ -137,7 +142,13 @@ impl Handler for Chain {
 
 #[test]
 fn completions_of_a_connection_leave_the_turn_to_others() {
-    let mut lp = guard(Loop::builder().write_budget(64 << 10).build().unwrap());
+    let mut lp = guard(
+        Loop::builder()
+            .limits(NetLimits::new().write_budget(64 << 10))
+            .limits(StreamLimits::new().write_budget(64 << 10))
+            .build()
+            .unwrap(),
+    );
     let n = Rc::new(Cell::new(0));
     let m = n.clone();
     let server = lp

@@ -56,7 +56,8 @@ fn the_handler_of_a_sink_gets_its_drain() {
 // ---- limit below the mark
 #[test]
 fn a_write_limit_below_the_mark_is_the_mark() {
-    let mut lp = guard(Loop::builder().write_limit(16 << 10).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(StreamLimits::new().write_limit(16 << 10)).build().unwrap());
     let log = Log::default();
     let all = Kept::default();
     let to = lp.open_writable(WritableOptions::new(), Keep { all, later: true }, ()).unwrap();

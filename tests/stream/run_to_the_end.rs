@@ -348,7 +348,13 @@ fn an_unreferenced_watcher_that_never_drains_lets_the_loop_return() {
 /// referenced and has more to read than its budget.
 #[test]
 fn an_unreferenced_server_or_connection_with_more_to_do_lets_the_loop_return() {
-    let mut lp = guard(Loop::builder().accept_budget(1).read_budget(1000).build().unwrap());
+    let mut lp = guard(
+        Loop::builder()
+            .limits(NetLimits::new().accept_budget(1).read_budget(1000))
+            .limits(StreamLimits::new().read_budget(1000))
+            .build()
+            .unwrap(),
+    );
     let reads = Rc::new(RefCell::new(0u32));
     let r = reads.clone();
     let server = lp

@@ -8,5 +8,7 @@ mod tests_readme;
 
 #[path = "../support/example.rs"]
 mod example;
+#[path = "../support/shape.rs"]
+mod shape;
 #[path = "../support/mod.rs"]
 mod support;

@@ -19,7 +19,7 @@ fn report(args: &[String]) -> Result<ExitCode, String> {
         match arg.as_str() {
             "--quick" => quick = true,
             "--out" => out = Some(PathBuf::from(args.next().ok_or("--out needs a directory")?)),
-            other => return Err(format!("{other:?} is no option of report")),
+            other => return Err(format!("{other:?} is not a valid option of report")),
         }
     }
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
@@ -45,7 +45,7 @@ fn count(args: &[String]) -> Result<ExitCode, String> {
 
 fn operate(args: &[String]) -> Result<ExitCode, String> {
     let [name, n] = args else { return Err("operate needs a name and a number".into()) };
-    let n = n.parse().map_err(|_| format!("{n:?} is no number"))?;
+    let n = n.parse().map_err(|_| format!("{n:?} is not a valid number"))?;
     counts::operate(name, n).map_err(|e| format!("{name}: {e}"))?;
     Ok(ExitCode::SUCCESS)
 }

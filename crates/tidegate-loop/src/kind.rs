@@ -56,9 +56,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub use crate::builder::LayerLimits;
 pub use crate::core::driver::Driver;
 pub use crate::core::handle::Handle;
 pub use crate::core::kind::{Call, Dispatch, Kind};
 pub use crate::core::runtime::Runtime;
 pub use crate::core::source::Trigger;
+pub use crate::layer_limits;
 pub use crate::sys::{LayerId, LevelSource, Owner};

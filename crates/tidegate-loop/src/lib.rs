@@ -22,6 +22,7 @@
 #![deny(unsafe_code)]
 
 mod as_cx;
+mod builder;
 mod core;
 pub mod event;
 mod handles;
@@ -45,6 +46,7 @@ mod turn;
 
 pub use crate::core::cx::Cx;
 pub use as_cx::AsCx;
+pub use builder::Builder;
 pub use handles::any::HandleInfo;
 pub use handles::keep_alive::KeepAlive;
 pub use handles::remote::{PostError, Remote};
@@ -55,7 +57,7 @@ pub use handles::tick::TickFull;
 pub use handles::watch::WatchKey;
 #[cfg(feature = "work")]
 pub use handles::work::{WorkKey, WorkRefused};
-pub use limits::{Builder, LimitError, Limits};
+pub use limits::{LimitError, Limits};
 pub use metrics::{Histogram, Metrics};
 pub use observe::{Event, LayerEvent, Moment, Observer, Value};
 pub use one_line::OneLine;

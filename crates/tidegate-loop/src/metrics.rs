@@ -43,7 +43,7 @@ pub struct Metrics {
     /// Handles refused because the table was full.
     pub table_full: u64,
     /// Errors of connections, servers and streams that no user code handled, including those that
-    /// the log leaves out.
+    /// the log, or without a logger standard error, leaves out.
     pub unhandled_errors: u64,
     /// Panics of callbacks that unwound out of `run`.
     pub panics: u64,

@@ -12,6 +12,7 @@ use mio::Interest;
 use mio::event::Source;
 
 use crate::as_cx::AsCx;
+use crate::builder::Builder;
 use crate::core::cx::Cx;
 use crate::core::kind::Dispatch;
 use crate::core::kind::VACANT;
@@ -26,13 +27,14 @@ use crate::handles::timer;
 use crate::handles::watch::{ReadyGuard, WATCHES, WatchKey};
 #[cfg(feature = "work")]
 use crate::handles::work::{WORKS, Works};
-use crate::limits::{Builder, Limits};
+use crate::limits::Limits;
 use crate::loop_id;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::phase::Phase;
 use crate::store::hooks::{HookKey, Hooks};
 use crate::store::key::{Key, KeyError, TableFull};
+use crate::store::readiness::Readiness;
 use crate::store::table::Table;
 use crate::store::ticks::Ticks;
 use crate::store::timers::Timers;
@@ -106,7 +108,7 @@ impl Loop {
     fn with_id(id: u16, generation: u32, limits: Limits) -> io::Result<Loop> {
         let poll = mio::Poll::new()?;
         let mut table = Table::new(id, generation, &VACANT);
-        let inbox_key = table.insert(&INBOX, 0, 0)?;
+        let inbox_key = table.insert(&INBOX, 0, 0, Readiness::NONE)?;
         table.mark_internal(inbox_key);
         let inbox = Arc::new(Inbox::new(&poll, inbox_key, limits.inbox_limit)?);
         Ok(Loop {
@@ -334,11 +336,18 @@ impl Loop {
 }
 
 impl Builder {
-    /// Opens the poller. Fails if a limit is 0 ([`LimitError`](crate::LimitError)) or the system
-    /// has no descriptors left.
+    /// Opens the poller. Fails if a limit cannot work ([`LimitError`](crate::LimitError)) or the
+    /// system has no descriptors left.
     pub fn build(self) -> io::Result<Loop> {
         self.limits.check()?;
-        Loop::with_limits(self.limits)
+        for layer in &self.layers {
+            layer.check()?;
+        }
+        let mut lp = Loop::with_limits(self.limits)?;
+        for layer in &self.layers {
+            layer.set(&mut lp.cx());
+        }
+        Ok(lp)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Log lines about what clients can cause as often as they like: of each kind the first, and
-//! then one at each power of two, which says how many were left out.
+//! then one at each power of two, which says how many were left out. Errors that nobody handles are
+//! lines on standard error if the program has no logger.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 
-use log::Level;
+use log::{Level, LevelFilter};
 
 use crate::one_line::OneLine;
 
@@ -40,13 +42,20 @@ impl Thinned {
         new: u64,
         text: fmt::Arguments<'_>,
     ) {
-        let text = OneLine(text);
-        match self.count((target, kind), new) {
-            Some(0) => log::log!(target: target, level, "{text}"),
-            Some(n) => {
-                log::log!(target: target, level, "{text} (and {n} more like it since the last line)");
-            }
-            None => {}
+        let Some(left_out) = self.count((target, kind), new) else { return };
+        log::log!(target: target, level, "{}", Line(text, left_out));
+    }
+
+    /// The same for an error that nobody handles. Without a logger the line goes to standard error:
+    /// a program whose connect fails must not end as if nothing had happened.
+    pub(crate) fn unhandled(&mut self, target: &str, kind: impl Hash, text: fmt::Arguments<'_>) {
+        let Some(left_out) = self.count(("unhandled", target, kind), 1) else { return };
+        let line = Line(text, left_out);
+        if has_no_logger() {
+            // Nobody is left to tell that it failed.
+            let _ = writeln!(std::io::stderr(), "tidegate: unhandled: {line}");
+        } else {
+            log::log!(target: target, Level::Warn, "unhandled: {line}");
         }
     }
 
@@ -70,6 +79,25 @@ impl Thinned {
         }
         Some(std::mem::take(&mut count.left_out))
     }
+}
+
+/// A text, and how many like it were left out before.
+struct Line<'a>(fmt::Arguments<'a>, u64);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", OneLine(self.0))?;
+        match self.1 {
+            0 => Ok(()),
+            n => write!(f, " (and {n} more like it since the last line)"),
+        }
+    }
+}
+
+/// Loggers set the maximum level, which is `Off` before. A program built without any log line has
+/// chosen so.
+fn has_no_logger() -> bool {
+    log::max_level() == LevelFilter::Off && log::STATIC_MAX_LEVEL != LevelFilter::Off
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 mod ends;
 mod error;
 mod event;
+mod limits;
 mod machine;
 mod run;
 mod streams;
@@ -30,6 +31,7 @@ mod user;
 pub use ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 pub use error::{BoxError, PipeError, PipeStage, StreamError};
 pub use event::{PipeEvent, StreamEvent};
+pub use limits::StreamLimits;
 pub use machine::chunk::Chunk;
 pub use machine::duplex::Duplex;
 pub use machine::flow::{Effect, Flow, Refused};

@@ -7,6 +7,8 @@ use tidegate_loop::{AsCx, Cx, TableFull};
 
 use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 use crate::error::PipeError;
+use crate::limits::StreamLimits;
+use crate::run::layer::STREAMS;
 use crate::run::{pipe, readable, writable};
 use crate::user::context::{ReadableCx, ReadableKey, WritableCx, WritableKey};
 use crate::user::options::{ReadableOptions, WritableOptions};
@@ -58,6 +60,11 @@ use crate::user::source::{ReadHandler, Source};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait Streams: AsCx {
+    /// The limits of the loop's streams.
+    fn stream_limits(&mut self) -> StreamLimits {
+        self.cx().layer(&STREAMS).0.limits.clone()
+    }
+
     /// Opens a writable stream over `sink`. The handler gets its callbacks.
     fn open_writable(
         &mut self,

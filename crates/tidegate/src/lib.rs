@@ -24,6 +24,8 @@ pub use tidegate_loop::{WorkError, WorkKey, WorkRefused};
 pub use tidegate_loop::{event, kind};
 pub use tidegate_net as net;
 pub use tidegate_stream as stream;
+#[cfg(feature = "tls")]
+pub use tidegate_tls as tls;
 
 /// The counters of a loop. Those of its servers and connections are in [`net`].
 ///
@@ -68,8 +70,9 @@ pub mod test {
 pub mod prelude {
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
-        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, On, Reason, ServerCx,
-        ServerHandler, ServerKey, SocketCx, SocketKey,
+        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, NetLimits, On,
+        OnDatagram, Reason, SendFlow, ServerCx, ServerHandler, ServerKey, SocketCx, SocketKey,
+        UdpCx, UdpHandler, UdpKey, UdpOptions,
     };
     pub use tidegate_stream::Streams;
 }

@@ -323,7 +323,7 @@ fn endings() -> Vec<(&'static str, String)> {
     });
 
     ends("connecting: refused", connect(closed_port(), |_, _| {}));
-    ends("connecting: the address is no address", connect("nowhere", |_, _| {}));
+    ends("connecting: the address is not valid", connect("nowhere", |_, _| {}));
     ends("connecting: the name is not found", {
         let nobody = |cx: &mut Cx<'_>, _: &str, answer: LookupAnswer| {
             answer.give(cx, Err(LookupFault::NotFound.into()));

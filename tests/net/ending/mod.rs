@@ -1,10 +1,11 @@
 //! How connections end: every ending and its callbacks, half-open connections, resets,
-//! `destroy_with`, and deadlines.
+//! `destroy_with`, peers that end while nothing is read, and deadlines.
 
 mod deadlines;
 mod destroy_with;
 mod endings;
 mod half_open;
+mod hangup;
 mod late_deadlines;
 mod order;
 mod reset;

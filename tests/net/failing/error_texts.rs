@@ -65,7 +65,7 @@ fn connect_and_lookup() {
         assert_error(&c, Stage::Lookup, Some(code), "lookup of tide.example:80 failed", words);
     }
     for (text, words) in [
-        ("nowhere", "\"nowhere\" is no address: the port is missing; write HOST:PORT"),
+        ("nowhere", "\"nowhere\" is not a valid address: the port is missing; write HOST:PORT"),
         ("h:99999", "the port must be 0 to 65535"),
         ("::1:80", "write an IPv6 address in brackets, as [::1]:80"),
     ] {
@@ -202,7 +202,8 @@ fn ends_that_are_no_operations() {
     assert!(matches!(c.reason, Reason::WriteLimit { scope: Scope::Socket, .. }), "{text}");
     assert!(text.ends_with("write_limit is 1000 (1200 bytes unsent)"), "{text}");
 
-    let mut lp = guard(Loop::builder().buffered_limit(1000).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(1000)).build().unwrap());
     let said = Log::default();
     let s = said.clone();
     let key = lp.connect(at, On::new().close(move |_, c| s.add(c.to_string())));

@@ -6,3 +6,4 @@ mod error_texts;
 mod failed_writes;
 mod faulty_networks;
 mod panicking_drops;
+mod without_a_logger;

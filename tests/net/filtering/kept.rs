@@ -233,7 +233,8 @@ fn received_bytes_refuse_no_write() {
 /// The loop's limit sees what filters keep.
 #[test]
 fn the_limit_of_the_loop_counts_what_is_kept() {
-    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(1 << 20)).build().unwrap());
     let log = Log::default();
     let scope = log.clone();
     let on = On::new().close(move |_, c| match c.reason {

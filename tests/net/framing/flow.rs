@@ -63,6 +63,27 @@ fn full_in_the_middle_of_a_chunk() {
     }
 }
 
+/// Answers to the frames of one chunk leave together, behind the last of them; the answer to a
+/// frame that came alone leaves at once.
+#[test]
+fn answers_of_one_chunk_leave_together() {
+    for (bytes, waiting) in [(&b"a\n"[..], vec!["0"]), (b"a\nb\nc\n", vec!["1", "2", "3"])] {
+        let (mut lp, peer, ours, log) = with(bytes);
+        let framed = on(&log).framed(Lines::new(9), |log, s, line| {
+            let flow = s.write(line);
+            log.add(s.buffered().to_string());
+            flow
+        });
+        let key = lp.adopt(ours, framed).unwrap();
+        turn_until(&mut lp, |_| log.lines().len() == waiting.len());
+        assert_eq!(log.lines(), waiting);
+        assert_eq!(lp.socket(key).buffered(), 0, "nothing is held back behind the chunk");
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        lp.run().unwrap();
+        assert_eq!(read_to_end(&peer).len(), waiting.len());
+    }
+}
+
 /// The peer has sent everything, and its end: only the resume can bring the other frames.
 #[test]
 fn a_pause_in_a_frame_lasts_until_the_resume() {

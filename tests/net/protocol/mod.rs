@@ -1,5 +1,5 @@
 //! Layers above connections: a protocol of frames with piped bodies (`framed.rs`, which is no
-//! test), pull mode, the hand-over of a connection with bytes that came already, what a protocol
+//! test), pull mode (plain and with filters), the hand-over of a connection with bytes that came already, what a protocol
 //! is called for and in which order, and ends that drop what the peer still sends.
 
 mod calls;
@@ -9,3 +9,4 @@ mod frames;
 mod gathered;
 mod handover;
 mod pull;
+mod pull_filtered;

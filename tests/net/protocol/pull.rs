@@ -5,24 +5,24 @@ use std::net::Shutdown;
 use std::thread;
 
 use tidegate::kind::{Dispatch, LayerId};
-use tidegate::net::{Filter, FilterError, Passed, Protocol, Reason};
+use tidegate::net::{Protocol, Reason};
 use tidegate::prelude::*;
 
 use crate::support::*;
 
 /// What the echo of one loop keeps: one connection.
 #[derive(Default)]
-struct Echo {
-    waiting: Vec<u8>,
+pub(super) struct Echo {
+    pub(super) waiting: Vec<u8>,
     ended: bool,
     readable: u32,
     writable: u32,
-    log: Log,
+    pub(super) log: Log,
 }
 
-static ECHO: LayerId<Echo> = LayerId::new(Echo::default);
+pub(super) static ECHO: LayerId<Echo> = LayerId::new(Echo::default);
 
-static PULL: Protocol = Protocol::new("pull echo")
+pub(super) static PULL: Protocol = Protocol::new("pull echo")
     .readable(readable)
     .writable(|d, key, at| {
         d.layer(&ECHO).0.writable += 1;
@@ -199,28 +199,10 @@ fn a_reset_is_an_error_of_the_read_and_the_reason() {
     assert!(lines[1].starts_with("close: ") && lines.len() == 2, "{lines:?}");
 }
 
-/// No byte goes past a filter, nor past a pipe.
+/// No byte goes past a pipe.
 #[test]
-fn filters_and_pipes_are_not_bypassed() {
-    struct Same;
-    impl Filter for Same {
-        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
-            out.up.extend_from_slice(wire);
-            Ok(())
-        }
-        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
-            out.down.extend(user);
-            Ok(user.len())
-        }
-    }
+fn pipes_are_not_bypassed() {
     let mut lp = guarded();
-    let (_peer, ours) = pair();
-    let key = lp.adopt_as(ours, &QUIET, 0).unwrap();
-    lp.socket(key).set_filter(Same);
-    assert_eq!(kind(lp.socket(key).read_now(&mut [0])), ErrorKind::Unsupported);
-    assert_eq!(kind(lp.socket(key).write_now(&[IoSlice::new(b"a")])), ErrorKind::Unsupported);
-    lp.socket(key).destroy();
-
     let (peer, ours) = pair();
     let (peer2, ours2) = pair();
     let key = lp.adopt_as(ours, &QUIET, 0).unwrap();

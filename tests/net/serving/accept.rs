@@ -15,7 +15,7 @@ use crate::support::*;
 /// between the batches.
 #[test]
 fn budget_8_takes_1000_queued_connections_in_125_turns_and_starves_nobody() {
-    let mut lp = guard(Loop::builder().accept_budget(8).build().unwrap());
+    let mut lp = guard(Loop::builder().limits(NetLimits::new().accept_budget(8)).build().unwrap());
     let trace = Trace::default();
     // The other socket: an established echo, on a server of its own.
     let echo = lp
@@ -192,7 +192,8 @@ fn destroyed_before_it_was_accepted() {
 /// What was written before a rejection is not counted for ever.
 #[test]
 fn a_rejected_connection_leaves_nothing_in_buffered() {
-    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(1 << 20)).build().unwrap());
     let mut first = true;
     let server = lp
         .listen("127.0.0.1:0", move |mut conn| {

@@ -35,7 +35,8 @@ fn crowd(lp: &mut Loop, closed: &Closed) -> ([std::net::TcpStream; 2], SocketKey
 /// What is queued beyond the limit lets the longest queue give way, at once.
 #[test]
 fn a_small_write_beyond_the_limit_lets_the_longest_queue_give_way() {
-    let mut lp = guard(Loop::builder().buffered_limit(100_000).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(100_000)).build().unwrap());
     let closed = Closed::default();
     let _peers = crowd(&mut lp, &closed);
     for _ in 0..5 {
@@ -50,7 +51,8 @@ fn a_small_write_beyond_the_limit_lets_the_longest_queue_give_way() {
 /// Bytes that leave the long queue are no reason to close the small one.
 #[test]
 fn a_queue_that_gets_shorter_closes_nobody() {
-    let mut lp = guard(Loop::builder().buffered_limit(100_000).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(100_000)).build().unwrap());
     let closed = Closed::default();
     let (_peers, long) = crowd(&mut lp, &closed);
     lp.socket(long).uncork();
@@ -61,4 +63,29 @@ fn a_queue_that_gets_shorter_closes_nobody() {
     lp.close_all();
     lp.run().unwrap();
     assert!(!seen.contains(&"small"), "closed: {seen:?}");
+}
+
+/// Bytes that were given back count as queued ones do: who holds most of them gives way.
+#[test]
+fn bytes_that_were_given_back_give_way() {
+    const LIMIT: usize = 100_000;
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(LIMIT)).build().unwrap());
+    let closed = Closed::default();
+    let opened: Vec<_> =
+        ["a", "b", "c"].into_iter().map(|name| open(&mut lp, &closed, name)).collect();
+    for ((_, key), len) in opened.iter().zip([30_000, 50_000, 40_000]) {
+        lp.socket(*key).pause();
+        lp.socket(*key).unread(&vec![1; len]);
+    }
+    assert_eq!(lp.net_metrics().held, 70_000, "the last one made the largest give way, at once");
+    lp.run_nowait().unwrap();
+    assert_eq!(*closed.borrow(), ["b"]);
+    // A write does the same, and is not refused for it.
+    assert_eq!(lp.socket(opened[0].1).write(vec![2; 60_000]), Flow::Ready);
+    assert_eq!(lp.socket(opened[0].1).write("beyond the limit"), Flow::Full);
+    lp.run_nowait().unwrap();
+    assert_eq!(*closed.borrow(), ["b", "c"]);
+    lp.close_all();
+    lp.run().unwrap();
 }

@@ -37,7 +37,8 @@ fn connected(lp: &mut Loop, count: usize) -> (Vec<SocketKey>, Vec<TcpStream>, Cl
 /// Ids that are told in the dispatch of their connection give their memory back.
 #[test]
 fn ids_leave_nothing_in_the_account() {
-    let mut lp = guard(Loop::builder().buffered_limit(16 * 1024).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(16 * 1024)).build().unwrap());
     let (keys, peers, closes) = connected(&mut lp, 1);
     let written = Rc::new(Cell::new(0u64));
     let w = written.clone();
@@ -143,7 +144,8 @@ fn ids_beyond_the_limit_ask_for_a_stop_first() {
 /// A connection that queues nothing is nobody's offender.
 #[test]
 fn beyond_the_buffered_limit_small_writes_of_others_go_on() {
-    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(1 << 20)).build().unwrap());
     let (keys, peers, closes) = connected(&mut lp, 2);
     assert_eq!(lp.socket(keys[0]).write(Bytes::from(vec![0; 16 << 20])), Flow::Full);
     for _ in 0..100 {
@@ -159,7 +161,8 @@ fn beyond_the_buffered_limit_small_writes_of_others_go_on() {
 /// holds most gives way; the next write of one that was asked to stop is its end.
 #[test]
 fn beyond_the_buffered_limit_the_largest_queue_gives_way() {
-    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(1 << 20)).build().unwrap());
     let (keys, peers, closes) = connected(&mut lp, 3);
     let megabytes = |n: usize| Bytes::from(vec![7; n << 20]);
     assert_eq!(lp.socket(keys[0]).write(megabytes(16)), Flow::Full);
@@ -189,7 +192,8 @@ fn beyond_the_buffered_limit_the_largest_queue_gives_way() {
 #[test]
 fn the_buffered_limit_bounds_a_broadcast() {
     let (limit, one) = (4 << 20, 1 << 20);
-    let mut lp = guard(Loop::builder().buffered_limit(limit).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(limit)).build().unwrap());
     let (keys, _peers, _) = connected(&mut lp, 40);
     let highest = Rc::new(Cell::new(0));
     let h = highest.clone();
@@ -222,7 +226,8 @@ fn filters_are_in_the_account() {
             Ok(user.len())
         }
     }
-    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(1 << 20)).build().unwrap());
     let (keys, _peers, closes) = connected(&mut lp, 2);
     for key in &keys {
         lp.socket(*key).set_filter(Twice);
@@ -290,7 +295,9 @@ fn last_bytes_of_a_filter_are_always_sent() {
 #[test]
 fn a_filter_that_answers_is_no_offender() {
     for ends in [true, false] {
-        let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+        let mut lp = guard(
+            Loop::builder().limits(NetLimits::new().buffered_limit(1 << 20)).build().unwrap(),
+        );
         let (keys, peers, closes) = connected(&mut lp, 2);
         lp.socket(keys[0]).set_filter(Speaks);
         lp.socket(keys[0]).set_buffer_sizes(4096, 4096).unwrap();
@@ -363,7 +370,8 @@ fn pipes_into_connecting_sockets_keep_the_buffered_limit() {
     let Some((listener, _fill)) = silent() else { return };
     let port = listener.local_addr().unwrap().port();
     let at = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let mut lp = guard(Loop::builder().buffered_limit(1 << 20).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(1 << 20)).build().unwrap());
     for _ in 0..50 {
         let options = ConnectOptions::new(at).high_water_mark(1 << 20);
         let to = lp.connect(options, On::new().close(|_, _| {}));
@@ -411,7 +419,8 @@ fn a_panic_inside_a_call_leaves_the_account_whole() {
 #[test]
 fn the_buffered_limit_bounds_connections_that_have_ended() {
     let (limit, one) = (4 << 20, 8 << 20);
-    let mut lp = guard(Loop::builder().buffered_limit(limit).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(limit)).build().unwrap());
     let (keys, _peers, closes) = connected(&mut lp, 20);
     let mut highest = 0;
     for key in keys {
@@ -449,7 +458,8 @@ fn the_buffered_limit_bounds_answers_of_filters() {
         }
     }
     let limit = 4 << 20;
-    let mut lp = guard(Loop::builder().buffered_limit(limit).build().unwrap());
+    let mut lp =
+        guard(Loop::builder().limits(NetLimits::new().buffered_limit(limit)).build().unwrap());
     let (keys, peers, _) = connected(&mut lp, 10);
     for (key, peer) in keys.iter().zip(&peers) {
         lp.socket(*key).set_filter(Loud);

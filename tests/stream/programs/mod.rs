@@ -15,7 +15,7 @@ use proptest::test_runner::{Config, TestRunner};
 use streams::*;
 use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
-use tidegate::stream::{PipeEvent, StreamEvent};
+use tidegate::stream::{PipeEvent, StreamEvent, StreamLimits};
 use wires::*;
 
 fn start(lp: &mut Loop, line: &Line) -> Shared {
@@ -118,8 +118,12 @@ impl Observer for Watches {
 fn run(program: &Program) {
     POSTED.take();
     let lp = Loop::builder()
-        .read_budget(program.read_budget)
-        .write_budget(program.write_budget)
+        .limits(
+            NetLimits::new().read_budget(program.read_budget).write_budget(program.write_budget),
+        )
+        .limits(
+            StreamLimits::new().read_budget(program.read_budget).write_budget(program.write_budget),
+        )
         .tick_budget(program.tick_budget);
     let mut lp = guard(lp.build().unwrap());
     if program.observed {

@@ -296,7 +296,13 @@ fn run(seed: u64, panics: bool, sockets: bool) {
     let w = W::default();
     w.seed.set(seed.wrapping_mul(0x9E3779B97F4A7C15) | 1);
     w.panics.set(panics);
-    let mut lp = guard(Loop::builder().read_budget(20_000).write_budget(20_000).build().unwrap());
+    let mut lp = guard(
+        Loop::builder()
+            .limits(NetLimits::new().read_budget(20_000).write_budget(20_000))
+            .limits(StreamLimits::new().read_budget(20_000).write_budget(20_000))
+            .build()
+            .unwrap(),
+    );
     for _ in 0..3 {
         open(&w, &mut lp.cx());
     }

@@ -65,9 +65,9 @@ impl Dispatch<'_> {
         value: V,
         call: impl FnOnce(Cx<'_>, &mut V) -> R,
         back: impl FnOnce(&mut Dispatch<'_>, V) -> T,
-        cut_off: impl FnOnce(&mut Dispatch<'_>, V),
+        cut_off: impl FnMut(&mut Dispatch<'_>, V),
     ) -> (R, T) {
-        let mut lent = Lent { d: self, value: Some(value), cut_off: Some(cut_off) };
+        let mut lent = Lent { d: self, value: Some(value), cut_off };
         let done = match &mut lent.value {
             Some(value) => call(Cx::new(lent.d.core), value),
             None => unreachable!("it was lent a line before"),
@@ -96,10 +96,11 @@ impl Dispatch<'_> {
     pub fn guard<R>(
         &mut self,
         call: impl FnOnce(&mut Dispatch<'_>) -> R,
-        cut_off: impl FnOnce(&mut Dispatch<'_>),
+        cut_off: impl FnMut(&mut Dispatch<'_>),
     ) -> R {
+        let mut cut_off = cut_off;
         let cut_off = |d: &mut Dispatch<'_>, ()| cut_off(d);
-        let lent = Lent { d: self, value: Some(()), cut_off: Some(cut_off) };
+        let lent = Lent { d: self, value: Some(()), cut_off };
         let done = call(lent.d);
         std::mem::forget(lent);
         done
@@ -162,6 +163,16 @@ impl Core {
             call(&mut Dispatch::lending(core, scratch), key, data);
         });
         called.returned();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn was_interrupted(&mut self, key: Key, why: Why) {
+        match why {
+            Why::Queued => self.reactor.queue(key),
+            Why::Notified => self.inbox.notify(key),
+            Why::Pending => self.reactor.pend(key),
+        }
     }
 
     /// One call of a handle, and then its ticks. Measured with an observer.
@@ -247,17 +258,17 @@ impl Core {
 }
 
 /// A value that is out of its place. Dropping it, by a panic, puts it back.
-struct Lent<'a, 'b, V, P: FnOnce(&mut Dispatch<'_>, V)> {
+struct Lent<'a, 'b, V, P: FnMut(&mut Dispatch<'_>, V)> {
     d: &'a mut Dispatch<'b>,
     value: Option<V>,
-    cut_off: Option<P>,
+    cut_off: P,
 }
 
-impl<V, P: FnOnce(&mut Dispatch<'_>, V)> Drop for Lent<'_, '_, V, P> {
+impl<V, P: FnMut(&mut Dispatch<'_>, V)> Drop for Lent<'_, '_, V, P> {
     #[cold]
     fn drop(&mut self) {
-        if let (Some(value), Some(cut_off)) = (self.value.take(), self.cut_off.take()) {
-            cut_off(self.d, value);
+        if let Some(value) = self.value.take() {
+            (self.cut_off)(self.d, value);
         }
     }
 }
@@ -278,12 +289,9 @@ impl Interrupted<'_> {
 }
 
 impl Drop for Interrupted<'_> {
-    #[cold]
+    // Inlined, so that its fields can stay in registers over the call.
+    #[inline(always)]
     fn drop(&mut self) {
-        match self.why {
-            Why::Queued => self.core.reactor.queue(self.key),
-            Why::Notified => self.core.inbox.notify(self.key),
-            Why::Pending => self.core.reactor.pend(self.key),
-        }
+        self.core.was_interrupted(self.key, self.why);
     }
 }

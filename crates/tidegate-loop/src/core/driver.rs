@@ -10,12 +10,17 @@ use crate::core::handle::Handle;
 use crate::core::kind::{Dispatch, Kind};
 use crate::core::runtime::Runtime;
 use crate::core::state::Reactor;
+use crate::phase::Phase;
 use crate::store::key::{Key, KeyError, TableFull};
 use crate::store::readiness::Readiness;
 use crate::sys::{LayerId, Owner};
 
 /// A slot's birth in 32 bits: units of about 17 ms, enough for two years.
 pub(crate) const AGE_SHIFT: u32 = 24;
+
+fn age(now: u64) -> u32 {
+    u32::try_from(now >> AGE_SHIFT).unwrap_or(u32::MAX)
+}
 
 /// The handles of a loop, for the code of a layer. No method runs a callback.
 ///
@@ -61,11 +66,49 @@ impl<'a> Driver<'a> {
     /// A new handle, referenced: it keeps the loop alive until it is freed.
     pub fn insert(&mut self, kind: &'static Kind, data: u64) -> Result<Handle<'_>, TableFull> {
         let r = &mut *self.runtime.r;
-        let since = u32::try_from(r.now >> AGE_SHIFT).unwrap_or(u32::MAX);
-        match r.table.insert(kind, data, since) {
+        match r.table.insert(kind, data, age(r.now), Readiness::REFERENCED) {
             Ok(key) => {
-                r.table.at_mut(key).bits |= Readiness::REFERENCED;
                 r.alive += 1;
+                Ok(Handle::found(r, key))
+            }
+            Err(full) => {
+                r.metrics.table_full += 1;
+                Err(full)
+            }
+        }
+    }
+
+    /// The same with these readiness bits, as [`Handle::assume`] sets them, and queued as by
+    /// [`Handle::queue_now`].
+    ///
+    /// ```
+    /// use tidegate_loop::event::Readiness;
+    /// use tidegate_loop::kind::{Kind, Owner};
+    /// use tidegate_loop::{AsCx, Loop};
+    /// static MINE: Owner = Owner::new();
+    /// static TIDE: Kind = Kind::new("tide", &MINE);
+    /// let mut lp = Loop::new()?;
+    /// let mut cx = lp.cx();
+    /// let mut driver = cx.driver();
+    /// assert!(driver.insert_now(&TIDE, 7, Readiness::WRITABLE)?.is_queued());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline(always)]
+    pub fn insert_now(
+        &mut self,
+        kind: &'static Kind,
+        data: u64,
+        bits: Readiness,
+    ) -> Result<Handle<'_>, TableFull> {
+        let r = &mut *self.runtime.r;
+        let mark = Readiness::REFERENCED | Readiness::QUEUED | bits.readiness();
+        match r.table.insert(kind, data, age(r.now), mark) {
+            Ok(key) => {
+                r.alive += 1;
+                match r.phase {
+                    Phase::Ready => r.ready.push_now(key),
+                    _ => r.ready.push(key),
+                }
                 Ok(Handle::found(r, key))
             }
             Err(full) => {
@@ -118,7 +161,7 @@ impl Cx<'_> {
     /// let mut lp = Loop::new()?;
     /// let mut cx = lp.cx();
     /// let (tides, driver) = cx.layer(&TIDES);
-    /// tides.push(driver.limits().accept_budget);
+    /// tides.push(driver.limits().tick_budget);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[inline]

@@ -23,10 +23,10 @@ use crate::sys;
 /// use tidegate_loop::kind::Runtime;
 /// use tidegate_loop::{AsCx, Loop};
 /// fn budget(rt: &Runtime<'_>) -> u32 {
-///     rt.limits().accept_budget
+///     rt.limits().tick_budget
 /// }
 /// let mut lp = Loop::new()?;
-/// assert_eq!(budget(&lp.cx().driver()), 64);
+/// assert_eq!(budget(&lp.cx().driver()), 1_000);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Runtime<'a> {
@@ -40,10 +40,11 @@ impl Runtime<'_> {
         self.r.graveyard.panic_later(payload);
     }
 
-    /// Counts an error that no user code handles, and logs it as [`warn`](Runtime::warn) does.
+    /// Counts an error that no user code handles, and logs it as [`warn`](Runtime::warn) does;
+    /// if the program has no logger, the line goes to standard error.
     pub fn unhandled(&mut self, target: &str, kind: impl Hash, error: fmt::Arguments<'_>) {
         self.r.metrics.unhandled_errors += 1;
-        self.warn(target, ("unhandled", kind), 1, format_args!("unhandled: {error}"));
+        self.r.thinned.unhandled(target, kind, error);
     }
 
     /// Logs a warning that clients can cause as often as they like. For each target and `kind`

@@ -117,14 +117,16 @@ impl Handle<'_> {
         mut op: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
-            match op() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.forget(bit);
-                    return Err(e);
-                }
-                done => return done,
+            let failed = match op() {
+                Ok(done) => return Ok(done),
+                Err(e) => e,
+            };
+            match failed.kind() {
+                io::ErrorKind::Interrupted => continue,
+                io::ErrorKind::WouldBlock => self.forget(bit),
+                _ => {}
             }
+            return Err(failed);
         }
     }
 }

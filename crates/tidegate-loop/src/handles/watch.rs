@@ -210,7 +210,7 @@ impl Cx<'_> {
         let core = self.core_mut();
         if bits_of(interest) == Readiness::NONE {
             core.reactor.graveyard.bury_boxed(watcher.into_any());
-            let text = format!("{interest:?} is no interest that can be watched");
+            let text = format!("{interest:?} is not an interest that can be watched");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let entry = core.own.get(&WATCHES).0.vacant_entry();

@@ -56,7 +56,13 @@ impl Key {
     /// What the kernel carries for us. On 32-bit targets it holds the index and
     /// the low 8 bits of the generation; the table compares just as much.
     pub(crate) fn token(self) -> mio::Token {
-        mio::Token(self.0.get() as usize)
+        Key::token_of(Some(self))
+    }
+
+    /// The same of a row, which may have none: then it is one that no key has.
+    #[inline(always)]
+    pub(crate) fn token_of(key: Option<Key>) -> mio::Token {
+        mio::Token(key.map_or(0, |key| key.0.get()) as usize)
     }
 }
 

@@ -70,7 +70,15 @@ impl<K: Copy> Table<K> {
         }
     }
 
-    pub(crate) fn insert(&mut self, kind: K, data: u64, since: u32) -> Result<Key, TableFull> {
+    /// A new row, with these bits and `FRESH`.
+    #[inline]
+    pub(crate) fn insert(
+        &mut self,
+        kind: K,
+        data: u64,
+        since: u32,
+        bits: Readiness,
+    ) -> Result<Key, TableFull> {
         let index = if self.free == NONE {
             let index = self.slots.len();
             if index >= CAPACITY {
@@ -93,7 +101,7 @@ impl<K: Copy> Table<K> {
         slot.kind = kind;
         slot.data = data;
         slot.since = since;
-        slot.bits = Readiness::FRESH;
+        slot.bits = bits | Readiness::FRESH;
         self.live += 1;
         // A retired row is not in the free list.
         slot.key.ok_or(TableFull)
@@ -159,12 +167,12 @@ impl<K: Copy> Table<K> {
     }
 
     /// The handle that a poller token speaks of, unless it is gone.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn by_token(&mut self, token: mio::Token) -> Option<(Key, &mut Slot<K>)> {
         let index = token.0 & INDEX_MASK as usize;
-        let slot = self.slots.get_mut(index)?;
-        let key = slot.key.filter(|key| key.token() == token)?;
-        (!slot.bits.has(Readiness::VACANT)).then_some((key, slot))
+        // The poller has no token of a vacant row's next key.
+        let slot = self.slots.get_mut(index).filter(|s| Key::token_of(s.key) == token)?;
+        Some((slot.key?, slot))
     }
 
     pub(crate) fn check(&self, key: Key) -> Result<(), KeyError> {
@@ -282,20 +290,24 @@ mod tests {
     #[test]
     fn a_row_whose_generation_would_wrap_is_retired() {
         let mut t = Table::new(1, 1, NOTHING);
-        let first = t.insert(NOTHING, 0, 0).unwrap();
+        let first = t.insert(NOTHING, 0, 0, Readiness::NONE).unwrap();
         let last = Key::new(1, GENERATION_MASK, 0);
         t.slots[0].key = Some(last);
         assert!(t.get(first).is_none());
         assert!(t.remove(last).is_some());
         assert!(t.get(last).is_none());
-        assert_eq!(t.insert(NOTHING, 0, 0).unwrap().index(), 1, "row 0 is never used again");
+        assert_eq!(
+            t.insert(NOTHING, 0, 0, Readiness::NONE).unwrap().index(),
+            1,
+            "row 0 is never used again"
+        );
     }
 
     #[test]
     fn a_foreign_key_is_told_apart_from_a_closed_one() {
         let (mut a, mut b) = (Table::new(1, 1, NOTHING), Table::new(2, 1, NOTHING));
-        let k = a.insert(NOTHING, 0, 0).unwrap();
-        b.insert(NOTHING, 0, 0).unwrap();
+        let k = a.insert(NOTHING, 0, 0, Readiness::NONE).unwrap();
+        b.insert(NOTHING, 0, 0, Readiness::NONE).unwrap();
         assert_eq!(b.check(k), Err(KeyError::Foreign));
         assert!(b.get(k).is_none() && b.get_mut(k).is_none());
         a.remove(k);
@@ -312,7 +324,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let pick = (state >> 33) as usize;
             if live.len() < 100 || (pick % 2 == 0 && live.len() < 1000) {
-                live.push((t.insert(NOTHING, n, 0).unwrap(), n));
+                live.push((t.insert(NOTHING, n, 0, Readiness::NONE).unwrap(), n));
             } else {
                 let (key, data) = live.swap_remove(pick % live.len());
                 assert_eq!(t.get(key).map(|s| s.data), Some(data));
@@ -337,7 +349,7 @@ mod tests {
             let mut stale: Vec<Key> = Vec::new();
             for (op, n) in ops {
                 if op < 2 || keys.is_empty() {
-                    let k = t.insert(NOTHING, u64::from(n), 0).unwrap();
+                    let k = t.insert(NOTHING, u64::from(n), 0, Readiness::NONE).unwrap();
                     prop_assert!(model.insert(k, u64::from(n)).is_none());
                     keys.push(k);
                 } else {

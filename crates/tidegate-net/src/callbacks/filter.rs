@@ -337,6 +337,12 @@ pub trait FilterFactory: Send + Sync + 'static {
         let _ = host;
         self.make()
     }
+
+    /// How many connections of a server may go on with getting ready in one turn, so that others
+    /// do not wait long: for filters that compute much. By default 64.
+    fn handshakes_per_turn(&self) -> u32 {
+        64
+    }
 }
 
 impl<F, T> FilterFactory for F

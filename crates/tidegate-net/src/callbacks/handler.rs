@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! on_connect?  { on_ready* on_data* on_end? }  beside  { (on_drain | on_written)* on_finish? }  on_close
-//!                                    beside  { on_timeout* on_timer* }
+//!                                    beside  { on_timeout* on_timer* on_hangup* }
 //! ```
 //! The two directions end independently: `on_data` may come after `on_finish`, and `on_drain` after
 //! `on_end`. `on_close` comes exactly once, whatever happens, and last.
@@ -14,6 +14,7 @@ use tidegate_loop::AsCx;
 
 use crate::callbacks::contexts::SocketCx;
 use crate::error::close::{Close, Reason};
+use crate::peer_state::PeerState;
 
 /// The callbacks of a connection. Every method has a default. [`On`](crate::On) is a handler made
 /// of closures.
@@ -72,6 +73,22 @@ pub trait Handler: 'static {
         let _ = s;
     }
 
+    /// The peer ended its side or is gone while reading is paused, so that no read can say so.
+    /// [`PeerState::Ended`]: it sent its FIN; it may still want an answer. [`PeerState::Gone`]: the
+    /// connection was reset, or the peer's Unix domain socket is closed; nobody will read what is
+    /// written. Each comes at most once, and `Ended` only before `Gone`.
+    ///
+    /// Bytes may still wait before that end: after [`resume`](SocketCx::resume) they are delivered,
+    /// and then come `on_end` and `on_close` as ever. By default nothing happens. Work that only
+    /// this peer waits for can stop here: [`destroy`](SocketCx::destroy) the connection.
+    ///
+    /// It costs no system call. Where the poller reports each readiness once until it is read
+    /// (poll(2), Windows), it may come only after `resume`, or not at all, if unread bytes were
+    /// there before the end.
+    fn on_hangup(&mut self, s: &mut SocketCx<'_>, peer: PeerState) {
+        let _ = (s, peer);
+    }
+
     /// Our side has ended: everything written is out, and so is our FIN. If the peer ended first,
     /// the descriptor is closed after this call, and that sends the FIN.
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
@@ -100,7 +117,8 @@ pub trait Handler: 'static {
 
     /// The connection is closed, and its key finds nothing any more. If it ended with an error that
     /// no pipe gets, the default counts the error and logs it: the first of each kind, and then one
-    /// at each power of two.
+    /// at each power of two. If the program has no logger (of the `log` crate), the same lines go to
+    /// standard error, so that a failed connect is seen although `run` returns `Ok`.
     fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
         close.unhandled(&mut s.cx());
     }

@@ -10,6 +10,7 @@ use tidegate_loop::kind::Dispatch;
 use crate::callbacks::contexts::SocketCx;
 use crate::error::close::{Close, Reason};
 use crate::key::SocketKey;
+use crate::peer_state::PeerState;
 
 /// A call of a protocol: the view of the loop for code that runs callbacks, the connection, and
 /// the number that the layer gave with it.
@@ -23,6 +24,9 @@ pub type ProtocolWritten = fn(&mut Dispatch<'_>, SocketKey, u64, u64, Result<(),
 
 /// [`Protocol::timer`]: also the token of the timer.
 pub type ProtocolTimer = fn(&mut Dispatch<'_>, SocketKey, u64, u64);
+
+/// [`Protocol::hangup`]: also what is known of the peer.
+pub type ProtocolHangup = fn(&mut Dispatch<'_>, SocketKey, u64, PeerState);
 
 /// [`Protocol::close`]: also how the connection ended.
 pub type ProtocolClose = fn(&mut Dispatch<'_>, SocketKey, u64, Close);
@@ -88,6 +92,7 @@ pub struct Protocol {
     pub(crate) connect: ProtocolCall,
     pub(crate) data: ProtocolData,
     pub(crate) end: ProtocolCall,
+    pub(crate) hangup: ProtocolHangup,
     pub(crate) drain: ProtocolCall,
     pub(crate) written: ProtocolWritten,
     pub(crate) finish: ProtocolCall,
@@ -111,6 +116,7 @@ impl Protocol {
             connect: nothing,
             data: |_, _, _, _| {},
             end: nothing,
+            hangup: |_, _, _, _| {},
             drain: nothing,
             written: |_, _, _, _, _| {},
             finish: nothing,
@@ -142,6 +148,11 @@ impl Protocol {
     /// happens.
     pub const fn end(self, f: ProtocolCall) -> Protocol {
         Protocol { end: f, ..self }
+    }
+
+    /// As [`Handler::on_hangup`](crate::Handler::on_hangup). By default nothing happens.
+    pub const fn hangup(self, f: ProtocolHangup) -> Protocol {
+        Protocol { hangup: f, ..self }
     }
 
     /// As [`Handler::on_drain`](crate::Handler::on_drain). By default nothing happens.

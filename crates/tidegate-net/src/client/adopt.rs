@@ -17,14 +17,14 @@ use crate::options::stream::{StreamOptions, refuse};
 use crate::socket::expire;
 use crate::socket::pass::SOCKET;
 use crate::state::layer::NET;
-use crate::state::socket::{Life, Socket, new_bits};
+use crate::state::remote::new_bits;
+use crate::state::socket::Life;
 
 pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io::Result<SocketKey> {
     let (layer, mut d) = cx.layer(&NET);
-    let entry = layer.sockets.vacant_entry();
-    let AdoptOptions { adopted, stream: options } = options;
+    let AdoptOptions { adopted, stream: mut options } = options;
     let ready = prepare(&adopted, &options).and_then(|remote| {
-        let handle = d.insert(&SOCKET, entry.key() as u64)?;
+        let handle = d.insert(&SOCKET, layer.sockets.next() as u64)?;
         Ok((remote, handle))
     });
     let (remote, mut h) = match ready {
@@ -37,16 +37,16 @@ pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io:
         }
     };
     let key = h.key();
-    let mut s = Socket::new(SocketKey(key), Life::Open, &options, &h);
+    options.complete(&layer.shared.limits);
+    let s = layer.sockets.make(SocketKey(key), Life::Open, &options, &h);
     s.upper = upper;
     s.steer_reads();
-    s.remote = remote;
+    s.set_remote(remote);
     s.stream = Some(TcpStream::from_std(adopted));
     if h.is_observed() {
         s.note_local();
         s.tell(&mut h, || SocketEvent::Adopted);
     }
-    entry.insert(s);
     h.assume(new_bits(remote) | Readiness::READABLE);
     h.queue();
     expire::arm(cx, SocketKey(key));

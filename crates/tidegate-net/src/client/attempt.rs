@@ -72,7 +72,7 @@ pub(crate) fn attempt_failed(
     let elapsed = Duration::from_nanos(as_nanos(rt.clock()).saturating_sub(since));
     let attempt = Attempt { remote, stage, elapsed, error: Arc::new(e) };
     s.tell(rt, || SocketEvent::AttemptFailed(attempt.clone()));
-    let Some(c) = s.connecting.as_mut() else { return };
+    let Some(c) = s.connecting_mut() else { return };
     c.failed.push(attempt);
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn next(cx: &mut Cx<'_>, key: SocketKey) {
         if !s.duplex.is_open() {
             return;
         }
-        let Some(c) = s.connecting.as_mut() else { return };
+        let Some(c) = s.connecting_mut() else { return };
         if !c.waiting.is_empty() && c.running.len() >= c.options.race.at_once {
             break;
         }
@@ -65,7 +65,7 @@ pub(crate) fn next(cx: &mut Cx<'_>, key: SocketKey) {
         // A number is tried at once.
         let since = if c.name.is_some() { as_nanos(h.clock()) } else { s.since };
         s.tell(&mut h, || SocketEvent::AttemptStart { to: Endpoint::Ip(remote) });
-        let Some(c) = s.connecting.as_mut() else { return };
+        let Some(c) = s.connecting_mut() else { return };
         let stream = match attempt::open(&c.options, remote) {
             Ok(stream) => stream,
             Err((stage, e)) => {
@@ -74,9 +74,9 @@ pub(crate) fn next(cx: &mut Cx<'_>, key: SocketKey) {
             }
         };
         if alone {
-            s.remote = Some(remote);
-            s.stream = Some(stream);
             c.alone_since = since;
+            s.set_remote(Some(remote));
+            s.stream = Some(stream);
             s.watch(&mut h);
             return;
         }
@@ -92,7 +92,7 @@ pub(crate) fn next(cx: &mut Cx<'_>, key: SocketKey) {
 /// A timer for the address that is next, if there is one.
 fn wait(cx: &mut Cx<'_>, key: SocketKey) {
     let (layer, d) = cx.layer(&NET);
-    let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_ref()) else { return };
+    let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting()) else { return };
     if c.waiting.is_empty() || c.delay.is_some() {
         return;
     }
@@ -110,14 +110,14 @@ fn wait(cx: &mut Cx<'_>, key: SocketKey) {
         next(cx, key);
     });
     let (layer, d) = cx.layer(&NET);
-    if let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) {
+    if let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting_mut()) {
         c.delay = Some(timer);
     }
 }
 
 fn forget_delay(cx: &mut Cx<'_>, key: SocketKey) {
     let (layer, d) = cx.layer(&NET);
-    let socket = layer.socket(&d, key).and_then(|s| s.connecting.as_mut());
+    let socket = layer.socket(&d, key).and_then(|s| s.connecting_mut());
     if let Some(timer) = socket.and_then(|c| c.delay.take()) {
         let _ = cx.timer_stop(timer);
     }
@@ -128,7 +128,8 @@ fn forget_delay(cx: &mut Cx<'_>, key: SocketKey) {
 fn make_room(cx: &mut Cx<'_>, key: SocketKey) {
     let (layer, mut d) = cx.layer(&NET);
     let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { return };
-    let Some(c) = s.connecting.as_mut().filter(|_| s.duplex.is_open()) else { return };
+    let open = s.duplex.is_open();
+    let Some(c) = s.connecting_mut().filter(|_| open) else { return };
     if c.waiting.is_empty() || c.running.len() < c.options.race.at_once {
         return;
     }
@@ -172,7 +173,7 @@ fn run_beside(
         h.free();
         return Err(e);
     }
-    if let Some(c) = s.connecting.as_mut() {
+    if let Some(c) = s.connecting_mut() {
         c.running.push(Running { key: h.key(), stream, remote, since });
     }
     Ok(())
@@ -180,23 +181,23 @@ fn run_beside(
 
 /// No address is left: the first failure is the reason, and the error lists all of them.
 pub(crate) fn give_up(s: &mut Socket, h: &mut Handle<'_>) {
-    let failed = s.connecting.as_ref().and_then(|c| c.failed.first());
+    let failed = s.connecting().and_then(|c| c.failed.first());
     let Some(first) = failed else { return };
     let (source, stage, remote) = (first.copy(), first.stage, first.remote);
-    if s.connecting.as_ref().is_some_and(|c| c.failed.len() > 1) {
+    if s.connecting().is_some_and(|c| c.failed.len() > 1) {
         // Our end of the last attempt is not that of the first.
         s.close_descriptor(h);
     }
-    s.remote = Some(remote);
+    s.set_remote(Some(remote));
     s.fail(h, stage, source);
 }
 
 /// The same of an attempt beside others.
 fn attempt_ready(d: &mut Dispatch<'_>, key: Key, place: u64) {
     let (layer, mut driver) = d.layer(&NET);
-    let Some(s) = layer.sockets.get_mut(place as usize) else { return };
+    let Some(s) = layer.sockets.at(place as usize) else { return };
     let socket = s.key;
-    let Some(c) = s.connecting.as_mut() else { return };
+    let Some(c) = s.connecting_mut() else { return };
     let Some(at) = c.running.iter().position(|r| r.key == key) else { return };
     let running = &mut c.running[at];
     let Some(mut attempt) = driver.handle(&OWNER, key) else { return };
@@ -234,7 +235,7 @@ fn take_over(s: &mut Socket, h: &mut Handle<'_>, won: Running) {
         attempt.free();
     }
     let both = Handle::READS | Interest::WRITABLE;
-    s.remote = Some(remote);
+    s.set_remote(Some(remote));
     let moved = h.reregister(&mut stream, both);
     s.stream = Some(stream);
     s.watched = Watched::Both;
@@ -249,16 +250,16 @@ fn take_over(s: &mut Socket, h: &mut Handle<'_>, won: Running) {
 pub(crate) fn complete(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
     let (layer, mut driver) = d.layer(&NET);
     let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return false };
+    let remote = s.remote();
     let Some(stream) = &mut s.stream else { return false };
-    match progress(stream, s.remote, &mut h) {
+    match progress(stream, remote, &mut h) {
         Progress::Waits => false,
         Progress::Connected => {
             connected(d, key);
             true
         }
         Progress::Failed(e) => {
-            let since = s.connecting.as_ref().map_or(0, |c| c.alone_since);
-            let remote = s.remote;
+            let since = s.connecting().map_or(0, |c| c.alone_since);
             // The descriptor stays: the error may want to know our port.
             match remote {
                 Some(remote) => {
@@ -277,11 +278,11 @@ pub(crate) fn connected(d: &mut Dispatch<'_>, key: SocketKey) {
     let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
     s.life = if matches!(s.wire, Wire::Plain) { Life::Open } else { Life::Gated };
     h.turn_into(&SOCKET);
-    let delay = s.connecting.as_mut().and_then(|c| c.delay.take());
-    if let Some(c) = &mut s.connecting {
+    let delay = s.connecting_mut().and_then(|c| c.delay.take());
+    if let Some(c) = s.connecting_mut() {
         c.drop_attempts(&mut h);
     }
-    let options = s.connecting.take().map(|c| c.options);
+    let options = s.take_connecting().map(|c| c.options);
     let deadlines = options.as_ref().map(|o| o.stream.deadlines).unwrap_or_default();
     // A deadline must not be early; else the time of the poll will do.
     let now = if deadlines.has_any() { as_nanos(h.clock()) } else { h.nanos() };

@@ -39,7 +39,8 @@ use crate::socket::filter::made;
 use crate::socket::{close, expire, pass};
 use crate::state::connecting::Connecting;
 use crate::state::layer::NET;
-use crate::state::socket::{Life, Socket, new_bits};
+use crate::state::remote::new_bits;
+use crate::state::socket::Life;
 use crate::sys;
 
 /// A connection that is not made yet.
@@ -103,8 +104,7 @@ fn begin_as(
     upper: Upper,
 ) -> Result<SocketKey, (TableFull, Upper)> {
     let (layer, mut d) = cx.layer(&NET);
-    let entry = layer.sockets.vacant_entry();
-    let mut h = match d.insert(&CONNECTING, entry.key() as u64) {
+    let mut h = match d.insert(&CONNECTING, layer.sockets.next() as u64) {
         Ok(handle) => handle,
         Err(full) => {
             d.bury((options.lookup, options.filters));
@@ -112,7 +112,8 @@ fn begin_as(
         }
     };
     let key = SocketKey(h.key());
-    let mut s = Socket::new(key, Life::Connecting, &options.stream, &h);
+    options.stream.complete(&layer.shared.limits);
+    let s = layer.sockets.make(key, Life::Connecting, &options.stream, &h);
     s.clocks.set_until(options.timeout, s.since);
     s.upper = upper;
     s.steer_reads();
@@ -124,7 +125,7 @@ fn begin_as(
         s.make_filters(&mut h, &factories, host.as_deref());
         h.bury(factories);
     }
-    s.connecting = Some(Box::new(Connecting {
+    s.rare_or_new().connecting = Some(Box::new(Connecting {
         options,
         port: 0,
         host: None,
@@ -136,7 +137,6 @@ fn begin_as(
         delay: None,
         alone_since: 0,
     }));
-    let s = entry.insert(s);
     match target {
         Ok(Target::Addr(addr)) if family.has(addr.ip()) => begin(cx, key, addr),
         Ok(Target::Addr(_)) => {
@@ -162,11 +162,11 @@ fn begin_as(
 fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
     let (layer, mut d) = cx.layer(&NET);
     let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { return };
-    if let Some(c) = &mut s.connecting {
+    if let Some(c) = s.connecting_mut() {
         c.name = Some(Endpoint::Path(path.to_owned()).to_string());
     }
     s.tell(&mut h, || SocketEvent::AttemptStart { to: Endpoint::Path(path.to_owned()) });
-    let Some(c) = &s.connecting else { return };
+    let Some(c) = s.connecting() else { return };
     let made = c.options.check_unix().and_then(|()| {
         check_path(path)?;
         let stream = sys::unix_connect(path)?;
@@ -203,7 +203,7 @@ fn refuse(cx: &mut Cx<'_>, key: SocketKey, mut handler: Box<dyn Handler>, e: io:
 
 fn begin(cx: &mut Cx<'_>, key: SocketKey, addr: SocketAddr) {
     let (layer, d) = cx.layer(&NET);
-    if let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting.as_mut()) {
+    if let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting_mut()) {
         c.waiting.push_back(addr);
     }
     attempts::next(cx, key);

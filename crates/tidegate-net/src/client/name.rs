@@ -27,7 +27,7 @@ pub(crate) fn look_up(cx: &mut Cx<'_>, key: SocketKey, host: String, port: u16) 
     let (layer, mut d) = cx.layer(&NET);
     let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { return };
     s.tell(&mut h, || SocketEvent::LookupStart { host: host.clone() });
-    let Some(c) = s.connecting.as_mut() else { return };
+    let Some(c) = s.connecting_mut() else { return };
     c.port = port;
     c.name = Some(format!("{host}:{port}"));
     if c.options.lookup.is_some() {
@@ -61,7 +61,7 @@ fn lookup_failed(s: &mut Socket, h: &mut Handle<'_>, e: io::Error) {
 /// Calls the user's own lookup, if that is due.
 pub(crate) fn ask(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, driver) = d.layer(&NET);
-    let Some(c) = layer.socket(&driver, key).and_then(|s| s.connecting.as_mut()) else { return };
+    let Some(c) = layer.socket(&driver, key).and_then(|s| s.connecting_mut()) else { return };
     let (Some(host), Some(custom)) = (c.host.take(), c.options.lookup.clone()) else { return };
     let cx = &mut d.cx();
     let asked = catch_unwind(AssertUnwindSafe(|| (custom.0)(cx, &host, LookupAnswer(key))));
@@ -80,7 +80,7 @@ fn is_before_attempts(s: &Socket) -> bool {
     let early = |c: &Connecting| {
         c.name.is_some() && c.waiting.is_empty() && c.running.is_empty() && c.failed.is_empty()
     };
-    s.connecting.as_deref().is_some_and(early) && s.stream.is_none() && s.duplex.is_open()
+    s.connecting().is_some_and(early) && s.stream.is_none() && s.duplex.is_open()
 }
 
 fn waits_for_lookup(cx: &mut Cx<'_>, key: SocketKey) -> bool {
@@ -95,7 +95,7 @@ pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<S
         return d.bury(found);
     }
     let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { return };
-    let Some(c) = s.connecting.as_mut() else { return };
+    let Some(c) = s.connecting_mut() else { return };
     let (family, port) = (c.options.family, c.port);
     let error = match found {
         Ok(mut found) => {
@@ -118,7 +118,7 @@ pub(crate) fn looked_up(cx: &mut Cx<'_>, key: SocketKey, found: io::Result<Vec<S
 
 #[cold]
 fn looked_up_is_told(s: &Socket, rt: &mut Runtime<'_>) {
-    let Some(c) = s.connecting.as_ref() else { return };
+    let Some(c) = s.connecting() else { return };
     let (took, left_out) = (s.age(rt), c.left_out);
     let addresses = c.waiting.iter().map(SocketAddr::ip).collect();
     s.tell(rt, || SocketEvent::LookedUp { addresses, left_out, took });

@@ -131,6 +131,67 @@ impl fmt::Display for Reason {
     }
 }
 
+/// A [`Reason`] in 16 bytes: every connection has room for one.
+pub(crate) enum Kept {
+    Ended,
+    Destroyed,
+    Panicked,
+    Failed(Arc<NetError>),
+    TimedOut(Timeout, Arc<NetError>),
+    Other(Box<Reason>),
+}
+
+impl From<Reason> for Kept {
+    #[inline]
+    fn from(reason: Reason) -> Kept {
+        match reason {
+            Reason::Ended => Kept::Ended,
+            Reason::Destroyed => Kept::Destroyed,
+            Reason::Panicked => Kept::Panicked,
+            Reason::Failed(error) => Kept::Failed(error),
+            Reason::TimedOut(which, error) => Kept::TimedOut(which, error),
+            other => Kept::Other(Box::new(other)),
+        }
+    }
+}
+
+impl From<Kept> for Reason {
+    #[inline]
+    fn from(kept: Kept) -> Reason {
+        match kept {
+            Kept::Ended => Reason::Ended,
+            Kept::Destroyed => Reason::Destroyed,
+            Kept::Panicked => Reason::Panicked,
+            Kept::Failed(error) => Reason::Failed(error),
+            Kept::TimedOut(which, error) => Reason::TimedOut(which, error),
+            Kept::Other(reason) => *reason,
+        }
+    }
+}
+
+impl Kept {
+    /// As [`Reason::error`].
+    pub(crate) fn error(&self) -> Option<&NetError> {
+        match self {
+            Kept::Failed(e) | Kept::TimedOut(_, e) => Some(e),
+            Kept::Other(reason) => reason.error(),
+            Kept::Ended | Kept::Destroyed | Kept::Panicked => None,
+        }
+    }
+
+    /// As [`Reason::result`].
+    pub(crate) fn result(&self) -> Result<(), StreamError> {
+        match self {
+            Kept::Ended => Reason::Ended.result(),
+            Kept::Destroyed => Reason::Destroyed.result(),
+            Kept::Panicked => Reason::Panicked.result(),
+            Kept::Failed(error) => Reason::Failed(error.clone()).result(),
+            Kept::TimedOut(which, error) => Reason::TimedOut(*which, error.clone()).result(),
+            Kept::Other(reason) => reason.result(),
+        }
+    }
+}
+
 /// Whether the peer got a reset, which shows that this is no ordinary end.
 ///
 /// ```

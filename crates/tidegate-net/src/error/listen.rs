@@ -13,7 +13,7 @@ use crate::error::net_error::NetError;
 /// use tidegate_loop::Loop;
 /// use tidegate_net::Net;
 /// let e = Loop::new()?.listen("127.0.0.1:99999", |conn| conn.reject()).unwrap_err();
-/// assert_eq!(e.to_string(), "\"127.0.0.1:99999\" is no address: the port must be 0 to 65535");
+/// assert_eq!(e.to_string(), "\"127.0.0.1:99999\" is not a valid address: the port must be 0 to 65535");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum AddressFault {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no address: ", self.input)?;
+        write!(f, "{:?} is not a valid address: ", self.input)?;
         f.write_str(match self.fault {
             AddressFault::PathTooLong { bytes, most } => {
                 return write!(f, "the path has {bytes} bytes, the maximum is {most}");

@@ -21,7 +21,7 @@ use crate::sys;
 /// A network error: which step failed, at which endpoints, and when.
 ///
 /// `Display` is always one line, also if the text of the source has more; `source` is the
-/// [`io::Error`].
+/// [`io::Error`]. `{:?}` is the same text, for a `main` that returns it; `{:#?}` shows the fields.
 ///
 /// ```
 /// use std::io::ErrorKind;
@@ -35,7 +35,6 @@ use crate::sys;
 /// assert_eq!((e.stage(), e.kind(), e.code()), (Stage::Bind, ErrorKind::AddrInUse, Some("EADDRINUSE")));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct NetError {
     stage: Stage,
     source: io::Error,
@@ -117,6 +116,17 @@ impl NetError {
         NetError { stage, source, local: None, remote: None, elapsed: None, tried: None }
     }
 
+    /// An error of a connection, whole.
+    pub(crate) fn of(
+        stage: Stage,
+        source: io::Error,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+        elapsed: Duration,
+    ) -> NetError {
+        NetError { stage, source, local, remote, elapsed: Some(elapsed), tried: None }
+    }
+
     pub(crate) fn tried(mut self, name: Option<String>, attempts: Vec<Attempt>) -> NetError {
         self.tried = Some(Box::new(Tried { name, attempts, untried: 0 }));
         self
@@ -148,11 +158,6 @@ impl NetError {
     pub(crate) fn at(mut self, local: Option<SocketAddr>, remote: Option<SocketAddr>) -> NetError {
         self.local = local;
         self.remote = remote;
-        self
-    }
-
-    pub(crate) fn after(mut self, elapsed: Duration) -> NetError {
-        self.elapsed = Some(elapsed);
         self
     }
 
@@ -257,7 +262,7 @@ impl fmt::Display for NetError {
             (Stage::Connect | Stage::Application, _, _) if self.name().is_some() => {
                 write!(f, " to {}", name)?;
             }
-            (Stage::Connect, Some(remote), _) => write!(f, " to {remote}")?,
+            (Stage::Connect | Stage::Send, Some(remote), _) => write!(f, " to {remote}")?,
             (Stage::Bind | Stage::Listen | Stage::Accept, _, Some(local)) => {
                 write!(f, " on {local}")?;
             }
@@ -295,6 +300,22 @@ impl fmt::Display for NetError {
             (_, Some(local)) => write!(f, " [from {local}]"),
         }?;
         self.count_untried(f)
+    }
+}
+
+impl fmt::Debug for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return fmt::Display::fmt(self, f);
+        }
+        f.debug_struct("NetError")
+            .field("stage", &self.stage)
+            .field("source", &self.source)
+            .field("local", &self.local)
+            .field("remote", &self.remote)
+            .field("elapsed", &self.elapsed)
+            .field("tried", &self.tried)
+            .finish()
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn net(cx: &mut Cx<'_>) -> NetMetrics {
         deadlines: layer.deadlines.len(),
         ..layer.counted
     };
-    for (_, s) in &layer.sockets {
+    for (_, s) in layer.sockets.iter() {
         m.sockets += 1;
         m.connecting += usize::from(matches!(s.life, Life::Connecting | Life::Gated));
         m.paused += usize::from(s.duplex.read == ReadState::Paused);

@@ -6,10 +6,13 @@ use tidegate_loop::AsCx;
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
 use crate::error::close::{Close, Reason};
+use crate::peer_state::PeerState;
 
 type OnEvent<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>)>>;
 
 type OnData<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, &[u8])>>;
+
+type OnHangup<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, PeerState)>>;
 
 type OnTimer<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>, u64)>>;
 
@@ -52,6 +55,7 @@ impl On {
             drain: None,
             written: None,
             end: None,
+            hangup: None,
             finish: None,
             timeout: None,
             timer: None,
@@ -91,6 +95,20 @@ impl On {
     /// [`Handler::on_end`].
     pub fn end(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
         On(self.0.end(move |(), s| f(s)))
+    }
+
+    /// [`Handler::on_hangup`].
+    ///
+    /// ```
+    /// use tidegate_net::{On, PeerState};
+    /// // It is paused while an answer is worked out, which nobody waits for any more.
+    /// let on = On::new().data(|s, _| s.pause()).hangup(|s, peer| {
+    ///     if peer == PeerState::Gone { s.destroy() }
+    /// });
+    /// # let _ = on;
+    /// ```
+    pub fn hangup(self, mut f: impl FnMut(&mut SocketCx<'_>, PeerState) + 'static) -> On {
+        On(self.0.hangup(move |(), s, peer| f(s, peer)))
     }
 
     /// [`Handler::on_finish`].
@@ -154,6 +172,7 @@ pub struct OnWith<S> {
     drain: OnEvent<S>,
     written: OnWritten<S>,
     end: OnEvent<S>,
+    hangup: OnHangup<S>,
     finish: OnEvent<S>,
     timeout: OnEvent<S>,
     timer: OnTimer<S>,
@@ -198,6 +217,12 @@ impl<S: 'static> OnWith<S> {
     /// [`Handler::on_end`].
     pub fn end(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>) + 'static) -> Self {
         self.end = Some(Box::new(f));
+        self
+    }
+
+    /// [`Handler::on_hangup`].
+    pub fn hangup(mut self, f: impl FnMut(&mut S, &mut SocketCx<'_>, PeerState) + 'static) -> Self {
+        self.hangup = Some(Box::new(f));
         self
     }
 
@@ -269,6 +294,12 @@ impl<S: 'static> Handler for OnWith<S> {
         }
     }
 
+    fn on_hangup(&mut self, s: &mut SocketCx<'_>, peer: PeerState) {
+        if let Some(f) = &mut self.hangup {
+            f(&mut self.state, s, peer);
+        }
+    }
+
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
         if let Some(f) = &mut self.finish {
             f(&mut self.state, s);
@@ -321,6 +352,9 @@ impl Handler for On {
     }
     fn on_end(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_end(s);
+    }
+    fn on_hangup(&mut self, s: &mut SocketCx<'_>, peer: PeerState) {
+        self.0.on_hangup(s, peer);
     }
     fn on_finish(&mut self, s: &mut SocketCx<'_>) {
         self.0.on_finish(s);

@@ -19,7 +19,8 @@ use crate::options::stream::millis;
 use crate::socket::{expire, timers};
 use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
-use crate::state::socket::{Life, Owed, Socket};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket};
 
 impl SocketCx<'_> {
     pub(crate) fn change<R>(
@@ -107,10 +108,22 @@ impl SocketCx<'_> {
     /// ```
     #[inline]
     pub fn write<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
-        self.send(data.into())
+        match data.into() {
+            Chunk::Lent(bytes) => self.send(bytes),
+            shared => self.send_shared(shared),
+        }
     }
 
-    fn send(&mut self, data: Chunk<'_>) -> Flow {
+    /// Apart from the other, since a slice is passed in registers.
+    #[inline(never)]
+    fn send(&mut self, bytes: &[u8]) -> Flow {
+        let key = self.key;
+        let (layer, mut d) = self.cx.layer(&NET);
+        layer.write(&mut d, key, Chunk::Lent(bytes))
+    }
+
+    #[inline(never)]
+    fn send_shared(&mut self, data: Chunk<'_>) -> Flow {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
         layer.write(&mut d, key, data)
@@ -215,7 +228,7 @@ impl SocketCx<'_> {
     pub fn uncork(&mut self) {
         self.change(|s, h, shared| {
             s.uncork(h, shared);
-            s.flush(h);
+            s.flush(h, shared);
             if s.duplex.write.has_effect() || s.owed.has(Owed::ROOM) {
                 h.pend();
             }
@@ -243,7 +256,7 @@ impl SocketCx<'_> {
     }
 
     fn send_and_end(&mut self, data: Chunk<'_>) -> Flow {
-        let flow = self.send(data);
+        let flow = self.write(data);
         self.end();
         flow
     }

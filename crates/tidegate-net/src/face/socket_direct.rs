@@ -15,9 +15,14 @@ impl SocketCx<'_> {
     /// is paused. 0: the peer has ended, and stays so; unless `allow_half_open` is set, our side
     /// then ends in the connection's next dispatch.
     ///
+    /// With filters these are the bytes that they passed up. What does not fit into `buffer` waits
+    /// behind them for the next call, and counts to `write_limit` and `buffered_limit`: at most
+    /// what they make of one read of 16 KiB, or of the length of `buffer` if that is more (up to
+    /// 64 KiB).
+    ///
     /// Errors: `WouldBlock` if there is nothing yet; this costs no system call if the kernel said
-    /// so before. `Unsupported` with a filter, and while a pipe reads from the connection.
-    /// `NotConnected` if it is over. Any other is the connection's end, and `close` gets it, too.
+    /// so before. `Unsupported` while a pipe reads from the connection. `NotConnected` if it is
+    /// over. Any other is the connection's end, and `close` gets it, too.
     ///
     /// ```
     /// use std::io::ErrorKind;
@@ -46,8 +51,11 @@ impl SocketCx<'_> {
     /// [`Protocol`](crate::Protocol) is called by its [`writable`](crate::Protocol::writable) when
     /// there is room.
     ///
+    /// With filters they get the bytes, up to 16 KiB at a time, while the kernel takes all that
+    /// they make of them. What it does not take of the last 16 KiB is queued.
+    ///
     /// Errors: `WouldBlock` if it took nothing, and while earlier writes are queued or held back
-    /// by `cork`. `Unsupported` with a filter. `BrokenPipe` after our side has ended,
+    /// by `cork` or by a filter. `BrokenPipe` after our side has ended,
     /// `NotConnected` if the connection is over. Any other is the end of writing, as that of
     /// [`write`](SocketCx::write) would be.
     ///
@@ -59,7 +67,7 @@ impl SocketCx<'_> {
     /// # let _ = answer;
     /// ```
     pub fn write_now(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let done = self.change(|s, h, _| s.write_now(h, pieces));
+        let done = self.change(|s, h, shared| s.write_now(h, shared, pieces));
         done.unwrap_or_else(|| Err(ErrorKind::NotConnected.into()))
     }
 

@@ -7,31 +7,15 @@ use std::net::SocketAddr;
 
 use socket2::SockRef;
 use tidegate_loop::KeyError;
-use tidegate_loop::event::Readiness;
 use tidegate_stream::ReadState;
 
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::upper::Upper;
 use crate::options::stream::{TcpKeepAlive, set_recv_buffer, set_send_buffer};
+use crate::peer_state::PeerState;
 use crate::state::layer::NET;
 use crate::state::socket::Life;
 use crate::sys::{self, Queues};
-
-/// What a connection knows of its peer.
-///
-/// ```
-/// assert_ne!(tidegate_net::PeerState::Open, tidegate_net::PeerState::Ended);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum PeerState {
-    /// It may still send.
-    Open,
-    /// It has ended its side (FIN); it may still read.
-    Ended,
-    /// The connection is reset, or over.
-    Gone,
-}
 
 /// Whether the handler that runs may go on with the bytes that it has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +32,7 @@ impl SocketCx<'_> {
     /// The peer's address; `None` if the connection is over (then
     /// [`Close::peer`](crate::Close::peer) has it).
     pub fn peer_addr(&mut self) -> Option<SocketAddr> {
-        self.look(|s| s.remote).flatten()
+        self.look(|s| s.remote()).flatten()
     }
 
     /// Our address. One system call.
@@ -95,21 +79,14 @@ impl SocketCx<'_> {
     /// What is known of the peer, also while nothing is read.
     ///
     /// A paused connection reads nothing, so its `on_end` does not come; but the poller reports the
-    /// peer's end all the same. Bytes may still wait before that end. Nothing is known before the
-    /// connection is registered with the poller, at the end of its first dispatch.
+    /// peer's end all the same, and [`on_hangup`](crate::Handler::on_hangup) comes. Bytes may still
+    /// wait before that end. Nothing is known before the connection is registered with the poller,
+    /// at the end of its first dispatch.
     pub fn peer_state(&mut self) -> PeerState {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
         let Some((s, h)) = layer.lend_socket(&mut d, key) else { return PeerState::Gone };
-        let bits = h.readiness();
-        match Some(s).filter(|s| s.duplex.is_open()) {
-            None => PeerState::Gone,
-            Some(_) if bits.has(Readiness::ERROR) => PeerState::Gone,
-            Some(s) if s.duplex.read == ReadState::Ended || bits.has(Readiness::READ_CLOSED) => {
-                PeerState::Ended
-            }
-            Some(_) => PeerState::Open,
-        }
+        s.peer_state(&h)
     }
 
     /// Lends the connection's socket to `f`, for an option that has no method here. `NotConnected`

@@ -31,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) ready: bool,
     /// Nothing more comes from below.
     pub(crate) ended: bool,
+    /// It said the end in a call for bytes from above, and that is to be passed on.
+    pub(crate) end_later: bool,
     /// Nothing more comes from above.
     pub(crate) closing: bool,
     pub(crate) closed: bool,
@@ -49,6 +51,7 @@ impl Link {
             started: false,
             ready: false,
             ended: false,
+            end_later: false,
             closing: false,
             closed: false,
             left: false,
@@ -61,6 +64,19 @@ impl Link {
         f: impl FnOnce(&mut dyn Filter, &mut Passed) -> Result<R, FilterError>,
     ) -> Called<R> {
         call(&mut *self.filter, &mut self.held, out, f)
+    }
+
+    /// A call for what comes from above: nothing goes up, and an end goes there later. What the
+    /// filter above it has passed up comes first.
+    pub(crate) fn call_down<R>(
+        &mut self,
+        out: &mut Passed,
+        f: impl FnOnce(&mut dyn Filter, &mut Passed) -> Result<R, FilterError>,
+    ) -> Called<R> {
+        let mut called = self.call(out, f);
+        out.up.clear();
+        self.end_later |= std::mem::take(&mut called.said.end);
+        called
     }
 
     /// Bytes from above.
@@ -77,8 +93,7 @@ impl Link {
     /// Bytes from above that nothing waits before: offered at once, then the rest is kept.
     pub(crate) fn take(&mut self, data: &[u8], out: &mut Passed) -> Called<usize> {
         let len = data.len();
-        let called = self.call(out, |f, out| f.outbound(data, out));
-        out.up.clear();
+        let called = self.call_down(out, |f, out| f.outbound(data, out));
         let taken = called.done.as_ref().map_or(len, |n| (*n).min(len));
         self.offered += taken as u64;
         self.keep(&data[taken..]);
@@ -93,6 +108,7 @@ impl Link {
         let mut called =
             call(&mut *self.filter, &mut self.held, out, |f, out| f.outbound(piece, out));
         out.up.clear();
+        self.end_later |= std::mem::take(&mut called.said.end);
         let len = piece.len();
         if let Ok(n) = &mut called.done {
             *n = (*n).min(len);

@@ -143,6 +143,11 @@ impl Stack {
         self.links.is_empty() && told && !self.fin && !self.closing
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn links(&self) -> usize {
+        self.links.len()
+    }
+
     /// Bytes of the user's that wait here.
     pub(crate) fn user(&self) -> usize {
         self.links.iter().map(Link::user).sum()
@@ -180,6 +185,18 @@ impl Stack {
 
 // Effects: what comes out, once.
 impl Stack {
+    /// Takes as many of the bytes for the handler as the buffer has room for.
+    pub(crate) fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let n = self.inbox.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.inbox[..n]);
+        if n == self.inbox.len() {
+            self.inbox = Vec::new();
+        } else {
+            self.inbox.drain(..n);
+        }
+        n
+    }
+
     /// Those that left, or all.
     pub(crate) fn take_filters(&mut self, all: bool) -> Vec<Box<dyn Filter>> {
         if !all && !self.links.iter().any(Link::is_spent) {
@@ -224,6 +241,13 @@ impl Stack {
             for k in (0..self.links.len()).rev() {
                 self.pump(k, run)?;
             }
+            for k in 0..self.links.len() {
+                let link = &mut self.links[k];
+                if std::mem::take(&mut link.end_later) && !std::mem::replace(&mut link.ended, true)
+                {
+                    self.end_up(k + 1, run)?;
+                }
+            }
             if self.progress() == before {
                 return Ok(());
             }
@@ -231,7 +255,7 @@ impl Stack {
     }
 
     fn progress(&self) -> usize {
-        let steps = |l: &Link| [l.started, l.ready, l.left, l.closed].map(usize::from);
+        let steps = |l: &Link| [l.started, l.ready, l.left, l.ended, l.closed].map(usize::from);
         self.links.iter().flat_map(steps).sum()
     }
 
@@ -338,8 +362,7 @@ impl Stack {
             return Ok(());
         }
         if link.takes() {
-            let called = link.call(run.out, |f, out| f.close(out));
-            run.out.up.clear();
+            let called = link.call_down(run.out, |f, out| f.close(out));
             let done = self.follow(k, called, run);
             self.links[k].closed = true;
             done?;

@@ -18,6 +18,7 @@ use crate::face::on::{On, OnWith};
 use crate::face::socket_facts::Reading;
 use crate::framed::decode::Decode;
 use crate::framed::fault::FrameFault;
+use crate::peer_state::PeerState;
 
 type OnFrame<C, H> =
     Box<dyn for<'a> FnMut(&mut H, &mut SocketCx<'_>, <C as Decode>::Frame<'a>) -> Flow>;
@@ -39,6 +40,10 @@ type OnBad<H> = Box<dyn FnMut(&mut H, &mut SocketCx<'_>, io::Error)>;
 /// Whole frames are lent from the loop's read buffer: they cost no copy and no allocation. The
 /// beginning of a frame is kept until the rest comes; a connection that waits for a new frame
 /// keeps nothing. How much is kept is bounded by [`Decode::limit`].
+///
+/// What is written in the calls for the frames of one chunk leaves together, behind the last of
+/// these calls: a client that sends many requests at once costs one system call, not one for each
+/// answer.
 ///
 /// If the closure sets another handler, or makes the connection the source of a pipe, what comes
 /// behind the frame is for these.
@@ -81,6 +86,8 @@ pub struct Framed<C: Decode, H> {
     is_full: bool,
     /// Nothing is decoded any more.
     is_over: bool,
+    /// More frames may follow in this chunk: what is written leaves behind the last of them.
+    is_corked: bool,
 }
 
 /// Why no more frames are decoded from some bytes.
@@ -190,6 +197,7 @@ impl<C: Decode, H: Handler> Framed<C, H> {
             rest: Vec::new(),
             is_full: false,
             is_over: false,
+            is_corked: false,
         }
     }
 
@@ -230,6 +238,10 @@ impl<C: Decode, H: Handler> Framed<C, H> {
             };
             if input.len() >= before {
                 return (0, self.refuse(s, FrameFault::Empty.into()));
+            }
+            if !self.is_corked && !input.is_empty() {
+                self.is_corked = true;
+                s.cork();
             }
             let used = bytes.len() - input.len();
             let flow = (self.frame)(&mut self.handler, s, frame);
@@ -309,6 +321,18 @@ impl<C: Decode, H: Handler> Framed<C, H> {
         chunk
     }
 
+    fn take_chunk(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+        let chunk = if self.rest.is_empty() { chunk } else { self.complete(s, chunk) };
+        if chunk.is_empty() || self.is_over {
+            return;
+        }
+        match self.take_frames(s, chunk, usize::MAX) {
+            (used, Stop::More) if used < chunk.len() => self.keep(s, chunk[used..].to_vec()),
+            (used, Stop::Later) => s.unread(&chunk[used..]),
+            _ => {}
+        }
+    }
+
     /// The peer has ended its side: the end may complete a last frame.
     fn take_last(&mut self, s: &mut SocketCx<'_>) {
         let rest = std::mem::take(&mut self.rest);
@@ -338,17 +362,11 @@ impl<C: Decode, H: Handler> Framed<C, H> {
 impl<C: Decode, H: Handler> Handler for Framed<C, H> {
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
         self.is_full = false;
-        if self.is_over {
-            return;
+        if !self.is_over {
+            self.take_chunk(s, chunk);
         }
-        let chunk = if self.rest.is_empty() { chunk } else { self.complete(s, chunk) };
-        if chunk.is_empty() || self.is_over {
-            return;
-        }
-        match self.take_frames(s, chunk, usize::MAX) {
-            (used, Stop::More) if used < chunk.len() => self.keep(s, chunk[used..].to_vec()),
-            (used, Stop::Later) => s.unread(&chunk[used..]),
-            _ => {}
+        if std::mem::take(&mut self.is_corked) {
+            s.uncork();
         }
     }
 
@@ -368,6 +386,14 @@ impl<C: Decode, H: Handler> Handler for Framed<C, H> {
 
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
         self.handler.on_connect(s);
+    }
+
+    fn on_ready(&mut self, s: &mut SocketCx<'_>) {
+        self.handler.on_ready(s);
+    }
+
+    fn on_hangup(&mut self, s: &mut SocketCx<'_>, peer: PeerState) {
+        self.handler.on_hangup(s, peer);
     }
 
     fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {

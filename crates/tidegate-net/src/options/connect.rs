@@ -13,8 +13,9 @@ use tidegate_loop::Cx;
 
 use crate::block_list::BlockList;
 use crate::callbacks::filter::{Factory, FilterFactory};
+use crate::error::listen::AddressError;
 use crate::key::SocketKey;
-use crate::options::address::At;
+use crate::options::address::{At, Target, check_path};
 use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
 
 /// Where and how to connect. A text (`"127.0.0.1:80"`, `"localhost:80"`) or an address turns into
@@ -134,6 +135,22 @@ impl ConnectOptions {
             lookup: None,
             filters: Vec::new(),
             stream: StreamOptions::default(),
+        }
+    }
+
+    /// Whether [`connect`](crate::Net::connect) can understand the address: a program can say at its
+    /// start that a setting is wrong. A name is not looked up.
+    ///
+    /// ```
+    /// use tidegate_net::{AddressFault, ConnectOptions};
+    /// assert!(ConnectOptions::new("localhost:80").check().is_ok());
+    /// let e = ConnectOptions::new("localhost").check().unwrap_err();
+    /// assert_eq!(e.fault, AddressFault::NoPort);
+    /// ```
+    pub fn check(&self) -> Result<(), AddressError> {
+        match self.to.target()? {
+            Target::Path(path) => check_path(&path),
+            _ => Ok(()),
         }
     }
 

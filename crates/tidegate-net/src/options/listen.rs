@@ -64,11 +64,13 @@ impl Admission {
 pub(crate) struct Gate {
     pub(crate) filters: Vec<Factory>,
     pub(crate) handshake_ms: u32,
+    /// How many connections may go on in one turn.
+    pub(crate) per_turn: u32,
 }
 
 impl Default for Gate {
     fn default() -> Gate {
-        Gate { filters: Vec::new(), handshake_ms: 10_000 }
+        Gate { filters: Vec::new(), handshake_ms: 10_000, per_turn: u32::MAX }
     }
 }
 
@@ -135,7 +137,7 @@ impl ListenOptions {
     }
 
     /// Connections accepted in one turn; default: the loop's
-    /// [`accept_budget`](tidegate_loop::Limits::accept_budget). 0 counts as 1.
+    /// [`accept_budget`](crate::NetLimits::accept_budget). 0 counts as 1.
     pub fn accept_budget(mut self, connections: u32) -> ListenOptions {
         self.accept_budget = Some(connections.max(1));
         self
@@ -196,6 +198,8 @@ impl ListenOptions {
     /// [`max_connections`](ListenOptions::max_connections); if it ends before they are ready,
     /// [`on_refused`](crate::ServerHandler::on_refused) is called.
     pub fn filter(mut self, factory: impl FilterFactory) -> ListenOptions {
+        let per_turn = factory.handshakes_per_turn().max(1);
+        self.admission.gate.per_turn = self.admission.gate.per_turn.min(per_turn);
         self.admission.gate.filters.push(Factory(Arc::new(factory)));
         self
     }

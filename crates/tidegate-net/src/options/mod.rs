@@ -9,5 +9,7 @@ pub(crate) mod address;
 pub(crate) mod adopt;
 pub(crate) mod connect;
 pub(crate) mod from;
+pub(crate) mod limits;
 pub(crate) mod listen;
 pub(crate) mod stream;
+pub(crate) mod udp;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
+use crate::options::limits::NetLimits;
 use crate::sys;
 
 /// What accepted and connected sockets share.
@@ -40,6 +41,11 @@ impl Default for StreamOptions {
 }
 
 impl StreamOptions {
+    /// What is not set is the loop's.
+    pub(crate) fn complete(&mut self, limits: &NetLimits) {
+        self.write_limit.get_or_insert(limits.write_limit);
+    }
+
     /// Sets what the kernel keeps for a socket: before listen or connect, so that the
     /// window of the handshake knows of the buffers.
     pub(crate) fn apply(&self, socket: SockRef<'_>) -> io::Result<()> {
@@ -178,7 +184,7 @@ macro_rules! stream_options {
             }
 
             /// A write while more than this many bytes are queued destroys the connection; default:
-            /// the loop's [`write_limit`](tidegate_loop::Limits::write_limit). More than 4 GiB
+            /// the loop's [`write_limit`](crate::NetLimits::write_limit). More than 4 GiB
             /// counts as that.
             pub fn write_limit(mut self, bytes: usize) -> $options {
                 self.stream.write_limit = Some(bytes);

@@ -94,6 +94,8 @@ fn enter(
             return Err(NetError::new(Stage::Register, e));
         }
     };
+    let (limits, mut stream) = (&layer.shared.limits, options.stream);
+    stream.complete(limits);
     let server = ServerKey(h.key());
     let listener = entry.insert(Listener {
         key: server,
@@ -101,16 +103,17 @@ fn enter(
         socket: Some(socket),
         handler: Some(handler),
         local,
-        budget: options.accept_budget.unwrap_or(h.limits().accept_budget),
+        budget: options.accept_budget.unwrap_or(limits.accept_budget),
         trigger,
         pace: Pace::default(),
         first_reads: FirstReads::default(),
         place: Place::default(),
-        stream: options.stream,
+        stream,
         spare: match options.admission.out_of_descriptors {
             OutOfDescriptors::Shed => sys::spare(),
             OutOfDescriptors::Hold => None,
         },
+        gated: (0, 0),
         is_guarded: options.admission.is_guarded(),
         admission: options.admission.clone(),
         stats: ServerStats::default(),

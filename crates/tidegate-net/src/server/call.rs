@@ -27,8 +27,14 @@ pub(crate) fn call_taken(
         }
     };
     let back = |d: &mut Dispatch<'_>, handler| put_back(d, server, handler);
-    d.lend(handler, call, back, back);
+    d.lend(handler, call, back, |d, handler| cut_off(d, server, handler));
     d.settle();
+}
+
+#[cold]
+#[inline(never)]
+fn cut_off(d: &mut Dispatch<'_>, server: ServerKey, handler: Option<Box<dyn ServerHandler>>) {
+    put_back(d, server, handler);
 }
 
 #[inline(always)]

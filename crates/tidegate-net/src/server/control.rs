@@ -21,7 +21,8 @@ use crate::socket::expire;
 use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::NET;
 use crate::state::listener::{Listener, State};
-use crate::state::socket::{Life, Owed, Socket};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket};
 use crate::sys::{self, AcceptQueue};
 
 /// Stops accepting for now; what the kernel holds stays there.

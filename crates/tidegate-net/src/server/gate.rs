@@ -3,6 +3,7 @@
 //! | event | next |
 //! |---|---|
 //! | accepted | its filters are made and started; it counts to `max_connections` |
+//! | bytes come | the filters get them; of so many connections in one turn, then the next turn |
 //! | they are ready | `on_connection`, in a dispatch of its own |
 //! | it ends before: peer, deadline, filter, shutdown | `on_refused` |
 //!
@@ -24,11 +25,15 @@ use crate::socket::filter::settle;
 use crate::socket::pass::SOCKET;
 use crate::socket::{close, expire, pass};
 use crate::state::layer::{Layer, NET, Offer};
-use crate::state::socket::{Life, Socket, new_bits};
+use crate::state::remote::new_bits;
+use crate::state::socket::Life;
 
 /// A connection whose filters are not ready.
 static GATED: Kind = Kind::new("socket", &OWNER)
     .ready(|d, raw, data| {
+        if !goes_on(d, SocketKey(raw)) {
+            return;
+        }
         pass::ready(d, raw, data);
         offer_ready(d, SocketKey(raw));
     })
@@ -54,20 +59,41 @@ pub(crate) fn admit(
     let Some(index) = driver.data(&OWNER, server.0) else { return };
     let Some(l) = listeners.get_mut(index as usize) else { return };
     let (gate, lifetime_ms) = (l.admission.gate.clone(), l.stream.deadlines.lifetime_ms);
-    let entry = sockets.vacant_entry();
-    let Ok(mut h) = driver.insert(&GATED, entry.key() as u64) else {
+    let Ok(mut h) = driver.insert(&GATED, sockets.next() as u64) else {
         l.stats.rejected += 1;
         return l.closed_one(&mut driver);
     };
     let key = SocketKey(h.key());
-    let s = Socket::new(key, Life::Gated, &l.stream, &h);
-    offer::fill(entry.insert(s), l, &mut h, stream, peer);
+    let s = sockets.make(key, Life::Gated, &l.stream, &h);
+    offer::fill(s, l, &mut h, stream, peer);
     h.assume(new_bits(peer) | Readiness::READABLE);
     layer.with(&mut driver, key, |s, h, shared| {
         s.gate(h, shared, &gate, lifetime_ms);
         h.queue_now();
     });
     expire::arm(&mut d.cx(), key);
+}
+
+/// Whether its filters get what came in this turn: those of so many others did already. Otherwise
+/// it is queued for the next turn.
+fn goes_on(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+    let turn = d.cx().turn();
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return false };
+    if s.life != Life::Gated || !h.readiness().has(Readiness::READABLE) {
+        return true;
+    }
+    let index = s.server.and_then(|server| h.other(&OWNER, server.into())).map(|l| l.data());
+    let Some(l) = index.and_then(|i| layer.listeners.get_mut(i as usize)) else { return true };
+    if l.gated.0 != turn {
+        l.gated = (turn, 0);
+    }
+    let room = l.gated.1 < l.admission.gate.per_turn;
+    match room {
+        true => l.gated.1 += 1,
+        false => h.queue(),
+    }
+    room
 }
 
 /// If its filters are ready, it is an ordinary connection that is offered.
@@ -80,7 +106,7 @@ fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
     h.turn_into(&SOCKET);
     let Some(server) = s.server else { return };
     s.start_lifetime(&h);
-    let peer = s.remote;
+    let peer = s.remote();
     layer.offer = Offer::Placed(key);
     let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
     call_taken(d, server, handler, |h, cx| h.on_connection(Incoming::new(cx, server, peer)));

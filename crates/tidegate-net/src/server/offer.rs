@@ -17,7 +17,8 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use tidegate_loop::event::Readiness;
-use tidegate_loop::kind::{Driver, Handle, Runtime};
+use tidegate_loop::kind::{Driver, Runtime};
+use tidegate_loop::{Key, TableFull};
 use tidegate_stream::ReadState;
 
 use crate::callbacks::handler::Handler;
@@ -30,7 +31,8 @@ use crate::metrics::ServerStats;
 use crate::socket::pass::SOCKET;
 use crate::state::layer::{Held, Layer, Offer};
 use crate::state::listener::Listener;
-use crate::state::socket::{Life, Socket, new_bits};
+use crate::state::remote::new_bits;
+use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 use crate::sys;
 
@@ -40,7 +42,7 @@ type Counter = fn(&mut ServerStats) -> &mut u64;
 /// The offer's key; the connection gets its place in the loop now if it has none. `None` if
 /// it was decided already, or the loop's table is full: then it is closed.
 pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> {
-    let Held { server, stream, peer } = match std::mem::take(&mut layer.offer) {
+    let held = match std::mem::take(&mut layer.offer) {
         Offer::Held(held) => held,
         Offer::Placed(key) => {
             layer.offer = Offer::Placed(key);
@@ -48,32 +50,48 @@ pub(crate) fn place(layer: &mut Layer, d: &mut Driver<'_>) -> Option<SocketKey> 
         }
         Offer::Nothing => return None,
     };
-    let Layer { sockets, listeners, offer, .. } = layer;
+    let insert = |d: &mut Driver<'_>, index: u64, bits: Readiness| {
+        let mut h = d.insert(&SOCKET, index)?;
+        h.assume(bits);
+        Ok(h.key())
+    };
+    let s = enter(layer, d, held, Life::Offered, insert)?;
+    let key = s.key;
+    layer.offer = Offer::Placed(key);
+    Some(key)
+}
+
+/// It gets its place in the loop. `None` if the loop's table is full: then it is closed.
+#[inline(always)]
+fn enter<'s>(
+    layer: &'s mut Layer,
+    d: &mut Driver<'_>,
+    held: Held,
+    life: Life,
+    insert: impl FnOnce(&mut Driver<'_>, u64, Readiness) -> Result<Key, TableFull>,
+) -> Option<&'s mut Socket> {
+    let Held { server, stream, peer } = held;
+    let Layer { sockets, listeners, .. } = layer;
     let l = listeners.get_mut(d.data(&OWNER, server.0)? as usize)?;
-    let entry = sockets.vacant_entry();
-    let Ok(mut h) = d.insert(&SOCKET, entry.key() as u64) else {
+    let first_read =
+        if l.first_reads.worth_trying() { Readiness::READABLE } else { Readiness::NONE };
+    let Ok(key) = insert(d, sockets.next() as u64, new_bits(peer) | first_read) else {
         // Counted by the loop, too, and the peer sees a close.
         l.stats.rejected += 1;
         l.closed_one(d);
         return None;
     };
-    let key = SocketKey(h.key());
-    let mut s = Socket::new(key, Life::Offered, &l.stream, &h);
-    fill(&mut s, l, &mut h, stream, peer);
-    entry.insert(s);
-    let first_read =
-        if l.first_reads.worth_trying() { Readiness::READABLE } else { Readiness::NONE };
-    h.assume(new_bits(peer) | first_read);
-    *offer = Offer::Placed(key);
-    Some(key)
+    let s = sockets.make(SocketKey(key), life, &l.stream, d);
+    fill(s, l, d, stream, peer);
+    Some(s)
 }
 
 /// What an accepted connection has from its server.
-#[inline]
+#[inline(always)]
 pub(crate) fn fill(
     s: &mut Socket,
     l: &Listener,
-    h: &mut Handle<'_>,
+    rt: &mut Runtime<'_>,
     stream: TcpStream,
     peer: Option<SocketAddr>,
 ) {
@@ -83,14 +101,15 @@ pub(crate) fn fill(
     }
     s.stream = Some(stream);
     s.server = Some(l.key);
-    s.remote = peer;
-    if h.is_observed() {
-        tell_accepted(s, h);
+    s.set_remote(peer);
+    if rt.is_observed() {
+        tell_accepted(s, rt);
     }
 }
 
 /// Where an accepted socket does not have those of the one that listens. Those of Unix domain
 /// sockets never do.
+#[inline]
 fn apply_options(l: &Listener, stream: &TcpStream, peer: Option<SocketAddr>) {
     if l.stream.has_any() && (!sys::ACCEPTED_INHERIT || peer.is_none()) {
         // It connects all the same; the peer may be gone already.
@@ -114,15 +133,30 @@ pub(crate) fn accept(
     d: &mut Driver<'_>,
     handler: Box<dyn Handler>,
 ) -> (SocketKey, bool) {
-    match take(layer, d, Upper::User(handler)) {
-        Ok(taken) => taken,
-        Err(upper) => {
-            if let Upper::User(handler) = upper {
-                d.bury(handler);
-            }
-            (SocketKey(d.stale_key()), false)
+    match std::mem::take(&mut layer.offer) {
+        // The ordinary one gets its place as it is accepted.
+        Offer::Held(held) => {
+            let insert =
+                |d: &mut Driver<'_>, index, bits| Ok(d.insert_now(&SOCKET, index, bits)?.key());
+            let Some(s) = enter(layer, d, held, Life::Open, insert) else {
+                return refused(d, Upper::User(handler));
+            };
+            s.upper.put_back(handler);
+            return (s.key, s.clocks.has_any());
         }
+        other => layer.offer = other,
     }
+    let taken = take(layer, d, Upper::User(handler));
+    taken.unwrap_or_else(|upper| refused(d, upper))
+}
+
+/// There was no room for it, or it was destroyed by its key.
+#[cold]
+fn refused(d: &mut Driver<'_>, upper: Upper) -> (SocketKey, bool) {
+    if let Upper::User(handler) = upper {
+        d.bury(handler);
+    }
+    (SocketKey(d.stale_key()), false)
 }
 
 /// The same for a layer. `None` if the loop's table is full.
@@ -137,7 +171,7 @@ pub(crate) fn accept_as(
     Some((key, deadlines))
 }
 
-#[inline(always)]
+#[inline(never)]
 fn take(layer: &mut Layer, d: &mut Driver<'_>, upper: Upper) -> Result<(SocketKey, bool), Upper> {
     let Some(key) = place(layer, d) else { return Err(upper) };
     layer.offer = Offer::Nothing;
@@ -166,10 +200,10 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
     match &layer.offer {
         Offer::Held(held) if held.peer.is_some() => {}
         Offer::Placed(key) => {
-            let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize)?;
+            let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize, *key)?;
             let waits = !s.duplex.write.is_empty() || !s.given_back().is_empty();
             let plain = matches!(s.wire, Wire::Plain);
-            let whole = plain && s.remote.is_some() && !waits;
+            let whole = plain && s.remote().is_some() && !waits;
             let stream = if whole { s.stream.take() } else { None }?;
             let_go(layer, d, || SocketEvent::Detached, |stats| &mut stats.detached);
             return Some(stream);
@@ -213,13 +247,14 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: fn() -> SocketEvent, cou
     s.close_descriptor(&mut h);
     let index = h.data();
     h.free();
-    // It may have been given a handler or a filter by its key.
-    let Some(s) = layer.remove(index as usize) else { return };
+    let Some(s) = layer.sockets.get_mut(index as usize, key) else { return };
     s.count_bytes(&mut layer.counted);
-    if let Upper::User(handler) = s.upper {
+    // It may have been given a handler or a filter by its key.
+    let Some(left) = layer.remove(d, index as usize, key) else { return };
+    if let Upper::User(handler) = left.upper {
         d.bury(handler);
     }
-    if let Wire::Filter(filters) = s.wire {
+    if let Wire::Filter(filters) = left.wire {
         d.bury(filters);
     }
     gone(layer, d, server, counter);

@@ -1,7 +1,8 @@
 //! The loop's account of what all write queues hold. A socket is changed through
 //! `Layer::with`, which keeps it.
 //!
-//! Beyond `buffered_limit` the connection with the longest queue is closed.
+//! Beyond `buffered_limit` the connection that holds most is closed. Looking for it visits every
+//! connection, each time that bytes have to be kept beyond the limit.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::kind::{Driver, Handle};
@@ -39,7 +40,7 @@ impl Layer {
         f: impl FnOnce(&mut Socket, &mut Handle<'_>, &mut Shared) -> R,
     ) -> Option<R> {
         let mut h = d.handle(&OWNER, key.0)?;
-        let s = self.sockets.get_mut(h.data() as usize)?;
+        let s = self.sockets.get_mut(h.data() as usize, key)?;
         s.stirred = true;
         let before = s.duplex.write.held();
         let counted = Counted { s, shared: &mut self.shared, before };
@@ -58,7 +59,7 @@ impl Layer {
     #[inline(always)]
     pub(crate) fn write(&mut self, d: &mut Driver<'_>, key: SocketKey, data: Chunk<'_>) -> Flow {
         let Some(mut h) = d.handle(&OWNER, key.0) else { return Flow::Closed };
-        let Some(s) = self.sockets.get_mut(h.data() as usize) else { return Flow::Closed };
+        let Some(s) = self.sockets.get_mut(h.data() as usize, key) else { return Flow::Closed };
         if !matches!(s.wire, Wire::Plain) || !s.duplex.write.is_clear() {
             return self.write_slowly(d, key, data);
         }
@@ -111,7 +112,7 @@ impl Layer {
         key: SocketKey,
     ) -> Option<(Option<Effect>, &'s mut Socket, Handle<'d>)> {
         let h = d.handle(&OWNER, key.0)?;
-        let s = self.sockets.get_mut(h.data() as usize)?;
+        let s = self.sockets.get_mut(h.data() as usize, key)?;
         s.stirred = true;
         let before = s.duplex.write.held();
         let effect = s.take_effect();
@@ -123,22 +124,24 @@ impl Layer {
     /// closed for it, but not the one that writes.
     #[cold]
     fn make_room(&mut self, d: &mut Driver<'_>, writer: Option<SocketKey>) {
-        let limit = d.limits().buffered_limit;
+        let limit = self.shared.limits.buffered_limit;
         let waiting = self.sockets.iter();
         let waiting = waiting.filter(|(_, s)| s.can_give_way() && Some(s.key) != writer);
-        let mut waiting: Vec<_> = waiting.map(|(i, s)| (s.duplex.write.held(), i)).collect();
+        let held = |s: &Socket| s.duplex.write.held() + s.given_back().len();
+        let mut waiting: Vec<_> = waiting.map(|(i, s)| (held(s), i)).collect();
         waiting.sort_unstable();
         let mut freed = Vec::new();
         while self.shared.buffered > limit {
-            let Some((before, index)) = waiting.pop() else { break };
-            let Some(s) = self.sockets.get_mut(index) else { break };
+            let Some((_, index)) = waiting.pop() else { break };
+            let Some(s) = self.sockets.at(index) else { break };
             let Some(mut h) = d.handle(&OWNER, s.key.0) else { break };
-            let queued = self.shared.buffered;
+            let (queued, before) = (self.shared.buffered, s.duplex.write.held());
             s.destroy(&mut h, Reason::WriteLimit { scope: Scope::Loop, queued, limit });
             freed.push(s.duplex.write.discard());
             s.uncount_filters();
             s.tell_busy(&mut h);
             self.shared.buffered = queued - before + s.duplex.write.held();
+            drop(s.take_all_given_back(&mut self.shared));
         }
         // Last: this may run a `Drop` of a user's, inside of a `Bytes`.
         drop(freed);

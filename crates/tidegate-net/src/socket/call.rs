@@ -12,7 +12,7 @@ use crate::callbacks::protocol::Protocol;
 use crate::callbacks::upper::Upper;
 use crate::error::close::Reason;
 use crate::event::SocketEvent;
-use crate::key::SocketKey;
+use crate::key::{OWNER, SocketKey};
 use crate::state::layer::NET;
 
 /// Calls a handler that was taken out of its slot. It comes back; a panic is the connection's
@@ -24,17 +24,30 @@ pub(crate) fn call_taken(
     handler: Box<dyn Handler>,
     f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
 ) -> bool {
+    let index = d.driver().data(&OWNER, key.0).unwrap_or(u64::MAX) as usize;
+    call_at(d, key, index, handler, f)
+}
+
+/// The same for callers that know the connection's index.
+#[inline(always)]
+pub(crate) fn call_at(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    index: usize,
+    handler: Box<dyn Handler>,
+    f: impl FnOnce(&mut dyn Handler, &mut SocketCx<'_>),
+) -> bool {
     let call = |cx: Cx<'_>, handler: &mut Box<dyn Handler>| {
         f(&mut **handler, &mut SocketCx::new(cx, key));
     };
-    let back = |d: &mut Dispatch<'_>, handler| put_back(d, key, handler);
-    d.lend(handler, call, back, |d, handler| cut_off(d, key, handler)).1
+    let back = move |d: &mut Dispatch<'_>, handler| put_back(d, key, index, handler);
+    d.lend(handler, call, back, move |d, handler| cut_off(d, key, index, handler)).1
 }
 
 #[inline(always)]
-fn put_back(d: &mut Dispatch<'_>, key: SocketKey, handler: Box<dyn Handler>) -> bool {
+fn put_back(d: &mut Dispatch<'_>, key: SocketKey, index: usize, handler: Box<dyn Handler>) -> bool {
     let (layer, mut d) = d.layer(&NET);
-    let Some(s) = layer.socket(&d, key) else {
+    let Some(s) = layer.sockets.get_mut(index, key) else {
         d.bury(handler);
         return false;
     };
@@ -49,8 +62,9 @@ fn put_back(d: &mut Dispatch<'_>, key: SocketKey, handler: Box<dyn Handler>) -> 
 }
 
 #[cold]
-fn cut_off(d: &mut Dispatch<'_>, key: SocketKey, handler: Box<dyn Handler>) {
-    put_back(d, key, handler);
+#[inline(never)]
+fn cut_off(d: &mut Dispatch<'_>, key: SocketKey, index: usize, handler: Box<dyn Handler>) {
+    put_back(d, key, index, handler);
     panicked(d, key);
 }
 
@@ -134,6 +148,7 @@ pub(crate) fn connect(d: &mut Dispatch<'_>, key: SocketKey) {
 }
 
 /// Bytes for the pipe that this is the source of, or for what stands above.
+#[inline(never)]
 pub(crate) fn received(d: &mut Dispatch<'_>, key: SocketKey, bytes: &mut [u8]) {
     let (layer, mut driver) = d.layer(&NET);
     let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };

@@ -28,7 +28,7 @@ use crate::options::stream::millis;
 use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
 use crate::state::rare::Discard;
-use crate::state::socket::{Life, Socket, Watched};
+use crate::state::socket::{Life, Remains, Socket, Watched};
 use crate::state::wire::Wire;
 use crate::sys;
 
@@ -45,7 +45,7 @@ impl Socket {
         if !matches!(reason, Reason::Ended | Reason::Destroyed) && self.cuts_off(h, &reason) {
             self.linger_zero(h);
         }
-        self.duplex.destroy(reason);
+        self.duplex.destroy(reason.into());
         self.close_descriptor(h);
         h.close();
     }
@@ -72,7 +72,7 @@ impl Socket {
     /// it because bytes of the peer were not read.
     fn linger_zero(&mut self, rt: &mut Runtime<'_>) {
         let Some(stream) = &self.stream else { return };
-        let is_reset = match self.remote {
+        let is_reset = match self.remote() {
             // Without it the end is a FIN: no worse than before.
             Some(_) => SockRef::from(stream).set_linger(Some(Duration::ZERO)).is_ok(),
             None => sys::kernel_queues(stream).receive.is_some_and(|unread| unread > 0),
@@ -152,7 +152,7 @@ impl Socket {
     }
 
     pub(crate) fn close_descriptor(&mut self, h: &mut Handle<'_>) {
-        if let Some(c) = &mut self.connecting {
+        if let Some(c) = self.connecting_mut() {
             c.drop_attempts(h);
         }
         if let Some(mut stream) = self.stream.take() {
@@ -183,6 +183,19 @@ impl Socket {
     }
 }
 
+impl Remains {
+    /// Ids that wait in front of the filters come behind those that have passed them, and do not
+    /// get out.
+    #[cold]
+    pub(crate) fn take_ids(&mut self) {
+        if let Wire::Filter(stack) = &mut self.wire {
+            while let Some(id) = stack.take_id() {
+                self.write.expect_never(id);
+            }
+        }
+    }
+}
+
 /// Whether an error of this stage may leave bytes unsent that the kernel would have taken.
 fn has_lost_bytes(stage: Stage) -> bool {
     let filter = matches!(stage, Stage::Filter | Stage::Handshake | Stage::Tls | Stage::Truncated);
@@ -199,14 +212,14 @@ pub(crate) fn asked(cx: &mut Cx<'_>, key: Key, _: u64) -> Result<(), KeyError> {
 /// The closing phase: the slot is freed, then `on_close` is called.
 pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let key = SocketKey(raw);
-    over(d, raw, index, |d, s, close| {
-        if !matches!(s.wire, Wire::Plain) {
-            s.take_ids();
+    over(d, raw, index, |d, left, close| {
+        if !matches!(left.wire, Wire::Plain) {
+            left.take_ids();
         }
-        while let Some((id, is_out)) = s.duplex.write.take_expected() {
+        while let Some((id, is_out)) = left.write.take_expected() {
             // What had no bytes was not written, either, if it was never connected.
-            let result = if is_out && !s.is_connecting() { Ok(()) } else { Err(&close.reason) };
-            let upper = &mut s.upper;
+            let result = if is_out && !left.was_connecting { Ok(()) } else { Err(&close.reason) };
+            let upper = &mut left.upper;
             let told = catch_unwind(AssertUnwindSafe(|| match upper {
                 Upper::User(handler) => {
                     handler.on_written(&mut SocketCx::new(d.cx(), key), id, result);
@@ -219,7 +232,7 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
                 d.driver().panic_later(payload);
             }
         }
-        match &mut s.upper {
+        match &mut left.upper {
             Upper::User(handler) => handler.on_close(&mut SocketCx::new(d.cx(), key), close),
             Upper::Away => {}
             Upper::Protocol(p, data) => (p.close)(d, key, *data, close),
@@ -233,20 +246,30 @@ pub(crate) fn over(
     d: &mut Dispatch<'_>,
     raw: Key,
     index: u64,
-    tell: impl FnOnce(&mut Dispatch<'_>, &mut Socket, Close),
+    tell: impl FnOnce(&mut Dispatch<'_>, &mut Remains, Close),
 ) {
     let (layer, mut driver) = d.layer(&NET);
-    let Some(mut s) = layer.remove(index as usize) else { return };
-    if let Some(handle) = driver.handle(&OWNER, raw) {
-        handle.free();
-    }
-    let connecting = s.connecting.take();
-    let reason = s.duplex.take_outcome().unwrap_or(Reason::Destroyed);
+    let (index, key) = (index as usize, SocketKey(raw));
+    let Some(s) = layer.sockets.get_mut(index, key) else { return };
+    let reason = s.duplex.take_outcome().map_or(Reason::Destroyed, Reason::from);
     if driver.is_observed() {
         s.tell_closed(&mut driver, &reason);
     }
     s.count_end(&mut layer.counted, &reason);
-    if let Some(server) = s.server {
+    let mut close = Close {
+        reason,
+        peer: s.remote(),
+        unsent: s.queued(),
+        bytes_read: s.bytes_read,
+        bytes_written: s.bytes_written,
+        piped: false,
+        reset: s.reset,
+    };
+    let Some(mut left) = layer.remove(&driver, index, key) else { return };
+    if let Some(handle) = driver.handle(&OWNER, raw) {
+        handle.free();
+    }
+    if let Some(server) = left.server {
         if let Some(l) = layer.listener(&driver, server) {
             l.closed_one(&mut driver);
         }
@@ -254,19 +277,10 @@ pub(crate) fn over(
     if layer.held > 0 {
         layer.pend_held(&mut driver);
     }
-    if let Some(connecting) = connecting {
+    if let Some(connecting) = left.rare.as_deref_mut().and_then(|rare| rare.connecting.take()) {
         connecting.forget(&mut d.cx());
     }
-    let mut close = Close {
-        reason,
-        peer: s.remote,
-        unsent: s.queued(),
-        bytes_read: s.bytes_read,
-        bytes_written: s.bytes_written,
-        piped: false,
-        reset: s.reset,
-    };
-    if let Some(pipes) = s.pipes().copied() {
+    if let Some(pipes) = left.rare.as_deref().map(|rare| rare.pipes) {
         if let Some(pipe) = pipes.into {
             close.piped |= pipe.source_closed(d, close.reason.result());
         }
@@ -274,5 +288,5 @@ pub(crate) fn over(
             close.piped |= pipe.sink_closed(d, close.reason.result());
         }
     }
-    tell(d, &mut s, close);
+    tell(d, &mut left, close);
 }

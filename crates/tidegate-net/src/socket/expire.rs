@@ -146,8 +146,8 @@ pub(crate) fn take_due(s: &mut Socket, h: &mut Handle<'_>) -> Option<Due> {
 
 /// The end of a connection by a deadline.
 pub(crate) fn reason(s: &mut Socket, h: &Handle<'_>, which: Timeout) -> Reason {
-    let alone = s.remote.filter(|_| s.stream.is_some());
-    if let Some(c) = &mut s.connecting {
+    let alone = s.remote().filter(|_| s.stream.is_some());
+    if let Some(c) = s.connecting_mut() {
         c.give_up_on_running(alone, h.nanos());
     }
     let stage = match which {

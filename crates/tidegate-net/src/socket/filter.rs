@@ -97,7 +97,7 @@ impl Socket {
             give_back(buffer, kept);
         }
         self.count_filters(h);
-        if shared.buffered > h.limits().buffered_limit {
+        if shared.buffered > shared.limits.buffered_limit {
             match by {
                 By::User if self.queued() > queued => shared.crowded = Crowded::Write,
                 By::Peer if self.duplex.write.held() > held => shared.crowded = Crowded::Answer,
@@ -106,6 +106,9 @@ impl Socket {
         }
         if by == By::User && (self.has_news() || self.life == Life::Gated) {
             h.pend();
+        }
+        if by == By::User && self.duplex.read == ReadState::OnDemand && self.is_fed() {
+            h.queue();
         }
     }
 
@@ -117,7 +120,7 @@ impl Socket {
     }
 
     /// Tells the write queue what the filters keep, and ends what keeps too much.
-    fn count_filters(&mut self, h: &mut Handle<'_>) {
+    pub(crate) fn count_filters(&mut self, h: &mut Handle<'_>) {
         self.pass_ids();
         let write = &mut self.duplex.write;
         let Wire::Filter(stack) = &mut self.wire else { return };
@@ -292,14 +295,14 @@ impl Socket {
         let Wire::Filter(stack) = &self.wire else { return false };
         match self.duplex.read {
             _ if self.life == Life::Refused => false,
-            ReadState::Paused | ReadState::OnDemand => !stack.fin && !stack.is_ready(),
+            ReadState::Paused | ReadState::OnDemand => !stack.is_ready(),
             ReadState::Ended => !stack.fin,
             _ => false,
         }
     }
 
     /// All filters left, and nothing of theirs is to be told: bytes go directly.
-    fn drop_spent(&mut self) {
+    pub(crate) fn drop_spent(&mut self) {
         if let Wire::Filter(stack) = &mut self.wire {
             if stack.is_spent() && self.duplex.read != ReadState::Ended {
                 self.duplex.write.count_beside(Beside::default());
@@ -308,29 +311,12 @@ impl Socket {
         }
     }
 
-    /// What stands above reads itself: it finds what came through the filters as bytes that
-    /// were given back.
-    #[cold]
-    fn leave_to_puller(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
-        if self.puller().is_none() {
-            return;
-        }
-        if let Wire::Filter(stack) = &mut self.wire {
-            let up = std::mem::take(&mut stack.inbox);
-            self.count_filters(h);
-            self.unread(h, shared, &up);
-            self.drop_spent();
-        }
-    }
-
-    /// The connection is over: ids that wait in front of the filters come behind those that
-    /// have passed them, and do not get out.
-    #[cold]
-    pub(crate) fn take_ids(&mut self) {
-        if let Wire::Filter(stack) = &mut self.wire {
-            while let Some(id) = stack.take_id() {
-                self.duplex.write.expect_never(id);
-            }
+    /// The peer's FIN goes through the filters, once.
+    pub(crate) fn wire_end(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
+        // If a filter keeps the end for later, reading would only say it again.
+        h.forget(Readiness::READABLE);
+        if !matches!(&self.wire, Wire::Filter(stack) if stack.fin) {
+            self.filter(h, shared, By::Peer, |stack, run| stack.inbound_end(run));
         }
     }
 
@@ -366,13 +352,7 @@ pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) {
 #[inline(never)]
 pub(crate) fn wire_ended(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.layer(&NET);
-    layer.with(&mut driver, key, |s, h, shared| {
-        // If a filter keeps the end for later, reading would only say it again.
-        h.forget(Readiness::READABLE);
-        if !matches!(&s.wire, Wire::Filter(stack) if stack.fin) {
-            s.filter(h, shared, By::Peer, |stack, run| stack.inbound_end(run));
-        }
-    });
+    layer.with(&mut driver, key, |s, h, shared| s.wire_end(h, shared));
     settle(d, key);
 }
 
@@ -435,7 +415,9 @@ pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
             _ => return,
         }
         if s.duplex.read == ReadState::OnDemand {
-            layer.with(&mut driver, key, |s, h, shared| s.leave_to_puller(h, shared));
+            // Who reads itself takes it, or what was given back comes first: in the next dispatch.
+            s.go_on_reading(&mut h);
+            layer.with(&mut driver, key, |s, _, _| s.drop_spent());
             return;
         }
         if !s.duplex.read.wants_read() {

@@ -122,7 +122,7 @@ impl Socket {
         self.clocks.set_until(TIME_MS, now);
         self.duplex.write.end();
         self.duplex.write.hold_back(false);
-        self.flush(h);
+        self.flush(h, shared);
         self.finish();
         // The pending phase finds that it is not due, and arms it.
         self.clocks.fall_due();

@@ -20,7 +20,8 @@ use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::deadlines::clocks::Due;
 use crate::state::layer::NET;
-use crate::state::socket::{Owed, Socket, Watched};
+use crate::state::owed::Owed;
+use crate::state::socket::{Socket, Watched};
 use crate::state::wire::Wire;
 
 /// An open connection. One that connects is of a kind in `client/`.
@@ -55,17 +56,26 @@ pub(crate) fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
 /// The connection's turn in the ready pass: read, write, deliver effects, rest.
 pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let key = SocketKey(raw);
-    if read(d, key) == Reads::Quiet {
-        return;
+    if read(d, key) == Reads::Done {
+        go_on(d, key);
     }
+}
+
+/// After the reads.
+#[inline(never)]
+fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
     let mut lingers = false;
     let (layer, mut driver) = d.layer(&NET);
+    // One that a read has ended.
+    if layer.socket(&driver, key).is_none_or(|s| !s.duplex.is_open()) {
+        return;
+    }
     let told = layer.with(&mut driver, key, |s, h, shared| {
         if s.duplex.ends_with_peer() && !s.is_piped_from(h) {
             s.end(h, shared);
         }
         if s.duplex.write.wants_write() {
-            s.flush(h);
+            s.flush(h, shared);
             if !matches!(s.wire, Wire::Plain) {
                 s.offer_again(h, shared);
             }
@@ -75,7 +85,8 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
             || s.duplex.is_done()
             || !s.owed.is_none()
             || s.has_due_timer()
-            || s.clocks.is_due();
+            || s.clocks.is_due()
+            || s.new_hangup(h).is_some();
         if s.clocks.was_probed() {
             h.pend();
         }
@@ -180,6 +191,16 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                         call(d, key, |_, _| {}, f);
                         continue;
                     }
+                }
+                if let Some(peer) = s.new_hangup(&h) {
+                    s.hangup = peer;
+                    call(
+                        d,
+                        key,
+                        |h, s| h.on_hangup(s, peer),
+                        |d, p, data| (p.hangup)(d, key, data, peer),
+                    );
+                    continue;
                 }
                 if s.is_discarded() {
                     return s.destroy(&mut h, Reason::Destroyed);

@@ -15,7 +15,8 @@ use crate::error::close::Reason;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
-use crate::socket::call::{call_protocol, call_taken, data, ended, received};
+use crate::peer_state::PeerState;
+use crate::socket::call::{call_at, call_protocol, data, ended, received};
 use crate::socket::filter::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
@@ -28,7 +29,7 @@ const READ_BUFFER: usize = 64 * 1024;
 /// How a read loop ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// The connection is quiet: there is nothing to write, to deliver or to queue.
+    /// The connection is quiet, or over: there is nothing to write, to deliver or to queue.
     Quiet,
     Done,
 }
@@ -37,25 +38,26 @@ pub(crate) enum Reads {
 /// pauses, closes or replaces.
 #[inline]
 pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
-    let mut left = d.driver().limits().read_budget;
+    let mut taken = 0;
     let Some((buffer, mut d)) = d.lend_scratch(READ_BUFFER) else { return Reads::Done };
     let d = &mut d;
     loop {
         let (layer, mut driver) = d.layer(&NET);
-        let Layer { sockets, listeners, .. } = layer;
+        let Layer { sockets, listeners, shared, .. } = layer;
+        let left = shared.limits.read_budget.saturating_sub(taken);
         let Some(mut h) = driver.handle(&OWNER, key.0) else { return Reads::Done };
-        let Some(s) = sockets.get_mut(h.data() as usize) else { return Reads::Done };
-        let bits = h.readiness();
+        let Some(s) = sockets.get_mut(h.data() as usize, key) else { return Reads::Done };
+        let (bits, index) = (h.readiness(), h.data() as usize);
         if left == 0 || !bits.has(Readiness::READABLE) || !s.wants_read() {
             if s.duplex.read == ReadState::OnDemand {
-                left -= match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
+                taken += match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
                     0 => return Reads::Done,
                     n => n,
                 };
                 continue;
             }
             if bits.has(Readiness::ERROR) {
-                failed_while_ended(s, &mut h);
+                s.failed_while_ended(&mut h);
             }
             if !matches!(s.wire, Wire::Plain) {
                 settle(d, key);
@@ -75,7 +77,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 return Reads::Done;
             }
             Ok((n, more)) => {
-                left -= n;
+                taken += n;
                 s.bytes_read += n as u64;
                 s.clocks.touch(h.nanos());
                 match s.wire {
@@ -83,7 +85,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                     Wire::Plain => {
                         let bytes = &mut buffer[..n];
                         let quiet = match s.upper.take_user() {
-                            Some(h) => call_taken(d, key, h, |h, s| h.on_data(s, bytes)),
+                            Some(h) => call_at(d, key, index, h, |h, s| h.on_data(s, bytes)),
                             None => data(d, key, bytes),
                         };
                         // The ordinary end of an echo.
@@ -103,14 +105,8 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 false
             }
             Err(e) => {
-                match s.take_failure() {
-                    Some(first) => s.destroy(&mut h, Reason::Failed(first)),
-                    None => {
-                        s.tell_reset(&mut h, &e);
-                        s.fail(&mut h, Stage::Read, e);
-                    }
-                }
-                false
+                s.read_failed(&mut h, e);
+                return Reads::Quiet;
             }
         };
         if !more {
@@ -120,22 +116,33 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
 }
 
 /// Checks that are only needed until a connection has read and is registered with the poller.
-#[cold]
+#[inline]
 pub(crate) fn first_read(
     s: &mut Socket,
     listeners: &mut Slab<Listener>,
     h: &mut Handle<'_>,
     done: &io::Result<(usize, bool)>,
 ) {
+    let bytes = done.as_ref().map_or(0, |(n, _)| *n);
+    let hit = !matches!(done, Err(e) if e.kind() == ErrorKind::WouldBlock);
+    note_first_read(s, listeners, h, bytes, hit);
+}
+
+#[inline(never)]
+fn note_first_read(
+    s: &mut Socket,
+    listeners: &mut Slab<Listener>,
+    h: &mut Handle<'_>,
+    bytes: usize,
+    hit: bool,
+) {
     if s.watched == Watched::Nothing {
         // Before the poller spoke: did it pay?
-        let hit = !matches!(done, Err(e) if e.kind() == ErrorKind::WouldBlock);
         let server = s.server.and_then(|k| h.other(&OWNER, k.into())).map(|l| l.data());
         if let Some(l) = server.and_then(|i| listeners.get_mut(i as usize)) {
             l.first_reads.report(hit);
         }
     }
-    let bytes = done.as_ref().map_or(0, |(n, _)| *n);
     if bytes > 0 && s.bytes_read == 0 {
         s.tell(h, || SocketEvent::FirstRead { bytes });
     }
@@ -144,6 +151,29 @@ pub(crate) fn first_read(
 }
 
 impl Socket {
+    /// The end, by the first error that there was.
+    #[inline(never)]
+    fn read_failed(&mut self, h: &mut Handle<'_>, e: io::Error) {
+        match self.take_failure() {
+            Some(first) => self.destroy(h, Reason::Failed(first)),
+            None => {
+                self.tell_reset(h, &e);
+                self.fail(h, Stage::Read, e);
+            }
+        }
+    }
+
+    /// A half-open connection was reset, which no read will show.
+    #[cold]
+    fn failed_while_ended(&mut self, h: &mut Handle<'_>) {
+        if self.duplex.read == ReadState::Ended && !self.duplex.is_done() {
+            if let Some(Ok(Some(e))) = self.stream.as_ref().map(|s| s.take_error()) {
+                self.tell_reset(h, &e);
+                self.fail(h, Stage::Read, e);
+            }
+        }
+    }
+
     /// Whether bytes are to be read: the user wants them, or a filter does.
     #[inline]
     pub(crate) fn wants_read(&self) -> bool {
@@ -154,6 +184,30 @@ impl Socket {
     #[inline]
     pub(crate) fn takes_bytes(&self) -> bool {
         self.duplex.read.is_flowing() || self.filters_read()
+    }
+
+    /// What the poller said of the peer, or the read of its end.
+    pub(crate) fn peer_state(&self, h: &Handle<'_>) -> PeerState {
+        let bits = h.readiness();
+        // Closed for writing, but not by us: the peer's socket is gone.
+        let cut = bits.has(Readiness::WRITE_CLOSED) && !self.duplex.write.is_finished();
+        if !self.duplex.is_open() || bits.has(Readiness::ERROR) || cut {
+            PeerState::Gone
+        } else if self.duplex.read == ReadState::Ended || bits.has(Readiness::READ_CLOSED) {
+            PeerState::Ended
+        } else {
+            PeerState::Open
+        }
+    }
+
+    /// What `on_hangup` is to be called with: nobody reads, and more is known of the peer than it
+    /// was called with before.
+    #[inline]
+    pub(crate) fn new_hangup(&self, h: &Handle<'_>) -> Option<PeerState> {
+        if self.duplex.read != ReadState::Paused || self.life != Life::Open {
+            return None;
+        }
+        Some(self.peer_state(h)).filter(|state| *state > self.hangup && self.duplex.is_open())
     }
 
     /// Reads nothing more. A connection whose writing failed would never get to its
@@ -183,7 +237,7 @@ impl Socket {
     /// What is there to be read is read in a later dispatch.
     pub(crate) fn go_on_reading(&mut self, h: &mut Handle<'_>) {
         let more = h.readiness().has(Readiness::READABLE) || !self.given_back().is_empty();
-        if self.duplex.read.is_flowing() && (more || self.has_news()) {
+        if self.duplex.read.is_flowing() && (more || self.has_news() || self.is_fed()) {
             h.queue();
         }
     }
@@ -197,11 +251,12 @@ fn on_demand(d: &mut Dispatch<'_>, key: SocketKey, buffer: &mut [u8]) -> usize {
     let (layer, mut driver) = d.layer(&NET);
     let Layer { sockets, shared, .. } = layer;
     let Some(h) = driver.handle(&OWNER, key.0) else { return 0 };
-    let Some(s) = sockets.get_mut(h.data() as usize) else { return 0 };
+    let Some(s) = sockets.get_mut(h.data() as usize, key) else { return 0 };
     s.stirred = true;
     match s.puller() {
         Some((readable, data)) => {
-            if h.readiness().has(Readiness::READABLE) || !s.given_back().is_empty() {
+            let kernel = h.readiness().has(Readiness::READABLE) && s.is_readable_now();
+            if kernel || !s.given_back().is_empty() || s.is_fed() {
                 call_protocol(d, key, |d| readable(d, key, data));
                 let (layer, mut driver) = d.layer(&NET);
                 if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
@@ -230,6 +285,7 @@ fn on_demand(d: &mut Dispatch<'_>, key: SocketKey, buffer: &mut [u8]) -> usize {
 }
 
 /// The peer's FIN.
+#[inline(never)]
 fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.layer(&NET);
     let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
@@ -239,15 +295,5 @@ fn at_end(d: &mut Dispatch<'_>, key: SocketKey) {
     match s.wire {
         Wire::Plain => ended(d, key),
         Wire::Filter(_) => wire_ended(d, key),
-    }
-}
-
-/// A half-open connection was reset, which no read will show.
-fn failed_while_ended(s: &mut Socket, h: &mut Handle<'_>) {
-    if s.duplex.read == ReadState::Ended && !s.duplex.is_done() {
-        if let Some(Ok(Some(e))) = s.stream.as_ref().map(|s| s.take_error()) {
-            s.tell_reset(h, &e);
-            s.fail(h, Stage::Read, e);
-        }
     }
 }

@@ -20,7 +20,8 @@ use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::socket::filter::By;
 use crate::state::layer::{Crowded, Shared};
-use crate::state::socket::{Life, Owed, Socket, Watched};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 use crate::sys;
 
@@ -93,7 +94,7 @@ impl Socket {
         out: usize,
     ) -> Flow {
         self.keep(h, data, out);
-        if shared.buffered > h.limits().buffered_limit {
+        if shared.buffered > shared.limits.buffered_limit {
             shared.crowded = Crowded::Write;
             return self.full(h);
         }
@@ -152,7 +153,7 @@ impl Socket {
     /// asked to stop before.
     #[inline(always)]
     pub(crate) fn admit(&mut self, h: &mut Handle<'_>, shared: &Shared) -> Admitted {
-        let (buffered, most) = (shared.buffered, h.limits().buffered_limit);
+        let (buffered, most) = (shared.buffered, shared.limits.buffered_limit);
         if self.duplex.write.admit().is_ok() && buffered <= most {
             return Admitted::Yes;
         }
@@ -266,7 +267,10 @@ impl Socket {
             h.reregister(stream, interest)
         };
         match done {
-            Ok(()) => self.watched = watched,
+            Ok(()) => {
+                self.watched = watched;
+                self.fresh = self.bytes_read == 0;
+            }
             Err(e) => self.fail(h, Stage::Register, e),
         }
     }
@@ -290,11 +294,11 @@ impl Socket {
     }
 
     /// Sends what is queued, as far as the kernel and the budget go.
-    pub(crate) fn flush(&mut self, h: &mut Handle<'_>) {
+    pub(crate) fn flush(&mut self, h: &mut Handle<'_>, shared: &Shared) {
         if self.life == Life::Connecting {
             return;
         }
-        let mut left = h.limits().write_budget;
+        let mut left = shared.limits.write_budget;
         while left > 0 && self.duplex.write.wants_write() && h.readiness().has(Readiness::WRITABLE)
         {
             let Some(stream) = &self.stream else { return };
@@ -332,7 +336,7 @@ impl Socket {
             self.filter(h, shared, By::User, |stack, run| stack.close(run));
         }
         if self.duplex.write.wants_write() {
-            self.flush(h);
+            self.flush(h, shared);
         }
         self.finish();
     }

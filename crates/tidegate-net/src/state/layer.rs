@@ -5,15 +5,18 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use slab::Slab;
-use tidegate_loop::kind::{Driver, Handle, LayerId};
+use tidegate_loop::kind::{Driver, Handle, LayerId, LayerLimits};
+use tidegate_loop::{Cx, LimitError};
 
 use crate::callbacks::filter::Passed;
 use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
+use crate::options::limits::NetLimits;
 use crate::state::claims::Claims;
 use crate::state::deadlines::queue::Deadlines;
 use crate::state::listener::{Listener, State};
-use crate::state::socket::Socket;
+use crate::state::socket::{Remains, Socket};
+use crate::state::sockets::Sockets;
 
 /// The layer of this crate.
 pub(crate) static NET: LayerId<Layer> = LayerId::new(Layer::default);
@@ -22,7 +25,7 @@ pub(crate) static NET: LayerId<Layer> = LayerId::new(Layer::default);
 /// means, and that the key is not stale.
 #[derive(Default)]
 pub(crate) struct Layer {
-    pub(crate) sockets: Slab<Socket>,
+    pub(crate) sockets: Sockets,
     pub(crate) listeners: Slab<Listener>,
     /// The connection that a server's callback decides about.
     pub(crate) offer: Offer,
@@ -42,10 +45,23 @@ pub(crate) struct Shared {
     pub(crate) passed: Passed,
     /// What filters made for the kernel.
     pub(crate) wire: Vec<u8>,
+    /// Bytes between a caller that reads or writes itself and its filters. One read long.
+    pub(crate) between: Vec<u8>,
+    pub(crate) limits: NetLimits,
     /// Bytes of memory that all write queues hold.
     pub(crate) buffered: usize,
     /// What was queued beyond `buffered_limit` by the change that runs.
     pub(crate) crowded: Crowded,
+}
+
+impl LayerLimits for NetLimits {
+    fn check(&self) -> Result<(), LimitError> {
+        self.none_is_zero()
+    }
+
+    fn set(&self, cx: &mut Cx<'_>) {
+        cx.layer(&NET).0.shared.limits = self.clone();
+    }
 }
 
 /// What was queued although `buffered_limit` was passed.
@@ -77,7 +93,7 @@ pub(crate) struct Held {
 impl Layer {
     #[inline]
     pub(crate) fn socket(&mut self, d: &Driver<'_>, key: SocketKey) -> Option<&mut Socket> {
-        self.sockets.get_mut(d.data(&OWNER, key.0)? as usize)
+        self.sockets.get_mut(d.data(&OWNER, key.0)? as usize, key)
     }
 
     pub(crate) fn listener(&mut self, d: &Driver<'_>, key: ServerKey) -> Option<&mut Listener> {
@@ -92,7 +108,7 @@ impl Layer {
         key: SocketKey,
     ) -> Option<(&'s mut Socket, Handle<'d>)> {
         let handle = d.handle(&OWNER, key.0)?;
-        let socket = self.sockets.get_mut(handle.data() as usize)?;
+        let socket = self.sockets.get_mut(handle.data() as usize, key)?;
         socket.stirred = true;
         Some((socket, handle))
     }
@@ -119,13 +135,23 @@ impl Layer {
         }
     }
 
-    /// Takes a socket out for good.
-    pub(crate) fn remove(&mut self, index: usize) -> Option<Socket> {
-        let s = self.sockets.try_remove(index)?;
+    /// A connection is over: its place is free, and what is left of it is the caller's.
+    #[inline(always)]
+    pub(crate) fn remove(
+        &mut self,
+        d: &Driver<'_>,
+        index: usize,
+        key: SocketKey,
+    ) -> Option<Remains> {
+        let s = self.sockets.get_mut(index, key)?;
         self.shared.buffered -= s.duplex.write.held() + s.given_back().len();
-        if self.sockets.is_empty() {
+        // Nobody has this key.
+        s.key = SocketKey(d.stale_key());
+        let remains = s.remains();
+        self.sockets.free(index);
+        if self.sockets.len() == 0 {
             self.deadlines.clear();
         }
-        Some(s)
+        Some(remains)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tidegate_stream::PipeKey;
 
 use crate::error::net_error::NetError;
+use crate::state::connecting::Connecting;
 use crate::state::deadlines::timers::OwnTimers;
 
 #[derive(Default)]
@@ -15,6 +16,10 @@ pub(crate) struct Rare {
     pub(crate) pipes: Pipes,
     /// Our end, if somebody observed when it was made.
     pub(crate) local: Option<SocketAddr>,
+    /// The peer's address, if it is longer than most.
+    pub(crate) remote: Option<SocketAddr>,
+    /// Until it is connected.
+    pub(crate) connecting: Option<Box<Connecting>>,
     /// The first write error; reading goes on to the end before the connection closes with it.
     pub(crate) failure: Option<Arc<NetError>>,
     /// Bytes that a filter answered since the queue was empty.
@@ -22,6 +27,17 @@ pub(crate) struct Rare {
     /// Bytes that come before the next read.
     pub(crate) given_back: Vec<u8>,
     pub(crate) timers: OwnTimers,
+}
+
+impl Rare {
+    /// Whether nothing is in it.
+    pub(crate) fn is_unused(&self) -> bool {
+        let Rare { pipes, local, remote, connecting, failure, answered, given_back, timers } = self;
+        let piped = pipes.into.is_some() || pipes.from.is_some() || pipes.discard.is_some();
+        let known = local.is_some() || remote.is_some() || failure.is_some();
+        let waits = *answered > 0 || !given_back.is_empty() || !timers.is_empty();
+        !piped && !known && !waits && connecting.is_none()
+    }
 }
 
 /// What takes a connection's bytes in place of what stands above it, and what gives it some.

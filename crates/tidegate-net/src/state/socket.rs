@@ -26,21 +26,26 @@ use tidegate_stream::{Duplex, Effect, ReadState, WriteState};
 
 use crate::callbacks::protocol::ProtocolCall;
 use crate::callbacks::upper::Upper;
-use crate::error::close::{Reason, Reset};
+use crate::error::close::{Kept, Reason, Reset};
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::event::{ConnectionInfo, NetEvent, SocketEvent};
 use crate::key::{ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
+use crate::peer_state::PeerState;
 use crate::state::connecting::Connecting;
 use crate::state::deadlines::clocks::{Clocks, View, as_nanos};
 use crate::state::deadlines::timers::OwnTimers;
+use crate::state::owed::Owed;
 use crate::state::rare::{Pipes, Rare};
+use crate::state::remote::Remote;
 use crate::state::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Life {
+    /// Its place is free.
+    Over,
     Connecting,
     /// Made or accepted; its filters are not ready.
     Gated,
@@ -59,35 +64,15 @@ pub(crate) enum Watched {
     Both,
 }
 
-/// What is to be called soon, besides effects of the write queue: bits.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Owed(u8);
-
-impl Owed {
-    /// Its server shuts down.
-    pub(crate) const SHUTDOWN: Owed = Owed(1);
-    /// Room for a write that the caller made itself, as soon as there is some.
-    pub(crate) const ROOM: Owed = Owed(2);
-
-    pub(crate) fn add(&mut self, what: Owed) {
-        self.0 |= what.0;
-    }
-
-    #[inline]
-    pub(crate) fn is_none(self) -> bool {
-        self.0 == 0
-    }
-
-    pub(crate) fn has(self, what: Owed) -> bool {
-        self.0 & what.0 != 0
-    }
-
-    /// Whether it was owed; it is not any more.
-    pub(crate) fn take(&mut self, what: Owed) -> bool {
-        let had = self.has(what);
-        self.0 &= !what.0;
-        had
-    }
+/// What is left of a connection that is over.
+pub(crate) struct Remains {
+    pub(crate) upper: Upper,
+    pub(crate) wire: Wire,
+    pub(crate) write: WriteState,
+    pub(crate) rare: Option<Box<Rare>>,
+    pub(crate) server: Option<ServerKey>,
+    /// `on_connect` was still to come.
+    pub(crate) was_connecting: bool,
 }
 
 pub(crate) struct Socket {
@@ -98,9 +83,9 @@ pub(crate) struct Socket {
     pub(crate) stream: Option<TcpStream>,
     pub(crate) upper: Upper,
     pub(crate) wire: Wire,
-    pub(crate) duplex: Duplex<Reason>,
+    pub(crate) duplex: Duplex<Kept>,
     pub(crate) server: Option<ServerKey>,
-    pub(crate) remote: Option<SocketAddr>,
+    remote: Remote,
     /// When it was accepted or asked for, in the loop's nanoseconds.
     pub(crate) since: u64,
     pub(crate) bytes_read: u64,
@@ -111,54 +96,89 @@ pub(crate) struct Socket {
     pub(crate) fresh: bool,
     pub(crate) bytes_written: u64,
     pub(crate) clocks: Clocks,
-    /// Until it is connected.
-    pub(crate) connecting: Option<Box<Connecting>>,
     /// Whether the handle is marked busy: something is under way that must be finished.
     pub(crate) busy: bool,
     pub(crate) owed: Owed,
     /// Whether its close sends a RST.
     pub(crate) reset: Reset,
+    /// The last that `on_hangup` was called with.
+    pub(crate) hangup: PeerState,
     rare: Option<Box<Rare>>,
 }
 
 impl Socket {
-    pub(crate) fn new(
-        key: SocketKey,
-        life: Life,
-        options: &StreamOptions,
-        rt: &Runtime<'_>,
-    ) -> Socket {
-        let limit = options.write_limit.unwrap_or(rt.limits().write_limit);
-        let write = WriteState::new(options.high_water_mark, limit);
-        let mut s = Socket {
+    /// A place where none was before.
+    pub(crate) fn over(key: SocketKey) -> Socket {
+        Socket {
             key,
-            life,
+            life: Life::Over,
             watched: Watched::Nothing,
             stream: None,
             upper: Upper::Away,
             wire: Wire::Plain,
-            duplex: Duplex::new(write, options.allow_half_open),
+            duplex: Duplex::new(WriteState::new(0, 0), false),
             server: None,
-            remote: None,
-            // A deadline must not be early; else the time of the poll will do.
-            since: as_nanos(if options.deadlines.has_any() || life == Life::Connecting {
-                rt.clock()
-            } else {
-                rt.now()
-            }),
+            remote: Remote::Unknown,
+            since: 0,
             bytes_read: 0,
             stirred: true,
             fresh: true,
             bytes_written: 0,
             clocks: Clocks::default(),
-            connecting: None,
             busy: false,
             owed: Owed::default(),
             reset: Reset::No,
+            hangup: PeerState::Open,
             rare: None,
-        };
-        s.clocks.start(options.deadlines, s.since);
-        s
+        }
+    }
+
+    /// Begins a connection in a place that was free. Field by field: it is not made elsewhere and
+    /// then moved.
+    #[inline(always)]
+    pub(crate) fn begin(
+        &mut self,
+        key: SocketKey,
+        life: Life,
+        options: &StreamOptions,
+        rt: &Runtime<'_>,
+    ) {
+        let limit = options.write_limit.unwrap_or(usize::MAX);
+        // A deadline must not be early; else the time of the poll will do.
+        let exact = options.deadlines.has_any() || life == Life::Connecting;
+        self.since = if exact { as_nanos(rt.clock()) } else { rt.nanos() };
+        self.key = key;
+        self.life = life;
+        self.watched = Watched::Nothing;
+        self.duplex.begin(options.high_water_mark, limit, options.allow_half_open);
+        self.server = None;
+        self.remote = Remote::Unknown;
+        self.bytes_read = 0;
+        self.bytes_written = 0;
+        self.stirred = true;
+        self.fresh = true;
+        self.busy = false;
+        self.owed = Owed::default();
+        self.reset = Reset::No;
+        self.clocks = Clocks::default();
+        self.clocks.start(options.deadlines, self.since);
+        debug_assert!(self.stream.is_none() && matches!(self.upper, Upper::Away));
+        debug_assert!(self.rare.is_none());
+    }
+
+    /// It is over, and its place is free: what is still to be told and dropped.
+    #[inline(always)]
+    pub(crate) fn remains(&mut self) -> Remains {
+        let was_connecting = self.is_connecting();
+        self.life = Life::Over;
+        Remains {
+            upper: std::mem::replace(&mut self.upper, Upper::Away),
+            wire: std::mem::replace(&mut self.wire, Wire::Plain),
+            write: self.duplex.take_write(),
+            rare: self.rare.take(),
+            server: self.server,
+            was_connecting,
+        }
     }
 
     /// Whether one side has ended and the other has not; or the peer has, and nobody
@@ -183,6 +203,39 @@ impl Socket {
             open: self.life == Life::Open,
             half_closed: self.is_half_closed(h),
         }
+    }
+
+    /// The peer's address, if it has one and it is known.
+    #[inline]
+    pub(crate) fn remote(&self) -> Option<SocketAddr> {
+        match self.remote {
+            Remote::Rare => self.rare.as_deref().and_then(|r| r.remote),
+            near => near.get(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_remote(&mut self, at: Option<SocketAddr>) {
+        self.remote = Remote::new(at);
+        if self.remote == Remote::Rare {
+            self.rare_or_new().remote = at;
+        }
+    }
+
+    /// What is needed until it is connected.
+    pub(crate) fn connecting(&self) -> Option<&Connecting> {
+        self.rare.as_deref()?.connecting.as_deref()
+    }
+
+    pub(crate) fn connecting_mut(&mut self) -> Option<&mut Connecting> {
+        self.rare.as_deref_mut()?.connecting.as_deref_mut()
+    }
+
+    /// It is connected.
+    pub(crate) fn take_connecting(&mut self) -> Option<Box<Connecting>> {
+        let taken = self.rare.as_deref_mut()?.connecting.take();
+        self.rare.take_if(|rare| rare.is_unused());
+        taken
     }
 
     #[inline]
@@ -242,26 +295,25 @@ impl Socket {
             (_, None) => "to",
             (_, Some(_)) => "from",
         };
-        let queued = self.queued();
+        let Some(remote) = self.remote() else { return format!("{way} nowhere") };
         let waits = self.waits_for().map_or_else(String::new, |f| format!(", {f} is not ready"));
-        match self.remote {
-            Some(remote) => format!("{way} {remote}, {queued} bytes queued{waits}"),
-            None => format!("{way} nowhere"),
-        }
+        format!("{way} {remote}, {} bytes queued{waits}", self.queued())
     }
 
     /// An error of this connection, placed on the path. Our own end is asked
     /// for where it tells something, the port that the system chose for a
     /// client: a server's resets must not cost a call each.
     pub(crate) fn error(&self, stage: Stage, source: io::Error, rt: &Runtime<'_>) -> Arc<NetError> {
-        let client = if self.server.is_none() { self.stream.as_ref() } else { None };
-        let local = client.and_then(|s| s.local_addr().ok());
         // Now, not when the poll returned: an attempt in it has a time of its own.
         let elapsed = self.age(rt);
-        let asked = self.connecting.as_ref().filter(|_| stage == Stage::Bind);
+        if self.server.is_some() {
+            return Arc::new(NetError::of(stage, source, None, self.remote(), elapsed));
+        }
+        let local = self.stream.as_ref().and_then(|s| s.local_addr().ok());
+        let asked = self.connecting().filter(|_| stage == Stage::Bind);
         let local = asked.and_then(|c| c.own_address()).or(local);
-        let error = NetError::new(stage, source).at(local, self.remote).after(elapsed);
-        Arc::new(match self.connecting.as_deref() {
+        let error = NetError::of(stage, source, local, self.remote(), elapsed);
+        Arc::new(match self.connecting() {
             Some(c) => error.tried(c.name.clone(), c.failed.clone()).untried_are(c.untried()),
             None => error,
         })
@@ -304,7 +356,7 @@ impl Socket {
 
     pub(crate) fn connection(&self) -> ConnectionInfo {
         let local = self.rare.as_deref().and_then(|r| r.local);
-        ConnectionInfo { key: self.key, server: self.server, local, remote: self.remote }
+        ConnectionInfo { key: self.key, server: self.server, local, remote: self.remote() }
     }
 
     /// Asks for our own end, which the events to come will name.
@@ -329,12 +381,15 @@ impl Socket {
         }
     }
 
-    /// Whether it may be closed for the memory that its queue holds: its writer waits for the
-    /// drain or has ended, or the queue has answers of a filter.
+    /// Whether it may be closed for the memory that it holds: its writer waits for the drain or
+    /// has ended, its queue has answers of a filter, or it keeps bytes that were received: given
+    /// back to it, or behind its filters.
     pub(crate) fn can_give_way(&self) -> bool {
         let write = &self.duplex.write;
         let answers = self.rare.as_ref().is_some_and(|r| r.answered > 0);
-        write.needs_drain()
+        let received = write.beside().received > 0 || !self.given_back().is_empty();
+        received
+            || write.needs_drain()
             || (!write.is_open() && write.wants_write())
             || (answers && !write.is_flushed())
     }
@@ -418,15 +473,5 @@ impl Socket {
             && self.owed.is_none()
             && self.clocks.is_waiting()
             && !self.clocks.has_linger()
-    }
-}
-
-/// What is known of a new stream before the poller spoke. On a Unix domain socket, which has no
-/// address, a read stops behind each descriptor that was passed.
-#[inline]
-pub(crate) fn new_bits(remote: Option<SocketAddr>) -> Readiness {
-    match remote {
-        Some(_) => Readiness::WRITABLE,
-        None => Readiness::WRITABLE | Readiness::SHORT_READS,
     }
 }

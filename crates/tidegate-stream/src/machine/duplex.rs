@@ -44,6 +44,23 @@ impl<R> Duplex<R> {
         Duplex { read: ReadState::Flowing, write, allow_half_open, outcome: Outcome::Open }
     }
 
+    /// Open both ways again, as a new stream in the place of one that is over.
+    ///
+    /// ```
+    /// use tidegate_stream::{Duplex, WriteState};
+    /// let mut d: Duplex<&str> = Duplex::new(WriteState::new(1, 1), false);
+    /// d.destroy("reset");
+    /// d.begin(16, 1024, true);
+    /// assert!(d.is_open() && d.write.is_open());
+    /// ```
+    #[inline]
+    pub fn begin(&mut self, high_water_mark: usize, limit: usize, allow_half_open: bool) {
+        self.read = ReadState::Flowing;
+        self.write = WriteState::new(high_water_mark, limit);
+        self.allow_half_open = allow_half_open;
+        self.outcome = Outcome::Open;
+    }
+
     /// Ends the stream for this reason. `false` if it was over before.
     pub fn destroy(&mut self, reason: R) -> bool {
         if !self.is_open() {
@@ -92,6 +109,21 @@ impl<R> Duplex<R> {
 
 // Effects: what comes out, once.
 impl<R> Duplex<R> {
+    /// What is left of the writing half of a stream that is over: bytes and ids that did not get
+    /// out. In its place is one that is empty.
+    ///
+    /// ```
+    /// use tidegate_stream::{Duplex, WriteState};
+    /// let mut d: Duplex<&str> = Duplex::new(WriteState::new(16, 1024), false);
+    /// d.write.push(b"tide");
+    /// d.destroy("reset");
+    /// assert_eq!((d.take_write().len(), d.write.len()), (4, 0));
+    /// ```
+    #[inline]
+    pub fn take_write(&mut self) -> WriteState {
+        std::mem::replace(&mut self.write, WriteState::new(0, 0))
+    }
+
     /// The terminal event, once.
     pub fn take_outcome(&mut self) -> Option<R> {
         if self.is_open() {

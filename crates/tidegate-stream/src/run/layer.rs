@@ -7,11 +7,12 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use slab::Slab;
-use tidegate_loop::kind::{Driver, LayerId};
-use tidegate_loop::{Cx, Key};
+use tidegate_loop::kind::{Driver, LayerId, LayerLimits};
+use tidegate_loop::{Cx, Key, LimitError};
 
 use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 use crate::error::{PipeError, StreamError};
+use crate::limits::StreamLimits;
 use crate::machine::read_queue::ReadQueue;
 use crate::machine::write::WriteState;
 use crate::user::sink::{Sink, WriteHandler};
@@ -23,9 +24,20 @@ pub(crate) static STREAMS: LayerId<Layer> = LayerId::new(Layer::default);
 /// The state of this crate in one loop. The data word of a handle is the place of its row.
 #[derive(Default)]
 pub(crate) struct Layer {
+    pub(crate) limits: StreamLimits,
     pub(crate) readables: Slab<Readable>,
     pub(crate) writables: Slab<Writable>,
     pub(crate) pipes: Slab<Pipe>,
+}
+
+impl LayerLimits for StreamLimits {
+    fn check(&self) -> Result<(), LimitError> {
+        self.none_is_zero()
+    }
+
+    fn set(&self, cx: &mut Cx<'_>) {
+        cx.layer(&STREAMS).0.limits = self.clone();
+    }
 }
 
 impl Layer {

@@ -65,7 +65,7 @@ pub(crate) fn open(
     handle.set_ref(false);
     let key = handle.key();
     let stages: Vec<_> = through.into_iter().map(|t| (t, BytesMut::new())).collect();
-    let through = Through { stages, at: 0, limit: handle.limits().write_limit };
+    let through = Through { stages, at: 0, limit: layer.limits.write_limit };
     let pipe = Pipe {
         state: State::Flowing,
         source: Some(from.clone()),

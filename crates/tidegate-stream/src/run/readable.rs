@@ -59,7 +59,7 @@ pub(crate) fn open(
     };
     handle.set_ref(false);
     handle.pend();
-    let limit = options.read_limit.unwrap_or(handle.limits().write_limit);
+    let limit = options.read_limit.unwrap_or(layer.limits.read_limit);
     let mut read = ReadQueue::new(options.high_water_mark, limit);
     read.set_pulled(options.pull);
     let (source, reader, key) = (Some(source), Some(reader), handle.key());
@@ -99,7 +99,7 @@ const CALL: usize = 1024;
 
 /// Does one step after another, until nothing is due or the budget is spent.
 fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
-    let mut left = d.driver().limits().read_budget;
+    let mut left = d.layer(&STREAMS).0.limits.read_budget;
     loop {
         match step(d, key) {
             Some(n) if n < left => left = left.saturating_sub(n.max(CALL)),

@@ -64,7 +64,7 @@ pub(crate) fn open(
         }
     };
     handle.set_ref(false);
-    let limit = options.write_limit.unwrap_or(handle.limits().write_limit);
+    let limit = options.write_limit.unwrap_or(layer.limits.write_limit);
     let key = handle.key();
     let row = Writable {
         write: WriteState::new(options.high_water_mark, limit),
@@ -140,7 +140,7 @@ const TELL: usize = 1000;
 /// First feeds the sink, so that it has the next bytes when a callback runs (W5); then delivers the
 /// effects; then ends the sink, which comes after all effects (W12).
 fn dispatch(d: &mut Dispatch<'_>, key: Key, _: u64) {
-    let budget = d.driver().limits().write_budget;
+    let budget = d.layer(&STREAMS).0.limits.write_budget;
     let mut given = 0;
     loop {
         while given < budget {

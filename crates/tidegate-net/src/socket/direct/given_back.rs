@@ -25,7 +25,7 @@ impl Socket {
             return self.destroy(h, Reason::WriteLimit { scope: Scope::Socket, queued, limit });
         }
         shared.buffered += bytes.len();
-        if shared.buffered > h.limits().buffered_limit {
+        if shared.buffered > shared.limits.buffered_limit {
             shared.crowded = Crowded::Write;
         }
         self.given_back_mut().splice(..0, bytes.iter().copied());

@@ -2,5 +2,6 @@
 //! they read.
 #![forbid(unsafe_code)]
 
+mod filtered;
 mod given_back;
 mod now;

@@ -18,14 +18,14 @@ use crate::key::{OWNER, SocketKey};
 use crate::socket::read::first_read;
 use crate::socket::write::{Admitted, GATHER, send_gathered};
 use crate::state::layer::{Crowded, Layer, Shared};
-use crate::state::socket::{Life, Owed, Socket, Watched};
+use crate::state::owed::Owed;
+use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 
 fn unsupported(text: &str) -> io::Error {
     io::Error::new(ErrorKind::Unsupported, text)
 }
 
-const FILTERED: &str = "a filter changes the bytes of this connection: use data and write";
 const PIPED: &str = "a pipe reads from this connection";
 
 impl Layer {
@@ -38,13 +38,12 @@ impl Layer {
     ) -> io::Result<usize> {
         let Layer { sockets, listeners, shared, .. } = self;
         let handle = d.handle(&OWNER, key.0);
-        let found = handle.and_then(|h| Some((sockets.get_mut(h.data() as usize)?, h)));
+        let found = handle.and_then(|h| Some((sockets.get_mut(h.data() as usize, key)?, h)));
         let Some((s, mut h)) = found.filter(|(s, _)| s.duplex.is_open()) else {
             return Err(ErrorKind::NotConnected.into());
         };
         s.stirred = true;
-        s.may_be_direct()?;
-        if s.is_diverted() {
+        if s.is_diverted() && s.life != Life::Refused {
             return Err(unsupported(PIPED));
         }
         if buffer.is_empty() {
@@ -52,6 +51,9 @@ impl Layer {
         }
         if !s.given_back().is_empty() {
             return Ok(s.take_given_back(shared, buffer));
+        }
+        if !matches!(s.wire, Wire::Plain) {
+            return self.read_filtered(d, key, buffer);
         }
         if s.duplex.read == ReadState::Ended {
             return Ok(0);
@@ -71,33 +73,31 @@ impl Layer {
                 s.clocks.touch(h.nanos());
                 Ok(n)
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => Err(e),
-            Err(e) => {
-                let told = copy(&e);
-                match s.take_failure() {
-                    Some(first) => s.destroy(&mut h, Reason::Failed(first)),
-                    None => {
-                        s.tell_reset(&mut h, &e);
-                        s.fail(&mut h, Stage::Read, e);
-                    }
-                }
-                Err(told)
-            }
+            Err(e) => Err(s.pull_failed(&mut h, e)),
         }
     }
 }
 
 impl Socket {
-    /// No filter stands between the caller and the kernel.
-    fn may_be_direct(&self) -> io::Result<()> {
-        match self.wire {
-            Wire::Plain => Ok(()),
-            Wire::Filter(_) => Err(unsupported(FILTERED)),
+    /// A read of the caller's gave no bytes: the error to tell it. All but `WouldBlock` are the
+    /// connection's end.
+    pub(super) fn pull_failed(&mut self, h: &mut Handle<'_>, e: io::Error) -> io::Error {
+        if e.kind() == ErrorKind::WouldBlock {
+            return e;
         }
+        let told = copy(&e);
+        match self.take_failure() {
+            Some(first) => self.destroy(h, Reason::Failed(first)),
+            None => {
+                self.tell_reset(h, &e);
+                self.fail(h, Stage::Read, e);
+            }
+        }
+        told
     }
 
     /// The peer's FIN was read by the caller. What follows from it comes in the next dispatch.
-    fn read_end(&mut self, h: &mut Handle<'_>) -> io::Result<usize> {
+    pub(super) fn read_end(&mut self, h: &mut Handle<'_>) -> io::Result<usize> {
         if let Some(first) = self.take_failure() {
             let told = io::Error::new(first.kind(), first.to_string());
             self.destroy(h, Reason::Failed(first));
@@ -115,22 +115,28 @@ impl Socket {
     pub(crate) fn write_now(
         &mut self,
         h: &mut Handle<'_>,
+        shared: &mut Shared,
         pieces: &[IoSlice<'_>],
     ) -> io::Result<usize> {
         if !self.duplex.is_open() {
             return Err(ErrorKind::NotConnected.into());
         }
-        self.may_be_direct()?;
         if !self.duplex.write.is_open() {
-            return Err(ErrorKind::BrokenPipe.into());
+            let refused = self.why_over();
+            return Err(refused.unwrap_or_else(|| ErrorKind::BrokenPipe.into()));
         }
         let all: usize = pieces.iter().map(|p| p.len()).sum();
         if all == 0 {
             return Ok(0);
         }
-        let mut slices = [&[][..]; GATHER];
-        let n = slices.iter_mut().zip(pieces).map(|(s, p)| *s = p).count();
-        let sent = self.offer_pieces(h, &slices[..n]);
+        let sent = match self.wire {
+            Wire::Plain => {
+                let mut slices = [&[][..]; GATHER];
+                let n = slices.iter_mut().zip(pieces).map(|(s, p)| *s = p).count();
+                self.offer_pieces(h, &slices[..n])
+            }
+            Wire::Filter(_) => self.write_filtered_now(h, shared, pieces),
+        };
         if !matches!(sent, Ok(sent) if sent == all) {
             self.await_room(h);
         }
@@ -158,10 +164,9 @@ impl Socket {
     /// Whether the kernel has room, and the protocol waits for it.
     pub(crate) fn take_room(&mut self, h: &Handle<'_>) -> bool {
         self.life == Life::Open
-            && self.duplex.write.is_direct()
+            && self.takes_now()
             && h.readiness().has(Readiness::WRITABLE)
             && self.owed.take(Owed::ROOM)
-            && self.duplex.write.is_open()
     }
 
     /// Offers the kernel up to [`GATHER`] pieces in one call, if nothing waits before; how many

@@ -34,13 +34,12 @@ pub(crate) struct View {
 #[derive(Debug, Default)]
 pub(crate) struct Clocks {
     idle_ms: u32,
-    linger_ms: u32,
+    /// From the first time on that there is such a deadline.
+    linger: Option<Box<Linger>>,
     /// The end of the connect, or of the handshake, and then of the lifetime; 0 for none.
     until_ns: u64,
     /// When a byte moved last, or the idle timeout was set; see `activity`.
     active_ns: u64,
-    /// When a side ended.
-    ended_ns: u64,
     /// What its live entry says; 0 for none.
     pub(crate) armed_ns: u64,
     activity: Activity,
@@ -49,6 +48,15 @@ pub(crate) struct Clocks {
     /// Its server shuts down: the end of the lifetime only comes nearer.
     grace: bool,
     expiry: Expiry,
+}
+
+/// The deadline of a connection that is half closed. Few have one.
+#[derive(Clone, Copy, Debug)]
+struct Linger {
+    /// 0 for none.
+    after_ms: u32,
+    /// When a side ended.
+    ended_ns: u64,
 }
 
 /// What `active_ns` says, and whether its idle deadline was told.
@@ -77,7 +85,9 @@ enum Expiry {
 impl Clocks {
     pub(crate) fn start(&mut self, deadlines: DeadlineOptions, now: u64) {
         self.idle_ms = deadlines.idle_ms;
-        self.linger_ms = deadlines.linger_ms;
+        if deadlines.linger_ms != 0 {
+            self.linger = Some(Box::new(Linger { after_ms: deadlines.linger_ms, ended_ns: 0 }));
+        }
         self.touch(now);
         self.set_until(deadlines.lifetime_ms, now);
     }
@@ -99,7 +109,9 @@ impl Clocks {
 
     /// A side has ended, now.
     pub(crate) fn side_ended(&mut self, now: u64) {
-        self.ended_ns = now;
+        if let Some(linger) = &mut self.linger {
+            linger.ended_ns = now;
+        }
     }
 
     /// The peer has ended, as the poller says, and nobody reads. Noted once.
@@ -117,9 +129,8 @@ impl Clocks {
     }
 
     pub(crate) fn set_linger(&mut self, linger: Duration, now: u64) {
-        self.linger_ms = millis(linger);
         // Counts from now, if a side has ended before.
-        self.ended_ns = now;
+        self.linger = Some(Box::new(Linger { after_ms: millis(linger), ended_ns: now }));
         self.expiry = Expiry::Waiting;
     }
 
@@ -181,11 +192,12 @@ impl Clocks {
     }
 
     pub(crate) fn has_any(&self) -> bool {
-        self.idle_ms != 0 || self.until_ns != 0 || self.linger_ms != 0
+        self.idle_ms != 0 || self.until_ns != 0 || self.has_linger()
     }
 
+    #[inline]
     pub(crate) fn has_linger(&self) -> bool {
-        self.linger_ms != 0
+        self.linger.as_ref().is_some_and(|linger| linger.after_ms != 0)
     }
 
     /// The next deadline, if any, and which it is.
@@ -200,8 +212,8 @@ impl Clocks {
         let idles = view.open && self.activity != Activity::Told;
         let idle =
             after(self.active_ns, self.idle_ms).filter(|_| idles).map(|t| (t, Timeout::Idle));
-        let since = self.active_ns.max(self.ended_ns);
-        let linger = after(since, self.linger_ms).filter(|_| view.half_closed);
+        let linger = self.linger.as_ref().filter(|_| view.half_closed);
+        let linger = linger.and_then(|l| after(self.active_ns.max(l.ended_ns), l.after_ms));
         let linger = linger.map(|t| (t, Timeout::Linger));
         [until, linger, idle].into_iter().flatten().min_by_key(|(at, _)| *at)
     }

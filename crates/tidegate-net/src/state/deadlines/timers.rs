@@ -71,6 +71,10 @@ impl OwnTimers {
         self.all.push(OwnTimer { token, from, after, order: self.sets, step: Step::Noted });
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     pub(crate) fn clear(&mut self, token: u64) {
         if let Some(at) = self.all.iter().position(|t| t.token == token) {
             self.take(at);

@@ -19,6 +19,10 @@ use tidegate::observe::OneLine;
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
 
+const USAGE: &str = "usage: chat [HOST:PORT]    # Ctrl-C stops it";
+/// Longer lines end the connection.
+const LINE: usize = 1024;
+
 #[derive(Default)]
 struct Room {
     members: BTreeMap<SocketKey, Member>,
@@ -30,9 +34,6 @@ struct Member {
     /// It has not caught up with what was said.
     full: bool,
 }
-
-/// Longer lines end the connection.
-const LINE: usize = 1024;
 
 impl Room {
     /// Sends to all members but this one. They share one `Bytes`: nothing is copied.
@@ -55,16 +56,9 @@ impl Room {
 
     fn hear(&mut self, s: &mut SocketCx<'_>, line: &[u8]) {
         let Some(member) = self.members.get(&s.key()) else { return };
-        let line = String::from_utf8_lossy(line);
         // `OneLine` escapes control characters, which the terminals of the others would obey.
-        let text = format!("{}: {}\n", member.name, OneLine(line.trim_end()));
-        self.say(s, text);
-    }
-
-    fn catch_up(&mut self, s: &mut SocketCx<'_>) {
-        if let Some(member) = self.members.get_mut(&s.key()) {
-            member.full = false;
-        }
+        let line = OneLine(String::from_utf8_lossy(line)).to_string();
+        self.say(s, format!("{}: {line}\n", member.name));
     }
 
     fn leave(&mut self, s: &mut SocketCx<'_>, close: &Close) {
@@ -74,19 +68,20 @@ impl Room {
     }
 }
 
-/// A member's connection. The loop lends the room to one callback at a time; an error says that
-/// there is no room any more.
+/// A member's connection. The loop lends the room to one callback at a time.
 fn seat(room: Shared<Room>) -> impl Handler {
     On::new()
         .drain(move |s| {
-            let _ = s.with(room, Room::catch_up);
+            let _ = s.with(room, |room, s| {
+                room.members.get_mut(&s.key()).into_iter().for_each(|member| member.full = false);
+            });
         })
         .close(move |s, close| {
             let _ = s.with(room, |room, s| room.leave(s, &close));
         })
-        .framed(Lines::new(LINE), move |s, line| match s.with(room, |room, s| room.hear(s, line)) {
-            Ok(()) => Flow::Ready,
-            Err(_) => Flow::Closed,
+        .framed(Lines::new(LINE), move |s, line| {
+            // Nobody is waited for: those who read too slowly miss what is said.
+            s.with(room, |room, s| room.hear(s, line)).map_or(Flow::Closed, |()| Flow::Ready)
         })
 }
 
@@ -106,30 +101,24 @@ fn serve(lp: &mut Loop, at: &str) -> io::Result<ServerKey> {
 /// Three guests, who come one after the other, say a word and leave.
 fn converse(lp: &mut Loop, server: ServerKey) -> io::Result<()> {
     let at = lp.server(server).local_addr()?;
-    let left = lp.share(3)?;
     for (who, word) in [("ann", "high water!"), ("bob", "at noon?"), ("eve", "bye")] {
-        let guest = On::new()
-            .close(move |s, _| {
-                let last = s.with(left, |left, _| {
-                    *left -= 1;
-                    *left == 0
-                });
-                if last == Ok(true) {
-                    let _ = s.server(server).close();
-                }
-            })
-            .framed(Lines::new(LINE), move |s, line| {
-                let line = String::from_utf8_lossy(line);
-                println!("  {who} hears: {line}");
-                if line.starts_with("you are") {
-                    let _ = s.write(format!("{word}\n"));
-                }
-                if line.ends_with("bye") || (who == "eve" && line.starts_with("you are")) {
-                    s.end();
-                }
-                Flow::Ready
-            });
-        lp.connect(at, guest);
+        let hear = move |s: &mut SocketCx<'_>, line: &[u8]| {
+            let line = String::from_utf8_lossy(line);
+            println!("  {who} hears: {line}");
+            if line.starts_with("you are") {
+                let _ = s.write(format!("{word}\n"));
+            }
+            if line == "you are guest 3" {
+                // All have come. The loop ends when they have left.
+                let _ = s.server(server).close();
+                s.end();
+            }
+            if line.ends_with("bye") {
+                s.end();
+            }
+            Flow::Ready
+        };
+        lp.connect(at, On::new().framed(Lines::new(LINE), hear));
     }
     lp.run()
 }
@@ -137,19 +126,27 @@ fn converse(lp: &mut Loop, server: ServerKey) -> io::Result<()> {
 fn main() -> io::Result<()> {
     env_logger::init();
     let mut lp = Loop::new()?;
-    match std::env::args().nth(1) {
-        None => {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => {
             let server = serve(&mut lp, "127.0.0.1:0")?;
             converse(&mut lp, server)
         }
-        Some(at) => {
-            let server = serve(&mut lp, &at).unwrap_or_else(|e| {
-                eprintln!("{e}\nusage: chat [HOST:PORT]");
-                exit(1)
-            });
+        [help] if help == "--help" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        [at] => {
+            let server = serve(&mut lp, at).unwrap_or_else(|e| refuse(e));
             lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
             println!("talk with: nc {}; Ctrl-C stops", lp.server(server).local_addr()?);
             lp.run()
         }
+        _ => refuse("too many arguments"),
     }
+}
+
+fn refuse(why: impl std::fmt::Display) -> ! {
+    eprintln!("{why}\n{USAGE}");
+    exit(2)
 }

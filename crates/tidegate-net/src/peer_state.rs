@@ -1,0 +1,23 @@
+//! [`PeerState`]: what a connection knows of its peer.
+//!
+//! Which readiness bits mean what is in `state/socket.rs`.
+#![forbid(unsafe_code)]
+
+/// What a connection knows of its peer: from [`SocketCx::peer_state`](crate::SocketCx::peer_state),
+/// and in [`Handler::on_hangup`](crate::Handler::on_hangup).
+///
+/// ```
+/// use tidegate_net::PeerState;
+/// assert!(PeerState::Open < PeerState::Ended && PeerState::Ended < PeerState::Gone);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub enum PeerState {
+    /// It may still send.
+    Open,
+    /// It has ended its side (FIN). It may still read.
+    Ended,
+    /// The connection is reset, or over. On a Unix domain socket also: the peer closed its socket,
+    /// so nobody will read what is written.
+    Gone,
+}

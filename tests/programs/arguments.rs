@@ -1,0 +1,28 @@
+//! `--help` and wrong arguments of the programs.
+
+use std::process::Command;
+
+use crate::example;
+
+#[test]
+fn help_and_wrong_arguments() {
+    let names = ["chat", "reconnect", "redis", "socks5"];
+    let folder = example::build(&names);
+    let run = |name: &str, arguments: &[&str]| {
+        let done = Command::new(folder.join(name)).args(arguments).output().unwrap();
+        let said = |bytes| String::from_utf8(bytes).unwrap();
+        (done.status.code(), said(done.stdout), said(done.stderr))
+    };
+    for name in names {
+        let (code, out, _) = run(name, &["--help"]);
+        assert_eq!(code, Some(0), "{name} --help");
+        assert!(out.starts_with(&format!("usage: {name} ")), "{out}");
+        assert!(out.contains("Ctrl-C"), "how to stop it: {out}");
+        for wrong in [&["nonsense"][..], &["127.0.0.1:0", "b", "c"], &["127.0.0.1:99999"]] {
+            let (code, out, err) = run(name, wrong);
+            assert_eq!(code, Some(2), "{name} {wrong:?}: {out}{err}");
+            assert!(err.contains(&format!("\nusage: {name} ")), "{err}");
+            assert!(!err.contains("Error:") && !err.contains("panicked"), "{err}");
+        }
+    }
+}

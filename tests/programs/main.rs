@@ -1,0 +1,16 @@
+//! The example programs and the steps of the tutorial, as a user runs them: started, talked to by
+//! blocking peers and by the programs of others, stopped by a signal.
+#![cfg(unix)]
+
+mod arguments;
+mod redis;
+mod running;
+mod socks5;
+mod tutorial;
+
+#[path = "../support/example.rs"]
+mod example;
+#[path = "../support/shape.rs"]
+mod shape;
+#[path = "../support/mod.rs"]
+mod support;

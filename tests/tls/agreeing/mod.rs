@@ -1,0 +1,8 @@
+//! Handshakes that go well: versions, protocols, names, certificates, resumption, and who decides
+//! when.
+
+mod choosing;
+mod handshakes;
+mod offloaded;
+mod resumed;
+mod upgraded;

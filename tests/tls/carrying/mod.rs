@@ -1,0 +1,5 @@
+//! Bytes under TLS: order, back-pressure, pauses, pipes, ids of writes, records.
+
+mod flow;
+mod piped;
+mod records;
