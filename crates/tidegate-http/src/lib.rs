@@ -17,10 +17,13 @@
 //!
 //! Floors, from the ground: plain data, `codec/` (bytes to messages and back, without I/O),
 //! `callbacks/` (what users write), `state/` (who owns what), `server/` (what is done to it),
-//! `face/` (what users call). Imports go down.
+//! `face/` (what users call). Of requests that a program makes itself: `client/` (what users write and
+//! get), `agent/` (what a loop keeps), `requests/` (what is done with them). Imports go down.
 #![deny(unsafe_code)]
 
+mod agent;
 mod callbacks;
+mod client;
 pub mod codec;
 mod date;
 mod encode_error;
@@ -32,6 +35,7 @@ mod limits;
 mod metrics;
 mod options;
 mod refusal;
+mod requests;
 mod response;
 mod server;
 mod state;
@@ -41,6 +45,14 @@ mod version;
 pub use callbacks::contexts::{Exchange, ExchangeCx};
 pub use callbacks::handler::{Broken, ExchangeHandler, HttpHandler};
 pub use callbacks::on::OnExchange;
+pub use client::callbacks::{Answered, RequestCx, ResponseHandler};
+pub use client::error::{Deadline, RequestCause, RequestError, RequestStage};
+pub use client::event::{AgentMetrics, ClientEvent};
+pub use client::key::{AgentKey, RequestKey};
+pub use client::on_response::OnResponse;
+pub use client::options::{Agent, Scheduling};
+pub use client::origin::Origin;
+pub use client::request::{ClientRequest, Timeouts};
 pub use codec::RequestHead as Head;
 pub use error::HttpError;
 pub use event::HttpEvent;
@@ -49,5 +61,8 @@ pub use key::ExchangeKey;
 pub use metrics::HttpMetrics;
 pub use options::HttpOptions;
 pub use refusal::Refusal;
+pub use requests::ends::{RequestBody, ResponseBody};
+pub use requests::face::HttpClient;
+pub use requests::fetch::Answer;
 pub use response::Response;
 pub use server::ends::{BodyEnd, ReplyEnd};

@@ -22,5 +22,6 @@ chapters! {
     timeouts
     options
     sharing_state
+    http_client
     names
 }
