@@ -20,8 +20,11 @@ chapters! {
     back_pressure
     endings
     timeouts
+    datagrams
     options
     sharing_state
+    filters
+    protocols
     http_client
     names
 }
