@@ -23,6 +23,8 @@ chapters! {
     datagrams
     options
     sharing_state
+    filters
+    protocols
     http_client
     names
 }
