@@ -4,7 +4,8 @@
 #![forbid(unsafe_code)]
 
 macro_rules! chapters {
-    ($($name:ident)*) => {$(
+    ($($(#[$only:meta])? $name:ident)*) => {$(
+        $(#[$only])?
         #[doc = include_str!("links.md")]
         #[doc = include_str!(concat!("../../../docs/manual/", stringify!($name), ".md"))]
         pub mod $name {}
@@ -21,6 +22,8 @@ chapters! {
     endings
     timeouts
     options
+    #[cfg(feature = "tls")]
+    tls
     sharing_state
     names
 }
