@@ -61,8 +61,10 @@ fn has_all(text: &str, expected: &[(&str, String)]) {
 fn every_counter_is_in_the_text() {
     let mut lp = guarded();
     let server = lp.listen(ListenOptions::new("127.0.0.1:0"), |conn| conn.reject()).unwrap();
+    let udp = lp.udp("127.0.0.1:0", OnDatagram::new(|_, _, _| {})).unwrap();
     let mut snapshot = Snapshot::take(&mut lp);
     lp.server(server).close().unwrap();
+    lp.datagrams(udp).destroy();
 
     let of_loop = every_field!(snapshot.of_loop;
         turns: "loop_turns_total",
@@ -115,6 +117,29 @@ fn every_counter_is_in_the_text() {
         connections: "server_connections",
         ;
     );
+    let of_udp = every_field!(snapshot.udp[0].stats;
+        received: "udp_received_total",
+        received_bytes: "udp_received_bytes_total",
+        receive_calls: "udp_receive_calls_total",
+        sent: "udp_sent_total",
+        sent_bytes: "udp_sent_bytes_total",
+        send_calls: "udp_send_calls_total",
+        runs: "udp_runs_total",
+        truncated: "udp_truncated_total",
+        blocked: "udp_blocked_total",
+        refused: "udp_refused_total",
+        dropped_oldest: "udp_dropped_oldest_total",
+        send_errors: "udp_send_errors_total",
+        transport_errors: "udp_transport_errors_total",
+        stalls: "udp_stalls_total",
+        carried_over: "udp_carried_over_total",
+        ;
+    );
+    let waiting = every_field!(snapshot.udp[0].waiting;
+        bytes: "udp_waiting_bytes",
+        datagrams: "udp_waiting",
+        ;
+    );
     let work = every_field!(snapshot.work;
         threads: "work_threads",
         queued: "work_queued",
@@ -124,13 +149,17 @@ fn every_counter_is_in_the_text() {
         cancelled: "work_cancelled_total",
         ;
     );
-    let names = ["of_loop", "handles", "net", "servers", "work"].map(str::to_owned);
+    let names = ["of_loop", "handles", "net", "servers", "udp", "work"].map(str::to_owned);
     assert_eq!(fields(&snapshot), BTreeSet::from(names), "a new part is looked at above");
 
     let text = snapshot.text();
     has_all(&text, &of_loop);
     has_all(&text, &net);
     has_all(&text, &of_server);
+    has_all(&text, &of_udp);
+    has_all(&text, &waiting);
+    has_all(&text, &[("udp_kernel_drops_total", String::new())]);
+    has_all(&text, &[("udp_kernel_receive_bytes", String::new())]);
     has_all(&text, &work);
     has_all(&text, &[("loop_handles", String::new())]);
     assert!(text.ends_with("# EOF\n"));

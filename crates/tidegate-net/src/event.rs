@@ -27,8 +27,9 @@ use crate::error::fault::Timeout;
 use crate::error::net_error::{Attempt, NetError};
 use crate::key::{ServerKey, SocketKey};
 use crate::server_event::{self, ServerEvent, ServerInfo};
+use crate::udp_event::{UdpEvent, UdpInfo};
 
-/// An event of servers and connections. It arrives as
+/// An event of servers, connections and UDP sockets. It arrives as
 /// [`Event::Layer`](tidegate_loop::Event::Layer); downcast it.
 ///
 /// ```
@@ -52,6 +53,8 @@ pub enum NetEvent {
     Server(ServerInfo, ServerEvent),
     /// Of a connection.
     Socket(ConnectionInfo, SocketEvent),
+    /// Of a UDP socket.
+    Udp(UdpInfo, UdpEvent),
 }
 
 /// Which connection an event is about.
@@ -239,6 +242,7 @@ impl LayerEvent for NetEvent {
         match self {
             NetEvent::Server(_, event) => event.name(),
             NetEvent::Socket(_, event) => event.name(),
+            NetEvent::Udp(_, event) => event.name(),
         }
     }
 
@@ -249,6 +253,10 @@ impl LayerEvent for NetEvent {
                 event.fields(visit);
             }
             NetEvent::Socket(of, event) => {
+                of.fields(visit);
+                event.fields(visit);
+            }
+            NetEvent::Udp(of, event) => {
                 of.fields(visit);
                 event.fields(visit);
             }
@@ -410,6 +418,10 @@ impl fmt::Display for NetEvent {
                 write!(f, "{remote}: {event}")
             }
             NetEvent::Socket(_, event) => event.fmt(f),
+            NetEvent::Udp(UdpInfo { local: Some(local), .. }, event) => {
+                write!(f, "udp {local}: {event}")
+            }
+            NetEvent::Udp(_, event) => event.fmt(f),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! [`AcceptGauge`]: how many connections wait for a server, read from any thread.
+//! [`AcceptGauge`]: how many connections wait for a server, read from any thread; and [`UdpGauge`],
+//! what waits in the kernel for a UDP socket.
 //!
-//! The server owns the descriptor that its gauges read, so a closed server's port does not
+//! The server, or the socket, owns the descriptor that its gauges read, so a closed server's port does not
 //! stay open for their sake. The numbers themselves are in `sys/queues.rs`.
 #![forbid(unsafe_code)]
 
@@ -9,7 +10,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tidegate_loop::KeyError;
 
-use crate::sys::{self, AcceptQueue};
+use crate::sys::udp::UdpDuplicate;
+use crate::sys::{self, AcceptQueue, UdpQueues};
 
 /// Reads a server's [`AcceptQueue`] from any thread, also while the thread of the loop is inside a
 /// callback, which is when the queue grows. Made by
@@ -68,6 +70,61 @@ impl fmt::Debug for AcceptGauge {
         match self.read() {
             Ok(queue) => f.debug_tuple("AcceptGauge").field(&queue).finish(),
             Err(e) => f.debug_tuple("AcceptGauge").field(&e).finish(),
+        }
+    }
+}
+
+/// Reads a UDP socket's [`UdpQueues`] from any thread, also while the thread of the loop is inside a
+/// callback, which is when the queue grows. Made by [`UdpCx::gauge`](crate::UdpCx::gauge). It does
+/// not keep the socket open.
+///
+/// ```
+/// use tidegate_loop::{KeyError, Loop};
+/// use tidegate_net::{Net, OnDatagram};
+/// let mut lp = Loop::new()?;
+/// let key = lp.udp("127.0.0.1:0", OnDatagram::new(|_, _, _| {}))?;
+/// let gauge = lp.datagrams(key).gauge()?;
+/// let elsewhere = gauge.clone();
+/// println!("{:?}", std::thread::spawn(move || elsewhere.read()).join().unwrap()?);
+/// lp.datagrams(key).destroy();
+/// assert_eq!(gauge.read(), Err(KeyError::Closed));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct UdpGauge(Arc<RwLock<Option<UdpDuplicate>>>);
+
+impl UdpGauge {
+    /// What waits now. One system call, which closing the socket waits for. `Err` once it is closed.
+    pub fn read(&self) -> Result<UdpQueues, KeyError> {
+        let socket = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        socket.as_ref().map(sys::udp::udp_queues).ok_or(KeyError::Closed)
+    }
+}
+
+/// The socket's own hold of what its gauges read. Dropped, it closes the descriptor.
+pub(crate) struct UdpGauged(UdpGauge);
+
+impl UdpGauged {
+    pub(crate) fn new(socket: UdpDuplicate) -> UdpGauged {
+        UdpGauged(UdpGauge(Arc::new(RwLock::new(Some(socket)))))
+    }
+
+    pub(crate) fn gauge(&self) -> UdpGauge {
+        self.0.clone()
+    }
+}
+
+impl Drop for UdpGauged {
+    fn drop(&mut self) {
+        *self.0.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl fmt::Debug for UdpGauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.read() {
+            Ok(queues) => f.debug_tuple("UdpGauge").field(&queues).finish(),
+            Err(e) => f.debug_tuple("UdpGauge").field(&e).finish(),
         }
     }
 }

@@ -26,6 +26,14 @@ pub struct SocketKey(pub(crate) Key);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerKey(pub(crate) Key);
 
+/// Names a UDP socket.
+///
+/// ```
+/// assert_eq!(size_of::<Option<tidegate_net::UdpKey>>(), 8);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UdpKey(pub(crate) Key);
+
 impl From<SocketKey> for Key {
     fn from(k: SocketKey) -> Key {
         k.0
@@ -35,6 +43,18 @@ impl From<SocketKey> for Key {
 impl From<ServerKey> for Key {
     fn from(k: ServerKey) -> Key {
         k.0
+    }
+}
+
+impl From<UdpKey> for Key {
+    fn from(k: UdpKey) -> Key {
+        k.0
+    }
+}
+
+impl fmt::Debug for UdpKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "udp {:?}", self.0)
     }
 }
 

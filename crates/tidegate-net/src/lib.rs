@@ -1,4 +1,4 @@
-//! TCP servers and clients of tidegate, on the loop of `tidegate-loop` and the
+//! TCP servers and clients, and UDP sockets of tidegate, on the loop of `tidegate-loop` and the
 //! machines of `tidegate-stream`.
 //!
 //! ```text
@@ -39,6 +39,7 @@
 mod block_list;
 mod callbacks;
 mod client;
+mod datagram;
 mod endpoint;
 mod error;
 mod event;
@@ -56,9 +57,11 @@ mod server_event;
 mod socket;
 mod state;
 mod sys;
+mod udp;
+mod udp_event;
 
 pub use block_list::{BlockList, RuleError};
-pub use callbacks::contexts::{Incoming, ServerCx, SocketCx};
+pub use callbacks::contexts::{Incoming, ServerCx, SocketCx, UdpCx};
 #[doc(hidden)]
 pub use callbacks::filter::AsAny;
 pub use callbacks::filter::{Filter, FilterError, FilterFactory, Held, Passed};
@@ -68,6 +71,8 @@ pub use callbacks::protocol::{
     ProtocolWritten,
 };
 pub use callbacks::server_handler::ServerHandler;
+pub use callbacks::udp_handler::UdpHandler;
+pub use datagram::{Ecn, Group, Meta, SendError, SendFlow, SendOptions, UdpClose, UdpReason};
 pub use endpoint::Endpoint;
 pub use error::close::{Close, Reason, Reset, Scope};
 pub use error::fault::{LookupFault, Timeout};
@@ -84,18 +89,22 @@ pub use framed::fault::FrameFault;
 pub use framed::handler::Framed;
 pub use framed::length_prefixed::LengthPrefixed;
 pub use framed::lines::Lines;
-pub use gauge::AcceptGauge;
-pub use key::{ServerKey, SocketKey};
-pub use metrics::{NetMetrics, ServerMetrics, ServerStats, SocketMetrics};
+pub use gauge::{AcceptGauge, UdpGauge};
+pub use key::{ServerKey, SocketKey, UdpKey};
+pub use metrics::{NetMetrics, ServerMetrics, ServerStats, SocketMetrics, UdpMetrics, UdpStats};
 pub use options::adopt::AdoptOptions;
 pub use options::connect::{ConnectOptions, Family, LookupAnswer};
-pub use options::limits::NetLimits;
+pub use options::limits::{NetLimits, UdpLimits};
 pub use options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 pub use options::stream::TcpKeepAlive;
+pub use options::udp::{UdpOptions, WhenFull};
 pub use peer_state::PeerState;
 pub use server_event::{BatchEnd, Overload, ServerEvent, ServerInfo};
-pub use sys::{AcceptQueue, Queues};
+pub use sys::{AcceptQueue, Queues, UdpQueues};
 pub use tidegate_stream::{Chunk, Flow};
+pub use udp::on::OnDatagram;
+pub use udp::source::source_for;
+pub use udp_event::{ReceiveEnd, UdpEvent, UdpInfo};
 
 /// For `fuzz/` alone: any program of calls on a stack of filters.
 #[cfg(fuzzing)]

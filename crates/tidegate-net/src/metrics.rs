@@ -2,10 +2,11 @@
 //! counters are in [`Metrics`](tidegate_loop::Metrics); `face/metrics.rs` fills these in.
 #![forbid(unsafe_code)]
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::endpoint::Endpoint;
-use crate::key::ServerKey;
+use crate::key::{ServerKey, UdpKey};
 
 /// Counters of all connections of a loop since it was made, and what is open now. Take two
 /// and subtract. See [`Net::net_metrics`](crate::Net::net_metrics).
@@ -138,4 +139,85 @@ pub struct SocketMetrics {
     pub paused: bool,
     /// A write returned `Full`, and the drain is still to come.
     pub full: bool,
+}
+
+/// What a UDP socket counted since it was made. What the kernel dropped before we saw it is in
+/// [`UdpQueues::drops`](crate::UdpQueues::drops).
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::{Net, OnDatagram};
+/// let mut lp = Loop::new()?;
+/// let key = lp.udp("127.0.0.1:0", OnDatagram::new(|_, _, _| {}))?;
+/// assert_eq!(lp.datagrams(key).stats()?.received, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UdpStats {
+    /// Datagrams received and delivered.
+    pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// System calls that received something.
+    pub receive_calls: u64,
+    /// Datagrams the kernel took.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// System calls that sent, or tried to.
+    pub send_calls: u64,
+    /// Of the sent ones, runs that left in one piece (GSO).
+    pub runs: u64,
+    /// Datagrams that were longer than `max_datagram`, and were cut.
+    pub truncated: u64,
+    /// Datagrams from or to an address on the block list.
+    pub blocked: u64,
+    /// Datagrams not accepted because the queue was at its limit.
+    pub refused: u64,
+    /// Datagrams that gave way to newer ones: [`WhenFull::DropOldest`](crate::WhenFull::DropOldest).
+    pub dropped_oldest: u64,
+    /// Datagrams that were accepted and could not be sent.
+    pub send_errors: u64,
+    /// Errors of the network about datagrams that were sent before.
+    pub transport_errors: u64,
+    /// Times that sending stopped because the kernel had no room.
+    pub stalls: u64,
+    /// Turns that ended with the budget of datagrams spent.
+    pub carried_over: u64,
+}
+
+/// Datagrams that wait in our queue.
+///
+/// ```
+/// assert_eq!(tidegate_net::Waiting::default().datagrams, 0);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// Their bytes.
+    pub bytes: usize,
+    /// How many.
+    pub datagrams: usize,
+}
+
+/// What one UDP socket counted, and which it is. See [`Net::udp_sockets`](crate::Net::udp_sockets).
+///
+/// ```
+/// fn line(u: &tidegate_net::UdpMetrics) -> String { format!("{:?}: {}", u.local, u.stats.received) }
+/// # let _ = line;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UdpMetrics {
+    /// Its key.
+    pub key: UdpKey,
+    /// Its address.
+    pub local: Option<SocketAddr>,
+    /// What it counted.
+    pub stats: UdpStats,
+    /// What waits in our queue.
+    pub waiting: Waiting,
+    /// What waits in the kernel's queues, and what was lost there.
+    pub queues: crate::sys::UdpQueues,
 }

@@ -70,8 +70,9 @@ pub mod test {
 pub mod prelude {
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
-        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, NetLimits, On, Reason,
-        ServerCx, ServerHandler, ServerKey, SocketCx, SocketKey,
+        Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, NetLimits, On,
+        OnDatagram, Reason, SendFlow, ServerCx, ServerHandler, ServerKey, SocketCx, SocketKey,
+        UdpCx, UdpHandler, UdpKey, UdpOptions,
     };
     pub use tidegate_stream::Streams;
 }

@@ -25,5 +25,6 @@ chapters! {
     #[cfg(feature = "tls")]
     tls
     sharing_state
+    http_client
     names
 }

@@ -1,7 +1,8 @@
 //! All counters of a loop as Prometheus text. Feature `prometheus`.
 //!
 //! The numbers themselves are plain fields: [`Metrics`] of the loop, [`NetMetrics`] of all
-//! connections, [`ServerStats`](crate::net::ServerStats) of each server. Here they get names, help
+//! connections, [`ServerStats`](crate::net::ServerStats) of each server,
+//! [`UdpStats`](crate::net::UdpStats) of each UDP socket. Here they get names, help
 //! and units; the text is that of OpenMetrics 1.0, which Prometheus reads. If you have a registry
 //! of the crate `prometheus-client` already, register a [`Snapshot`] there: it is a [`Collector`].
 #![forbid(unsafe_code)]
@@ -14,7 +15,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::net::{Net, NetMetrics, ServerMetrics};
+use crate::net::{Net, NetMetrics, ServerMetrics, UdpMetrics};
 use crate::observe::Id;
 #[cfg(feature = "work")]
 use tidegate_loop::WorkStats;
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub net: NetMetrics,
     /// Of each server.
     pub servers: Vec<ServerMetrics>,
+    /// Of each UDP socket.
+    pub udp: Vec<UdpMetrics>,
     /// Of the threads of `work`. Feature `work`.
     #[cfg(feature = "work")]
     pub work: WorkStats,
@@ -87,6 +90,7 @@ impl Snapshot {
             handles: cx.handles(),
             net: cx.net_metrics(),
             servers: cx.servers(),
+            udp: cx.udp_sockets(),
             #[cfg(feature = "work")]
             work: cx.work_stats(),
             #[cfg(feature = "tls")]
@@ -135,6 +139,7 @@ impl Collector for Snapshot {
         of_loop(&mut to, &self.of_loop, self.handles)?;
         of_net(&mut to, &self.net)?;
         of_servers(&mut to, &self.servers)?;
+        of_udp(&mut to, &self.udp)?;
         #[cfg(feature = "work")]
         of_work(&mut to, &self.work)?;
         #[cfg(feature = "tls")]
@@ -273,6 +278,48 @@ fn of_tls(to: &mut To<'_>, all: &[TlsSnapshot]) -> fmt::Result {
     to.family("tls_certificate_not_after", help, "tls", Some(&Unit::Seconds), &expire)
 }
 
+fn of_udp(to: &mut To<'_>, sockets: &[UdpMetrics]) -> fmt::Result {
+    type Read = fn(&UdpMetrics) -> u64;
+    let counters: [(&str, &str, Read); 16] = [
+        ("udp_received", "Datagrams delivered.", |u| u.stats.received),
+        ("udp_received_bytes", "Their bytes.", |u| u.stats.received_bytes),
+        ("udp_receive_calls", "System calls that received.", |u| u.stats.receive_calls),
+        ("udp_sent", "Datagrams the kernel took.", |u| u.stats.sent),
+        ("udp_sent_bytes", "Their bytes.", |u| u.stats.sent_bytes),
+        ("udp_send_calls", "System calls that sent.", |u| u.stats.send_calls),
+        ("udp_runs", "Runs that left in one piece.", |u| u.stats.runs),
+        ("udp_truncated", "Datagrams that were cut.", |u| u.stats.truncated),
+        ("udp_blocked", "Datagrams of the block list.", |u| u.stats.blocked),
+        ("udp_refused", "Datagrams beyond queue_limit.", |u| u.stats.refused),
+        ("udp_dropped_oldest", "Datagrams that gave way.", |u| u.stats.dropped_oldest),
+        ("udp_send_errors", "Datagrams that could not be sent.", |u| u.stats.send_errors),
+        ("udp_transport_errors", "Errors of the network.", |u| u.stats.transport_errors),
+        ("udp_stalls", "Times without room in the kernel.", |u| u.stats.stalls),
+        ("udp_carried_over", "Turns with the budget spent.", |u| u.stats.carried_over),
+        ("udp_kernel_drops", "Datagrams the kernel dropped.", |u| u.queues.drops.unwrap_or(0)),
+    ];
+    let gauges: [(&str, &str, Read); 4] = [
+        ("udp_waiting", "Datagrams in our queue.", |u| u.waiting.datagrams as u64),
+        ("udp_waiting_bytes", "Their bytes.", |u| u.waiting.bytes as u64),
+        ("udp_kernel_receive_bytes", "Memory of what we have not received.", |u| {
+            u.queues.receive.unwrap_or(0)
+        }),
+        ("udp_kernel_send_bytes", "Memory of what has not left the host.", |u| {
+            u.queues.send.unwrap_or(0)
+        }),
+    ];
+    let all = counters.map(|c| (c, MetricType::Counter));
+    for ((name, help, read), kind) in all.into_iter().chain(gauges.map(|g| (g, MetricType::Gauge)))
+    {
+        let of = sockets.iter().map(|u| {
+            let local = u.local.map_or(String::new(), |a| a.to_string());
+            ([("socket", local), ("id", Id::udp(u.key).to_string())], read(u))
+        });
+        to.labelled(name, help, kind, of)?;
+    }
+    Ok(())
+}
+
 /// Where the metrics go, one after the other.
 struct To<'a> {
     encoder: DescriptorEncoder<'a>,
@@ -330,12 +377,25 @@ impl To<'_> {
         servers: &[ServerMetrics],
         read: fn(&ServerMetrics) -> u64,
     ) -> fmt::Result {
+        let of = servers.iter().map(|server| {
+            let (local, id) = (server.local.to_string(), Id::server(server.key).to_string());
+            ([("server", local), ("id", id)], read(server))
+        });
+        self.labelled(name, help, kind, of)
+    }
+
+    /// One metric for each set of labels.
+    fn labelled(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        of: impl Iterator<Item = ([(&'static str, String); 2], u64)>,
+    ) -> fmt::Result {
         let name = format!("tidegate_{name}");
         let is_counter = matches!(kind, MetricType::Counter);
         let mut metric = self.encoder.encode_descriptor(&name, help, None, kind)?;
-        for server in servers {
-            let (local, value) = (server.local.to_string(), read(server));
-            let labels = [("server", local), ("id", Id::server(server.key).to_string())];
+        for (labels, value) in of {
             let mut metric = metric.encode_family(&labels)?;
             if is_counter {
                 metric.encode_counter::<NoLabelSet, _, u64>(&value, None)?;

@@ -1,5 +1,5 @@
-//! What callbacks are called with: [`SocketCx`], [`ServerCx`] and [`Incoming`], a key and the
-//! borrowed loop.
+//! What callbacks are called with: [`SocketCx`], [`ServerCx`], [`UdpCx`] and [`Incoming`], a key
+//! and the borrowed loop.
 //!
 //! Definitions alone. What a user may do with them is in `face/`. None derefs to `Cx`, so that a
 //! method of the loop, such as `stop`, cannot be mistaken for one of the connection.
@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 
 use tidegate_loop::{AsCx, Cx};
 
-use crate::key::{ServerKey, SocketKey};
+use crate::key::{ServerKey, SocketKey, UdpKey};
 
 /// A connection. It has timers, ticks and the other methods of [`AsCx`]; for the rest of the loop
 /// call [`cx`](AsCx::cx).
@@ -144,6 +144,47 @@ impl<'a> ServerCx<'a> {
 
     /// The server's key, to be kept.
     pub fn key(&self) -> ServerKey {
+        self.key
+    }
+}
+
+/// A UDP socket: what [`Net::datagrams`](crate::Net::datagrams) returns, and what its callbacks get.
+/// It has timers, ticks and the other methods of [`AsCx`]; for the rest of the loop call
+/// [`cx`](AsCx::cx).
+///
+/// On a closed socket every method does nothing, finds nothing or returns an error, and a send
+/// returns [`SendFlow::Closed`](crate::SendFlow::Closed). So you may keep keys for as long as you
+/// like.
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::{Net, OnDatagram};
+/// let mut lp = Loop::new()?;
+/// let echo = lp.udp("127.0.0.1:0", OnDatagram::new(|u, data, meta| {
+///     let _ = u.send_to(data, meta.from);
+/// }))?;
+/// println!("{}", lp.datagrams(echo).local_addr()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct UdpCx<'a> {
+    pub(crate) cx: Cx<'a>,
+    pub(crate) key: UdpKey,
+}
+
+impl AsCx for UdpCx<'_> {
+    fn cx(&mut self) -> Cx<'_> {
+        self.cx.cx()
+    }
+}
+
+impl<'a> UdpCx<'a> {
+    #[inline]
+    pub(crate) fn new(cx: Cx<'a>, key: UdpKey) -> UdpCx<'a> {
+        UdpCx { cx, key }
+    }
+
+    /// The socket's key, to be kept.
+    pub fn key(&self) -> UdpKey {
         self.key
     }
 }

@@ -11,4 +11,5 @@ pub(crate) mod filter;
 pub(crate) mod handler;
 pub(crate) mod protocol;
 pub(crate) mod server_handler;
+pub(crate) mod udp_handler;
 pub(crate) mod upper;

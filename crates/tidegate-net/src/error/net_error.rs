@@ -262,7 +262,7 @@ impl fmt::Display for NetError {
             (Stage::Connect | Stage::Application, _, _) if self.name().is_some() => {
                 write!(f, " to {}", name)?;
             }
-            (Stage::Connect, Some(remote), _) => write!(f, " to {remote}")?,
+            (Stage::Connect | Stage::Send, Some(remote), _) => write!(f, " to {remote}")?,
             (Stage::Bind | Stage::Listen | Stage::Accept, _, Some(local)) => {
                 write!(f, " on {local}")?;
             }

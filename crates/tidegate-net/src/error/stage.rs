@@ -30,6 +30,10 @@ pub enum Stage {
     Read,
     /// Writing bytes.
     Write,
+    /// Sending a datagram.
+    Send,
+    /// Receiving a datagram.
+    Receive,
     /// A [`Filter`](crate::Filter) returned an error.
     Filter,
     /// The connection is made, and its filters did not get ready: a TLS handshake failed, or a
@@ -59,6 +63,8 @@ impl fmt::Display for Stage {
             Stage::Register => "register",
             Stage::Read => "read",
             Stage::Write => "write",
+            Stage::Send => "send",
+            Stage::Receive => "receive",
             Stage::Filter => "filter",
             Stage::Handshake => "handshake",
             Stage::Tls => "TLS",

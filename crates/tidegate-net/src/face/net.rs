@@ -5,22 +5,26 @@ use std::io;
 
 use tidegate_loop::{AsCx, TableFull};
 
-use crate::callbacks::contexts::{Incoming, ServerCx, SocketCx};
+use crate::callbacks::contexts::{Incoming, ServerCx, SocketCx, UdpCx};
 use crate::callbacks::handler::Handler;
 use crate::callbacks::protocol::Protocol;
 use crate::callbacks::server_handler::ServerHandler;
+use crate::callbacks::udp_handler::UdpHandler;
 use crate::callbacks::upper::Upper;
 use crate::client::{adopt, connect};
 use crate::error::listen::ListenError;
+use crate::error::net_error::NetError;
 use crate::face::metrics;
-use crate::key::{ServerKey, SocketKey};
-use crate::metrics::{NetMetrics, ServerMetrics};
+use crate::key::{ServerKey, SocketKey, UdpKey};
+use crate::metrics::{NetMetrics, ServerMetrics, UdpMetrics};
 use crate::options::adopt::AdoptOptions;
 use crate::options::connect::ConnectOptions;
 use crate::options::limits::NetLimits;
 use crate::options::listen::ListenOptions;
+use crate::options::udp::UdpOptions;
 use crate::server::accept;
 use crate::state::layer::NET;
+use crate::udp::{facts, open};
 
 /// Servers and clients. Implemented for the loop, for `Cx`, and for the contexts of callbacks. The
 /// prelude has it.
@@ -150,6 +154,46 @@ pub trait Net: AsCx {
         data: u64,
     ) -> io::Result<SocketKey> {
         adopt::adopt(&mut self.cx(), stream.into(), Upper::Protocol(protocol, data))
+    }
+
+    /// Opens a UDP socket. `handler` gets each datagram, in the ready pass; closures do, too:
+    /// [`OnDatagram`](crate::OnDatagram). The socket keeps the loop alive until it is closed.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Net, OnDatagram, UdpOptions};
+    /// let mut lp = Loop::new()?;
+    /// let echo = lp.udp("127.0.0.1:0", OnDatagram::new(|u, data, meta| {
+    ///     let _ = u.send_to(data, meta.from);
+    ///     u.end();
+    /// }))?;
+    /// let at = lp.datagrams(echo).local_addr()?;
+    /// let client = lp.udp(UdpOptions::client(at), OnDatagram::new(|u, data, _| {
+    ///     assert_eq!(data, b"tide");
+    ///     u.destroy();
+    /// }))?;
+    /// let _ = lp.datagrams(client).send(b"tide");
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn udp(
+        &mut self,
+        at: impl Into<UdpOptions>,
+        handler: impl UdpHandler,
+    ) -> Result<UdpKey, NetError> {
+        open::open(&mut self.cx(), at.into(), Box::new(handler))
+    }
+
+    /// A UDP socket by its key. With the key of a closed socket, or of another loop, every method
+    /// does nothing, finds nothing, or returns an error.
+    fn datagrams(&mut self, key: UdpKey) -> UdpCx<'_> {
+        UdpCx::new(self.cx(), key)
+    }
+
+    /// The counters of every UDP socket of the loop, and what waits in the kernel for it: two system
+    /// calls for each socket.
+    fn udp_sockets(&mut self) -> Vec<UdpMetrics> {
+        facts::sockets(&mut self.cx())
     }
 
     /// The counters of every server of the loop.

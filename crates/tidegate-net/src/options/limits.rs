@@ -1,4 +1,5 @@
-//! [`NetLimits`]: what bounds all servers and connections of a loop.
+//! [`NetLimits`]: what bounds all servers and connections of a loop. [`UdpLimits`]: the same for
+//! its UDP sockets.
 #![forbid(unsafe_code)]
 
 tidegate_loop::layer_limits! {
@@ -36,5 +37,28 @@ tidegate_loop::layer_limits! {
         /// filters), those that hold most are destroyed until the rest fits. A connection that writes on after `Full` is destroyed
         /// itself.
         buffered_limit: usize = 1 << 30,
+    }
+}
+
+tidegate_loop::layer_limits! {
+    /// The limits of a loop's UDP sockets. What bounds one socket's queue is an option of the socket:
+    /// [`UdpOptions::queue_limit`](crate::UdpOptions::queue_limit).
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::UdpLimits;
+    /// let lp = Loop::builder().limits(UdpLimits::new().datagram_budget(256)).build()?;
+    /// # let _ = lp;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub struct UdpLimits of "udp" {
+        /// Datagrams that one socket receives in one turn; default 64. The rest stay in the
+        /// kernel's queue, the next poll does not block, and the carry-over is counted.
+        datagram_budget: u32 = 64,
+        /// Bytes that one socket receives in one turn; default 1 MiB. As above.
+        receive_budget: usize = 1 << 20,
+        /// What the queues of all sockets of the loop together may hold; default 64 MiB. A datagram
+        /// beyond it is treated as one beyond the socket's own `queue_limit`.
+        queued_limit: usize = 64 << 20,
     }
 }

@@ -12,3 +12,4 @@ pub(crate) mod from;
 pub(crate) mod limits;
 pub(crate) mod listen;
 pub(crate) mod stream;
+pub(crate) mod udp;

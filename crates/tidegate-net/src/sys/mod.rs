@@ -8,6 +8,7 @@
 //! - `kernel_queues`, `accept_queue`: what waits in the kernel, as far as it says;
 //! - `ListenSocket`, `unix_bind`, `unix_listen`, `unix_connect`, `unix_path`: a listening socket
 //!   of either family, and what a path may be;
+//! - `udp/`: datagrams;
 //! - `from_unix_stream!`: options made from a stream of std, where there is such a stream.
 
 #[cfg(unix)]
@@ -26,6 +27,7 @@ mod kernel;
 #[path = "no_queues.rs"]
 mod kernel;
 mod queues;
+pub(crate) mod udp;
 
 #[cfg(unix)]
 mod listen_socket;
@@ -49,6 +51,7 @@ pub(crate) use linux::defer_accept;
 
 pub(crate) use kernel::{Duplicate, accept_queue, duplicate, kernel_queues};
 pub use queues::{AcceptQueue, Queues};
+pub use udp::UdpQueues;
 
 pub(crate) use imp::{
     ACCEPTED_INHERIT, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting, is_listener,

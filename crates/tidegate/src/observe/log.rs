@@ -9,7 +9,7 @@ use log::{Level, Record};
 
 use super::Id;
 use super::fields::{Fields, Value};
-use crate::net::{BatchEnd, ConnectionInfo, NetEvent, ServerEvent, SocketEvent};
+use crate::net::{BatchEnd, ConnectionInfo, NetEvent, ServerEvent, SocketEvent, UdpEvent};
 use crate::stream::{PipeEvent, StreamEvent};
 use tidegate_loop::{Event, Moment, Observer, OneLine};
 
@@ -101,6 +101,12 @@ impl LogRecords {
                 SocketEvent::Queued { .. } => Level::Trace,
                 _ => Level::Debug,
             },
+            NetEvent::Udp(_, e) => match e {
+                UdpEvent::Closed { reason, .. } if reason.is_error() => self.failures,
+                UdpEvent::SendFailed { .. } | UdpEvent::TransportError { .. } => self.failures,
+                UdpEvent::Received { .. } | UdpEvent::Sent { .. } => Level::Trace,
+                _ => Level::Debug,
+            },
             _ => Level::Debug,
         }
     }
@@ -144,6 +150,10 @@ impl fmt::Display for Line<'_> {
                 write!(f, "{} on {}: {event}", Id::server(s.key), s.local)
             }
             Some(NetEvent::Socket(c, event)) => write!(f, "{}: {event}", Ends(c)),
+            Some(NetEvent::Udp(u, event)) => match u.local {
+                Some(local) => write!(f, "{} on {local}: {event}", Id::udp(u.key)),
+                None => write!(f, "{}: {event}", Id::udp(u.key)),
+            },
             _ => match e.as_any().downcast_ref() {
                 Some(StreamEvent::Pipe(key, _)) => write!(f, "{} {e}", Id::pipe(*key)),
                 _ => e.fmt(f),

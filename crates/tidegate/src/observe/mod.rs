@@ -82,12 +82,18 @@ impl Id {
         Id { letter: 'p', key: key.into() }
     }
 
+    /// Of a UDP socket: `u`.
+    pub fn udp(key: crate::net::UdpKey) -> Id {
+        Id { letter: 'u', key: key.into() }
+    }
+
     /// Of a handle of this kind; `h` if it is none of the above.
     pub fn of(kind: &str, key: Key) -> Id {
         let letter = match kind {
             "socket" => 'c',
             "server" => 's',
             "pipe" => 'p',
+            "udp" => 'u',
             _ => 'h',
         };
         Id { letter, key }

@@ -332,6 +332,9 @@ impl Observer for Perfetto {
             (Some(NetEvent::Server(..)), _) => {
                 self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "server");
             }
+            (Some(NetEvent::Udp(..)), _) => {
+                self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "udp");
+            }
             (_, Some(StreamEvent::Pipe(..))) => {
                 self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "pipe");
             }

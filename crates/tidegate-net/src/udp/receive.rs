@@ -1,0 +1,305 @@
+//! Receiving, bounded: by datagrams and by bytes in a turn. A callback that pauses the socket in
+//! the middle of a batch gets the rest when it resumes.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tidegate_loop::event::Readiness;
+use tidegate_loop::kind::{Dispatch, Handle};
+
+use crate::datagram::{Ecn, Meta, UdpReason};
+use crate::error::net_error::NetError;
+use crate::error::stage::Stage;
+use crate::key::UdpKey;
+use crate::sys::udp::{Beside, SLOTS, Slots, is_of_network, next_soft_error};
+use crate::udp::call::call_taken;
+use crate::udp::send::TURN;
+use crate::udp::state::{Life, Told, UDP, Udp, Watched};
+use crate::udp_event::{ReceiveEnd, UdpEvent};
+
+/// Receiving that fails so often with nothing between is the end of the socket.
+const FAILURES: u8 = 16;
+
+/// Errors of the error queue that one pass takes.
+const HEARD: usize = 64;
+
+/// What became of a turn so far.
+struct Batch {
+    datagrams: u32,
+    bytes: usize,
+    budget: u32,
+    left: u32,
+    bytes_left: usize,
+}
+
+/// The socket's turn to receive: until the kernel has no more, the budget is spent, or going back to
+/// the poller is cheaper.
+pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
+    let (layer, mut driver) = d.layer(&UDP);
+    let Some((u, _, shared)) = layer.lend(&mut driver, key) else { return };
+    let budget = u.bounds.budget.unwrap_or(shared.limits.datagram_budget);
+    // A panic loses them, and the next pass makes others.
+    let mut slots = shared.slots.take().unwrap_or_else(Slots::new);
+    let mut batch = Batch {
+        datagrams: 0,
+        bytes: 0,
+        budget,
+        left: budget,
+        bytes_left: shared.limits.receive_budget,
+    };
+    u.is.corked = true;
+    let stopped = match deliver_kept(d, key, &mut batch) {
+        Some(stopped) => stopped,
+        None => run(d, key, &mut slots, &mut batch),
+    };
+    let (layer, mut driver) = d.layer(&UDP);
+    layer.shared.slots = Some(slots);
+    let Some((u, mut h, _)) = layer.lend(&mut driver, key) else { return };
+    u.is.corked = false;
+    if stopped == ReceiveEnd::Budget {
+        u.rare().stats.carried_over += 1;
+        h.queue();
+    }
+    if batch.datagrams > 0 {
+        let Batch { datagrams, bytes, .. } = batch;
+        u.tell(&mut h, || UdpEvent::Received { datagrams, bytes, stopped });
+    }
+}
+
+fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) -> ReceiveEnd {
+    let mut tried = 0;
+    let (mut want, mut is_level) = (0, false);
+    loop {
+        let (layer, mut driver) = d.layer(&UDP);
+        let Some((u, mut h, shared)) = layer.lend(&mut driver, key) else {
+            return ReceiveEnd::Stopped;
+        };
+        // What the callbacks of the last batch sent.
+        if tried > 0 && u.queue.is_some() && !u.is.blocked {
+            u.flush(&mut h, shared, TURN);
+        }
+        if !u.receives() {
+            return ReceiveEnd::Stopped;
+        }
+        let budget = batch.budget;
+        if tried == 0 {
+            is_level = u.watched == Watched::Level;
+            want = if is_level { u.pace.want(budget, h.batch(), h.away()) } else { u32::MAX };
+        }
+        if batch.left == 0 || batch.bytes_left == 0 {
+            u.learn(is_level, budget, budget, budget);
+            return ReceiveEnd::Budget;
+        }
+        if tried >= want {
+            // The poller says it again.
+            h.forget(Readiness::READABLE);
+            u.learn(is_level, tried, want, batch.budget);
+            return ReceiveEnd::Enough;
+        }
+        let ask = (want - tried).min(batch.left).min(SLOTS as u32) as usize;
+        let Some(socket) = &u.socket else { return ReceiveEnd::Stopped };
+        let (most, controlled) = (u.bounds.max_datagram, u.is.controlled);
+        let received =
+            h.try_io(Readiness::READABLE, || slots.receive(socket, ask, most, controlled));
+        let got = match received {
+            Ok(got) => got,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                u.learn(is_level, tried, want, batch.budget);
+                return ReceiveEnd::Empty;
+            }
+            Err(e) => {
+                tried += 1;
+                batch.left -= 1;
+                u.failed(&mut h, e);
+                continue;
+            }
+        };
+        u.is.failing = 0;
+        u.counts.receive_calls += 1;
+        tried += got as u32;
+        if !deliver_all(d, key, slots, got, batch) {
+            return ReceiveEnd::Stopped;
+        }
+        if is_level && got < ask {
+            let (layer, mut driver) = d.layer(&UDP);
+            if let Some((u, mut h, _)) = layer.lend(&mut driver, key) {
+                h.forget(Readiness::READABLE);
+                u.learn(is_level, tried, want, batch.budget);
+            }
+            return ReceiveEnd::Empty;
+        }
+    }
+}
+
+impl Udp {
+    fn learn(&mut self, is_level: bool, tried: u32, want: u32, budget: u32) {
+        if is_level {
+            self.pace.learn(tried.min(want), want, budget);
+        }
+    }
+
+    /// Receiving failed. An error of the network is about a datagram that was sent.
+    #[cold]
+    fn failed(&mut self, h: &mut Handle<'_>, e: io::Error) {
+        let peer = self.socket.as_ref().and_then(|s| s.peer_addr().ok());
+        let local = self.socket.as_ref().and_then(|s| s.local_addr().ok());
+        if is_of_network(&e) {
+            // The error queue has it with its destination.
+            if self.is.hears_errors {
+                return hear(self, h);
+            }
+            return self.network_said(h, NetError::new(Stage::Receive, e).at(local, peer));
+        }
+        self.is.failing += 1;
+        let error = NetError::new(Stage::Receive, e).at(local, peer);
+        match self.is.failing >= FAILURES {
+            true => self.destroy(h, UdpReason::Failed(Arc::new(error))),
+            false => self.rare().told.push_back(Told::Error(error)),
+        }
+    }
+
+    /// An error of the network, for `on_error`.
+    #[cold]
+    pub(crate) fn network_said(&mut self, h: &mut Handle<'_>, error: NetError) {
+        self.tell(h, || UdpEvent::TransportError { error: error.in_words(), code: error.code() });
+        let rare = self.rare();
+        rare.stats.transport_errors += 1;
+        rare.told.push_back(Told::Error(error));
+    }
+
+    fn forbids(&self, from: SocketAddr) -> bool {
+        let list = self.rare.as_ref().and_then(|r| r.block_list.as_deref());
+        list.is_some_and(|list| list.contains(from.ip()))
+    }
+}
+
+/// Takes what the error queue has.
+#[cold]
+pub(crate) fn hear(u: &mut Udp, h: &mut Handle<'_>) {
+    for n in 0..=HEARD {
+        if n == HEARD {
+            h.assume(Readiness::ERROR);
+            return h.queue();
+        }
+        let Some(socket) = &u.socket else { return };
+        let Some(soft) = next_soft_error(socket) else { return };
+        let local = socket.local_addr().ok();
+        u.network_said(h, NetError::new(Stage::Send, soft.error).at(local, soft.to));
+    }
+}
+
+/// Datagrams that a pause held back come first.
+fn deliver_kept(d: &mut Dispatch<'_>, key: UdpKey, batch: &mut Batch) -> Option<ReceiveEnd> {
+    loop {
+        let (layer, driver) = d.layer(&UDP);
+        let Some(u) = layer.get(&driver, key) else { return Some(ReceiveEnd::Stopped) };
+        if !u.receives() {
+            return Some(ReceiveEnd::Stopped);
+        }
+        if !u.has_kept() {
+            return None;
+        }
+        if batch.left == 0 {
+            return Some(ReceiveEnd::Budget);
+        }
+        let kept = u.rare().kept.pop_front();
+        if let Some((meta, data)) = kept {
+            deliver(d, key, &data, meta, batch);
+        }
+    }
+}
+
+/// Delivers what one call received; `false` if a callback stopped that.
+fn deliver_all(
+    d: &mut Dispatch<'_>,
+    key: UdpKey,
+    slots: &Slots,
+    got: usize,
+    batch: &mut Batch,
+) -> bool {
+    for i in 0..got {
+        let (data, from, truncated, beside) = slots.get(i);
+        // Without an address it is none that can be answered, nor that UDP sends.
+        let Some(from) = from else { continue };
+        let meta = meta_of(from, truncated, beside);
+        // An empty datagram is one, too.
+        let piece = beside.segment.unwrap_or(data.len()).max(1);
+        let pieces = data.len().div_ceil(piece).max(1);
+        for n in 0..pieces {
+            let data = &data[n * piece..data.len().min((n + 1) * piece)];
+            if deliver(d, key, data, meta, batch) {
+                continue;
+            }
+            let rest = (n + 1..pieces)
+                .map(|n| (meta, slots.get(i).0[n * piece..].chunks(piece).next()))
+                .chain((i + 1..got).flat_map(|i| pieces_of(slots, i)));
+            keep(d, key, rest);
+            return false;
+        }
+    }
+    true
+}
+
+/// The datagrams of a slot.
+fn pieces_of(slots: &Slots, i: usize) -> impl Iterator<Item = (Meta, Option<&[u8]>)> {
+    let (data, from, truncated, beside) = slots.get(i);
+    let piece = beside.segment.unwrap_or(data.len()).max(1);
+    let empty = data.is_empty().then_some(data);
+    let all = data.chunks(piece).chain(empty);
+    let meta = from.map(|from| meta_of(from, truncated, beside));
+    all.filter_map(move |data| Some((meta?, Some(data))))
+}
+
+fn meta_of(from: SocketAddr, truncated: bool, beside: Beside) -> Meta {
+    Meta {
+        from,
+        to: beside.to,
+        interface: beside.interface,
+        truncated,
+        ecn: beside.tos.map(Ecn::from_bits),
+        kernel_time: beside.time,
+    }
+}
+
+/// A callback paused the socket: the rest waits for `resume`. If it was closed, the rest is counted
+/// in its [`UdpClose`](crate::UdpClose).
+#[cold]
+fn keep<'s>(
+    d: &mut Dispatch<'_>,
+    key: UdpKey,
+    rest: impl Iterator<Item = (Meta, Option<&'s [u8]>)>,
+) {
+    let (layer, mut driver) = d.layer(&UDP);
+    let Some((u, _, _)) = layer.lend(&mut driver, key) else { return };
+    let is_open = u.life == Life::Open;
+    for (meta, data) in rest {
+        let data = if is_open { data.unwrap_or_default().to_vec() } else { Vec::new() };
+        u.rare().kept.push_back((meta, data));
+    }
+}
+
+/// One datagram for the handler; whether the next may follow.
+#[inline(always)]
+fn deliver(d: &mut Dispatch<'_>, key: UdpKey, data: &[u8], meta: Meta, batch: &mut Batch) -> bool {
+    batch.left = batch.left.saturating_sub(1);
+    batch.bytes_left = batch.bytes_left.saturating_sub(data.len());
+    let (layer, driver) = d.layer(&UDP);
+    let Some(u) = layer.get(&driver, key) else { return false };
+    if u.rare.is_some() && u.forbids(meta.from) {
+        u.rare().stats.blocked += 1;
+        return true;
+    }
+    if meta.truncated {
+        u.rare().stats.truncated += 1;
+    }
+    u.counts.received += 1;
+    u.counts.received_bytes += data.len() as u64;
+    batch.datagrams += 1;
+    batch.bytes += data.len();
+    let Some(handler) = u.handler.take() else { return false };
+    call_taken(d, key, handler, |h, u| h.on_datagram(u, data, &meta));
+    let (layer, driver) = d.layer(&UDP);
+    layer.get(&driver, key).is_some_and(|u| u.receives())
+}

@@ -1,0 +1,110 @@
+//! GET, again and again, through an agent that keeps connections.
+//!
+//! ```text
+//! cargo run --features http --example http_client                     # a server of its own
+//! cargo run --features http --example http_client URL [REQUESTS] [AT-ONCE]
+//! ```
+//!
+//! Each line is a request: the status, the length of the body, how long it took, and on what kind of
+//! connection it was sent. The last lines are what the agent counted.
+
+use std::cell::Cell;
+use std::process::exit;
+use std::rc::Rc;
+
+use tidegate::http::{Agent, AgentKey, Answered, ClientRequest, HttpClient, OnResponse};
+use tidegate::http::{RequestError, Timeouts};
+use tidegate::prelude::*;
+
+/// What is still to be asked.
+struct Plan {
+    url: String,
+    agent: AgentKey,
+    left: Cell<u32>,
+    failed: Cell<u32>,
+}
+
+/// The next request, if one is left. When it is over comes the one after it.
+fn next(cx: &mut Cx<'_>, plan: Rc<Plan>) {
+    let Some(left) = plan.left.get().checked_sub(1) else { return };
+    plan.left.set(left);
+    let total = std::time::Duration::from_secs(20);
+    let request = ClientRequest::get(&plan.url)
+        .agent(plan.agent)
+        .header("User-Agent", "tidegate")
+        .timeouts(Timeouts { total, ..Timeouts::default() });
+    let show = OnResponse::new().close(move |cx, result| {
+        show(&result);
+        plan.failed.set(plan.failed.get() + u32::from(result.is_err()));
+        next(cx, plan.clone());
+    });
+    if let Err(full) = cx.request(request, show) {
+        eprintln!("{full}");
+    }
+}
+
+fn show(result: &Result<Answered, RequestError>) {
+    match result {
+        Ok(a) => {
+            let connection = match (a.reused, a.retried) {
+                (true, _) => "a connection used before",
+                (false, false) => "a new connection",
+                (false, true) => "a new connection, in place of a dead one",
+            };
+            println!("{} {} bytes after {:.1?}, {connection}", a.status, a.body, a.elapsed);
+        }
+        Err(e) => println!("{e}"),
+    }
+}
+
+/// A server that closes each connection after four answers, without a word.
+fn serve(lp: &mut Loop) -> std::io::Result<String> {
+    let server = lp.listen("127.0.0.1:0", |conn| {
+        let mut answers = 0;
+        conn.accept(On::new().data(move |s, _| {
+            answers += 1;
+            if answers > 4 {
+                return s.destroy();
+            }
+            let _ = s.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhigh tide\n");
+        }));
+    })?;
+    // The client alone keeps the loop alive.
+    lp.cx().set_ref(server, false)?;
+    Ok(format!("http://{}/", lp.server(server).local_addr()?))
+}
+
+fn main() -> std::io::Result<()> {
+    env_logger::init();
+    let mut lp = Loop::new()?;
+    let mut arguments = std::env::args().skip(1);
+    let url = match arguments.next() {
+        Some(url) => url,
+        None => serve(&mut lp)?,
+    };
+    let mut number = |usual| match arguments.next().map(|text| text.parse()) {
+        None => usual,
+        Some(Ok(n)) => n,
+        Some(Err(e)) => {
+            eprintln!("{e}\nusage: http_client [URL [REQUESTS [AT-ONCE]]]");
+            exit(2)
+        }
+    };
+    let (left, at_once) = (number(10), number(1));
+    let agent = lp.http_agent(Agent::new())?;
+    let plan = Rc::new(Plan { url, agent, left: Cell::new(left), failed: Cell::new(0) });
+    for _ in 0..at_once {
+        next(&mut lp.cx(), plan.clone());
+    }
+    while plan.left.get() > 0
+        || lp.agent_metrics(agent).is_ok_and(|m| m.answered + m.failed < m.requests)
+    {
+        lp.run_once()?;
+    }
+    let m = lp.agent_metrics(agent).unwrap_or_default();
+    println!(
+        "{} requests on {} connections: {} reused, {} sent twice, {} failed",
+        m.requests, m.connected, m.reused, m.retried, m.failed
+    );
+    exit(i32::from(plan.failed.get() > 0))
+}

@@ -1,0 +1,111 @@
+//! Another protocol takes the connection: after 101, and after CONNECT.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::*;
+
+/// Upgrades when it may, and leaves what the new handler gets.
+fn upgrading(got: &Rc<RefCell<String>>, to: &Results<Answered>) -> OnResponse {
+    let (got, to) = (got.clone(), to.clone());
+    OnResponse::new()
+        .head(move |r, head| {
+            if head.upgrade {
+                let got = got.clone();
+                let on = On::new()
+                    .data(move |s, bytes| {
+                        got.borrow_mut().push_str(std::str::from_utf8(bytes).unwrap());
+                        let _ = s.write("pong ");
+                    })
+                    .close(|_, _| {});
+                assert!(r.upgrade(on).is_some());
+                assert!(r.upgrade(On::new()).is_none());
+            }
+        })
+        .close(move |_, result| to.borrow_mut().push(result))
+}
+
+/// The server's next protocol begins in the segment of its answer.
+fn switching(lp: &mut Loop, answer: &'static str, seen: &Rc<RefCell<String>>) -> String {
+    let seen = seen.clone();
+    script(lp, move |s, asked| {
+        seen.borrow_mut().push_str(&asked.head);
+        let _ = s.write(answer);
+        let seen = seen.clone();
+        s.set_handler(
+            On::new()
+                .data(move |_, bytes| {
+                    seen.borrow_mut().push_str(std::str::from_utf8(bytes).unwrap());
+                })
+                .close(|_, _| {}),
+        );
+    })
+}
+
+#[test]
+fn an_upgrade_gives_the_connection_and_what_came_already() {
+    let mut lp = guarded();
+    let agent = agent(&mut lp, Agent::new());
+    let (seen, got, results) = (Rc::default(), Rc::default(), Results::default());
+    let answer =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: tide\r\nConnection: upgrade\r\n\r\nping ";
+    let url = switching(&mut lp, answer, &seen);
+    let request = ClientRequest::get(&url).agent(agent).upgrade("tide");
+    lp.request(request, upgrading(&got, &results)).unwrap();
+    turn_until(&mut lp, |_| seen.borrow().ends_with("pong ") && !results.borrow().is_empty());
+    assert_eq!(*got.borrow(), "ping ");
+    assert!(seen.borrow().contains("\r\nUpgrade: tide\r\nConnection: upgrade\r\n"));
+    let done = results.borrow()[0].as_ref().unwrap().to_owned();
+    assert!(done.upgraded && done.status == 101);
+    assert_eq!(metrics(&mut lp, agent).open, 0);
+}
+
+#[test]
+fn a_tunnel() {
+    let mut lp = guarded();
+    let (seen, got, results) = (Rc::default(), Rc::default(), Results::default());
+    // A length in an answer to CONNECT means nothing.
+    let answer = "HTTP/1.1 200 Connection established\r\nContent-Length: 99\r\n\r\nping ";
+    let url = switching(&mut lp, answer, &seen);
+    let request = ClientRequest::connect(&url, "tide.example:22");
+    lp.request(request, upgrading(&got, &results)).unwrap();
+    turn_until(&mut lp, |_| seen.borrow().ends_with("pong "));
+    assert!(seen.borrow().starts_with("CONNECT tide.example:22 HTTP/1.1\r\n"));
+    assert_eq!(*got.borrow(), "ping ");
+}
+
+#[test]
+fn a_server_that_does_not_switch_answers() {
+    let mut lp = guarded();
+    let (got, results) = (Rc::default(), Results::default());
+    let url = always(&mut lp, OK);
+    for (request, reused) in
+        [(ClientRequest::get(&url).upgrade("tide"), false), (ClientRequest::get(&url), true)]
+    {
+        lp.request(request, upgrading(&got, &results)).unwrap();
+        turn_until(&mut lp, |_| !results.borrow().is_empty());
+        let done = results.borrow_mut().pop().unwrap().unwrap();
+        assert_eq!((done.upgraded, done.status, done.reused), (false, 200, reused));
+    }
+    assert_eq!(*got.borrow(), "");
+}
+
+#[test]
+fn a_switch_that_nobody_asked_for_or_nobody_takes() {
+    let mut lp = guarded();
+    let url = always(&mut lp, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: tide\r\n\r\nping");
+    let text = "another protocol, which nobody took";
+    assert_eq!(cause(&ask(&mut lp, ClientRequest::get(&url))), text);
+    assert_eq!(cause(&ask(&mut lp, ClientRequest::get(&url).upgrade("tide"))), text);
+    let (got, results) = (Rc::default(), Results::default());
+    lp.request(ClientRequest::get(&url), {
+        let to: Results<Answered> = results.clone();
+        let _: &Rc<RefCell<String>> = &got;
+        OnResponse::new()
+            .head(|r, head| assert!(head.upgrade && r.upgrade(On::new()).is_none()))
+            .close(move |_, result| to.borrow_mut().push(result))
+    })
+    .unwrap();
+    turn_until(&mut lp, |_| !results.borrow().is_empty());
+    assert_eq!(results.borrow()[0].as_ref().unwrap_err().cause().to_string(), text);
+}
