@@ -114,6 +114,7 @@ fn by_hand(
             if event.token() == Token(0) {
                 while let Ok((mut tcp, _)) = listener.accept() {
                     poll.registry().register(&mut tcp, Token(next), Interest::READABLE)?;
+                    tcp.set_nodelay(true)?;
                     let mut tls =
                         ServerConnection::new(config.clone()).map_err(io::Error::other)?;
                     tls.set_buffer_limit(None);
@@ -161,10 +162,11 @@ fn tidegate(
                 .close(|_, _| {}),
         );
     };
-    let server = lp.listen(ListenOptions::new("127.0.0.1:0").filter(tls), echo)?;
+    let options = ListenOptions::new("127.0.0.1:0").no_delay(true);
+    let server = lp.listen(options.clone().filter(tls), echo)?;
     let _ = tell.send(lp.server(server).local_addr()?);
     if let Some(plain) = plain {
-        let server = lp.listen("127.0.0.1:0", echo)?;
+        let server = lp.listen(options, echo)?;
         let _ = plain.send(lp.server(server).local_addr()?);
     }
     let _ = lp.cx().check(move |_, _| live.store(allocation::live(), Ordering::Relaxed));
@@ -292,7 +294,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sides = [&hand, &ours];
     let mut back = vec![0; 1 << 20];
     for (name, config) in [("full handshakes", &full), ("resumed ones", &resumed)] {
-        contest(name, sides, 100, |side, operations| {
+        contest(name, sides, 50, |side, operations| {
             for _ in 0..operations {
                 let mut client = Client::connect(sides[side].at, config)?;
                 client.echo(b"x", &mut back)?;
