@@ -2,6 +2,7 @@
 //! counts (for each thread) and runs itself under strace.
 
 mod allocations;
+mod datagrams;
 mod long_pipe;
 mod slow_readers;
 mod syscalls;

@@ -23,6 +23,90 @@ impl R {
     }
 }
 
+/// A filter that keeps, splits, is late, leaves and fails as it likes. It changes no byte.
+struct Odd {
+    rng: Rc<RefCell<R>>,
+    up: Vec<u8>,
+    down: Vec<u8>,
+    fin: bool,
+}
+
+impl Odd {
+    fn new(rng: &Rc<RefCell<R>>) -> Odd {
+        Odd { rng: rng.clone(), up: Vec::new(), down: Vec::new(), fin: false }
+    }
+
+    fn n(&self, m: usize) -> usize {
+        self.rng.borrow_mut().n(m as u64) as usize
+    }
+
+    fn go_on(&mut self, out: &mut Passed, up: bool) -> Result<(), FilterError> {
+        let n = if up { self.n(self.up.len() + 1) } else { 0 };
+        out.up.extend(self.up.drain(..n));
+        let n = self.n(self.down.len() + 1);
+        out.down.extend(self.down.drain(..n));
+        match self.n(40) {
+            0 if up => {
+                out.up.append(&mut self.up);
+                out.down.append(&mut self.down);
+                if self.fin {
+                    out.end();
+                }
+                out.leave();
+            }
+            1 => return Err("odd".into()),
+            2 if up => std::panic::resume_unwind(Box::new("odd")),
+            3..20 => out.ready(),
+            20..30 if up && self.fin => {
+                out.up.append(&mut self.up);
+                out.end();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Filter for Odd {
+    fn start(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+        self.go_on(out, true)
+    }
+    fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+        assert!(!self.fin);
+        self.up.extend_from_slice(wire);
+        self.go_on(out, true)
+    }
+    fn inbound_end(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+        self.fin = true;
+        self.go_on(out, true)
+    }
+    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+        let taken = self.n(user.len() + 1);
+        self.down.extend_from_slice(&user[..taken]);
+        self.go_on(out, false)?;
+        Ok(taken)
+    }
+    fn close(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+        out.down.append(&mut self.down);
+        Ok(())
+    }
+    fn poke(&mut self, out: &mut Passed) -> Result<(), FilterError> {
+        self.go_on(out, true)
+    }
+    fn held(&self) -> Held {
+        Held { user: self.down.len(), wire: self.up.len() }
+    }
+}
+
+/// Some connections of a server have two of them.
+struct OddSeed(u64);
+
+impl FilterFactory for OddSeed {
+    fn make(&self) -> Box<dyn Filter> {
+        Box::new(Odd::new(&Rc::new(RefCell::new(R(self.0)))))
+    }
+}
+
 #[derive(Clone)]
 struct W {
     rng: Rc<RefCell<R>>,
@@ -77,7 +161,7 @@ impl W {
         if self.closed.get() > 0 {
             self.calls_after.set(self.calls_after.get() + 1);
         }
-        let n = self.rng.borrow_mut().n(36);
+        let n = self.rng.borrow_mut().n(40);
         let d = MS * self.rng.borrow_mut().n(4) as u32;
         match n {
             0 => s.destroy(),
@@ -118,6 +202,8 @@ impl W {
             }
             30 => s.set_timer(d.as_micros() as u64, d),
             31 => s.clear_timer(1000),
+            32 => s.set_filter(Odd::new(&self.rng)),
+            33..36 => s.poke_filter(),
             _ => {}
         }
     }
@@ -177,6 +263,11 @@ fn random() {
             .idle_timeout(3 * MS)
             .linger_timeout(4 * MS)
             .lifetime(30 * MS);
+        let odd = |n| OddSeed(seed.wrapping_mul(0x9E3779B97F4A7C15) + n);
+        let o = match seed % 4 {
+            1 => o.filter(odd(1)).filter(odd(2)).handshake_timeout(4 * MS),
+            _ => o,
+        };
         let server = lp
             .listen(o, move |mut c| {
                 let srv = c.server_key();

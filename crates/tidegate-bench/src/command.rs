@@ -4,10 +4,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tidegate_bench::contest::{Contest, Table};
+use tidegate_bench::suite::Scale;
+
 use crate::{counts, report};
 
 const USAGE: &str = "usage: tidegate-bench report [--quick] [--out DIR]
        tidegate-bench compare OLD NEW    two BENCHMARKS.md; fails if a ratio differs by 10 %
+       tidegate-bench redis              the example redis beside redis-server, alone
        tidegate-bench counts [--update]  fails if a count grew by more than 3 %
        tidegate-bench operate NAME N     to be traced by counts: N rounds";
 
@@ -26,6 +30,20 @@ fn report(args: &[String]) -> Result<ExitCode, String> {
     let root = root.canonicalize().unwrap_or(root);
     let out = out.unwrap_or(if quick { root.join("target/report") } else { root });
     report::run(quick, &out).map_err(|e| format!("{}: {e}", out.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One contest of the report, for the terminal.
+fn redis(args: &[String]) -> Result<ExitCode, String> {
+    let [] = args else { return Err("redis takes no arguments".into()) };
+    tidegate_bench::prepare();
+    match tidegate_bench::redis::contests(Scale::FULL) {
+        Err(why) => println!("skipped: {why}"),
+        Ok(contests) => {
+            let outcomes: Vec<_> = contests.iter().map(Contest::hold).collect();
+            print!("{}", Table::of(&outcomes).text());
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,6 +74,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match args.first().map(String::as_str) {
         Some("report") => report(&args[1..]),
         Some("compare") => compare(&args[1..]),
+        Some("redis") => redis(&args[1..]),
         Some("counts") => count(&args[1..]),
         Some("operate") => operate(&args[1..]),
         _ => Err("which one?".into()),

@@ -9,6 +9,7 @@ pub mod counted;
 pub mod load;
 pub mod micro;
 pub mod peer;
+pub mod redis;
 pub mod server;
 pub mod stats;
 pub mod suite;

@@ -4,6 +4,7 @@
 //! cargo run --release -p tidegate-bench -- report              # some minutes
 //! cargo run --release -p tidegate-bench -- report --quick      # half a minute, for a look
 //! cargo run --release -p tidegate-bench -- compare OLD NEW     # two reports
+//! cargo run --release -p tidegate-bench -- redis               # one contest of it
 //! cargo run --release -p tidegate-bench -- counts              # what noise cannot touch
 //! ```
 //! `report` writes `BENCHMARKS.md` and `docs/plots` into the repository; with `--quick`

@@ -7,7 +7,7 @@
 //! server                                                           Accepted  ...  Closed
 //!
 //! ...     FirstRead  FirstWritten  { Queued* Full Drain }*  { Pause Resume }*  End  Finish
-//!         Timeout*  Reset?
+//!         { FilterReady | FilterLeft | FilterRefused }*  Timeout*  Reset?
 //! ```
 //! The last event is always `Closed`, `Rejected` or `Detached`. Only when a loop is dropped, its
 //! connections get no last event.
@@ -152,6 +152,21 @@ pub enum SocketEvent {
     },
     /// The queue is empty after it was full.
     Drain,
+    /// A filter is ready.
+    FilterReady {
+        /// What it calls itself: [`Filter::describe`](crate::Filter::describe).
+        filter: String,
+    },
+    /// A filter is done and left.
+    FilterLeft {
+        /// The same.
+        filter: String,
+    },
+    /// A filter refused what came or was written. `Closed` has the error.
+    FilterRefused {
+        /// The same.
+        filter: String,
+    },
     /// Reading is paused: the peer will have to wait.
     Pause,
     /// Reading goes on.
@@ -211,6 +226,9 @@ impl SocketEvent {
             SocketEvent::Queued { .. } => "queued",
             SocketEvent::Full { .. } => "full",
             SocketEvent::Drain => "drain",
+            SocketEvent::FilterReady { .. } => "filter ready",
+            SocketEvent::FilterLeft { .. } => "filter left",
+            SocketEvent::FilterRefused { .. } => "filter refused",
             SocketEvent::Pause => "pause",
             SocketEvent::Resume => "resume",
             SocketEvent::PipedInto { .. } => "piped into",
@@ -324,6 +342,9 @@ impl SocketEvent {
             | SocketEvent::FirstWritten { bytes }
             | SocketEvent::Queued { bytes } => visit("bytes", (*bytes).into()),
             SocketEvent::Full { queued } => visit("queued", (*queued).into()),
+            SocketEvent::FilterReady { filter }
+            | SocketEvent::FilterLeft { filter }
+            | SocketEvent::FilterRefused { filter } => visit("filter", filter.as_str().into()),
             SocketEvent::PipedInto { pipe } | SocketEvent::PipedFrom { pipe } => {
                 visit("pipe", Value::Handle { kind: "pipe", key: (*pipe).into() });
             }
@@ -396,6 +417,9 @@ impl fmt::Display for SocketEvent {
             SocketEvent::Queued { bytes } => write!(f, "{bytes} bytes wait"),
             SocketEvent::Full { queued } => write!(f, "full: {queued} bytes queued"),
             SocketEvent::Drain => f.write_str("drained"),
+            SocketEvent::FilterReady { filter } => write!(f, "{} is ready", OneLine(filter)),
+            SocketEvent::FilterLeft { filter } => write!(f, "{} left", OneLine(filter)),
+            SocketEvent::FilterRefused { filter } => write!(f, "{} refused", OneLine(filter)),
             SocketEvent::End => f.write_str("end of the peer"),
             SocketEvent::Finish => f.write_str("our end is out"),
             SocketEvent::Reset { by_peer: true } => f.write_str("reset by the peer"),

@@ -110,3 +110,8 @@ pub use udp_event::{ReceiveEnd, UdpEvent, UdpInfo};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use filter::program::run as run_filters;
+
+/// For `fuzz/` alone: any bytes as the control messages of a datagram.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use sys::udp::read_control;

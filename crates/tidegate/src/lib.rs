@@ -1,5 +1,77 @@
-#![doc = include_str!("../../../README.md")]
+//! A single-threaded, readiness-driven event loop, modelled on libuv, with the stream and `net`
+//! behaviour of Node on top. A reader that is too slow stops the writer: this is called
+//! back-pressure, and tidegate is built around it.
+//!
+//! ```text
+//!  kernel:  SYN -> accept queue        receive buffer         send buffer -> peer
+//!                      |                     |                     ^
+//!  poll                v                     v                     |
+//!  tidegate-loop   readiness bits -> ready queue -> one bounded pass per turn
+//!                      |                     |                     |
+//!  tidegate-net    accept loop           read loop         write, else queue
+//!                      |                     |                     ^
+//!  tidegate-stream     |                pause, resume       queue, high-water mark
+//!                      v                     v                     |
+//!  your code       on_connection          on_data           write -> Flow
+//! ```
+//!
+//! An echo server:
+//!
+//! ```no_run
+//! use tidegate::prelude::*;
+//!
+//! fn main() -> std::io::Result<()> {
+//!     let mut lp = Loop::new()?;
+//!     let server = lp.listen("127.0.0.1:3000", |conn| {
+//!         conn.accept(
+//!             On::new()
+//!                 .data(|s, chunk| if s.write(chunk) == Flow::Full { s.pause() })
+//!                 .drain(|s| s.resume()),
+//!         );
+//!     })?;
+//!     println!("listening on {}", lp.server(server).local_addr()?);
+//!     lp.run()
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! | you want | look at |
+//! |---|---|
+//! | a loop: run it, stop it, its limits | [`Loop`], [`Builder`], [`Limits`] |
+//! | timers, ticks, hooks, signals, jobs for threads | [`Cx`]; on a loop and in each callback: [`AsCx`] |
+//! | servers and clients | [`net::Net`], [`net::ListenOptions`], [`net::ConnectOptions`] |
+//! | the callbacks of a connection | [`net::Handler`], or closures: [`net::On`] |
+//! | to write, pause, end, close a connection | [`net::SocketCx`] |
+//! | lines, or frames of your own | [`net::Framed`], [`net::Decode`] |
+//! | pipes, and streams of your own | [`stream::Streams`] |
+//! | a value that many callbacks share | [`AsCx::share`], [`AsCx::with`] |
+//! | to reach the loop from another thread | [`Remote`] |
+//! | counters, events, traces | [`metrics`], [`observe`] |
+//! | to understand what happens, chapter by chapter | the [manual] |
+//! | your own kind of handle, in a layer of your own | [`kind`] |
+//!
+//! The repository has a tutorial (`docs/tutorial`: a small Redis in seven steps) and examples in the
+//! order of learning (`examples/README.md`).
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `lookup` | yes | names in [`connect`](net::Net::connect) |
+//! | `signal` | yes | [`Cx::signal`], [`ServerCx::shutdown_on`](net::ServerCx::shutdown_on) |
+//! | `work` | yes | [`Cx::work`]: a pool of threads |
+//! | `http` | no | `tidegate::http`: HTTP/1.1 |
+//! | `tls` | no | `tidegate::tls`: TLS filters |
+//! | `trace` | no | `observe::JsonLines`, `observe::Perfetto` |
+//! | `prometheus` | no | `tidegate::prometheus`: all counters as text |
+//! | `test-util` | no | `tidegate::test`: a clock that the test moves |
 #![deny(unsafe_code)]
+
+/// Its blocks of code compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
 
 #[cfg(doc)]
 #[doc = include_str!("links.md")]

@@ -21,6 +21,7 @@ chapters! {
     back_pressure
     endings
     timeouts
+    datagrams
     options
     #[cfg(feature = "tls")]
     tls

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate::net::{
-    AtLimit, Close, Filter, FilterError, Incoming, Passed, Reason, ServerHandler, Timeout,
+    AtLimit, Close, Filter, FilterError, Incoming, NetEvent, Passed, Reason, ServerHandler, Timeout,
 };
 use tidegate::prelude::*;
 
-use super::{Done, Lock, locked};
+use super::{Done, Lock, Proxy, locked};
 use crate::support::*;
 
 /// A server of locks. It echoes; what happens is logged.
@@ -335,4 +335,61 @@ fn a_factory_that_panics_refuses_its_connection() {
     let b = client(at);
     write_all(&b, b"HELLO");
     turn_until(&mut lp, |_| log.has("connection"));
+}
+
+/// Ready in the first read of a pass, and failed in the second: it is never offered.
+#[test]
+fn ready_and_failed_in_one_pass_is_refused() {
+    struct Late(bool);
+    impl Filter for Late {
+        fn start(&mut self, _: &mut Passed) -> Done {
+            Ok(())
+        }
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Done {
+            out.ready();
+            if wire.contains(&b'!') {
+                return if self.0 { Err("a bad byte".into()) } else { Ok(()) };
+            }
+            self.0 = true;
+            Ok(())
+        }
+        fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+            Ok(user.len())
+        }
+    }
+    let mut lp = guarded();
+    let log = Log::default();
+    let options = plain().filter(|| Late(false));
+    let server = lp.serve(options, Locks(log.clone())).unwrap();
+    let c = client(lp.server(server).local_addr().unwrap());
+    // Longer than one read, and all there when the pass begins.
+    write_all(&c, &[&[b'.'; 64 * 1024][..], b"!"].concat());
+    turn_until(&mut lp, |_| !log.lines().is_empty());
+    assert_eq!(log.lines(), ["refused 1: Some(InvalidData)"]);
+}
+
+/// An observer is told what filters say, by the names that they give themselves.
+#[test]
+fn events_of_filters() {
+    let mut lp = guarded();
+    let (log, trace) = (Log::default(), Trace::default());
+    lp.observe(trace.clone());
+    let options = plain().filter(Proxy::server);
+    let (server, at) = locks(&mut lp, &log, options);
+    let filters = |trace: &Trace| -> Vec<String> {
+        let events = trace.net().into_iter().filter_map(|(_, e)| match e {
+            NetEvent::Socket(_, e) if e.name().starts_with("filter") => Some(e.to_string()),
+            _ => None,
+        });
+        events.collect()
+    };
+    let c = client(at);
+    write_all(&c, b"\x02meHELLO");
+    turn_until(&mut lp, |_| log.has("connection"));
+    assert_eq!(filters(&trace), ["filter left", "lock is ready"]);
+    drop(c);
+    let c = client(at);
+    write_all(&c, b"\x02meHALLO");
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().refused == 1);
+    assert_eq!(filters(&trace)[2..], ["filter left", "lock refused"]);
 }

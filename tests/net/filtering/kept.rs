@@ -252,3 +252,41 @@ fn the_limit_of_the_loop_counts_what_is_kept() {
     lp.socket(b).destroy();
     lp.run().unwrap();
 }
+
+/// Bytes that a filter kept when it failed did not go out, although its last message does.
+#[test]
+fn what_a_failed_filter_kept_is_lost() {
+    /// Keeps what is written, and fails at the first byte of the peer's.
+    #[derive(Default)]
+    struct Safe(usize);
+    impl Filter for Safe {
+        fn inbound(&mut self, _: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+            self.0 = 0;
+            out.down.extend(b"alert");
+            Err("broken into".into())
+        }
+        fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+            self.0 += user.len();
+            Ok(user.len())
+        }
+        fn held(&self) -> Held {
+            Held { user: self.0, wire: 0 }
+        }
+    }
+    let mut lp = guarded();
+    let log = Log::default();
+    let (peer, ours) = pair();
+    let on = On::with(log.clone())
+        .written(|log, _, id, result| log.add(format!("{id}: {}", result.is_ok())))
+        .close(|log, _, close| log.add(format!("{}", close.reason.is_error())));
+    let key = lp.adopt(ours, on).unwrap();
+    lp.socket(key).set_filter(Safe::default());
+    assert_eq!(lp.socket(key).write_id("gold", 7), Flow::Ready);
+    write_all(&peer, b"?");
+    turn_until(&mut lp, |lp| lp.net_metrics().bytes_written == 5);
+    assert_eq!(log.lines(), [""; 0]);
+    assert_eq!(read_to_end(&peer), b"alert");
+    drop(peer);
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["7: false", "true"]);
+}

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::tuning::Tuned;
 use tidegate_bench::contest::{Contest, Outcome, Table};
+use tidegate_bench::redis;
 use tidegate_bench::suite::{self, BUDGETS, Positions, Scale};
 
 const HOW: &str = "Servers are threads of one process, on one core; the client is one epoll \
@@ -27,12 +28,17 @@ handshake and so sets the rate; elsewhere it is rates and times.
 - `floor`: the same server by hand over epoll, with no runtime at all.
 - `libuv`: its C API, one read buffer, `uv_try_write` first.
 - `tokio`: one thread, a task for each connection.
+- `redis-server`: as it is installed, without persistence; `redis-benchmark` with 50 clients is \
+the client of both programs.
 - `one a turn`: the floor, but with one accept in each turn of its loop, as libuv does since \
 1.45.
 
 A queue is made while the server is held up in a callback; how long connections waited counts \
 from when it goes on. `1 ms of work in each turn` is a callback of every turn that computes so \
 long.";
+
+/// Two programs, so a section of its own.
+const REDIS: &str = "The example redis, and redis-server";
 
 const PLOT_BUDGETS: [u32; 9] = [1, 2, 4, 8, 16, 32, 64, 128, u32::MAX];
 
@@ -97,6 +103,13 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     let messages = [suite::ping_pong(scale), suite::pump(scale), suite::write_batch(scale)];
     let messages: Vec<Outcome> = messages.iter().flat_map(|c| progress.hold(c)).collect();
     section(&mut page, "Messages and bytes", &messages);
+    match redis::contests(scale) {
+        Ok(contests) => section(&mut page, REDIS, &progress.hold(&contests)),
+        Err(why) => {
+            progress.tell(&format!("skipped: {REDIS}: {why}"));
+            let _ = write!(page, "## {REDIS}\n\nNot measured: {why}.\n\n");
+        }
+    }
     let small = [
         suite::turns(scale),
         suite::timers(scale),

@@ -277,6 +277,10 @@ impl Passed {
         }
     }
 
+    pub(crate) fn is_observed(&self) -> bool {
+        matches!(self.of, Some((_, Some(_))))
+    }
+
     /// Whether [`ready`](Passed::ready) was called.
     pub fn is_ready(&self) -> bool {
         self.said.ready

@@ -20,6 +20,8 @@ pub(crate) enum Fault {
 pub(crate) struct Called<R> {
     pub(crate) done: Result<R, Fault>,
     pub(crate) said: Said,
+    /// What it calls itself, if somebody observes and it said something or failed.
+    pub(crate) name: Option<String>,
 }
 
 /// Calls a filter with empty buffers, and asks what it holds then.
@@ -34,18 +36,21 @@ pub(crate) fn call<R>(
     out.said = Said::default();
     let called = catch_unwind(AssertUnwindSafe(|| {
         let done = f(filter, out);
-        (done, filter.held())
+        let Said { ready, leave, .. } = out.said;
+        let tells = out.is_observed() && (ready || leave || done.is_err());
+        (done, filter.held(), tells.then(|| filter.describe()))
     }));
     let said = std::mem::take(&mut out.said);
     match called {
-        Ok((done, now)) => {
+        Ok((done, now, name)) => {
             *held = Held { user: clamp(now.user), wire: clamp(now.wire) };
-            Called { done: done.map_err(Fault::Refused), said }
+            Called { done: done.map_err(Fault::Refused), said, name }
         }
         Err(payload) => {
             out.up.clear();
             out.down.clear();
-            Called { done: Err(Fault::Panicked(payload)), said: Said::default() }
+            let (done, said) = (Err(Fault::Panicked(payload)), Said::default());
+            Called { done, said, name: None }
         }
     }
 }

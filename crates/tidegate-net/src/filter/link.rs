@@ -94,9 +94,12 @@ impl Link {
     pub(crate) fn take(&mut self, data: &[u8], out: &mut Passed) -> Called<usize> {
         let len = data.len();
         let called = self.call_down(out, |f, out| f.outbound(data, out));
-        let taken = called.done.as_ref().map_or(len, |n| (*n).min(len));
-        self.offered += taken as u64;
-        self.keep(&data[taken..]);
+        // Those of a call that failed are refused.
+        if let Ok(taken) = &called.done {
+            let taken = (*taken).min(len);
+            self.offered += taken as u64;
+            self.keep(&data[taken..]);
+        }
         called
     }
 

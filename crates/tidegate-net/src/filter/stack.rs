@@ -12,6 +12,7 @@
 use tidegate_stream::Beside;
 
 use crate::callbacks::filter::{Filter, FilterError, Passed, Said};
+use crate::event::{NetEvent, SocketEvent};
 use crate::filter::call::{Called, Fault};
 use crate::filter::link::Link;
 
@@ -279,8 +280,12 @@ impl Stack {
     }
 
     fn follow<R>(&mut self, k: usize, called: Called<R>, run: &mut Run<'_>) -> Result<R, Fault> {
-        let Called { done, said } = called;
+        let Called { done, said, name } = called;
         let Said { ready, end, leave } = said;
+        if let Some(filter) = name {
+            let first = ready && !self.links[k].ready;
+            tell(run.out, filter, done.is_err(), first, leave);
+        }
         let (mut up, mut down) = (Vec::new(), Vec::new());
         std::mem::swap(&mut up, &mut run.out.up);
         std::mem::swap(&mut down, &mut run.out.down);
@@ -433,5 +438,21 @@ impl Stack {
         let mut called = self.links[k].call(run.out, |f, out| f.inbound_end(out));
         called.done = called.done.map_err(truncated);
         self.follow(k, called, run)
+    }
+}
+
+/// Tells the observer what a filter said; it gets that when the run is over.
+#[cold]
+fn tell(out: &mut Passed, filter: String, refused: bool, ready: bool, left: bool) {
+    let mut emit = |event| out.emit(|of| NetEvent::Socket(of, event));
+    match (refused, ready, left) {
+        (true, ..) => emit(SocketEvent::FilterRefused { filter }),
+        (_, true, true) => {
+            emit(SocketEvent::FilterReady { filter: filter.clone() });
+            emit(SocketEvent::FilterLeft { filter });
+        }
+        (_, true, _) => emit(SocketEvent::FilterReady { filter }),
+        (_, _, true) => emit(SocketEvent::FilterLeft { filter }),
+        _ => {}
     }
 }

@@ -195,7 +195,8 @@ impl ListenOptions {
     /// Puts a [`Filter`](crate::Filter) on each connection when it is accepted; `on_connection`
     /// comes when it is ready. A closure, or a type of your own. Given twice, the second filter
     /// is nearer to the user. A connection that waits for its filters counts to
-    /// [`max_connections`](ListenOptions::max_connections); if it ends before they are ready,
+    /// [`max_connections`](ListenOptions::max_connections); if it ends before they are ready, or
+    /// a filter fails in the same pass in which the last of them became ready,
     /// [`on_refused`](crate::ServerHandler::on_refused) is called.
     pub fn filter(mut self, factory: impl FilterFactory) -> ListenOptions {
         let per_turn = factory.handshakes_per_turn().max(1);

@@ -47,15 +47,15 @@ pub struct UdpOptions {
     pub(crate) block_list: Option<Arc<BlockList>>,
 }
 
-/// What bounds a socket.
+/// What bounds a socket; small, because each socket has it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    pub(crate) queue: usize,
-    pub(crate) high_water_mark: usize,
+    pub(crate) queue: u32,
+    pub(crate) high_water_mark: u32,
     pub(crate) when_full: WhenFull,
     /// `None`: the loop's.
     pub(crate) budget: Option<u32>,
-    pub(crate) max_datagram: usize,
+    pub(crate) max_datagram: u32,
 }
 
 /// Where the socket is.
@@ -253,14 +253,14 @@ impl UdpOptions {
     /// How much may wait in our send queue; default 1 MiB. Counted are the bytes, and about 100
     /// bytes for each datagram. See [`when_full`](UdpOptions::when_full).
     pub fn queue_limit(mut self, bytes: usize) -> UdpOptions {
-        self.bounds.queue = bytes;
+        self.bounds.queue = small(bytes);
         self
     }
 
     /// From how many queued bytes on a send returns [`SendFlow::Full`](crate::SendFlow::Full);
     /// default 64 KiB.
     pub fn high_water_mark(mut self, bytes: usize) -> UdpOptions {
-        self.bounds.high_water_mark = bytes;
+        self.bounds.high_water_mark = small(bytes);
         self
     }
 
@@ -280,7 +280,7 @@ impl UdpOptions {
     /// Longer datagrams are cut: see [`Meta::truncated`](crate::Meta::truncated). Default, and most:
     /// 64 KiB, so none is.
     pub fn max_datagram(mut self, bytes: usize) -> UdpOptions {
-        self.bounds.max_datagram = bytes;
+        self.bounds.max_datagram = small(bytes);
         self
     }
 
@@ -322,6 +322,10 @@ impl UdpOptions {
     pub(crate) fn take(adopted: &Mutex<Option<UdpSocket>>) -> Option<UdpSocket> {
         adopted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+fn small(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 macro_rules! from {

@@ -141,7 +141,8 @@ impl Socket {
     /// what did not get out are told at the close.
     fn pass_ids(&mut self) {
         let Wire::Filter(stack) = &mut self.wire else { return };
-        while self.duplex.write.is_sending() {
+        // A filter that failed says nothing of what it kept.
+        while self.duplex.write.is_sending() && self.life != Life::Refused {
             let Some(id) = stack.take_passed() else { return };
             self.duplex.write.expect(id);
         }

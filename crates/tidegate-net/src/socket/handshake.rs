@@ -101,7 +101,9 @@ impl Socket {
         spoke: bool,
     ) {
         if !self.duplex.is_open() {
-            return;
+            // Its last message met a reset, which is the reason already.
+            h.unhandled("tidegate::net", "filter", format_args!("{}: {error}", self.describe()));
+            return h.bury(error);
         }
         let (stage, source) = placed(error, otherwise);
         let error = self.error(stage, source, h);

@@ -100,7 +100,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
         }
         let ask = (want - tried).min(batch.left).min(SLOTS as u32) as usize;
         let Some(socket) = &u.socket else { return ReceiveEnd::Stopped };
-        let (most, controlled) = (u.bounds.max_datagram, u.is.controlled);
+        let (most, controlled) = (u.bounds.max_datagram as usize, u.is.controlled);
         let received =
             h.try_io(Readiness::READABLE, || slots.receive(socket, ask, most, controlled));
         let got = match received {

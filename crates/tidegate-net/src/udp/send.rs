@@ -109,11 +109,12 @@ impl Udp {
         }
         shared.held += queue.weight() - before;
         let mut queued = queue.weight();
-        if queued >= self.bounds.high_water_mark && !self.is.blocked && !self.is.retrying {
+        let mark = self.bounds.high_water_mark as usize;
+        if queued >= mark && !self.is.blocked && !self.is.retrying {
             self.flush(h, shared, TURN);
             queued = self.queue.as_ref().map_or(0, |q| q.weight());
         }
-        if queued < self.bounds.high_water_mark {
+        if queued < mark {
             return SendFlow::Ready;
         }
         if !self.is.needs_drain {
@@ -147,7 +148,7 @@ impl Udp {
     fn make_room(&mut self, h: &mut Handle<'_>, shared: &mut Shared, weight: usize) -> bool {
         let fits = |u: &Udp, held: usize, most: usize| {
             let queued = u.queue.as_ref().map_or(0, |q| q.weight());
-            queued + weight <= u.bounds.queue && held + weight <= most
+            queued + weight <= u.bounds.queue as usize && held + weight <= most
         };
         let most = shared.limits.queued_limit;
         if fits(self, shared.held, most) {
@@ -193,14 +194,14 @@ impl Udp {
 
     /// Makes room for so much by dropping what waits longest; whether that helps.
     fn drop_oldest(&mut self, h: &mut Handle<'_>, shared: &mut Shared, weight: usize) -> bool {
-        if weight > self.bounds.queue {
+        if weight > self.bounds.queue as usize {
             return false;
         }
         let most = shared.limits.queued_limit;
         let mut dropped = 0;
         while let Some(queue) = &mut self.queue {
             let queued = queue.weight();
-            if queued + weight <= self.bounds.queue && shared.held + weight <= most {
+            if queued + weight <= self.bounds.queue as usize && shared.held + weight <= most {
                 break;
             }
             let Some(entry) = queue.pop() else { break };

@@ -50,3 +50,11 @@ pub(crate) fn is_of_network(e: &std::io::Error) -> bool {
             | TimedOut
     ) || imp::is_icmp(e)
 }
+
+/// For `fuzz/`: reads any bytes as control messages.
+#[cfg(fuzzing)]
+pub fn read_control(bytes: &[u8]) {
+    #[cfg(target_os = "linux")]
+    assert_ne!(control::parse(bytes).segment, Some(0));
+    let _ = bytes;
+}
