@@ -26,6 +26,12 @@ chapters! {
     #[cfg(feature = "tls")]
     tls
     sharing_state
+    errors
+    from_node
+    from_libuv
+    from_tokio
+    filters
+    protocols
     http_client
     names
 }
