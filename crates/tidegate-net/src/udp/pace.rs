@@ -29,9 +29,10 @@ pub(crate) struct Pace {
     patience: u8,
 }
 
+/// Until it was seen that little comes, much is assumed.
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { many: false, streak: 0, patience: PATIENCE }
+        Pace { many: true, streak: 0, patience: PATIENCE }
     }
 }
 
