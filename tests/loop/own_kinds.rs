@@ -138,7 +138,7 @@ fn the_graveyard_is_emptied_by_a_run_without_turns() {
 #[test]
 fn a_limit_that_cannot_be_had_is_an_error() {
     let error = Loop::builder().events(usize::MAX).build().unwrap_err();
-    assert_eq!(error.to_string(), "events is more than 1048576");
+    assert_eq!(error.to_string(), "events of loop is more than 1048576");
 }
 
 /// A handle that safe code takes apart from its loop finds nothing in another.

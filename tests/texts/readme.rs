@@ -66,6 +66,37 @@ fn the_server_in_the_readme_echoes() {
     assert!(echoed == big, "{} of {} bytes came back", echoed.len(), big.len());
 }
 
+/// The number in the line of a file that contains this text: the last field of it, or the one after
+/// so many bars.
+fn figure(file: &str, line: &str, bars: usize) -> f64 {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = fs::read_to_string(path).unwrap();
+    let line = text.lines().find(|l| l.starts_with(line)).unwrap();
+    let field = match bars {
+        0 => line.split_whitespace().last(),
+        n => line.split('|').nth(n),
+    };
+    field.unwrap().trim().replace(',', "").parse().unwrap()
+}
+
+/// What an idle connection costs: ours as it was counted last, the others' as the report says.
+#[test]
+fn the_readme_says_what_an_idle_connection_costs() {
+    let readme = include_str!("../../README.md");
+    let readme = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let ours = figure("crates/tidegate-bench/counts.txt", "bytes/idle_connection ", 0);
+    let (libuv, tokio) =
+        (figure("BENCHMARKS.md", "| 1,000 |", 4), figure("BENCHMARKS.md", "| 1,000 |", 5));
+    let tokio = format!("{},{:03}", tokio as u64 / 1000, tokio as u64 % 1000);
+    for said in [
+        format!("takes {ours:.0} bytes of user memory"),
+        format!("libuv's takes {libuv}"),
+        format!("4 KiB takes {tokio} "),
+    ] {
+        assert!(readme.contains(&said), "the README does not say: {said}");
+    }
+}
+
 /// The two commands that do everything; CI takes the second from there.
 #[test]
 fn the_readme_names_its_two_commands() {

@@ -123,6 +123,8 @@ impl Limits {
 
 /// A limit that cannot work.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// let e = tidegate_loop::Loop::builder().tick_budget(0).build().unwrap_err();
 /// assert_eq!(e.to_string(), "tick_budget of loop is 0: nothing could ever run; use 1 or more");

@@ -24,6 +24,8 @@ pub struct BlockList {
 
 /// Why a rule is invalid.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use tidegate_net::{BlockList, RuleError};
 /// let v4 = "10.0.0.0".parse().unwrap();

@@ -84,6 +84,8 @@ pub use error::stage::Stage;
 pub use event::{ConnectionInfo, NetEvent, SocketEvent};
 pub use face::net::Net;
 pub use face::on::{On, OnWith};
+#[cfg(feature = "codec")]
+pub use framed::codec::Codec;
 pub use framed::decode::Decode;
 pub use framed::delimited::Delimited;
 pub use framed::fault::FrameFault;

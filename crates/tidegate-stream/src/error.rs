@@ -15,6 +15,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// Why a stream closed before its end. It is cheap to clone: everything that waited fails with the
 /// same cause.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use tidegate_stream::StreamError;
 /// let e = StreamError::from(std::io::Error::other("the disk is gone"));
@@ -131,6 +133,8 @@ impl fmt::Display for PipeStage {
 }
 
 /// Why a pipe failed: the first cause, and where.
+///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
 ///
 /// ```
 /// use tidegate_stream::{PipeError, PipeStage, StreamError};

@@ -41,6 +41,7 @@
 //! | a loop: run it, stop it, its limits | [`Loop`], [`Builder`], [`Limits`] |
 //! | timers, ticks, hooks, signals, jobs for threads | [`Cx`]; on a loop and in each callback: [`AsCx`] |
 //! | servers and clients | [`net::Net`], [`net::ListenOptions`], [`net::ConnectOptions`] |
+//! | datagrams | [`net::Net::udp`] |
 //! | the callbacks of a connection | [`net::Handler`], or closures: [`net::On`] |
 //! | to write, pause, end, close a connection | [`net::SocketCx`] |
 //! | lines, or frames of your own | [`net::Framed`], [`net::Decode`] |

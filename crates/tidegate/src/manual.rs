@@ -23,6 +23,12 @@ chapters! {
     datagrams
     options
     sharing_state
+    errors
+    from_node
+    from_libuv
+    from_tokio
+    filters
+    protocols
     http_client
     names
 }

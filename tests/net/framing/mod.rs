@@ -2,6 +2,7 @@
 //! what ends a connection; all of it at random against a model.
 
 mod bad_frames;
+mod codec;
 mod decoders;
 mod flow;
 mod model;

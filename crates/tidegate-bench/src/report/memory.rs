@@ -15,7 +15,7 @@ use tidegate_bench::sys::{allocator, epoll};
 pub(crate) type Memory = Vec<(&'static str, Vec<(usize, f64)>)>;
 
 /// The read buffer of a connection, of peers that have one for each.
-const BUFFER: usize = 4096;
+pub(crate) const BUFFER: usize = 4096;
 
 /// One message there and back, as every connection has seen some.
 fn greet(fd: &OwnedFd) {

@@ -65,8 +65,19 @@ impl<'a> Driver<'a> {
 
     /// A new handle, referenced: it keeps the loop alive until it is freed.
     pub fn insert(&mut self, kind: &'static Kind, data: u64) -> Result<Handle<'_>, TableFull> {
+        self.enter(kind, data, Readiness::REFERENCED)
+    }
+
+    /// The same with these bits, `REFERENCED` among them.
+    #[inline(always)]
+    pub(crate) fn enter(
+        &mut self,
+        kind: &'static Kind,
+        data: u64,
+        bits: Readiness,
+    ) -> Result<Handle<'_>, TableFull> {
         let r = &mut *self.runtime.r;
-        match r.table.insert(kind, data, age(r.now), Readiness::REFERENCED) {
+        match r.table.insert(kind, data, age(r.now), bits) {
             Ok(key) => {
                 r.alive += 1;
                 Ok(Handle::found(r, key))
@@ -100,22 +111,14 @@ impl<'a> Driver<'a> {
         data: u64,
         bits: Readiness,
     ) -> Result<Handle<'_>, TableFull> {
-        let r = &mut *self.runtime.r;
         let mark = Readiness::REFERENCED | Readiness::QUEUED | bits.readiness();
-        match r.table.insert(kind, data, age(r.now), mark) {
-            Ok(key) => {
-                r.alive += 1;
-                match r.phase {
-                    Phase::Ready => r.ready.push_now(key),
-                    _ => r.ready.push(key),
-                }
-                Ok(Handle::found(r, key))
-            }
-            Err(full) => {
-                r.metrics.table_full += 1;
-                Err(full)
-            }
+        let handle = self.enter(kind, data, mark)?;
+        let (r, key) = handle.into_parts();
+        match r.phase {
+            Phase::Ready => r.ready.push_now(key),
+            _ => r.ready.push(key),
         }
+        Ok(Handle::found(r, key))
     }
 
     /// A key that finds nothing and never will, for a handle that could not be

@@ -59,6 +59,11 @@ impl<'a> Handle<'a> {
     }
 
     #[inline(always)]
+    pub(crate) fn into_parts(self) -> (&'a mut Reactor, Key) {
+        (self.runtime.r, self.key)
+    }
+
+    #[inline(always)]
     pub(crate) fn slot(&self) -> &Row {
         self.runtime.r.table.at(self.key)
     }

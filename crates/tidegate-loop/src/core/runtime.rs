@@ -61,6 +61,12 @@ impl Runtime<'_> {
         Duration::from_nanos(self.r.clock())
     }
 
+    /// The same as a plain number.
+    #[inline]
+    pub fn clock_nanos(&self) -> u64 {
+        self.r.clock()
+    }
+
     /// Keeps a value of the user's that was replaced, and drops it after the current callback.
     pub fn bury(&mut self, value: impl Any) {
         self.r.graveyard.bury(value);

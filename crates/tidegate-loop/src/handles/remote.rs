@@ -42,6 +42,8 @@ pub struct Remote(Arc<Inbox<Post>>);
 
 /// A post that was not taken; the closure comes back.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use tidegate_loop::{AsCx, Loop, PostError};
 /// let remote = { Loop::new()?.remote() };

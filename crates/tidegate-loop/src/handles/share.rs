@@ -72,6 +72,8 @@ impl<T> From<Shared<T>> for Key {
 
 /// Why a shared value cannot be lent.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use tidegate_loop::{AsCx, LeaseError, Loop};
 /// let mut lp = Loop::new()?;

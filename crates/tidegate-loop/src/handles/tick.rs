@@ -10,6 +10,8 @@ use crate::core::state::TickFn;
 
 /// A tick that was not taken, because `tick_limit` of them wait already. The closure comes back.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use tidegate_loop::{AsCx, Loop, TickFull};
 /// let mut lp = Loop::builder().tick_limit(1).build()?;

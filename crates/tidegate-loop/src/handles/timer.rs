@@ -8,6 +8,7 @@ use crate::core::driver::Driver;
 use crate::core::kind::{Dispatch, Kind};
 use crate::core::state::{Core, TimerFn};
 use crate::store::key::{Key, KeyError};
+use crate::store::readiness::Readiness;
 use crate::store::timers::TimerKey;
 use crate::sys::Owner;
 
@@ -111,7 +112,7 @@ impl Cx<'_> {
     fn start_timer(&mut self, after: Duration, repeat: u64, f: TimerFn) -> TimerKey {
         let Core { timers, reactor, .. } = self.core_mut();
         let deadline = reactor.clock().saturating_add(nanos(after));
-        match Driver::new(reactor).insert(&TIMER, timers.next_index()) {
+        match Driver::new(reactor).enter(&TIMER, timers.next_index(), Readiness::REFERENCED) {
             Ok(handle) => {
                 let key = handle.key();
                 timers.insert(key, deadline, repeat, f);

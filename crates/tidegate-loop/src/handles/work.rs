@@ -57,6 +57,8 @@ impl From<WorkKey> for Key {
 
 /// A job that was not taken. Both closures come back.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use tidegate_loop::{AsCx, Loop, WorkRefused};
 /// let mut lp = Loop::builder().work_limit(1).work_threads(1).build()?;

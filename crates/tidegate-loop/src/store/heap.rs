@@ -74,14 +74,27 @@ impl Heap {
         self.nodes[place]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, node: Node) {
-        let entry = node.entry() as usize;
-        if entry >= self.places.len() {
+        let (entry, at) = (node.entry() as usize, self.nodes.len());
+        self.nodes.push(node);
+        if entry == self.places.len() {
+            self.places.push(at as u32);
+        } else {
+            self.set_place(entry, at as u32);
+        }
+        // Most are later than those that were started before.
+        if at > 0 && node < self.nodes[(at - 1) / ARITY] {
+            self.up(at, node);
+        }
+    }
+
+    #[inline]
+    fn set_place(&mut self, entry: usize, at: u32) {
+        if entry > self.places.len() {
             self.places.resize(entry + 1, NOWHERE);
         }
-        self.nodes.push(node);
-        self.up(self.nodes.len() - 1, node);
+        self.places[entry] = at;
     }
 
     /// Another node for this place, which does not come before the one that is there.
@@ -175,7 +188,7 @@ impl Heap {
         self.places[node.entry() as usize] = at as u32;
     }
 
-    #[inline]
+    #[inline(never)]
     fn up(&mut self, mut at: usize, node: Node) {
         while at > 0 {
             let parent = (at - 1) / ARITY;

@@ -74,6 +74,8 @@ impl fmt::Debug for Key {
 
 /// Why a key finds nothing.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use std::time::Duration;
 /// use tidegate_loop::{KeyError, Loop};
@@ -111,6 +113,8 @@ impl From<KeyError> for std::io::Error {
 }
 
 /// The table has no room: 16,777,215 handles are open.
+///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
 ///
 /// ```
 /// assert!(tidegate_loop::TableFull.to_string().contains("16777215"));

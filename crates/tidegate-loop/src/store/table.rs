@@ -71,7 +71,7 @@ impl<K: Copy> Table<K> {
     }
 
     /// A new row, with these bits and `FRESH`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(
         &mut self,
         kind: K,

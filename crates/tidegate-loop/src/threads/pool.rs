@@ -23,6 +23,8 @@ pub(crate) type Run = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 
 /// Why a job has no result.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use tidegate_loop::{AsCx, Loop, WorkError};
 /// let mut lp = Loop::new()?;

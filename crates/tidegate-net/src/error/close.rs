@@ -38,6 +38,8 @@ impl fmt::Display for Scope {
 
 /// Why a connection is over.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// assert_eq!(tidegate_net::Reason::Ended.to_string(), "both sides ended");
 /// assert!(!tidegate_net::Reason::Destroyed.is_error());

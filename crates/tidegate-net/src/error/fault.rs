@@ -9,6 +9,8 @@ use std::io;
 
 /// Which deadline of a connection passed.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// assert_eq!(tidegate_net::Timeout::Idle.to_string(), "idle timeout");
 /// ```
@@ -43,6 +45,8 @@ impl fmt::Display for Timeout {
 impl std::error::Error for Timeout {}
 
 /// Why a name has no address.
+///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
 ///
 /// ```
 /// use tidegate_net::LookupFault;

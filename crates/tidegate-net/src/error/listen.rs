@@ -9,6 +9,8 @@ use crate::error::net_error::NetError;
 
 /// A text or a path that is not a valid address.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use tidegate_loop::Loop;
 /// use tidegate_net::Net;
@@ -25,6 +27,8 @@ pub struct AddressError {
 }
 
 /// What is wrong with an address.
+///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
 ///
 /// ```
 /// assert_ne!(tidegate_net::AddressFault::NoPort, tidegate_net::AddressFault::BadPort);
@@ -77,6 +81,8 @@ impl From<AddressError> for io::Error {
 }
 
 /// Why a server could not be opened.
+///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
 ///
 /// ```
 /// use tidegate_net::ListenError;

@@ -23,6 +23,8 @@ use crate::sys;
 /// `Display` is always one line, also if the text of the source has more; `source` is the
 /// [`io::Error`]. `{:?}` is the same text, for a `main` that returns it; `{:#?}` shows the fields.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use std::io::ErrorKind;
 /// use tidegate_loop::Loop;

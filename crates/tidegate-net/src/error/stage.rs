@@ -8,6 +8,8 @@ use std::hash::Hash;
 
 /// The step at which something failed.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// assert_eq!(tidegate_net::Stage::Connect.to_string(), "connect");
 /// ```

@@ -10,6 +10,8 @@ use crate::error::net_error::NetError;
 
 /// Why bytes were no frame. An error of a decoder of yours comes in its place.
 ///
+/// What to do next is in [the catalogue of errors](../tidegate/manual/errors/index.html).
+///
 /// ```
 /// use tidegate_loop::Loop;
 /// use tidegate_net::{FrameFault, Framed, Lines, Net, On, Stage};

@@ -2,9 +2,11 @@
 //!
 //! Read `decode.rs` first: what a protocol has to say. `handler.rs` cuts what comes and calls the
 //! user; `lines.rs`, `delimited.rs` and `length_prefixed.rs` are ready-made; `fault.rs` says what
-//! was wrong with the bytes. Not here: how bytes are given back, which is in `socket/unread.rs`.
+//! was wrong with the bytes; `codec.rs` takes decoders of `tokio_util` (feature `codec`). Not here: how bytes are given back, which is in `socket/unread.rs`.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "codec")]
+pub(crate) mod codec;
 pub(crate) mod decode;
 pub(crate) mod delimited;
 pub(crate) mod fault;

@@ -22,7 +22,7 @@ use crate::error::stage::Stage;
 use crate::key::{OWNER, ServerKey};
 use crate::metrics::ServerStats;
 use crate::options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
-use crate::server::call::call_taken;
+use crate::server::call::call_at;
 use crate::server::control::{close, closed, look};
 use crate::server::held::resume_held;
 use crate::server::overload::{Refused, failed, turned_away};
@@ -218,9 +218,9 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
                 return guarded(d, server, stream, peer);
             }
             l.stats.connections += 1;
-            let handler = l.handler.take();
-            hold_offer(layer, &mut driver, Held { server, stream, peer });
-            call_taken(d, server, handler, |h, cx| {
+            let (handler, place) = (l.handler.take(), h.data() as usize);
+            hold_offer(layer, &mut driver, Held { server, place, stream, peer });
+            call_at(d, server, place, handler, |h, cx| {
                 h.on_connection(Incoming::new(cx, server, peer));
             });
             Ok(())
@@ -253,9 +253,9 @@ fn guarded(
         gate::admit(d, server, stream, peer);
         return Ok(());
     }
-    let handler = l.handler.take();
-    hold_offer(layer, &mut driver, Held { server, stream, peer });
-    call_taken(d, server, handler, |h, cx| {
+    let (handler, place) = (l.handler.take(), h.data() as usize);
+    hold_offer(layer, &mut driver, Held { server, place, stream, peer });
+    call_at(d, server, place, handler, |h, cx| {
         h.on_connection(Incoming::new(cx, server, peer));
     });
     Ok(())

@@ -8,7 +8,7 @@ use tidegate_loop::kind::Dispatch;
 
 use crate::callbacks::contexts::ServerCx;
 use crate::callbacks::server_handler::ServerHandler;
-use crate::key::ServerKey;
+use crate::key::{OWNER, ServerKey};
 use crate::server::offer;
 use crate::state::layer::{NET, Offer};
 
@@ -21,26 +21,49 @@ pub(crate) fn call_taken(
     handler: Option<Box<dyn ServerHandler>>,
     f: impl FnOnce(&mut dyn ServerHandler, Cx<'_>),
 ) {
+    let index = d.driver().data(&OWNER, server.0).unwrap_or(u64::MAX) as usize;
+    call_at(d, server, index, handler, f);
+}
+
+/// The same for callers that know the server's index.
+#[inline(always)]
+pub(crate) fn call_at(
+    d: &mut Dispatch<'_>,
+    server: ServerKey,
+    index: usize,
+    handler: Option<Box<dyn ServerHandler>>,
+    f: impl FnOnce(&mut dyn ServerHandler, Cx<'_>),
+) {
     let call = |cx: Cx<'_>, handler: &mut Option<Box<dyn ServerHandler>>| {
         if let Some(handler) = handler {
             f(&mut **handler, cx);
         }
     };
-    let back = |d: &mut Dispatch<'_>, handler| put_back(d, server, handler);
-    d.lend(handler, call, back, |d, handler| cut_off(d, server, handler));
+    let back = move |d: &mut Dispatch<'_>, handler| put_back(d, server, index, handler);
+    d.lend(handler, call, back, move |d, handler| cut_off(d, server, index, handler));
     d.settle();
 }
 
 #[cold]
 #[inline(never)]
-fn cut_off(d: &mut Dispatch<'_>, server: ServerKey, handler: Option<Box<dyn ServerHandler>>) {
-    put_back(d, server, handler);
+fn cut_off(
+    d: &mut Dispatch<'_>,
+    server: ServerKey,
+    index: usize,
+    handler: Option<Box<dyn ServerHandler>>,
+) {
+    put_back(d, server, index, handler);
 }
 
 #[inline(always)]
-fn put_back(d: &mut Dispatch<'_>, server: ServerKey, handler: Option<Box<dyn ServerHandler>>) {
+fn put_back(
+    d: &mut Dispatch<'_>,
+    server: ServerKey,
+    index: usize,
+    handler: Option<Box<dyn ServerHandler>>,
+) {
     let (layer, mut d) = d.layer(&NET);
-    match layer.listener(&d, server) {
+    match layer.listener_at(index, server) {
         Some(l) => l.handler = handler,
         None => d.bury(handler),
     }

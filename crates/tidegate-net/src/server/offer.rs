@@ -70,9 +70,9 @@ fn enter<'s>(
     life: Life,
     insert: impl FnOnce(&mut Driver<'_>, u64, Readiness) -> Result<Key, TableFull>,
 ) -> Option<&'s mut Socket> {
-    let Held { server, stream, peer } = held;
+    let Held { server, place, stream, peer } = held;
     let Layer { sockets, listeners, .. } = layer;
-    let l = listeners.get_mut(d.data(&OWNER, server.0)? as usize)?;
+    let l = listeners.get_mut(place).filter(|l| l.key == server)?;
     let first_read =
         if l.first_reads.worth_trying() { Readiness::READABLE } else { Readiness::NONE };
     let Ok(key) = insert(d, sockets.next() as u64, new_bits(peer) | first_read) else {
@@ -190,7 +190,25 @@ fn take(layer: &mut Layer, d: &mut Driver<'_>, upper: Upper) -> Result<(SocketKe
 }
 
 /// Closes what no user code took.
+#[inline]
 pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>) {
+    match std::mem::take(&mut layer.offer) {
+        // The ordinary one has no place yet.
+        Offer::Held(Held { server, place, stream, .. }) => {
+            drop(stream);
+            if let Some(l) = layer.listener_at(place, server) {
+                l.stats.rejected += 1;
+                l.closed_one(d);
+            }
+        }
+        other => reject_placed(layer, d, other),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn reject_placed(layer: &mut Layer, d: &mut Driver<'_>, offer: Offer) {
+    layer.offer = offer;
     let_go(layer, d, || SocketEvent::Rejected, |stats| &mut stats.rejected);
 }
 
@@ -210,7 +228,7 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
         }
         _ => return None,
     }
-    let Offer::Held(Held { server, stream, peer }) = std::mem::take(&mut layer.offer) else {
+    let Offer::Held(Held { server, stream, peer, .. }) = std::mem::take(&mut layer.offer) else {
         return None;
     };
     if let Some(l) = layer.listener(d, server) {

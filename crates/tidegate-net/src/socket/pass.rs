@@ -66,11 +66,10 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
 fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
     let mut lingers = false;
     let (layer, mut driver) = d.layer(&NET);
-    // One that a read has ended.
-    if layer.socket(&driver, key).is_none_or(|s| !s.duplex.is_open()) {
-        return;
-    }
     let told = layer.with(&mut driver, key, |s, h, shared| {
+        if !s.duplex.is_open() {
+            return false;
+        }
         if s.duplex.ends_with_peer() && !s.is_piped_from(h) {
             s.end(h, shared);
         }
@@ -93,7 +92,7 @@ fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
         if !told {
             s.rest(h);
         }
-        lingers = s.duplex.is_open() && s.clocks.has_linger() && s.is_half_closed(h);
+        lingers = s.clocks.has_linger() && s.duplex.is_open() && s.is_half_closed(h);
         if lingers && !s.duplex.read.is_flowing() && s.duplex.read != ReadState::Ended {
             s.clocks.peer_gone(h.nanos());
         }

@@ -66,70 +66,67 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         }
         let Some(stream) = &s.stream else { return Reads::Done };
         let len = left.min(READ_BUFFER);
-        let done = h.try_read(len, || (&mut &*stream).read(&mut buffer[..len]));
-        let fresh = s.fresh;
-        if fresh {
-            first_read(s, listeners, &mut h, &done);
-        }
-        let more = match done {
-            Ok((0, _)) => {
-                at_end(d, key);
-                return Reads::Done;
-            }
-            Ok((n, more)) => {
-                taken += n;
-                s.bytes_read += n as u64;
-                s.clocks.touch(h.nanos());
-                match s.wire {
-                    Wire::Plain if s.is_rare() => received(d, key, &mut buffer[..n]),
-                    Wire::Plain => {
-                        let bytes = &mut buffer[..n];
-                        let quiet = match s.upper.take_user() {
-                            Some(h) => call_at(d, key, index, h, |h, s| h.on_data(s, bytes)),
-                            None => data(d, key, bytes),
-                        };
-                        // The ordinary end of an echo.
-                        if quiet && !more && d.is_settled() {
-                            return Reads::Quiet;
-                        }
-                        d.settle();
-                    }
-                    Wire::Filter(_) => filtered(d, key, &mut buffer[..n]),
-                }
-                more
-            }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                if !matches!(s.wire, Wire::Plain) {
-                    settle(d, key);
-                }
-                false
-            }
-            Err(e) => {
-                s.read_failed(&mut h, e);
-                return Reads::Quiet;
-            }
+        let (n, more) = match h.try_read(len, || (&mut &*stream).read(&mut buffer[..len])) {
+            Ok(read) => read,
+            Err(e) => return not_read(d, key, e),
         };
+        if s.fresh {
+            first_read(s, listeners, &mut h, n, true);
+        }
+        if n == 0 {
+            at_end(d, key);
+            return Reads::Done;
+        }
+        taken += n;
+        s.bytes_read += n as u64;
+        s.clocks.touch(h.nanos());
+        match s.wire {
+            Wire::Plain if s.is_rare() => received(d, key, &mut buffer[..n]),
+            Wire::Plain => {
+                let bytes = &mut buffer[..n];
+                let quiet = match s.upper.take_user() {
+                    Some(h) => call_at(d, key, index, h, |h, s| h.on_data(s, bytes)),
+                    None => data(d, key, bytes),
+                };
+                // The ordinary end of an echo.
+                if quiet && !more && d.is_settled() {
+                    return Reads::Quiet;
+                }
+                d.settle();
+            }
+            Wire::Filter(_) => filtered(d, key, &mut buffer[..n]),
+        }
         if !more {
             return Reads::Done;
         }
     }
 }
 
-/// Checks that are only needed until a connection has read and is registered with the poller.
-#[inline]
-pub(crate) fn first_read(
-    s: &mut Socket,
-    listeners: &mut Slab<Listener>,
-    h: &mut Handle<'_>,
-    done: &io::Result<(usize, bool)>,
-) {
-    let bytes = done.as_ref().map_or(0, |(n, _)| *n);
-    let hit = !matches!(done, Err(e) if e.kind() == ErrorKind::WouldBlock);
-    note_first_read(s, listeners, h, bytes, hit);
+/// A read brought nothing but an error.
+#[inline(never)]
+fn not_read(d: &mut Dispatch<'_>, key: SocketKey, e: io::Error) -> Reads {
+    let would_block = e.kind() == ErrorKind::WouldBlock;
+    let (layer, mut driver) = d.layer(&NET);
+    let Layer { sockets, listeners, .. } = layer;
+    let Some(mut h) = driver.handle(&OWNER, key.0) else { return Reads::Done };
+    let Some(s) = sockets.get_mut(h.data() as usize, key) else { return Reads::Done };
+    if s.fresh {
+        first_read(s, listeners, &mut h, 0, !would_block);
+    }
+    if !would_block {
+        s.read_failed(&mut h, e);
+        return Reads::Quiet;
+    }
+    if !matches!(s.wire, Wire::Plain) {
+        settle(d, key);
+    }
+    Reads::Done
 }
 
+/// Checks that are only needed until a connection has read and is registered with the poller.
+#[cold]
 #[inline(never)]
-fn note_first_read(
+pub(crate) fn first_read(
     s: &mut Socket,
     listeners: &mut Slab<Listener>,
     h: &mut Handle<'_>,

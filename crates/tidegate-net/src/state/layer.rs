@@ -86,6 +86,8 @@ pub(crate) enum Offer {
 
 pub(crate) struct Held {
     pub(crate) server: ServerKey,
+    /// The server's index among the listeners.
+    pub(crate) place: usize,
     pub(crate) stream: TcpStream,
     pub(crate) peer: Option<SocketAddr>,
 }
@@ -98,6 +100,12 @@ impl Layer {
 
     pub(crate) fn listener(&mut self, d: &Driver<'_>, key: ServerKey) -> Option<&mut Listener> {
         self.listeners.get_mut(d.data(&OWNER, key.0)? as usize)
+    }
+
+    /// A server for callers that know its index.
+    #[inline(always)]
+    pub(crate) fn listener_at(&mut self, index: usize, key: ServerKey) -> Option<&mut Listener> {
+        self.listeners.get_mut(index).filter(|l| l.key == key)
     }
 
     /// A connection, and its handle, to change it.

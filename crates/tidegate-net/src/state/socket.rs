@@ -35,7 +35,7 @@ use crate::metrics::NetMetrics;
 use crate::options::stream::StreamOptions;
 use crate::peer_state::PeerState;
 use crate::state::connecting::Connecting;
-use crate::state::deadlines::clocks::{Clocks, View, as_nanos};
+use crate::state::deadlines::clocks::{Clocks, View};
 use crate::state::deadlines::timers::OwnTimers;
 use crate::state::owed::Owed;
 use crate::state::rare::{Pipes, Rare};
@@ -146,7 +146,7 @@ impl Socket {
         let limit = options.write_limit.unwrap_or(usize::MAX);
         // A deadline must not be early; else the time of the poll will do.
         let exact = options.deadlines.has_any() || life == Life::Connecting;
-        self.since = if exact { as_nanos(rt.clock()) } else { rt.nanos() };
+        self.since = if exact { rt.clock_nanos() } else { rt.nanos() };
         self.key = key;
         self.life = life;
         self.watched = Watched::Nothing;
@@ -258,7 +258,7 @@ impl Socket {
     pub(crate) fn note_end(&mut self, rt: &Runtime<'_>) -> bool {
         let lingers = self.clocks.has_linger();
         if lingers {
-            self.clocks.side_ended(as_nanos(rt.clock()));
+            self.clocks.side_ended(rt.clock_nanos());
         }
         lingers
     }
@@ -321,7 +321,7 @@ impl Socket {
 
     /// How long ago it was asked for, or accepted.
     pub(crate) fn age(&self, rt: &Runtime<'_>) -> Duration {
-        rt.clock().saturating_sub(Duration::from_nanos(self.since))
+        Duration::from_nanos(rt.clock_nanos().saturating_sub(self.since))
     }
 
     /// Counts it as over.

@@ -1,6 +1,8 @@
 //! [`Block`]: a piece of the write queue, and what it costs in memory.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 
 /// Pieces smaller than this are gathered in a tail block; larger ones keep
@@ -21,7 +23,34 @@ pub(crate) enum Block {
     Tail(Vec<u8>),
 }
 
+thread_local! {
+    /// The memory of a tail block that is out: the next stream that is corked begins with it.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 impl Block {
+    /// A copy of few bytes, behind which there may be room already.
+    pub(crate) fn tail(data: &[u8], is_corked: bool) -> Block {
+        let mut tail = match is_corked {
+            true => SPARE.try_with(Cell::take).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        tail.reserve_exact(data.len());
+        tail.extend_from_slice(data);
+        Block::Tail(tail)
+    }
+
+    /// It is out, and nobody needs it any more.
+    pub(crate) fn retire(self) {
+        if let Block::Tail(mut tail) = self {
+            tail.clear();
+            let _ = SPARE.try_with(|spare| {
+                let other = spare.take();
+                spare.set(if tail.capacity() < other.capacity() { other } else { tail });
+            });
+        }
+    }
+
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {

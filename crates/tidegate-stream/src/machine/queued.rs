@@ -57,7 +57,7 @@ impl Queued {
     }
 
     /// A copy of few bytes, behind others if there is room.
-    pub(crate) fn append(&mut self, data: &[u8]) {
+    pub(crate) fn append(&mut self, data: &[u8], is_corked: bool) {
         match self.blocks.back_mut() {
             Some(Block::Tail(v)) if v.len() + data.len() <= TAIL => {
                 let before = v.capacity();
@@ -68,7 +68,7 @@ impl Queued {
                 v.extend_from_slice(data);
                 self.len += data.len();
             }
-            _ => self.push(Block::Tail(data.to_vec())),
+            _ => self.push(Block::tail(data, is_corked)),
         }
     }
 
@@ -107,7 +107,7 @@ impl Queued {
 
     /// Drops so many pieces that are out. Nothing else is to be done after this.
     pub(crate) fn drop_first(&mut self, pieces: usize) {
-        self.blocks.drain(..pieces);
+        self.blocks.drain(..pieces).for_each(Block::retire);
     }
 
     pub(crate) fn gather<'s>(&'s self, out: &mut [&'s [u8]]) -> usize {

@@ -111,7 +111,8 @@ impl WriteState {
         if data.len() >= SMALL {
             self.queue().push(Block::Shared(Bytes::copy_from_slice(data)));
         } else if !data.is_empty() {
-            self.queue().append(data);
+            let is_corked = self.corked > 0;
+            self.queue().append(data, is_corked);
         }
     }
 

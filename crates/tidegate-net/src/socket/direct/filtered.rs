@@ -65,7 +65,9 @@ impl Layer {
         bytes.resize(bytes.len().max(len), 0);
         let done = h.try_read(len, || (&mut &*stream).read(&mut bytes[..len]));
         if s.fresh {
-            first_read(s, listeners, &mut h, &done);
+            let hit = !matches!(&done, Err(e) if e.kind() == ErrorKind::WouldBlock);
+            let bytes = done.as_ref().map_or(0, |(n, _)| *n);
+            first_read(s, listeners, &mut h, bytes, hit);
         }
         let read = match done {
             Ok((n, _)) => {

@@ -64,7 +64,9 @@ impl Layer {
         let Some(stream) = &s.stream else { return Err(ErrorKind::NotConnected.into()) };
         let done = h.try_read(buffer.len(), || (&mut &*stream).read(buffer));
         if s.fresh {
-            first_read(s, listeners, &mut h, &done);
+            let hit = !matches!(&done, Err(e) if e.kind() == ErrorKind::WouldBlock);
+            let bytes = done.as_ref().map_or(0, |(n, _)| *n);
+            first_read(s, listeners, &mut h, bytes, hit);
         }
         match done {
             Ok((0, _)) => s.read_end(&mut h),
