@@ -1,8 +1,8 @@
 //! GET, again and again, through an agent that keeps connections.
 //!
 //! ```text
-//! cargo run --features http --example http_client                     # a server of its own
-//! cargo run --features http --example http_client URL [REQUESTS] [AT-ONCE]
+//! cargo run --release --example http_client                        # a server of its own
+//! cargo run --release --example http_client -- URL [REQUESTS [AT-ONCE]]
 //! ```
 //!
 //! Each line is a request: the status, the length of the body, how long it took, and on what kind of

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate::event::Interest;
+use tidegate::http::{
+    Agent, Answered, ClientRequest, HttpClient, RequestError, RequestKey, ResponseHandler,
+};
 use tidegate::net::{Filter, FilterError, Passed};
 use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
@@ -39,6 +42,10 @@ impl Drop for Probe {
 }
 
 impl Handler for Probe {}
+
+impl ResponseHandler for Probe {
+    fn on_close(&mut self, _: &mut Cx<'_>, _: RequestKey, _: Result<Answered, RequestError>) {}
+}
 
 impl ServerHandler for Probe {
     fn on_connection(&mut self, conn: Incoming<'_>) {
@@ -162,6 +169,37 @@ fn signal() {
     });
     check(|cx, probe| {
         assert!(cx.signal(0, move |_, _, _| probe.ran()).is_err());
+    });
+}
+
+#[test]
+fn http_requests() {
+    let get = || ClientRequest::get("http://127.0.0.1:1");
+    check(move |cx, probe| {
+        let agent = cx.http_agent(Agent::new()).unwrap();
+        let key = cx.request(get().agent(agent), probe).unwrap();
+        let mut r = cx.http_request(key);
+        r.pause();
+        r.resume();
+        r.destroy();
+        cx.close(agent).unwrap();
+    });
+    check(move |cx, probe| {
+        let agent = cx.http_agent(Agent::new()).unwrap();
+        let key = cx.request(get().agent(agent), ()).unwrap();
+        assert!(cx.http_request(key).upgrade(probe).is_none());
+        cx.http_request(key).destroy();
+        cx.close(agent).unwrap();
+    });
+    check(move |cx, probe| {
+        let options = Agent::new().connect(move |_, options| {
+            probe.ran();
+            options
+        });
+        let agent = cx.http_agent(options).unwrap();
+        let key = cx.fetch(get().agent(agent), 1, |_, _| {}).unwrap();
+        cx.close(key).unwrap();
+        cx.close(agent).unwrap();
     });
 }
 

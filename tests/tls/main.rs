@@ -8,6 +8,7 @@ mod carrying;
 mod observed;
 mod peer;
 mod refusing;
+mod requests;
 mod tools;
 
 #[path = "../support/mod.rs"]

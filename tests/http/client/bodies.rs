@@ -201,6 +201,32 @@ fn a_fetched_answer_has_its_fields() {
     assert_eq!((answer.status, answer.get("X-a"), answer.fields.len()), (404, Some(&b"b"[..]), 3));
 }
 
+/// Paused before there is a connection: the head comes, and nothing of the body.
+#[test]
+fn a_body_is_paused_before_it_comes() {
+    for answer in ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", OK] {
+        let mut lp = guarded();
+        let url = script(&mut lp, move |s, _| {
+            let _ = s.write(answer);
+            if answer != OK {
+                let key = s.key();
+                s.after(Duration::from_millis(5), move |cx| {
+                    let _ = cx.socket(key).write("ok");
+                });
+            }
+        });
+        let (log, results) = (Log::default(), Results::default());
+        let key = lp.request(ClientRequest::get(&url), logged(&log, &results)).unwrap();
+        lp.http_request(key).pause();
+        turn_until(&mut lp, |_| log.has("head 200"));
+        run_for(&mut lp, Duration::from_millis(20));
+        assert_eq!(log.lines(), ["head 200"]);
+        lp.http_request(key).resume();
+        turn_until(&mut lp, |_| !results.borrow().is_empty());
+        assert_eq!(log.lines(), ["head 200", "data ok", "end"]);
+    }
+}
+
 /// A paused body stays with the server; the rest of what was read comes later.
 #[test]
 fn a_body_is_paused() {

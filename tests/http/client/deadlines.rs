@@ -1,5 +1,7 @@
 //! Each deadline names itself, and its stage.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate::http::{Deadline, RequestCause, RequestStage};
@@ -91,12 +93,24 @@ fn http_74_total() {
 /// Slowly, but never idle for long: no deadline passes.
 #[test]
 fn a_slow_answer_is_an_answer() {
-    let mut lp = guarded();
-    let url = script(&mut lp, |s, _| {
-        drip(s, "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n", 30);
+    let (mut lp, clock) = scripted();
+    let peer = Rc::new(Cell::new(None));
+    let keep = peer.clone();
+    let url = script(&mut lp, move |s, _| {
+        keep.set(Some(s.key()));
+        let _ = s.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
     });
-    let request = ClientRequest::get(&url).timeouts(millis(5000, 5000, 2000, 0));
-    assert_eq!(body(&ask(&mut lp, request)).len(), 30);
+    let (log, results) = (Log::default(), Results::default());
+    let request = ClientRequest::get(&url).timeouts(millis(30, 30, 30, 0));
+    lp.request(request, logged(&log, &results)).unwrap();
+    poll_until(&mut lp, |_| log.has("head 200"));
+    for n in 0..9 {
+        clock.advance(Duration::from_millis(20));
+        let _ = lp.socket(peer.get().unwrap()).write("x");
+        poll_until(&mut lp, |_| log.lines().len() > n + 1);
+    }
+    poll_until(&mut lp, |_| !results.borrow().is_empty());
+    assert_eq!(results.borrow()[0].as_ref().unwrap().body, 9);
 }
 
 /// While the user pauses, the server is not to blame.

@@ -160,12 +160,12 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
             }
         }
         let beyond = self.waiting.saturating_sub(self.connecting);
-        if !self.may_open(at) && beyond >= self.bounds.pending {
+        // What is tried again was let in before.
+        if !fresh && !self.may_open(at) && beyond >= self.bounds.pending {
             self.forget_if_idle(at);
             return false;
         }
         self.step += 1;
-        // What is tried again has waited before.
         let since = if fresh { 0 } else { self.step };
         let waiter = Waiter { request, since, fresh };
         let waiting = &mut self.rows[at].waiting;

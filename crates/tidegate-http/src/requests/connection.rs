@@ -184,10 +184,14 @@ fn decode(d: &mut Dispatch<'_>, key: SocketKey, at: u64, request: Key, bytes: &[
             d.cx().socket(key).unread(&bytes[from..]);
             return answered(&mut d.cx(), request);
         }
-        let paused = with_request(&mut d.cx(), request, |r, _| r.paused);
-        if paused != Some(false) && from < bytes.len() {
-            d.cx().socket(key).unread(&bytes[from..]);
-            return;
+        let paused = with_request(&mut d.cx(), request, |r, _| r.paused && r.status != 0);
+        if paused != Some(false) {
+            // Also if it was paused before there was an answer.
+            d.cx().socket(key).pause();
+            if from < bytes.len() {
+                d.cx().socket(key).unread(&bytes[from..]);
+                return;
+            }
         }
     }
 }

@@ -62,13 +62,13 @@ pub(crate) fn set_paused(cx: &mut Cx<'_>, key: Key, paused: bool) {
         if changed && !paused {
             r.moved = d.moment();
         }
-        changed
+        changed.then_some(r.status != 0)
     });
-    if changed != Some(true) {
-        return;
-    }
+    let Some(is_answered) = changed.flatten() else { return };
     if let Some(socket) = socket_of(cx, key) {
         match paused {
+            // The head is to come all the same.
+            true if !is_answered => {}
             true => cx.socket(socket).pause(),
             false => cx.socket(socket).resume(),
         }
