@@ -7,9 +7,12 @@
 //!
 //! `GET /hello` is answered with `world`, `POST /echo` with the body, as JSON. `/big` has 1 MiB.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tidegate::http::{Exchange, Head, Http, Response};
 use tidegate::prelude::*;
+use tidegate::signals::{SIGINT, SIGTERM};
 
 const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
 
@@ -24,7 +27,8 @@ fn main() -> std::io::Result<()> {
             eprintln!("{e}");
         }
     })?;
-    println!("PORT {}", lp.server(server).local_addr()?.port());
+    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(10))?;
+    println!("listening on http://{}/", lp.server(server).local_addr()?);
     lp.run()
 }
 

@@ -6,6 +6,8 @@ mod datagrams;
 mod long_pipe;
 mod slow_readers;
 mod syscalls;
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod tls;
 
 #[path = "../support/allocation.rs"]
 mod allocation;

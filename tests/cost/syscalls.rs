@@ -97,14 +97,15 @@ impl Traced {
 
 /// The calls of one of the ignored functions below, in a process of its own, by name;
 /// `None`, with the reason printed, where strace is missing or not allowed.
-fn traced_child(function: &str, argument: u64) -> Option<HashMap<String, u64>> {
+pub(crate) fn traced_child(function: &str, argument: u64) -> Option<HashMap<String, u64>> {
     let id = std::process::id();
-    let counts = std::env::temp_dir().join(format!("tidegate-strace-{id}-{function}-{argument}"));
+    let counts = std::env::temp_dir()
+        .join(format!("tidegate-strace-{id}-{}-{argument}", function.replace(':', "-")));
     let run = Command::new("strace")
         .args(["-c", "-f", "-U", "name,calls", "-o"])
         .arg(&counts)
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("syscalls::{function}"), "--ignored", "--test-threads=1"])
+        .args(["--exact", function, "--ignored", "--test-threads=1"])
         .env("TIDEGATE_ARGUMENT", argument.to_string())
         .output();
     let run = match run {
@@ -133,12 +134,15 @@ fn traced_child(function: &str, argument: u64) -> Option<HashMap<String, u64>> {
     Some(calls)
 }
 
-fn argument() -> u64 {
+pub(crate) fn argument() -> u64 {
     std::env::var("TIDEGATE_ARGUMENT").unwrap().parse().unwrap()
 }
 
 /// What `more` made beyond `less`; memory and thread calls are the test harness's.
-fn difference(less: &HashMap<String, u64>, more: &HashMap<String, u64>) -> HashMap<String, i64> {
+pub(crate) fn difference(
+    less: &HashMap<String, u64>,
+    more: &HashMap<String, u64>,
+) -> HashMap<String, i64> {
     let of =
         |calls: &HashMap<String, u64>, name: &str| calls.get(name).copied().unwrap_or(0) as i64;
     let names = less.keys().chain(more.keys());
@@ -163,8 +167,8 @@ fn child_turns() {
 
 #[test]
 fn a_turn_with_nothing_due_makes_one_call() {
-    let Some(few) = traced_child("child_turns", 10) else { return };
-    let Some(many) = traced_child("child_turns", 1_010) else { return };
+    let Some(few) = traced_child("syscalls::child_turns", 10) else { return };
+    let Some(many) = traced_child("syscalls::child_turns", 1_010) else { return };
     let more = difference(&few, &many);
     assert_eq!(more, HashMap::from([("epoll_wait".to_owned(), 1_000)]), "{few:?}\n{many:?}");
 }
@@ -221,8 +225,8 @@ fn raise_limit(wanted: u64) -> bool {
 
 #[test]
 fn an_idle_loop_with_10_000_sockets_makes_one_blocking_call() {
-    let Some(few) = traced_child("child_idle", 10) else { return };
-    let Some(many) = traced_child("child_idle", 210) else { return };
+    let Some(few) = traced_child("syscalls::child_idle", 10) else { return };
+    let Some(many) = traced_child("syscalls::child_idle", 210) else { return };
     // 200 more waits. How the connections came about differs a little by itself.
     let more = difference(&few, &many);
     let waits = more.get("epoll_wait").copied().unwrap_or(0);
@@ -277,16 +281,16 @@ fn child_notify() {
 /// A poll for each 256 calls, which is the budget, and not one write.
 #[test]
 fn a_handle_notified_by_its_own_thread_makes_no_call() {
-    let Some(few) = traced_child("child_notify", 256) else { return };
-    let Some(many) = traced_child("child_notify", 256 * 11) else { return };
+    let Some(few) = traced_child("syscalls::child_notify", 256) else { return };
+    let Some(many) = traced_child("syscalls::child_notify", 256 * 11) else { return };
     let more = difference(&few, &many);
     assert_eq!(more, HashMap::from([("epoll_wait".to_owned(), 10)]), "{few:?}\n{many:?}");
 }
 
 #[test]
 fn a_burst_of_1_000_posts_makes_at_most_2_writes() {
-    let Some(none) = traced_child("child_burst", 0) else { return };
-    let Some(burst) = traced_child("child_burst", 1_000) else { return };
+    let Some(none) = traced_child("syscalls::child_burst", 0) else { return };
+    let Some(burst) = traced_child("syscalls::child_burst", 1_000) else { return };
     let writes = difference(&none, &burst).get("write").copied().unwrap_or(0);
     assert!((1..=2).contains(&writes), "{none:?}\n{burst:?}");
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use tidegate::net::ListenOptions;
 use tidegate::prelude::*;
 use tidegate::prometheus::Snapshot;
+use tidegate::tls::TlsStats;
 
 use crate::example;
 use crate::support::*;
@@ -149,12 +150,26 @@ fn every_counter_is_in_the_text() {
         cancelled: "work_cancelled_total",
         ;
     );
-    let names = ["of_loop", "handles", "net", "servers", "udp", "work"].map(str::to_owned);
+    snapshot = snapshot.with_tls("front", TlsStats::default(), Some(std::time::UNIX_EPOCH));
+    snapshot.tls[0].stats.by_code.insert("EPROTO", 1);
+    let tls = every_field!(snapshot.tls[0].stats;
+        handshakes: "tls_handshakes_total",
+        resumed: "tls_resumed_total",
+        tls12: "tls_tls12_total",
+        failed: "tls_failed_total",
+        broken: "tls_broken_total",
+        truncated: "tls_truncated_total",
+        ;
+        "under_way": "tls_under_way",
+        "by_code": "tls_failures_total",
+    );
+    let names = ["of_loop", "handles", "net", "servers", "tls", "udp", "work"].map(str::to_owned);
     assert_eq!(fields(&snapshot), BTreeSet::from(names), "a new part is looked at above");
 
     let text = snapshot.text();
     has_all(&text, &of_loop);
     has_all(&text, &net);
+    has_all(&text, &tls);
     has_all(&text, &of_server);
     has_all(&text, &of_udp);
     has_all(&text, &waiting);

@@ -77,6 +77,35 @@ fn b41_events_tell_of_handshakes_and_never_bytes() {
     assert!(!lines.contains("secret of") && !lines.contains("no TLS"), "{lines}");
 }
 
+#[test]
+fn counters_are_in_the_prometheus_text() {
+    let (ca, tls) = tide();
+    let mut lp = guarded();
+    let (_, at) = echo(&mut lp, &tls);
+    let config = client_config(&ca, TlsVersion::V1_2, &[]);
+    beside(&mut lp, move || {
+        let mut peer = Peer::client(at, config, "tide.example");
+        peer.handshake().unwrap();
+        write_all(&client(at), b"GET / HTTP/1.0\r\n");
+    });
+    turn_until(&mut lp, |_| tls.stats().failed == 1 && tls.stats().handshakes == 1);
+    let none = tidegate::prometheus::Snapshot::take(&mut *lp);
+    assert!(!none.clone().text().contains("tidegate_tls"));
+    let text = none.with_tls("front", tls.stats(), tls.not_after()).text();
+    for line in [
+        "tidegate_tls_handshakes_total{tls=\"front\"} 1",
+        "tidegate_tls_resumed_total{tls=\"front\"} 0",
+        "tidegate_tls_tls12_total{tls=\"front\"} 1",
+        "tidegate_tls_failed_total{tls=\"front\"} 1",
+        "tidegate_tls_under_way{tls=\"front\"} 0.0",
+        "code=\"ERR_SSL_WRONG_VERSION_NUMBER\"} 1",
+        // 2090-01-01
+        "tidegate_tls_certificate_not_after_seconds{tls=\"front\"} 3786912000.0",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}
+
 #[derive(Debug, Default)]
 struct Keys(std::sync::Mutex<Vec<String>>);
 

@@ -55,6 +55,7 @@ mod peer_state;
 mod server;
 mod server_event;
 mod socket;
+mod source;
 mod state;
 mod sys;
 mod udp;
@@ -102,10 +103,11 @@ pub use options::stream::TcpKeepAlive;
 pub use options::udp::{UdpOptions, WhenFull};
 pub use peer_state::PeerState;
 pub use server_event::{BatchEnd, Overload, ServerEvent, ServerInfo};
+pub use source::source_for;
 pub use sys::{AcceptQueue, Queues, UdpQueues};
 pub use tidegate_stream::{Chunk, Flow};
 pub use udp::on::OnDatagram;
-pub use udp::source::source_for;
+
 pub use udp_event::{ReceiveEnd, UdpEvent, UdpInfo};
 
 /// For `fuzz/` alone: any program of calls on a stack of filters.

@@ -4,7 +4,8 @@
 #![forbid(unsafe_code)]
 
 macro_rules! chapters {
-    ($($name:ident)*) => {$(
+    ($($(#[$only:meta])? $name:ident)*) => {$(
+        $(#[$only])?
         #[doc = include_str!("links.md")]
         #[doc = include_str!(concat!("../../../docs/manual/", stringify!($name), ".md"))]
         pub mod $name {}
@@ -22,6 +23,8 @@ chapters! {
     timeouts
     datagrams
     options
+    #[cfg(feature = "tls")]
+    tls
     sharing_state
     errors
     from_node

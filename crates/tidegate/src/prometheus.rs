@@ -20,6 +20,8 @@ use crate::observe::Id;
 #[cfg(feature = "work")]
 use tidegate_loop::WorkStats;
 use tidegate_loop::{AsCx, Metrics, Phase};
+#[cfg(feature = "tls")]
+use tidegate_tls::TlsStats;
 
 /// The media type of [`Snapshot::text`], for the header of an answer.
 ///
@@ -55,6 +57,28 @@ pub struct Snapshot {
     /// Of the threads of `work`. Feature `work`.
     #[cfg(feature = "work")]
     pub work: WorkStats,
+    /// Of TLS, by names of yours: see [`with_tls`](Snapshot::with_tls). Feature `tls`.
+    #[cfg(feature = "tls")]
+    pub tls: Vec<TlsSnapshot>,
+}
+
+/// The counters of a [`TlsServer`](tidegate_tls::TlsServer) or a
+/// [`TlsClient`](tidegate_tls::TlsClient). Feature `tls`.
+///
+/// ```
+/// let mut of = tidegate::prometheus::TlsSnapshot::default();
+/// of.name = "front".into();
+/// ```
+#[cfg(feature = "tls")]
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct TlsSnapshot {
+    /// A name of yours, the value of the label `tls`.
+    pub name: String,
+    /// Its counters.
+    pub stats: TlsStats,
+    /// When the first of its certificates expires.
+    pub not_after: Option<std::time::SystemTime>,
 }
 
 impl Snapshot {
@@ -69,7 +93,33 @@ impl Snapshot {
             udp: cx.udp_sockets(),
             #[cfg(feature = "work")]
             work: cx.work_stats(),
+            #[cfg(feature = "tls")]
+            tls: Vec::new(),
         }
+    }
+
+    /// With the counters of a [`TlsServer`](tidegate_tls::TlsServer) or a
+    /// [`TlsClient`](tidegate_tls::TlsClient), which belong to no loop; and of a server, when its
+    /// certificates expire. Feature `tls`.
+    ///
+    /// ```
+    /// use tidegate::Loop;
+    /// use tidegate::prometheus::Snapshot;
+    /// use tidegate::tls::TlsServer;
+    /// fn scrape(lp: &mut Loop, tls: &TlsServer) -> String {
+    ///     Snapshot::take(lp).with_tls("front", tls.stats(), tls.not_after()).text()
+    /// }
+    /// # let _ = scrape;
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn with_tls(
+        mut self,
+        name: &str,
+        stats: TlsStats,
+        not_after: Option<std::time::SystemTime>,
+    ) -> Snapshot {
+        self.tls.push(TlsSnapshot { name: name.to_owned(), stats, not_after });
+        self
     }
 
     /// The text that a scrape gets, with its last line `# EOF`.
@@ -92,6 +142,8 @@ impl Collector for Snapshot {
         of_udp(&mut to, &self.udp)?;
         #[cfg(feature = "work")]
         of_work(&mut to, &self.work)?;
+        #[cfg(feature = "tls")]
+        of_tls(&mut to, &self.tls)?;
         Ok(())
     }
 }
@@ -182,6 +234,48 @@ fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
     }
     let open: Read = |s| s.stats.connections as u64;
     to.of_each("server_connections", "Connections that are open.", MetricType::Gauge, servers, open)
+}
+
+#[cfg(feature = "tls")]
+fn of_tls(to: &mut To<'_>, all: &[TlsSnapshot]) -> fmt::Result {
+    type Read = fn(&TlsStats) -> u64;
+    let counters: [(&str, &str, Read); 6] = [
+        ("tls_handshakes", "Handshakes that went well.", |s| s.handshakes),
+        ("tls_resumed", "Of these, resumed ones.", |s| s.resumed),
+        ("tls_tls12", "Of these, with TLS 1.2.", |s| s.tls12),
+        ("tls_failed", "Handshakes that failed.", |s| s.failed),
+        ("tls_broken", "Connections that failed after it.", |s| s.broken),
+        ("tls_truncated", "Connections that ended without close_notify.", |s| s.truncated),
+    ];
+    if all.is_empty() {
+        return Ok(());
+    }
+    for (name, help, read) in counters {
+        let name = format!("tidegate_{name}");
+        let mut metric = to.encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
+        for of in all {
+            let labels = [("tls", of.name.as_str())];
+            let mut metric = metric.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&read(&of.stats), None)?;
+        }
+    }
+    let (name, help) = ("tidegate_tls_failures", "Failures by their codes.");
+    let mut metric = to.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for of in all {
+        for (code, count) in &of.stats.by_code {
+            let labels = [("tls", of.name.as_str()), ("code", code)];
+            let mut metric = metric.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+        }
+    }
+    let under_way: Vec<_> =
+        all.iter().map(|of| (of.name.as_str(), of.stats.under_way as f64)).collect();
+    to.family("tls_under_way", "Handshakes under way.", "tls", None, &under_way)?;
+    let seconds = |at: std::time::SystemTime| at.duration_since(std::time::UNIX_EPOCH).ok();
+    let expire = all.iter().filter_map(|of| Some((of.name.as_str(), seconds(of.not_after?)?)));
+    let expire: Vec<_> = expire.map(|(name, at)| (name, at.as_secs_f64())).collect();
+    let help = "When the first certificate expires, in seconds since 1970.";
+    to.family("tls_certificate_not_after", help, "tls", Some(&Unit::Seconds), &expire)
 }
 
 fn of_udp(to: &mut To<'_>, sockets: &[UdpMetrics]) -> fmt::Result {

@@ -129,7 +129,7 @@ impl ExchangeCx<'_> {
     ///
     /// ```
     /// use tidegate_http::{Exchange, HttpError};
-    ///     /// use tidegate_stream::Streams;
+    /// use tidegate_stream::Streams;
     /// /// Sends the body back, at the pace of the client.
     /// fn echo(x: Exchange<'_>) -> Result<(), HttpError> {
     ///     let mut x = x.start(200)?;

@@ -1,7 +1,7 @@
 //! UDP sockets: datagrams in and out, with a bounded queue and the kernel's drops in sight.
 //!
 //! Read `pass.rs` first: what one dispatch of a socket does. `receive.rs` and `send.rs` are its two
-//! halves, `call.rs` is the way to callbacks, `state.rs` what a socket is, and `machine/` the queue
+//! halves, `pace.rs` guesses how much there is, `call.rs` is the way to callbacks, `state.rs` what a socket is, and `machine/` the queue
 //! of what waits to be sent. `open.rs` makes a socket; `cx.rs` (do), `facts.rs` (ask, and options of
 //! an open socket) and `on.rs` (closures) are what users call. System calls are in `sys/udp/`.
 #![forbid(unsafe_code)]
@@ -12,8 +12,8 @@ pub(crate) mod facts;
 pub(crate) mod machine;
 pub(crate) mod on;
 pub(crate) mod open;
+mod pace;
 mod pass;
 mod receive;
 mod send;
-pub(crate) mod source;
 pub(crate) mod state;

@@ -89,13 +89,13 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
             want = if is_level { u.pace.want(budget, h.batch(), h.away()) } else { u32::MAX };
         }
         if batch.left == 0 || batch.bytes_left == 0 {
-            u.learn(is_level, budget, budget, budget);
+            u.learn(is_level, tried, want);
             return ReceiveEnd::Budget;
         }
         if tried >= want {
             // The poller says it again.
             h.forget(Readiness::READABLE);
-            u.learn(is_level, tried, want, batch.budget);
+            u.learn(is_level, tried, want);
             return ReceiveEnd::Enough;
         }
         let ask = (want - tried).min(batch.left).min(SLOTS as u32) as usize;
@@ -106,7 +106,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
         let got = match received {
             Ok(got) => got,
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                u.learn(is_level, tried, want, batch.budget);
+                u.learn(is_level, tried, want);
                 return ReceiveEnd::Empty;
             }
             Err(e) => {
@@ -126,7 +126,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
             let (layer, mut driver) = d.layer(&UDP);
             if let Some((u, mut h, _)) = layer.lend(&mut driver, key) {
                 h.forget(Readiness::READABLE);
-                u.learn(is_level, tried, want, batch.budget);
+                u.learn(is_level, tried, want);
             }
             return ReceiveEnd::Empty;
         }
@@ -134,9 +134,9 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
 }
 
 impl Udp {
-    fn learn(&mut self, is_level: bool, tried: u32, want: u32, budget: u32) {
+    fn learn(&mut self, is_level: bool, tried: u32, want: u32) {
         if is_level {
-            self.pace.learn(tried.min(want), want, budget);
+            self.pace.learn(tried, want);
         }
     }
 

@@ -35,10 +35,10 @@ use crate::key::UdpKey;
 use crate::metrics::{UdpStats, Waiting};
 use crate::options::limits::UdpLimits;
 use crate::options::udp::Bounds;
-use crate::state::pace::Pace;
 use crate::sys::udp::Slots;
 use crate::udp::machine::flush::Segments;
 use crate::udp::machine::queue::Queue;
+use crate::udp::pace::Pace;
 use crate::udp_event::{UdpEvent, UdpInfo};
 
 /// The UDP sockets of a loop.
