@@ -427,9 +427,11 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
         self.rows[at].open < self.bounds.sockets && has_place && !self.closed
     }
 
-    /// Whether an origin has requests for which it makes no connection, and might.
+    /// Whether an origin has requests for which it makes no connection, and might. If it has free
+    /// connections, these requests want a new one, and one that is free leaves its place.
     fn is_hungry(&self, row: &Row<O, W>) -> bool {
-        row.waiting.len() > row.connecting.len() && row.open < self.bounds.sockets
+        let has_place = row.open < self.bounds.sockets || !row.free.is_empty();
+        row.waiting.len() > row.connecting.len() && has_place
     }
 
     /// The hungry origin whose request waits longest.
@@ -452,6 +454,10 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
     fn grow(&mut self) {
         while !self.closed && self.waiting > 0 {
             let Some((at, _)) = self.hungriest() else { return };
+            let row = &self.rows[at];
+            if let Some(&oldest) = row.free.front().filter(|_| row.open >= self.bounds.sockets) {
+                self.close_conn(oldest, Why::Evicted);
+            }
             if self.conns.len() >= self.bounds.total {
                 if self.free == 0 {
                     return;
