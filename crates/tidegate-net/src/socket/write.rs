@@ -245,7 +245,7 @@ impl Socket {
         }
         if h.readiness().has(Readiness::WRITABLE) {
             h.queue();
-        } else if self.watched == Watched::Reads {
+        } else if self.watched != Watched::Both {
             self.watch(h);
         }
     }

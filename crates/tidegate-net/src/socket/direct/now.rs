@@ -158,7 +158,7 @@ impl Socket {
             // Its first dispatch is to come.
         } else if h.readiness().has(Readiness::WRITABLE) {
             h.queue();
-        } else if self.watched == Watched::Reads {
+        } else if self.watched != Watched::Both {
             self.watch(h);
         }
     }
