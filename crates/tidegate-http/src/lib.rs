@@ -1,22 +1,50 @@
-//! HTTP/1.1 of tidegate.
+//! HTTP/1.1 of tidegate: a server in callbacks, with the back-pressure of the connections below it.
 //!
-//! `codec/` turns bytes into messages and messages into bytes. It knows no socket, no loop and no
-//! clock, and it allocates nothing. The plain types that it needs stand beside it.
+//! ```
+//! use tidegate_http::Http;
+//! use tidegate_loop::Loop;
+//! use tidegate_net::Net;
+//! let mut lp = Loop::new()?;
+//! let server = lp.http_listen("127.0.0.1:0", |head, x| match (head.method, head.path()) {
+//!     ("GET", "/hello") => x.reply(200, "world\n"),
+//!     ("POST", "/echo") => x.collect(1 << 20, |x, body| { let _ = x.reply(200, body); }),
+//!     _ => x.reply(404, ""),
+//! })?;
+//! # lp.server(server).close()?;
+//! lp.run()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
 //!
-//! `client/` has what users write and get when they make requests, `agent/` what a loop keeps of
-//! these, `requests/` what is done with them.
+//! Floors, from the ground: plain data, `codec/` (bytes to messages and back, without I/O),
+//! `callbacks/` (what users write), `state/` (who owns what), `server/` (what is done to it),
+//! `face/` (what users call). Of requests that a program makes itself: `client/` (what users write and
+//! get), `agent/` (what a loop keeps), `requests/` (what is done with them). Imports go down.
 #![deny(unsafe_code)]
 
 mod agent;
+mod callbacks;
 mod client;
 pub mod codec;
+mod date;
 mod encode_error;
+mod error;
+mod event;
+mod face;
+mod key;
 mod limits;
+mod metrics;
+mod options;
 mod refusal;
 mod requests;
+mod response;
+mod server;
+mod state;
 mod status;
 mod version;
 
+pub use callbacks::contexts::{Exchange, ExchangeCx};
+pub use callbacks::handler::{Broken, ExchangeHandler, HttpHandler};
+pub use callbacks::on::OnExchange;
 pub use client::callbacks::{Answered, RequestCx, ResponseHandler};
 pub use client::error::{Deadline, RequestCause, RequestError, RequestStage};
 pub use client::event::{AgentMetrics, ClientEvent};
@@ -25,6 +53,16 @@ pub use client::on_response::OnResponse;
 pub use client::options::{Agent, Scheduling};
 pub use client::origin::Origin;
 pub use client::request::{ClientRequest, Timeouts};
+pub use codec::RequestHead as Head;
+pub use error::HttpError;
+pub use event::HttpEvent;
+pub use face::http::Http;
+pub use key::ExchangeKey;
+pub use metrics::HttpMetrics;
+pub use options::HttpOptions;
+pub use refusal::Refusal;
 pub use requests::ends::{RequestBody, ResponseBody};
 pub use requests::face::HttpClient;
 pub use requests::fetch::Answer;
+pub use response::Response;
+pub use server::ends::{BodyEnd, ReplyEnd};

@@ -93,6 +93,18 @@ impl Histogram {
     const BUCKETS: usize = 41;
 
     #[inline]
+    /// Counts a value.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let mut lengths = tidegate_loop::Histogram::default();
+    /// lengths.record(Duration::from_millis(3));
+    /// assert_eq!(lengths.count(), 1);
+    /// ```
+    pub fn record(&mut self, value: Duration) {
+        self.add(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX));
+    }
+
     pub(crate) fn add(&mut self, nanos: u64) {
         let bucket = (u64::BITS - nanos.leading_zeros()) as usize;
         self.buckets[bucket.min(Histogram::BUCKETS - 1)] += 1;

@@ -252,6 +252,17 @@ impl ListenOptions {
 }
 
 impl ListenOptions {
+    /// Whether these options say where to listen over TCP: not on a path, and not on a socket that
+    /// listens already.
+    ///
+    /// ```
+    /// use tidegate_net::ListenOptions;
+    /// assert!(ListenOptions::new(":80").is_tcp() && !ListenOptions::unix("/run/tide").is_tcp());
+    /// ```
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.at, At::Text(_) | At::Addr(_) | At::Port(_))
+    }
+
     /// As listen(2) takes it.
     pub(crate) fn queue_length(&self) -> i32 {
         i32::try_from(self.backlog.unwrap_or(511)).unwrap_or(i32::MAX)

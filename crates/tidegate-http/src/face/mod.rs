@@ -1,0 +1,9 @@
+//! What users call: `http` (servers, exchanges by their keys), `exchange` (a request that waits for
+//! its answer), `exchange_cx` (one exchange), `collect` (a whole body), `head`.
+#![forbid(unsafe_code)]
+
+mod collect;
+mod exchange;
+mod exchange_cx;
+mod head;
+pub(crate) mod http;

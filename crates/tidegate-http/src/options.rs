@@ -1,0 +1,123 @@
+//! [`HttpOptions`]: how a server of HTTP treats its connections.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use crate::limits::Limits;
+
+/// How a server treats its connections: limits, timeouts. Zero turns a timeout off.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_http::HttpOptions;
+/// let options = HttpOptions::new().headers_timeout(Duration::from_secs(10)).max_head(8 * 1024);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HttpOptions {
+    pub(crate) limits: Limits,
+    pub(crate) headers_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) keep_alive_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+    pub(crate) linger_silence: Duration,
+    pub(crate) linger_total: Duration,
+    pub(crate) linger_bytes: u64,
+    pub(crate) max_requests: u64,
+}
+
+impl Default for HttpOptions {
+    fn default() -> HttpOptions {
+        HttpOptions {
+            limits: Limits::default(),
+            headers_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(300),
+            keep_alive_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(60),
+            linger_silence: Duration::from_secs(5),
+            linger_total: Duration::from_secs(30),
+            linger_bytes: 1 << 20,
+            max_requests: 0,
+        }
+    }
+}
+
+impl HttpOptions {
+    /// The default options.
+    pub fn new() -> HttpOptions {
+        HttpOptions::default()
+    }
+
+    /// How large the parts of a request may be.
+    pub fn limits(mut self, limits: Limits) -> HttpOptions {
+        self.limits = limits;
+        self
+    }
+
+    /// Bytes of a request's head; default 16 KiB. Beyond it the answer is 431.
+    pub fn max_head(mut self, bytes: u32) -> HttpOptions {
+        self.limits.max_head = bytes;
+        self
+    }
+
+    /// Fields of a request; default 100, at most 128. Beyond it the answer is 431.
+    pub fn max_headers(mut self, fields: u32) -> HttpOptions {
+        self.limits.max_headers = fields;
+        self
+    }
+
+    /// Bytes of a request's target; default 8 KiB. Beyond it the answer is 414.
+    pub fn max_target(mut self, bytes: u32) -> HttpOptions {
+        self.limits.max_target = bytes;
+        self
+    }
+
+    /// Whether a request of HTTP/1.1 needs a `Host`; default true.
+    pub fn require_host(mut self, on: bool) -> HttpOptions {
+        self.limits.require_host = on;
+        self
+    }
+
+    /// How long the head of a request may take: the first one from accept on, others from their
+    /// first byte on. Default 60 s; then the answer is 408.
+    pub fn headers_timeout(mut self, after: Duration) -> HttpOptions {
+        self.headers_timeout = after;
+        self
+    }
+
+    /// How long a whole request may take, its body included. Default 300 s; then the answer is
+    /// 408, or a reset if a response has begun.
+    pub fn request_timeout(mut self, after: Duration) -> HttpOptions {
+        self.request_timeout = after;
+        self
+    }
+
+    /// How long a connection may wait for its next request. Default 5 s; it is kept 1 s longer than
+    /// that, since the request may be on its way. Then it is closed.
+    pub fn keep_alive_timeout(mut self, after: Duration) -> HttpOptions {
+        self.keep_alive_timeout = after;
+        self
+    }
+
+    /// How long a client may take none of the bytes that wait for it. Default 60 s; it is reset
+    /// then, and at the latest after twice as long.
+    pub fn write_timeout(mut self, after: Duration) -> HttpOptions {
+        self.write_timeout = after;
+        self
+    }
+
+    /// How long and how much is read and dropped behind an answer after which the connection
+    /// closes, so that the client can read the answer: until it is silent for `silence` (default
+    /// 5 s), at most `bytes` (1 MiB) and for `total` (30 s).
+    pub fn linger(mut self, bytes: u64, silence: Duration, total: Duration) -> HttpOptions {
+        (self.linger_bytes, self.linger_silence, self.linger_total) = (bytes, silence, total);
+        self
+    }
+
+    /// Requests that one connection may make; the answer to the last says `Connection: close`.
+    /// Default 0: no limit.
+    pub fn max_requests(mut self, requests: u64) -> HttpOptions {
+        self.max_requests = requests;
+        self
+    }
+}

@@ -1,0 +1,15 @@
+//! What is done to connections: `clock` (their timers), `reply` (responses are written), `over` (an
+//! exchange ends, a connection closes), `deliver` (users and pipes are called), `refuse`, `ends`
+//! (bodies as ends of pipes), `read` (bytes come; read this first), `protocol` (what the net crate
+//! calls), `serve` (connections are accepted). What users call is in `face/`.
+#![forbid(unsafe_code)]
+
+pub(crate) mod clock;
+pub(crate) mod deliver;
+pub(crate) mod ends;
+pub(crate) mod over;
+mod protocol;
+mod read;
+mod refuse;
+pub(crate) mod reply;
+pub(crate) mod serve;

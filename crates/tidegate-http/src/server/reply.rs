@@ -1,0 +1,245 @@
+//! Responses are written. While the bytes of a connection are read, what it writes is gathered, and
+//! leaves in one call behind the read; else it leaves at once.
+#![forbid(unsafe_code)]
+
+use tidegate_loop::Cx;
+use tidegate_net::{Net, SocketKey};
+use tidegate_stream::{Chunk, Flow};
+
+use crate::codec::{Answering, EncodeError, Encoder, Field, Frame, Length};
+use crate::error::HttpError;
+use crate::key::{ExchangeKey, MOST_EXCHANGES};
+use crate::options::HttpOptions;
+use crate::response::Response;
+use crate::server::clock::{self, STALL};
+use crate::server::over;
+use crate::state::conn::{Conn, DISCARDED, Phase, Reply, Wanted};
+use crate::state::layer::{HTTP, Layer};
+
+/// A part of a body up to this size is copied to what is gathered; a larger one leaves beside it.
+const SMALL: usize = 4 * 1024;
+
+/// What is gathered leaves when it is this long.
+pub(super) const FLUSH: usize = 64 * 1024;
+
+/// Whether the connection is to live on after the response that begins.
+fn keeps(conn: &Conn, o: &HttpOptions, response: &Response<'_>) -> bool {
+    let unread = conn.body == Wanted::No && conn.length.is_some_and(|n| n > DISCARDED);
+    let waits = conn.expects && conn.body == Wanted::No;
+    let most = match o.max_requests {
+        0 => MOST_EXCHANGES,
+        most => most.min(MOST_EXCHANGES),
+    };
+    let asked = response.keep_alive && conn.answering.keep_alive;
+    asked && conn.number < most && !(conn.shutting || conn.ended || unread || waits)
+}
+
+/// Writes the head of the response.
+fn begin(
+    cx: &mut Cx<'_>,
+    key: ExchangeKey,
+    response: &Response<'_>,
+    length: Length,
+) -> Result<(), HttpError> {
+    let (layer, d) = cx.layer(&HTTP);
+    let Layer { conns, servers, output, date, .. } = layer;
+    let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
+    if conn.reply != Reply::No {
+        return Err(EncodeError::Order.into());
+    }
+    let default = HttpOptions::default();
+    let o = servers.get(conn.server).map_or(&default, |s| &s.options);
+    let to = Answering { keep_alive: keeps(conn, o, response), ..conn.answering };
+    let (out, date) = (output.of(key.at()), date.at(d.moment()));
+    let fields = response.fields();
+    conn.goes_on = conn.encoder.response(out, to, response.status, length, Some(date), fields)?;
+    conn.reply = Reply::Begun;
+    conn.claimed = true;
+    conn.status = response.status;
+    Ok(())
+}
+
+/// The response in one piece.
+pub(crate) fn whole(
+    cx: &mut Cx<'_>,
+    key: ExchangeKey,
+    response: &Response<'_>,
+    body: Chunk<'_>,
+) -> Result<(), HttpError> {
+    let len = body.bytes().len();
+    if len > 0 && matches!(response.status, 204 | 304) {
+        return Err(EncodeError::NoBody.into());
+    }
+    let length = match response.length {
+        // What a GET would get, to a HEAD.
+        Some(length) if len == 0 => length,
+        _ => len as u64,
+    };
+    begin(cx, key, response, Length::Known(length))?;
+    let _ = data(cx, key, body);
+    match end(cx, key, []) {
+        // It was announced, and does not come.
+        Err(HttpError::Encode(EncodeError::TooShort)) => reset(cx, key),
+        done => done?,
+    }
+    Ok(())
+}
+
+/// Begins a response that is written in parts.
+pub(crate) fn start(
+    cx: &mut Cx<'_>,
+    key: ExchangeKey,
+    response: &Response<'_>,
+) -> Result<(), HttpError> {
+    begin(cx, key, response, response.length.map_or(Length::Unknown, Length::Known))?;
+    send(cx, key.at(), key.socket);
+    Ok(())
+}
+
+/// A part of the body.
+pub(crate) fn data(cx: &mut Cx<'_>, key: ExchangeKey, part: Chunk<'_>) -> Result<Flow, HttpError> {
+    let (layer, _) = cx.layer(&HTTP);
+    let conn = layer.exchange(key).ok_or(HttpError::Closed)?;
+    let len = part.bytes().len();
+    let frame = conn.encoder.data(len)?;
+    conn.bytes += len as u64;
+    if !frame.is_sent() {
+        return Ok(if conn.full { Flow::Full } else { Flow::Ready });
+    }
+    Ok(push(cx, key.at(), key.socket, Some(frame), part))
+}
+
+/// The end of the body.
+pub(crate) fn end<'f>(
+    cx: &mut Cx<'_>,
+    key: ExchangeKey,
+    trailers: impl IntoIterator<Item = Field<'f>>,
+) -> Result<(), HttpError> {
+    let (layer, _) = cx.layer(&HTTP);
+    let Layer { conns, output, .. } = layer;
+    let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
+    conn.encoder.end(output.of(key.at()), trailers)?;
+    send(cx, key.at(), key.socket);
+    over::replied(cx, key);
+    Ok(())
+}
+
+/// An informational response; the answer is still to come.
+pub(crate) fn inform<'f>(
+    cx: &mut Cx<'_>,
+    key: ExchangeKey,
+    status: u16,
+    fields: impl IntoIterator<Item = Field<'f>>,
+) -> Result<(), HttpError> {
+    let (layer, _) = cx.layer(&HTTP);
+    let Layer { conns, output, .. } = layer;
+    let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
+    if conn.reply != Reply::No {
+        return Err(EncodeError::Order.into());
+    }
+    if !(100..200).contains(&status) || status == 101 {
+        return Err(EncodeError::Status.into());
+    }
+    // HTTP/1.0 does not know them.
+    if conn.answering.version == crate::version::Version::Http11 {
+        conn.encoder.informational(output.of(key.at()), status, fields)?;
+        send(cx, key.at(), key.socket);
+    }
+    Ok(())
+}
+
+/// The peer must see that the response is not whole.
+pub(crate) fn reset(cx: &mut Cx<'_>, key: ExchangeKey) {
+    let (layer, _) = cx.layer(&HTTP);
+    if let Some(conn) = layer.exchange(key) {
+        conn.claimed = true;
+        conn.phase = Phase::Broken;
+        layer.output.of(key.at()).clear();
+        cx.socket(key.socket).reset();
+    }
+}
+
+/// The answer to what is no request. The connection closes after it.
+pub(super) fn refusal(cx: &mut Cx<'_>, at: usize, socket: SocketKey, status: u16, text: &str) {
+    let (layer, d) = cx.layer(&HTTP);
+    let date = *layer.date.at(d.moment());
+    let out = layer.output.of(at);
+    let to = Answering { keep_alive: false, ..Answering::default() };
+    let length = Length::Known(text.len() as u64 + 1);
+    let fields = [("Content-Type", &b"text/plain"[..])];
+    if Encoder::new().response(out, to, status, length, Some(&date), fields).is_ok() {
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'\n');
+    }
+    send(cx, at, socket);
+}
+
+/// What was encoded leaves now or is gathered.
+fn send(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
+    let _ = push(cx, at, socket, None, Chunk::Lent(&[]));
+}
+
+/// What was encoded, and then a part of a body, leaves now or is gathered.
+fn push(
+    cx: &mut Cx<'_>,
+    at: usize,
+    socket: SocketKey,
+    frame: Option<Frame>,
+    part: Chunk<'_>,
+) -> Flow {
+    let (layer, _) = cx.layer(&HTTP);
+    let gathers = layer.output.gathers(at);
+    let out = layer.output.of(at);
+    let (before, after) = frame.as_ref().map_or((&[][..], &[][..]), |f| (f.before(), f.after()));
+    let small = part.bytes().len() <= SMALL;
+    if small {
+        for piece in [before, part.bytes(), after] {
+            out.extend_from_slice(piece);
+        }
+        if gathers && out.len() < FLUSH {
+            let full = layer.conns.get(at).is_some_and(|c| c.full);
+            return if full { Flow::Full } else { Flow::Ready };
+        }
+    }
+    let mut bytes = std::mem::take(out);
+    let mut s = cx.socket(socket);
+    let flow = match (small, bytes.is_empty() && before.is_empty()) {
+        (true, true) => Flow::Ready,
+        (true, false) => s.write(&bytes),
+        (false, true) => s.write(part),
+        (false, false) => s.write_gathered(&[(&bytes).into(), before.into(), part, after.into()]),
+    };
+    bytes.clear();
+    *cx.layer(&HTTP).0.output.of(at) = bytes;
+    written(cx, at, socket, flow);
+    flow
+}
+
+/// What was gathered leaves.
+#[inline]
+pub(crate) fn flush(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
+    let out = cx.layer(&HTTP).0.output.of(at);
+    if out.is_empty() {
+        return;
+    }
+    let mut bytes = std::mem::take(out);
+    let flow = cx.socket(socket).write(&bytes);
+    bytes.clear();
+    *cx.layer(&HTTP).0.output.of(at) = bytes;
+    if flow == Flow::Full {
+        written(cx, at, socket, flow);
+    }
+}
+
+/// Notes what a write said.
+fn written(cx: &mut Cx<'_>, at: usize, socket: SocketKey, flow: Flow) {
+    if flow != Flow::Full {
+        return;
+    }
+    let out_before = cx.socket(socket).bytes_written();
+    let (layer, _) = cx.layer(&HTTP);
+    let Some(conn) = layer.conn(at, socket) else { return };
+    (conn.full, conn.out_before) = (true, out_before);
+    let timeout = layer.conns.get(at).map(|c| layer.options(c).write_timeout);
+    clock::set(cx, socket, STALL, timeout.unwrap_or_default());
+}

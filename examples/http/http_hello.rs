@@ -1,0 +1,47 @@
+//! The smallest server of HTTP, and what `http.createServer` of Node does:
+//!
+//! ```text
+//! cargo run --features http --example http_hello
+//! curl -i http://127.0.0.1:3000/hello
+//! ```
+//!
+//! `GET /hello` is answered with `world`, `POST /echo` with the body, as JSON. `/big` has 1 MiB.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidegate::http::{Exchange, Head, Http, Response};
+use tidegate::prelude::*;
+use tidegate::signals::{SIGINT, SIGTERM};
+
+const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
+
+fn main() -> std::io::Result<()> {
+    let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let mut lp = Loop::new()?;
+    let big = Bytes::from(vec![b'x'; 1 << 20]);
+    let options = ListenOptions::new(at.as_str()).backlog(4096);
+    let server = lp.http_listen(options, move |head, x| {
+        let done = answer(head, x, &big);
+        if let Err(e) = done {
+            eprintln!("{e}");
+        }
+    })?;
+    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(10))?;
+    println!("listening on http://{}/", lp.server(server).local_addr()?);
+    lp.run()
+}
+
+fn answer(head: &Head<'_>, x: Exchange<'_>, big: &Bytes) -> Result<(), tidegate::http::HttpError> {
+    match (head.method, head.path()) {
+        ("GET" | "HEAD", "/hello") => {
+            x.respond(Response::new(200).headers(TEXT), "Hello, World!")?
+        }
+        ("GET" | "HEAD", "/big") => x.respond(200, big.clone())?,
+        ("POST", "/echo") => x.collect(1 << 20, |x, body| {
+            let _ = x.respond(Response::new(200), body);
+        }),
+        _ => x.reply(404, "no such place\n"),
+    }
+    Ok(())
+}

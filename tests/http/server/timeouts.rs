@@ -1,0 +1,189 @@
+//! How long a client may take, by a clock that the test moves.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tidegate::http::{ExchangeKey, Http, HttpOptions};
+use tidegate::prelude::*;
+
+use super::*;
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Answers at once; `/later` never.
+fn server(lp: &mut Loop) -> SocketAddr {
+    let f = |head: &Head<'_>, x: Exchange<'_>| match head.path() {
+        "/later" => drop(x.later()),
+        "/body" => x.collect(1 << 20, |x, body| {
+            let _ = x.reply(200, body);
+        }),
+        "/begun" => drop(x.start(200).map(|mut x| x.handle(tidegate::http::OnExchange::new()))),
+        _ => x.reply(200, "hello"),
+    };
+    serve(lp, HttpOptions::new(), Plain(f)).1
+}
+
+#[test]
+fn n45_no_request_comes() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let at = server(&mut lp);
+    let mut c = Peer::new(at);
+    c.settle(&mut lp);
+    script.advance(secs(59));
+    c.settle(&mut lp);
+    assert_eq!(lp.http_metrics().timed_out, 0, "not early");
+    script.advance(secs(2));
+    let a = c.answer(&mut lp);
+    assert_eq!((a.status, a.get("connection")), (408, Some("close")));
+    assert!(c.is_over(&mut lp));
+}
+
+#[test]
+fn n45_a_head_that_stops() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let at = server(&mut lp);
+    // The first request: from accept on. A later one: from its first byte on.
+    for before in [0, 1] {
+        let mut c = Peer::new(at);
+        for _ in 0..before {
+            c.get(&mut lp, "/");
+            script.advance(secs(4));
+        }
+        c.send(&mut lp, "GET / HTTP/1.1\r\n");
+        for _ in 0..5 {
+            script.advance(secs(11));
+            c.send(&mut lp, "A: b\r\n");
+            c.settle(&mut lp);
+        }
+        assert_eq!(
+            lp.http_metrics().timed_out,
+            before,
+            "bytes do not move it, and it is not early"
+        );
+        // The script's turns take 11 s, and a deadline may be late by a turn.
+        script.advance(secs(17));
+        assert_eq!(c.answer(&mut lp).status, 408);
+        assert!(c.is_over(&mut lp));
+    }
+}
+
+#[test]
+fn n45_a_body_that_stops() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let at = server(&mut lp);
+    for pipelined in [false, true] {
+        let mut c = Peer::new(at);
+        if pipelined {
+            c.send(&mut lp, GET);
+        }
+        c.send(&mut lp, &post("/body", b"0123456789")[..60]);
+        if pipelined {
+            assert_eq!(c.answer(&mut lp).status, 200);
+        }
+        c.settle(&mut lp);
+        script.advance(secs(299));
+        c.settle(&mut lp);
+        assert_eq!(lp.http_metrics().timed_out, u64::from(pipelined), "not early");
+        script.advance(secs(2));
+        assert_eq!(c.answer(&mut lp).status, 408);
+        assert!(c.is_over(&mut lp));
+    }
+    // An answer that has begun cannot be 408.
+    let mut c = Peer::new(at);
+    c.send(&mut lp, &post("/begun", b"0123456789")[..60]);
+    c.settle(&mut lp);
+    script.advance(secs(301));
+    assert_eq!(c.rest(&mut lp).1, Err(std::io::ErrorKind::ConnectionReset));
+    assert_eq!(lp.http_metrics().in_flight, 0);
+}
+
+#[test]
+fn n46_empty_lines_keep_nothing_alive() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let at = server(&mut lp);
+    let mut c = Peer::new(at);
+    c.get(&mut lp, "/");
+    for _ in 0..5 {
+        script.advance(secs(1));
+        c.send(&mut lp, "\r\n");
+        c.settle(&mut lp);
+    }
+    script.advance(secs(3));
+    assert!(c.is_over(&mut lp), "silently");
+    assert_eq!(lp.http_metrics().idle_closed, 1);
+}
+
+#[test]
+fn n47_an_idle_connection_is_closed_silently() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let at = server(&mut lp);
+    let mut c = Peer::new(at);
+    for _ in 0..5 {
+        c.get(&mut lp, "/");
+        script.advance(Duration::from_millis(5900));
+        c.settle(&mut lp);
+    }
+    assert_eq!(lp.http_metrics().idle_closed, 0);
+    script.advance(Duration::from_millis(200));
+    assert!(c.is_over(&mut lp));
+    assert_eq!(lp.http_metrics().idle_closed, 1);
+}
+
+#[test]
+fn n48_a_slow_handler_is_not_cut_off() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
+    let k = kept.clone();
+    let (_, at) = serve(
+        &mut lp,
+        HttpOptions::new(),
+        Plain(move |_: &Head<'_>, x: Exchange<'_>| {
+            k.set(Some(x.later().key()));
+        }),
+    );
+    let mut c = Peer::new(at);
+    for _ in 0..2 {
+        c.send(&mut lp, GET);
+        poll_until(&mut lp, |_| kept.get().is_some());
+        script.advance(secs(1000));
+        c.settle(&mut lp);
+        lp.exchange(kept.take().unwrap()).reply(200, "late").unwrap();
+        assert_eq!(c.answer(&mut lp).text(), "late");
+    }
+    script.advance(secs(7));
+    assert!(c.is_over(&mut lp));
+}
+
+/// A client that takes nothing of its answer is reset; one that takes a little is not.
+#[test]
+fn a_client_that_does_not_read() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let (_, at) = serve(
+        &mut lp,
+        HttpOptions::new(),
+        Plain(|_: &Head<'_>, x: Exchange<'_>| {
+            x.reply(200, vec![0; 60 << 20]);
+        }),
+    );
+    let mut c = Peer::new(at);
+    c.send(&mut lp, GET);
+    poll_until(&mut lp, |lp| lp.net_metrics().queued > 0);
+    for _ in 0..3 {
+        script.advance(secs(50));
+        for _ in 0..150 {
+            c.turn(&mut lp);
+        }
+    }
+    assert!(lp.net_metrics().queued > 0, "it is being read");
+    assert_eq!(lp.net_metrics().sockets, 1);
+    // The script's turns took 50 s, and a deadline may be late by a turn.
+    for _ in 0..5 {
+        script.advance(secs(61));
+        lp.run_nowait().unwrap();
+    }
+    poll_until(&mut lp, |lp| lp.net_metrics().sockets == 0);
+    assert_eq!(c.rest(&mut lp).1, Err(std::io::ErrorKind::ConnectionReset));
+}
