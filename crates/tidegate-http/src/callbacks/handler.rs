@@ -14,7 +14,7 @@ use tidegate_net::{Reason, ServerCx, SocketCx};
 
 use crate::callbacks::contexts::{Exchange, ExchangeCx};
 use crate::codec::{FieldList, RequestHead};
-use crate::refusal::Refusal;
+use crate::message::refusal::Refusal;
 
 /// The callbacks of a server.
 ///

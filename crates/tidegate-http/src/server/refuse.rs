@@ -7,9 +7,9 @@ use tidegate_loop::kind::Dispatch;
 use tidegate_net::{Net, SocketKey};
 
 use crate::callbacks::handler::{Broken, HttpHandler};
-use crate::event::HttpEvent;
-use crate::metrics::HttpMetrics;
-use crate::refusal::Refusal;
+use crate::exchange::event::HttpEvent;
+use crate::exchange::metrics::HttpMetrics;
+use crate::message::refusal::Refusal;
 use crate::server::{deliver, over, reply};
 use crate::state::conn::{Phase, Reply};
 use crate::state::layer::HTTP;
