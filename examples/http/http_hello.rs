@@ -5,7 +5,7 @@
 //! curl -i http://127.0.0.1:3000/hello
 //! ```
 //!
-//! `GET /hello` is answered with `world`, `POST /echo` with the body, as JSON. `/big` has 1 MiB.
+//! `GET /hello` is answered with `Hello, World!`, `POST /echo` with the body. `/big` has 1 MiB.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! Is a port reachable, and does the right protocol answer there? These are two questions: a
-//! connection that is made does not say which program listens.
+//! connection that is made does not say which program listens. For each address it also says from
+//! where this host sends there, as `ip route get` does.
 //!
 //! ```text
 //! cargo run --release --example port_check                    # a demonstration, which ends
@@ -9,30 +10,49 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::process::exit;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tidegate::net::source_for;
 use tidegate::prelude::*;
+
+#[derive(Default)]
+struct Found {
+    connected: bool,
+    /// The addresses that were tried, if there are any.
+    tried: Vec<SocketAddr>,
+    answer: Vec<u8>,
+}
 
 /// Connects, sends `text`, and waits for an answer. Whether the port was reached, and answered if it was asked.
 fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
-    let state = Rc::new(RefCell::new((false, Vec::new())));
+    let state = Rc::new(RefCell::new(Found::default()));
     let (c, d) = (state.clone(), state.clone());
     let (asked, text) = (!text.is_empty(), text.to_owned());
     let (target, ended) = (to.to_owned(), state.clone());
     let on = On::new()
         .connect(move |s| {
-            c.borrow_mut().0 = true;
+            let mut found = c.borrow_mut();
+            found.connected = true;
+            found.tried.extend(s.peer_addr());
             let _ = s.write(&text);
         })
         .data(move |s, chunk| {
-            d.borrow_mut().1.extend_from_slice(&chunk[..chunk.len().min(200)]);
+            d.borrow_mut().answer.extend_from_slice(&chunk[..chunk.len().min(200)]);
             s.destroy();
         })
         .close(move |_, close| {
-            let (connected, answer) = &*ended.borrow();
-            match (connected, answer.is_empty()) {
+            let mut found = ended.borrow_mut();
+            if let (false, Some(e)) = (found.connected, close.reason.error()) {
+                found.tried.extend(e.attempts().iter().map(|a| a.remote));
+                if found.tried.is_empty() {
+                    found.tried.extend(e.remote());
+                }
+            }
+            let answer = &found.answer;
+            match (found.connected, answer.is_empty()) {
                 (false, _) => println!("{target}: not reachable: {close}"),
                 (true, true) => println!("{target}: reachable, but no answer: {close}"),
                 (true, false) => {
@@ -44,8 +64,14 @@ fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
     let options = ConnectOptions::new(to).connect_timeout(Duration::from_secs(3));
     lp.connect(options.idle_timeout(Duration::from_millis(300)), on);
     lp.run()?;
-    let (reached, answer) = &*state.borrow();
-    Ok(*reached && (!asked || !answer.is_empty()))
+    let found = state.borrow();
+    for to in &found.tried {
+        match source_for(*to) {
+            Ok(from) => println!("    to {to} this host sends from {}", from.ip()),
+            Err(e) => println!("    to {to} this host has no way: {e}"),
+        }
+    }
+    Ok(found.connected && (!asked || !found.answer.is_empty()))
 }
 
 fn demonstrate(lp: &mut Loop) -> io::Result<()> {

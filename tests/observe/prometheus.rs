@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
+use tidegate::http::AgentMetrics;
 use tidegate::net::ListenOptions;
 use tidegate::prelude::*;
 use tidegate::prometheus::Snapshot;
@@ -163,7 +164,46 @@ fn every_counter_is_in_the_text() {
         "under_way": "tls_under_way",
         "by_code": "tls_failures_total",
     );
-    let names = ["of_loop", "handles", "net", "servers", "tls", "udp", "work"].map(str::to_owned);
+    let http = every_field!(snapshot.http;
+        connections: "http_connections",
+        idle: "http_idle",
+        requests: "http_requests_total",
+        reused: "http_reused_total",
+        in_flight: "http_in_flight",
+        broken: "http_broken_total",
+        refused: "http_refused_total",
+        timed_out: "http_timed_out_total",
+        idle_closed: "http_idle_closed_total",
+        upgraded: "http_upgraded_total",
+        ;
+        "responses": "http_responses_total",
+        "durations": "http_duration_seconds",
+    );
+    snapshot.http.responses = [1, 2, 3, 4, 5, 0, 7, 0, 0];
+    snapshot = snapshot.with_agent("backend", AgentMetrics::default());
+    let agent = every_field!(snapshot.agents[0].metrics;
+        origins: "http_agent_origins",
+        open: "http_agent_open",
+        connecting: "http_agent_connecting",
+        free: "http_agent_free",
+        waiting: "http_agent_waiting",
+        requests: "http_agent_requests_total",
+        answered: "http_agent_answered_total",
+        failed: "http_agent_failed_total",
+        timed_out: "http_agent_timed_out_total",
+        pool_full: "http_agent_pool_full_total",
+        reused: "http_agent_reused_total",
+        retried: "http_agent_retried_total",
+        connected: "http_agent_connected_total",
+        connect_failed: "http_agent_connect_failed_total",
+        ended_free: "http_agent_ended_free_total",
+        unsolicited: "http_agent_unsolicited_total",
+        expired: "http_agent_expired_total",
+        evicted: "http_agent_evicted_total",
+        ;
+    );
+    let names = ["of_loop", "handles", "net", "servers", "tls", "udp", "work", "http", "agents"];
+    let names = names.map(str::to_owned);
     assert_eq!(fields(&snapshot), BTreeSet::from(names), "a new part is looked at above");
 
     let text = snapshot.text();
@@ -176,6 +216,12 @@ fn every_counter_is_in_the_text() {
     has_all(&text, &[("udp_kernel_drops_total", String::new())]);
     has_all(&text, &[("udp_kernel_receive_bytes", String::new())]);
     has_all(&text, &work);
+    has_all(&text, &http);
+    has_all(&text, &agent);
+    assert!(text.contains("\ntidegate_http_agent_open{agent=\"backend\"} "), "{text}");
+    let classes = text.lines().filter_map(|l| l.strip_prefix("tidegate_http_responses_total{"));
+    let expected = [1, 2, 3, 4, 5, 7].map(|n| format!("class=\"{n}xx\"}} {n}"));
+    assert_eq!(classes.collect::<Vec<_>>(), expected);
     has_all(&text, &[("loop_handles", String::new())]);
     assert!(text.ends_with("# EOF\n"));
 }

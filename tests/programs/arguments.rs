@@ -6,7 +6,16 @@ use crate::example;
 
 #[test]
 fn help_and_wrong_arguments() {
-    let names = ["chat", "reconnect", "redis", "socks5"];
+    let names = [
+        "chat",
+        "http_echo",
+        "http_stream",
+        "http_timeouts",
+        "https_hello",
+        "reconnect",
+        "redis",
+        "socks5",
+    ];
     let folder = example::build(&names);
     let run = |name: &str, arguments: &[&str]| {
         let done = Command::new(folder.join(name)).args(arguments).output().unwrap();

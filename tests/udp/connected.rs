@@ -43,6 +43,28 @@ fn b52_b53_connect_disconnect_and_again() {
     }
 }
 
+/// A queue that waits does not go to the next peer.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_queued_goes_to_the_peer_of_then() {
+    let mut lp = guarded();
+    let (key, at) = open(&mut lp, "127.0.0.1:0", nothing());
+    let ((a, at_a), (b, at_b)) = (peer(), peer());
+    let mut u = lp.datagrams(key);
+    assert_eq!(u.send_to(b"by address", at_b), SendFlow::Ready);
+    u.connect(at_a).unwrap();
+    assert_eq!(u.send(b"to a"), SendFlow::Ready);
+    u.connect(at_b).unwrap();
+    assert_eq!(u.send(b"to b"), SendFlow::Ready);
+    u.disconnect().unwrap();
+    assert_eq!(u.send_to(b"last", at_a), SendFlow::Ready);
+    assert_eq!(u.waiting().datagrams, 4);
+    turn_until(&mut lp, |lp| lp.datagrams(key).stats().unwrap().sent == 4);
+    assert_eq!([received(&a), received(&a)], [&b"to a"[..], b"last"]);
+    assert_eq!([received(&b), received(&b)], [&b"by address"[..], b"to b"]);
+    assert_eq!(lp.datagrams(key).local_addr().unwrap().port(), at.port());
+}
+
 /// Bun#35923: the datagram after a refused one is lost elsewhere.
 #[test]
 fn b54_a_refusal_is_told_once_and_the_next_datagram_arrives() {

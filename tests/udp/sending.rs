@@ -313,3 +313,43 @@ fn b46_b47_source_and_ecn_are_what_was_asked_for() {
     let reply = SendOptions::reply(&first);
     assert_eq!((reply.from, reply.to), (Some(to.ip()), Some(first.from)));
 }
+
+/// Each has an answer, and answers that wait have a limit: that of the queue.
+#[test]
+fn answers_that_wait_are_bounded() {
+    type Send = fn(&mut UdpCx<'_>, u64) -> SendFlow;
+    let fails: Send = |u, _| u.send(b"no peer");
+    let named: Send = |u, id| {
+        let options = tidegate::net::SendOptions::to("127.0.0.1:9".parse().unwrap());
+        u.send_with(b"x", options.id(id))
+    };
+    for send in [fails, named] {
+        let mut lp = guarded();
+        let heard = std::rc::Rc::new(std::cell::Cell::new((0, 0)));
+        let (a, b, c) = (heard.clone(), heard.clone(), heard.clone());
+        let handler = nothing()
+            .sent(move |_, _, _| a.set((a.get().0 + 1, a.get().1)))
+            .send_error(move |_, _| b.set((b.get().0 + 1, b.get().1)))
+            .drain(move |_| c.set((c.get().0, c.get().1 + 1)));
+        let options = tidegate::net::UdpOptions::new("127.0.0.1:0").queue_limit(100_000);
+        let (key, _) = open(&mut lp, options.high_water_mark(10_000), handler);
+        let (mut accepted, mut first_full) = (0, None);
+        for n in 0..1_000_000 {
+            match send(&mut lp.datagrams(key), n) {
+                SendFlow::Dropped => {}
+                flow => {
+                    assert!(flow == SendFlow::Ready || first_full.is_some() || accepted > 10);
+                    accepted += 1;
+                    if flow == SendFlow::Full {
+                        first_full.get_or_insert(n);
+                    }
+                }
+            }
+        }
+        assert!((100..5000).contains(&accepted), "{accepted} answers wait");
+        assert!(first_full.is_some_and(|n| n < accepted / 2), "{first_full:?} of {accepted}");
+        turn_until(&mut lp, |_| heard.get() == (accepted, 1));
+        assert_eq!(lp.datagrams(key).stats().unwrap().refused, 1_000_000 - accepted);
+        assert_eq!(send(&mut lp.datagrams(key), 0), SendFlow::Ready);
+    }
+}

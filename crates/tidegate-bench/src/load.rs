@@ -2,6 +2,7 @@
 //! of work; connections end with a reset, so that no port stays in TIME_WAIT.
 #![forbid(unsafe_code)]
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -103,7 +104,7 @@ pub fn connections(server: &Server, at_once: usize, talk: Talk, during: Duration
     Slice { ops, wall, cpu: server.cpu() - cpu, latencies: Vec::new() }
 }
 
-/// Connections on which a message goes there and back, again and again.
+/// Sockets on which a message goes there and back, again and again.
 pub struct PingPong {
     epoll: Epoll,
     events: Events,
@@ -120,6 +121,21 @@ impl PingPong {
             SockRef::from(fd).set_tcp_nodelay(true).expect("an option of TCP");
             epoll.add(fd, epoll::IN | epoll::EDGE, n as u64).expect("it can be watched");
         }
+        server.settle();
+        PingPong { epoll, events: Events::with_capacity(1024), open }
+    }
+
+    /// Opens so many UDP sockets that are connected to the server's.
+    pub fn over_udp(server: &Server, sockets: usize) -> PingPong {
+        let epoll = Epoll::new().expect("an epoll instance");
+        let open = |n: usize| {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+            socket.connect(server.at()).expect("it can be connected");
+            socket.set_nonblocking(true).expect("a socket that does not block");
+            epoll.add(&socket, epoll::IN | epoll::EDGE, n as u64).expect("it can be watched");
+            socket.into()
+        };
+        let open: Vec<OwnedFd> = (0..sockets).map(open).collect();
         server.settle();
         PingPong { epoll, events: Events::with_capacity(1024), open }
     }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 use tidegate::net::ListenOptions;
 
 use crate::peer;
-use crate::peer::contract::{BACKLOG, GO, HOLD, Options};
+use crate::peer::contract::{BACKLOG, GO, HOLD, Mode, Options};
 use crate::sys::{allocator, cores};
 
 /// Which server it is.
@@ -83,6 +83,17 @@ impl Server {
             let listening = |at| tell.send(at).expect("somebody waits for the address");
             if let Peer::Tidegate(listen) = peer {
                 return peer::tidegate::serve(*listen, &options, theirs, seen, listening);
+            }
+            if options.mode == Mode::Datagrams {
+                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+                socket.set_nonblocking(true).expect("a socket that does not block");
+                listening(socket.local_addr().expect("an address"));
+                return match peer {
+                    Peer::Tokio => peer::tokio::echo_datagrams(socket, theirs),
+                    #[cfg(libuv)]
+                    Peer::Libuv => peer::libuv::serve(socket, &theirs, &options),
+                    _ => peer::floor::echo_datagrams(&socket, &theirs),
+                };
             }
             let listener = listen(options.backlog);
             listening(listener.local_addr().expect("an address"));

@@ -15,32 +15,23 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Floors, from the ground: plain data, `codec/` (bytes to messages and back, without I/O),
-//! `callbacks/` (what users write), `state/` (who owns what), `server/` (what is done to it),
-//! `face/` (what users call). Of requests that a program makes itself: `client/` (what users write and
-//! get), `agent/` (what a loop keeps), `requests/` (what is done with them). Imports go down.
+//! Floors, from the ground: `message/` and `exchange/` (plain data), `codec/` (bytes to messages
+//! and back, without I/O), `callbacks/` (what users write), `state/` (who owns what), `server/`
+//! (what is done to it), `face/` (what users call). Of requests that a program makes itself:
+//! `client/` (what users write and get), `agent/` (what a loop keeps), `requests/` (what is done
+//! with them). Imports go down.
 #![deny(unsafe_code)]
 
 mod agent;
 mod callbacks;
 mod client;
 pub mod codec;
-mod date;
-mod encode_error;
-mod error;
-mod event;
+mod exchange;
 mod face;
-mod key;
-mod limits;
-mod metrics;
-mod options;
-mod refusal;
+mod message;
 mod requests;
-mod response;
 mod server;
 mod state;
-mod status;
-mod version;
 
 pub use callbacks::contexts::{Exchange, ExchangeCx};
 pub use callbacks::handler::{Broken, ExchangeHandler, HttpHandler};
@@ -54,15 +45,15 @@ pub use client::options::{Agent, Scheduling};
 pub use client::origin::Origin;
 pub use client::request::{ClientRequest, Timeouts};
 pub use codec::RequestHead as Head;
-pub use error::HttpError;
-pub use event::HttpEvent;
+pub use exchange::error::HttpError;
+pub use exchange::event::HttpEvent;
+pub use exchange::key::ExchangeKey;
+pub use exchange::metrics::HttpMetrics;
+pub use exchange::options::HttpOptions;
+pub use exchange::response::Response;
 pub use face::http::Http;
-pub use key::ExchangeKey;
-pub use metrics::HttpMetrics;
-pub use options::HttpOptions;
-pub use refusal::Refusal;
+pub use message::refusal::Refusal;
 pub use requests::ends::{RequestBody, ResponseBody};
 pub use requests::face::HttpClient;
 pub use requests::fetch::Answer;
-pub use response::Response;
 pub use server::ends::{BodyEnd, ReplyEnd};

@@ -91,11 +91,12 @@ pub struct Meta {
 pub enum SendFlow {
     /// Accepted. Go on.
     Ready,
-    /// Accepted, and the queue reached the high-water mark: stop until
+    /// Accepted, and the queue, with the answers that wait, reached the high-water mark: stop until
     /// [`on_drain`](crate::UdpHandler::on_drain), which comes when the queue is empty, whether its
     /// datagrams were sent, failed or were dropped.
     Full,
-    /// Not accepted: the queue is at its limit. It is counted as refused. `on_drain` comes.
+    /// Not accepted: the queue is at its limit, or so many answers wait for their callbacks. It is
+    /// counted as refused. `on_drain` comes.
     Dropped,
     /// Not accepted: the socket ends or is closed.
     Closed,

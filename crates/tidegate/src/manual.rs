@@ -32,6 +32,13 @@ chapters! {
     from_tokio
     filters
     protocols
+    #[cfg(feature = "http")]
+    http
+    #[cfg(feature = "http")]
+    http_timeouts
+    #[cfg(feature = "http")]
+    http_bodies
+    #[cfg(feature = "http")]
     http_client
     names
 }

@@ -7,8 +7,11 @@
 //! of the crate `prometheus-client` already, register a [`Snapshot`] there: it is a [`Collector`].
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "http")]
+mod http;
+mod writer;
+
 use std::fmt;
-use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
@@ -17,6 +20,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::net::{Net, NetMetrics, ServerMetrics, UdpMetrics};
 use crate::observe::Id;
+use crate::prometheus::writer::To;
+#[cfg(feature = "http")]
+use tidegate_http::{AgentMetrics, Http, HttpMetrics};
 #[cfg(feature = "work")]
 use tidegate_loop::WorkStats;
 use tidegate_loop::{AsCx, Metrics, Phase};
@@ -60,6 +66,28 @@ pub struct Snapshot {
     /// Of TLS, by names of yours: see [`with_tls`](Snapshot::with_tls). Feature `tls`.
     #[cfg(feature = "tls")]
     pub tls: Vec<TlsSnapshot>,
+    /// Of all servers of HTTP. Feature `http`.
+    #[cfg(feature = "http")]
+    pub http: HttpMetrics,
+    /// Of agents, by names of yours: see [`with_agent`](Snapshot::with_agent). Feature `http`.
+    #[cfg(feature = "http")]
+    pub agents: Vec<AgentSnapshot>,
+}
+
+/// The counters of an [`Agent`](tidegate_http::Agent). Feature `http`.
+///
+/// ```
+/// let mut of = tidegate::prometheus::AgentSnapshot::default();
+/// of.name = "backend".into();
+/// ```
+#[cfg(feature = "http")]
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct AgentSnapshot {
+    /// A name of yours, the value of the label `agent`.
+    pub name: String,
+    /// Its counters.
+    pub metrics: AgentMetrics,
 }
 
 /// The counters of a [`TlsServer`](tidegate_tls::TlsServer) or a
@@ -95,7 +123,29 @@ impl Snapshot {
             work: cx.work_stats(),
             #[cfg(feature = "tls")]
             tls: Vec::new(),
+            #[cfg(feature = "http")]
+            http: cx.http_metrics(),
+            #[cfg(feature = "http")]
+            agents: Vec::new(),
         }
+    }
+
+    /// With the counters of an [`Agent`](tidegate_http::Agent). Feature `http`.
+    ///
+    /// ```
+    /// use tidegate::http::{AgentKey, HttpClient};
+    /// use tidegate::prometheus::Snapshot;
+    /// use tidegate::{KeyError, Loop};
+    /// fn scrape(lp: &mut Loop, agent: AgentKey) -> Result<String, KeyError> {
+    ///     let metrics = lp.agent_metrics(agent)?;
+    ///     Ok(Snapshot::take(lp).with_agent("backend", metrics).text())
+    /// }
+    /// # let _ = scrape;
+    /// ```
+    #[cfg(feature = "http")]
+    pub fn with_agent(mut self, name: &str, metrics: AgentMetrics) -> Snapshot {
+        self.agents.push(AgentSnapshot { name: name.to_owned(), metrics });
+        self
     }
 
     /// With the counters of a [`TlsServer`](tidegate_tls::TlsServer) or a
@@ -144,6 +194,10 @@ impl Collector for Snapshot {
         of_work(&mut to, &self.work)?;
         #[cfg(feature = "tls")]
         of_tls(&mut to, &self.tls)?;
+        #[cfg(feature = "http")]
+        http::of_servers(&mut to, &self.http)?;
+        #[cfg(feature = "http")]
+        http::of_agents(&mut to, self.agents.iter().map(|a| (a.name.as_str(), &a.metrics)))?;
         Ok(())
     }
 }
@@ -318,91 +372,4 @@ fn of_udp(to: &mut To<'_>, sockets: &[UdpMetrics]) -> fmt::Result {
         to.labelled(name, help, kind, of)?;
     }
     Ok(())
-}
-
-/// Where the metrics go, one after the other.
-struct To<'a> {
-    encoder: DescriptorEncoder<'a>,
-}
-
-impl To<'_> {
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let name = format!("tidegate_{name}");
-        let mut metric = self.encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    }
-
-    fn seconds(&mut self, name: &str, help: &str, value: Duration) -> fmt::Result {
-        let name = format!("tidegate_{name}");
-        let unit = Some(&Unit::Seconds);
-        let mut metric = self.encoder.encode_descriptor(&name, help, unit, MetricType::Counter)?;
-        metric.encode_counter::<NoLabelSet, _, u64>(&value.as_secs_f64(), None)
-    }
-
-    fn seconds_now(&mut self, name: &str, help: &str, value: Duration) -> fmt::Result {
-        let name = format!("tidegate_{name}");
-        let unit = Some(&Unit::Seconds);
-        let mut metric = self.encoder.encode_descriptor(&name, help, unit, MetricType::Gauge)?;
-        metric.encode_gauge(&value.as_secs_f64())
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: usize) -> fmt::Result {
-        let name = format!("tidegate_{name}");
-        let mut metric = self.encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
-        metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
-    }
-
-    /// One gauge for each value of a label.
-    fn family(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        unit: Option<&Unit>,
-        values: &[(impl AsRef<str>, f64)],
-    ) -> fmt::Result {
-        let name = format!("tidegate_{name}");
-        let mut metric = self.encoder.encode_descriptor(&name, help, unit, MetricType::Gauge)?;
-        for (of, value) in values {
-            metric.encode_family(&[(label, of.as_ref())])?.encode_gauge(value)?;
-        }
-        Ok(())
-    }
-
-    fn of_each(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        servers: &[ServerMetrics],
-        read: fn(&ServerMetrics) -> u64,
-    ) -> fmt::Result {
-        let of = servers.iter().map(|server| {
-            let (local, id) = (server.local.to_string(), Id::server(server.key).to_string());
-            ([("server", local), ("id", id)], read(server))
-        });
-        self.labelled(name, help, kind, of)
-    }
-
-    /// One metric for each set of labels.
-    fn labelled(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        of: impl Iterator<Item = ([(&'static str, String); 2], u64)>,
-    ) -> fmt::Result {
-        let name = format!("tidegate_{name}");
-        let is_counter = matches!(kind, MetricType::Counter);
-        let mut metric = self.encoder.encode_descriptor(&name, help, None, kind)?;
-        for (labels, value) in of {
-            let mut metric = metric.encode_family(&labels)?;
-            if is_counter {
-                metric.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
-            } else {
-                metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))?;
-            }
-        }
-        Ok(())
-    }
 }

@@ -98,6 +98,8 @@ fn n45_a_body_that_stops() {
     script.advance(secs(301));
     assert_eq!(c.rest(&mut lp).1, Err(std::io::ErrorKind::ConnectionReset));
     assert_eq!(lp.http_metrics().in_flight, 0);
+    let m = lp.http_metrics();
+    assert_eq!((m.timed_out, m.refused), (3, 0), "it is counted as late all the same");
 }
 
 #[test]

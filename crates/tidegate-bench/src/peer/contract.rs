@@ -23,6 +23,8 @@ pub enum Mode {
     Discard,
     /// Writes this many messages of 13 bytes, one by one, without waiting, and ends.
     Batch(u32),
+    /// Sends each datagram back to where it came from. There are no connections.
+    Datagrams,
 }
 
 /// How many connections may wait in the kernel for each server; it may allow fewer.

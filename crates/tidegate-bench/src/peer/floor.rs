@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -150,6 +150,40 @@ impl Floor<'_> {
             }
         }
         true
+    }
+}
+
+/// Echoes datagrams until the other end of `control` is dropped. One for each wake-up while they
+/// come singly; until there are no more, or a batch, after a wake-up that had more than one.
+pub fn echo_datagrams(socket: &UdpSocket, control: &UnixStream) {
+    let epoll = Epoll::new().expect("an epoll instance");
+    epoll.add(socket, epoll::IN, 0).expect("a socket can be watched");
+    epoll.add(control, epoll::IN, 1).expect("a socket can be watched");
+    let mut events = Events::with_capacity(16);
+    let mut buffer = vec![0; 64 * 1024];
+    let mut from = epoll::Sender::default();
+    let (mut many, mut calls) = (true, 0_u32);
+    loop {
+        for i in 0..epoll.wait(&mut events, -1) {
+            if events.get(i).0 == 1 {
+                if obey(control) {
+                    return;
+                }
+                continue;
+            }
+            let most = if many { MOST } else { 1 };
+            let mut got = 0;
+            while got < most {
+                let Ok(n) = epoll::receive_from(socket, &mut buffer, &mut from) else { break };
+                // What the kernel has no room for is lost, as in all peers' kernels.
+                let _ = epoll::send_to(socket, &buffer[..n], &from);
+                got += 1;
+            }
+            // While it takes one at a time it cannot see that there are more: it looks again now
+            // and then.
+            calls = calls.wrapping_add(1);
+            many = got > 1 || !many && calls % 32 == 0;
+        }
     }
 }
 

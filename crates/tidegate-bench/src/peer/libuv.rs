@@ -1,20 +1,21 @@
 //! libuv's servers: the contract in the numbers of `sys/libuv_server.c`, which serves.
 #![forbid(unsafe_code)]
 
-use std::net::TcpListener;
+use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 
 use crate::peer::contract::{Mode, Options};
 use crate::sys::libuv::{self, Job};
 
-/// Serves until the other end of `control` is dropped.
-pub(crate) fn serve(listener: TcpListener, control: &UnixStream, options: &Options) {
+/// Serves on a listener, or on a UDP socket, until the other end of `control` is dropped.
+pub(crate) fn serve(listener: impl IntoRawFd, control: &UnixStream, options: &Options) {
     let (mode, messages) = match options.mode {
         Mode::Accept => (0, 0),
         Mode::Answer => (1, 0),
         Mode::Echo => (2, 0),
         Mode::Discard => (3, 0),
         Mode::Batch(n) => (4, n),
+        Mode::Datagrams => (5, 0),
     };
     let stamps = options.stamps.as_ref().map(|s| s.parts());
     let backlog = options.backlog as i32;

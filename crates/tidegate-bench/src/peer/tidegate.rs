@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mio::Interest;
+use tidegate::net::Meta;
 use tidegate::prelude::*;
 
 use crate::peer::contract::{Mode, Options, obey, spin};
@@ -22,7 +23,7 @@ impl ServerHandler for Server {
             stamps.mark();
         }
         match self.options.mode {
-            Mode::Accept => conn.reject(),
+            Mode::Accept | Mode::Datagrams => conn.reject(),
             Mode::Answer => drop(conn.accept(Discard).write(b"x")),
             Mode::Echo => drop(conn.accept(Echo)),
             Mode::Discard => drop(conn.accept(Discard)),
@@ -54,6 +55,19 @@ impl Handler for Echo {
     fn on_close(&mut self, _: &mut SocketCx<'_>, _: Close) {}
 }
 
+struct EchoDatagrams;
+
+impl UdpHandler for EchoDatagrams {
+    fn on_datagram(&mut self, u: &mut UdpCx<'_>, data: &[u8], meta: &Meta) {
+        if u.send_to(data, meta.from) == SendFlow::Full {
+            u.pause();
+        }
+    }
+    fn on_drain(&mut self, u: &mut UdpCx<'_>) {
+        u.resume();
+    }
+}
+
 struct Discard;
 
 impl Handler for Discard {
@@ -70,7 +84,13 @@ pub fn serve(
     listening: impl FnOnce(SocketAddr),
 ) {
     let mut lp = Loop::new().expect("a loop");
-    let server = lp.serve(listen, Server { options: options.clone() }).expect("a server");
+    let at = if options.mode == Mode::Datagrams {
+        let key = lp.udp("127.0.0.1:0", EchoDatagrams).expect("a socket");
+        lp.datagrams(key).local_addr().expect("an address")
+    } else {
+        let server = lp.serve(listen, Server { options: options.clone() }).expect("a server");
+        lp.server(server).local_addr().expect("an address")
+    };
     let mut cx = lp.cx();
     let work = options.work;
     if !work.is_zero() {
@@ -88,6 +108,6 @@ pub fn serve(
         });
     })
     .expect("a socket can be watched");
-    listening(lp.server(server).local_addr().expect("an address"));
+    listening(at);
     lp.run().expect("the poller works");
 }

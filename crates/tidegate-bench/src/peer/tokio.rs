@@ -4,7 +4,7 @@
 use std::os::unix::net::UnixStream;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Builder;
 
 use crate::peer::contract::{Mode, Options, obey};
@@ -49,22 +49,44 @@ async fn accept(listener: TcpListener, options: Options) {
     }
 }
 
+async fn echo(socket: UdpSocket) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let Ok((n, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let _ = socket.send_to(&buffer[..n], from).await;
+    }
+}
+
+/// Echoes datagrams until the other end of `control` is dropped.
+pub fn echo_datagrams(socket: std::net::UdpSocket, control: UnixStream) {
+    let rt = Builder::new_current_thread().enable_io().build().expect("a runtime");
+    rt.block_on(async {
+        tokio::spawn(echo(UdpSocket::from_std(socket).expect("a socket")));
+        follow(control).await;
+    });
+}
+
+/// Follows orders until the last one.
+async fn follow(control: UnixStream) {
+    let control = tokio::net::UnixStream::from_std(control).expect("a socket");
+    let mut stop = false;
+    while !stop {
+        control.readable().await.expect("the poller works");
+        let _ = control.try_io(Interest::READABLE, || {
+            stop = obey(&control);
+            // It was read until there was nothing more.
+            Err::<(), _>(std::io::ErrorKind::WouldBlock.into())
+        });
+    }
+}
+
 /// Serves until the other end of `control` is dropped.
 pub fn serve(listener: std::net::TcpListener, control: UnixStream, options: &Options) {
     assert!(options.work.is_zero(), "tokio has no turn that could work");
     let rt = Builder::new_current_thread().enable_io().build().expect("a runtime");
     rt.block_on(async {
         let listener = TcpListener::from_std(listener).expect("a listener");
-        let control = tokio::net::UnixStream::from_std(control).expect("a socket");
         tokio::spawn(accept(listener, options.clone()));
-        let mut stop = false;
-        while !stop {
-            control.readable().await.expect("the poller works");
-            let _ = control.try_io(Interest::READABLE, || {
-                stop = obey(&control);
-                // It was read until there was nothing more.
-                Err::<(), _>(std::io::ErrorKind::WouldBlock.into())
-            });
-        }
+        follow(control).await;
     });
 }

@@ -103,6 +103,7 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     let messages = [suite::ping_pong(scale), suite::pump(scale), suite::write_batch(scale)];
     let messages: Vec<Outcome> = messages.iter().flat_map(|c| progress.hold(c)).collect();
     section(&mut page, "Messages and bytes", &messages);
+    section(&mut page, "Datagrams", &progress.hold(&suite::datagrams(scale)));
     match redis::contests(scale) {
         Ok(contests) => section(&mut page, REDIS, &progress.hold(&contests)),
         Err(why) => {

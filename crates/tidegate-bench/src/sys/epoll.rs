@@ -123,6 +123,41 @@ pub fn write(fd: &impl AsRawFd, from: &[u8]) -> io::Result<usize> {
     count(unsafe { libc::send(fd.as_raw_fd(), from.as_ptr().cast(), from.len(), flags) })
 }
 
+/// Where a datagram came from, as the kernel writes it.
+pub struct Sender {
+    address: libc::sockaddr_storage,
+    len: libc::socklen_t,
+}
+
+impl Default for Sender {
+    fn default() -> Sender {
+        // SAFETY: all zero is a valid address, of no family.
+        Sender { address: unsafe { std::mem::zeroed() }, len: 0 }
+    }
+}
+
+/// Receives one datagram.
+pub fn receive_from(fd: &impl AsRawFd, into: &mut [u8], from: &mut Sender) -> io::Result<usize> {
+    from.len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    let address = (&raw mut from.address).cast();
+    // SAFETY: the buffer and the address are as long as they are said to be.
+    count(unsafe {
+        let (buffer, room) = (into.as_mut_ptr().cast(), into.len());
+        libc::recvfrom(fd.as_raw_fd(), buffer, room, 0, address, &raw mut from.len)
+    })
+}
+
+/// Sends one datagram back.
+pub fn send_to(fd: &impl AsRawFd, data: &[u8], to: &Sender) -> io::Result<usize> {
+    let address = (&raw const to.address).cast();
+    // SAFETY: the buffer is as long as it is said to be; the kernel wrote the address and its
+    // length, which is at most that of the storage.
+    count(unsafe {
+        let flags = libc::MSG_NOSIGNAL;
+        libc::sendto(fd.as_raw_fd(), data.as_ptr().cast(), data.len(), flags, address, to.len)
+    })
+}
+
 /// A counter that wakes an epoll.
 pub struct EventFd(OwnedFd);
 

@@ -2,7 +2,6 @@
 //! nanoseconds.
 
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::net::TcpListener;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Once;
@@ -134,7 +133,7 @@ pub(crate) struct Job<'a> {
 }
 
 /// Serves until the other end of `control` is gone.
-pub(crate) fn serve(listener: TcpListener, control: &UnixStream, job: &Job<'_>) {
+pub(crate) fn serve(listener: impl IntoRawFd, control: &UnixStream, job: &Job<'_>) {
     let none = (std::ptr::null_mut(), 0, std::ptr::null_mut());
     let (stamps, stamps_len, stamps_used) = job.stamps.map_or(none, |(times, used)| {
         (times.as_ptr().cast_mut().cast(), times.len() as u64, used.as_ptr())
@@ -150,11 +149,11 @@ pub(crate) fn serve(listener: TcpListener, control: &UnixStream, job: &Job<'_>) 
         stamps_len,
         stamps_used,
     };
-    // SAFETY: the descriptors are open, and the listener is libuv's to close; the stamps
+    // SAFETY: the descriptors are open, and the listening one is libuv's to close; the stamps
     // outlive the call, may change behind a shared reference (they are atomics), and nobody
     // else writes them meanwhile.
     let failed = unsafe { tb_serve(&options) };
-    assert_eq!(failed, 0, "libuv cannot listen");
+    assert_eq!(failed, 0, "libuv cannot serve");
 }
 
 /// Connects to localhost by its name, so many times.

@@ -10,7 +10,7 @@
 #include <uv.h>
 
 /* As `Mode`; termios.h has an ECHO of its own. */
-enum { ACCEPT, ANSWER, ECHOES, DISCARD, BATCH };
+enum { ACCEPT, ANSWER, ECHOES, DISCARD, BATCH, DATAGRAMS };
 
 struct tb_options {
   int listener, control, mode, backlog;
@@ -51,6 +51,7 @@ void tb_count_allocations(void) {
 struct conn { uv_tcp_t tcp; uv_write_t write; char *pending; };
 struct server {
   uv_tcp_t tcp;
+  uv_udp_t udp;
   uv_poll_t control;
   uv_check_t check;
   struct tb_options o;
@@ -130,6 +131,18 @@ static void connection(uv_stream_t *s, int status) {
   if (v->o.mode == BATCH) batch(c, v->o.messages);
 }
 
+static void datagram(uv_udp_t *u, ssize_t n, const uv_buf_t *b, const struct sockaddr *from,
+                     unsigned flags) {
+  (void)flags;
+  if (n < 0 || !from) return;
+  uv_buf_t out = uv_buf_init(b->base, (unsigned)n);
+  uv_udp_try_send(u, &out, 1, from);
+}
+static int echo_datagrams(struct server *v) {
+  int failed = uv_udp_open(&v->udp, v->o.listener);
+  return failed ? failed : uv_udp_recv_start(&v->udp, room, datagram);
+}
+
 /* The orders of `Server`: h, hold still until the next; g, go on; the end, stop. */
 static void control(uv_poll_t *p, int status, int events) {
   struct server *v = of((uv_handle_t *)p);
@@ -155,7 +168,7 @@ static void work(uv_check_t *h) {
 static void close_any(uv_handle_t *h, void *arg) {
   struct server *v = arg;
   int own = h == (uv_handle_t *)&v->tcp || h == (uv_handle_t *)&v->control ||
-            h == (uv_handle_t *)&v->check;
+            h == (uv_handle_t *)&v->udp || h == (uv_handle_t *)&v->check;
   if (!uv_is_closing(h)) uv_close(h, own ? NULL : closed);
 }
 
@@ -167,12 +180,14 @@ int tb_serve(const struct tb_options *o) {
   uv_loop_init(&loop);
   loop.data = v;
   uv_tcp_init(&loop, &v->tcp);
+  uv_udp_init(&loop, &v->udp);
   uv_poll_init(&loop, &v->control, o->control);
   uv_poll_start(&v->control, UV_READABLE, control);
   uv_check_init(&loop, &v->check);
   if (o->work) uv_check_start(&v->check, work);
-  int failed = uv_tcp_open(&v->tcp, o->listener);
-  if (!failed) failed = uv_listen((uv_stream_t *)&v->tcp, o->backlog, connection);
+  int failed = o->mode == DATAGRAMS ? echo_datagrams(v) : uv_tcp_open(&v->tcp, o->listener);
+  if (!failed && o->mode != DATAGRAMS)
+    failed = uv_listen((uv_stream_t *)&v->tcp, o->backlog, connection);
   if (!failed) uv_run(&loop, UV_RUN_DEFAULT);
   uv_walk(&loop, close_any, v);
   uv_run(&loop, UV_RUN_DEFAULT);

@@ -3,7 +3,7 @@
 
 use tidegate_loop::{AsCx, Cx};
 
-use crate::key::ExchangeKey;
+use crate::exchange::key::ExchangeKey;
 
 /// A request that waits for its answer. Each of its methods that answers, or says who will, uses it
 /// up. If none is called, the answer is 500.

@@ -14,7 +14,7 @@ use tidegate_net::{Reason, ServerCx, SocketCx};
 
 use crate::callbacks::contexts::{Exchange, ExchangeCx};
 use crate::codec::{FieldList, RequestHead};
-use crate::refusal::Refusal;
+use crate::message::refusal::Refusal;
 
 /// The callbacks of a server.
 ///
@@ -35,6 +35,8 @@ pub trait HttpHandler: 'static {
 
     /// Bytes were no request, or a request took too long. It was answered with this status if
     /// there was a way to, and its connection ends. [`HttpMetrics`](crate::HttpMetrics) counts it.
+    /// Not called if a response had begun: the connection is reset, and
+    /// [`on_close`](ExchangeHandler::on_close) of the exchange has the reason.
     fn on_refused(&mut self, s: &mut SocketCx<'_>, why: &Refusal) {
         let _ = (s, why);
     }

@@ -15,8 +15,8 @@
 
 use crate::codec::fields::{FieldList, find_end, trailers};
 use crate::codec::framing::Framing;
-use crate::limits::Limits;
-use crate::refusal::{Refusal, bad};
+use crate::message::limits::Limits;
+use crate::message::refusal::{Refusal, bad};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {

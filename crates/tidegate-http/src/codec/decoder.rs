@@ -15,8 +15,8 @@ use crate::codec::body::{Body, Part};
 use crate::codec::fields::{FieldList, Fields, find_end};
 use crate::codec::request::{self, RequestHead};
 use crate::codec::response::{self, Asked, ResponseHead};
-use crate::limits::Limits;
-use crate::refusal::{Refusal, bad};
+use crate::message::limits::Limits;
+use crate::message::refusal::{Refusal, bad};
 
 /// Empty lines before a message that are ignored.
 const EMPTY_LINES: u8 = 8;

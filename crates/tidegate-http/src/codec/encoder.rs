@@ -14,9 +14,9 @@ use crate::codec::fields::{Field, is_token, is_value, members};
 use crate::codec::frame::Frame;
 use crate::codec::framing::length;
 use crate::codec::request::RequestHead;
-use crate::encode_error::EncodeError;
-use crate::status;
-use crate::version::Version;
+use crate::message::encode_error::EncodeError;
+use crate::message::status;
+use crate::message::version::Version;
 
 /// What of a request decides how its response is framed.
 ///

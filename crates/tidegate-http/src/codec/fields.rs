@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 use memchr::{memchr, memchr_iter};
 
-use crate::refusal::{Refusal, bad};
+use crate::message::refusal::{Refusal, bad};
 
 /// The most fields that any limit allows.
 pub(super) const MOST: usize = 128;

@@ -5,7 +5,7 @@
 use httparse::Header;
 
 use crate::codec::fields::{is_token, members};
-use crate::refusal::{Refusal, bad};
+use crate::message::refusal::{Refusal, bad};
 
 /// How the length of a body is told.
 ///

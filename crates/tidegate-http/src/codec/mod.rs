@@ -35,10 +35,10 @@ mod request;
 mod response;
 mod target;
 
-pub use crate::encode_error::EncodeError;
-pub use crate::limits::Limits;
-pub use crate::refusal::Refusal;
-pub use crate::version::Version;
+pub use crate::message::encode_error::EncodeError;
+pub use crate::message::limits::Limits;
+pub use crate::message::refusal::Refusal;
+pub use crate::message::version::Version;
 pub use decoder::{Event, RequestDecoder, ResponseDecoder};
 pub use encoder::{Answering, Encoder, Length};
 pub use fields::{Field, FieldList, Fields};

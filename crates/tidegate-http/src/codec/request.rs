@@ -6,9 +6,9 @@ use memchr::memchr;
 use crate::codec::fields::{FieldList, Fields, MOST, refused};
 use crate::codec::framing::{Expect, Framing, read};
 use crate::codec::target::{check, is_authority, is_same};
-use crate::limits::Limits;
-use crate::refusal::{Refusal, bad};
-use crate::version::Version;
+use crate::message::limits::Limits;
+use crate::message::refusal::{Refusal, bad};
+use crate::message::version::Version;
 
 /// The head of a request. It borrows the bytes that it was read from.
 ///

@@ -3,9 +3,9 @@
 
 use crate::codec::fields::{FieldList, Fields, MOST, refused};
 use crate::codec::framing::{Framing, read};
-use crate::limits::Limits;
-use crate::refusal::Refusal;
-use crate::version::Version;
+use crate::message::limits::Limits;
+use crate::message::refusal::Refusal;
+use crate::message::version::Version;
 
 /// The head of a response. It borrows the bytes that it was read from.
 ///

@@ -1,7 +1,7 @@
 //! The target of a request, and the `Host` that goes with it.
 #![forbid(unsafe_code)]
 
-use crate::refusal::{Refusal, bad};
+use crate::message::refusal::{Refusal, bad};
 
 /// Checks the target, and returns its authority if it has one.
 pub(super) fn check<'b>(method: &str, target: &'b str) -> Result<Option<&'b str>, Refusal> {

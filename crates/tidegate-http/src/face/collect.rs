@@ -24,7 +24,7 @@ impl<F: FnOnce(&mut ExchangeCx<'_>, Bytes) + 'static> ExchangeHandler for Collec
         if self.body.len() + chunk.len() > self.limit {
             self.body = Vec::new();
             self.then = None;
-            let refused = crate::response::Response::new(413).close();
+            let refused = crate::exchange::response::Response::new(413).close();
             let _ = x.respond(refused, "");
             x.discard();
             return;

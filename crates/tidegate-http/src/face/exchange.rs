@@ -8,10 +8,10 @@ use tidegate_stream::Chunk;
 use crate::callbacks::contexts::{Exchange, ExchangeCx};
 use crate::callbacks::handler::ExchangeHandler;
 use crate::codec::Field;
-use crate::error::HttpError;
+use crate::exchange::error::HttpError;
+use crate::exchange::key::ExchangeKey;
+use crate::exchange::response::Response;
 use crate::face::collect::Collect;
-use crate::key::ExchangeKey;
-use crate::response::Response;
 
 impl<'a> Exchange<'a> {
     /// Its key, to be kept.

@@ -10,7 +10,7 @@ use tidegate_stream::{Chunk, StreamError};
 use crate::callbacks::contexts::ExchangeCx;
 use crate::callbacks::handler::{Broken, ExchangeHandler, HttpHandler};
 use crate::codec::FieldList;
-use crate::key::ExchangeKey;
+use crate::exchange::key::ExchangeKey;
 use crate::server::clock::REQUEST;
 use crate::server::over;
 use crate::state::conn::{Over, Reply, Wanted};

@@ -7,8 +7,8 @@ use tidegate_loop::Cx;
 use tidegate_net::Net;
 use tidegate_stream::{Chunk, Flow, PipeKey, ReadEnd, StreamError, WriteEnd};
 
-use crate::key::ExchangeKey;
-use crate::response::Response;
+use crate::exchange::key::ExchangeKey;
+use crate::exchange::response::Response;
 use crate::server::{clock, over, reply};
 use crate::state::conn::{Reply, Wanted};
 use crate::state::layer::HTTP;

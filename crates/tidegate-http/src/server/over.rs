@@ -7,8 +7,8 @@ use tidegate_loop::Cx;
 use tidegate_net::{Net, SocketKey};
 
 use crate::callbacks::handler::Broken;
-use crate::event::HttpEvent;
-use crate::key::ExchangeKey;
+use crate::exchange::event::HttpEvent;
+use crate::exchange::key::ExchangeKey;
 use crate::server::clock::{self, DEADLINE, REQUEST};
 use crate::state::conn::{Conn, DISCARDED, Phase, Reply, Wanted};
 use crate::state::layer::HTTP;

@@ -6,8 +6,8 @@ use tidegate_loop::kind::Dispatch;
 use tidegate_net::{Close, Net, Protocol, Reason, SocketKey};
 
 use crate::callbacks::handler::Broken;
-use crate::event::HttpEvent;
-use crate::refusal::Refusal;
+use crate::exchange::event::HttpEvent;
+use crate::message::refusal::Refusal;
 use crate::server::clock::{self, DEADLINE, REQUEST, STALL, WAKE};
 use crate::server::{deliver, over, read, refuse};
 use crate::state::conn::{Over, Phase, Reply};

@@ -10,10 +10,10 @@ use tidegate_net::{Net, SocketKey};
 
 use crate::callbacks::contexts::Exchange;
 use crate::codec::{Answering, Event, Expect, Fields, Framing, RequestHead};
-use crate::event::HttpEvent;
-use crate::key::ExchangeKey;
-use crate::refusal::Refusal;
-use crate::response::Response;
+use crate::exchange::event::HttpEvent;
+use crate::exchange::key::ExchangeKey;
+use crate::exchange::response::Response;
+use crate::message::refusal::Refusal;
 use crate::server::clock::{self, DEADLINE, REQUEST};
 use crate::server::{deliver, over, refuse, reply};
 use crate::state::conn::{Phase, Reply, Wanted};

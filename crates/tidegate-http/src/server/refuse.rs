@@ -7,11 +7,19 @@ use tidegate_loop::kind::Dispatch;
 use tidegate_net::{Net, SocketKey};
 
 use crate::callbacks::handler::{Broken, HttpHandler};
-use crate::event::HttpEvent;
-use crate::refusal::Refusal;
+use crate::exchange::event::HttpEvent;
+use crate::exchange::metrics::HttpMetrics;
+use crate::message::refusal::Refusal;
 use crate::server::{deliver, over, reply};
 use crate::state::conn::{Phase, Reply};
 use crate::state::layer::HTTP;
+
+fn count(metrics: &mut HttpMetrics, why: &Refusal) {
+    match why.status() {
+        408 => metrics.timed_out += 1,
+        _ => metrics.refused += 1,
+    }
+}
 
 #[cold]
 pub(super) fn refuse(d: &mut Dispatch<'_>, at: usize, socket: SocketKey, why: Refusal) {
@@ -27,7 +35,7 @@ pub(super) fn refuse(d: &mut Dispatch<'_>, at: usize, socket: SocketKey, why: Re
         if begun {
             conn.refused = Some(why);
             conn.phase = Phase::Broken;
-            layer.metrics.refused += 1;
+            count(&mut layer.metrics, &why);
             driver.emit(|| HttpEvent::Refused { socket, why });
             layer.output.of(at).clear();
             // A response that looks whole must not be taken for one.
@@ -39,10 +47,7 @@ pub(super) fn refuse(d: &mut Dispatch<'_>, at: usize, socket: SocketKey, why: Re
     let broke = phase == Phase::Handling;
     layer.metrics.in_flight -= usize::from(broke);
     layer.metrics.broken += u64::from(broke);
-    match why.status() {
-        408 => layer.metrics.timed_out += 1,
-        _ => layer.metrics.refused += 1,
-    }
+    count(&mut layer.metrics, &why);
     driver.emit(|| HttpEvent::Refused { socket, why });
     let handler = layer.servers.get_mut(server).and_then(|s| s.handler.take());
     let gathers = layer.output.gathers(at);

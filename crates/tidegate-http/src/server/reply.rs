@@ -7,10 +7,10 @@ use tidegate_net::{Net, SocketKey};
 use tidegate_stream::{Chunk, Flow};
 
 use crate::codec::{Answering, EncodeError, Encoder, Field, Frame, Length};
-use crate::error::HttpError;
-use crate::key::{ExchangeKey, MOST_EXCHANGES};
-use crate::options::HttpOptions;
-use crate::response::Response;
+use crate::exchange::error::HttpError;
+use crate::exchange::key::{ExchangeKey, MOST_EXCHANGES};
+use crate::exchange::options::HttpOptions;
+use crate::exchange::response::Response;
 use crate::server::clock::{self, STALL};
 use crate::server::over;
 use crate::state::conn::{Conn, DISCARDED, Phase, Reply, Wanted};
@@ -141,7 +141,7 @@ pub(crate) fn inform<'f>(
         return Err(EncodeError::Status.into());
     }
     // HTTP/1.0 does not know them.
-    if conn.answering.version == crate::version::Version::Http11 {
+    if conn.answering.version == crate::message::version::Version::Http11 {
         conn.encoder.informational(output.of(key.at()), status, fields)?;
         send(cx, key.at(), key.socket);
     }

@@ -5,7 +5,7 @@ use tidegate_loop::{AsCx, Cx};
 use tidegate_net::{Incoming, ListenError, ListenOptions, Net, ServerCx, ServerHandler, ServerKey};
 
 use crate::callbacks::handler::HttpHandler;
-use crate::options::HttpOptions;
+use crate::exchange::options::HttpOptions;
 use crate::server::clock::{self, DEADLINE};
 use crate::server::protocol::PROTOCOL;
 use crate::state::conn::Conn;

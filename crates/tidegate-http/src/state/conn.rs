@@ -17,9 +17,9 @@ use tidegate_stream::PipeKey;
 
 use crate::callbacks::handler::{Broken, ExchangeHandler};
 use crate::codec::{Answering, Encoder, RequestDecoder};
-use crate::key::ExchangeKey;
-use crate::limits::Limits;
-use crate::refusal::Refusal;
+use crate::exchange::key::ExchangeKey;
+use crate::message::limits::Limits;
+use crate::message::refusal::Refusal;
 
 /// So much of a body that nobody wants is read, so that the connection can go on.
 pub(crate) const DISCARDED: u64 = 64 * 1024;

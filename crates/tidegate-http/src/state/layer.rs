@@ -6,11 +6,11 @@ use tidegate_loop::kind::LayerId;
 use tidegate_net::SocketKey;
 
 use crate::callbacks::handler::HttpHandler;
-use crate::date::Date;
-use crate::key::ExchangeKey;
-use crate::metrics::HttpMetrics;
-use crate::options::HttpOptions;
+use crate::exchange::key::ExchangeKey;
+use crate::exchange::metrics::HttpMetrics;
+use crate::exchange::options::HttpOptions;
 use crate::state::conn::Conn;
+use crate::state::date::Date;
 
 /// The layer of this crate.
 pub(crate) static HTTP: LayerId<Layer> = LayerId::new(Layer::default);

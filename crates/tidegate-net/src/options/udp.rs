@@ -251,7 +251,8 @@ impl UdpOptions {
     }
 
     /// How much may wait in our send queue; default 1 MiB. Counted are the bytes, and about 100
-    /// bytes for each datagram. See [`when_full`](UdpOptions::when_full).
+    /// bytes for each datagram. Answers that wait for their callbacks (`on_sent`, `on_send_error`)
+    /// count as much again, with the same limit. See [`when_full`](UdpOptions::when_full).
     pub fn queue_limit(mut self, bytes: usize) -> UdpOptions {
         self.bounds.queue = small(bytes);
         self

@@ -131,12 +131,16 @@ impl UdpCx<'_> {
         let _ = pass::destroy(&mut self.cx, self.key);
     }
 
-    /// From now on the socket exchanges datagrams with this peer alone.
+    /// From now on the socket exchanges datagrams with this peer alone. What waits in the queue goes
+    /// where it was sent to before.
     pub fn connect(&mut self, peer: SocketAddr) -> io::Result<()> {
         self.cx.validate(self.key)?;
         let (layer, mut d) = self.cx.layer(&UDP);
         let (u, mut h, _) = layer.lend(&mut d, self.key).ok_or(KeyError::Closed)?;
-        u.socket.as_ref().ok_or(KeyError::Closed)?.connect(peer)?;
+        let socket = u.socket.as_ref().ok_or(KeyError::Closed)?;
+        let before = socket.peer_addr().ok();
+        socket.connect(peer)?;
+        u.keep_destination(before);
         u.is.connected = true;
         u.tell(&mut h, || UdpEvent::Connected { peer });
         Ok(())
@@ -152,7 +156,9 @@ impl UdpCx<'_> {
         if !u.is.connected {
             return Err(io::ErrorKind::NotConnected.into());
         }
+        let before = socket.peer_addr().ok();
         sys::disconnect(socket)?;
+        u.keep_destination(before);
         u.is.connected = false;
         u.tell(&mut h, || UdpEvent::Disconnected);
         Ok(())

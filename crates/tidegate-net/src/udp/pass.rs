@@ -56,6 +56,7 @@ fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let bits = h.readiness();
     if bits.has(Readiness::ERROR) {
         h.forget(Readiness::ERROR);
+        u.watch_again(&mut h);
         if u.is.hears_errors {
             receive::hear(u, &mut h);
         }

@@ -16,7 +16,7 @@ use crate::key::UdpKey;
 use crate::sys::udp::{Beside, SLOTS, Slots, is_of_network, next_soft_error};
 use crate::udp::call::call_taken;
 use crate::udp::send::TURN;
-use crate::udp::state::{Life, Told, UDP, Udp, Watched};
+use crate::udp::state::{Life, UDP, Udp, Watched};
 use crate::udp_event::{ReceiveEnd, UdpEvent};
 
 /// Receiving that fails so often with nothing between is the end of the socket.
@@ -156,7 +156,7 @@ impl Udp {
         let error = NetError::new(Stage::Receive, e).at(local, peer);
         match self.is.failing >= FAILURES {
             true => self.destroy(h, UdpReason::Failed(Arc::new(error))),
-            false => self.rare().told.push_back(Told::Error(error)),
+            false => self.note_error(error),
         }
     }
 
@@ -164,9 +164,8 @@ impl Udp {
     #[cold]
     pub(crate) fn network_said(&mut self, h: &mut Handle<'_>, error: NetError) {
         self.tell(h, || UdpEvent::TransportError { error: error.in_words(), code: error.code() });
-        let rare = self.rare();
-        rare.stats.transport_errors += 1;
-        rare.told.push_back(Told::Error(error));
+        self.rare().stats.transport_errors += 1;
+        self.note_error(error);
     }
 
     fn forbids(&self, from: SocketAddr) -> bool {

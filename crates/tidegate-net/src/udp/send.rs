@@ -73,13 +73,17 @@ impl Udp {
         parts: &[&[u8]],
         options: &SendOptions,
     ) -> SendFlow {
+        if self.news() >= self.bounds.queue as usize {
+            return self.refuse(h);
+        }
         let len = parts.iter().map(|p| p.len()).sum::<usize>();
         let piece = options.segment.map_or(LONGEST, usize::from).max(1);
         let datagrams = if options.segment.is_some() { len.div_ceil(piece).max(1) } else { 1 };
         let longest = if datagrams > 1 { piece } else { len };
         if let Err(e) = self.check(longest, options.to) {
             self.failed_to_send(h, options.id, failure(e, options.to, len));
-            return SendFlow::Ready;
+            let queued = self.queue.as_ref().map_or(0, |q| q.weight());
+            return self.flow(h, queued);
         }
         let weight = Queue::weight_of(0) * datagrams + len;
         if !self.make_room(h, shared, weight) {
@@ -114,7 +118,14 @@ impl Udp {
             self.flush(h, shared, TURN);
             queued = self.queue.as_ref().map_or(0, |q| q.weight());
         }
-        if queued < mark {
+        self.flow(h, queued)
+    }
+
+    /// The answer to a datagram that was accepted, with so much in the queue.
+    #[inline]
+    fn flow(&mut self, h: &mut Handle<'_>, queued: usize) -> SendFlow {
+        let queued = queued + self.news();
+        if queued < self.bounds.high_water_mark as usize {
             return SendFlow::Ready;
         }
         if !self.is.needs_drain {
@@ -160,6 +171,15 @@ impl Udp {
         fits(self, shared.held, most)
     }
 
+    /// A datagram that is not accepted.
+    #[cold]
+    fn refuse(&mut self, h: &mut Handle<'_>) -> SendFlow {
+        self.is.needs_drain = true;
+        self.rare().stats.refused += 1;
+        self.tell(h, || UdpEvent::Dropped { datagrams: 1, oldest: false });
+        SendFlow::Dropped
+    }
+
     /// The queue is at its limit.
     #[cold]
     fn no_room(
@@ -171,18 +191,17 @@ impl Udp {
         parts: &[&[u8]],
         options: &SendOptions,
     ) -> SendFlow {
-        self.is.needs_drain = true;
         let policy = self.bounds.when_full;
+        self.is.needs_drain = true;
         if policy == WhenFull::DropOldest && self.drop_oldest(h, shared, weight) {
             return match self.enqueue(h, shared, parts, options) {
                 SendFlow::Ready if self.queue.is_some() => SendFlow::Full,
                 flow => flow,
             };
         }
-        self.rare().stats.refused += 1;
-        self.tell(h, || UdpEvent::Dropped { datagrams: 1, oldest: false });
+        let dropped = self.refuse(h);
         if policy != WhenFull::DropNewest {
-            return SendFlow::Dropped;
+            return dropped;
         }
         if let Some(id) = options.id {
             let e = io::Error::new(ErrorKind::StorageFull, "the send queue is full");

@@ -15,6 +15,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Interest;
@@ -214,6 +215,28 @@ impl Udp {
         Waiting { bytes: queue.map_or(0, |q| q.bytes()), datagrams: queue.map_or(0, |q| q.len()) }
     }
 
+    /// What waits for the peer of before still goes there.
+    pub(crate) fn keep_destination(&mut self, before: Option<SocketAddr>) {
+        if let (Some(queue), Some(to)) = (&mut self.queue, before) {
+            queue.address(to);
+        }
+    }
+
+    /// What the answers that wait for their callbacks count to the queue's limits: as much as the
+    /// entries of their datagrams did.
+    #[inline]
+    pub(crate) fn news(&self) -> usize {
+        self.rare.as_ref().map_or(0, |r| r.told.len() * Queue::weight_of(0))
+    }
+
+    /// Notes an error of the network for its callback. It belongs to no datagram: beyond the limit
+    /// it is only counted.
+    pub(crate) fn note_error(&mut self, error: NetError) {
+        if self.news() < self.bounds.queue as usize {
+            self.rare().told.push_back(Told::Error(error));
+        }
+    }
+
     pub(crate) fn has_kept(&self) -> bool {
         self.rare.as_ref().is_some_and(|r| !r.kept.is_empty())
     }
@@ -275,6 +298,16 @@ impl Udp {
     /// Registers a socket that was just made.
     pub(crate) fn first_watch(&mut self, h: &mut Handle<'_>) -> io::Result<()> {
         self.rewatch(h, Watched::Level)
+    }
+
+    /// After an error, which is not the end of a UDP socket: mio's poll(2) has forgotten it.
+    pub(crate) fn watch_again(&mut self, h: &mut Handle<'_>) {
+        if let (Some(socket), Watched::Edge | Watched::Both) = (&mut self.socket, self.watched) {
+            // It fails where the socket is forgotten.
+            let _ = h.deregister(socket);
+            self.watched = Watched::Nothing;
+            self.watch(h);
+        }
     }
 
     fn rewatch(&mut self, h: &mut Handle<'_>, wants: Watched) -> io::Result<()> {

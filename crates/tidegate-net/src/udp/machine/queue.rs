@@ -94,6 +94,13 @@ impl Queue {
         Some(entry)
     }
 
+    /// What waits without a destination goes to this one.
+    pub(crate) fn address(&mut self, to: SocketAddr) {
+        for entry in self.entries.iter_mut().filter(|e| e.way.to.is_none()) {
+            entry.way.to = Some(to);
+        }
+    }
+
     pub(crate) fn entry(&self, at: usize) -> Option<&Entry> {
         self.entries.get(at)
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::limits::Limits;
+use crate::message::limits::Limits;
 
 /// How a server treats its connections: limits, timeouts. Zero turns a timeout off.
 ///

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tidegate_loop::{Key, LayerEvent, OneLine, Value};
 use tidegate_net::SocketKey;
 
-use crate::key::ExchangeKey;
-use crate::refusal::Refusal;
+use crate::exchange::key::ExchangeKey;
+use crate::message::refusal::Refusal;
 
 /// An event of a server of HTTP. It arrives as
 /// [`Event::Layer`](tidegate_loop::Event::Layer); downcast it.

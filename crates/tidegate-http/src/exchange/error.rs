@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::encode_error::EncodeError;
+use crate::message::encode_error::EncodeError;
 
 /// Why an exchange did not do what was asked. The exchange is as it was before.
 ///
