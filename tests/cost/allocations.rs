@@ -1,6 +1,7 @@
 //! What the hot path allocates: nothing.
 
 use std::io::Read;
+use std::net::Shutdown;
 
 use tidegate::prelude::*;
 
@@ -67,6 +68,40 @@ fn an_accepted_connection_allocates_its_handler_alone() {
     }
     let later: u64 = (11..=110).map(|n| connection(&mut lp, n)).sum();
     assert_eq!(later, 100, "one for each of 100 connections");
+}
+
+/// A layer keeps its state in a slab: its connections allocate nothing at all, from accept to
+/// close, with an echo between.
+#[test]
+fn a_connection_of_a_protocol_allocates_nothing() {
+    use tidegate::net::Protocol;
+    static ECHO: Protocol = Protocol::new("echo").data(|d, key, _, bytes| {
+        assert_eq!(d.cx().socket(key).write(&bytes[..]), Flow::Ready);
+    });
+    let mut lp = guarded();
+    let server = lp
+        .listen("127.0.0.1:0", |conn| {
+            conn.accept_as(&ECHO, 0).unwrap();
+        })
+        .unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    let connection = |lp: &mut Loop, n: u64| {
+        let c = client(at);
+        write_all(&c, &[7; 64]);
+        c.shutdown(Shutdown::Write).unwrap();
+        let before = allocation::calls();
+        turn_until(lp, |lp| {
+            let stats = lp.server(server).stats().unwrap();
+            stats.accepted == n && stats.connections == 0
+        });
+        let during = allocation::calls() - before;
+        assert_eq!(read_to_end(&c), [7; 64]);
+        during
+    };
+    let first: u64 = (1..=10).map(|n| connection(&mut lp, n)).sum();
+    assert!(first > 0);
+    let later: u64 = (11..=110).map(|n| connection(&mut lp, n)).sum();
+    assert_eq!(later, 0, "allocations in 100 connections");
 }
 
 /// An idle connection with an idle timeout set: what it costs us, all together. And refreshing

@@ -3,6 +3,7 @@
 
 mod allocations;
 mod datagrams;
+mod http;
 mod long_pipe;
 mod slow_readers;
 mod syscalls;

@@ -24,9 +24,9 @@ fn adopted(lp: &mut Loop, on: On) -> (SocketKey, TcpStream) {
     (lp.adopt(ours, on).unwrap(), peer)
 }
 
-/// `on_data` works, then writes: the idle time counts from the write.
-#[test]
-fn idle_counts_from_the_write_not_from_the_poll() {
+/// A connection with an idle timeout of 150 ms, which works for 120 ms and then answers the question
+/// that waits for it; when it timed out, and its peer.
+fn slow_answer() -> (Loop, Rc<Cell<Duration>>, TcpStream) {
     let (mut lp, script) = Loop::scripted().unwrap();
     let timed_out = Rc::new(Cell::new(Duration::ZERO));
     let (t, s1, s2) = (timed_out.clone(), script.clone(), script.clone());
@@ -42,6 +42,13 @@ fn idle_counts_from_the_write_not_from_the_poll() {
     let (key, peer) = adopted(&mut lp, on);
     lp.socket(key).set_idle_timeout(150 * MS);
     write_all(&peer, b"question");
+    (lp, timed_out, peer)
+}
+
+/// `on_data` works, then writes: the idle time counts from the write.
+#[test]
+fn idle_counts_from_the_write_not_from_the_poll() {
+    let (mut lp, timed_out, _peer) = slow_answer();
     lp.run().unwrap();
     assert!(timed_out.get() >= 270 * MS, "{:?}", timed_out.get());
     assert!(timed_out.get() <= 390 * MS, "{:?}", timed_out.get());
@@ -448,21 +455,7 @@ fn a_long_turn_long_ago_delays_nothing() {
 /// A run that ends in the middle of a turn, after a phase, knows by when its bytes moved.
 #[test]
 fn idle_counts_from_a_write_of_a_single_phase() {
-    let (mut lp, script) = Loop::scripted().unwrap();
-    let timed_out = Rc::new(Cell::new(Duration::ZERO));
-    let (t, s1, s2) = (timed_out.clone(), script.clone(), script.clone());
-    let on = On::new()
-        .data(move |s, _| {
-            s1.advance(120 * MS);
-            assert_eq!(s.write(b"answer"), Flow::Ready);
-        })
-        .timeout(move |s| {
-            t.set(s2.now());
-            s.destroy();
-        });
-    let (key, peer) = adopted(&mut lp, on);
-    lp.socket(key).set_idle_timeout(150 * MS);
-    write_all(&peer, b"question");
+    let (mut lp, timed_out, _peer) = slow_answer();
     for _ in 0..200 {
         lp.run_phase().unwrap();
     }

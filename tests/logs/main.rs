@@ -1,6 +1,7 @@
 //! What goes to the `log` crate. The logger belongs to the process, so these tests have a process
 //! of their own, and each waits until it alone has the log (`support/logged.rs`).
 
+mod hung_up;
 mod one_line;
 mod records;
 mod thinned;

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -99,15 +99,21 @@ fn held_up_in_the_ready_pass_bytes_wait() {
     assert_eq!(log.lines(), ["data"]);
 }
 
+/// A paused connection with an idle timeout, the log of it, and its peer.
+fn paused(lp: &mut Loop, idle: Duration) -> (SocketKey, Log, TcpStream) {
+    let (peer, ours) = pair();
+    let log = Log::default();
+    let l = log.clone();
+    let key = lp.adopt(ours, On::new().timeout(move |_| l.add("timeout"))).unwrap();
+    lp.socket(key).pause();
+    lp.socket(key).set_idle_timeout(idle);
+    (key, log, peer)
+}
+
 #[test]
 fn zero_stops_it_also_when_it_is_due() {
     let (mut lp, script) = scripted();
-    let (_peer, ours) = pair();
-    let log = Log::default();
-    let a = log.clone();
-    let key = lp.adopt(ours, On::new().timeout(move |_| a.add("timeout"))).unwrap();
-    lp.socket(key).pause();
-    lp.socket(key).set_idle_timeout(5 * MS);
+    let (key, log, _peer) = paused(&mut lp, 5 * MS);
     let l = log.clone();
     // Due in the same batch of timers, after it.
     lp.timer(6 * MS, move |cx, _| {
@@ -122,12 +128,7 @@ fn zero_stops_it_also_when_it_is_due() {
 #[test]
 fn bytes_written_between_due_and_told() {
     let (mut lp, script) = scripted();
-    let (_peer, ours) = pair();
-    let log = Log::default();
-    let a = log.clone();
-    let key = lp.adopt(ours, On::new().timeout(move |_| a.add("timeout"))).unwrap();
-    lp.socket(key).pause();
-    lp.socket(key).set_idle_timeout(50 * MS);
+    let (key, log, _peer) = paused(&mut lp, 50 * MS);
     let l = log.clone();
     lp.timer(51 * MS, move |cx, _| {
         let _ = cx.socket(key).write(b"x");

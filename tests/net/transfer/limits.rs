@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tidegate::net::{AdoptOptions, Scope};
+use tidegate::net::{AdoptOptions, Filter, FilterError, Passed, Scope};
 use tidegate::prelude::*;
 
 use crate::support::*;
@@ -316,36 +316,31 @@ fn a_filter_that_answers_is_no_offender() {
     }
 }
 
+/// A filter that answers whatever comes with so many bytes.
+struct Loud(usize);
+
+impl Filter for Loud {
+    fn inbound(&mut self, _: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+        out.down.resize(self.0, 7);
+        Ok(())
+    }
+    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+        out.down.extend_from_slice(user);
+        Ok(user.len())
+    }
+}
+
 /// But a peer that makes a filter answer without end, and reads nothing, meets the limit.
 #[test]
 fn answers_of_a_filter_have_a_limit() {
     use std::io::Write;
-    struct Loud;
-    impl tidegate::net::Filter for Loud {
-        fn inbound(
-            &mut self,
-            _: &mut [u8],
-            out: &mut tidegate::net::Passed,
-        ) -> Result<(), tidegate::net::FilterError> {
-            out.down.resize(1 << 20, 7);
-            Ok(())
-        }
-        fn outbound(
-            &mut self,
-            user: &[u8],
-            out: &mut tidegate::net::Passed,
-        ) -> Result<usize, tidegate::net::FilterError> {
-            out.down.extend_from_slice(user);
-            Ok(user.len())
-        }
-    }
     let mut lp = guarded();
     let (mut peer, ours) = pair();
     let log = Log::default();
     let l = log.clone();
     let options = AdoptOptions::new(ours).write_limit(2 << 20);
     let key = lp.adopt(options, On::new().close(move |_, c| l.add(c.to_string()))).unwrap();
-    lp.socket(key).set_filter(Loud);
+    lp.socket(key).set_filter(Loud(1 << 20));
     let highest = Rc::new(Cell::new(0));
     while log.lines().is_empty() {
         let _ = peer.write(b"?");
@@ -438,31 +433,12 @@ fn the_buffered_limit_bounds_connections_that_have_ended() {
 /// So do those whose filter answered a peer that reads nothing.
 #[test]
 fn the_buffered_limit_bounds_answers_of_filters() {
-    struct Loud;
-    impl tidegate::net::Filter for Loud {
-        fn inbound(
-            &mut self,
-            _: &mut [u8],
-            out: &mut tidegate::net::Passed,
-        ) -> Result<(), tidegate::net::FilterError> {
-            out.down.resize(8 << 20, 7);
-            Ok(())
-        }
-        fn outbound(
-            &mut self,
-            user: &[u8],
-            out: &mut tidegate::net::Passed,
-        ) -> Result<usize, tidegate::net::FilterError> {
-            out.down.extend_from_slice(user);
-            Ok(user.len())
-        }
-    }
     let limit = 4 << 20;
     let mut lp =
         guard(Loop::builder().limits(NetLimits::new().buffered_limit(limit)).build().unwrap());
     let (keys, peers, _) = connected(&mut lp, 10);
     for (key, peer) in keys.iter().zip(&peers) {
-        lp.socket(*key).set_filter(Loud);
+        lp.socket(*key).set_filter(Loud(8 << 20));
         // Twice: the first answer may find an empty queue.
         for _ in 0..2 {
             let before = lp.net_metrics().bytes_read;

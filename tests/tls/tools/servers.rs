@@ -76,6 +76,20 @@ fn client(ca: &Authority, alpn: bool) -> TlsClient {
     builder.build().unwrap().name("tide.example").unwrap()
 }
 
+/// A program that echoes: at the first connection, and at one that resumes its session.
+fn echoes(name: &str, file: &str, text: &str) {
+    let ca = Authority::new();
+    let files = Files::new(&ca);
+    let (_server, at) = program(&files, name, file, text);
+    let mut lp = guarded();
+    let tls = client(&ca, true);
+    for resumed in [false, true] {
+        let [agreed, got, over] = ask(&mut lp, at, &tls, "echo me\n");
+        assert_eq!(agreed, format!("TLSv1.3 Some(\"http/1.1\") {resumed}"));
+        assert_eq!((got.as_str(), over.as_str()), ("echo me\n", "both sides ended"));
+    }
+}
+
 #[test]
 fn openssl_s_server() {
     if !has("openssl", "version") {
@@ -166,16 +180,7 @@ while True:
     except Exception as e:
         raw.close()
 "#;
-    let ca = Authority::new();
-    let files = Files::new(&ca);
-    let (_server, at) = program(&files, "python3", "server.py", text);
-    let mut lp = guarded();
-    let tls = client(&ca, true);
-    for resumed in [false, true] {
-        let [agreed, got, over] = ask(&mut lp, at, &tls, "echo me\n");
-        assert_eq!(agreed, format!("TLSv1.3 Some(\"http/1.1\") {resumed}"));
-        assert_eq!((got.as_str(), over.as_str()), ("echo me\n", "both sides ended"));
-    }
+    echoes("python3", "server.py", text);
 }
 
 #[test]
@@ -189,14 +194,5 @@ const server = tls.createServer({ cert: fs.readFileSync('cert.pem'),
   key: fs.readFileSync('key.pem'), ALPNProtocols: ['http/1.1'] }, s => s.pipe(s));
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
 "#;
-    let ca = Authority::new();
-    let files = Files::new(&ca);
-    let (_server, at) = program(&files, "node", "server.js", text);
-    let mut lp = guarded();
-    let tls = client(&ca, true);
-    for resumed in [false, true] {
-        let [agreed, got, over] = ask(&mut lp, at, &tls, "echo me\n");
-        assert_eq!(agreed, format!("TLSv1.3 Some(\"http/1.1\") {resumed}"));
-        assert_eq!((got.as_str(), over.as_str()), ("echo me\n", "both sides ended"));
-    }
+    echoes("node", "server.js", text);
 }

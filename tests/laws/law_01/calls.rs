@@ -1,5 +1,4 @@
-//! Law 1: no call of the interface runs a callback or drops a user's value. One test
-//! for each public function that takes a callback: it is called from inside a callback
+//! One test for each public function that takes a callback: it is called from inside a callback
 //! and from outside, undone or replaced at once, and neither has run nor is dropped when
 //! the call returns.
 
@@ -12,7 +11,7 @@ use tidegate::event::Interest;
 use tidegate::http::{
     Agent, Answered, ClientRequest, HttpClient, RequestError, RequestKey, ResponseHandler,
 };
-use tidegate::net::{Filter, FilterError, Passed};
+use tidegate::net::{Filter, FilterError, Passed, Protocol};
 use tidegate::observe::{Event, Moment, Observer};
 use tidegate::prelude::*;
 use tidegate::stream::*;
@@ -315,6 +314,17 @@ fn connect_and_set_handler() {
     check(|cx, probe| {
         let key = cx.connect("nonsense", probe);
         assert_eq!(cx.socket(key).write(b"x"), Flow::Closed);
+    });
+}
+
+/// What a protocol displaces is dropped later.
+#[test]
+fn set_protocol() {
+    static NOTHING: Protocol = Protocol::new("nothing");
+    check(|cx, probe| {
+        let key = cx.connect("127.0.0.1:1", probe);
+        assert!(cx.socket(key).set_protocol(&NOTHING, 0));
+        cx.socket(key).destroy();
     });
 }
 
