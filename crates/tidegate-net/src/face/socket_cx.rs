@@ -220,11 +220,50 @@ impl SocketCx<'_> {
     }
 
     /// Holds writes back until [`uncork`](SocketCx::uncork), so that they go out together. Nests.
+    ///
+    /// It pays when several parts of a program write one after the other: one system call in place
+    /// of one for each write, and Nagle's algorithm holds nothing back. If one place writes all of
+    /// it, a buffer is cheaper, since a corked write does all that a write does, and queues. For 16
+    /// writes of 16 bytes, relative to writing each by itself:
+    ///
+    /// | how | system calls | instructions outside the kernel |
+    /// |---|---|---|
+    /// | 16 times `write` | 16 | 1 |
+    /// | 16 times `write` under `cork` | 1 | 3.1 |
+    /// | a new `Vec`, written once | 1 | 0.8 |
+    /// | 16 pieces by [`write_gathered`](SocketCx::write_gathered) | 1 | 0.5 |
+    /// | one buffer that is used again, written as a slice | 1 | 0.2 |
+    ///
+    /// With the kernel's work, a request and its answer over loopback take about the same time in
+    /// the ways with one system call, and about six times as long in the first. With Nagle's
+    /// algorithm, which is on unless [`set_no_delay`](SocketCx::set_no_delay) turns it off, the
+    /// first waits for a delayed acknowledgement as well: 45 ms in place of 0.1 ms.
+    ///
+    /// The closure of [`Framed`](crate::Framed) needs neither for the answers to the frames of one
+    /// chunk: they leave together.
+    ///
+    /// ```
+    /// use tidegate_net::{Flow, SocketCx};
+    /// fn head(s: &mut SocketCx<'_>) -> Flow {
+    ///     s.write("HTTP/1.1 200 OK\r\n")
+    /// }
+    /// fn body(s: &mut SocketCx<'_>, text: &str) -> Flow {
+    ///     s.write(format!("Content-Length: {}\r\n\r\n{text}", text.len()))
+    /// }
+    /// fn answer(s: &mut SocketCx<'_>, text: &str) {
+    ///     s.cork();
+    ///     let _ = head(s);
+    ///     let _ = body(s, text);
+    ///     s.uncork(); // one system call for both
+    /// }
+    /// # let _ = answer;
+    /// ```
     pub fn cork(&mut self) {
         self.change(|s, _, _| s.duplex.write.cork());
     }
 
-    /// Takes back one [`cork`](SocketCx::cork) and sends what is queued.
+    /// Takes back one [`cork`](SocketCx::cork). The last one sends what is queued, within this
+    /// call. A connection that stays corked sends nothing: call it on every way out of a function.
     pub fn uncork(&mut self) {
         self.change(|s, h, shared| {
             s.uncork(h, shared);

@@ -106,8 +106,8 @@ enum Stop {
 const STEP: usize = 256;
 
 impl On {
-    /// A handler that gets frames, with these closures for everything else. The closure of
-    /// [`data`](On::data) is not called. See [`Framed`].
+    /// A handler that gets frames, with these closures for everything else. Call it last: the
+    /// [`Framed`] that it makes takes no more closures. That of [`data`](On::data) is not called.
     ///
     /// ```
     /// use tidegate_net::{Lines, On};
@@ -129,8 +129,9 @@ impl On {
 }
 
 impl<S: 'static> OnWith<S> {
-    /// A handler that gets frames, with the state and these closures for everything else. The
-    /// closure of [`data`](OnWith::data) is not called. See [`Framed`].
+    /// A handler that gets frames, with the state and these closures for everything else. Call it
+    /// last: the [`Framed`] that it makes takes no more closures. That of
+    /// [`data`](OnWith::data) is not called.
     ///
     /// ```
     /// use tidegate_net::{LengthPrefixed, On};

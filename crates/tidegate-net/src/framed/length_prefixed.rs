@@ -16,6 +16,35 @@ use crate::framed::fault::FrameFault;
 /// assert_eq!(frames.decode(&mut input).unwrap(), None);
 /// assert_eq!(LengthPrefixed::u16_be(1024).prefix(4), Some(vec![0, 4]));
 /// ```
+///
+/// A server of requests and answers. Length and frame leave in one system call:
+///
+/// ```
+/// use tidegate_loop::Loop;
+/// use tidegate_net::{Flow, LengthPrefixed, Net, On, SocketCx};
+/// fn send(s: &mut SocketCx<'_>, frame: &[u8]) -> Flow {
+///     let Some(length) = LengthPrefixed::u32_be(1024).prefix(frame.len()) else {
+///         s.destroy_with("the frame is too long");
+///         return Flow::Closed;
+///     };
+///     s.write_gathered(&[length.as_slice().into(), frame.into()])
+/// }
+/// let mut lp = Loop::new()?;
+/// let server = lp.listen("127.0.0.1:0", |mut conn| {
+///     conn.server(conn.server_key()).close().unwrap();
+///     let frames = LengthPrefixed::u32_be(1024);
+///     conn.accept(On::new().framed(frames, |s, frame| send(s, &frame.to_ascii_uppercase())));
+/// })?;
+/// let at = lp.server(server).local_addr()?;
+/// let client = lp.connect(at, On::new().framed(LengthPrefixed::u32_be(1024), |s, frame| {
+///     assert_eq!(frame, b"TIDE");
+///     s.end();
+///     Flow::Ready
+/// }));
+/// let _ = send(&mut lp.socket(client), b"tide");
+/// lp.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct LengthPrefixed {
     size: usize,
