@@ -94,7 +94,9 @@ pub use framed::length_prefixed::LengthPrefixed;
 pub use framed::lines::Lines;
 pub use gauge::{AcceptGauge, UdpGauge};
 pub use key::{ServerKey, SocketKey, UdpKey};
-pub use metrics::{NetMetrics, ServerMetrics, ServerStats, SocketMetrics, UdpMetrics, UdpStats};
+pub use metrics::{
+    NetMetrics, ServerMetrics, ServerStats, SocketMetrics, UdpMetrics, UdpStats, Waiting,
+};
 pub use options::adopt::AdoptOptions;
 pub use options::connect::{ConnectOptions, Family, LookupAnswer};
 pub use options::limits::{NetLimits, UdpLimits};
