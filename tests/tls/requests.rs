@@ -1,10 +1,11 @@
-//! Requests of HTTP to `https` origins: the agent's connections have the filter.
+//! HTTP over TLS: requests to `https` origins, and an upgrade of a server. The connections have the
+//! filter.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use tidegate::http::{
-    Agent, AgentKey, Answer, ClientRequest, HttpClient, RequestCause, RequestError,
+    Agent, AgentKey, Answer, ClientRequest, Http, HttpClient, RequestCause, RequestError, Response,
 };
 use tidegate::net::Stage;
 use tidegate::prelude::*;
@@ -64,4 +65,49 @@ fn another_name_than_that_of_the_certificate() {
     let e = ask(&mut lp, agent, "ebb.example", port).unwrap_err();
     let RequestCause::Connection(reason) = e.cause() else { panic!("{e}") };
     assert_eq!(reason.error().unwrap().stage(), Stage::Handshake, "{e}");
+}
+
+#[test]
+fn n24_an_upgrade_of_a_server_over_tls() {
+    let mut lp = guarded();
+    let (ca, tls) = tide();
+    let upper = || {
+        let on = On::new().data(|s, bytes| {
+            let _ = s.write(bytes.to_ascii_uppercase());
+        });
+        on.end(|s| s.end())
+    };
+    let server = lp
+        .http_listen(ListenOptions::new("127.0.0.1:0").filter(tls), move |head, x| {
+            assert!(head.upgrade);
+            x.upgrade(Response::new(101).headers(&[("upgrade", "upper")]), upper()).unwrap();
+        })
+        .unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    let got = Rc::new(RefCell::new(String::new()));
+    let (to, ended) = (got.clone(), Rc::new(RefCell::new(false)));
+    let end = ended.clone();
+    // What is behind the request is the first data of the new handler.
+    let asked = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: upper\r\n\r\nhigh ";
+    let on = On::new()
+        .connect(move |s| {
+            let _ = s.write(asked);
+        })
+        .data(move |s, bytes| {
+            let mut got = to.borrow_mut();
+            got.push_str(std::str::from_utf8(bytes).unwrap());
+            if got.ends_with("\r\n\r\nHIGH ") {
+                let _ = s.write("tide");
+                s.end();
+            }
+        })
+        .close(move |_, close| {
+            assert!(close.reason.error().is_none(), "{close:?}");
+            *end.borrow_mut() = true;
+        });
+    lp.connect(ConnectOptions::new(at).filter(ours(&ca)), on);
+    turn_until(&mut lp, |_| *ended.borrow());
+    let got = got.borrow();
+    assert!(got.starts_with("HTTP/1.1 101 ") && got.ends_with("\r\n\r\nHIGH TIDE"), "{got}");
+    assert_eq!(lp.http_metrics().upgraded, 1);
 }
