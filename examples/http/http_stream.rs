@@ -39,8 +39,7 @@ struct Figures {
     fulls: Cell<u64>,
     drains: Cell<u64>,
     most_held: Cell<usize>,
-    /// The client of the demonstration does not read now.
-    stalled: Cell<bool>,
+    queued: Cell<usize>,
 }
 
 fn add(cell: &Cell<u64>, n: u64) {
@@ -48,14 +47,13 @@ fn add(cell: &Cell<u64>, n: u64) {
 }
 
 impl Figures {
-    fn show(&self, what: &str, queued: usize) {
-        if self.stalled.get() {
-            let (produced, read, queued) = (self.produced.get(), self.read.get(), queued as u64);
-            let kernel = produced.saturating_sub(read + queued);
-            let [produced, read, queued, kernel] =
-                [produced, read, queued, kernel].map(|n| n / 1024);
-            println!("{what:<7} {produced:>9} {read:>9} {queued:>10} {kernel:>10}");
-        }
+    /// Where the bytes are while the client does not read.
+    fn show(&self) {
+        let (produced, read, queued) =
+            (self.produced.get(), self.read.get(), self.queued.get() as u64);
+        let kernel = produced.saturating_sub(read + queued);
+        let [produced, read, queued, kernel] = [produced, read, queued, kernel].map(|n| n / 1024);
+        println!("stopped {produced:>9} {read:>9} {queued:>10} {kernel:>10}");
     }
 
     fn sum(&self) {
@@ -84,9 +82,9 @@ impl Download {
             let mut s = x.socket();
             let (queued, held) = (s.buffered(), s.memory_held());
             self.f.most_held.set(self.f.most_held.get().max(held));
+            self.f.queued.set(queued);
             if flow == Flow::Full {
-                add(&self.f.fulls, 1);
-                return self.f.show("Full", queued);
+                return add(&self.f.fulls, 1);
             }
         }
         if let Err(e) = x.end() {
@@ -98,8 +96,7 @@ impl Download {
 impl ExchangeHandler for Download {
     fn on_drain(&mut self, x: &mut ExchangeCx<'_>) {
         add(&self.f.drains, 1);
-        let queued = x.socket().buffered();
-        self.f.show("Drain", queued);
+        self.f.queued.set(0);
         self.pour(x);
     }
 
@@ -129,11 +126,10 @@ fn answer(head: &Head<'_>, x: Exchange<'_>, f: &Rc<Figures>) {
 /// The client reads nothing for a while.
 fn stall(r: &mut RequestCx<'_>, f: &Rc<Figures>) {
     r.pause();
-    f.stalled.set(true);
     let (key, f) = (r.key(), f.clone());
     r.after(STALL, move |cx| {
+        f.show();
         println!("        reads again after {STALL:?}");
-        f.stalled.set(false);
         cx.http_request(key).resume();
     });
 }
@@ -141,7 +137,6 @@ fn stall(r: &mut RequestCx<'_>, f: &Rc<Figures>) {
 fn demonstrate(lp: &mut Loop, server: ServerKey, f: &Rc<Figures>) -> std::io::Result<bool> {
     println!("GET /{TOTAL}, and a client that stops reading; all figures in KiB.\n");
     println!("{:<7} {:>9} {:>9} {:>10} {:>10}", "", "produced", "read", "our queue", "in kernel");
-    f.stalled.set(true);
     let (first, part) = (f.clone(), f.clone());
     let mut until = GULP;
     let client = OnResponse::new()
