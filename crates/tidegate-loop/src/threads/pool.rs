@@ -310,7 +310,7 @@ mod tests {
 
     fn keys() -> [Key; 2] {
         let mut table = crate::store::table::Table::new(1, 1, "vacant");
-        [0, 1].map(|n| table.insert("job", n, 0).unwrap())
+        [0, 1].map(|n| table.insert("job", n, 0, crate::store::readiness::Readiness::NONE).unwrap())
     }
 
     /// All orders with up to two preemptions: more take hours and found nothing.
