@@ -96,16 +96,7 @@ fn reply(query: &Packet<'_>, question: Option<&Question<'_>>, fits: bool) -> Opt
 fn main() -> Result<(), Box<dyn Error>> {
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5300".into());
     let mut lp = Loop::new()?;
-    let udp = OnDatagram::new(|u, query, meta| {
-        if let Some(answer) = answer(query, MOST_UDP) {
-            // No answer has to wait: the client asks again.
-            let _ = u.send_to(&answer, meta.from);
-        }
-    });
-    let udp = lp.udp(at.as_str(), udp)?;
-    let at: SocketAddr = lp.datagrams(udp).local_addr()?;
-
-    let options = ListenOptions::new(at)
+    let options = ListenOptions::new(at.as_str())
         .idle_timeout(Duration::from_secs(10))
         .max_connections(1000, tidegate::net::AtLimit::Drop);
     let tcp = lp.listen(options, |conn| {
@@ -118,8 +109,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             s.write([&len[..], &answer].concat())
         }));
     })?;
-    println!("listening on {at}; dig @{} -p {} gate.{ZONE}", at.ip(), at.port());
+    // The same port for both; that of TCP first, because fewer of them are free.
+    let at: SocketAddr = lp.server(tcp).local_addr()?;
+    let udp = OnDatagram::new(|u, query, meta| {
+        if let Some(answer) = answer(query, MOST_UDP) {
+            // No answer has to wait: the client asks again.
+            let _ = u.send_to(&answer, meta.from);
+        }
+    });
+    let udp = lp.udp(at, udp)?;
     lp.server(tcp).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(1))?;
+    println!("listening on {at}; dig @{} -p {} gate.{ZONE}", at.ip(), at.port());
     lp.cx().set_ref(udp, false)?;
     lp.run()?;
     Ok(())

@@ -138,8 +138,7 @@ fn closed(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, close: &Close) {
         driver.emit(|| HttpEvent::Broken { exchange: key });
     }
     if matches!(close.reason, Reason::WriteLimit { .. }) {
-        let text = format_args!("{}", close.reason);
-        driver.unhandled("tidegate::http", "write limit", text);
+        driver.unhandled("tidegate::http", "write limit", format_args!("{}", close.reason));
     }
     if let Some(before) = conn.over.take() {
         deliver::ended(d, *before);
