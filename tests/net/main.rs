@@ -10,6 +10,7 @@ mod framing;
 mod one_connection;
 mod options;
 mod protocol;
+mod proxied;
 mod random_actions;
 mod serving;
 mod timers;
