@@ -5,6 +5,7 @@ mod answers;
 mod bodies;
 mod closing;
 mod exchanges;
+mod limited;
 mod pipelining;
 mod pipes;
 mod refused;

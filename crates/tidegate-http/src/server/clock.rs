@@ -15,6 +15,8 @@ pub(super) const REQUEST: u64 = u64::MAX - 1;
 pub(super) const STALL: u64 = u64::MAX - 2;
 /// To be called soon.
 pub(super) const WAKE: u64 = u64::MAX - 3;
+/// Until the client may ask again.
+pub(super) const HOLD: u64 = u64::MAX - 4;
 
 /// Starts or moves a timer; zero: it is off.
 #[inline]
@@ -32,7 +34,7 @@ pub(super) fn wake(cx: &mut Cx<'_>, socket: SocketKey) {
 
 /// Ends all of them: another protocol takes the connection.
 pub(super) fn clear(cx: &mut Cx<'_>, socket: SocketKey) {
-    for which in [DEADLINE, REQUEST, STALL, WAKE] {
+    for which in [DEADLINE, REQUEST, STALL, WAKE, HOLD] {
         cx.socket(socket).clear_timer(which);
     }
 }

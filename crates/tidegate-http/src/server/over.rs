@@ -95,7 +95,7 @@ pub(super) fn resume(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
     let (layer, _) = cx.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
     let reads = match conn.phase {
-        Phase::Idle | Phase::Head => !conn.full,
+        Phase::Idle | Phase::Head => !conn.full && !conn.held,
         Phase::Handling => conn.body == Wanted::Yes,
         Phase::Discarding(_) | Phase::Closing => true,
         Phase::Broken => false,

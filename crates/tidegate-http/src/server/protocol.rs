@@ -8,8 +8,8 @@ use tidegate_net::{Close, Net, Protocol, Reason, SocketKey};
 use crate::callbacks::handler::Broken;
 use crate::exchange::event::HttpEvent;
 use crate::message::refusal::Refusal;
-use crate::server::clock::{self, DEADLINE, REQUEST, STALL, WAKE};
-use crate::server::{deliver, over, read, refuse};
+use crate::server::clock::{self, DEADLINE, HOLD, REQUEST, STALL, WAKE};
+use crate::server::{deliver, limited, over, read, refuse};
 use crate::state::conn::{Over, Phase, Reply};
 use crate::state::layer::HTTP;
 
@@ -82,6 +82,7 @@ fn timer(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, which: u64) {
         }
         (STALL, _) => stalled(d, socket, at),
         (WAKE, _) => {}
+        (HOLD, _) => limited::go_on(d, socket, at),
         _ => {}
     }
 }

@@ -15,7 +15,7 @@ use crate::exchange::key::ExchangeKey;
 use crate::exchange::response::Response;
 use crate::message::refusal::Refusal;
 use crate::server::clock::{self, DEADLINE, REQUEST};
-use crate::server::{deliver, over, refuse, reply};
+use crate::server::{deliver, limited, over, refuse, reply};
 use crate::state::conn::{Phase, Reply, Wanted};
 use crate::state::layer::HTTP;
 
@@ -70,7 +70,7 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
         let key = conn.key(at);
         match conn.phase {
             Phase::Closing | Phase::Broken => return (pos, Left::Closing),
-            Phase::Idle | Phase::Head if conn.full => return (pos, Left::Early),
+            Phase::Idle | Phase::Head if conn.full || conn.held => return (pos, Left::Early),
             Phase::Handling if conn.body != Wanted::Yes => return (pos, Left::Early),
             _ => {}
         }
@@ -206,6 +206,10 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
         (false, true) => clock::set(&mut d.cx(), key.socket, REQUEST, request_timeout),
         (true, false) => d.cx().socket(key.socket).clear_timer(REQUEST),
         _ => {}
+    }
+    if let Some(wait) = limited::wait(&mut d.cx(), server, key.socket) {
+        deliver::server_back(d, server, handler);
+        return limited::refuse(d, key, wait);
     }
     if head.expect == Expect::Unknown {
         deliver::server_back(d, server, handler);

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use tidegate_loop::{AsCx, Cx};
-use tidegate_net::{Incoming, ListenError, ListenOptions, Net, ServerCx, ServerHandler, ServerKey};
+use tidegate_net::{
+    Incoming, ListenError, ListenOptions, Net, RateLimiter, ServerCx, ServerHandler, ServerKey,
+};
 
 use crate::callbacks::handler::HttpHandler;
 use crate::exchange::options::HttpOptions;
@@ -20,7 +22,8 @@ pub(crate) fn open(
     options: HttpOptions,
     handler: Box<dyn HttpHandler>,
 ) -> Result<ServerKey, ListenError> {
-    let server = Server { options, handler: Some(handler) };
+    let limiter = options.request_rate.map(RateLimiter::new);
+    let server = Server { options, limiter, handler: Some(handler) };
     let place = cx.layer(&HTTP).0.servers.insert(server);
     let is_tcp = at.is_tcp();
     // A client may end its side after the request, and wants the answer.

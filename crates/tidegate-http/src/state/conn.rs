@@ -90,6 +90,8 @@ pub(crate) struct Conn {
     pub(crate) expects: bool,
     /// A write returned `Full`, and no drain came yet.
     pub(crate) full: bool,
+    /// The client asked too often: its next request waits.
+    pub(crate) held: bool,
     /// Reading is paused, because bytes came that cannot be used yet, or because a user wants it.
     pub(crate) paused: bool,
     /// The peer has ended.
@@ -144,6 +146,7 @@ impl Conn {
             connect: false,
             expects: false,
             full: false,
+            held: false,
             paused: false,
             ended: false,
             shutting: false,

@@ -3,7 +3,7 @@
 
 use slab::Slab;
 use tidegate_loop::kind::LayerId;
-use tidegate_net::SocketKey;
+use tidegate_net::{RateLimiter, SocketKey};
 
 use crate::callbacks::handler::HttpHandler;
 use crate::exchange::key::ExchangeKey;
@@ -53,6 +53,8 @@ impl Output {
 
 pub(crate) struct Server {
     pub(crate) options: HttpOptions,
+    /// How often each client may ask.
+    pub(crate) limiter: Option<RateLimiter>,
     /// `None` while it is called.
     pub(crate) handler: Option<Box<dyn HttpHandler>>,
 }
