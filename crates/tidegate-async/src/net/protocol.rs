@@ -7,7 +7,8 @@ use tidegate_net::{Close, Net, PeerState, Protocol, Reason, SocketKey};
 
 use crate::state::layer::ASYNC;
 use crate::state::net::{Flush, Over, SocketState};
-use crate::tasks::wake::{wake, wake_now};
+use crate::tasks::run::wake_now;
+use crate::tasks::wake::wake;
 use crate::wake::home::Note;
 use crate::wake::waiter::Waiter;
 

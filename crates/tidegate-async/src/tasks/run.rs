@@ -21,7 +21,8 @@ use crate::state::layer::ASYNC;
 use crate::state::task::{End, Running};
 use crate::sys::current::{self, Frame, Polled};
 use crate::tasks::end::{close, closed, over};
-use crate::wake::waiter::TaskAt;
+use crate::tasks::wake::wake;
+use crate::wake::waiter::{ROOT, TaskAt, Waiter};
 
 pub(crate) static TASK: Kind = Kind::new("task", ASYNC.owner())
     .ready(queued)
@@ -40,12 +41,18 @@ fn queued(d: &mut Dispatch<'_>, key: Key, at: u64) {
     }
 }
 
-/// What it waits for is there: polls it here and now, unless it is over.
+/// Wakes in the dispatch of what is waited for: a task that waits itself is polled here and now.
 #[inline]
-pub(crate) fn poll_now(d: &mut Dispatch<'_>, task: TaskAt) {
-    let layer = d.layer(&ASYNC).0;
-    if layer.task(task).is_some_and(|t| t.ticket.schedule.begin_now()) {
-        poll(d, task);
+pub(crate) fn wake_now(d: &mut Dispatch<'_>, waiter: Waiter) {
+    match waiter {
+        Waiter::Nobody => {}
+        Waiter::Task(task) if task.at != ROOT => {
+            let layer = d.layer(&ASYNC).0;
+            if layer.task(task).is_some_and(|t| t.ticket.schedule.begin_now()) {
+                poll(d, task);
+            }
+        }
+        other => wake(&mut d.cx(), other),
     }
 }
 

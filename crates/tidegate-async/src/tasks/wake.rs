@@ -1,27 +1,15 @@
-//! Whoever waits is woken.
+//! Whoever waits is woken: its poll comes in the ready pass. In the dispatch of what a task waits
+//! for, it is polled at once: see `run.rs`.
 #![forbid(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-use tidegate_loop::kind::Dispatch;
 use tidegate_loop::{AsCx, Cx};
 
 use crate::state::layer::ASYNC;
 use crate::sys::current::{self, Frame};
-use crate::tasks::run::poll_now;
-use crate::wake::waiter::{ROOT, Waiter};
-
-/// Wakes in the dispatch of what the task waits for: a task that waits itself is polled at once.
-#[inline]
-pub(crate) fn wake_now(d: &mut Dispatch<'_>, waiter: Waiter) {
-    match waiter {
-        Waiter::Nobody => {}
-        Waiter::Task(task) if task.at == ROOT => wake(&mut d.cx(), waiter),
-        Waiter::Task(task) => poll_now(d, task),
-        Waiter::Other(waker) => wake_other(&mut d.cx(), waker),
-    }
-}
+use crate::wake::waiter::Waiter;
 
 /// Wakes where nothing may be polled: the task is polled in the ready pass.
 pub(crate) fn wake(cx: &mut Cx<'_>, waiter: Waiter) {
