@@ -15,7 +15,7 @@ fn limited(lp: &mut Loop, at: ListenOptions, rate: Rate) -> (ServerKey, SocketAd
     let options = HttpOptions::new().request_rate(rate).keep_alive_timeout(Duration::from_secs(90));
     let handler = Plain(move |head: &Head<'_>, x: Exchange<'_>| {
         said.add(head.path());
-        let _ = x.reply(200, "high");
+        x.reply(200, "high");
     });
     let server = lp.http_serve(at, options, handler).unwrap();
     let at = lp.server(server).local_addr().unwrap();

@@ -1,7 +1,7 @@
 //! Version 2 of the PROXY protocol: 16 bytes, two addresses, values with types.
 //!
-//! A transport or a family that has no TCP addresses is taken as unknown, also one that is not
-//! assigned: so do haproxy and nginx. What follows in such a header is skipped, as after `LOCAL`.
+//! A family or a transport that has no TCP addresses is taken as unknown, as nginx does, and what
+//! follows is skipped, as after `LOCAL`. One without a meaning is refused, as haproxy does.
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, SocketAddr};
@@ -48,7 +48,12 @@ pub(crate) fn decode(
             header.addresses = Some(addresses(*family, &mut rest)?);
             rest
         }
-        _ => return Ok(Some((header, whole.len()))),
+        // UNSPEC to AF_UNIX, UNSPEC to DGRAM.
+        0x00..=0x02 | 0x10..=0x12 | 0x20..=0x22 | 0x30..=0x32 => {
+            return Ok(Some((header, whole.len())));
+        }
+        _ if local => return Ok(Some((header, whole.len()))),
+        _ => return Err(malformed("a family or a transport without a meaning")),
     };
     let mut values = Values(rest);
     while let Some(value) = values.next() {

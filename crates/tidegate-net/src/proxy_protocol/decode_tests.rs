@@ -58,7 +58,6 @@ fn taken() -> Vec<(Vec<u8>, Option<&'static str>)> {
         (whole(0x21, 0x21, &v6), Some("[2001:db8::1]:123")),
         (addressed(&[0; 9]), one),
         (whole(0x21, 0x01, &[]), None),
-        (whole(0x21, 0x41, &[1, 2, 3, 4]), None),
         // haproxy, proxy_protocol_tlv_validation.vtc and proxy_protocol_tlv_embedded_nul.vtc.
         (whole(0x21, 0x11, &[LO, &value(2, b"12345")].concat()), Some("127.0.0.1:42")),
         (whole(0x21, 0x11, &[LO, &value(0x20, &[0; 5])].concat()), Some("127.0.0.1:42")),
@@ -124,6 +123,9 @@ fn refused() -> Vec<(Vec<u8>, ProxyFault)> {
         (text(&format!("PROXY UNKNOWN {}", "f".repeat(200))), long),
         (whole(0x22, 0x11, V4), malformed("neither LOCAL nor PROXY of version 2")),
         (whole(0x11, 0x11, V4), malformed("neither LOCAL nor PROXY of version 2")),
+        // nginx, proxy_protocol2.t, takes the first of these; haproxy does not.
+        (whole(0x21, 0x41, &[1, 2, 3, 4]), malformed("a family or a transport without a meaning")),
+        (whole(0x21, 0x13, V4), malformed("a family or a transport without a meaning")),
         (whole(0x21, 0x11, &V4[1..]), malformed("it is too short for its addresses")),
         (whole(0x21, 0x21, V4), malformed("it is too short for its addresses")),
         // haproxy, proxy_protocol_tlv_validation.vtc: too long, and not to the end.

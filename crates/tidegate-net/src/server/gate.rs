@@ -26,8 +26,8 @@ use crate::socket::filter::settle;
 use crate::socket::pass::SOCKET;
 use crate::socket::{close, expire, pass};
 use crate::state::layer::{Layer, NET, Offer};
-use crate::state::remote::new_bits;
-use crate::state::socket::{Counted, Life};
+use crate::state::remote::{Counted, new_bits};
+use crate::state::socket::Life;
 
 /// A connection whose filters are not ready.
 static GATED: Kind = Kind::new("socket", &OWNER)

@@ -30,8 +30,8 @@ use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::socket::pass::SOCKET;
 use crate::state::layer::{Held, Layer, Offer};
 use crate::state::listener::{Counter, Listener};
-use crate::state::remote::new_bits;
-use crate::state::socket::{Counted, Life, Socket};
+use crate::state::remote::{Counted, new_bits};
+use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 use crate::sys;
 

@@ -15,7 +15,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,6 @@ use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Handle, Runtime};
 use tidegate_stream::{Duplex, Effect, ReadState, WriteState};
 
-use crate::callbacks::filter::Named;
 use crate::callbacks::protocol::ProtocolCall;
 use crate::callbacks::upper::Upper;
 use crate::error::close::{Kept, Reason, Reset};
@@ -39,8 +38,8 @@ use crate::state::connecting::Connecting;
 use crate::state::deadlines::clocks::{Clocks, View};
 use crate::state::deadlines::timers::OwnTimers;
 use crate::state::owed::Owed;
-use crate::state::rare::{Pipes, Proxied, Rare};
-use crate::state::remote::Remote;
+use crate::state::rare::{Pipes, Rare};
+use crate::state::remote::{Counted, Remote};
 use crate::state::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,16 +62,6 @@ pub(crate) enum Watched {
     Nothing,
     Reads,
     Both,
-}
-
-/// Whether a connection counts to those of a peer, and of which.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Counted {
-    No,
-    /// Of the other end of its socket.
-    Transport,
-    /// Of the peer that a header named.
-    Peer,
 }
 
 /// What is left of a connection that is over.
@@ -116,7 +105,7 @@ pub(crate) struct Socket {
     pub(crate) reset: Reset,
     /// The last that `on_hangup` was called with.
     pub(crate) hangup: PeerState,
-    rare: Option<Box<Rare>>,
+    pub(crate) rare: Option<Box<Rare>>,
 }
 
 impl Socket {
@@ -235,41 +224,6 @@ impl Socket {
         if self.remote == Remote::Rare {
             self.rare_or_new().remote = at;
         }
-    }
-
-    /// The address at the other end of its socket, if it has one: the peer's, or that of a proxy.
-    pub(crate) fn transport(&self) -> Option<SocketAddr> {
-        match self.proxied() {
-            Some(proxied) => proxied.transport,
-            None => self.remote(),
-        }
-    }
-
-    /// Whose connections it counts to.
-    pub(crate) fn counted(&self) -> Option<IpAddr> {
-        let peer = match self.counted {
-            Counted::No => None,
-            Counted::Transport => self.transport(),
-            Counted::Peer => self.remote(),
-        };
-        peer.map(|peer| peer.ip())
-    }
-
-    /// What a header said of the peer.
-    pub(crate) fn proxied(&self) -> Option<&Proxied> {
-        self.rare.as_deref()?.proxied.as_deref()
-    }
-
-    /// A header said who the peer is.
-    #[cold]
-    pub(crate) fn set_named(&mut self, rt: &mut Runtime<'_>, named: Named) {
-        let transport = self.transport();
-        if named.peer.is_some() {
-            self.set_remote(named.peer);
-        }
-        let proxied = Proxied { transport, named: named.peer.is_some(), header: named.header };
-        self.rare_or_new().proxied = Some(Box::new(proxied));
-        self.tell(rt, || SocketEvent::Proxied { transport });
     }
 
     /// What is needed until it is connected.
