@@ -9,6 +9,7 @@ mod filtering;
 mod framing;
 mod one_connection;
 mod options;
+mod pooled;
 mod protocol;
 mod proxied;
 mod random_actions;

@@ -53,6 +53,7 @@ mod lookup;
 mod metrics;
 mod options;
 mod peer_state;
+mod pool;
 mod proxy_protocol;
 mod server;
 mod server_event;
@@ -108,6 +109,8 @@ pub use options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 pub use options::stream::TcpKeepAlive;
 pub use options::udp::{UdpOptions, WhenFull};
 pub use peer_state::PeerState;
+pub use pool::lease::{Lease, PoolError, PoolKey, PoolMetrics, PoolWait};
+pub use pool::options::PoolOptions;
 pub use proxy_protocol::accept::ProxyProtocol;
 pub use proxy_protocol::fault::ProxyFault;
 pub use proxy_protocol::header::{ProxyHeader, ProxyVersion};
@@ -119,6 +122,12 @@ pub use tidegate_stream::{Bucket, Chunk, Flow, Rate};
 pub use udp::on::OnDatagram;
 
 pub use udp_event::{ReceiveEnd, UdpEvent, UdpInfo};
+
+/// For the agents of `tidegate-http`, which decide by the same machine.
+#[doc(hidden)]
+pub mod pool_machine {
+    pub use crate::pool::machine::{Act, Bounds, ConnId, Counts, Pool, Why};
+}
 
 /// For `fuzz/` alone: any program of calls on a stack of filters.
 #[cfg(fuzzing)]

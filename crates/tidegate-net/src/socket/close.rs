@@ -289,5 +289,8 @@ pub(crate) fn over(
             close.piped |= pipe.sink_closed(d, close.reason.result());
         }
     }
+    if let Some((watcher, data)) = left.rare.as_deref().and_then(|rare| rare.watcher) {
+        watcher(d, data, &close);
+    }
     tell(d, &mut left, close);
 }
