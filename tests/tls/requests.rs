@@ -92,7 +92,10 @@ fn closing(of: TlsVersion, fin: bool, noticed: bool, check_after: Duration) {
     let server = std::thread::spawn(move || {
         let mut kept = Vec::new();
         for nth in 0..2 {
-            let mut peer = Peer::server(listener.accept().unwrap().0, config.clone());
+            let tcp = listener.accept().unwrap().0;
+            // What is sent is there at once.
+            tcp.set_nodelay(true).unwrap();
+            let mut peer = Peer::server(tcp, config.clone());
             peer.handshake().unwrap();
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {

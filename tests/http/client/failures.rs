@@ -76,7 +76,7 @@ fn a_server_that_ends_each_connection_at_once() {
         lp.cx().set_ref(hook, false).unwrap();
         let failed = ask(&mut lp, ClientRequest::get(&url).agent(agent));
         let e = failed.unwrap_err();
-        assert!(e.stage() > RequestStage::Connect, "{e}");
+        assert!(![RequestStage::Start, RequestStage::Connect].contains(&e.stage()), "{e}");
         let m = metrics(&mut lp, agent);
         assert_eq!((m.connected, m.retried, m.open), (1, 0, 0), "{m:?}");
     }

@@ -145,7 +145,10 @@ impl Driver {
             assert!(row.open <= b.sockets && row.free.len() <= b.free);
             assert!(row.open > 0 || !row.waiting.is_empty(), "an empty origin is forgotten");
             let ordinary = row.waiting.iter().any(|w| !w.fresh);
-            assert!(!ordinary || row.free.is_empty(), "a free connection, and a request that waits");
+            assert!(
+                !ordinary || row.free.is_empty(),
+                "a free connection, and a request that waits"
+            );
             // If no connection is being made for a request that waits, a limit is the reason.
             if row.waiting.len() > row.connecting.len() {
                 let no_place = c.open == b.total && c.free == 0;

@@ -190,9 +190,11 @@ impl fmt::Display for ClientEvent {
             ClientEvent::Waiting { .. } | ClientEvent::Retried { .. } => Ok(()),
             ClientEvent::Sent { reused: true, .. } => f.write_str(" on a connection used before"),
             ClientEvent::Sent { .. } => f.write_str(" on a new connection"),
-            ClientEvent::Head { status, elapsed, .. } => write!(f, ": {status} after {elapsed:?}"),
+            ClientEvent::Head { status, elapsed, .. } => {
+                write!(f, ": {status} after {elapsed:.1?}")
+            }
             ClientEvent::Answered { status, body, elapsed, .. } => {
-                write!(f, ": {status}, {body} bytes, after {elapsed:?}")
+                write!(f, ": {status}, {body} bytes, after {elapsed:.1?}")
             }
             ClientEvent::Failed { error, .. } => write!(f, ": {error}"),
         }
