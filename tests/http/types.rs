@@ -4,6 +4,7 @@
 use tidegate::http::codec::{Event, Fields, Limits, RequestDecoder, ResponseDecoder};
 use tidegate::http::http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tidegate::http::{ClientRequest, Http, HttpClient};
+use tidegate::prelude::*;
 
 use crate::support::*;
 
