@@ -392,6 +392,12 @@ fn compare(ours: &Decoded, theirs: &Decoded) -> Result<&'static str, &'static st
     })
 }
 
+/// Where llhttp 9.3 does not follow the standard: a tab behind a value is no part of it (RFC 9110,
+/// 5.5), but `chunked` with one is another coding there, and a response then has no end.
+fn is_known(bytes: &[u8]) -> bool {
+    bytes.to_ascii_lowercase().windows(8).any(|w| w == b"chunked\t")
+}
+
 fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap())
 }
@@ -433,6 +439,7 @@ fn the_same_message_or_a_refusal() {
         let theirs = theirs(&line, is_response);
         match compare(&ours, &theirs) {
             Ok(end) => *ends.entry(end).or_default() += 1,
+            Err(_) if is_known(&bytes) => *ends.entry("known").or_default() += 1,
             Err(what) => {
                 different += 1;
                 // One of each kind and size is enough to see what it is.

@@ -36,6 +36,7 @@ function decode(type, bytes) {
     const end = parser.finish();
     if (end instanceof Error && end.code !== 'HPE_INVALID_EOF_STATE') refused = end.code;
   }
+  parser.close();
   return { all, refused };
 }
 
