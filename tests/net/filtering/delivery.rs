@@ -67,6 +67,46 @@ fn logged(log: &Log) -> On {
         })
 }
 
+/// Passes up a byte each time that it is poked.
+struct Source;
+
+impl Filter for Source {
+    fn inbound(&mut self, _: &mut [u8], _: &mut Passed) -> Done {
+        Ok(())
+    }
+    fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+        Ok(user.len())
+    }
+    fn poke(&mut self, out: &mut Passed) -> Done {
+        out.up.push(1);
+        Ok(())
+    }
+}
+
+/// A handler that asks its filter for more with each byte: other handles get their calls.
+#[test]
+fn a_dispatch_tells_so_much_and_the_rest_comes_in_the_next_turn() {
+    let mut lp = guarded();
+    let told = Rc::new(Cell::new(0));
+    let count = told.clone();
+    let on = On::new().data(move |s, chunk| {
+        count.set(count.get() + chunk.len());
+        assert!(count.get() < 100_000, "the turn does not end");
+        s.poke_filter();
+    });
+    let (key, _peer) = with_handler(&mut lp, on, Source);
+    lp.socket(key).poke_filter();
+    lp.run_nowait().unwrap();
+    let first = told.get();
+    assert!(first > 0);
+    for _ in 0..3 {
+        lp.run_nowait().unwrap();
+    }
+    assert!(told.get() > first, "it goes on");
+    lp.socket(key).destroy();
+    lp.run().unwrap();
+}
+
 #[test]
 fn rule_1_down_is_sent_then_ready_then_up_then_the_end() {
     let mut lp = guarded();
