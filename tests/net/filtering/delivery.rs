@@ -40,7 +40,7 @@ impl Filter for Waits {
     }
 }
 
-/// A connection with this filter and its peer; what is told is logged.
+/// A connection with this filter and its peer; the callbacks are logged.
 fn with_filter(lp: &mut Loop, log: &Log, filter: impl Filter) -> (SocketKey, TcpStream) {
     with_handler(lp, logged(log), filter)
 }
@@ -169,7 +169,7 @@ fn rule_2_paused_calls_no_inbound_and_up_comes_whole() {
     lp.run().unwrap();
 }
 
-/// The end that comes with bytes waits as they do: a paused user is told neither.
+/// The end that comes with bytes waits as they do: a paused user gets neither.
 #[test]
 fn rule_2_an_end_of_a_filter_waits_for_resume() {
     let mut lp = guarded();

@@ -119,7 +119,7 @@ fn the_total_counts_from_the_connect() {
     drop(peer);
 }
 
-/// A peer that reads nothing does not get the answer; it is told by a reset.
+/// A peer that reads nothing does not get the answer, but a reset.
 #[test]
 fn the_total_counts_while_the_answer_waits() {
     let (mut lp, script) = scripted();

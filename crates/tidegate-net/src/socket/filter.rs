@@ -2,8 +2,8 @@
 //! delivered.
 //!
 //! A run of the filters happens inside of a call of the user's or of a dispatch, and runs no
-//! callback. What it made for the handler is told by [`settle`], in a dispatch: that all are
-//! ready, then bytes, then the end.
+//! callback. [`settle`] delivers what it made for the handler, in a dispatch: `on_ready` or
+//! `on_connect`, then bytes, then the end.
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind};
@@ -141,7 +141,7 @@ impl Socket {
     }
 
     /// Ids of writes that have passed all filters wait in the queue to the kernel. Those of
-    /// what did not get out are told at the close.
+    /// bytes that did not get out are reported at the close.
     fn pass_ids(&mut self) {
         let Wire::Filter(stack) = &mut self.wire else { return };
         // A filter that failed says nothing of what it kept.
@@ -167,7 +167,7 @@ impl Socket {
     }
 
     /// Whether filters' answers of so many bytes may be queued. What the user writes has its
-    /// limit; answers that wait have the same once more, of their own.
+    /// limit; answers that wait have another one of the same size.
     fn may_answer(&mut self, h: &mut Handle<'_>, bytes: usize) -> bool {
         if self.queued() == 0 {
             self.forget_answers();
@@ -247,7 +247,7 @@ impl Socket {
         runs && (stack.poked || (ready && told) || (!ready && stack.end_due))
     }
 
-    /// The deadline until its filters are ready is one of its own.
+    /// Whether the deadline until its filters are ready is a separate one.
     #[cold]
     pub(crate) fn has_handshake_deadline(&self) -> bool {
         let own = matches!(&self.wire, Wire::Filter(stack) if stack.has_deadline);
@@ -377,8 +377,8 @@ pub(crate) fn made(d: &mut Dispatch<'_>, key: SocketKey) {
     settle(d, key);
 }
 
-/// What filters have made is told: ready, then bytes, then the end. Of a server's connection
-/// that waits to be offered nothing is. `false`: it was too much
+/// Delivers what filters have made: ready, then bytes, then the end; for a server's connection
+/// that waits to be offered, nothing. `false`: it was too much
 /// for one dispatch, and the rest comes in the next turn.
 #[cold]
 #[inline(never)]
