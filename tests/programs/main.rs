@@ -4,6 +4,7 @@
 
 mod arguments;
 mod database_proxy;
+mod http;
 mod http_proxy;
 mod redis;
 mod running;
