@@ -126,7 +126,8 @@ pub use udp_event::{ReceiveEnd, UdpEvent, UdpInfo};
 /// For the agents of `tidegate-http`, which decide by the same machine.
 #[doc(hidden)]
 pub mod pool_machine {
-    pub use crate::pool::machine::{Act, Bounds, ConnId, Counts, Pool, Why};
+    pub use crate::pool::acts::{Act, Bounds, ConnId, Counts, Why};
+    pub use crate::pool::machine::Pool;
 }
 
 /// For `fuzz/` alone: any program of calls on a stack of filters.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tidegate_loop::{Cx, Key, KeyError, TableFull};
 
 use crate::options::connect::ConnectOptions;
+use crate::pool::acts::Bounds;
 use crate::pool::lease::{PoolError, PoolKey, PoolMetrics, PoolWait};
-use crate::pool::machine::{Bounds, Pool};
+use crate::pool::machine::Pool;
 use crate::pool::options::PoolOptions;
 use crate::pool::serve::{POOL, tend};
 use crate::pool::state::{Done, POOLS, Row, Waiter, nanos};

@@ -22,60 +22,7 @@ use std::hash::Hash;
 
 use slab::Slab;
 
-/// How much a pool may have.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Connections to one origin.
-    pub sockets: usize,
-    /// Connections in all.
-    pub total: usize,
-    /// Free connections to one origin.
-    pub free: usize,
-    /// Free connections in all.
-    pub free_total: usize,
-    /// Requests that wait while no connection is being made for them.
-    pub pending: usize,
-    /// Whether the connection that was free longest is used first.
-    pub fifo: bool,
-}
-
-/// A connection of the pool: its place, and the step in which it came, so that the id of one that
-/// is gone finds nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ConnId(usize, u64);
-
-/// Why a connection is closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
-    /// It is not to be used again.
-    Done,
-    /// It was free for too long.
-    Expired,
-    /// Too many were free, or its place is needed.
-    Evicted,
-    /// No request waits for it any more.
-    Unwanted,
-    /// The pool is closed.
-    Closed,
-}
-
-/// What is to be done, in this order. `T` is what the caller calls a connection, `W` a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Act<T, W> {
-    /// Make a connection to [`Pool::origin`]: then call [`Pool::opened`].
-    Open(ConnId),
-    /// Send the request. `reused`: an earlier request was answered on this connection.
-    Serve {
-        /// Which connection.
-        conn: T,
-        /// Whose.
-        request: W,
-        /// Whether it was used before.
-        reused: bool,
-    },
-    /// Close a connection, which the pool has forgotten.
-    Close(T, Why),
-}
+use crate::pool::acts::{Act, Bounds, ConnId, Counts, Why};
 
 #[derive(Debug)]
 enum State {
@@ -111,21 +58,6 @@ struct Row<O, W> {
     /// The one that was free longest is first.
     free: VecDeque<usize>,
     waiting: VecDeque<Waiter<W>>,
-}
-
-/// How many there are of each.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Counts {
-    /// Origins with connections or requests.
-    pub origins: usize,
-    /// Connections in every state.
-    pub open: usize,
-    /// Of these, being made.
-    pub connecting: usize,
-    /// Of these, free.
-    pub free: usize,
-    /// Requests that wait.
-    pub waiting: usize,
 }
 
 /// The connections of an agent, and the requests that wait for one.
@@ -242,13 +174,8 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
         self.forget_if_idle(at);
     }
 
-<<<<<<< HEAD:crates/tidegate-net/src/pool/machine.rs
-    /// It is over, or belongs to somebody else now.
-    pub fn removed(&mut self, conn: ConnId) {
-=======
     /// It is over, or has another owner now.
-    pub(crate) fn removed(&mut self, conn: ConnId) {
->>>>>>> main:crates/tidegate-http/src/agent/pool.rs
+    pub fn removed(&mut self, conn: ConnId) {
         let Some(at) = self.find(conn) else { return };
         self.drop_conn(conn.0);
         self.grow();

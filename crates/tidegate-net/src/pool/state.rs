@@ -11,8 +11,9 @@ use tidegate_loop::{Cx, Key, TimerKey};
 
 use crate::key::SocketKey;
 use crate::options::connect::ConnectOptions;
+use crate::pool::acts::ConnId;
 use crate::pool::lease::{Lease, PoolError, PoolMetrics};
-use crate::pool::machine::{ConnId, Pool};
+use crate::pool::machine::Pool;
 use crate::pool::options::PoolOptions;
 
 /// The layer.
