@@ -25,6 +25,9 @@ const FAILURES: u8 = 16;
 /// Errors of the error queue that one pass takes.
 const HEARD: usize = 64;
 
+/// Datagrams that the kernel hands over in one piece, at most.
+const TRAIN: u32 = 64;
+
 /// What became of a turn so far.
 struct Batch {
     datagrams: u32,
@@ -41,7 +44,7 @@ pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
     let Some((u, _, shared)) = layer.lend(&mut driver, key) else { return };
     let budget = u.bounds.budget.unwrap_or(shared.limits.datagram_budget);
     // A panic loses them, and the next pass makes others.
-    let mut slots = shared.slots.take().unwrap_or_else(Slots::new);
+    let mut slots = shared.slots.take().unwrap_or_else(|| Box::new(Slots::new()));
     let mut batch = Batch {
         datagrams: 0,
         bytes: 0,
@@ -98,7 +101,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
             u.learn(is_level, tried, want);
             return ReceiveEnd::Enough;
         }
-        let ask = (want - tried).min(batch.left).min(SLOTS as u32) as usize;
+        let ask = u.slots_for((want - tried).min(batch.left));
         let Some(socket) = &u.socket else { return ReceiveEnd::Stopped };
         let (most, controlled) = (u.bounds.max_datagram as usize, u.is.controlled);
         let received =
@@ -134,6 +137,14 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
 }
 
 impl Udp {
+    /// How many slots to receive to, for so many datagrams. Each may hold a train, so a budget is
+    /// exceeded by one train at most.
+    #[inline]
+    fn slots_for(&self, datagrams: u32) -> usize {
+        let slots = if self.is.trains { (datagrams / TRAIN).max(1) } else { datagrams };
+        slots.min(SLOTS as u32) as usize
+    }
+
     fn learn(&mut self, is_level: bool, tried: u32, want: u32) {
         if is_level {
             self.pace.learn(tried, want);
@@ -205,7 +216,7 @@ fn deliver_kept(d: &mut Dispatch<'_>, key: UdpKey, batch: &mut Batch) -> Option<
         }
         let kept = u.rare().kept.pop_front();
         if let Some((meta, data)) = kept {
-            deliver(d, key, &data, meta, batch);
+            deliver(d, key, &data, meta, batch, || 0);
         }
     }
 }
@@ -228,7 +239,11 @@ fn deliver_all(
         let pieces = data.len().div_ceil(piece).max(1);
         for n in 0..pieces {
             let data = &data[n * piece..data.len().min((n + 1) * piece)];
-            if deliver(d, key, data, meta, batch) {
+            let lost = || {
+                let later = (i + 1..got).map(|i| pieces_of(slots, i).count());
+                pieces - n - 1 + later.sum::<usize>()
+            };
+            if deliver(d, key, data, meta, batch, lost) {
                 continue;
             }
             let rest = (n + 1..pieces)
@@ -259,6 +274,7 @@ fn meta_of(from: SocketAddr, truncated: bool, beside: Beside) -> Meta {
         truncated,
         ecn: beside.tos.map(Ecn::from_bits),
         kernel_time: beside.time,
+        local: beside.local,
     }
 }
 
@@ -279,9 +295,17 @@ fn keep<'s>(
     }
 }
 
-/// One datagram for the handler; whether the next may follow.
+/// One datagram for the handler; whether the next may follow. `lost` says how many follow in this
+/// batch.
 #[inline(always)]
-fn deliver(d: &mut Dispatch<'_>, key: UdpKey, data: &[u8], meta: Meta, batch: &mut Batch) -> bool {
+fn deliver(
+    d: &mut Dispatch<'_>,
+    key: UdpKey,
+    data: &[u8],
+    meta: Meta,
+    batch: &mut Batch,
+    lost: impl Fn() -> usize,
+) -> bool {
     batch.left = batch.left.saturating_sub(1);
     batch.bytes_left = batch.bytes_left.saturating_sub(data.len());
     let (layer, driver) = d.layer(&UDP);
@@ -298,7 +322,7 @@ fn deliver(d: &mut Dispatch<'_>, key: UdpKey, data: &[u8], meta: Meta, batch: &m
     batch.datagrams += 1;
     batch.bytes += data.len();
     let Some(handler) = u.handler.take() else { return false };
-    call_taken(d, key, handler, |h, u| h.on_datagram(u, data, &meta));
+    call_taken(d, key, handler, |h, u| h.on_datagram(u, data, &meta), lost);
     let (layer, driver) = d.layer(&UDP);
     layer.get(&driver, key).is_some_and(|u| u.receives())
 }
