@@ -255,9 +255,8 @@ pub(crate) fn turn_on(socket: &UdpSocket, level: i32, name: i32) {
     let (on, len) = (1i32, size_of::<i32>() as libc::socklen_t);
     // SAFETY: the descriptor is open for the time of the call, and the value is an int.
     #[allow(unsafe_code)]
-    let done = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), len)
-    };
+    let done =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), len) };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
 }
 

@@ -51,7 +51,8 @@ fn b27_no_buffers_is_tried_again_until_there_are_some() {
 /// A firewall forbids one of three destinations, so each batch is taken in part.
 #[test]
 fn b28_a_batch_that_is_taken_in_part_loses_nothing() {
-    let rules = ["nft add table ip t", "nft add chain ip t out { type filter hook output priority 0 ; }"];
+    let rules =
+        ["nft add table ip t", "nft add chain ip t out { type filter hook output priority 0 ; }"];
     with(&rules, || {
         let peers: Vec<_> = (0..3).map(|_| peer()).collect();
         let forbidden = peers[1].1;

@@ -16,8 +16,8 @@ use crate::lookup;
 use crate::options::address::Target;
 use crate::options::stream::{set_recv_buffer, set_send_buffer};
 use crate::options::udp::{Place, UdpOptions};
-use crate::sys::udp::{Extras, extras_of, set_extras};
 use crate::sys;
+use crate::sys::udp::{Extras, extras_of, set_extras};
 use crate::udp::machine::flush::Segments;
 use crate::udp::pass::DATAGRAMS;
 use crate::udp::state::{Counts, Is, Life, UDP, Udp, Watched};
@@ -133,7 +133,8 @@ fn whole_trains(extras: &Extras, options: &UdpOptions) -> io::Result<()> {
     if !extras.receive_offload || options.bounds.max_datagram >= LONGEST_TRAIN {
         return Ok(());
     }
-    let text = "max_datagram and receive_offload: a train of datagrams would be cut; use one of them";
+    let text =
+        "max_datagram and receive_offload: a train of datagrams would be cut; use one of them";
     Err(io::Error::new(ErrorKind::InvalidInput, text))
 }
 
