@@ -94,7 +94,7 @@ fn burst(lp: &mut Loop, key: UdpKey, (socket, to): &(UdpSocket, SocketAddr), n: 
 fn b34_pieces_beyond_the_mtu_leave_uncut() {
     with(&["ip link set lo mtu 1100"], || {
         let mut lp = guarded();
-        let handler = nothing().send_error(|_, e| panic!("{e}"));
+        let handler = nothing().send_error(|_, e| panic!("{e}")).error(|_, e| panic!("{e}"));
         let (key, _) = open(&mut lp, "127.0.0.1:0", handler);
         let there = peer();
         burst(&mut lp, key, &there, 20, 1200);
@@ -116,7 +116,8 @@ fn b34_a_socket_that_cuts_no_runs_sends_the_same_without() {
     let mut lp = guarded();
     let (ours, _) = peer();
     turn_on(&ours, libc::SOL_SOCKET, libc::SO_NO_CHECK);
-    let (key, _) = open(&mut lp, ours, nothing().send_error(|_, e| panic!("{e}")));
+    let handler = nothing().send_error(|_, e| panic!("{e}")).error(|_, e| panic!("{e}"));
+    let (key, _) = open(&mut lp, ours, handler);
     let there = peer();
     burst(&mut lp, key, &there, 40, 1200);
     let stats = lp.datagrams(key).stats().unwrap();
