@@ -65,7 +65,7 @@ fn enter(
             v6: socket.local_addr().is_ok_and(|a| a.is_ipv6()),
             connected: peer.is_some(),
             controlled: extras.has_control(),
-            trains: extras.receive_offload,
+            train: u8::from(extras.receive_offload),
             hears_errors: extras.transport_errors,
             ..Is::default()
         },

@@ -25,8 +25,6 @@ const FAILURES: u8 = 16;
 /// Errors of the error queue that one pass takes.
 const HEARD: usize = 64;
 
-/// Datagrams that the kernel hands over in one piece, at most.
-const TRAIN: u32 = 64;
 
 /// What became of a turn so far.
 struct Batch {
@@ -121,9 +119,12 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
         };
         u.is.failing = 0;
         u.counts.receive_calls += 1;
+        if u.is.train > 0 {
+            u.is.train = longest_train(slots, got);
+        }
         tried += got as u32;
-        if !deliver_all(d, key, slots, got, batch) {
-            return ReceiveEnd::Stopped;
+        if let Some(end) = deliver_all(d, key, slots, got, batch) {
+            return end;
         }
         if is_level && got < ask {
             let (layer, mut driver) = d.layer(&UDP);
@@ -137,11 +138,14 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
 }
 
 impl Udp {
-    /// How many slots to receive to, for so many datagrams. Each may hold a train, so a budget is
-    /// exceeded by one train at most.
+    /// How many slots to receive to, for so many datagrams: trains are taken to be as long as those
+    /// of the last call.
     #[inline]
     fn slots_for(&self, datagrams: u32) -> usize {
-        let slots = if self.is.trains { (datagrams / TRAIN).max(1) } else { datagrams };
+        let slots = match self.is.train {
+            0 => datagrams,
+            train => (datagrams / u32::from(train)).max(1),
+        };
         slots.min(SLOTS as u32) as usize
     }
 
@@ -221,14 +225,20 @@ fn deliver_kept(d: &mut Dispatch<'_>, key: UdpKey, batch: &mut Batch) -> Option<
     }
 }
 
-/// Delivers what one call received; `false` if a callback stopped that.
+/// How many datagrams the longest train of a call had.
+fn longest_train(slots: &Slots, got: usize) -> u8 {
+    let longest = (0..got).map(|i| pieces_of(slots, i).count()).max();
+    longest.and_then(|n| u8::try_from(n).ok()).unwrap_or(u8::MAX).max(1)
+}
+
+/// Delivers what one call received; why not all of it, if a callback or the budget stopped that.
 fn deliver_all(
     d: &mut Dispatch<'_>,
     key: UdpKey,
     slots: &Slots,
     got: usize,
     batch: &mut Batch,
-) -> bool {
+) -> Option<ReceiveEnd> {
     for i in 0..got {
         let (data, from, truncated, beside) = slots.get(i);
         // Without an address it is none that can be answered, nor that UDP sends.
@@ -243,17 +253,19 @@ fn deliver_all(
                 let later = (i + 1..got).map(|i| pieces_of(slots, i).count());
                 pieces - n - 1 + later.sum::<usize>()
             };
-            if deliver(d, key, data, meta, batch, lost) {
+            let goes_on = deliver(d, key, data, meta, batch, &lost);
+            // More slots than the budget are not asked for, so only trains exceed it.
+            if goes_on && (batch.left > 0 || lost() == 0) {
                 continue;
             }
             let rest = (n + 1..pieces)
                 .map(|n| (meta, slots.get(i).0[n * piece..].chunks(piece).next()))
                 .chain((i + 1..got).flat_map(|i| pieces_of(slots, i)));
             keep(d, key, rest);
-            return false;
+            return Some(if goes_on { ReceiveEnd::Budget } else { ReceiveEnd::Stopped });
         }
     }
-    true
+    None
 }
 
 /// The datagrams of a slot.
@@ -278,7 +290,7 @@ fn meta_of(from: SocketAddr, truncated: bool, beside: Beside) -> Meta {
     }
 }
 
-/// A callback paused the socket: the rest waits for `resume`. If it was closed, the rest is counted
+/// A callback paused the socket, or trains exceed the budget: the rest waits. If it was closed, the rest is counted
 /// in its [`UdpClose`](crate::UdpClose).
 #[cold]
 fn keep<'s>(

@@ -392,6 +392,15 @@ impl Outlet for Kernel<'_> {
         }
     }
 
+    #[inline]
+    fn run_done(&mut self, datagrams: usize, bytes: usize, id: Option<u64>) {
+        self.counts.sent += datagrams as u64;
+        self.counts.sent_bytes += bytes as u64;
+        if let Some(id) = id {
+            self.rare.get_or_insert_default().told.push_back(Told::Sent(id));
+        }
+    }
+
     #[cold]
     fn earlier(&mut self, error: io::Error) {
         // The error queue has it with its destination, and the poller announces that.

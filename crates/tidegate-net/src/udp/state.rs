@@ -137,8 +137,8 @@ pub(crate) struct Is {
     pub(crate) needs_drain: bool,
     /// Control messages come with datagrams.
     pub(crate) controlled: bool,
-    /// What is received may be many datagrams in one.
-    pub(crate) trains: bool,
+    /// Datagrams in one piece: how many the longest of the last call had. 0: there are no trains.
+    pub(crate) train: u8,
     pub(crate) hears_errors: bool,
     /// Receiving failed so often since something came.
     pub(crate) failing: u8,
@@ -158,7 +158,7 @@ pub(crate) struct Counts {
 /// What few sockets have.
 #[derive(Default)]
 pub(crate) struct Rare {
-    /// Received, and held back by a pause.
+    /// Received, and held back by a pause or the budget.
     pub(crate) kept: VecDeque<(Meta, Vec<u8>)>,
     /// Received, and not delivered because a callback panicked.
     pub(crate) lost: usize,

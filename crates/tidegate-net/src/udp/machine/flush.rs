@@ -22,6 +22,8 @@ pub(crate) trait Outlet {
     fn send_many(&mut self, all: &[Outgoing<'_>]) -> io::Result<usize>;
     /// This datagram is sent, or failed: its last word.
     fn done(&mut self, entry: Entry, result: io::Result<()>);
+    /// So many datagrams of these bytes in all are sent; the id is that of the last.
+    fn run_done(&mut self, datagrams: usize, bytes: usize, id: Option<u64>);
     /// An error that was no fault of a datagram that is in the queue.
     fn earlier(&mut self, error: io::Error);
 }
@@ -134,8 +136,9 @@ pub(crate) fn flush(
     }
 }
 
-/// Sends a buffer in pieces of this length from where it lies: for a queue that is empty. Each piece
-/// that leaves has its `done`; the id is that of the last. Returns what is left, for the queue.
+/// Sends a buffer in pieces of this length from where it lies: for a queue that is empty. Each run
+/// that leaves has its `run_done`; the id is that of the last piece. Returns what is left, for the
+/// queue.
 pub(crate) fn straight<'d>(
     data: &'d [u8],
     piece: u16,
@@ -158,12 +161,9 @@ pub(crate) fn straight<'d>(
                 tried.take().into_iter().for_each(|e| outlet.earlier(e));
                 did.runs += u32::from(segment.is_some());
                 rest = &rest[run.len()..];
-                let mut pieces = run.chunks(len).peekable();
-                while let Some(piece) = pieces.next() {
-                    let id = id.filter(|_| rest.is_empty() && pieces.peek().is_none());
-                    did.taken += 1;
-                    outlet.done(Entry { len: piece.len(), way, id }, Ok(()));
-                }
+                let pieces = run.len().div_ceil(len);
+                did.taken += pieces as u32;
+                outlet.run_done(pieces, run.len(), id.filter(|_| rest.is_empty()));
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => match refusal(&e, segment.is_some()) {

@@ -89,6 +89,11 @@ impl Outlet for Fake {
         self.done.push((entry.id.unwrap_or(u64::MAX), code));
     }
 
+    fn run_done(&mut self, datagrams: usize, _: usize, id: Option<u64>) {
+        self.done.extend((1..datagrams).map(|_| (u64::MAX, Ok(()))));
+        self.done.push((id.unwrap_or(u64::MAX), Ok(())));
+    }
+
     fn earlier(&mut self, _: io::Error) {
         self.earlier += 1;
     }
