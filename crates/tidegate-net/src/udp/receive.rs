@@ -25,7 +25,6 @@ const FAILURES: u8 = 16;
 /// Errors of the error queue that one pass takes.
 const HEARD: usize = 64;
 
-
 /// What became of a turn so far.
 struct Batch {
     datagrams: u32,
@@ -253,7 +252,7 @@ fn deliver_all(
                 let later = (i + 1..got).map(|i| pieces_of(slots, i).count());
                 pieces - n - 1 + later.sum::<usize>()
             };
-            let goes_on = deliver(d, key, data, meta, batch, &lost);
+            let goes_on = deliver(d, key, data, meta, batch, lost);
             // More slots than the budget are not asked for, so only trains exceed it.
             if goes_on && (batch.left > 0 || lost() == 0) {
                 continue;
