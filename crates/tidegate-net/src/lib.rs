@@ -116,7 +116,7 @@ pub use proxy_protocol::fault::ProxyFault;
 pub use proxy_protocol::header::{ProxyHeader, ProxyVersion};
 pub use proxy_protocol::trusted::{TrustedError, TrustedProxies};
 pub use server_event::{BatchEnd, Overload, PeerLimit, ServerEvent, ServerInfo};
-pub use source::source_for;
+pub use source::{Source, source_for};
 pub use sys::{AcceptQueue, Queues, UdpQueues};
 pub use tidegate_stream::{Bucket, Chunk, Flow, Rate};
 pub use udp::on::OnDatagram;
