@@ -118,8 +118,8 @@ fn a_lease_that_is_not_clean() {
             false => assert_eq!(s.write(vec![7; 32 << 20]), Flow::Full),
         }
         lp.pool_give(first).unwrap();
-        turn_until(&mut lp, |lp| metrics(lp, pool).open == 0);
-        assert_eq!(metrics(&mut lp, pool).retired, 1);
+        turn_until(&mut lp, |lp| metrics(lp, pool).retired == 1);
+        assert_eq!(metrics(&mut lp, pool).open, 0);
         let _ = peer.read_to_end(&mut Vec::new());
         over(&mut lp, pool);
     }
