@@ -41,7 +41,7 @@ pub enum Why {
 /// What is to be done, in this order. `T` is what the caller calls a connection, `W` a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act<T, W> {
-    /// Make a connection to [`Pool::origin`]: then call [`Pool::opened`].
+    /// Make a connection to its origin (`Pool::origin`), then call `Pool::opened`.
     Open(ConnId),
     /// Send the request. `reused`: an earlier request was answered on this connection.
     Serve {
