@@ -23,8 +23,10 @@ fn head(
     }
 }
 
-const NEW: Answering = Answering { version: Version::Http11, head: false, keep_alive: true };
-const OLD: Answering = Answering { version: Version::Http10, head: false, keep_alive: false };
+const NEW: Answering =
+    Answering { version: Version::Http11, head: false, keep_alive: true, hint: 0 };
+const OLD: Answering =
+    Answering { version: Version::Http10, head: false, keep_alive: false, hint: 0 };
 
 #[test]
 fn heads_of_responses() {

@@ -43,7 +43,7 @@ pub enum Event<'b, H> {
     Trailers(FieldList<'b>),
     /// The message is over. What was not consumed belongs to the next one, or to another protocol.
     End,
-    /// The bytes are no message. There is nothing behind it.
+    /// The bytes are no valid message. Nothing after them is decoded.
     Refused(Refusal),
 }
 
@@ -269,8 +269,8 @@ impl ResponseDecoder {
         };
     }
 
-    /// The next event, and how many bytes were consumed. Each 1xx is a message of its own, without
-    /// a body, before that with the answer.
+    /// The next event, and how many bytes were consumed. An informational response (1xx) is a whole
+    /// message without a body; the answer follows it.
     #[inline]
     pub fn next<'b>(
         &mut self,

@@ -157,7 +157,7 @@ pub(super) fn trailers(bytes: &[u8], most: usize) -> Result<FieldList<'_>, Refus
         if !is_value(value) {
             return Err(bad("a bad value of a field"));
         }
-        if NOT_IN_TRAILERS.iter().any(|n| name.eq_ignore_ascii_case(n)) {
+        if is_for_heads(name) {
             return Err(bad("a field that may not be in trailers"));
         }
     }
@@ -185,6 +185,11 @@ const NOT_IN_TRAILERS: [&[u8]; 18] = [
     b"transfer-encoding",
     b"upgrade",
 ];
+
+/// Whether a field with this name may not be in trailers.
+pub(super) fn is_for_heads(name: &[u8]) -> bool {
+    NOT_IN_TRAILERS.iter().any(|n| name.eq_ignore_ascii_case(n))
+}
 
 /// The lines of fields, without the empty one at the end.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {

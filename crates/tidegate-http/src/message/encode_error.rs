@@ -33,7 +33,7 @@ pub enum EncodeError {
     /// Fewer bytes than the length that was declared. The connection must be reset: nothing else
     /// tells the peer.
     TooShort,
-    /// Trailers need a chunked body.
+    /// Trailers need a chunked body, and some fields may not be in them.
     Trailers,
     /// The message has begun already, or it has not, or it is over.
     Order,
@@ -50,7 +50,7 @@ impl fmt::Display for EncodeError {
             EncodeError::NoBody => "a body where there is none",
             EncodeError::TooLong => "more bytes than declared",
             EncodeError::TooShort => "fewer bytes than declared",
-            EncodeError::Trailers => "trailers without chunks",
+            EncodeError::Trailers => "trailers without chunks, or a field that may not be in them",
             EncodeError::Order => "a part that does not come next",
         })
     }
