@@ -2,13 +2,16 @@
 //! may take, how a connection ends. Here stands the client of these tests.
 
 mod answers;
+mod attach;
 mod bodies;
 mod closing;
+mod deadlines;
 mod exchanges;
 mod pipelining;
 mod pipes;
 mod refused;
 mod timeouts;
+mod told;
 mod upgrade;
 
 use std::io::{ErrorKind, Read, Write};

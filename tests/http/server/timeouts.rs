@@ -189,3 +189,29 @@ fn a_client_that_does_not_read() {
     poll_until(&mut lp, |lp| lp.net_metrics().sockets == 0);
     assert_eq!(c.rest(&mut lp).1, Err(std::io::ErrorKind::ConnectionReset));
 }
+
+/// A handler that goes on writing to a client that reads nothing does not keep it alive.
+#[test]
+fn more_writes_do_not_move_the_clock() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
+    let k = kept.clone();
+    let f = move |_: &Head<'_>, x: Exchange<'_>| {
+        let mut x = x.start(200).unwrap();
+        let _ = x.write(vec![0; 20 << 20]);
+        k.set(Some(x.key()));
+    };
+    let (_, at) = serve(&mut lp, HttpOptions::new(), Plain(f));
+    let mut c = Peer::new(at);
+    c.send(&mut lp, GET);
+    poll_until(&mut lp, |_| kept.get().is_some());
+    for _ in 0..16 {
+        let _ = lp.exchange(kept.get().unwrap()).write("a little more");
+        script.advance(secs(10));
+        for _ in 0..20 {
+            lp.run_nowait().unwrap();
+        }
+    }
+    assert_eq!(lp.net_metrics().sockets, 0, "after twice 60 s at the latest");
+    assert_eq!(lp.http_metrics().broken, 1);
+}
