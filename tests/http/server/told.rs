@@ -38,7 +38,7 @@ fn a_pipe_that_is_closed_before_the_answer() {
     let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
     let (l, k) = (log.clone(), kept.clone());
     let at = listen(&mut lp, move |head, x| {
-        let mut x = x.later();
+        let mut x = x.handle(log_close(&l));
         let to = x.connect(elsewhere, On::new().close(|_, _| {}));
         let from = x.body_end();
         let pipe = x.pipe(from, to, log_done(&l, "pipe")).unwrap();
@@ -54,14 +54,19 @@ fn a_pipe_that_is_closed_before_the_answer() {
     let mut c = Peer::new(at);
     c.send(&mut lp, post("/", b"0123456789"));
     assert_eq!(c.answer(&mut lp).text(), "no");
-    poll_until(&mut lp, |_| log.lines() == ["pipe: failed"]);
+    let told = |n: usize| {
+        let lines = log.lines();
+        let count = |what: &str| lines.iter().filter(|l| *l == what).count();
+        count("pipe: failed") == n && count("closed") == n && lines.len() == 2 * n
+    };
+    poll_until(&mut lp, |_| told(1));
     c.send(&mut lp, &post("/later", b"0123456789")[..60]);
     poll_until(&mut lp, |_| kept.get().is_some());
     c.settle(&mut lp);
     lp.exchange(kept.get().unwrap()).reply(200, "late").unwrap();
     lp.exchange(kept.get().unwrap()).discard();
     assert_eq!(c.answer(&mut lp).text(), "late");
-    poll_until(&mut lp, |_| log.lines() == ["pipe: failed", "pipe: failed"]);
+    poll_until(&mut lp, |_| told(2));
 }
 
 /// The end of the body is told once, also if a pipe takes the body when its end was told.

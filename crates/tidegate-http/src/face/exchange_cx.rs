@@ -63,7 +63,7 @@ impl ExchangeCx<'_> {
         reply::start(&mut self.cx, self.key, &response.into())
     }
 
-    /// Writes a part of the response's body, in a chunk of its own if the length was not announced.
+    /// Writes a part of the response's body, as one chunk if the length was not announced.
     /// [`Flow::Full`]: stop until [`on_drain`](ExchangeHandler::on_drain). [`Flow::Closed`]: the
     /// exchange is over, has not begun, or more was written than announced; nothing was accepted.
     pub fn write<'c>(&mut self, part: impl Into<Chunk<'c>>) -> Flow {
@@ -145,7 +145,7 @@ impl ExchangeCx<'_> {
         ends::unpause(&mut self.cx, self.key);
     }
 
-    /// Nobody wants the rest of the body: the exchange is over with the response.
+    /// Drops the rest of the body: the exchange is over when the response is written.
     pub fn discard(&mut self) {
         ends::discard(&mut self.cx, self.key);
     }

@@ -1,9 +1,8 @@
 //! Users and pipes are called: with the parts of a body, and when an exchange is over. This runs in
 //! a dispatch only.
 //!
-//! Some exchanges still have to be told when their connection is not ours any more: it was given to
-//! another protocol, or a callback panicked while the close was told. A handle of the layer tells
-//! these in the pending phase.
+//! Some exchanges end without a connection: it was given to another protocol, or a callback panicked
+//! while its close was reported. A handle of the layer reports these ends in the pending phase.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::kind::{Dispatch, Kind};
@@ -45,7 +44,7 @@ fn put_back(d: &mut Dispatch<'_>, key: ExchangeKey, handler: Box<dyn ExchangeHan
             // It was replaced in the call.
             Some(_) => driver.bury(handler),
         },
-        // The exchange ended in the call: that is told next.
+        // The exchange ended in the call. Its `on_close` comes next.
         Some(conn) => conn.owed.push(Over { handler: Some(handler), ..Over::default() }),
         // And the connection belongs to another protocol.
         None => {
@@ -115,7 +114,7 @@ pub(super) fn end_of_body(d: &mut Dispatch<'_>, key: ExchangeKey) {
     }
 }
 
-/// Tells what exchanges of this connection owe.
+/// Reports all that this connection still has to report.
 pub(super) fn owed(d: &mut Dispatch<'_>, at: usize, socket: SocketKey) {
     while let Some(conn) = d.layer(&HTTP).0.conn(at, socket).filter(|c| c.owes()) {
         let key = conn.key(at);
@@ -130,8 +129,8 @@ pub(super) fn owed(d: &mut Dispatch<'_>, at: usize, socket: SocketKey) {
     }
 }
 
-/// An exchange is over: its pipes are told, then its handler. What ends of pipes panic with comes
-/// out at `settle`.
+/// An exchange is over: reports that to its pipes, then to its handler. A panic in an end of a pipe
+/// is raised by `settle`.
 pub(super) fn tell(d: &mut Dispatch<'_>, over: Over) {
     let cause = over.broken.as_ref().map(|b| match b {
         Broken::Connection(reason) => reason.result().err().unwrap_or(StreamError::Premature),
@@ -161,7 +160,7 @@ pub(super) fn tell(d: &mut Dispatch<'_>, over: Over) {
 
 static TELLER: Kind = Kind::new("http", HTTP.owner()).pending(tell_left);
 
-/// These are told later. Runs no user code.
+/// Keeps these for a later call. Runs no user code.
 pub(super) fn leave(cx: &mut Cx<'_>, all: impl Iterator<Item = Over>) {
     let (layer, mut d) = cx.layer(&HTTP);
     layer.left.extend(all);

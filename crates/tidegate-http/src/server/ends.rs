@@ -48,7 +48,7 @@ pub(crate) fn handle(cx: &mut Cx<'_>, key: ExchangeKey, handler: Box<dyn Exchang
     want(cx, key);
 }
 
-/// Somebody wants the request's body.
+/// The request's body is wanted from now on.
 fn want(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
     let gathers = layer.output.gathers(key.at());
@@ -71,7 +71,7 @@ fn want(cx: &mut Cx<'_>, key: ExchangeKey) {
     over::resume(cx, key.at(), key.socket);
 }
 
-/// Nobody wants the body now.
+/// Stops the body for now.
 pub(crate) fn pause(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
     let gathers = layer.output.gathers(key.at());

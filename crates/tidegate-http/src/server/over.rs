@@ -1,4 +1,4 @@
-//! An exchange is over: the connection goes on, drops the rest of a body, or closes.
+//! The end of an exchange: the connection goes on, drops the rest of a body, or closes.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Bytes of a connection: one message after the other. The next request is looked at when the
-//! exchange before it is over; until then its bytes go back to the connection, which is paused. So
-//! order, limits and back-pressure are those of one exchange.
+//! Decodes the bytes of a connection, one message after the other. The next request is decoded when
+//! the exchange before it is over. Until then its bytes go back to the connection, which is paused.
+//! So order, limits and back-pressure are those of one exchange.
 //!
-//! Responses that are written meanwhile are gathered, and leave in one call at the end.
+//! Responses written during one read are collected, and sent by one call at its end.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::kind::Dispatch;
@@ -26,7 +26,7 @@ enum Left {
     Begun,
     /// They come too early.
     Early,
-    /// Nobody reads them.
+    /// They are dropped.
     Closing,
     /// The connection belongs to another protocol.
     HandedOver,

@@ -1,5 +1,5 @@
-//! A request is refused: its bytes are none, or it takes too long. It is answered if no answer has
-//! begun, and the connection closes.
+//! A request is refused: its bytes are not valid, or it takes too long. If no answer has begun, it
+//! gets one with the reason, and the connection closes; else the connection is reset.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::Cx;

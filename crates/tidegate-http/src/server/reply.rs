@@ -1,5 +1,5 @@
-//! Responses are written. While the bytes of a connection are read, what it writes is gathered, and
-//! leaves in one call behind the read; else it leaves at once.
+//! Responses are written. During a read of a connection its output is collected, and sent by one call
+//! at the end of the read; at other times it is sent at once.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::Cx;

@@ -97,9 +97,9 @@ impl Body {
 /// The response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reply {
-    /// Nobody has said that there will be one.
+    /// There may be none.
     Unclaimed,
-    /// Somebody will answer.
+    /// The user said that it will come.
     Claimed,
     Begun(After),
     Done(After),
