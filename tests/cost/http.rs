@@ -82,7 +82,7 @@ fn a_connection_allocates_nothing_for_itself() {
     let server = lp.http_listen("127.0.0.1:0", |_, x| x.reply(200, BODY)).unwrap();
     let at = lp.server(server).local_addr().unwrap();
     // The clients' part in this thread is not counted.
-    let mut round = |lp: &mut Guarded| {
+    let round = |lp: &mut Guarded| {
         let clients: Vec<_> = (0..MANY).map(|_| client(at)).collect();
         clients.iter().for_each(|c| write_all(c, GET));
         let wanted = lp.http_metrics().requests + MANY as u64;

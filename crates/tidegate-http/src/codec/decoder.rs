@@ -69,6 +69,14 @@ impl Decoder {
         Decoder { limits, state: State::Start, empty_lines: 0, seen: 0 }
     }
 
+    /// Whether these bytes begin with a head, and end with one, the same or a later one: then the end
+    /// of the first need not be searched.
+    #[inline]
+    fn ends_with_head(&self, bytes: &[u8]) -> bool {
+        let fits = bytes.len() <= self.limits.max_head as usize;
+        fits && matches!(bytes, [0x21..=0x7e, .., b'\r', b'\n', b'\r', b'\n'])
+    }
+
     /// Where a head begins, behind empty lines; and its end, if it is there.
     #[inline]
     fn find_head(&mut self, bytes: &[u8]) -> Result<(usize, Option<usize>), Refusal> {
@@ -192,15 +200,20 @@ impl RequestDecoder {
             State::Refused(why) => return (0, Event::Refused(why)),
             State::Start => {}
         }
-        let (from, to) = match d.find_head(bytes) {
-            Ok((from, Some(to))) => (from, to),
-            Ok((from, None)) => return (from, Event::More),
-            Err(why) => return d.refuse(why),
+        let (from, to) = if d.ends_with_head(bytes) {
+            (0, bytes.len())
+        } else {
+            match d.find_head(bytes) {
+                Ok((from, Some(to))) => (from, to),
+                Ok((from, None)) => return (from, Event::More),
+                Err(why) => return d.refuse(why),
+            }
         };
         match request::parse(&bytes[from..to], fields, &d.limits) {
-            Ok(head) => {
+            Ok((head, len)) => {
                 d.state = State::Body(Body::new(head.framing));
-                (to, Event::Head(head))
+                (d.seen, d.empty_lines) = (0, 0);
+                (from + len, Event::Head(head))
             }
             Err(why) => d.refuse(why),
         }

@@ -292,6 +292,12 @@ impl Encoder {
 
     /// Writes a part of the body.
     pub fn body(&mut self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeError> {
+        if let State::Length(left) = &mut self.state {
+            // The ordinary one has nothing around it.
+            *left = left.checked_sub(bytes.len() as u64).ok_or(EncodeError::TooLong)?;
+            out.extend_from_slice(bytes);
+            return Ok(());
+        }
         let frame = self.data(bytes.len())?;
         if frame.is_sent() {
             out.extend_from_slice(frame.before());

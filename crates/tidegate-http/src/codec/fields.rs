@@ -233,10 +233,12 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| TOKEN[*b as usize])
 }
 
+static VALUE: [bool; 256] = table(b"\t\xff", 0x20, 0xff, b"\x7f");
+
 /// Whether these bytes can be the value of a field: no control but HTAB.
 #[inline]
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
-    !bytes.iter().any(|b| (*b < 0x20 && *b != b'\t') || *b == 0x7f)
+    bytes.iter().all(|b| VALUE[usize::from(*b)])
 }
 
 /// The members of a list in a value, without the blanks around them; empty ones are left out.

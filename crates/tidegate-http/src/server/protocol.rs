@@ -10,6 +10,7 @@ use tidegate_net::{Close, Net, PeerState, Protocol, Reason, SocketKey};
 
 use crate::callbacks::handler::Broken;
 use crate::exchange::event::HttpEvent;
+use crate::exchange::key::ExchangeKey;
 use crate::message::refusal::Refusal;
 use crate::server::{clock, deliver, ends, over, read, refuse};
 use crate::state::clocks::Clock;
@@ -102,12 +103,16 @@ fn late(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, which: Clock) {
             refuse::refuse(d, at, socket, refused("the request took too long"));
         }
         (Clock::Write, _) => stalled(d, socket, at),
-        (Clock::Answer, Phase::Handling) => {
-            if !deliver::call(d, key, |h, x| h.on_timeout(x)) {
-                ends::time_out(&mut d.cx(), key);
-            }
-        }
+        (Clock::Answer, Phase::Handling) => unanswered(d, key),
         _ => {}
+    }
+}
+
+/// The user's deadline of an exchange has passed.
+fn unanswered(d: &mut Dispatch<'_>, key: ExchangeKey) {
+    let was_called = deliver::call(d, key, |h, x| h.on_timeout(x));
+    if !was_called {
+        ends::time_out(&mut d.cx(), key);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::exchange::response::Response;
 use crate::message::version::Version;
 use crate::server::{clock, over};
 use crate::state::conn::{After, Body, Conn, DISCARDED, Phase, Reading, Reply};
-use crate::state::layer::{HTTP, Layer};
+use crate::state::layer::{HTTP, Layer, Output};
 
 /// A part of a body up to this size is copied to what is gathered; a larger one leaves beside it.
 const SMALL: usize = 4 * 1024;
@@ -33,14 +33,15 @@ fn keeps(conn: &Conn, response: &Response<'_>) -> bool {
     asked && conn.number < conn.last && conn.reading != Reading::Ended && !unread
 }
 
-/// Writes the head of the response.
-fn begin(
-    cx: &mut Cx<'_>,
+/// Writes the head of the response. Returns the connection, and where its output goes.
+#[inline]
+fn begin<'l>(
+    layer: &'l mut Layer,
+    moment: u64,
     key: ExchangeKey,
     response: &Response<'_>,
     length: Length,
-) -> Result<(), HttpError> {
-    let (layer, d) = cx.layer(&HTTP);
+) -> Result<(&'l mut Conn, &'l mut Output), HttpError> {
     let Layer { conns, servers, output, date, .. } = layer;
     let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
     if conn.reply.has_begun() {
@@ -48,12 +49,12 @@ fn begin(
     }
     let hint = servers.get(conn.server).map_or(0, |s| s.options.hint());
     let to = Answering { keep_alive: keeps(conn, response), hint, ..conn.request.answering };
-    let (out, date) = (output.of(key.at()), date.at(d.moment()));
+    let (out, date) = (output.of(key.at()), date.at(moment));
     let fields = response.fields();
     let goes_on = conn.encoder.response(out, to, response.status, length, Some(date), fields)?;
     conn.reply = Reply::Begun(if goes_on { After::Next } else { After::Close });
     conn.status = response.status;
-    Ok(())
+    Ok((conn, output))
 }
 
 /// The response in one piece.
@@ -72,8 +73,15 @@ pub(crate) fn whole(
         Some(length) if len == 0 => length,
         _ => len as u64,
     };
-    begin(cx, key, response, Length::Known(length))?;
-    if len > 0 {
+    let (layer, d) = cx.layer(&HTTP);
+    let (conn, output) = begin(layer, d.moment(), key, response, Length::Known(length))?;
+    let gathers = output.gathers(key.at());
+    let out = output.of(key.at());
+    if gathers && len <= SMALL && out.len() + len < FLUSH {
+        // It waits for the end of the read, as the head does.
+        conn.encoder.body(out, body.bytes())?;
+        conn.bytes = len as u64;
+    } else if len > 0 {
         let _ = data(cx, key, body);
     }
     match end(cx, key, []) {
@@ -90,7 +98,9 @@ pub(crate) fn start(
     key: ExchangeKey,
     response: &Response<'_>,
 ) -> Result<(), HttpError> {
-    begin(cx, key, response, response.length.map_or(Length::Unknown, Length::Known))?;
+    let (layer, d) = cx.layer(&HTTP);
+    let length = response.length.map_or(Length::Unknown, Length::Known);
+    begin(layer, d.moment(), key, response, length)?;
     send(cx, key.at(), key.socket);
     Ok(())
 }
