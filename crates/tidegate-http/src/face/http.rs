@@ -61,14 +61,13 @@ pub trait Http: AsCx {
     /// by [`unread`](tidegate_net::SocketCx::unread) after this call.
     ///
     /// `handler` serves this connection alone, and is dropped with it, without
-    /// [`on_close`](HttpHandler::on_close). An error: the connection is over, or was not accepted
-    /// yet. Set `allow_half_open` on it (in the options of its listener): a client may end its
-    /// side after the request, and wants the answer.
+    /// [`on_close`](HttpHandler::on_close). `allow_half_open` is set. An error: the connection is
+    /// over, or was not accepted yet.
     ///
     /// ```
     /// use tidegate_http::{Exchange, Head, Http, HttpHandler, HttpOptions};
     /// use tidegate_loop::{AsCx, Loop};
-    /// use tidegate_net::{ListenOptions, Net, On};
+    /// use tidegate_net::{Net, On};
     /// struct Hello;
     /// impl HttpHandler for Hello {
     ///     fn on_request(&mut self, _: &Head<'_>, x: Exchange<'_>) {
@@ -77,8 +76,7 @@ pub trait Http: AsCx {
     /// }
     /// let mut lp = Loop::new()?;
     /// // One port for two protocols: the first byte says which.
-    /// let at = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
-    /// let server = lp.listen(at, |conn| {
+    /// let server = lp.listen("127.0.0.1:0", |conn| {
     ///     conn.accept(On::new().data(|s, first| match first[0] {
     ///         0 => s.end(), // the other one
     ///         _ => {

@@ -57,6 +57,8 @@ pub(crate) fn attach(
         d.bury(server.and_then(|s| s.handler));
         return Err(KeyError::Closed);
     }
+    // A client may end its side after the request, and wants the answer.
+    cx.socket(socket).set_allow_half_open(true);
     clock::set(cx, at, socket, Clock::Head, options.headers_timeout);
     Ok(())
 }
