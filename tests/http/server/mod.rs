@@ -2,10 +2,8 @@
 //! may take, how a connection ends. Here stands the client of these tests.
 
 mod answers;
-mod attach;
 mod bodies;
 mod closing;
-mod deadlines;
 mod exchanges;
 mod pipelining;
 mod pipes;

@@ -73,8 +73,9 @@ impl Connection {
         };
         let waited = !self.pending.is_empty();
         let rest = bytes[taken..].to_vec();
-        if waited != !rest.is_empty() {
-            let interest = if rest.is_empty() { epoll::IN } else { epoll::OUT };
+        let waits = !rest.is_empty();
+        if waited != waits {
+            let interest = if waits { epoll::OUT } else { epoll::IN };
             let token = self.fd.as_raw_fd() as u64;
             epoll.modify(&self.fd, interest, token).expect("a connection can be watched");
         }

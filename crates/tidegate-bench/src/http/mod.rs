@@ -117,8 +117,11 @@ fn check(name: &str, server: &Program) -> Result<(), String> {
     }
 }
 
-/// Everyone who can take part, and who cannot and why.
-fn programs(folder: &Folder) -> Result<(Vec<(&'static str, Rc<Program>)>, Vec<String>), String> {
+/// The servers that take part, by name, and a line for each that does not.
+type Programs = (Vec<(&'static str, Rc<Program>)>, Vec<String>);
+
+/// Starts all that can take part.
+fn programs(folder: &Folder) -> Result<Programs, String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let own = own.to_str().ok_or("the path of this program is not UTF-8")?;
     let (mut programs, mut missing) = (Vec::new(), Vec::new());
