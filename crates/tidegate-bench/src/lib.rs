@@ -6,6 +6,7 @@
 
 pub mod contest;
 pub mod counted;
+pub mod datagrams;
 pub mod http;
 pub mod load;
 pub mod micro;

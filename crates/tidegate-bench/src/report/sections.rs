@@ -10,7 +10,7 @@ use super::tuning::Tuned;
 use super::{memory, plots, tuning};
 use tidegate_bench::contest::{Contest, Outcome, Table};
 use tidegate_bench::suite::{self, BUDGETS, Positions, Scale};
-use tidegate_bench::{http, redis};
+use tidegate_bench::{datagrams, http, redis};
 
 /// One section of the page.
 pub(super) struct Section {
@@ -25,7 +25,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "A queue of connections", measure: queue },
     Section { title: "A queue, and a loop that is busy", measure: busy_loop },
     Section { title: "Messages and bytes", measure: messages },
-    Section { title: "Datagrams", measure: datagrams },
+    Section { title: "Datagrams", measure: of_datagrams },
     Section { title: "The example redis, and redis-server", measure: redis_server },
     Section { title: "HTTP", measure: http_servers },
     Section { title: "The loop itself", measure: loop_itself },
@@ -126,8 +126,8 @@ fn messages(bench: &mut Bench) -> Result<String, Failed> {
     Ok(Table::of(&outcomes).markdown())
 }
 
-fn datagrams(bench: &mut Bench) -> Result<String, Failed> {
-    bench.table(&suite::datagrams(bench.scale))
+fn of_datagrams(bench: &mut Bench) -> Result<String, Failed> {
+    bench.table(&datagrams::contests(bench.scale))
 }
 
 fn redis_server(bench: &mut Bench) -> Result<String, Failed> {
