@@ -33,7 +33,8 @@ fn log_done(
 fn a_pipe_that_is_closed_before_the_answer() {
     let mut lp = guarded();
     let log = Log::default();
-    let elsewhere = lp.listen("127.0.0.1:0", |conn| drop(conn.accept(On::new()))).unwrap();
+    let accept = |conn: Incoming<'_>| _ = conn.accept(On::new());
+    let elsewhere = lp.listen("127.0.0.1:0", accept).unwrap();
     let elsewhere = lp.server(elsewhere).local_addr().unwrap();
     let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
     let (l, k) = (log.clone(), kept.clone());
