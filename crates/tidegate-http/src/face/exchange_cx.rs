@@ -116,7 +116,7 @@ impl ExchangeCx<'_> {
     /// ```
     /// use std::time::Duration;
     /// use tidegate_http::{Exchange, ExchangeKey};
-    /// fn ask_elsewhere(x: Exchange<'_>, ask: impl FnOnce(ExchangeKey)) {
+    /// fn ask_elsewhere<F: FnOnce(ExchangeKey)>(x: Exchange<'_>, ask: F) {
     ///     let mut x = x.later();
     ///     x.set_deadline(Duration::from_secs(2));
     ///     ask(x.key()); // and who answers uses the key

@@ -254,7 +254,7 @@ impl Protocol {
     ///     }
     /// });
     /// /// What a user calls.
-    /// fn cancel(cx: &mut impl AsCx, key: SocketKey) {
+    /// fn cancel<C: AsCx>(cx: &mut C, key: SocketKey) {
     ///     cx.cx().socket(key).wake();
     /// }
     /// # let _ = (&WORKER, cancel::<tidegate_loop::Loop>);
