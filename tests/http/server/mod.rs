@@ -10,6 +10,7 @@ mod pipelining;
 mod pipes;
 mod refused;
 mod timeouts;
+mod told;
 mod upgrade;
 
 use std::io::{ErrorKind, Read, Write};

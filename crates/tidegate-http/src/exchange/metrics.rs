@@ -29,7 +29,7 @@ pub struct HttpMetrics {
     pub responses: [u64; 9],
     /// Exchanges that broke before the end of their response.
     pub broken: u64,
-    /// Requests that were refused: the bytes are no request, or beyond a limit.
+    /// Requests that were refused: the bytes are not valid, or beyond a limit.
     pub refused: u64,
     /// Requests that were answered with 429: their client asked too often.
     pub limited: u64,

@@ -10,9 +10,11 @@ use tidegate_net::{Net, SocketKey};
 
 use crate::exchange::key::ExchangeKey;
 use crate::exchange::response::Response;
-use crate::server::clock::{self, HOLD};
 use crate::server::{over, reply};
 use crate::state::layer::HTTP;
+
+/// The only timer of the connection that is not one of its clocks.
+const HOLD: u64 = 0;
 
 /// How long the client of this connection must wait with its request; `None`: it may ask now, which
 /// is counted. A client on a Unix domain socket has no address and no limit.
@@ -43,7 +45,7 @@ pub(super) fn refuse(d: &mut Dispatch<'_>, key: ExchangeKey, wait: Duration) {
     // Rounded up: a client that obeys is not refused again.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let mut cx = d.cx();
-    clock::set(&mut cx, key.socket, HOLD, wait.max(Duration::from_nanos(1)));
+    cx.socket(key.socket).set_timer(HOLD, wait);
     let after = seconds.to_string();
     let answer = Response::new(429).header("Retry-After", &after);
     let _ = reply::whole(&mut cx, key, &answer, "".into());
