@@ -5,7 +5,6 @@ mod answers;
 mod bodies;
 mod closing;
 mod exchanges;
-mod limited;
 mod pipelining;
 mod pipes;
 mod refused;

@@ -1,12 +1,14 @@
 //! Clients that ask too often: 429 with `Retry-After`, and their next request waits.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tidegate::http::{Http, HttpOptions};
+use tidegate::http::{Exchange, Head, Http, HttpOptions};
 use tidegate::net::{ProxyProtocol, Rate};
 use tidegate::prelude::*;
 
-use super::*;
+use crate::server::{GET, Peer, Plain, post};
+use crate::support::*;
 
 /// A server that counts its calls.
 fn limited(lp: &mut Loop, at: ListenOptions, rate: Rate) -> (ServerKey, SocketAddr, Log) {
