@@ -9,7 +9,10 @@ fn main() -> std::io::Result<()> {
     let server = lp.listen(at, |conn| {
         conn.accept(On::new().framed(Lines::new(1024), |s, line| match line {
             b"PING" => s.write("+PONG\r\n"),
-            b"QUIT" => s.end_with("+OK\r\n"),
+            b"QUIT" => {
+                let _ = s.end_with("+OK\r\n");
+                Flow::Closed // no more frames
+            }
             _ => s.write("-ERR unknown command\r\n"),
         }));
     })?;

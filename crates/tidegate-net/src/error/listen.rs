@@ -16,9 +16,11 @@ use crate::error::net_error::NetError;
 /// use tidegate_net::Net;
 /// let e = Loop::new()?.listen("127.0.0.1:99999", |conn| conn.reject()).unwrap_err();
 /// assert_eq!(e.to_string(), "\"127.0.0.1:99999\" is not a valid address: the port must be 0 to 65535");
+/// let e = tidegate_net::AddressError { input: "tide".into(), fault: tidegate_net::AddressFault::NoPort };
+/// assert_eq!(format!("{e:?}"), e.to_string());
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AddressError {
     /// What was given.
     pub input: String,
@@ -69,6 +71,19 @@ impl fmt::Display for AddressError {
             AddressFault::BadPort => "the port must be 0 to 65535",
             AddressFault::BadHost => "write an IPv6 address in brackets, as [::1]:80",
         })
+    }
+}
+
+/// The text, for a `main` that returns it; `{:#?}` shows the fields.
+impl fmt::Debug for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return fmt::Display::fmt(self, f);
+        }
+        f.debug_struct("AddressError")
+            .field("input", &self.input)
+            .field("fault", &self.fault)
+            .finish()
     }
 }
 

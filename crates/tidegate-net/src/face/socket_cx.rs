@@ -288,7 +288,9 @@ impl SocketCx<'_> {
         }
     }
 
-    /// Writes these last bytes, and ends our side.
+    /// Writes these last bytes, and ends our side. The answer is that of the write: what the peer
+    /// sends still comes. In the closure of a [`Framed`](crate::Framed), return
+    /// [`Flow::Closed`] behind it if no more frames shall come.
     #[inline]
     pub fn end_with<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
         self.send_and_end(data.into())

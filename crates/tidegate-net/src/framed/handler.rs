@@ -35,7 +35,8 @@ type OnBad<H> = Box<dyn FnMut(&mut H, &mut SocketCx<'_>, io::Error)>;
 /// - [`Flow::Full`]: none until `on_drain`, or until somebody calls
 ///   [`resume`](SocketCx::resume); the connection is paused. After a [`pause`](SocketCx::pause)
 ///   in the closure no frame comes until `resume`, whatever the answer.
-/// - [`Flow::Closed`]: none any more; what comes is read and dropped.
+/// - [`Flow::Closed`]: none any more; what comes is read and dropped. Return it behind the last
+///   answer too: [`end`](SocketCx::end) and [`end_with`](SocketCx::end_with) end our side alone.
 ///
 /// Whole frames are lent from the loop's read buffer: they cost no copy and no allocation. The
 /// beginning of a frame is kept until the rest comes; a connection that waits for a new frame
