@@ -201,6 +201,7 @@ impl ListenOptions {
     pub fn filter(mut self, factory: impl FilterFactory) -> ListenOptions {
         let per_turn = factory.handshakes_per_turn().max(1);
         self.admission.gate.per_turn = self.admission.gate.per_turn.min(per_turn);
+        self.stream.filter_no_delay |= factory.no_delay();
         self.admission.gate.filters.push(Factory(Arc::new(factory)));
         self
     }

@@ -113,7 +113,6 @@ fn enter(
             OutOfDescriptors::Shed => sys::spare(),
             OutOfDescriptors::Hold => None,
         },
-        gated: (0, 0),
         is_guarded: options.admission.is_guarded(),
         admission: options.admission.clone(),
         stats: ServerStats::default(),

@@ -14,6 +14,7 @@ use crate::metrics::NetMetrics;
 use crate::options::limits::NetLimits;
 use crate::state::claims::Claims;
 use crate::state::deadlines::queue::Deadlines;
+use crate::state::line::Line;
 use crate::state::listener::{Listener, State};
 use crate::state::socket::{Remains, Socket};
 use crate::state::sockets::Sockets;
@@ -36,6 +37,8 @@ pub(crate) struct Layer {
     /// Listeners that wait for a descriptor.
     pub(crate) held: usize,
     pub(crate) claims: Claims,
+    /// Connections that go on with getting ready in turns to come.
+    pub(crate) line: Line,
 }
 
 /// What all sockets of a loop share while one of them is changed.

@@ -2,7 +2,7 @@
 //!
 //! Read `layer.rs` first, then `sockets.rs`, `socket.rs` and `listener.rs`. Parts of these are
 //! `connecting.rs`, `wire.rs`, `owed.rs`, `remote.rs`, `rare.rs` and `pace.rs`; the loop's is
-//! `claims.rs`; `deadlines/` has parts of both.
+//! `claims.rs` and `line.rs`; `deadlines/` has parts of both.
 //! Not here: what is done to connections and servers.
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ pub(crate) mod claims;
 pub(crate) mod connecting;
 pub(crate) mod deadlines;
 pub(crate) mod layer;
+pub(crate) mod line;
 pub(crate) mod listener;
 pub(crate) mod owed;
 pub(crate) mod pace;
