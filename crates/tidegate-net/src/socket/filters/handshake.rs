@@ -101,7 +101,7 @@ impl Socket {
         }
         let (stage, source) = placed(error, otherwise);
         let error = self.error(stage, source, h);
-        let sends = spoke && self.duplex.write.is_sending() && self.stream.is_some();
+        let sends = spoke && !self.duplex.write.has_failed() && self.stream.is_some();
         let peer_ended = matches!(&self.wire, Wire::Filter(stack) if stack.fin);
         if !sends || peer_ended || self.life == Life::Connecting {
             return self.destroy(h, Reason::Failed(error));

@@ -50,7 +50,7 @@ impl Socket {
 
     /// Whether what filters passed up is to be delivered still.
     pub(super) fn delivers(&self) -> bool {
-        let waits = matches!(&self.wire, Wire::Filter(stack) if stack.ready_told && stack.waits());
+        let waits = matches!(&self.wire, Wire::Filter(stack) if stack.is_ready() && stack.waits());
         waits && self.life == Life::Open
     }
 
