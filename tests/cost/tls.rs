@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tidegate::http::{Http, Response};
 use tidegate::prelude::*;
 use tidegate::tls::{Identity, Roots, TlsClient, TlsServer};
 
@@ -79,6 +80,49 @@ fn an_echo_with_tls_makes_the_calls_of_a_plain_one() {
         assert!((5990..=6020).contains(&all), "plain {plain:?}, TLS {tls:?}");
     }
     println!("1000 echoes, both ends: plain {plain:?}, TLS {tls:?}");
+}
+
+/// GETs of a client on one connection, both ends in one loop.
+#[test]
+#[ignore = "a child of the test below"]
+fn child_https() {
+    let (listen, client) = both();
+    let mut lp = guarded();
+    let server = lp.http_listen(listen, |_, x| x.respond(Response::new(200), "world").unwrap());
+    let server = server.unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    const GET: &str = "GET /hello HTTP/1.1\r\nHost: tide.example\r\n\r\n";
+    let mut left = argument();
+    let on = On::new()
+        .connect(|s| {
+            let _ = s.write(GET);
+        })
+        .data(move |s, chunk| {
+            assert!(chunk.starts_with(b"HTTP/1.1 200 ") && chunk.ends_with(b"world"));
+            left -= 1;
+            match left {
+                0 => {
+                    s.end();
+                    s.server(server).close().unwrap();
+                }
+                _ => {
+                    let _ = s.write(GET);
+                }
+            }
+        });
+    lp.connect(ConnectOptions::new(at).filter(client), on);
+    lp.run().unwrap();
+}
+
+#[test]
+fn a_get_on_a_connection_that_is_kept_makes_three_calls() {
+    let Some(few) = traced_child("tls::child_https", 10) else { return };
+    let Some(many) = traced_child("tls::child_https", 1010) else { return };
+    let more = difference(&few, &many);
+    println!("1000 GETs, both ends: {more:?}");
+    let all: i64 = more.values().sum();
+    // Three for the client, too.
+    assert!((5990..=6020).contains(&all), "{more:?}");
 }
 
 /// One connection after the other: a handshake, a request with it, its answer, the end.

@@ -9,10 +9,12 @@ pub mod counted;
 pub mod load;
 pub mod micro;
 pub mod peer;
+mod program;
 pub mod redis;
 pub mod server;
 pub mod stats;
 pub mod suite;
+pub mod tls;
 
 #[allow(unsafe_code)] // system calls, and calls into C
 pub mod sys;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 use tidegate::net::ListenOptions;
+use tidegate::tls::rustls::ServerConfig;
 
 use crate::peer;
 use crate::peer::contract::{BACKLOG, GO, HOLD, Mode, Options};
@@ -29,6 +30,8 @@ pub enum Peer {
     Libuv,
     /// tokio on one thread, a task for each connection.
     Tokio,
+    /// mio and rustls by hand: an echo with TLS.
+    Rustls(Arc<ServerConfig>),
 }
 
 impl Peer {
@@ -102,6 +105,10 @@ impl Server {
                 #[cfg(libuv)]
                 Peer::Libuv => peer::libuv::serve(listener, &theirs, &options),
                 Peer::Tokio => peer::tokio::serve(listener, theirs, &options),
+                Peer::Rustls(config) => {
+                    listener.set_nonblocking(true).expect("a socket that does not block");
+                    peer::rustls::serve(listener, theirs, config);
+                }
                 Peer::Tidegate(_) => {}
                 #[cfg(not(libuv))]
                 Peer::Libuv => panic!("libuv was not built"),

@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tidegate::net::{Filter, FilterError, FilterFactory, Passed};
 use tidegate::prelude::*;
@@ -185,6 +186,8 @@ fn the_last_word_goes_with_the_first_write() {
         let (bytes, all) =
             if writes { ("0 12", &b"ready answer"[..]) } else { ("0 0", &b"ready "[..]) };
         assert_eq!(order.take(), ["step 1", bytes]);
+        // The turn that offered it has done all: the next one waits.
+        assert_ne!(lp.backend_timeout(), Some(Duration::ZERO));
         let mut got = vec![0; all.len()];
         std::io::Read::read_exact(&mut &c, &mut got).unwrap();
         assert_eq!(got, all);

@@ -11,6 +11,7 @@ use super::{memory, plots, tuning};
 use tidegate_bench::contest::{Contest, Outcome, Table};
 use tidegate_bench::redis;
 use tidegate_bench::suite::{self, BUDGETS, Positions, Scale};
+use tidegate_bench::tls;
 
 /// One section of the page.
 pub(super) struct Section {
@@ -30,6 +31,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "The loop itself", measure: loop_itself },
     Section { title: "Established connections while others come", measure: established },
     Section { title: "Memory of idle connections", measure: idle_memory },
+    Section { title: "TLS", measure: with_tls },
     Section { title: "Tuning accept", measure: tuning_accept },
 ];
 
@@ -145,6 +147,15 @@ fn loop_itself(bench: &mut Bench) -> Result<String, Failed> {
     ];
     let outcomes: Vec<Outcome> = of.iter().flat_map(|c| bench.hold(c)).collect();
     Ok(Table::of(&outcomes).markdown())
+}
+
+fn with_tls(bench: &mut Bench) -> Result<String, Failed> {
+    let contests = bench.table(&tls::contests(bench.scale))?;
+    bench.say("echoes beside handshakes");
+    let calm = tls::calm::text(bench.quick)?;
+    bench.say("memory of idle connections with TLS");
+    let idle = tls::idle::text(bench.quick)?;
+    Ok(format!("{}\n{contests}\n{calm}\n{idle}", tls::ABOUT))
 }
 
 fn established(bench: &mut Bench) -> Result<String, Failed> {

@@ -147,7 +147,7 @@ fn serve_line(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     for _ in 0..d.layer(&NET).0.line.len() {
         let (layer, mut driver) = d.layer(&NET);
         let Layer { sockets, listeners, line, .. } = layer;
-        let Some(key) = line.pop() else { return };
+        let Some(key) = line.pop() else { break };
         let Some(mut h) = driver.handle(&OWNER, key.0) else { continue };
         let data = h.data();
         let Some(s) = sockets.get_mut(data as usize, key) else { continue };
@@ -162,15 +162,14 @@ fn serve_line(d: &mut Dispatch<'_>, raw: Key, _: u64) {
         if !room {
             stack.in_line = true;
             line.put_back(key);
+            break;
         }
-        // Before the step: a callback in it may panic.
-        if !line.is_empty() {
-            call_line(line, &mut driver);
-        }
-        if !room {
-            return;
-        }
+        // If a callback in it panics, the loop calls this again.
         step(d, key.0, data, Step::Taken { before, poked });
+    }
+    let (layer, mut driver) = d.layer(&NET);
+    if !layer.line.is_empty() {
+        call_line(&mut layer.line, &mut driver);
     }
 }
 
