@@ -13,6 +13,7 @@ use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::options::limits::NetLimits;
 use crate::state::claims::Claims;
+use crate::state::crowd::Crowd;
 use crate::state::deadlines::queue::Deadlines;
 use crate::state::line::Line;
 use crate::state::listener::{Listener, State};
@@ -39,6 +40,8 @@ pub(crate) struct Layer {
     pub(crate) claims: Claims,
     /// Connections that go on with getting ready in turns to come.
     pub(crate) line: Line,
+    /// Which connections give way beyond `buffered_limit`.
+    pub(crate) crowd: Crowd,
 }
 
 /// What all sockets of a loop share while one of them is changed.
@@ -162,6 +165,7 @@ impl Layer {
         self.sockets.free(index);
         if self.sockets.len() == 0 {
             self.deadlines.clear();
+            self.crowd.clear();
         }
         Some(remains)
     }

@@ -19,6 +19,9 @@ use crate::state::layer::{NET, Shared};
 use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 
+/// The most calls in which one dispatch tells what filters have made.
+const TOLD: usize = 1000;
+
 impl Socket {
     /// Whether [`settle`] has something to do now.
     #[cold]
@@ -112,12 +115,27 @@ pub(crate) fn made(d: &mut Dispatch<'_>, key: SocketKey) {
     settle(d, key);
 }
 
-/// What filters have made is told: ready, then bytes, then the end, then an error. Of a server's
-/// connection that waits to be offered nothing is.
+/// Delivers what filters have made: ready, then bytes, then the end, then an error; for a server's
+/// connection that waits to be offered, nothing. `false`: it was too much for one dispatch, and the
+/// rest comes in the next turn.
 #[cold]
 #[inline(never)]
-pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
-    tell_news(d, key);
+pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+    for _ in 0..TOLD {
+        if !settle_one(d, key) {
+            settle_last(d, key);
+            return true;
+        }
+    }
+    let (layer, mut driver) = d.layer(&NET);
+    if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
+        s.go_on_later(&mut h);
+    }
+    false
+}
+
+/// What is left to do when all is delivered that can be now.
+fn settle_last(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut driver) = d.layer(&NET);
     let Some(s) = layer.socket(&driver, key) else { return };
     if matches!(&s.wire, Wire::Filter(stack) if stack.failed.is_some() || !stack.later.is_empty()) {
@@ -125,70 +143,70 @@ pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
     }
 }
 
-fn tell_news(d: &mut Dispatch<'_>, key: SocketKey) {
-    loop {
-        let (layer, mut driver) = d.layer(&NET);
-        let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
-        if !s.duplex.is_open() || s.life == Life::Refused {
-            return;
-        }
-        let Wire::Filter(stack) = &mut s.wire else { return };
-        if stack.failed.is_some() {
-            stack.poked = false;
-        }
-        if stack.poked {
-            layer.with(&mut driver, key, |s, h, shared| {
-                s.filter(h, shared, By::Peer, |stack, run| stack.poke(run));
-            });
-            continue;
-        }
-        if !stack.is_ready() {
-            if stack.end_due {
-                let text = "the peer ended before the filter was ready";
-                s.fail(&mut h, Stage::Filter, io::Error::new(ErrorKind::UnexpectedEof, text));
-            }
-            return;
-        }
-        match s.life {
-            Life::Open if !stack.ready_told => {
-                stack.ready_told = true;
-                call(d, key, |h, s| h.on_ready(s), |d, p, data| (p.ready)(d, key, data));
-                continue;
-            }
-            Life::Open => {}
-            Life::Gated if s.server.is_none() => {
-                stack.ready_told = true;
-                let lifetime_ms = stack.lifetime_ms;
-                s.life = Life::Open;
-                s.tell_busy(&mut h);
-                s.clocks.set_until(lifetime_ms, as_nanos(h.clock()));
-                expire::arm(&mut d.cx(), key);
-                connect(d, key);
-                continue;
-            }
-            _ => return,
-        }
-        if s.duplex.read == ReadState::OnDemand {
-            // Who reads itself takes it, or what was given back comes first: in the next dispatch.
-            s.go_on_reading(&mut h);
-            layer.with(&mut driver, key, |s, _, _| s.drop_spent());
-            return;
-        }
-        if !s.duplex.read.wants_read() {
-            return;
-        }
-        if !stack.inbox.is_empty() {
-            let mut up = std::mem::take(&mut stack.inbox);
-            layer.with(&mut driver, key, |s, h, _| s.count_filters(h));
-            received(d, key, &mut up);
-            up.clear();
-            give_back(&mut d.layer(&NET).0.shared.passed.up, up);
-            continue;
-        }
-        if std::mem::take(&mut stack.end_due) {
-            return ended(d, key);
-        }
-        layer.with(&mut driver, key, |s, _, _| s.drop_spent());
-        return;
+/// The next thing that filters have made. Whether there may be more.
+fn settle_one(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return false };
+    if !s.duplex.is_open() || s.life == Life::Refused {
+        return false;
     }
+    let Wire::Filter(stack) = &mut s.wire else { return false };
+    if stack.failed.is_some() {
+        stack.poked = false;
+    }
+    if stack.poked {
+        layer.with(&mut driver, key, |s, h, shared| {
+            s.filter(h, shared, By::Peer, |stack, run| stack.poke(run));
+        });
+        return true;
+    }
+    if !stack.is_ready() {
+        if stack.end_due {
+            let text = "the peer ended before the filter was ready";
+            s.fail(&mut h, Stage::Filter, io::Error::new(ErrorKind::UnexpectedEof, text));
+        }
+        return false;
+    }
+    match s.life {
+        Life::Open if !stack.ready_told => {
+            stack.ready_told = true;
+            call(d, key, |h, s| h.on_ready(s), |d, p, data| (p.ready)(d, key, data));
+            return true;
+        }
+        Life::Open => {}
+        Life::Gated if s.server.is_none() => {
+            stack.ready_told = true;
+            let lifetime_ms = stack.lifetime_ms;
+            s.life = Life::Open;
+            s.tell_busy(&mut h);
+            s.clocks.set_until(lifetime_ms, as_nanos(h.clock()));
+            expire::arm(&mut d.cx(), key);
+            connect(d, key);
+            return true;
+        }
+        _ => return false,
+    }
+    if s.duplex.read == ReadState::OnDemand {
+        // A protocol that reads takes it, or what was given back comes first: in the next dispatch.
+        s.go_on_reading(&mut h);
+        layer.with(&mut driver, key, |s, _, _| s.drop_spent());
+        return false;
+    }
+    if !s.duplex.read.wants_read() {
+        return false;
+    }
+    if !stack.inbox.is_empty() {
+        let mut up = std::mem::take(&mut stack.inbox);
+        layer.with(&mut driver, key, |s, h, _| s.count_filters(h));
+        received(d, key, &mut up);
+        up.clear();
+        give_back(&mut d.layer(&NET).0.shared.passed.up, up);
+        return true;
+    }
+    if std::mem::take(&mut stack.end_due) {
+        ended(d, key);
+        return false;
+    }
+    layer.with(&mut driver, key, |s, _, _| s.drop_spent());
+    false
 }

@@ -180,7 +180,7 @@ impl Socket {
     }
 
     /// Ids of writes that have passed all filters wait in the queue to the kernel. Those of
-    /// what did not get out are told at the close.
+    /// bytes that did not get out are reported at the close.
     fn pass_ids(&mut self) {
         let Wire::Filter(stack) = &mut self.wire else { return };
         // A filter that failed says nothing of what it kept.
@@ -207,7 +207,7 @@ impl Socket {
     }
 
     /// Whether filters' answers of so many bytes may be queued. What the user writes has its
-    /// limit; answers that wait have the same once more, of their own.
+    /// limit; answers that wait have another one of the same size.
     fn may_answer(&mut self, h: &mut Handle<'_>, bytes: usize) -> bool {
         if self.queued() == 0 {
             self.forget_answers();
@@ -272,7 +272,7 @@ impl Socket {
         }
     }
 
-    /// The deadline until its filters are ready is one of its own.
+    /// Whether the deadline until its filters are ready is a separate one.
     #[cold]
     pub(crate) fn has_handshake_deadline(&self) -> bool {
         let own = matches!(&self.wire, Wire::Filter(stack) if stack.has_deadline);
@@ -295,8 +295,11 @@ impl Socket {
         }
     }
 
-    /// The lifetime that begins when the filters are ready.
+    /// The lifetime that begins when the connection is made and its filters are ready.
     pub(crate) fn set_later_lifetime(&mut self, lifetime_ms: u32) {
+        if let Some(connecting) = self.connecting_mut() {
+            connecting.options.stream.deadlines.lifetime_ms = lifetime_ms;
+        }
         if let Wire::Filter(stack) = &mut self.wire {
             stack.lifetime_ms = lifetime_ms;
         }
