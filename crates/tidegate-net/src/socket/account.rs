@@ -2,7 +2,7 @@
 //! `Layer::with`, which keeps it.
 //!
 //! Beyond `buffered_limit` the connection that holds most is closed. Which one that is, and how
-//! often all are looked at for it, is decided in `state/crowd.rs`.
+//! often all are looked at for it, is decided in `state/fairness/crowd.rs`.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::kind::{Driver, Handle};
