@@ -166,7 +166,7 @@ pub fn text(quick: bool) -> io::Result<String> {
     let count = if quick { 200 } else { 1000 };
     let sides = Sides::new();
     let mut text = format!(
-        "Memory for each of {count} more connections that are idle after one answer. What the          server's thread has allocated, most of it by rustls:\n\n| server | bytes |\n|---|---:|\n"
+        "Memory for each of {count} more connections that are idle after one answer. What the server's thread has allocated, most of it by rustls:\n\n| server | bytes |\n|---|---:|\n"
     );
     for (name, each) in allocated(&sides, count)? {
         let _ = writeln!(text, "| {name} | {} |", thousands(each));
