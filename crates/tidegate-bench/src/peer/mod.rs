@@ -9,6 +9,7 @@ pub mod contract;
 pub mod floor;
 #[cfg(libuv)]
 pub mod libuv;
+pub mod quinn;
 pub mod rustls;
 pub mod tidegate;
 pub mod tokio;
