@@ -1,4 +1,5 @@
-//! Programs under measurement: servers on the servers' core, and examples, which are built.
+//! [`Program`]: a server that is a program, on the servers' core, and the CPU time and memory that it
+//! uses; and examples, which are built for that.
 #![forbid(unsafe_code)]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,9 +10,9 @@ use std::time::{Duration, Instant};
 use crate::sys::cores::{Core, pin};
 
 /// A server, for as long as this lives.
-pub(crate) struct Program {
+pub struct Program {
     child: Child,
-    pub(crate) port: u16,
+    port: u16,
 }
 
 impl Drop for Program {
@@ -22,8 +23,8 @@ impl Drop for Program {
 }
 
 impl Program {
-    /// Starts it, and waits until it listens.
-    pub(crate) fn start(
+    /// Starts it with arguments that name its port, and waits until it listens.
+    pub fn start(
         program: &str,
         arguments: impl Fn(&str) -> Vec<String>,
     ) -> Result<Program, String> {
@@ -36,9 +37,10 @@ impl Program {
             Command::new(program).args(arguments(&port.to_string())).stdout(Stdio::null()).spawn();
         pin(Core::Client);
         let child = child.map_err(|e| format!("{program}: {e}"))?;
+        let program = program.to_owned();
         let server = Program { child, port };
         let end = Instant::now() + Duration::from_secs(5);
-        while TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_err() {
+        while TcpStream::connect(server.at()).is_err() {
             if Instant::now() > end {
                 return Err(format!("{program} does not listen"));
             }
@@ -47,8 +49,18 @@ impl Program {
         Ok(server)
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where it listens.
+    pub fn at(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
     /// CPU time of all its threads, in ns.
-    pub(crate) fn cpu(&self) -> f64 {
+    pub fn cpu(&self) -> f64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
         let of = |task: std::fs::DirEntry| {
             let times = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
@@ -59,7 +71,7 @@ impl Program {
 
     /// Memory of it and of the processes that it started, in bytes: what the kernel counts as
     /// theirs alone or as their share.
-    pub(crate) fn memory(&self) -> f64 {
+    pub fn memory(&self) -> f64 {
         let own = self.child.id().to_string();
         let children = format!("/proc/{own}/task/{own}/children");
         let children = std::fs::read_to_string(children).unwrap_or_default();
@@ -74,7 +86,7 @@ impl Program {
 }
 
 /// Builds an example as this program was built; where it is.
-pub(crate) fn build(example: &str, features: &[&str]) -> Result<PathBuf, String> {
+pub fn build(example: &str, features: &[&str]) -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let folder = own.parent().ok_or("where is this program?")?;
     let target = folder.parent().ok_or("where is this program?")?;

@@ -14,31 +14,21 @@ const CLIENTS: &str = "50";
 /// Keys that it chooses from.
 const KEYS: &str = "100000";
 
-/// A server under `redis-benchmark`.
-struct Redis(Program);
-
-impl Redis {
-    fn start(program: &str, arguments: impl Fn(&str) -> Vec<String>) -> Result<Redis, String> {
-        Program::start(program, arguments).map(Redis)
-    }
-
-    /// Sends so many of one command; the time and the CPU time of one, in ns.
-    fn bench(&self, test: &str, pipeline: u32, n: u64) -> Vec<f64> {
-        let (port, n_text, pipeline) =
-            (self.0.port.to_string(), n.to_string(), pipeline.to_string());
-        let before = self.0.cpu();
-        let output = Command::new("redis-benchmark")
-            .args(["-p", &port, "-t", test, "-n", &n_text, "-P", &pipeline])
-            .args(["-c", CLIENTS, "-r", KEYS, "--csv"])
-            .output();
-        let cpu = (self.0.cpu() - before) / n as f64;
-        let output = output.expect("it ran before");
-        let said = String::from_utf8_lossy(&output.stdout);
-        // "SET","101010.10",...
-        let rate = said.lines().last().and_then(|line| line.split('"').nth(3)?.parse::<f64>().ok());
-        let rate = rate.unwrap_or_else(|| panic!("redis-benchmark says {said:?}"));
-        vec![1e9 / rate, cpu]
-    }
+/// Sends so many of one command; the time and the CPU time of one, in ns.
+fn bench(server: &Program, test: &str, pipeline: u32, n: u64) -> Vec<f64> {
+    let (port, n_text) = (server.port().to_string(), n.to_string());
+    let before = server.cpu();
+    let output = Command::new("redis-benchmark")
+        .args(["-p", &port, "-t", test, "-n", &n_text, "-P", &pipeline.to_string()])
+        .args(["-c", CLIENTS, "-r", KEYS, "--csv"])
+        .output();
+    let cpu = (server.cpu() - before) / n as f64;
+    let output = output.expect("it ran before");
+    let said = String::from_utf8_lossy(&output.stdout);
+    // "SET","101010.10",...
+    let rate = said.lines().last().and_then(|line| line.split('"').nth(3)?.parse::<f64>().ok());
+    let rate = rate.unwrap_or_else(|| panic!("redis-benchmark says {said:?}"));
+    vec![1e9 / rate, cpu]
 }
 
 /// SET and GET, one command at a time and sixteen; or why that cannot be measured here.
@@ -49,8 +39,8 @@ pub fn contests(scale: Scale) -> Result<Vec<Contest>, String> {
     }
     let own = program::build("redis", &[])?;
     let own = own.to_str().ok_or("the path of the example is not UTF-8")?;
-    let ours = Rc::new(Redis::start(own, |port| vec![format!("127.0.0.1:{port}")])?);
-    let theirs = Rc::new(Redis::start("redis-server", |port| {
+    let ours = Rc::new(Program::start(own, |port| vec![format!("127.0.0.1:{port}")])?);
+    let theirs = Rc::new(Program::start("redis-server", |port| {
         let arguments = ["--port", port, "--save", "", "--appendonly", "no"];
         arguments.map(str::to_owned).into()
     })?);
@@ -61,9 +51,9 @@ pub fn contests(scale: Scale) -> Result<Vec<Contest>, String> {
             let (ours, theirs) = (ours.clone(), theirs.clone());
             let measures = [("", Unit::PerSecond), ("by CPU", Unit::Cpu)];
             contests.push(Contest::new(name, &measures, scale.cycles, move || {
-                let contender = |name, server: &Rc<Redis>| {
+                let contender = |name, server: &Rc<Program>| {
                     let server = server.clone();
-                    Contender::new(name, move || server.bench(test, pipeline, n))
+                    Contender::new(name, move || bench(&server, test, pipeline, n))
                 };
                 vec![contender("tidegate", &ours), contender("redis-server", &theirs)]
             }));

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -67,7 +67,7 @@ fn of_program(
     message: &[u8],
     answer: usize,
 ) -> io::Result<f64> {
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, program.port));
+    let at = program.at();
     let first = open(sides, at, WARM, message, answer)?;
     let before = program.memory();
     let more = open(sides, at, count, message, answer)?;
