@@ -40,5 +40,6 @@ chapters! {
     http_bodies
     #[cfg(feature = "http")]
     http_client
+    production
     names
 }
