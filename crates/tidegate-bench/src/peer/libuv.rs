@@ -16,6 +16,7 @@ pub(crate) fn serve(listener: impl IntoRawFd, control: &UnixStream, options: &Op
         Mode::Discard => (3, 0),
         Mode::Batch(n) => (4, n),
         Mode::Datagrams => (5, 0),
+        Mode::Hello => panic!("libuv speaks no HTTP"),
     };
     let stamps = options.stamps.as_ref().map(|s| s.parts());
     let backlog = options.backlog as i32;

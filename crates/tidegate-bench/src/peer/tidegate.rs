@@ -23,7 +23,7 @@ impl ServerHandler for Server {
             stamps.mark();
         }
         match self.options.mode {
-            Mode::Accept | Mode::Datagrams => conn.reject(),
+            Mode::Accept | Mode::Datagrams | Mode::Hello => conn.reject(),
             Mode::Answer => drop(conn.accept(Discard).write(b"x")),
             Mode::Echo => drop(conn.accept(Echo)),
             Mode::Discard => drop(conn.accept(Discard)),
@@ -96,6 +96,13 @@ pub fn serve(
     if !work.is_zero() {
         cx.check(move |_, _| spin(work));
     }
+    follow(&mut cx, control, turns);
+    listening(at);
+    lp.run().expect("the poller works");
+}
+
+/// Follows orders until the last one, and tells with each how many turns there were.
+pub(crate) fn follow(cx: &mut Cx<'_>, control: UnixStream, turns: Arc<AtomicU64>) {
     let control = mio::net::UnixStream::from_std(control);
     cx.watch(control, Interest::READABLE, move |cx, _, control, ready| {
         turns.store(cx.turn(), Ordering::Relaxed);
@@ -108,6 +115,4 @@ pub fn serve(
         });
     })
     .expect("a socket can be watched");
-    listening(at);
-    lp.run().expect("the poller works");
 }

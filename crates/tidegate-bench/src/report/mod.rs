@@ -28,6 +28,8 @@ handshake and so sets the rate; elsewhere it is rates and times.
 - `floor`: the same server by hand over epoll, with no runtime at all.
 - `libuv`: its C API, one read buffer, `uv_try_write` first.
 - `tokio`: one thread, a task for each connection.
+- `async-executor`, `LocalSet`, `monoio`: other executors of futures on one thread. `LocalSet` is \
+tokio's; monoio runs with its epoll driver.
 - `redis-server`: as it is installed, without persistence; `redis-benchmark` with 50 clients is \
 the client of both programs.
 - `one a turn`: the floor, but with one accept in each turn of its loop, as libuv does since \
@@ -39,6 +41,9 @@ long.";
 
 /// Two programs, so a section of its own.
 const REDIS: &str = "The example redis, and redis-server";
+
+/// hyper, and what runs tasks.
+const FUTURES: &str = "Futures";
 
 const PLOT_BUDGETS: [u32; 9] = [1, 2, 4, 8, 16, 32, 64, 128, u32::MAX];
 
@@ -104,6 +109,7 @@ pub(crate) fn run(quick: bool, out: &Path) -> io::Result<()> {
     let messages: Vec<Outcome> = messages.iter().flat_map(|c| progress.hold(c)).collect();
     section(&mut page, "Messages and bytes", &messages);
     section(&mut page, "Datagrams", &progress.hold(&suite::datagrams(scale)));
+    section(&mut page, FUTURES, &progress.hold(&suite::futures(scale)));
     match redis::contests(scale) {
         Ok(contests) => section(&mut page, REDIS, &progress.hold(&contests)),
         Err(why) => {
