@@ -24,7 +24,9 @@ use hyper::{Method, Request, Response};
 use hyper_util::server::conn::auto;
 use tidegate::prelude::*;
 use tidegate::signals::SIGINT;
-use tidegate::task::{AsyncListener, AsyncSocket, BlockOn, LoopExecutor, LoopTimer, signals, sleep, spawn};
+use tidegate::task::{
+    AsyncListener, AsyncSocket, BlockOn, LoopExecutor, LoopTimer, signals, sleep, spawn,
+};
 
 type Body = BoxBody<Bytes, hyper::Error>;
 

@@ -60,8 +60,11 @@ fn b31_tokio_io_every_byte_there_and_back() {
             writer.write_all(&sent).await?;
             writer.shutdown().await
         };
-        let (there, n) =
-            futures_util::future::join(there, tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut back)).await;
+        let (there, n) = futures_util::future::join(
+            there,
+            tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut back),
+        )
+        .await;
         there.unwrap();
         assert_eq!(n.unwrap(), MUCH);
         back

@@ -35,7 +35,10 @@ fn b34_client_and_server_on_one_loop() {
                 let body = Full::new(Bytes::from(vec![b'x'; n]));
                 let request = Request::post("http://tide.test/echo").body(body).unwrap();
                 let response = sender.send_request(request).await.unwrap();
-                assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2));
+                assert_eq!(
+                    (response.status(), response.version()),
+                    (StatusCode::OK, Version::HTTP_2)
+                );
                 response.collect().await.unwrap().to_bytes().len()
             }
         };

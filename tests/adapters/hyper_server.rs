@@ -5,9 +5,11 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming};
@@ -17,16 +19,14 @@ use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tidegate::task::{AsyncSocket, LoopTimer, spawn};
+use tidegate::task::{AsyncSocket, LoopTimer, oneshot, spawn, yield_now};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::judge::judged;
 use crate::serving::{beside, served};
 use crate::support::*;
 
-pub(crate) async fn hello(
-    _: Request<impl Body>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+pub(crate) async fn hello(_: Request<impl Body>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::new(Bytes::from("Hello World!"))))
 }
 
@@ -137,7 +137,10 @@ fn b33_echo_in_all_its_ways() {
     served(serve_echo, |at| {
         let reversed = post(at, "/echo/reversed", "tide");
         assert!(reversed.ends_with("\r\n\r\nedit"), "{reversed}");
-        let big = format!("POST /echo/reversed HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 1 << 20);
+        let big = format!(
+            "POST /echo/reversed HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+            1 << 20
+        );
         let mut s = client(at);
         s.write_all(big.as_bytes()).unwrap();
         assert!(answer(&mut s).starts_with("HTTP/1.1 413 "));
@@ -186,7 +189,9 @@ async fn server_upgraded_io(upgraded: Upgraded) -> std::io::Result<()> {
     upgraded.write_all(b"bar=foo").await
 }
 
-async fn server_upgrade(mut req: Request<Incoming>) -> Result<Response<Empty<Bytes>>, hyper::Error> {
+async fn server_upgrade(
+    mut req: Request<Incoming>,
+) -> Result<Response<Empty<Bytes>>, hyper::Error> {
     let mut res = Response::new(Empty::new());
     if !req.headers().contains_key(UPGRADE) {
         *res.status_mut() = StatusCode::BAD_REQUEST;
@@ -246,7 +251,10 @@ fn an_upgraded_socket_comes_back_with_its_bytes() {
     };
     let back = served(serve, |at| {
         let s = client(at);
-        write_all(&s, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: tide\r\n\r\nearly");
+        write_all(
+            &s,
+            b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: tide\r\n\r\nearly",
+        );
         String::from_utf8(read_to_end(&s)).unwrap()
     });
     assert!(back.ends_with("\r\n\r\nearly"), "{back}");
@@ -296,12 +304,25 @@ fn b33_the_deadline_of_a_head() {
     });
 }
 
-/// A server that ends in good order: what began is answered, and no more.
+/// A server that ends in good order: the request that has begun is answered, and no more.
 #[test]
 fn b33_graceful_shutdown() {
     let serve = async |io: AsyncSocket| {
-        let conn = http1::Builder::new().serve_connection(io, service_fn(hello));
-        let mut conn = std::pin::pin!(conn);
+        let (began, begun) = oneshot();
+        let began = Cell::new(Some(began));
+        let service = service_fn(move |req: Request<Incoming>| {
+            let sent = began.take().map(|began| began.send(()));
+            async move {
+                sent.expect("the first request is the last").unwrap();
+                yield_now().await;
+                hello(req).await
+            }
+        });
+        let mut conn = pin!(http1::Builder::new().serve_connection(io, service));
+        match select(begun, conn.as_mut()).await {
+            Either::Left((begun, _)) => begun.unwrap(),
+            Either::Right(_) => panic!("it ended before"),
+        }
         conn.as_mut().graceful_shutdown();
         conn.await.unwrap();
     };

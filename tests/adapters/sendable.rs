@@ -39,7 +39,8 @@ fn b38_a_connection_of_hyper() {
     fn client(io: AsyncSocket) -> impl Future<Output = hyper::Result<()>> + Send {
         async {
             let (_, conn) =
-                hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(LoopExecutor, io).await?;
+                hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(LoopExecutor, io)
+                    .await?;
             conn.await
         }
     }

@@ -31,11 +31,8 @@ enum By {
 const NAME: &str = "tide.example";
 
 fn acceptor(ca: &Authority, version: TlsVersion) -> TlsAcceptor {
-    let config: Arc<ServerConfig> = TlsServer::builder()
-        .identity(ca.leaf(NAME))
-        .versions(&[version])
-        .build_config()
-        .unwrap();
+    let config: Arc<ServerConfig> =
+        TlsServer::builder().identity(ca.leaf(NAME)).versions(&[version]).build_config().unwrap();
     config.into()
 }
 
@@ -130,7 +127,8 @@ const SIDES: [(By, By); 4] = [
 
 #[test]
 fn b37_both_carry_the_same_bytes() {
-    let sent: Vec<u8> = (0..3_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let sent: Vec<u8> =
+        (0..3_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for sides in SIDES {
         for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
             let sent = sent.clone();
@@ -152,10 +150,16 @@ fn b37_both_refuse_an_authority_that_they_do_not_know() {
             let (ca, other) = (Authority::new(), Authority::named("another"));
             let (got, ended) = meet(sides, TlsVersion::V1_3, (&ca, &other), b"tide").await;
             let why = got.unwrap_err().to_string();
-            assert!(why.contains("UnknownIssuer") || why.contains("unknown issuer"), "{sides:?}: {why}");
+            assert!(
+                why.contains("UnknownIssuer") || why.contains("unknown issuer"),
+                "{sides:?}: {why}"
+            );
             if sides.0 == By::Library {
                 let why = ended.unwrap_err().to_string();
-                assert!(why.contains("UnknownCA") || why.contains("BadCertificate"), "{sides:?}: {why}");
+                assert!(
+                    why.contains("UnknownCA") || why.contains("BadCertificate"),
+                    "{sides:?}: {why}"
+                );
             }
         });
         done.unwrap();

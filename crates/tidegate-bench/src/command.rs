@@ -9,7 +9,8 @@ use tidegate_bench::suite::Scale;
 
 use crate::{counts, report};
 
-const USAGE: &str = "usage: tidegate-bench report [--quick] [--out DIR]
+const USAGE: &str = "usage: tidegate-bench report [--quick] [--out DIR] [--section NAME]
+                                         with NAME, one section anew, in the page of DIR
        tidegate-bench compare OLD NEW    two BENCHMARKS.md; fails if a ratio differs by 10 %
        tidegate-bench redis              the example redis beside redis-server, alone
        tidegate-bench counts [--update]  fails if a count grew by more than 3 %
@@ -17,19 +18,24 @@ const USAGE: &str = "usage: tidegate-bench report [--quick] [--out DIR]
 
 fn report(args: &[String]) -> Result<ExitCode, String> {
     let mut quick = false;
-    let mut out = None;
+    let (mut out, mut section) = (None, None);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--quick" => quick = true,
             "--out" => out = Some(PathBuf::from(args.next().ok_or("--out needs a directory")?)),
+            "--section" => section = Some(args.next().ok_or("--section needs a heading")?),
             other => return Err(format!("{other:?} is not a valid option of report")),
         }
     }
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let root = root.canonicalize().unwrap_or(root);
     let out = out.unwrap_or(if quick { root.join("target/report") } else { root });
-    report::run(quick, &out).map_err(|e| format!("{}: {e}", out.display()))?;
+    let done = match section {
+        Some(name) => report::one(name, quick, &out),
+        None => report::run(quick, &out),
+    };
+    done.map_err(|e| format!("{}: {e}", out.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

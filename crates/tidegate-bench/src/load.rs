@@ -134,12 +134,7 @@ impl PingPong {
         PingPong::of(server, connections, REQUEST, answer)
     }
 
-    fn of(
-        server: &Server,
-        connections: usize,
-        message: &'static [u8],
-        answer: usize,
-    ) -> PingPong {
+    fn of(server: &Server, connections: usize, message: &'static [u8], answer: usize) -> PingPong {
         let epoll = Epoll::new().expect("an epoll instance");
         let open: Vec<OwnedFd> =
             (0..connections).map(|_| epoll::connect(server.at()).expect("a connection")).collect();

@@ -3,12 +3,14 @@
 //! ```text
 //! cargo run --release -p tidegate-bench -- report              # some minutes
 //! cargo run --release -p tidegate-bench -- report --quick      # half a minute, for a look
+//! cargo run --release -p tidegate-bench -- report --section "Datagrams"    # one anew
 //! cargo run --release -p tidegate-bench -- compare OLD NEW     # two reports
 //! cargo run --release -p tidegate-bench -- redis               # one contest of it
 //! cargo run --release -p tidegate-bench -- counts              # what noise cannot touch
 //! ```
 //! `report` writes `BENCHMARKS.md` and `docs/plots` into the repository; with `--quick`
-//! into `target/report`; with `--out DIR` there. The machine should do nothing else. For
+//! into `target/report`; with `--out DIR` there. With `--section` it replaces one section of the
+//! page, and says so under its heading. The machine should do nothing else. For
 //! `counts` it may do what it likes: it fails if a count grew by more than 3 %.
 #![forbid(unsafe_code)]
 

@@ -21,14 +21,40 @@ use crate::error::fault::LookupFault;
 
 pub(crate) type Found = io::Result<Vec<SocketAddr>>;
 
-/// A handle that asks for a name, of any kind, and what to call with the answer.
+/// A handle that asks for a name, of any kind, and what to call with the answer. For layers; see
+/// [`Net::lookup`](crate::Net::lookup).
+///
+/// ```
+/// use tidegate_loop::kind::{Kind, Owner};
+/// use tidegate_loop::{AsCx, Loop};
+/// use tidegate_net::{Asker, Net};
+/// static MINE: Owner = Owner::new();
+/// static ASKING: Kind = Kind::new("asking", &MINE);
+/// let mut lp = Loop::new()?;
+/// let key = lp.cx().driver().insert(&ASKING, 0)?.key();
+/// lp.lookup("localhost", Asker {
+///     key,
+///     waits: |cx, key| cx.is_open(key),
+///     answer: |cx, key, found| {
+///         println!("{found:?}");
+///         if let Some(handle) = cx.driver().handle(&MINE, key) {
+///             handle.free();
+///         }
+///     },
+/// })?;
+/// lp.run()?; // until the answer is there
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[cfg_attr(not(feature = "lookup"), allow(dead_code))]
-#[derive(Clone, Copy)]
-pub(crate) struct Asker {
-    pub(crate) key: Key,
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// The handle. It keeps the loop alive while it waits.
+    pub key: Key,
     /// Whether it still waits for the answer.
-    pub(crate) waits: fn(&mut Cx<'_>, Key) -> bool,
-    pub(crate) answer: fn(&mut Cx<'_>, Key, Found),
+    pub waits: fn(&mut Cx<'_>, Key) -> bool,
+    /// What to call with the addresses, whose ports are 0, or with the error. It comes from a
+    /// callback of the loop, also for a handle that does not wait any more.
+    pub answer: fn(&mut Cx<'_>, Key, io::Result<Vec<SocketAddr>>),
 }
 
 #[cfg(feature = "lookup")]

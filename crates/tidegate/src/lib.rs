@@ -62,6 +62,7 @@
 //! | `lookup` | yes | names in [`connect`](net::Net::connect) |
 //! | `signal` | yes | [`Cx::signal`], [`ServerCx::shutdown_on`](net::ServerCx::shutdown_on) |
 //! | `work` | yes | [`Cx::work`]: a pool of threads |
+//! | `async` | no | `tidegate::task`: futures on the loop |
 //! | `http` | no | `tidegate::http`: HTTP/1.1 |
 //! | `tls` | no | `tidegate::tls`: TLS filters |
 //! | `trace` | no | `observe::JsonLines`, `observe::Perfetto` |
@@ -83,6 +84,8 @@ pub mod observe;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
+#[cfg(feature = "async")]
+pub use tidegate_async as task;
 #[cfg(feature = "http")]
 pub use tidegate_http as http;
 pub use tidegate_loop::{

@@ -1,4 +1,4 @@
-//! On what it was measured: machine, kernel, versions, settings.
+//! When and on what it was measured: commit, machine, kernel, versions, settings.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
@@ -42,19 +42,23 @@ fn libuv() -> String {
     "left out: its headers were not found".into()
 }
 
-/// The table of all that.
-pub(crate) fn table() -> String {
+/// When, and of which commit: `2026-01-31 12:00 UTC, commit 1234567`.
+pub(crate) fn when() -> String {
+    let date = says("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or("unknown".into());
+    let commit = says("git", &["rev-parse", "--short", "HEAD"]);
+    commit.map_or(date.clone(), |commit| format!("{date}, commit {commit}"))
+}
+
+/// What figures depend on besides the code of tidegate.
+pub(crate) fn settings() -> Vec<(&'static str, String)> {
     let memory = field("/proc/meminfo", "MemTotal");
     let kib: f64 = memory.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0.0);
-    let commit = says("git", &["rev-parse", "--short", "HEAD"]);
-    let commit = commit.map_or(String::new(), |c| format!(", commit {c}"));
     let mut rows = vec![
-        ("date", says("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or("unknown".into())),
         ("CPU", field("/proc/cpuinfo", "model name")),
         ("cores in use", cores::count().to_string()),
         ("memory", format!("{:.1} GiB", kib / 1024.0 / 1024.0)),
         ("kernel", file("/proc/sys/kernel/osrelease")),
-        ("tidegate", format!("{}{commit}", env!("CARGO_PKG_VERSION"))),
+        ("tidegate", env!("CARGO_PKG_VERSION").to_owned()),
         ("compiler", env!("TIDEGATE_BENCH_RUSTC").to_owned()),
         ("libuv", libuv()),
         ("tokio", locked("tokio").to_owned()),
@@ -69,8 +73,13 @@ pub(crate) fn table() -> String {
         ("net.ipv4.tcp_wmem", "/proc/sys/net/ipv4/tcp_wmem"),
     ];
     rows.extend(settings.map(|(name, path)| (name, file(path))));
-    let mut out = "| what | value |\n|---|---|\n".to_owned();
-    for (name, value) in rows {
+    rows
+}
+
+/// The table of all that.
+pub(crate) fn table() -> String {
+    let mut out = format!("| what | value |\n|---|---|\n| measured | {} |\n", when());
+    for (name, value) in settings() {
         let _ = writeln!(out, "| {name} | {value} |");
     }
     out

@@ -116,6 +116,21 @@ impl Cx<'_> {
         self.core().reactor.table.get(key.into()).is_some_and(|s| s.bits.has(Readiness::REFERENCED))
     }
 
+    /// How many handles keep the loop alive by their flag ([`set_ref`](Cx::set_ref)), or by a
+    /// request that is under way. [`why_alive`](Cx::why_alive) names them, and those that keep it
+    /// alive for this turn alone.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.timer(std::time::Duration::from_secs(1), |_, _| {});
+    /// assert_eq!(lp.cx().alive(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn alive(&self) -> usize {
+        self.core().reactor.alive
+    }
+
     /// What keeps the loop alive: handles that have the flag of [`set_ref`](Cx::set_ref), that are
     /// closing, or that have work to do. (Ticks and posts also keep it alive, but are no handles.)
     ///

@@ -16,6 +16,7 @@ use crate::error::listen::ListenError;
 use crate::error::net_error::NetError;
 use crate::face::metrics;
 use crate::key::{ServerKey, SocketKey, UdpKey};
+use crate::lookup::{self, Asker};
 use crate::metrics::{NetMetrics, ServerMetrics, UdpMetrics};
 use crate::options::adopt::AdoptOptions;
 use crate::options::connect::ConnectOptions;
@@ -194,6 +195,13 @@ pub trait Net: AsCx {
     /// calls for each socket.
     fn udp_sockets(&mut self) -> Vec<UdpMetrics> {
         facts::sockets(&mut self.cx())
+    }
+
+    /// Looks a name up, for a handle of a layer: by the system's resolver, on the loop's threads.
+    /// One lookup runs for all that ask for the same name meanwhile. An error: no thread can do it,
+    /// or the feature `lookup` is off.
+    fn lookup(&mut self, name: &str, asker: Asker) -> io::Result<()> {
+        lookup::start(&mut self.cx(), name, asker)
     }
 
     /// The counters of every server of the loop.

@@ -54,6 +54,37 @@ impl SocketCx<'_> {
             && self.set_upper(Upper::Protocol(protocol, data))
     }
 
+    /// Whether our side stays open after the peer's end: as the option
+    /// [`allow_half_open`](crate::ConnectOptions::allow_half_open), for a connection that is there.
+    /// For a layer that sees the peer's end as something to answer. It counts from the next
+    /// dispatch on.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |mut conn| {
+    ///     conn.server(conn.server_key()).close().unwrap();
+    ///     let on = On::new().end(|s| {
+    ///                  let _ = s.end_with("the answer to all of it");
+    ///     });
+    ///     conn.accept(on).set_allow_half_open(true);
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// lp.connect(at, On::new().connect(|s| s.end()));
+    /// lp.run()?;
+    /// # use tidegate_loop::AsCx;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_allow_half_open(&mut self, on: bool) {
+        self.change(|s, h, _| {
+            s.duplex.set_allow_half_open(on);
+            if s.duplex.ends_with_peer() {
+                h.queue();
+            }
+        });
+    }
+
     /// Whether the connection is there.
     fn set_upper(&mut self, new: Upper) -> bool {
         let key = self.key;

@@ -1,0 +1,133 @@
+//! What the net crate calls for a connection of a future's: whoever waits is woken.
+#![forbid(unsafe_code)]
+
+use tidegate_loop::Cx;
+use tidegate_loop::kind::Dispatch;
+use tidegate_net::{Close, Net, PeerState, Protocol, Reason, SocketKey};
+
+use crate::state::layer::ASYNC;
+use crate::state::net::{Flush, Over, SocketState};
+use crate::tasks::run::wake_now;
+use crate::tasks::wake::wake;
+use crate::wake::home::Note;
+use crate::wake::waiter::Waiter;
+
+pub(crate) static PULL: Protocol = Protocol::new("futures")
+    .connect(connected)
+    .readable(readable)
+    .writable(writable)
+    .written(|d, key, at, _, _| {
+        if let Some(waiter) = change(d, key, at, |s| {
+            s.flush = Flush::Done;
+            s.writer.take()
+        }) {
+            wake(&mut d.cx(), waiter);
+        }
+    })
+    .finish(finished)
+    .hangup(hung_up)
+    .close(closed)
+    .replaced(replaced)
+    .describe(describe);
+
+fn change<R>(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    at: u64,
+    f: impl FnOnce(&mut SocketState) -> R,
+) -> Option<R> {
+    d.layer(&ASYNC).0.socket(key, at as usize).map(f)
+}
+
+/// There is something to read. A task that waits for it reads in here; if nobody waits any more,
+/// this is not called again until somebody does.
+fn readable(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
+    let Some(waiter) = change(d, key, at, |s| s.reader.take()) else {
+        return d.cx().socket(key).pause();
+    };
+    wake_now(d, waiter);
+    let unread = change(d, key, at, |s| {
+        let unread = !s.reader.waits() && !s.paused;
+        s.paused |= unread;
+        unread
+    });
+    if unread == Some(true) {
+        d.cx().socket(key).pause();
+    }
+}
+
+fn writable(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
+    if let Some(waiter) = change(d, key, at, |s| s.writer.take()) {
+        wake_now(d, waiter);
+    }
+}
+
+fn connected(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
+    let waiter = change(d, key, at, |s| {
+        s.connected = true;
+        s.writer.take()
+    });
+    wake_now(d, waiter.unwrap_or_default());
+}
+
+fn finished(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
+    let waiter = change(d, key, at, |s| {
+        s.finished = true;
+        s.writer.take()
+    });
+    wake(&mut d.cx(), waiter.unwrap_or_default());
+}
+
+/// Nobody reads; a writer finds out by its next write.
+fn hung_up(d: &mut Dispatch<'_>, key: SocketKey, at: u64, peer: PeerState) {
+    if peer == PeerState::Gone {
+        let waiter = change(d, key, at, |s| s.writer.take());
+        wake(&mut d.cx(), waiter.unwrap_or_default());
+    }
+}
+
+fn closed(d: &mut Dispatch<'_>, key: SocketKey, at: u64, close: Close) {
+    over(&mut d.cx(), key, at, Over::Closed(close.reason));
+    wake_both(&mut d.cx(), key, at as usize);
+}
+
+fn over(cx: &mut Cx<'_>, key: SocketKey, at: u64, over: Over) {
+    if let Some(s) = cx.layer(&ASYNC).0.socket(key, at as usize) {
+        s.over = Some(over);
+    }
+}
+
+fn wake_both(cx: &mut Cx<'_>, key: SocketKey, at: usize) {
+    let Some(s) = cx.layer(&ASYNC).0.socket(key, at) else { return };
+    let waiters: [Waiter; 2] = [s.reader.take(), s.writer.take()];
+    waiters.into_iter().for_each(|waiter| wake(cx, waiter));
+}
+
+/// It was taken by a handler or by another protocol. No waker may run in here.
+fn replaced(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
+    over(cx, key, at, Over::Taken);
+    let tell = |cx: &mut Cx<'_>, note: Note| {
+        if let Some(key) = cx.layer(&ASYNC).0.sockets.get(note.at).and_then(|s| s.key) {
+            wake_both(cx, key, note.at);
+        }
+    };
+    if let Some(home) = &cx.layer(&ASYNC).0.home {
+        home.note(Note::new(tell, key, at as usize));
+    }
+}
+
+fn describe(cx: &mut Cx<'_>, key: SocketKey, at: u64) -> String {
+    let Some(s) = cx.layer(&ASYNC).0.socket(key, at as usize) else { return String::new() };
+    match (s.reader.waits(), s.writer.waits()) {
+        (true, true) => "tasks wait to read and to write",
+        (true, false) => "a task waits to read",
+        (false, true) => "a task waits to write",
+        (false, false) => "no task waits for it",
+    }
+    .into()
+}
+
+/// Whether this end is one that a reader sees as the end of the bytes.
+pub(crate) fn is_plain_end(over: &Over) -> bool {
+    matches!(over, Over::Closed(Reason::Ended))
+}

@@ -1,0 +1,223 @@
+//! [`Sleep`]: a timer of the loop as a future.
+//!
+//! | state | poll | `reset` | drop |
+//! |---|---|---|---|
+//! | not started | starts the timer; ready if it is due | moves the deadline | - |
+//! | started | ready if it is due | moves the timer, too | ends the timer |
+//! | ready | ready | not started | - |
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tidegate_loop::{Cx, TimerKey};
+
+use crate::error::not_on_loop::NotOnLoop;
+use crate::state::answer::AnswerAt;
+use crate::state::janitor::{act, home};
+use crate::state::layer::ASYNC;
+use crate::sys::current::{self, Frame};
+use crate::tasks::wake::wake;
+use crate::wake::home::{Home, Note};
+use crate::wake::waiter::{Waiter, Waits};
+
+/// Ready when so much time has passed, and never earlier. The time counts from this call, if it is
+/// made in a task; else from the first poll.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_async::{BlockOn, sleep};
+/// use tidegate_loop::Loop;
+/// let mut lp = Loop::new()?;
+/// lp.block_on(sleep(Duration::from_millis(5)))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn sleep(after: Duration) -> Sleep {
+    let due = current::with(|frame| Due::from_now(frame, after)).unwrap_or(Due::After(after));
+    Sleep { due, started: None }
+}
+
+/// The future of [`sleep`]. It holds only keys: it is `Send` and `Sync`, and works in its own loop
+/// alone. Polled elsewhere it is never ready, and logs that: no deadline may be early.
+///
+/// ```
+/// fn is_send(_: impl Send + Sync + Unpin) {}
+/// is_send(tidegate_async::sleep(std::time::Duration::ZERO));
+/// ```
+#[must_use = "futures do nothing unless polled"]
+pub struct Sleep {
+    due: Due,
+    started: Option<Started>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// So long after the first poll.
+    After(Duration),
+    /// In nanoseconds of the loop.
+    At(u64),
+    /// It was.
+    Passed,
+}
+
+struct Started {
+    timer: TimerKey,
+    answer: AnswerAt,
+    home: Arc<Home>,
+}
+
+impl Due {
+    fn from_now(frame: &mut Frame<'_>, after: Duration) -> Due {
+        let now = frame.cx().driver().clock_nanos();
+        Due::At(now.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sleep {
+    /// Moves the deadline to so much time from now. It has to be polled again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_async::{BlockOn, sleep};
+    /// use tidegate_loop::Loop;
+    /// let mut lp = Loop::new()?;
+    /// lp.block_on(async {
+    ///     let mut idle = sleep(Duration::from_secs(60));
+    ///     idle.reset(Duration::from_millis(1));
+    ///     idle.await;
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn reset(&mut self, after: Duration) {
+        let moved = current::with(|frame| {
+            self.due = Due::from_now(frame, after);
+            // If it has come up, the next poll starts another one.
+            if let Some(started) = &self.started {
+                let _ = frame.cx().timer_reset(started.timer, after);
+            }
+        });
+        if moved.is_err() {
+            self.due = Due::After(after);
+        }
+    }
+
+    /// Whether a poll found that the time has passed.
+    pub fn is_elapsed(&self) -> bool {
+        matches!(self.due, Due::Passed)
+    }
+
+    fn stop(&mut self) {
+        if let Some(Started { timer, answer, home }) = self.started.take() {
+            let AnswerAt { at, number } = answer;
+            act(&home, Note { act: stop, key: timer.into(), at, number });
+        }
+    }
+}
+
+fn stop(cx: &mut Cx<'_>, note: Note) {
+    // It may have come up.
+    let _ = cx.close(note.key);
+    let answer = AnswerAt { at: note.at, number: note.number };
+    let (layer, mut driver) = cx.layer(&ASYNC);
+    if let Some(left) = layer.answers.forget(answer) {
+        driver.bury(left);
+    }
+}
+
+fn fire(cx: &mut Cx<'_>, answer: AnswerAt) {
+    // A box of nothing allocates nothing.
+    if let Ok(waiter) = cx.layer(&ASYNC).0.answers.put(answer, Box::new(())) {
+        wake(cx, waiter);
+    }
+}
+
+enum Step {
+    Passed,
+    Waits(Waiter),
+    /// The table is full: once more in the next turn.
+    Again,
+    Missing(NotOnLoop),
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_elapsed() {
+            return Poll::Ready(());
+        }
+        let step = current::with(|frame| self.step(frame, cx));
+        match step.unwrap_or_else(|e| Step::Missing(e.into())) {
+            Step::Passed => {
+                self.due = Due::Passed;
+                self.stop();
+                Poll::Ready(())
+            }
+            Step::Waits(before) => {
+                drop(before);
+                Poll::Pending
+            }
+            Step::Again => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Step::Missing(e) => {
+                log::error!(target: "tidegate::async", "a sleep will never be ready: {e}");
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Sleep {
+    fn step(&mut self, frame: &mut Frame<'_>, poll: &mut Context<'_>) -> Step {
+        let (by, polled) = (Waits::new(frame, poll.waker()), frame.polled());
+        if let Due::After(after) = self.due {
+            self.due = Due::from_now(frame, after);
+        }
+        let mut cx = frame.cx();
+        let Ok(home) = home(&mut cx) else { return Step::Again };
+        let now = cx.driver().clock_nanos();
+        let due = match self.due {
+            Due::At(due) if due > now => due,
+            _ => return Step::Passed,
+        };
+        let answer = match &self.started {
+            Some(started) if !Arc::ptr_eq(&started.home, &home) => {
+                return Step::Missing(NotOnLoop::Foreign);
+            }
+            Some(started) => started.answer,
+            None => cx.layer(&ASYNC).0.answers.expect(),
+        };
+        // One that has come up was moved to later after that, or where the loop was not.
+        if self.started.is_none() || cx.layer(&ASYNC).0.answers.take(answer).is_some() {
+            let timer = cx.timer(Duration::from_nanos(due - now), move |cx, _| fire(cx, answer));
+            self.started = Some(Started { timer, answer, home });
+            if !cx.is_open(timer) {
+                self.started = None;
+                cx.layer(&ASYNC).0.answers.forget(answer);
+                return Step::Again;
+            }
+            if polled.is_some_and(|task| !cx.has_ref(task.key)) {
+                let _ = cx.set_ref(timer, false);
+            }
+        }
+        Step::Waits(cx.layer(&ASYNC).0.answers.wait(answer, by))
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("due", &self.due).finish_non_exhaustive()
+    }
+}
