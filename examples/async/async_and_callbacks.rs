@@ -7,8 +7,9 @@
 //! 2. The task asks a pilot, who is a callback with a timer, and waits for the answer.
 //! 3. When it has served the ship, it hands the connection back to a callback.
 //!
-//! Each line says in which turn of the loop it was printed. A callback and the task that it wakes
-//! are in the same one. It ends by itself.
+//! Each line says in which turn of the loop it was printed. A task that bytes or a callback of the
+//! ready pass wake runs in the same one; a timer comes at the end of a turn, so that its task is in
+//! the next. It ends by itself.
 
 use std::io;
 use std::process::ExitCode;
@@ -52,7 +53,10 @@ async fn visit(mut io: AsyncSocket, ship: String) -> io::Result<()> {
     tell(&format!("read {:?}", String::from_utf8_lossy(&thanks)));
     // From here on the connection calls back.
     let last = On::new()
-        .end(|s| say(&mut s.cx(), "the ship has left"))
+        .end(|s| {
+            say(&mut s.cx(), "the ship has left");
+            s.end();
+        })
         .close(|s, close| say(&mut s.cx(), &format!("closed: {close}")));
     with(|cx| io.into_callback(cx, last))??;
     Ok(())

@@ -29,12 +29,12 @@ async fn echo(io: AsyncSocket) -> io::Result<u64> {
 async fn accept(mut listener: AsyncListener, open: Rc<Cell<u64>>) -> io::Result<()> {
     loop {
         let (io, peer) = listener.accept().await?;
-        let open = open.clone();
+        let (open, peer) = (open.clone(), peer.map_or(String::new(), |p| p.to_string()));
         open.set(open.get() + 1);
         let task = spawn(async move {
             match echo(io).await {
-                Ok(bytes) => println!("{peer:?}: {bytes} B there and back"),
-                Err(e) => println!("{peer:?}: {e}"),
+                Ok(bytes) => println!("{peer}: {bytes} B there and back"),
+                Err(e) => println!("{peer}: {e}"),
             }
             open.set(open.get() - 1);
         });

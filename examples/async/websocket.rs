@@ -47,10 +47,11 @@ async fn serve(io: AsyncSocket) -> Fallible<u32> {
 async fn accept(mut listener: AsyncListener) -> Fallible<()> {
     loop {
         let (io, peer) = listener.accept().await?;
+        let peer = peer.map_or(String::new(), |p| p.to_string());
         spawn(async move {
             match serve(io).await {
-                Ok(echoed) => println!("server: {peer:?} has ended, after {echoed} messages"),
-                Err(e) => println!("server: {peer:?}: {e}"),
+                Ok(echoed) => println!("server: {peer} has ended, after {echoed} messages"),
+                Err(e) => println!("server: {peer}: {e}"),
             }
         })?
         .detach();
@@ -67,6 +68,9 @@ async fn visit(listener: AsyncListener) -> Fallible<()> {
         socket.send(text.into()).await?;
     }
     while let Some(message) = socket.next().await.transpose()? {
+        if message.is_close() {
+            continue;
+        }
         println!("client: {message}");
         if message.to_text()?.starts_with("quiet") {
             socket.close(None).await?;
