@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 const HOW: &str = "Servers are threads of one process, on one core; the client is one epoll \
-thread on another, the same for all; as root the process has a loopback of its own. Within a \
+thread on another, the same for all; as root the process has a separate loopback. Within a \
 contest all contenders are alive at once and take short slices in turns, in a new random order \
 each cycle. A ratio compares slices of the same cycle. Each table shows the median of the ratios \
 over all cycles, ± half of its 90 % interval (bootstrap). **Above 1 tidegate is ahead** of the \
