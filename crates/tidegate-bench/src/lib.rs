@@ -6,6 +6,7 @@
 
 pub mod contest;
 pub mod counted;
+pub mod datagrams;
 pub mod load;
 pub mod micro;
 pub mod peer;

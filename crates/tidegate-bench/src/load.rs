@@ -114,7 +114,7 @@ pub struct PingPong {
     events: Events,
     open: Vec<OwnedFd>,
     message: &'static [u8],
-    /// How many bytes an answer has.
+    /// The length of each answer.
     answer: usize,
 }
 
@@ -146,8 +146,9 @@ impl PingPong {
         PingPong { epoll, events: Events::with_capacity(1024), open, message, answer }
     }
 
-    /// Opens so many UDP sockets that are connected to the server's.
-    pub fn over_udp(server: &Server, sockets: usize) -> PingPong {
+    /// Opens so many UDP sockets that are connected to the server's, which answers with so many
+    /// bytes.
+    pub fn over_udp(server: &Server, sockets: usize, answer: usize) -> PingPong {
         let epoll = Epoll::new().expect("an epoll instance");
         let open = |n: usize| {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
@@ -159,7 +160,7 @@ impl PingPong {
         let open: Vec<OwnedFd> = (0..sockets).map(open).collect();
         server.settle();
         let (events, message) = (Events::with_capacity(1024), &[7; MESSAGE]);
-        PingPong { epoll, events, open, message, answer: MESSAGE }
+        PingPong { epoll, events, open, message, answer }
     }
 
     fn send(&self, n: usize) {

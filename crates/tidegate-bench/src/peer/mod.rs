@@ -10,5 +10,6 @@ pub mod floor;
 pub mod hyper;
 #[cfg(libuv)]
 pub mod libuv;
+pub mod quinn;
 pub mod tidegate;
 pub mod tokio;

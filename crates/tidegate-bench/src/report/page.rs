@@ -18,6 +18,10 @@ of the work of a handshake and so limits the rate; elsewhere it compares rates a
 - `tokio`: one thread, a task for each connection.
 - `async-executor`, `LocalSet`, `monoio`: other executors of futures on one thread. `LocalSet` is \
 tokio's; monoio runs with its epoll driver.
+- `quinn-udp`: mio and quinn-udp by hand; it takes part where datagrams are sent in bulk. On the \
+loopback no device cuts the runs of GSO, and the client receives them whole: a network shows less.
+- `UDP flood`: the client sends datagrams of 1,200 bytes faster than a server can receive them, and \
+asks for one TCP echo after another.
 - `redis-server`: as it is installed, without persistence; `redis-benchmark` with 50 clients is \
 the client of both programs.
 - `one a turn`: the floor, but with one accept in each turn of its loop, as libuv does since \
