@@ -91,7 +91,9 @@ async fn sail(at: std::net::SocketAddr) -> io::Result<()> {
 
 fn run() -> io::Result<()> {
     let mut lp = Loop::new()?;
-    let office = lp.listen("127.0.0.1:0", |conn| drop(conn.accept(Office)))?;
+    let office = lp.listen("127.0.0.1:0", |conn| {
+        conn.accept(Office);
+    })?;
     let at = lp.server(office).local_addr()?;
     lp.block_on(sail(at))??;
     lp.server(office).close().map_err(io::Error::other)?;
