@@ -398,6 +398,14 @@ fn is_known(bytes: &[u8]) -> bool {
     bytes.to_ascii_lowercase().windows(8).any(|w| w == b"chunked\t")
 }
 
+/// A head that is not complete here and can never be: with its end it is refused. Until the end is
+/// there the decoder only looks for it.
+fn is_lost(ours: &Decoded, bytes: &[u8], is_response: bool) -> bool {
+    let whole = [bytes, b"\r\n\r\n"].concat();
+    let whole = if is_response { response(&whole) } else { request(&whole) };
+    ours.refused.is_none() && whole.refused.is_some() && whole.all.len() == ours.all.len()
+}
+
 fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap())
 }
@@ -440,6 +448,9 @@ fn the_same_message_or_a_refusal() {
         match compare(&ours, &theirs) {
             Ok(end) => *ends.entry(end).or_default() += 1,
             Err(_) if is_known(&bytes) => *ends.entry("known").or_default() += 1,
+            Err(_) if is_lost(&ours, &bytes, is_response) => {
+                *ends.entry("refused by us").or_default() += 1;
+            }
             Err(what) => {
                 different += 1;
                 // One of each kind and size is enough to see what it is.

@@ -131,3 +131,31 @@ fn a_switch_without_a_request_for_it_or_without_a_handler() {
     turn_until(&mut lp, |_| !results.borrow().is_empty());
     assert_eq!(results.borrow()[0].as_ref().unwrap_err().cause().to_string(), text);
 }
+
+/// The program gives the connection of a request to a handler by its key, and not by `upgrade`: the
+/// request ends, and never finds a later connection in the same place.
+#[test]
+fn a_connection_that_is_taken_from_its_request() {
+    let mut lp = guarded();
+    let agent = agent(&mut lp, Agent::new());
+    let (seen, results) = (Rc::new(RefCell::new(0)), Results::default());
+    let count = seen.clone();
+    let url = script(&mut lp, move |s, asked| {
+        *count.borrow_mut() += 1;
+        if asked.conn == 1 {
+            let _ = s.write(OK);
+        }
+    });
+    let request = ClientRequest::post(&url).agent(agent).streamed(Some(100));
+    let key = lp.request(request, logged(&Log::default(), &results)).unwrap();
+    turn_until(&mut lp, |lp| lp.http_request(key).socket_key().is_some());
+    let socket = lp.http_request(key).socket_key().unwrap();
+    lp.socket(socket).set_handler(On::new().close(|_, _| {}));
+    assert_eq!(lp.http_request(key).write("tide"), Flow::Closed);
+    turn_until(&mut lp, |_| !results.borrow().is_empty());
+    let e = results.borrow_mut().pop().unwrap().unwrap_err();
+    assert_eq!(e.cause().to_string(), "the connection ended before the answer did");
+    assert_eq!(metrics(&mut lp, agent).open, 0);
+    assert_eq!(body(&ask(&mut lp, ClientRequest::get(&url).agent(agent))), "ok");
+    assert_eq!(*seen.borrow(), 1, "nothing of the first request came");
+}

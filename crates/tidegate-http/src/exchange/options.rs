@@ -24,6 +24,7 @@ pub struct HttpOptions {
     pub(crate) linger_total: Duration,
     pub(crate) linger_bytes: u64,
     pub(crate) max_requests: u64,
+    pub(crate) keep_alive_header: bool,
 }
 
 impl Default for HttpOptions {
@@ -38,6 +39,7 @@ impl Default for HttpOptions {
             linger_total: Duration::from_secs(30),
             linger_bytes: 1 << 20,
             max_requests: 0,
+            keep_alive_header: false,
         }
     }
 }
@@ -119,5 +121,35 @@ impl HttpOptions {
     pub fn max_requests(mut self, requests: u64) -> HttpOptions {
         self.max_requests = requests;
         self
+    }
+
+    /// Whether answers tell the client how long the connection is kept: `Keep-Alive: timeout=5`,
+    /// the full seconds of [`keep_alive_timeout`](HttpOptions::keep_alive_timeout). Default false.
+    /// Clients that read it do not send a request on a connection that is about to be closed.
+    pub fn keep_alive_header(mut self, on: bool) -> HttpOptions {
+        self.keep_alive_header = on;
+        self
+    }
+
+    /// How long an idle connection is kept: longer than clients know, so that a request that is on
+    /// its way still comes. Zero: without limit.
+    #[inline]
+    pub(crate) fn kept(&self) -> Duration {
+        match self.keep_alive_timeout {
+            Duration::ZERO => Duration::ZERO,
+            keep_alive => keep_alive.saturating_add(Duration::from_secs(1)),
+        }
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn kept_nanos(&self) -> u64 {
+        u64::try_from(self.kept().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The seconds that answers tell; 0: none.
+    #[inline]
+    pub(crate) fn hint(&self) -> u64 {
+        if self.keep_alive_header { self.keep_alive_timeout.as_secs() } else { 0 }
     }
 }

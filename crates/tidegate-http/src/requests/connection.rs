@@ -122,6 +122,15 @@ fn forget(cx: &mut Cx<'_>, at: u64) {
             }
         }
     }
+    // A request that did not give it away itself has none any more.
+    let Some(request) = conn.request else { return };
+    let lost = with_request(cx, request, |r, _| {
+        r.conn = None;
+        r.upgraded.is_none()
+    });
+    if lost == Some(true) {
+        fail(cx, request, RequestCause::Incomplete);
+    }
 }
 
 /// Bytes.

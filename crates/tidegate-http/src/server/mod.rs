@@ -1,7 +1,8 @@
-//! What is done to connections: `clock` (their timers), `reply` (responses are written), `over` (an
+//! What is done to connections: `clock` (their clocks run), `reply` (responses are written), `over` (an
 //! exchange ends, a connection closes), `deliver` (users and pipes are called), `refuse`, `ends`
-//! (bodies as ends of pipes), `read` (bytes come; read this first), `protocol` (what the net crate
-//! calls), `serve` (connections are accepted). What users call is in `face/`.
+//! (handlers and pipes for bodies), `read` (bytes come; read this first), `protocol` (what the net
+//! crate calls; clocks that are due), `serve` (connections are accepted). What users call is in
+//! `face/`.
 #![forbid(unsafe_code)]
 
 pub(crate) mod clock;
