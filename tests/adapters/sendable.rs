@@ -36,13 +36,12 @@ fn b38_a_connection_of_hyper() {
         let builder = hyper::server::conn::http1::Builder::new();
         builder.serve_connection(io, service_fn(hello)).with_upgrades()
     }
-    fn client(io: AsyncSocket) -> impl Future<Output = hyper::Result<()>> + Send {
-        async {
-            let (_, conn) =
-                hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(LoopExecutor, io)
-                    .await?;
-            conn.await
-        }
+    async fn client(io: AsyncSocket) -> hyper::Result<()> {
+        let shaken = hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(LoopExecutor, io);
+        shaken.await?.1.await
     }
-    let _ = (with_upgrades, client);
+    fn sent(io: AsyncSocket) -> impl Future<Output = hyper::Result<()>> + Send {
+        client(io)
+    }
+    let _ = (with_upgrades, sent);
 }
