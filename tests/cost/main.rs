@@ -5,6 +5,7 @@ mod allocations;
 mod datagrams;
 mod http;
 mod long_pipe;
+mod peers;
 mod slow_readers;
 mod syscalls;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]

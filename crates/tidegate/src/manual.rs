@@ -42,5 +42,6 @@ chapters! {
     http_client
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     other_crates
+    production
     names
 }

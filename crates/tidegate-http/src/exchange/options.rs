@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tidegate_net::Rate;
+
 use crate::message::limits::Limits;
 
 /// How a server treats its connections: limits, timeouts. Zero turns a timeout off.
@@ -24,6 +26,7 @@ pub struct HttpOptions {
     pub(crate) linger_total: Duration,
     pub(crate) linger_bytes: u64,
     pub(crate) max_requests: u64,
+    pub(crate) request_rate: Option<Rate>,
     pub(crate) keep_alive_header: bool,
 }
 
@@ -39,6 +42,7 @@ impl Default for HttpOptions {
             linger_total: Duration::from_secs(30),
             linger_bytes: 1 << 20,
             max_requests: 0,
+            request_rate: None,
             keep_alive_header: false,
         }
     }
@@ -120,6 +124,24 @@ impl HttpOptions {
     /// Default 0: no limit.
     pub fn max_requests(mut self, requests: u64) -> HttpOptions {
         self.max_requests = requests;
+        self
+    }
+
+    /// How often one client may ask: an address of IPv4, or a /64 of IPv6. Beyond it the answer is
+    /// 429 with `Retry-After`, without a call of the handler, and the connection's next request is
+    /// not read before that time. Clients behind one address count as one; behind a balancer, take
+    /// the client's address from its header
+    /// ([`ListenOptions::proxy_protocol`](tidegate_net::ListenOptions::proxy_protocol)). 65,536
+    /// clients are kept. Default: no limit.
+    ///
+    /// ```
+    /// use tidegate_http::HttpOptions;
+    /// use tidegate_net::Rate;
+    /// let options = HttpOptions::new().request_rate(Rate::per_second(10).burst(20));
+    /// # let _ = options;
+    /// ```
+    pub fn request_rate(mut self, rate: Rate) -> HttpOptions {
+        self.request_rate = Some(rate);
         self
     }
 

@@ -87,7 +87,7 @@ pub(super) fn resume(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
     let (layer, _) = cx.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
     let reads = match conn.phase {
-        Phase::Idle | Phase::Head => !conn.full,
+        Phase::Idle | Phase::Head => !conn.full && !conn.held,
         Phase::Handling => conn.body == Body::Flowing,
         Phase::Discarding(_) | Phase::Closing(_) | Phase::Ending(_) | Phase::Draining => true,
         Phase::Broken(_) => false,

@@ -12,7 +12,7 @@ use crate::callbacks::handler::Broken;
 use crate::exchange::event::HttpEvent;
 use crate::exchange::key::ExchangeKey;
 use crate::message::refusal::Refusal;
-use crate::server::{clock, deliver, ends, over, read, refuse};
+use crate::server::{clock, deliver, ends, limited, over, read, refuse};
 use crate::state::clocks::Clock;
 use crate::state::conn::Phase;
 use crate::state::layer::HTTP;
@@ -27,6 +27,7 @@ pub(super) static PROTOCOL: Protocol = Protocol::new("http")
     .drain(|d, socket, at| drain(d, socket, at as usize))
     .finish(|d, socket, at| over::drain(&mut d.cx(), at as usize, socket))
     .woken(|d, socket, at| woken(d, socket, at as usize))
+    .timer(|d, socket, at, _| limited::go_on(d, socket, at as usize))
     .shutdown(|d, socket, at| shutdown(d, socket, at as usize))
     .close(|d, socket, at, close| closed(d, socket, at as usize, &close))
     .replaced(|cx, socket, at| replaced(cx, socket, at as usize))

@@ -14,7 +14,7 @@ use crate::exchange::event::HttpEvent;
 use crate::exchange::key::ExchangeKey;
 use crate::exchange::response::Response;
 use crate::message::refusal::Refusal;
-use crate::server::{clock, deliver, over, refuse, reply};
+use crate::server::{clock, deliver, limited, over, refuse, reply};
 use crate::state::clocks::Clock;
 use crate::state::conn::{Body, Phase, Reading, Reply, Request, Unread};
 use crate::state::layer::{HTTP, Layer};
@@ -84,7 +84,7 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
                 deliver::owed(d, at, socket);
                 continue;
             }
-            Phase::Idle | Phase::Head if conn.full => return (pos, Left::Early),
+            Phase::Idle | Phase::Head if conn.full || conn.held => return (pos, Left::Early),
             Phase::Handling if conn.body != Body::Flowing => return (pos, Left::Early),
             _ => {}
         }
@@ -225,6 +225,10 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
     });
     if let Some(timeout) = clock {
         clock::set(&mut d.cx(), key.at(), key.socket, Clock::Request, timeout);
+    }
+    if let Some(wait) = limited::wait(&mut d.cx(), place, key.socket) {
+        deliver::server_back(d, place, handler);
+        return limited::refuse(d, key, wait);
     }
     if head.expect == Expect::Unknown {
         deliver::server_back(d, place, handler);

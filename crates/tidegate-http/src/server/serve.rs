@@ -3,7 +3,8 @@
 
 use tidegate_loop::{AsCx, Cx, KeyError};
 use tidegate_net::{
-    Incoming, ListenError, ListenOptions, Net, ServerCx, ServerHandler, ServerKey, SocketKey,
+    Incoming, ListenError, ListenOptions, Net, RateLimiter, ServerCx, ServerHandler, ServerKey,
+    SocketKey,
 };
 
 use crate::callbacks::handler::HttpHandler;
@@ -23,7 +24,8 @@ pub(crate) fn open(
     options: HttpOptions,
     handler: Box<dyn HttpHandler>,
 ) -> Result<ServerKey, ListenError> {
-    let server = Server { options, handler: Some(handler), is_attached: false };
+    let limiter = options.request_rate.map(RateLimiter::new);
+    let server = Server { options, limiter, handler: Some(handler), is_attached: false };
     let place = cx.layer(&HTTP).0.servers.insert(server);
     let is_tcp = at.is_tcp();
     // A client may end its side after the request, and wants the answer.
@@ -48,7 +50,8 @@ pub(crate) fn attach(
         return Err(e);
     }
     let (layer, _) = cx.layer(&HTTP);
-    let server = Server { options, handler: Some(handler), is_attached: true };
+    let limiter = options.request_rate.map(RateLimiter::new);
+    let server = Server { options, limiter, handler: Some(handler), is_attached: true };
     let server = layer.servers.insert(server);
     let at = layer.conns.insert(Conn::new(socket, server, &options));
     if !cx.socket(socket).set_protocol(&PROTOCOL, at as u64) {

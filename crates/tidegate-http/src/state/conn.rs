@@ -157,6 +157,8 @@ pub(crate) struct Conn {
     pub(crate) reading: Reading,
     /// A write returned `Full`, and no drain came yet.
     pub(crate) full: bool,
+    /// The client asked too often: its next request waits.
+    pub(crate) held: bool,
     /// Bytes that were out when the clock of writes was set.
     pub(crate) out_before: u64,
     pub(crate) clocks: Clocks,
@@ -201,6 +203,7 @@ impl Conn {
             phase: Phase::Idle,
             reading: Reading::Flowing,
             full: false,
+            held: false,
             out_before: 0,
             clocks: Clocks::default(),
             request: Request {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 use tidegate_loop::Key;
 use tidegate_loop::kind::LayerId;
-use tidegate_net::SocketKey;
+use tidegate_net::{RateLimiter, SocketKey};
 
 use crate::callbacks::handler::HttpHandler;
 use crate::exchange::key::ExchangeKey;
@@ -62,6 +62,8 @@ impl Output {
 
 pub(crate) struct Server {
     pub(crate) options: HttpOptions,
+    /// How often each client may ask.
+    pub(crate) limiter: Option<RateLimiter>,
     /// `None` while it is called.
     pub(crate) handler: Option<Box<dyn HttpHandler>>,
     /// It serves one connection that was there before, and is over with it.
