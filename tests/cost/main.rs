@@ -7,6 +7,7 @@ mod http;
 mod long_pipe;
 mod slow_readers;
 mod syscalls;
+mod tasks;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod tls;
 

@@ -93,8 +93,8 @@ pub use framed::handler::Framed;
 pub use framed::length_prefixed::LengthPrefixed;
 pub use framed::lines::Lines;
 pub use gauge::{AcceptGauge, UdpGauge};
-pub use lookup::Asker;
 pub use key::{ServerKey, SocketKey, UdpKey};
+pub use lookup::Asker;
 pub use metrics::{
     NetMetrics, ServerMetrics, ServerStats, SocketMetrics, UdpMetrics, UdpStats, Waiting,
 };

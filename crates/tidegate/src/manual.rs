@@ -40,5 +40,7 @@ chapters! {
     http_bodies
     #[cfg(feature = "http")]
     http_client
+    #[cfg(feature = "async")]
+    futures
     names
 }
