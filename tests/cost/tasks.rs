@@ -30,7 +30,7 @@ fn served() -> (Guarded, std::net::TcpStream) {
 #[test]
 fn b15_a_spawn_allocates_twice_and_a_poll_nothing() {
     let mut lp = guarded();
-    let mut spawned = |lp: &mut Loop, tasks: u64| {
+    let spawned = |lp: &mut Loop, tasks: u64| {
         let before = allocation::calls();
         for _ in 0..tasks {
             lp.spawn(async {

@@ -200,7 +200,12 @@ impl Sleep {
         let now = cx.driver().clock_nanos();
         let due = match self.due {
             Due::At(due) if due > now => due,
-            _ => return Step::Passed,
+            _ => {
+                if let Some(started) = &self.started {
+                    cx.layer(&ASYNC).0.answers.take(started.answer);
+                }
+                return Step::Passed;
+            }
         };
         let answer = match &self.started {
             Some(started) if !Arc::ptr_eq(&started.home, &home) => {
