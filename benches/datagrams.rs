@@ -1,4 +1,5 @@
-//! Datagrams to a server and back, from 1, 10 and 100 clients.
+//! Datagrams to a server and back, from 1, 10 and 100 clients; in bulk; and a flood of them beside a
+//! timer and a connection.
 //!
 //! ```text
 //! cargo bench --bench datagrams              # criterion, then the table of ratios
@@ -7,8 +8,8 @@
 
 mod drive;
 
-use tidegate_bench::suite;
+use tidegate_bench::datagrams;
 
 fn main() {
-    drive::main(suite::datagrams);
+    drive::main(datagrams::contests);
 }

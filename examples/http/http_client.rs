@@ -1,7 +1,7 @@
 //! GET, again and again, through an agent that keeps connections.
 //!
 //! ```text
-//! cargo run --release --example http_client                        # a server of its own
+//! cargo run --release --example http_client                        # to a server that it brings
 //! cargo run --release --example http_client -- URL [REQUESTS [AT-ONCE]]
 //! ```
 //!
@@ -9,12 +9,15 @@
 //! connection it was sent. The last lines are what the agent counted.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::process::exit;
 use std::rc::Rc;
 
 use tidegate::http::{Agent, AgentKey, Answered, ClientRequest, HttpClient, OnResponse};
-use tidegate::http::{RequestError, Timeouts};
+use tidegate::http::{Origin, RequestError, Timeouts};
 use tidegate::prelude::*;
+
+const USAGE: &str = "usage: http_client [URL [REQUESTS [AT-ONCE]]]";
 
 /// What is still to be asked.
 struct Plan {
@@ -75,22 +78,25 @@ fn serve(lp: &mut Loop) -> std::io::Result<String> {
 }
 
 fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (url, left, at_once) = match &arguments[..] {
+        [help] if help == "--help" => {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        [] => (None, 10, 1),
+        [url] => (Some(url), 10, 1),
+        [url, left] => (Some(url), number(left), 1),
+        [url, left, at_once] => (Some(url), number(left), number(at_once)),
+        _ => refuse("too many arguments"),
+    };
     env_logger::init();
     let mut lp = Loop::new()?;
-    let mut arguments = std::env::args().skip(1);
-    let url = match arguments.next() {
-        Some(url) => url,
+    let url = match url {
+        Some(url) if Origin::parse(url).is_none() => refuse("that is no URL"),
+        Some(url) => url.clone(),
         None => serve(&mut lp)?,
     };
-    let mut number = |usual| match arguments.next().map(|text| text.parse()) {
-        None => usual,
-        Some(Ok(n)) => n,
-        Some(Err(e)) => {
-            eprintln!("{e}\nusage: http_client [URL [REQUESTS [AT-ONCE]]]");
-            exit(2)
-        }
-    };
-    let (left, at_once) = (number(10), number(1));
     let agent = lp.http_agent(Agent::new())?;
     let plan = Rc::new(Plan { url, agent, left: Cell::new(left), failed: Cell::new(0) });
     for _ in 0..at_once {
@@ -107,4 +113,13 @@ fn main() -> std::io::Result<()> {
         m.requests, m.connected, m.reused, m.retried, m.failed
     );
     exit(i32::from(plan.failed.get() > 0))
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or_else(|e| refuse(format_args!("{text:?}: {e}")))
+}
+
+fn refuse(why: impl Display) -> ! {
+    eprintln!("{why}\n{USAGE}");
+    exit(2)
 }

@@ -1,38 +1,57 @@
 //! The smallest server of HTTP, and what `http.createServer` of Node does:
 //!
 //! ```text
-//! cargo run --features http --example http_hello
+//! cargo run --release --example http_hello
 //! curl -i http://127.0.0.1:3000/hello
 //! ```
 //!
 //! `GET /hello` is answered with `Hello, World!`, `POST /echo` with the body. `/big` has 1 MiB.
 
+use std::fmt::Display;
+use std::process::exit;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate::http::{Exchange, Head, Http, Response};
+use tidegate::http::{Exchange, Head, Http, HttpError, Response};
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
 
+const USAGE: &str = "usage: http_hello [HOST:PORT]    # 127.0.0.1:3000; Ctrl-C stops it";
 const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
 
 fn main() -> std::io::Result<()> {
-    let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let at = match &arguments[..] {
+        [] => "127.0.0.1:3000",
+        [help] if help == "--help" => {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        [at] => at,
+        _ => refuse("one address, please"),
+    };
+    env_logger::init();
     let mut lp = Loop::new()?;
     let big = Bytes::from(vec![b'x'; 1 << 20]);
-    let options = ListenOptions::new(at.as_str()).backlog(4096);
+    let options = ListenOptions::new(at).backlog(4096);
     let server = lp.http_listen(options, move |head, x| {
         let done = answer(head, x, &big);
         if let Err(e) = done {
             eprintln!("{e}");
         }
-    })?;
+    });
+    let server = server.unwrap_or_else(|e| refuse(e));
     lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(10))?;
-    println!("listening on http://{}/", lp.server(server).local_addr()?);
+    println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()
 }
 
-fn answer(head: &Head<'_>, x: Exchange<'_>, big: &Bytes) -> Result<(), tidegate::http::HttpError> {
+fn refuse(why: impl Display) -> ! {
+    eprintln!("{why}\n{USAGE}");
+    exit(2)
+}
+
+fn answer(head: &Head<'_>, x: Exchange<'_>, big: &Bytes) -> Result<(), HttpError> {
     match (head.method, head.path()) {
         ("GET" | "HEAD", "/hello") => {
             x.respond(Response::new(200).headers(TEXT), "Hello, World!")?

@@ -1,7 +1,6 @@
 //! A reverse proxy: each request goes to one server behind it, over connections that are kept.
 //!
 //! ```text
-//! cargo run --release --example http_proxy -- LISTEN UPSTREAM
 //! cargo run --release --example http_proxy -- 127.0.0.1:8080 http://127.0.0.1:3000
 //! ```
 //!
@@ -9,6 +8,7 @@
 //! takes the memory of a few buffers. A server that cannot be reached is 502, one that is too slow
 //! 504. A client that goes away ends its request behind the proxy.
 
+use std::fmt::Display;
 use std::process::exit;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,10 +16,12 @@ use std::time::Duration;
 use tidegate::http::codec::{Framing, ResponseHead};
 use tidegate::http::{
     Agent, AgentKey, ClientRequest, Exchange, ExchangeKey, Head, Http, HttpClient, OnExchange,
-    OnResponse, RequestBody, RequestCause, RequestCx, RequestError, Response, ResponseBody,
+    OnResponse, Origin, RequestBody, RequestCause, RequestCx, RequestError, Response, ResponseBody,
 };
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
+
+const USAGE: &str = "usage: http_proxy HOST:PORT http://HOST:PORT    # Ctrl-C stops it";
 
 /// How long a stop waits for requests that are under way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -120,21 +122,35 @@ fn fail(cx: &mut Cx<'_>, key: ExchangeKey, e: &RequestError) {
 }
 
 fn main() -> std::io::Result<()> {
-    env_logger::init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [at, upstream] = &arguments[..] else {
-        eprintln!("usage: http_proxy LISTEN UPSTREAM");
-        exit(2)
+    let (at, upstream) = match &arguments[..] {
+        [help] if help == "--help" => {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        [at, upstream] => (at.as_str(), upstream.trim_end_matches('/')),
+        _ => refuse("two addresses, please"),
     };
+    match Origin::parse(upstream) {
+        None => refuse("the second address is no URL"),
+        Some(origin) if origin.is_secure() => refuse("the server behind it must speak plain HTTP"),
+        Some(_) => {}
+    }
+    env_logger::init();
     let mut lp = Loop::new()?;
     let agent = lp.http_agent(Agent::new().max_sockets(64))?;
-    let upstream = upstream.trim_end_matches('/').to_owned();
-    let proxy = Rc::new(Proxy { upstream, agent });
-    let server = lp.http_listen(at.as_str(), move |head, x| proxy.pass(head, x))?;
+    let proxy = Rc::new(Proxy { upstream: upstream.to_owned(), agent });
+    let server = lp.http_listen(at, move |head, x| proxy.pass(head, x));
+    let server = server.unwrap_or_else(|e| refuse(e));
     lp.server(server).shutdown_on(&[SIGINT, SIGTERM], PATIENCE)?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
     let m = lp.agent_metrics(agent).unwrap_or_default();
     println!("{} requests on {} connections, {} failed", m.requests, m.connected, m.failed);
     Ok(())
+}
+
+fn refuse(why: impl Display) -> ! {
+    eprintln!("{why}\n{USAGE}");
+    exit(2)
 }

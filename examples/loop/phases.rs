@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release --example phases
 //! ```
-//! Each scene has a loop of its own. It prints its title, and then one line for each callback,
+//! Each scene has its own loop. It prints its title, and then one line for each callback,
 //! with the phase that called it. An observer prints the turns, and how long each poll may wait.
 
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! All counters of a loop as Prometheus text, served by the loop itself on a port of its own.
+//! All counters of a loop as Prometheus text, served by the loop itself on a separate port.
 //!
 //! ```text
 //! cargo run --release --example metrics              # asks itself once, and ends

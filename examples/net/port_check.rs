@@ -1,6 +1,6 @@
 //! Is a port reachable, and does the right protocol answer there? These are two questions: a
 //! connection that is made does not say which program listens. For each address it also says from
-//! where this host sends there, as `ip route get` does.
+//! where and by which interface this host sends there, as `ip route get` does.
 //!
 //! ```text
 //! cargo run --release --example port_check                    # a demonstration, which ends
@@ -67,7 +67,7 @@ fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
     let found = state.borrow();
     for to in &found.tried {
         match source_for(*to) {
-            Ok(from) => println!("    to {to} this host sends from {}", from.ip()),
+            Ok(from) => println!("    to {to} this host sends from {from}"),
             Err(e) => println!("    to {to} this host has no way: {e}"),
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo run --release --example request_path
+//! cargo run --release --example request_path -- --http
 //! cargo run --release --example request_path -- --trace path.json
 //! ```
 //! The client looks up the server's name, connects, sends, gets an answer, and ends its side.
@@ -10,9 +11,14 @@
 //! one step: microseconds since the loop was made, the turn and the phase in which it happened,
 //! the callback that was called, the name of the step and the other endpoint. With `--trace` the
 //! same run is also written as a file for https://ui.perfetto.dev.
+//!
+//! With `--http` the two sides speak HTTP: a GET, and a POST on the same connection. The callbacks of
+//! the connections are those of the HTTP layer then, and those of the requests are yours.
 
 use std::process::exit;
+use std::time::Duration;
 
+use tidegate::http::{self, ClientRequest, Http, HttpClient, RequestError};
 use tidegate::observe::{Perfetto, Side, Timeline};
 use tidegate::prelude::*;
 
@@ -63,8 +69,64 @@ impl Handler for Ask {
     }
 }
 
+/// A server of HTTP, and a client with two requests. When the second is answered, the server shuts
+/// down: it closes the connection, which waits for another request.
+fn over_http(lp: &mut Loop) -> std::io::Result<()> {
+    let server = lp.http_listen("127.0.0.1:0", |head, x| match (head.method, head.path()) {
+        ("GET", "/hello") => x.reply(200, "world\n"),
+        ("POST", "/echo") => x.collect(1000, |x, body| {
+            let _ = x.reply(200, body);
+        }),
+        _ => x.reply(404, ""),
+    })?;
+    let url = format!("http://localhost:{}", lp.server(server).local_addr()?.port());
+    let hello = ClientRequest::get(&format!("{url}/hello"));
+    lp.fetch(hello, 1000, move |cx, answer| {
+        show("GET /hello", answer);
+        let echo = ClientRequest::post(&format!("{url}/echo")).body("is the gate open?");
+        let done = move |cx: &mut Cx<'_>, answer| {
+            show("POST /echo", answer);
+            let _ = cx.server(server).shutdown(Duration::from_secs(1));
+        };
+        if let Err(full) = cx.fetch(echo, 1000, done) {
+            eprintln!("{full}");
+        }
+    })?;
+    Ok(())
+}
+
+fn show(asked: &str, answer: Result<http::Answer, RequestError>) {
+    match answer {
+        Ok(a) => {
+            let body = String::from_utf8_lossy(&a.body);
+            let kept = if a.totals.reused { "the same connection" } else { "a new connection" };
+            println!("{asked}: {} {body:?}, on {kept}", a.status);
+        }
+        Err(e) => println!("{asked}: {e}"),
+    }
+}
+
 /// The steps that a complete run shows, on each side.
-const EXPECTED: [(Side, &[&str]); 3] = [
+type Expected = [(Side, &'static [&'static str]); 3];
+
+/// The steps with `--http`, beside those of the connections.
+const REQUESTS: Expected = [
+    (Side::Loop, &["polled", "turn"]),
+    (Side::Server, &["accept", "first read", "request", "response", "first write", "closed"]),
+    (
+        Side::Client,
+        &[
+            "request waiting",
+            "connect",
+            "request sent",
+            "answer begun",
+            "request answered",
+            "close",
+        ],
+    ),
+];
+
+const EXPECTED: Expected = [
     (Side::Loop, &["polled", "turn"]),
     (
         Side::Server,
@@ -86,20 +148,28 @@ const EXPECTED: [(Side, &[&str]); 3] = [
     ),
 ];
 
-/// The file of `--trace FILE`.
-fn trace_file() -> Option<String> {
+/// Whether it is HTTP, and the file of `--trace FILE`.
+fn arguments() -> (bool, Option<String>) {
+    let (mut http, mut file) = (false, None);
     let mut args = std::env::args().skip(1);
-    match (args.next().as_deref(), args.next(), args.next()) {
-        (None, ..) => None,
-        (Some("--trace"), Some(file), None) => Some(file),
-        _ => {
-            eprintln!("{USAGE}");
-            exit(2);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--http" => http = true,
+            "--trace" if file.is_none() => {
+                file = Some(args.next().unwrap_or_else(|| refuse()));
+            }
+            _ => refuse(),
         }
     }
+    (http, file)
 }
 
-const USAGE: &str = "usage: request_path [--trace FILE]";
+fn refuse() -> ! {
+    eprintln!("{USAGE}");
+    exit(2)
+}
+
+const USAGE: &str = "usage: request_path [--http] [--trace FILE]";
 
 fn main() -> std::io::Result<()> {
     if std::env::args().any(|a| a == "--help") {
@@ -108,7 +178,7 @@ fn main() -> std::io::Result<()> {
     }
     let mut lp = Loop::new()?;
     let timeline = Timeline::new();
-    let file = trace_file();
+    let (http, file) = arguments();
     let trace = file.as_ref().map(|file| {
         Perfetto::create(file).unwrap_or_else(|e| {
             eprintln!("{file} cannot be written: {e}. Give a path that can.");
@@ -118,10 +188,14 @@ fn main() -> std::io::Result<()> {
     let written = trace.as_ref().map(|trace| trace.written());
     // Printing waits until the steps are over: it takes longer than all of them together.
     lp.observe((timeline.clone(), trace));
-    let options = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
-    let server = lp.serve(options, Server)?;
-    let port = lp.server(server).local_addr()?.port();
-    lp.connect(("localhost", port), Ask::default());
+    if http {
+        over_http(&mut lp)?;
+    } else {
+        let options = ListenOptions::new("127.0.0.1:0").allow_half_open(true);
+        let server = lp.serve(options, Server)?;
+        let port = lp.server(server).local_addr()?.port();
+        lp.connect(("localhost", port), Ask::default());
+    }
     lp.run()?;
     let turns = lp.metrics().turns;
     drop(lp);
@@ -135,7 +209,7 @@ fn main() -> std::io::Result<()> {
         println!("{file}: {} bytes. Open it in https://ui.perfetto.dev.", written.bytes());
     }
     let mut missing = Vec::new();
-    for (side, stages) in EXPECTED {
+    for (side, stages) in if http { REQUESTS } else { EXPECTED } {
         let absent = stages.iter().filter(|stage| !timeline.has(side, stage));
         missing.extend(absent.map(|stage| format!("{side:?}: {stage}")));
     }

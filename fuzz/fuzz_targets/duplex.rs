@@ -1,5 +1,5 @@
 //! Any sequence of operations on both halves: one outcome, the first; reading only while
-//! it flows; an end of the peer that is told once.
+//! it flows; an end of the peer that is reported once.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

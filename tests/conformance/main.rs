@@ -15,3 +15,16 @@ mod support;
 #[cfg(unix)]
 #[path = "../support/watched.rs"]
 mod watched;
+
+use std::time::Duration;
+
+use tidegate::prelude::*;
+
+const ZERO: Duration = Duration::ZERO;
+const MS: Duration = Duration::from_millis(1);
+
+/// A callback that logs this line.
+fn add<K>(log: &support::Log, line: &str) -> impl FnMut(&mut Cx<'_>, K) + 'static {
+    let (log, line) = (log.clone(), line.to_owned());
+    move |_, _| log.add(line.clone())
+}

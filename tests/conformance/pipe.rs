@@ -1,6 +1,6 @@
 //! Pipes and pipelines: rules P1 to P7, between streams of the user's own and connections.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -178,7 +178,7 @@ fn p05_a_pipeline_brings_everything_and_tells_last() {
 }
 
 /// P2, P4: an error anywhere destroys everything, and `done` gets the first, once, after
-/// both ends are closed. P3: an early close without one is told as that.
+/// both ends are closed. P3: an early close without one is reported as that.
 #[test]
 fn p02_p03_p04_an_error_or_an_early_close_ends_everything() {
     type Break = fn(&mut Loop, ReadableKey, WritableKey);
@@ -289,30 +289,12 @@ fn a_panic_of_a_transform_ends_the_pipe() {
     assert_eq!(log.lines()[1], "the pipe's transform 0 ended by a panic of its callback");
 }
 
-/// Accepts one connection, without a handler, and gives its key.
-fn accepted(lp: &mut Loop, half_open: bool) -> (std::net::TcpStream, SocketKey) {
-    let key = Rc::new(Cell::new(None));
-    let k = key.clone();
-    let options = ListenOptions::new("127.0.0.1:0").allow_half_open(half_open);
-    let server = lp
-        .listen(options, move |conn| {
-            let mut s = conn.accept(On::new());
-            s.pause();
-            k.set(Some(s.key()));
-        })
-        .unwrap();
-    let c = client(lp.server(server).local_addr().unwrap());
-    turn_until(lp, |_| key.get().is_some());
-    lp.server(server).close().unwrap();
-    (c, key.get().unwrap())
-}
-
 /// A file, as it were, through a transform into a connection; and back.
 #[test]
 fn connections_are_ends() {
     let mut lp = guarded();
     let log = Log::default();
-    let (c, s) = accepted(&mut lp, true);
+    let (c, s) = accepted(&mut lp, true, On::new());
     let text: Vec<u8> = (0..3_000_000u32).flat_map(|n| [b'a' + (n % 26) as u8]).collect();
     let chunks = text.chunks(50_000).map(Bytes::copy_from_slice).collect();
     let from = lp.open_readable(ReadableOptions::new(), Chunks(chunks), ()).unwrap();
@@ -338,7 +320,7 @@ fn connections_are_ends() {
 fn a_connection_piped_to_itself_echoes() {
     let mut lp = guarded();
     let log = Log::default();
-    let (c, s) = accepted(&mut lp, false);
+    let (c, s) = accepted(&mut lp, false, On::new());
     lp.pipe(s, s, done(&log)).unwrap();
     let data = vec![7; 5_000_000];
     let writer = c.try_clone().unwrap();
@@ -359,8 +341,8 @@ fn a_connection_piped_to_itself_echoes() {
 fn two_connections_piped_both_ways_end_each_way_for_itself() {
     let mut lp = guarded();
     let log = Log::default();
-    let (a, sa) = accepted(&mut lp, true);
-    let (b, sb) = accepted(&mut lp, true);
+    let (a, sa) = accepted(&mut lp, true, On::new());
+    let (b, sb) = accepted(&mut lp, true, On::new());
     lp.pipe(sa, sb, done(&log)).unwrap();
     lp.pipe(sb, sa, done(&log)).unwrap();
     write_all(&a, b"question");
@@ -382,8 +364,8 @@ fn two_connections_piped_both_ways_end_each_way_for_itself() {
 fn a_reset_of_one_connection_ends_both() {
     let mut lp = guarded();
     let log = Log::default();
-    let (a, sa) = accepted(&mut lp, true);
-    let (b, sb) = accepted(&mut lp, true);
+    let (a, sa) = accepted(&mut lp, true, On::new());
+    let (b, sb) = accepted(&mut lp, true, On::new());
     lp.pipe(sa, sb, done(&log)).unwrap();
     lp.pipe(sb, sa, done(&log)).unwrap();
     reset(a);

@@ -56,7 +56,7 @@ impl Source for Script {
     }
 }
 
-/// Logs what it is told; `pause_at` pauses inside `on_data` of that chunk.
+/// Logs its callbacks; `pause_at` pauses inside `on_data` of that chunk.
 struct Told {
     log: Log,
     pause_at: &'static str,
@@ -193,7 +193,7 @@ fn r05_pause_is_immediate_and_resume_is_later() {
     assert_eq!(log.lines()[2], "data c");
 }
 
-/// R6: who pulls is told of new bytes and of the end, and is handed nothing, also after a
+/// R6: a reader that pulls gets calls for new bytes and the end, and no bytes, also after a
 /// resume. R7: reading.
 #[test]
 fn r06_r07_pulling() {
@@ -259,7 +259,7 @@ fn r09_unshift_until_the_end_was_told() {
     assert!(!lp.readable(key).unshift("c"));
 }
 
-/// R11: leaving early destroys: what waits is dropped, no end is told.
+/// R11: leaving early destroys: what waits is dropped, no end comes.
 #[test]
 fn r11_leaving_early_destroys() {
     let mut lp = guarded();

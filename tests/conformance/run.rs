@@ -3,22 +3,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tidegate::event::Readiness;
 use tidegate::prelude::*;
 use tidegate::{HookKey, Key, KeyError, Phase};
 
 use crate::support::*;
-
-const ZERO: Duration = Duration::ZERO;
-
-const MS: Duration = Duration::from_millis(1);
-
-fn add<K>(log: &Log, line: &str) -> impl FnMut(&mut Cx<'_>, K) + 'static {
-    let (log, line) = (log.clone(), line.to_owned());
-    move |_, _| log.add(line.clone())
-}
+use crate::{MS, ZERO, add};
 
 /// Check hooks run before the close callbacks of their turn; all of these run, first
 /// closed first.

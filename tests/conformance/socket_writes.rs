@@ -13,7 +13,7 @@ use crate::support::*;
 /// More than the kernel takes at once.
 static BIG: [u8; 12 << 20] = [7; 12 << 20];
 
-/// Logs what a connection is told.
+/// Logs the callbacks of a connection.
 fn told(log: &Log) -> On {
     let say = |what: &'static str| {
         let log = log.clone();
@@ -179,7 +179,7 @@ fn s04_writes_before_a_failing_connect_get_its_error() {
 }
 
 /// libuv 47: 10,000 queued writes and a destroy: every completion once, in order, and
-/// what went out is told as that.
+/// what went out is reported as that.
 #[test]
 fn libuv_47_write_queue_order() {
     let mut lp = guarded();
@@ -213,7 +213,7 @@ fn libuv_47_write_queue_order() {
     assert!(told[out..].iter().all(|(_, ok)| !ok), "none after the first that was not");
 }
 
-/// A panic in `on_written` while the connection closes: the others and the close are told.
+/// A panic in `on_written` while the connection closes: the others and the close still come.
 #[test]
 fn a_panic_in_a_late_completion_loses_nothing() {
     let mut lp = guarded();

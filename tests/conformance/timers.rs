@@ -8,15 +8,7 @@ use tidegate::prelude::*;
 use tidegate::{HookKey, KeyError, TimerKey};
 
 use crate::support::*;
-
-const ZERO: Duration = Duration::ZERO;
-
-const MS: Duration = Duration::from_millis(1);
-
-fn add<K>(log: &Log, line: &str) -> impl FnMut(&mut Cx<'_>, K) + 'static {
-    let (log, line) = (log.clone(), line.to_owned());
-    move |_, _| log.add(line.clone())
-}
+use crate::{MS, ZERO, add};
 
 /// Ten one-shots, one interval of five shots, and a timer that is stopped.
 #[test]

@@ -149,7 +149,7 @@ fn w04_a_mark_of_0_is_always_full_and_an_empty_write_goes_by_the_length() {
     assert_eq!(log.lines(), ["sink a", "drain at 0"]);
 }
 
-/// The next bytes are with the sink when a completion is told; the drain comes before the
+/// The next bytes are with the sink when a completion comes; the drain comes before the
 /// completion of the write that brought it.
 #[test]
 fn w05_the_next_write_then_the_drain_then_the_completion() {
@@ -286,7 +286,7 @@ fn w11_w12_w15_the_end_of_a_stream() {
     assert_eq!(handles(&lp), 0);
 }
 
-/// W5, W12: the sink finishes when every completion is told, be there more of them than one
+/// W5, W12: the sink finishes when every completion came, also if there are more of them than one
 /// dispatch tells; and not if the last of them destroys the stream.
 #[test]
 fn w12_the_sink_finishes_after_every_completion() {
@@ -408,7 +408,7 @@ fn w18_needs_drain_not_once_ending_or_destroyed() {
     }
 }
 
-/// X1, X5: the first end wins; the sink lets go before the close is told, in a later phase;
+/// X1, X5: the first end wins; the sink lets go before the close comes, in a later phase;
 /// what fails afterwards is not told. X3: what is with the sink fails with the rest, and
 /// its late completion is refused.
 #[test]
@@ -432,7 +432,7 @@ fn x01_x03_x05_destroy() {
     assert_eq!(log.lines()[1..], expected);
 }
 
-/// X2: nothing but the close is told after a destroy, also from a callback.
+/// X2: nothing but the close comes after a destroy, also from a callback.
 #[test]
 fn x02_nothing_after_destroy() {
     struct DestroysAtDrain(Log);

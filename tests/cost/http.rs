@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::net::TcpStream;
 
+use tidegate::http::http::Method;
 use tidegate::http::{Http, Response};
 use tidegate::prelude::*;
 
@@ -28,6 +29,8 @@ impl Hello {
         let server = lp
             .http_listen("127.0.0.1:0", |head, x| match head.path() {
                 "/hello" => {
+                    // As a type of the `http` crate it costs nothing, too.
+                    assert_eq!(head.to_method(), Method::GET);
                     let fields = [("content-type", "text/plain")];
                     x.respond(Response::new(200).headers(&fields), BODY).unwrap();
                 }

@@ -11,32 +11,14 @@ use tidegate::prelude::*;
 use crate::allocation;
 use crate::support::*;
 
-/// Accepts one connection, without a handler, and gives its key.
-fn accepted(lp: &mut Loop, half_open: bool) -> (std::net::TcpStream, SocketKey) {
-    let key = Rc::new(Cell::new(None));
-    let k = key.clone();
-    let options = ListenOptions::new("127.0.0.1:0").allow_half_open(half_open);
-    let server = lp
-        .listen(options, move |conn| {
-            let mut s = conn.accept(On::new());
-            s.pause();
-            k.set(Some(s.key()));
-        })
-        .unwrap();
-    let c = client(lp.server(server).local_addr().unwrap());
-    turn_until(lp, |_| key.get().is_some());
-    lp.server(server).close().unwrap();
-    (c, key.get().unwrap())
-}
-
 /// 1 GiB between two connections, with a reader that stalls now and then: a stall keeps at
 /// most one read of 64 KiB, in one buffer; nothing is allocated after the first stalls.
 #[test]
 fn a_pipe_of_1_gib_neither_grows_nor_allocates() {
     let total: usize = if cfg!(debug_assertions) { 256 << 20 } else { 1 << 30 };
     let mut lp = guarded();
-    let (a, sa) = accepted(&mut lp, true);
-    let (b, sb) = accepted(&mut lp, true);
+    let (a, sa) = accepted(&mut lp, true, On::new());
+    let (b, sb) = accepted(&mut lp, true, On::new());
     let writing = std::thread::spawn(move || {
         let block: Vec<u8> = (0..1 << 20).map(|n| (n % 251) as u8).collect();
         for _ in 0..total >> 20 {

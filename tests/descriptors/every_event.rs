@@ -336,7 +336,7 @@ fn every_event_comes() {
         one_end_each(name, &told);
         all.extend(told.iter().copied());
     }
-    // None is told that the table does not expect somewhere.
+    // No event comes that the table does not expect somewhere.
     let expected = SCENARIOS.iter().flat_map(|(_, _, names)| names.iter().copied());
     assert_eq!(all, expected.collect(), "the table is complete");
 }

@@ -1,5 +1,5 @@
 //! Tests that lower the limit of open descriptors, or count them. Both belong to the process, so
-//! these tests have a process of their own, and each begins with `rlimit::alone()`.
+//! these tests have a separate process, and each begins with `rlimit::alone()`.
 
 mod every_event;
 mod leaks;

@@ -19,7 +19,7 @@ use crate::support::*;
 const CLIENTS: usize = 500;
 const POLICY: &str = "TIDEGATE_TEST_POLICY";
 
-/// Counts what the server is told.
+/// Counts the callbacks of the server.
 struct Counts {
     log: Rc<RefCell<(u32, u64)>>,
 }
@@ -185,7 +185,7 @@ fn held_connections_wait_and_are_served_when_there_is_room() {
     let first = fates.iter().position(|f| *f == Fate::Answered).unwrap();
     clients[first].shutdown(std::net::Shutdown::Both).unwrap();
     assert!(wait_until(|| look(&mut fates) > served));
-    // Whoever was answered leaves: in the end everybody was.
+    // Each peer that was answered leaves: in the end all were.
     let mut left = vec![false; CLIENTS];
     assert!(wait_until(|| {
         let answered = look(&mut fates);

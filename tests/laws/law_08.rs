@@ -148,7 +148,7 @@ fn all_queues_together_meet_the_buffered_limit() {
     let second = client(at);
     turn_until(&mut lp, |_| log.lines().len() == 1);
     assert!(log.lines()[0].contains("buffered_limit is 1048576"), "{:?}", log.lines());
-    assert!(was_reset(&first), "bytes are missing, and the peer is told so");
+    assert!(was_reset(&first), "bytes are missing, and the peer gets a reset");
     assert_eq!(lp.net_metrics().sockets, 1, "the second one may go on");
     drop(second);
 }

@@ -1,5 +1,5 @@
-//! What goes to the `log` crate. The logger belongs to the process, so these tests have a process
-//! of their own, and each waits until it alone has the log (`support/logged.rs`).
+//! What goes to the `log` crate. The logger belongs to the process, so these tests have a
+//! separate process, and each waits until it alone has the log (`support/logged.rs`).
 
 mod hung_up;
 mod one_line;

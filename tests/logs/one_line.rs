@@ -251,7 +251,7 @@ fn panicked() -> WorkError {
     told.take().unwrap()
 }
 
-/// A writer whose error is a text of its own.
+/// A writer with its own error text.
 struct Full;
 
 impl Write for Full {

@@ -91,7 +91,7 @@ fn quiet() -> On {
     On::new().close(|_, _| {})
 }
 
-/// A peer on a thread of its own, which does this with the connection.
+/// A peer on another thread, which does this with the connection.
 fn peer(treat: impl FnOnce(std::net::TcpStream) + Send + 'static) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
@@ -218,7 +218,7 @@ fn a_line_of_a_failed_connection_is_enough_to_place_it() {
     levels();
 }
 
-/// A name with a line break in it writes no line of its own into the log.
+/// A name with a line break in it does not begin a new line in the log.
 fn one_line_each() {
     let lines = logged(|lp| {
         let to = ConnectOptions::new(("gate\nERROR all is lost", 80));

@@ -133,6 +133,7 @@ const ACTS: Protocol = Protocol::new("acts")
     .timeout(act)
     .timer(|d, key, at, _| act(d, key, at))
     .shutdown(act)
+    .ready(act)
     .writable(act)
     .replaced(|cx, _, at| cx.layer(&ACTORS).0[at as usize].over())
     .close(|d, _, at, _| d.layer(&ACTORS).0[at as usize].over());
@@ -231,6 +232,9 @@ impl Handler for W {
         self.act(s)
     }
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
+        self.act(s)
+    }
+    fn on_ready(&mut self, s: &mut SocketCx<'_>) {
         self.act(s)
     }
     fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {

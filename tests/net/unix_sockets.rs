@@ -271,7 +271,7 @@ fn what_holds_for_connections_holds_here() {
     let _second = UnixStream::connect(&path).unwrap();
     turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 2);
     first.write_all(b"tide").unwrap();
-    // Then it is silent: the idle timeout closes it, and its pipe is told.
+    // Then it is silent: the idle timeout closes it, and its pipe ends with that.
     turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().connections == 0);
     let mut echoed = [0; 4];
     first.read_exact(&mut echoed).unwrap();

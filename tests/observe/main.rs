@@ -4,6 +4,7 @@
 mod observer_panics;
 mod other_layers;
 mod prometheus;
+mod requests;
 mod scene;
 mod timeline;
 mod traces;

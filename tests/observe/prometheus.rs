@@ -25,7 +25,7 @@ fn fields(of: &impl Debug) -> BTreeSet<String> {
     text.lines().filter_map(field).collect()
 }
 
-/// Gives each field a number of its own, and looks for it under the metric's name. Fields that
+/// Gives each field a different number, and looks for it under the metric's name. Fields that
 /// are no plain numbers are looked for by name alone. All fields must be named here, so a new
 /// counter cannot be forgotten.
 macro_rules! every_field {

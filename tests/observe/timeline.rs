@@ -167,7 +167,7 @@ fn a_timeline_keeps_so_many_steps() {
     assert!(text.lines().last().unwrap().contains("steps more, beyond the limit"), "{text}");
 }
 
-/// Several observers are one, and are told the same in the same order.
+/// Several observers are one, and get the same events in the same order.
 #[test]
 fn observers_are_combined() {
     let files = [Memory::default(), Memory::default(), Memory::default()];

@@ -202,7 +202,7 @@ fn a_trace_that_was_cut_off_opens() {
     assert!(parse(&memory.text()).len() >= events.len());
 }
 
-/// What a turn told is there when the turn is over: for `tail -f`, and for who is killed.
+/// What a turn told is there when the turn is over: for `tail -f`, and for a process that is killed.
 #[test]
 fn a_file_has_all_turns_that_are_over() {
     let (trace, json) = (Memory::default(), Memory::default());

@@ -111,7 +111,7 @@ fn curl_through_the_proxy() {
 }
 
 #[test]
-fn nobody_behind_the_proxy() {
+fn no_server_behind_the_proxy() {
     let up = crate::support::closed_port();
     let proxy = Running::start("http_proxy", &["127.0.0.1:0", &format!("http://{up}")]);
     let url = format!("http://{}/", proxy.at);

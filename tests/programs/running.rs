@@ -40,6 +40,15 @@ impl Running {
         Running { child, stdout, at, first }
     }
 
+    /// The most memory that it had so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = line.trim_end_matches("kB").trim().parse().unwrap();
+        kib * 1024
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").arg(signal).arg(id).status();

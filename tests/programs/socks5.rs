@@ -167,7 +167,7 @@ fn read_to_end_or_reset(mut peer: &TcpStream) -> Vec<u8> {
     all
 }
 
-/// The target does not answer. The client leaves, and nobody waits for the target any more.
+/// The target does not answer. The client leaves, and the target is not waited for any more.
 #[test]
 fn a_client_that_leaves_while_it_is_connected() {
     let Some((listener, _full)) = silent() else {
@@ -201,7 +201,7 @@ fn a_login() {
     assert_eq!(code(&peer), 0);
     echoes(&peer, b"high water");
 
-    // A wrong one is the end, whatever the client says behind it.
+    // A wrong one is the end, also with more behind it.
     let peer = client(server.at);
     let ask = request(1, &ip(at.ip()), at.port());
     write_all(&peer, &[&[5, 1, 2][..], &login("ann", "ebb"), &ask].concat());

@@ -215,7 +215,7 @@ fn a_panic(how: How, source_at: [At; 2], sink_at: [At; 2], before: bool) {
         r.set(Some(result));
     };
     let pipe = lp.pipeline(source, vec![Box::new(Through(0, how))], sink, done).unwrap();
-    assert_eq!((closes.get(), dones.get()), (0, 0), "nothing is told inside the call: {case}");
+    assert_eq!((closes.get(), dones.get()), (0, 0), "nothing is called inside the call: {case}");
     match how {
         How::ClosedFromOutside => {
             let _ = lp.close(pipe);
@@ -251,7 +251,7 @@ fn a_panic(how: How, source_at: [At; 2], sink_at: [At; 2], before: bool) {
     assert_eq!(result.is_ok(), well, "{result:?}: {case}");
 }
 
-/// An end that closes the pipe from inside of its own methods, and one that says it took more
+/// An end that closes the pipe from inside its own methods, and one that says it took more
 /// than it was given.
 #[test]
 fn an_end_that_closes_its_pipe_ends_it_once() {
@@ -366,7 +366,7 @@ fn a_connection_at_the_other_end_is_closed_and_told() {
     }
 }
 
-/// X2: the source panics when it is to go on, which destroys the connection: no drain is told
+/// X2: the source panics when it is to go on, which destroys the connection: no drain comes
 /// after that.
 #[test]
 fn a_connection_that_its_pipe_destroyed_is_not_told_of_the_drain() {

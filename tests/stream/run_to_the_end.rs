@@ -42,7 +42,7 @@ impl Source for Chunks {
     }
 }
 
-/// What came to an end of its own, and how often its last word was said.
+/// What ended by itself, and how often its last word was said.
 #[derive(Default)]
 struct Got {
     bytes: Cell<usize>,

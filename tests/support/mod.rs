@@ -1,7 +1,7 @@
 //! What the tests share: a loop that cannot hang, a trace, clients.
 #![allow(dead_code, unreachable_pub)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -103,7 +103,7 @@ pub enum Seen {
     Net(NetEvent),
 }
 
-/// Records what the observer is told.
+/// Records the observer's events.
 #[derive(Clone, Default)]
 pub struct Trace(pub Rc<RefCell<Vec<(u64, Seen)>>>);
 
@@ -193,6 +193,25 @@ pub fn pair() -> (TcpStream, TcpStream) {
     let peer = client(l.local_addr().unwrap());
     let (ours, _) = l.accept().unwrap();
     (peer, ours)
+}
+
+/// A paused connection of a server with this handler, and its peer.
+pub fn accepted(lp: &mut Loop, half_open: bool, h: impl Handler) -> (TcpStream, SocketKey) {
+    let key = Rc::new(Cell::new(None));
+    let (k, mut h) = (key.clone(), Some(h));
+    let options = ListenOptions::new("127.0.0.1:0").allow_half_open(half_open);
+    let server = lp
+        .listen(options, move |conn| {
+            let Some(h) = h.take() else { return };
+            let mut s = conn.accept(h);
+            s.pause();
+            k.set(Some(s.key()));
+        })
+        .unwrap();
+    let c = client(lp.server(server).local_addr().unwrap());
+    turn_until(lp, |_| key.get().is_some());
+    lp.server(server).close().unwrap();
+    (c, key.get().unwrap())
 }
 
 /// Turns that do not wait, until `done`: the clock of a script stands still meanwhile.

@@ -16,7 +16,7 @@ fn server() -> String {
     code.to_owned()
 }
 
-/// A package of its own beside the tests, built as these are.
+/// A separate package beside the tests, built as these are.
 fn build(code: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme");

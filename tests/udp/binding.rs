@@ -213,5 +213,75 @@ fn b12_two_loops_share_a_port() {
 #[test]
 fn source_for_asks_the_kernel_and_sends_nothing() {
     let to: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    assert_eq!(tidegate::net::source_for(to).unwrap().ip().to_string(), "127.0.0.1");
+    let source = tidegate::net::source_for(to).unwrap();
+    assert_eq!(source.address.to_string(), "127.0.0.1");
+    if cfg!(target_os = "linux") {
+        assert_eq!((source.interface.as_deref(), source.gateway), (Some("lo"), None));
+        assert_eq!(source.to_string(), "127.0.0.1 by lo");
+    }
+}
+
+/// Errors that nobody takes would wake the loop for ever; trains that nobody splits would be other
+/// datagrams.
+#[test]
+#[cfg(target_os = "linux")]
+fn b08_what_an_adopted_socket_has_on_stays_on() {
+    crate::alone(|| {
+        let mut lp = guarded();
+        let (ours, at) = peer();
+        turn_on(&ours, libc::IPPROTO_UDP, libc::UDP_GRO);
+        turn_on(&ours, libc::IPPROTO_IP, libc::IP_RECVERR);
+        let (got, handler) = keeps();
+        let errors = Log::default();
+        let e = errors.clone();
+        let (key, _) = open(&mut lp, ours, handler.error(move |_, error| e.add(error.to_string())));
+        let (from, _) = open(&mut lp, "127.0.0.1:0", nothing());
+        let how = tidegate::net::SendOptions::to(at).segment(1000);
+        assert_eq!(lp.datagrams(from).send_with(&[7; 3500], how), SendFlow::Ready);
+        turn_until(&mut lp, |_| got.borrow().len() == 4);
+        assert_eq!(bytes(&got)[3].len(), 500);
+        lp.datagrams(key).try_send_to(b"x", crate::gone()).unwrap();
+        turn_until(&mut lp, |_| errors.lines().len() == 1);
+        let before = lp.metrics().turns;
+        run_for(&mut lp, std::time::Duration::from_millis(20));
+        let turns = lp.metrics().turns - before;
+        assert!(turns < 10, "{turns} turns after the error was heard");
+    });
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn turn_on(socket: &UdpSocket, level: i32, name: i32) {
+    use std::os::fd::AsRawFd;
+    let (on, len) = (1i32, size_of::<i32>() as libc::socklen_t);
+    // SAFETY: the descriptor is open for the time of the call, and the value is an int.
+    #[allow(unsafe_code)]
+    let done =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), len) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// As `ip route get` says it, also where the address belongs to another interface.
+#[test]
+#[cfg(target_os = "linux")]
+fn source_for_names_the_interface_and_the_gateway() {
+    let Ok((here, _there)) = crate::netns::pair() else {
+        return eprintln!("skipped: no network namespaces");
+    };
+    here.inside(|| {
+        crate::netns::run("ip addr add 10.1.1.1/32 dev lo").unwrap();
+        crate::netns::run("ip route add 192.0.2.0/24 via 10.9.0.2 src 10.1.1.1").unwrap();
+        crate::netns::run("ip -6 route add 2001:db8::/32 via fd09::2").unwrap();
+        let cases = [
+            ("10.9.0.2:80", "10.9.0.1 by near"),
+            ("10.9.0.1:80", "10.9.0.1 by lo"),
+            ("192.0.2.9:80", "10.1.1.1 by near via 10.9.0.2"),
+            ("[2001:db8::1]:80", "fd09::1 by near via fd09::2"),
+        ];
+        for (to, expected) in cases {
+            let source = tidegate::net::source_for(to.parse().unwrap()).unwrap();
+            assert_eq!(source.to_string(), expected);
+        }
+        let e = tidegate::net::source_for("198.51.100.1:80".parse().unwrap()).unwrap_err();
+        assert_eq!(e.kind(), std::io::ErrorKind::NetworkUnreachable);
+    });
 }

@@ -192,3 +192,33 @@ fn b35_the_scope_of_a_link_local_address_is_kept() {
         assert!(matches!(from, std::net::SocketAddr::V6(a) if a.scope_id() == index), "{from}");
     });
 }
+
+/// A broadcast address is no source: the answer leaves from the one that this host has there.
+#[test]
+fn b46_the_answer_to_a_broadcast_or_a_group_has_a_source() {
+    on_a_host(|| {
+        for any in ["0.0.0.0:0", "[::]:0"] {
+            let mut lp = guarded();
+            let handler = OnDatagram::new(|u, data, meta| {
+                let _ = u.send_with(data, tidegate::net::SendOptions::reply(meta));
+            })
+            .send_error(|_, e| panic!("{e}"));
+            let (key, at) = open(&mut lp, UdpOptions::new(any).packet_info(true), handler);
+            if any == "0.0.0.0:0" {
+                lp.datagrams(key).join(Group::v4(GROUP, NEAR)).unwrap();
+            }
+            let (got, handler) = keeps();
+            let options = UdpOptions::new("10.9.0.1:0").broadcast(true);
+            let (client, _) = open(&mut lp, options, handler);
+            lp.datagrams(client).set_multicast_interface(NEAR).unwrap();
+            let broadcast = Ipv4Addr::new(10, 9, 0, 255);
+            let groups = [broadcast, GROUP];
+            for to in &groups[..if any == "0.0.0.0:0" { 2 } else { 1 }] {
+                got.borrow_mut().clear();
+                lp.datagrams(client).try_send_to(b"who", ((*to), at.port()).into()).unwrap();
+                turn_until(&mut lp, |_| got.borrow().len() == 1);
+                assert_eq!(got.borrow()[0].1.from, (NEAR, at.port()).into(), "{any} {to}");
+            }
+        }
+    });
+}

@@ -112,9 +112,10 @@ fn b70_the_kernel_s_drops_are_sent_minus_received() {
     is_free(at);
 }
 
-/// otp#10564: receive buffers belong to the loop.
+/// Receive buffers belong to the loop (otp#10564): `cost::datagrams::an_idle_udp_socket_is_small`
+/// counts the bytes.
 #[test]
-fn b51_a_thousand_idle_sockets_have_no_buffers() {
+fn b51_many_idle_sockets_open_and_close() {
     let mut lp = guarded();
     let keys: Vec<_> = (0..200).map(|_| open(&mut lp, "127.0.0.1:0", nothing()).0).collect();
     assert_eq!(lp.udp_sockets().len(), 200);

@@ -14,6 +14,7 @@ mod life;
 mod observed;
 mod queue;
 mod receiving;
+mod refused;
 mod sending;
 
 use std::cell::RefCell;

@@ -269,3 +269,23 @@ fn a_burst_beyond_the_limit_is_no_reason_to_drop() {
     lp.datagrams(key).end();
     lp.run().unwrap();
 }
+
+/// What other sockets hold cannot be had by dropping what is ours.
+#[test]
+fn b26_drop_oldest_drops_nothing_in_vain() {
+    stuck(|| {
+        let limits = tidegate::net::UdpLimits::new().queued_limit(8000);
+        let mut lp = guard(Loop::builder().limits(limits).build().unwrap());
+        let (a, _) = open(&mut lp, small(), nothing());
+        let (b, _) = open(&mut lp, small().when_full(WhenFull::DropOldest), nothing());
+        block(&mut lp, a);
+        block(&mut lp, b);
+        let to = NOBODY.parse().unwrap();
+        while lp.datagrams(a).send_to(&[0; 1000], to) == SendFlow::Ready {}
+        let waits = lp.datagrams(b).waiting();
+        assert_eq!(lp.datagrams(b).send_to(&[0; 5000], to), SendFlow::Dropped);
+        assert_eq!(lp.datagrams(b).waiting(), waits);
+        assert_eq!(lp.datagrams(b).send_to(&[0; 900], to), SendFlow::Full);
+        assert_eq!(lp.datagrams(b).stats().unwrap().dropped_oldest, 1);
+    });
+}

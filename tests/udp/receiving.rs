@@ -340,3 +340,61 @@ fn b22_a_thousand_round_trips() {
     let stats = lp.datagrams(server).stats().unwrap();
     assert_eq!((stats.received, stats.receive_calls, stats.send_calls), (1000, 1000, 1000));
 }
+
+/// What a panic cuts off was received, and is counted.
+#[test]
+fn b44_what_follows_a_panic_in_its_batch_is_counted() {
+    let mut lp = guarded();
+    let closed = Log::default();
+    let (to, mut left) = (closed.clone(), 2);
+    let handler = OnDatagram::new(move |_, _, _| {
+        left -= 1;
+        assert!(left > 0, "on purpose");
+    })
+    .close(move |_, close| to.add(format!("{} {}", close.stats.received, close.undelivered)));
+    let (_, at) = open(&mut lp, "127.0.0.1:0", handler);
+    let (sender, _) = peer();
+    for _ in 0..7 {
+        sender.send_to(b"x", at).unwrap();
+    }
+    let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lp.run()));
+    assert!(ran.is_err());
+    lp.run_nowait().unwrap();
+    // Where a call receives one datagram the others stay in the kernel.
+    let rest = if cfg!(target_os = "linux") { 5 } else { 0 };
+    assert_eq!(closed.lines(), [format!("2 {rest}")]);
+}
+
+/// A call may receive many trains of many datagrams each; the budget is one of datagrams.
+#[test]
+#[cfg(target_os = "linux")]
+fn b38_trains_do_not_exceed_the_budget() {
+    let mut lp = guarded();
+    let (got, handler) = keeps();
+    let options = UdpOptions::new("127.0.0.1:0").receive_offload(true).receive_buffer(8 << 20);
+    let (_, at) = open(&mut lp, options.datagram_budget(10), handler);
+    let (from, _) = open(&mut lp, "127.0.0.1:0", nothing());
+    for _ in 0..6 {
+        let data: Vec<u8> = (0..40).flat_map(|n| [n; 1000]).collect();
+        let how = SendOptions::to(at).segment(1000);
+        assert_eq!(lp.datagrams(from).send_with(&data, how), SendFlow::Ready);
+    }
+    let mut before = 0;
+    turn_until(&mut lp, |_| {
+        let now = got.borrow().len();
+        assert!(now - before <= 10, "{} in a turn", now - before);
+        before = now;
+        now == 240
+    });
+    let expected: Vec<_> = (0..240).map(|n| vec![(n % 40) as u8; 1000]).collect();
+    assert_eq!(bytes(&got), expected);
+}
+
+/// A buffer that cuts trains would lose whole datagrams.
+#[test]
+#[cfg(target_os = "linux")]
+fn b39_trains_are_not_cut() {
+    let options = UdpOptions::new("127.0.0.1:0").receive_offload(true).max_datagram(2000);
+    let e = guarded().udp(options, nothing()).unwrap_err();
+    assert!(e.to_string().contains("a train of datagrams would be cut"), "{e}");
+}

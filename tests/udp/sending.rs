@@ -353,3 +353,48 @@ fn answers_that_wait_are_bounded() {
         assert_eq!(send(&mut lp.datagrams(key), 0), SendFlow::Ready);
     }
 }
+
+/// What has no address goes to the connected peer, whose family says where the bits are.
+#[test]
+#[cfg(target_os = "linux")]
+fn b47_a_connected_socket_sends_ecn_too() {
+    let mut lp = guarded();
+    for (there, here) in
+        [("127.0.0.1:0", "127.0.0.1:0"), ("[::1]:0", "[::1]:0"), ("127.0.0.1:0", "[::]:0")]
+    {
+        let (got, handler) = keeps();
+        let Ok(receiver) = lp.udp(UdpOptions::new(there).ecn(true), handler) else { continue };
+        let mut peer = lp.datagrams(receiver).local_addr().unwrap();
+        if let (SocketAddr::V4(v4), true) = (peer, here == "[::]:0") {
+            peer = (v4.ip().to_ipv6_mapped(), v4.port()).into();
+        }
+        let Ok(key) = lp.udp(UdpOptions::new(here).connect(peer), nothing()) else { continue };
+        let how = SendOptions::default().ecn(Ecn::Capable1);
+        assert_eq!(lp.datagrams(key).send_with(b"x", how), SendFlow::Ready);
+        turn_until(&mut lp, |_| got.borrow().len() == 1);
+        assert_eq!(got.borrow()[0].1.ecn, Some(Ecn::Capable1), "{here} to {peer}");
+    }
+}
+
+/// The pieces of one buffer are in order with what waits, and each has its answer.
+#[test]
+fn pieces_keep_the_order_and_their_answer() {
+    let mut lp = guarded();
+    let (got, handler) = keeps();
+    let (_, to) = open(&mut lp, UdpOptions::new("127.0.0.1:0").receive_buffer(4 << 20), handler);
+    let told = Log::default();
+    let t = told.clone();
+    let handler = nothing().sent(move |_, id, result| t.add(format!("{id} {}", result.is_ok())));
+    let (key, _) = open(&mut lp, "127.0.0.1:0", handler);
+    let pieces = |id| SendOptions::to(to).segment(100).id(id);
+    let mut u = lp.datagrams(key);
+    assert_eq!(u.send_with(&[1; 250], pieces(1)), SendFlow::Ready);
+    assert_eq!(u.send_with(&[2; 30], SendOptions::to(to).id(2)), SendFlow::Ready);
+    assert_eq!(u.send_with(&[3; 120], pieces(3)), SendFlow::Ready);
+    turn_until(&mut lp, |_| got.borrow().len() == 6 && told.lines().len() == 3);
+    let lens: Vec<_> = bytes(&got).iter().map(|d| (d[0], d.len())).collect();
+    assert_eq!(lens, [(1, 100), (1, 100), (1, 50), (2, 30), (3, 100), (3, 20)]);
+    assert_eq!(told.lines(), ["1 true", "2 true", "3 true"]);
+    let stats = lp.datagrams(key).stats().unwrap();
+    assert_eq!((stats.sent, stats.sent_bytes), (6, 400));
+}

@@ -6,6 +6,7 @@
 
 pub mod contest;
 pub mod counted;
+pub mod datagrams;
 pub mod load;
 pub mod micro;
 pub mod peer;
@@ -22,7 +23,7 @@ pub mod sys;
 /// descriptors there are.
 pub fn prepare() -> u64 {
     if let Err(e) = sys::network::isolate() {
-        println!("the loopback is shared with others: no network of its own ({e})");
+        println!("the loopback is shared with others: no separate network ({e})");
     }
     sys::cores::pin(sys::cores::Core::Client);
     sys::cores::raise_descriptors()

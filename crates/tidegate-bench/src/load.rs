@@ -109,6 +109,8 @@ pub struct PingPong {
     epoll: Epoll,
     events: Events,
     open: Vec<OwnedFd>,
+    /// The length of each answer.
+    answer: usize,
 }
 
 impl PingPong {
@@ -122,11 +124,12 @@ impl PingPong {
             epoll.add(fd, epoll::IN | epoll::EDGE, n as u64).expect("it can be watched");
         }
         server.settle();
-        PingPong { epoll, events: Events::with_capacity(1024), open }
+        PingPong { epoll, events: Events::with_capacity(1024), open, answer: MESSAGE }
     }
 
-    /// Opens so many UDP sockets that are connected to the server's.
-    pub fn over_udp(server: &Server, sockets: usize) -> PingPong {
+    /// Opens so many UDP sockets that are connected to the server's, which answers with so many
+    /// bytes.
+    pub fn over_udp(server: &Server, sockets: usize, answer: usize) -> PingPong {
         let epoll = Epoll::new().expect("an epoll instance");
         let open = |n: usize| {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
@@ -137,7 +140,7 @@ impl PingPong {
         };
         let open: Vec<OwnedFd> = (0..sockets).map(open).collect();
         server.settle();
-        PingPong { epoll, events: Events::with_capacity(1024), open }
+        PingPong { epoll, events: Events::with_capacity(1024), open, answer }
     }
 
     fn send(&self, n: usize) {
@@ -147,7 +150,7 @@ impl PingPong {
 
     /// Until the time is over.
     pub fn slice(&mut self, server: &Server, during: Duration) -> Slice {
-        let mut buffer = [0; MESSAGE];
+        let mut buffer = [0; 1024];
         let (begin, cpu) = (Instant::now(), server.cpu());
         let (mut ops, mut live, mut over) = (0, self.open.len(), false);
         (0..live).for_each(|n| self.send(n));
@@ -157,7 +160,7 @@ impl PingPong {
             for i in 0..n {
                 let c = self.events.get(i).0 as usize;
                 let got = epoll::read(&self.open[c], &mut buffer).expect("an echo");
-                assert_eq!(got, MESSAGE, "small messages come whole");
+                assert_eq!(got, self.answer, "small messages come whole");
                 ops += 1;
                 if over {
                     live -= 1;

@@ -29,6 +29,8 @@ pub enum Peer {
     Libuv,
     /// tokio on one thread, a task for each connection.
     Tokio,
+    /// mio and quinn-udp, which only send in bulk.
+    Quinn,
 }
 
 impl Peer {
@@ -84,25 +86,34 @@ impl Server {
             if let Peer::Tidegate(listen) = peer {
                 return peer::tidegate::serve(*listen, &options, theirs, seen, listening);
             }
-            if options.mode == Mode::Datagrams {
+            if options.mode.is_datagrams() {
                 let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
                 socket.set_nonblocking(true).expect("a socket that does not block");
                 listening(socket.local_addr().expect("an address"));
                 return match peer {
-                    Peer::Tokio => peer::tokio::echo_datagrams(socket, theirs),
+                    Peer::Tokio => peer::tokio::serve_datagrams(socket, theirs, options),
                     #[cfg(libuv)]
-                    Peer::Libuv => peer::libuv::serve(socket, &theirs, &options),
-                    _ => peer::floor::echo_datagrams(&socket, &theirs),
+                    Peer::Libuv => peer::libuv::serve(socket, None, &theirs, &options),
+                    Peer::Quinn => peer::quinn::send_bulk(socket, &theirs, &options),
+                    _ => peer::floor::serve_datagrams(&socket, &theirs, &options),
                 };
             }
             let listener = listen(options.backlog);
-            listening(listener.local_addr().expect("an address"));
+            let at = listener.local_addr().expect("an address");
+            let udp = (options.mode == Mode::Flooded).then(|| {
+                let socket = UdpSocket::bind(at).expect("the port is free for datagrams, too");
+                socket.set_nonblocking(true).expect("a socket that does not block");
+                socket
+            });
+            listening(at);
             match peer {
+                Peer::Floor(_) | Peer::Quinn if udp.is_some() => panic!("it keeps no timers"),
                 Peer::Floor(budget) => peer::floor::serve(&listener, &theirs, &options, budget),
                 #[cfg(libuv)]
-                Peer::Libuv => peer::libuv::serve(listener, &theirs, &options),
-                Peer::Tokio => peer::tokio::serve(listener, theirs, &options),
+                Peer::Libuv => peer::libuv::serve(listener, udp, &theirs, &options),
+                Peer::Tokio => peer::tokio::serve(listener, udp, theirs, &options),
                 Peer::Tidegate(_) => {}
+                Peer::Quinn => panic!("it has no connections"),
                 #[cfg(not(libuv))]
                 Peer::Libuv => panic!("libuv was not built"),
             }

@@ -275,26 +275,6 @@ pub fn ping_pong(scale: Scale) -> Vec<Contest> {
     [1, 50, 500].map(contest).into()
 }
 
-/// Datagrams there and back: each client waits for its echo before it sends the next.
-pub fn datagrams(scale: Scale) -> Vec<Contest> {
-    let contest = move |n: usize| {
-        let name = format!("UDP echo of 64 bytes, {n} client{}", if n == 1 { "" } else { "s" });
-        let measures = [("", Unit::PerSecond), ("by CPU", Unit::Cpu)];
-        Contest::new(name, &measures, scale.cycles, move || {
-            let open = |(name, peer): (&str, Peer)| {
-                let server = Server::start(peer, Mode::Datagrams);
-                let mut open = PingPong::over_udp(&server, n);
-                Contender::new(name, move || {
-                    let slice = open.slice(&server, scale.slice);
-                    vec![slice.wall_each(), slice.cpu_each()]
-                })
-            };
-            Peer::all().into_iter().map(open).collect()
-        })
-    };
-    [1, 10, 100].map(contest).into()
-}
-
 /// Bytes in bulk.
 pub fn pump(scale: Scale) -> Vec<Contest> {
     let contest = move |n: usize| {

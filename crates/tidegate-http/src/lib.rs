@@ -33,6 +33,7 @@ mod requests;
 mod server;
 mod state;
 
+pub use ::http;
 pub use callbacks::contexts::{Exchange, ExchangeCx};
 pub use callbacks::handler::{Broken, ExchangeHandler, HttpHandler};
 pub use callbacks::on::OnExchange;

@@ -92,7 +92,6 @@ impl Histogram {
     /// The last bucket has everything that is longer than about 18 minutes.
     const BUCKETS: usize = 41;
 
-    #[inline]
     /// Counts a value.
     ///
     /// ```
@@ -105,6 +104,7 @@ impl Histogram {
         self.add(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    #[inline]
     pub(crate) fn add(&mut self, nanos: u64) {
         let bucket = (u64::BITS - nanos.leading_zeros()) as usize;
         self.buckets[bucket.min(Histogram::BUCKETS - 1)] += 1;

@@ -72,6 +72,8 @@ pub struct Meta {
     pub ecn: Option<Ecn>,
     /// When the kernel got it. With [`timestamps`](crate::UdpOptions::timestamps).
     pub kernel_time: Option<SystemTime>,
+    /// The address of this host that an answer leaves from. With `packet_info`.
+    pub(crate) local: Option<IpAddr>,
 }
 
 /// The answer to a send. As [`Flow`](crate::Flow) of connections, with one answer more: a
@@ -136,14 +138,10 @@ impl SendOptions {
         SendOptions { to: Some(addr), ..SendOptions::default() }
     }
 
-    /// To whoever sent this, from the address that it was sent to. (Not if that was a multicast or
-    /// broadcast address, which is no source.)
+    /// An answer: to the sender of this datagram, from the address that it was sent to. If that was
+    /// a multicast or broadcast address, from the one that this host has in that network.
     pub fn reply(meta: &Meta) -> SendOptions {
-        let is_own = |to: &IpAddr| match to {
-            IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && !v4.is_unspecified(),
-            IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified(),
-        };
-        SendOptions { from: meta.to.filter(is_own), ..SendOptions::to(meta.from) }
+        SendOptions { from: meta.local, ..SendOptions::to(meta.from) }
     }
 
     /// From this address.
@@ -338,7 +336,8 @@ pub struct UdpClose {
     /// Datagrams that were accepted for sending and did not reach the kernel. For those with an id
     /// `on_sent` came with an error.
     pub unsent: Waiting,
-    /// Datagrams that we received and did not deliver: a pause held them back.
+    /// Datagrams that we received and did not deliver: a pause held them back, or a callback closed
+    /// the socket or panicked before.
     pub undelivered: usize,
     /// The socket's counters.
     pub stats: UdpStats,

@@ -106,7 +106,7 @@ pub use options::stream::TcpKeepAlive;
 pub use options::udp::{UdpOptions, WhenFull};
 pub use peer_state::PeerState;
 pub use server_event::{BatchEnd, Overload, ServerEvent, ServerInfo};
-pub use source::source_for;
+pub use source::{Source, source_for};
 pub use sys::{AcceptQueue, Queues, UdpQueues};
 pub use tidegate_stream::{Chunk, Flow};
 pub use udp::on::OnDatagram;

@@ -1,4 +1,4 @@
-//! Names to addresses: the system's resolver, on the loop's threads. A layer of its own.
+//! Names to addresses: the system's resolver, on the loop's threads. A separate layer.
 //!
 //! One lookup runs for all handles that ask for the same name meanwhile. A handle that does
 //! not wait any more gets no answer, and a lookup without waiting handles does not keep the
@@ -60,7 +60,7 @@ pub struct Asker {
 #[cfg(feature = "lookup")]
 static LOOKUPS: LayerId<Lookups> = LayerId::new(Lookups::default);
 
-/// The names that are being looked up: a layer of its own.
+/// The names that are being looked up: a separate layer.
 #[cfg(feature = "lookup")]
 #[derive(Default)]
 struct Lookups {

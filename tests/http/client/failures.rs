@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tidegate::http::{ClientEvent, RequestCause, RequestStage, ResponseHandler};
 use tidegate::net::{Filter, FilterError, Passed};
@@ -59,6 +60,26 @@ fn nobody_listens() {
     }
     let m = metrics(&mut lp, agent);
     assert_eq!((m.connect_failed, m.failed, m.open, m.origins), (3, 3, 0, 0));
+}
+
+/// A server that accepts each connection and ends it at once, before the loop sees that it is made.
+#[test]
+fn a_server_that_ends_each_connection_at_once() {
+    for check_after in [Duration::from_secs(1), Duration::ZERO] {
+        let mut lp = guarded();
+        let agent = agent(&mut lp, Agent::new().check_after(check_after));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        // The request begins in the pending phase; this comes behind it, before the poll.
+        let hook = lp.cx().prepare(move |_, _| while listener.accept().is_ok() {});
+        lp.cx().set_ref(hook, false).unwrap();
+        let failed = ask(&mut lp, ClientRequest::get(&url).agent(agent));
+        let e = failed.unwrap_err();
+        assert!(![RequestStage::Start, RequestStage::Connect].contains(&e.stage()), "{e}");
+        let m = metrics(&mut lp, agent);
+        assert_eq!((m.connected, m.retried, m.open), (1, 0, 0), "{m:?}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn seen(lp: &mut Loop, request: ClientRequest) -> (Vec<String>, Result<Answered,
     (lines, result)
 }
 
-/// Answers byte by byte, with a cut at `at` that is a segment of its own.
+/// Answers in two segments, with a cut at `at`.
 fn cut(lp: &mut Loop, answer: &'static str, at: usize, ends: bool) -> String {
     script(lp, move |s, _| {
         let (a, b) = answer.split_at(at);
@@ -37,7 +37,7 @@ fn cut(lp: &mut Loop, answer: &'static str, at: usize, ends: bool) -> String {
 #[track_caller]
 fn everywhere(method: &'static str, answer: &'static str, ends: bool, expected: &[&str]) {
     let mut lp = guarded();
-    // Several at a time: each cut has a server of its own.
+    // Several at a time: each cut has another server.
     for at in 0..=answer.len() {
         let url = cut(&mut lp, answer, at, ends);
         let (lines, result) = seen(&mut lp, ClientRequest::new(method, &url));
@@ -88,7 +88,7 @@ fn http_71_informational_responses() {
         false,
         &["inform 103", "inform 102", "head 200", "data ok", "end"],
     );
-    // 100 that nobody asked for is nothing.
+    // 100 without a question for it is nothing.
     everywhere(
         "GET",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",

@@ -60,6 +60,28 @@ fn an_upgrade_gives_the_connection_and_what_came_already() {
     assert_eq!(metrics(&mut lp, agent).open, 0);
 }
 
+/// What was set for the request does not stop the next protocol.
+#[test]
+fn an_upgrade_of_a_request_that_is_paused() {
+    let mut lp = guarded();
+    let (seen, got) = (Rc::default(), Rc::new(RefCell::new(String::new())));
+    let answer =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: tide\r\nConnection: upgrade\r\n\r\nping ";
+    let url = switching(&mut lp, answer, &seen);
+    let to = got.clone();
+    let on = OnResponse::new().head(move |r, _| {
+        r.pause();
+        let to = to.clone();
+        let on = On::new().data(move |s, bytes| {
+            to.borrow_mut().push_str(std::str::from_utf8(bytes).unwrap());
+            s.end();
+        });
+        assert!(r.upgrade(on.close(|_, _| {})).is_some());
+    });
+    lp.request(ClientRequest::get(&url).upgrade("tide"), on).unwrap();
+    turn_until(&mut lp, |_| *got.borrow() == "ping ");
+}
+
 #[test]
 fn a_tunnel() {
     let mut lp = guarded();
@@ -91,10 +113,10 @@ fn a_server_that_does_not_switch_answers() {
 }
 
 #[test]
-fn a_switch_that_nobody_asked_for_or_nobody_takes() {
+fn a_switch_without_a_request_for_it_or_without_a_handler() {
     let mut lp = guarded();
     let url = always(&mut lp, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: tide\r\n\r\nping");
-    let text = "another protocol, which nobody took";
+    let text = "another protocol, and no handler for it";
     assert_eq!(cause(&ask(&mut lp, ClientRequest::get(&url))), text);
     assert_eq!(cause(&ask(&mut lp, ClientRequest::get(&url).upgrade("tide"))), text);
     let (got, results) = (Rc::default(), Results::default());
@@ -108,4 +130,32 @@ fn a_switch_that_nobody_asked_for_or_nobody_takes() {
     .unwrap();
     turn_until(&mut lp, |_| !results.borrow().is_empty());
     assert_eq!(results.borrow()[0].as_ref().unwrap_err().cause().to_string(), text);
+}
+
+/// The program gives the connection of a request to a handler by its key, and not by `upgrade`: the
+/// request ends, and never finds a later connection in the same place.
+#[test]
+fn a_connection_that_is_taken_from_its_request() {
+    let mut lp = guarded();
+    let agent = agent(&mut lp, Agent::new());
+    let (seen, results) = (Rc::new(RefCell::new(0)), Results::default());
+    let count = seen.clone();
+    let url = script(&mut lp, move |s, asked| {
+        *count.borrow_mut() += 1;
+        if asked.conn == 1 {
+            let _ = s.write(OK);
+        }
+    });
+    let request = ClientRequest::post(&url).agent(agent).streamed(Some(100));
+    let key = lp.request(request, logged(&Log::default(), &results)).unwrap();
+    turn_until(&mut lp, |lp| lp.http_request(key).socket_key().is_some());
+    let socket = lp.http_request(key).socket_key().unwrap();
+    lp.socket(socket).set_handler(On::new().close(|_, _| {}));
+    assert_eq!(lp.http_request(key).write("tide"), Flow::Closed);
+    turn_until(&mut lp, |_| !results.borrow().is_empty());
+    let e = results.borrow_mut().pop().unwrap().unwrap_err();
+    assert_eq!(e.cause().to_string(), "the connection ended before the answer did");
+    assert_eq!(metrics(&mut lp, agent).open, 0);
+    assert_eq!(body(&ask(&mut lp, ClientRequest::get(&url).agent(agent))), "ok");
+    assert_eq!(*seen.borrow(), 1, "nothing of the first request came");
 }

@@ -23,7 +23,7 @@ use tidegate::prelude::*;
 
 use crate::support::*;
 
-/// What a script got: the how-manieth connection, and request on it, from 0.
+/// What a script got: the number of the connection, and of the request on it, from 0.
 pub(crate) struct Asked {
     pub(crate) conn: usize,
     pub(crate) nth: usize,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// A server in a thread of its own, which closes its connections when nobody expects it: after an
+/// A server in another thread, which closes its connections at unexpected moments: after an
 /// answer, a while after it, or when the next request comes, by a FIN or by a RST. The first
 /// request of a connection is always answered.
 fn unreliable() -> (String, tidegate::Remote, std::thread::JoinHandle<u32>) {
@@ -182,7 +182,7 @@ fn a_post_of_which_nothing_went_is_sent_again() {
 }
 
 #[test]
-fn http_68_bytes_that_nobody_asked_for_end_a_free_connection() {
+fn http_68_bytes_without_a_request_end_a_free_connection() {
     let mut lp = guarded();
     let agent = agent(&mut lp, Agent::new());
     let url = script(&mut lp, |s, asked| {

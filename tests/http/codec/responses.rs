@@ -117,3 +117,18 @@ fn whether_the_connection_goes_on() {
     assert_eq!(goes_on("GET", "HTTP/1.1 101 x\r\nUpgrade: x\r\n\r\n"), (false, true));
     assert_eq!(goes_on("CONNECT", "HTTP/1.1 200 OK\r\n\r\n"), (false, true));
 }
+
+/// An informational response has no body. Decoders of others take one from it, so it is refused.
+#[test]
+fn a_body_of_an_informational_response() {
+    let last = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    for status in [100, 103, 150] {
+        let all = |field: &str| format!("HTTP/1.1 {status} x\r\n{field}\r\n\r\n{last}");
+        for field in ["Content-Length: 4", "Transfer-Encoding: chunked"] {
+            assert_eq!(body("GET", &all(field)), Err(()), "{status}, {field}");
+        }
+        assert_eq!(body("GET", &all("Content-Length: 0")), Ok((String::new(), 2)), "{status}");
+    }
+    let switch = "HTTP/1.1 101 x\r\nContent-Length: 4\r\n\r\n";
+    assert_eq!(body("GET", switch), Err(()));
+}

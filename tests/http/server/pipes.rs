@@ -75,6 +75,27 @@ fn n13_an_echo_through_a_pipe() {
     assert!(most < 1 << 20, "{most} bytes were held");
 }
 
+/// A client that waits for the status 100 gets it before the answer that the pipe writes.
+#[test]
+fn n20_a_pipe_asks_for_the_body() {
+    let mut lp = guarded();
+    let at = listen(&mut lp, |_, x| {
+        let mut x = x.later();
+        let (body, reply) = (x.body_end(), x.reply_end());
+        x.pipe(body, reply, |_, result| result.unwrap()).unwrap();
+    });
+    let mut c = Peer::new(at);
+    for body in ["4\r\ntide\r\n0\r\n\r\n", "0\r\n\r\n"] {
+        let head = "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+        c.send(&mut lp, head);
+        assert_eq!(c.answer(&mut lp).status, 100);
+        c.send(&mut lp, body);
+        let a = c.answer(&mut lp);
+        assert_eq!((a.status, a.text()), (200, if body.starts_with('4') { "tide" } else { "" }));
+        assert_eq!(a.get("connection"), None, "it goes on");
+    }
+}
+
 /// Bodies through pipes, one request behind the other.
 #[test]
 fn pipes_one_after_the_other() {

@@ -27,7 +27,7 @@ pub(super) fn hello(lp: &mut Loop, at: &str) -> Option<SocketAddr> {
     Some(lp.server(server).local_addr().unwrap())
 }
 
-/// Logs what a connection is told.
+/// Logs the callbacks of a connection.
 pub(super) fn told(log: &Log) -> On {
     let say = |what: &'static str| {
         let log = log.clone();
@@ -93,7 +93,7 @@ fn a_number_skips_the_lookup() {
     assert!(!trace.net().iter().any(|(_, e)| asked(e)));
 }
 
-/// Many connections to one name at once ask once; each is told.
+/// Many connections to one name at once ask once; each gets the answer.
 #[test]
 #[cfg(feature = "lookup")]
 fn lookups_of_one_name_are_one() {

@@ -17,7 +17,7 @@ fn refused() -> u16 {
     closed_port().port()
 }
 
-/// autoselectfamily: IPv6 refused, IPv4 reached; the attempts are told.
+/// autoselectfamily: IPv6 refused, IPv4 reached; the attempts are reported.
 #[test]
 fn a_refused_family_is_followed_by_the_other() {
     let mut lp = guarded();

@@ -1,4 +1,4 @@
-//! Every way in which a connection can end, and what is told, in order. The same table stands
+//! Every way in which a connection can end, and its callbacks, in order. The same table stands
 //! in the manual (`endings`), and this file reads it there: who changes one changes both.
 
 use std::cell::{Cell, RefCell};
@@ -136,7 +136,7 @@ fn half_open() -> Scene {
     scene(|o| o.allow_half_open(true), |h| h)
 }
 
-/// A connection of our own, and what is told of it.
+/// A connection of our own, and its callbacks.
 fn connect(options: impl Into<ConnectOptions>, act: impl FnOnce(&mut Loop, SocketKey)) -> String {
     let mut lp = guarded();
     let log = Log::default();

@@ -270,7 +270,7 @@ fn the_paused_source_of_a_pipe() {
     assert_eq!(log.lines(), ["hangup Ended", "end", "close both sides ended"]);
 }
 
-/// A frame's handler has the connection paused; the one inside of it is told.
+/// A frame's handler has the connection paused; the one inside of it gets the hangup.
 #[test]
 fn through_framed() {
     let mut lp = guarded();

@@ -14,7 +14,7 @@ use crate::support::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// What a silent connection is told: its idle timeout, which it ignores, and
+/// The callbacks of a silent connection: its idle timeout, which it ignores, and
 /// its end by the other deadline.
 fn told_after_idle(set: impl FnOnce(&mut SocketCx<'_>)) -> Vec<String> {
     let (mut lp, _) = scripted();

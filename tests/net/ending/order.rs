@@ -53,7 +53,7 @@ fn node_s12_what_is_written_at_the_end_goes_out_before_the_fin() {
     assert!(got.ends_with(b"last"));
 }
 
-/// The observer is told what the handlers are, with phase and turn.
+/// The observer gets what the handlers get, with phase and turn.
 #[test]
 fn the_observer_sees_both_sides() {
     let mut lp = guarded();

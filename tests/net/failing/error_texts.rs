@@ -97,7 +97,7 @@ fn reads_and_writes() {
     let words = ": connection reset by peer (ECONNRESET) [from 127.0.0.1:";
     assert_error(&c, Stage::Read, Some("ECONNRESET"), &begins, words);
 
-    // Writing broke: reading has gone on to the end, and then the write's error is told.
+    // Writing broke: reading has gone on to the end, and then the write's error is reported.
     let (l, at) = listener();
     let c = close(|lp, on| {
         let key = lp.connect(ConnectOptions::new(at).allow_half_open(true), on);

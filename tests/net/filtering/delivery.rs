@@ -40,7 +40,7 @@ impl Filter for Waits {
     }
 }
 
-/// A connection with this filter and its peer; what is told is logged.
+/// A connection with this filter and its peer; the callbacks are logged.
 fn with_filter(lp: &mut Loop, log: &Log, filter: impl Filter) -> (SocketKey, TcpStream) {
     with_handler(lp, logged(log), filter)
 }
@@ -65,6 +65,46 @@ fn logged(log: &Log) -> On {
             Some(e) => close.add(format!("{}, {} unsent", e.stage(), c.unsent)),
             None => close.add(c.to_string()),
         })
+}
+
+/// Passes up a byte each time that it is poked.
+struct Source;
+
+impl Filter for Source {
+    fn inbound(&mut self, _: &mut [u8], _: &mut Passed) -> Done {
+        Ok(())
+    }
+    fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+        Ok(user.len())
+    }
+    fn poke(&mut self, out: &mut Passed) -> Done {
+        out.up.push(1);
+        Ok(())
+    }
+}
+
+/// A handler that asks its filter for more with each byte: other handles get their calls.
+#[test]
+fn a_dispatch_tells_so_much_and_the_rest_comes_in_the_next_turn() {
+    let mut lp = guarded();
+    let told = Rc::new(Cell::new(0));
+    let count = told.clone();
+    let on = On::new().data(move |s, chunk| {
+        count.set(count.get() + chunk.len());
+        assert!(count.get() < 100_000, "the turn does not end");
+        s.poke_filter();
+    });
+    let (key, _peer) = with_handler(&mut lp, on, Source);
+    lp.socket(key).poke_filter();
+    lp.run_nowait().unwrap();
+    let first = told.get();
+    assert!(first > 0);
+    for _ in 0..3 {
+        lp.run_nowait().unwrap();
+    }
+    assert!(told.get() > first, "it goes on");
+    lp.socket(key).destroy();
+    lp.run().unwrap();
 }
 
 #[test]
@@ -129,7 +169,7 @@ fn rule_2_paused_calls_no_inbound_and_up_comes_whole() {
     lp.run().unwrap();
 }
 
-/// The end that comes with bytes waits as they do: a paused user is told neither.
+/// The end that comes with bytes waits as they do: a paused user gets neither.
 #[test]
 fn rule_2_an_end_of_a_filter_waits_for_resume() {
     let mut lp = guarded();

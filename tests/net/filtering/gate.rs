@@ -368,7 +368,7 @@ fn ready_and_failed_in_one_pass_is_refused() {
     assert_eq!(log.lines(), ["refused 1: Some(InvalidData)"]);
 }
 
-/// An observer is told what filters say, by the names that they give themselves.
+/// An observer gets what filters report, by the names that they give themselves.
 #[test]
 fn events_of_filters() {
     let mut lp = guarded();

@@ -128,7 +128,7 @@ fn timers_and_filters_are_told() {
     assert_eq!(log.lines(), ["ready", "timer"]);
 }
 
-/// A client's filters are ready before the protocol is told that it is connected; one that reads
+/// A client's filters are ready before the protocol's `connect`; one that reads
 /// itself gets the bytes that came behind them.
 #[test]
 fn filters_of_a_client_come_first() {
@@ -190,7 +190,7 @@ fn a_panic_in_any_call_is_the_end() {
         assert_eq!(lines[..=i], calls[..=i], "{lines:?}");
         let ends = ["ended", "panicked"];
         assert_eq!(lines.iter().filter(|l| ends.contains(&l.as_str())).count(), 1, "{lines:?}");
-        // A write that was accepted is told, whatever happens.
+        // A write that was accepted has a completion, whatever happens.
         let written = lines.iter().filter(|l| *l == "written" || *l == "lost").count();
         assert_eq!(written, usize::from(call != "connect"), "{call}: {lines:?}");
     }

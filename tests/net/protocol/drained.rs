@@ -100,7 +100,26 @@ fn the_total_is_the_end_of_it() {
     drop(peer);
 }
 
-/// A peer that reads nothing does not get the answer; it is told by a reset.
+/// Before the connection is made, the total counts from then.
+#[test]
+fn the_total_counts_from_the_connect() {
+    let (mut lp, script) = scripted();
+    let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let log = Log::default();
+    let key = lp.connect(there.local_addr().unwrap(), logs(&log));
+    lp.socket(key).end_and_drain(1000, Duration::ZERO, Duration::from_millis(30));
+    let (peer, _) = there.accept().unwrap();
+    poll_until(&mut lp, |_| log.has("finish"));
+    script.advance(Duration::from_millis(29));
+    lp.run_nowait().unwrap();
+    assert!(lp.socket(key).state().is_ok());
+    script.advance(Duration::from_millis(2));
+    poll_until(&mut lp, |lp| lp.socket(key).state().is_err());
+    assert_eq!(log.lines(), ["finish", "destroyed, No"]);
+    drop(peer);
+}
+
+/// A peer that reads nothing does not get the answer, but a reset.
 #[test]
 fn the_total_counts_while_the_answer_waits() {
     let (mut lp, script) = scripted();

@@ -4,7 +4,7 @@
 //! | kind | what comes back |
 //! |---|---|
 //! | `E` | the body, in a frame of kind `R` |
-//! | `P` | the body goes through a pipe into a connection of its own; a frame `K` when all was given |
+//! | `P` | the body goes through a pipe into a separate connection; a frame `K` when all was given |
 //! | `U` | nothing: the rest of the connection is upper-cased by a handler |
 //! | `X` | nothing: the protocol panics |
 

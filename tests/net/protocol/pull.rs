@@ -120,7 +120,7 @@ fn a_pull_echo_echoes() {
     }
 }
 
-/// What is not read is told again in each turn, and not while it is paused.
+/// What is not read is reported again in each turn, and not while it is paused.
 #[test]
 fn readable_comes_again_while_there_is_something() {
     static CALLS: LayerId<u32> = LayerId::new(|| 0);

@@ -17,7 +17,7 @@ use crate::support::*;
 fn budget_8_takes_1000_queued_connections_in_125_turns_and_starves_nobody() {
     let mut lp = guard(Loop::builder().limits(NetLimits::new().accept_budget(8)).build().unwrap());
     let trace = Trace::default();
-    // The other socket: an established echo, on a server of its own.
+    // The other socket: an established echo, on another server.
     let echo = lp
         .listen("127.0.0.1:0", |conn| {
             conn.accept(On::new().data(|s, chunk| assert_eq!(s.write(chunk), Flow::Ready)));

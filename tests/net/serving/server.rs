@@ -16,7 +16,7 @@ pub(super) fn local() -> ListenOptions {
     ListenOptions::new("127.0.0.1:0")
 }
 
-/// Logs what a server is told, and accepts everybody.
+/// Logs the callbacks of a server, and accepts every connection.
 pub(super) struct Told(pub(super) Log);
 
 impl ServerHandler for Told {

@@ -14,7 +14,7 @@ use tidegate::prelude::*;
 
 use crate::support::*;
 
-/// A server's end and a client's, in one loop; the client reads when it is told to.
+/// A server's end and a client's, in one loop; the client reads when the test says so.
 struct Pair {
     lp: Guarded,
     sender: SocketKey,

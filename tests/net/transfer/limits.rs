@@ -34,7 +34,7 @@ fn connected(lp: &mut Loop, count: usize) -> (Vec<SocketKey>, Vec<TcpStream>, Cl
     (keys.take(), peers, closes)
 }
 
-/// Ids that are told in the dispatch of their connection give their memory back.
+/// Ids that are reported in the dispatch of their connection give their memory back.
 #[test]
 fn ids_leave_nothing_in_the_account() {
     let mut lp =

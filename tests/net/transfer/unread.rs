@@ -11,6 +11,19 @@ fn add(log: &Log, chunk: &[u8]) {
     log.add(String::from_utf8_lossy(chunk));
 }
 
+/// Changes a bit of what comes in.
+struct Mask;
+impl Filter for Mask {
+    fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+        out.up.extend(wire.iter().map(|b| b ^ 1));
+        Ok(())
+    }
+    fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+        out.down.extend(user);
+        Ok(user.len())
+    }
+}
+
 /// Paused: nothing comes until the resume, though the kernel has more, and the end.
 #[test]
 fn they_wait_for_the_resume() {
@@ -149,17 +162,6 @@ fn a_close_drops_them() {
 /// A filter's bytes are given back above the filter.
 #[test]
 fn behind_a_filter() {
-    struct Mask;
-    impl Filter for Mask {
-        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
-            out.up.extend(wire.iter().map(|b| b ^ 1));
-            Ok(())
-        }
-        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
-            out.down.extend(user);
-            Ok(user.len())
-        }
-    }
     let mut lp = guarded();
     let (peer, ours) = pair();
     write_all(&peer, &[b'a' ^ 1, b'b' ^ 1, b'c' ^ 1]);
@@ -179,17 +181,6 @@ fn behind_a_filter() {
 /// peer cannot slip bytes past the filter by sending them early.
 #[test]
 fn a_filter_set_later_gets_them() {
-    struct Mask;
-    impl Filter for Mask {
-        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
-            out.up.extend(wire.iter().map(|b| b ^ 1));
-            Ok(())
-        }
-        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
-            out.down.extend(user);
-            Ok(user.len())
-        }
-    }
     let mut lp = guarded();
     let (peer, ours) = pair();
     write_all(&peer, &[b'S', b'a' ^ 1, b'b' ^ 1]);

@@ -42,6 +42,8 @@ pub struct Route {
     pub buffers: Option<usize>,
     /// The client's own pause.
     pub pause: Option<Meddle>,
+    /// The filters of each of its connections, the first nearest to the kernel.
+    pub filters: [Option<Filtered>; 2],
     /// What cuts the client off.
     pub cut: Option<(Cut, When)>,
 }
@@ -156,6 +158,20 @@ pub enum Echo {
     Piped,
     /// By a handler that obeys back-pressure.
     Handled,
+    /// By a handler that gives bytes back, and takes them again.
+    GivenBack,
+    /// By a protocol that gets what came, and writes it in two pieces at once.
+    Pushed,
+    /// By a protocol that reads so much at a time itself.
+    Pulled(usize),
+}
+
+/// What changes the bytes of a connection at both of its ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Filtered {
+    Mixed,
+    /// Records with a length.
+    Records,
 }
 
 fn when() -> BoxedStrategy<When> {
@@ -268,18 +284,32 @@ fn meddle() -> impl Strategy<Value = Meddle> {
 }
 
 fn route() -> BoxedStrategy<Route> {
-    let echo = prop_oneof![Just(Echo::Piped), Just(Echo::Handled)];
+    let echo = prop_oneof![
+        Just(Echo::Piped),
+        Just(Echo::Handled),
+        Just(Echo::GivenBack),
+        Just(Echo::Pushed),
+        prop_oneof![1usize..10, 100usize..70_000].prop_map(Echo::Pulled),
+    ];
+    let filter = prop_oneof![
+        6 => Just(None),
+        1 => Just(Some(Filtered::Mixed)),
+        1 => Just(Some(Filtered::Records)),
+    ];
+    let filters = [filter.clone(), filter];
     let buffers = prop::option::of(Just(4_096usize));
     let cut = prop_oneof![Just(Cut::Destroy), Just(Cut::Reset), Just(Cut::Pipe)];
     let pause = prop::option::of(meddle());
-    (0usize..3, echo, mark(), any::<bool>(), buffers, pause, seldom((cut, when())))
-        .prop_map(|(proxies, echo, mark, half_open, buffers, pause, cut)| Route {
+    let cut = seldom((cut, when()));
+    (0usize..3, echo, mark(), any::<bool>(), buffers, pause, filters, cut)
+        .prop_map(|(proxies, echo, mark, half_open, buffers, pause, filters, cut)| Route {
             proxies,
             echo,
             mark,
             half_open,
             buffers,
             pause,
+            filters,
             cut,
         })
         .boxed()

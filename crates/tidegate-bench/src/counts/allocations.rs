@@ -13,7 +13,7 @@ use crate::report::memory;
 const IDLE: usize = 1000;
 
 fn per_operation(name: &str) -> Result<f64, String> {
-    // A thread of its own: what is allocated is counted by thread.
+    // In a separate thread: allocations are counted by thread.
     let name = name.to_owned();
     let counted = std::thread::spawn(move || {
         allocator::count_this_thread();

@@ -86,7 +86,7 @@ fn act(act: Act, at: SocketAddr, open: &mut Vec<TcpStream>) -> io::Result<()> {
     Ok(())
 }
 
-/// The clients' thread: does what it is told, and says so.
+/// The clients' thread: does what the main thread asks for, and answers.
 fn clients(at: SocketAddr, orders: &mpsc::Receiver<&[Act]>, done: &mpsc::Sender<io::Result<()>>) {
     let mut open = Vec::new();
     for acts in orders {

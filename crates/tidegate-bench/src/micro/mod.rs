@@ -22,7 +22,7 @@ fn nanos(since: Instant) -> u64 {
     since.elapsed().as_nanos() as u64
 }
 
-/// Runs it in a thread of its own there: the client's core is not the place for a loop, and
+/// Runs it in a separate thread there: the client's core is not the place for a loop, and
 /// threads that are started inside are where it is.
 fn on<T: Send>(core: Core, f: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|s| {

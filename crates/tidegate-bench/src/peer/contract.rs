@@ -25,7 +25,29 @@ pub enum Mode {
     Batch(u32),
     /// Sends each datagram back to where it came from. There are no connections.
     Datagrams,
+    /// Answers each datagram with one of [`ANSWER`] bytes. There are no connections.
+    Answers,
+    /// Counts the datagrams that come and drops them; echoes what comes on connections to the same
+    /// port; and notes how late a timer of 1 ms is, again and again.
+    Flooded,
+    /// Sends as many datagrams of [`PIECE`] bytes back as a datagram asks for (4 bytes, of this
+    /// machine's order), and notes when the kernel has taken all.
+    Bulk,
 }
+
+impl Mode {
+    /// Whether there are datagrams and no connections.
+    pub fn is_datagrams(self) -> bool {
+        matches!(self, Mode::Datagrams | Mode::Answers | Mode::Bulk)
+    }
+}
+
+/// The length of an answer.
+pub const ANSWER: usize = 512;
+/// The length of a datagram of a bulk and of a flood.
+pub const PIECE: usize = 1200;
+/// How many of them one system call may send: they must not exceed 64 KiB.
+pub const RUN: usize = 54;
 
 /// How many connections may wait in the kernel for each server; it may allow fewer.
 pub const BACKLOG: u32 = 4096;
@@ -39,8 +61,10 @@ pub struct Options {
     pub backlog: u32,
     /// How long each turn of its loop computes something else.
     pub work: Duration,
-    /// Where it notes the time of each accept callback.
+    /// Where it notes the time of each accept callback; what its mode notes.
     pub stamps: Option<Arc<Stamps>>,
+    /// Datagrams that a flooded one received.
+    pub received: Arc<AtomicU64>,
     /// Whether its memory is counted.
     pub counted: bool,
     /// The size of the read buffer, for peers that have one for each connection.
@@ -49,9 +73,43 @@ pub struct Options {
 
 impl From<Mode> for Options {
     fn from(mode: Mode) -> Options {
-        let (backlog, work) = (BACKLOG, Duration::ZERO);
-        Options { mode, backlog, work, stamps: None, counted: false, buffer: 64 * 1024 }
+        Options {
+            mode,
+            backlog: BACKLOG,
+            work: Duration::ZERO,
+            stamps: None,
+            received: Arc::default(),
+            counted: false,
+            buffer: 64 * 1024,
+        }
     }
+}
+
+impl Options {
+    /// Notes the time, where times are noted.
+    pub(crate) fn mark(&self) {
+        self.stamps.iter().for_each(|stamps| stamps.mark());
+    }
+
+    /// Notes how late it is after this time, in ns; now.
+    pub(crate) fn note_late(&self, due: u64) -> u64 {
+        let now = cores::now();
+        self.stamps.iter().for_each(|stamps| stamps.note(now.saturating_sub(due)));
+        now
+    }
+
+    /// One more datagram was received. Only one thread counts.
+    pub(crate) fn count(&self) {
+        self.received.store(self.received.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// The period of the timer of a flooded server, in ns.
+pub(crate) const TICK: u64 = 1_000_000;
+
+/// How many datagrams a request for a bulk asks for.
+pub(crate) fn asked(request: &[u8]) -> Option<usize> {
+    request.try_into().ok().map(|n| u32::from_ne_bytes(n) as usize)
 }
 
 /// Times, in ns of the monotonic clock, written by one thread.
@@ -69,9 +127,13 @@ impl Stamps {
     }
 
     pub(crate) fn mark(&self) {
+        self.note(cores::now());
+    }
+
+    fn note(&self, ns: u64) {
         let n = self.used.load(Ordering::Relaxed);
         if let Some(slot) = self.times.get(n as usize) {
-            slot.store(cores::now(), Ordering::Relaxed);
+            slot.store(ns, Ordering::Relaxed);
             self.used.store(n + 1, Ordering::Release);
         }
     }

@@ -5,12 +5,12 @@
 //! batch doubles, up to 64; and it is 64 when many other events are ready.
 #![forbid(unsafe_code)]
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::peer::contract::{Mode, Options, obey, spin};
+use crate::peer::contract::{ANSWER, Mode, Options, PIECE, RUN, asked, obey, spin};
 use crate::sys::epoll::{self, Epoll, Events};
 
 const MOST: u32 = 64;
@@ -153,9 +153,10 @@ impl Floor<'_> {
     }
 }
 
-/// Echoes datagrams until the other end of `control` is dropped. One for each wake-up while they
+/// Answers datagrams until the other end of `control` is dropped. One for each wake-up while they
 /// come singly; until there are no more, or a batch, after a wake-up that had more than one.
-pub fn echo_datagrams(socket: &UdpSocket, control: &UnixStream) {
+pub fn serve_datagrams(socket: &UdpSocket, control: &UnixStream, options: &Options) {
+    let piece = [7; PIECE * RUN];
     let epoll = Epoll::new().expect("an epoll instance");
     epoll.add(socket, epoll::IN, 0).expect("a socket can be watched");
     epoll.add(control, epoll::IN, 1).expect("a socket can be watched");
@@ -176,7 +177,11 @@ pub fn echo_datagrams(socket: &UdpSocket, control: &UnixStream) {
             while got < most {
                 let Ok(n) = epoll::receive_from(socket, &mut buffer, &mut from) else { break };
                 // What the kernel has no room for is lost, as in all peers' kernels.
-                let _ = epoll::send_to(socket, &buffer[..n], &from);
+                let _ = match options.mode {
+                    Mode::Bulk => send_bulk(socket, &buffer[..n], &piece, &from, options),
+                    Mode::Answers => epoll::send_to(socket, &piece[..ANSWER], &from),
+                    _ => epoll::send_to(socket, &buffer[..n], &from),
+                };
                 got += 1;
             }
             // While it takes one at a time it cannot see that there are more: it looks again now
@@ -185,6 +190,27 @@ pub fn echo_datagrams(socket: &UdpSocket, control: &UnixStream) {
             many = got > 1 || !many && calls % 32 == 0;
         }
     }
+}
+
+/// Runs of datagrams that the kernel cuts, as large as it takes them.
+fn send_bulk(
+    socket: &UdpSocket,
+    request: &[u8],
+    run: &[u8],
+    to: &epoll::Sender,
+    options: &Options,
+) -> io::Result<usize> {
+    let mut left = asked(request).unwrap_or(0);
+    while left > 0 {
+        let n = left.min(RUN);
+        match epoll::send_run(socket, &run[..n * PIECE], PIECE as u16, to) {
+            Ok(_) => left -= n,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => epoll::wait_writable(socket),
+            Err(e) => return Err(e),
+        }
+    }
+    options.mark();
+    Ok(0)
 }
 
 fn end(c: &Connection) {

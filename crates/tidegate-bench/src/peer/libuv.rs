@@ -1,14 +1,20 @@
 //! libuv's servers: the contract in the numbers of `sys/libuv_server.c`, which serves.
 #![forbid(unsafe_code)]
 
+use std::net::UdpSocket;
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 
 use crate::peer::contract::{Mode, Options};
 use crate::sys::libuv::{self, Job};
 
-/// Serves on a listener, or on a UDP socket, until the other end of `control` is dropped.
-pub(crate) fn serve(listener: impl IntoRawFd, control: &UnixStream, options: &Options) {
+/// Serves on a listener, on a UDP socket, or on both, until the other end of `control` is dropped.
+pub(crate) fn serve(
+    listener: impl IntoRawFd,
+    udp: Option<UdpSocket>,
+    control: &UnixStream,
+    options: &Options,
+) {
     let (mode, messages) = match options.mode {
         Mode::Accept => (0, 0),
         Mode::Answer => (1, 0),
@@ -16,8 +22,13 @@ pub(crate) fn serve(listener: impl IntoRawFd, control: &UnixStream, options: &Op
         Mode::Discard => (3, 0),
         Mode::Batch(n) => (4, n),
         Mode::Datagrams => (5, 0),
+        Mode::Answers => (6, 0),
+        Mode::Flooded => (7, 0),
+        Mode::Bulk => (8, 0),
     };
     let stamps = options.stamps.as_ref().map(|s| s.parts());
     let backlog = options.backlog as i32;
-    libuv::serve(listener, control, &Job { mode, backlog, messages, work: options.work, stamps });
+    let (work, received) = (options.work, &*options.received);
+    let job = Job { mode, backlog, messages, work, stamps, received };
+    libuv::serve(listener, udp, control, &job);
 }

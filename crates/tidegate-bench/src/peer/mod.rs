@@ -9,5 +9,6 @@ pub mod contract;
 pub mod floor;
 #[cfg(libuv)]
 pub mod libuv;
+pub mod quinn;
 pub mod tidegate;
 pub mod tokio;

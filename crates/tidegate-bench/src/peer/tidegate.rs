@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use mio::Interest;
-use tidegate::net::Meta;
+use tidegate::net::{Meta, SendOptions};
 use tidegate::prelude::*;
 
-use crate::peer::contract::{Mode, Options, obey, spin};
+use crate::peer::contract::{ANSWER, Mode, Options, PIECE, RUN, TICK, asked, obey, spin};
+use crate::sys::cores;
 
 struct Server {
     options: Options,
@@ -19,13 +21,13 @@ struct Server {
 
 impl ServerHandler for Server {
     fn on_connection(&mut self, conn: Incoming<'_>) {
-        if let Some(stamps) = &self.options.stamps {
-            stamps.mark();
+        if self.options.mode != Mode::Flooded {
+            self.options.mark();
         }
         match self.options.mode {
-            Mode::Accept | Mode::Datagrams => conn.reject(),
+            Mode::Accept | Mode::Datagrams | Mode::Answers | Mode::Bulk => conn.reject(),
             Mode::Answer => drop(conn.accept(Discard).write(b"x")),
-            Mode::Echo => drop(conn.accept(Echo)),
+            Mode::Echo | Mode::Flooded => drop(conn.accept(Echo)),
             Mode::Discard => drop(conn.accept(Discard)),
             Mode::Batch(messages) => {
                 let mut s = conn.accept(Discard);
@@ -55,10 +57,12 @@ impl Handler for Echo {
     fn on_close(&mut self, _: &mut SocketCx<'_>, _: Close) {}
 }
 
-struct EchoDatagrams;
+/// Sends each datagram back, or an answer.
+pub(crate) struct Answers(pub(crate) Option<[u8; ANSWER]>);
 
-impl UdpHandler for EchoDatagrams {
+impl UdpHandler for Answers {
     fn on_datagram(&mut self, u: &mut UdpCx<'_>, data: &[u8], meta: &Meta) {
+        let data = self.0.as_ref().map_or(data, |answer| answer);
         if u.send_to(data, meta.from) == SendFlow::Full {
             u.pause();
         }
@@ -66,6 +70,56 @@ impl UdpHandler for EchoDatagrams {
     fn on_drain(&mut self, u: &mut UdpCx<'_>) {
         u.resume();
     }
+}
+
+/// Counts what comes.
+struct Sink(Options);
+
+impl UdpHandler for Sink {
+    fn on_datagram(&mut self, _: &mut UdpCx<'_>, _: &[u8], _: &Meta) {
+        self.0.count();
+    }
+}
+
+/// Sends as many datagrams as it is asked for.
+struct Bulk {
+    options: Options,
+    /// Where to, and how many are left.
+    open: Option<(SocketAddr, usize)>,
+    run: Vec<u8>,
+}
+
+impl UdpHandler for Bulk {
+    fn on_datagram(&mut self, u: &mut UdpCx<'_>, data: &[u8], meta: &Meta) {
+        self.open = asked(data).map(|n| (meta.from, n));
+        self.on_drain(u);
+    }
+    fn on_drain(&mut self, u: &mut UdpCx<'_>) {
+        let Some((to, left)) = &mut self.open else { return };
+        let how = SendOptions::to(*to).segment(PIECE as u16);
+        while *left > 0 {
+            let n = RUN.min(*left);
+            match u.send_with(&self.run[..n * PIECE], how) {
+                SendFlow::Ready => *left -= n,
+                SendFlow::Full => {
+                    *left -= n;
+                    return;
+                }
+                _ => return,
+            }
+        }
+        self.options.mark();
+        self.open = None;
+    }
+}
+
+/// Notes how late a timer is, and starts it again.
+fn tick(cx: &mut Cx<'_>, options: Options) {
+    let armed = cores::now();
+    cx.after(Duration::from_nanos(TICK), move |cx| {
+        options.note_late(armed + TICK);
+        tick(cx, options);
+    });
 }
 
 struct Discard;
@@ -84,12 +138,25 @@ pub fn serve(
     listening: impl FnOnce(SocketAddr),
 ) {
     let mut lp = Loop::new().expect("a loop");
-    let at = if options.mode == Mode::Datagrams {
-        let key = lp.udp("127.0.0.1:0", EchoDatagrams).expect("a socket");
-        lp.datagrams(key).local_addr().expect("an address")
+    let at = if options.mode.is_datagrams() {
+        let any = "127.0.0.1:0";
+        let key = match options.mode {
+            Mode::Bulk => {
+                let run = vec![7; PIECE * RUN];
+                lp.udp(any, Bulk { options: options.clone(), open: None, run })
+            }
+            Mode::Answers => lp.udp(any, Answers(Some([7; ANSWER]))),
+            _ => lp.udp(any, Answers(None)),
+        };
+        lp.datagrams(key.expect("a socket")).local_addr().expect("an address")
     } else {
         let server = lp.serve(listen, Server { options: options.clone() }).expect("a server");
-        lp.server(server).local_addr().expect("an address")
+        let at = lp.server(server).local_addr().expect("an address");
+        if options.mode == Mode::Flooded {
+            lp.udp(at, Sink(options.clone())).expect("the port is free for datagrams, too");
+            tick(&mut lp.cx(), options.clone());
+        }
+        at
     };
     let mut cx = lp.cx();
     let work = options.work;

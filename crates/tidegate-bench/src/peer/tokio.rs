@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Builder;
 
-use crate::peer::contract::{Mode, Options, obey};
+use crate::peer::contract::{ANSWER, Mode, Options, PIECE, TICK, asked, obey};
+use crate::sys::cores;
 
 async fn serve_one(mut s: TcpStream, mode: Mode, buffer: usize) {
     match mode {
@@ -27,7 +29,7 @@ async fn serve_one(mut s: TcpStream, mode: Mode, buffer: usize) {
         buffer.clear();
         match s.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return,
-            Ok(_) if mode == Mode::Echo => {
+            Ok(_) if matches!(mode, Mode::Echo | Mode::Flooded) => {
                 if s.write_all(&buffer).await.is_err() {
                     return;
                 }
@@ -40,8 +42,8 @@ async fn serve_one(mut s: TcpStream, mode: Mode, buffer: usize) {
 async fn accept(listener: TcpListener, options: Options) {
     loop {
         let Ok((s, _)) = listener.accept().await else { continue };
-        if let Some(stamps) = &options.stamps {
-            stamps.mark();
+        if options.mode != Mode::Flooded {
+            options.mark();
         }
         if options.mode != Mode::Accept {
             tokio::spawn(serve_one(s, options.mode, options.buffer));
@@ -49,19 +51,39 @@ async fn accept(listener: TcpListener, options: Options) {
     }
 }
 
-async fn echo(socket: UdpSocket) {
-    let mut buffer = vec![0; 64 * 1024];
+/// Answers datagrams, as the mode says.
+async fn answer(socket: UdpSocket, options: Options) {
+    let (mut buffer, piece) = (vec![0; 64 * 1024], [7; PIECE]);
     loop {
         let Ok((n, from)) = socket.recv_from(&mut buffer).await else { continue };
-        let _ = socket.send_to(&buffer[..n], from).await;
+        match options.mode {
+            Mode::Flooded => options.count(),
+            Mode::Answers => drop(socket.send_to(&piece[..ANSWER], from).await),
+            Mode::Bulk => {
+                for _ in 0..asked(&buffer[..n]).unwrap_or(0) {
+                    let _ = socket.send_to(&piece, from).await;
+                }
+                options.mark();
+            }
+            _ => drop(socket.send_to(&buffer[..n], from).await),
+        }
     }
 }
 
-/// Echoes datagrams until the other end of `control` is dropped.
-pub fn echo_datagrams(socket: std::net::UdpSocket, control: UnixStream) {
+/// Notes how late a timer is.
+async fn tick(options: Options) {
+    let mut armed = cores::now();
+    loop {
+        tokio::time::sleep(Duration::from_nanos(TICK)).await;
+        armed = options.note_late(armed + TICK);
+    }
+}
+
+/// Answers datagrams until the other end of `control` is dropped.
+pub fn serve_datagrams(socket: std::net::UdpSocket, control: UnixStream, options: Options) {
     let rt = Builder::new_current_thread().enable_io().build().expect("a runtime");
     rt.block_on(async {
-        tokio::spawn(echo(UdpSocket::from_std(socket).expect("a socket")));
+        tokio::spawn(answer(UdpSocket::from_std(socket).expect("a socket"), options));
         follow(control).await;
     });
 }
@@ -81,10 +103,19 @@ async fn follow(control: UnixStream) {
 }
 
 /// Serves until the other end of `control` is dropped.
-pub fn serve(listener: std::net::TcpListener, control: UnixStream, options: &Options) {
+pub fn serve(
+    listener: std::net::TcpListener,
+    udp: Option<std::net::UdpSocket>,
+    control: UnixStream,
+    options: &Options,
+) {
     assert!(options.work.is_zero(), "tokio has no turn that could work");
-    let rt = Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let rt = Builder::new_current_thread().enable_all().build().expect("a runtime");
     rt.block_on(async {
+        if let Some(socket) = udp {
+            tokio::spawn(answer(UdpSocket::from_std(socket).expect("a socket"), options.clone()));
+            tokio::spawn(tick(options.clone()));
+        }
         let listener = TcpListener::from_std(listener).expect("a listener");
         tokio::spawn(accept(listener, options.clone()));
         follow(control).await;

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 const HOW: &str = "Servers are threads of one process, on one core; the client is one epoll \
-thread on another, the same for all; as root the process has a loopback of its own. Within a \
+thread on another, the same for all; as root the process has a separate loopback. Within a \
 contest all contenders are alive at once and take short slices in turns, in a new random order \
 each cycle. A ratio compares slices of the same cycle. Each table shows the median of the ratios \
 over all cycles, ± half of its 90 % interval (bootstrap). **Above 1 tidegate is ahead** of the \
@@ -16,6 +16,10 @@ of the work of a handshake and so limits the rate; elsewhere it compares rates a
 - `floor`: the same server by hand over epoll, with no runtime at all.
 - `libuv`: its C API, one read buffer, `uv_try_write` first.
 - `tokio`: one thread, a task for each connection.
+- `quinn-udp`: mio and quinn-udp by hand; it takes part where datagrams are sent in bulk. On the \
+loopback no device cuts the runs of GSO, and the client receives them whole: a network shows less.
+- `UDP flood`: the client sends datagrams of 1,200 bytes faster than a server can receive them, and \
+asks for one TCP echo after another.
 - `redis-server`: as it is installed, without persistence; `redis-benchmark` with 50 clients is \
 the client of both programs.
 - `one a turn`: the floor, but with one accept in each turn of its loop, as libuv does since \

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::tuning::Tuned;
 use super::{memory, plots, tuning};
 use tidegate_bench::contest::{Contest, Outcome, Table};
+use tidegate_bench::datagrams;
 use tidegate_bench::redis;
 use tidegate_bench::suite::{self, BUDGETS, Positions, Scale};
 
@@ -25,7 +26,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "A queue of connections", measure: queue },
     Section { title: "A queue, and a loop that is busy", measure: busy_loop },
     Section { title: "Messages and bytes", measure: messages },
-    Section { title: "Datagrams", measure: datagrams },
+    Section { title: "Datagrams", measure: of_datagrams },
     Section { title: "The example redis, and redis-server", measure: redis_server },
     Section { title: "The loop itself", measure: loop_itself },
     Section { title: "Established connections while others come", measure: established },
@@ -125,8 +126,8 @@ fn messages(bench: &mut Bench) -> Result<String, Failed> {
     Ok(Table::of(&outcomes).markdown())
 }
 
-fn datagrams(bench: &mut Bench) -> Result<String, Failed> {
-    bench.table(&suite::datagrams(bench.scale))
+fn of_datagrams(bench: &mut Bench) -> Result<String, Failed> {
+    bench.table(&datagrams::contests(bench.scale))
 }
 
 fn redis_server(bench: &mut Bench) -> Result<String, Failed> {

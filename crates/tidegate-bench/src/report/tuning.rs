@@ -188,7 +188,7 @@ fn reuse_port(cycles: usize) -> Tuned {
     let rows: Vec<Vec<String>> = [1, 2].map(row).into();
     let about = "Loops that share a port with `reuse_port`, each in its thread, 64 clients at \
                  once: the kernel deals connections out by a hash, not by who is idle. The \
-                 client takes one core of its own, so a gain in rate needs more than two.";
+                 client takes one core for itself, so a gain in rate needs more than two.";
     let header = "loops | connections/s | of the busiest loop | server CPU for each";
     table("reuse_port", about, header, &rows)
 }

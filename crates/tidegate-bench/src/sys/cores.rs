@@ -23,7 +23,7 @@ pub enum Core {
 fn allowed() -> &'static [usize] {
     static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
     ALLOWED.get_or_init(|| {
-        // SAFETY: the set is a valid local of the size that is told, and its bits are
+        // SAFETY: the set is a valid local of the size that is passed, and its bits are
         // looked at below that size.
         unsafe {
             let mut set: libc::cpu_set_t = mem::zeroed();
@@ -50,7 +50,7 @@ pub fn pin(core: Core) {
         Core::Client => &all[1..2],
         Core::Any => all,
     };
-    // SAFETY: the set is a valid local of the size that is told; the numbers came out of
+    // SAFETY: the set is a valid local of the size that is passed; the numbers came out of
     // such a set.
     unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();

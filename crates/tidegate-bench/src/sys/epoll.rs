@@ -158,6 +158,51 @@ pub fn send_to(fd: &impl AsRawFd, data: &[u8], to: &Sender) -> io::Result<usize>
     })
 }
 
+/// Sends a run of datagrams of this length by one call; the kernel cuts it (`UDP_SEGMENT`).
+pub fn send_run(fd: &impl AsRawFd, data: &[u8], piece: u16, to: &Sender) -> io::Result<usize> {
+    let mut control = [0_u64; 4];
+    let iov_base = data.as_ptr().cast_mut().cast();
+    let mut iov = libc::iovec { iov_base, iov_len: data.len() };
+    // SAFETY: a header of zeroes is a valid one. It points to an address that the kernel wrote, to
+    // data that is only read, and to control bytes with room for one message of two bytes, which
+    // is written inside of them; all of that outlives the call.
+    count(unsafe {
+        let mut header: libc::msghdr = std::mem::zeroed();
+        header.msg_name = (&raw const to.address).cast_mut().cast();
+        header.msg_namelen = to.len;
+        header.msg_iov = &mut iov;
+        header.msg_iovlen = 1;
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = libc::CMSG_SPACE(2) as usize;
+        let message = libc::CMSG_FIRSTHDR(&header);
+        (*message).cmsg_level = libc::IPPROTO_UDP;
+        (*message).cmsg_type = libc::UDP_SEGMENT;
+        (*message).cmsg_len = libc::CMSG_LEN(2) as usize;
+        libc::CMSG_DATA(message).cast::<u16>().write_unaligned(piece);
+        libc::sendmsg(fd.as_raw_fd(), &header, libc::MSG_NOSIGNAL)
+    })
+}
+
+fn set(fd: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    let len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: one int of a local, of that size.
+    check(unsafe {
+        libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), len)
+    })?;
+    Ok(())
+}
+
+/// What is written to a UDP socket leaves in datagrams of this length.
+pub fn set_segment(fd: &impl AsRawFd, piece: usize) -> io::Result<()> {
+    set(fd, libc::IPPROTO_UDP, libc::UDP_SEGMENT, piece as i32)
+}
+
+/// A UDP socket receives many datagrams in one piece, and has a large buffer, if this is root.
+pub fn set_bulk(fd: &impl AsRawFd, buffer: usize) -> io::Result<()> {
+    let _ = set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, buffer as i32);
+    set(fd, libc::IPPROTO_UDP, libc::UDP_GRO, 1)
+}
+
 /// A counter that wakes an epoll.
 pub struct EventFd(OwnedFd);
 
@@ -190,6 +235,13 @@ impl AsRawFd for EventFd {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
+}
+
+/// Waits until there is room to write.
+pub fn wait_writable(fd: &impl AsRawFd) {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one valid local.
+    while unsafe { libc::poll(&mut poll, 1, -1) } < 1 {}
 }
 
 /// Waits until there is something to read.

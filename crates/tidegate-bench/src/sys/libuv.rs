@@ -2,6 +2,7 @@
 //! nanoseconds.
 
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Once;
@@ -93,11 +94,13 @@ struct Options {
     control: c_int,
     mode: c_int,
     backlog: c_int,
+    udp: c_int,
     messages: u32,
     work: u64,
     stamps: *mut u64,
     stamps_len: u64,
     stamps_used: *mut u64,
+    received: *mut u64,
 }
 
 #[unsafe(no_mangle)]
@@ -130,10 +133,17 @@ pub(crate) struct Job<'a> {
     pub work: Duration,
     /// Where it notes its times, and how many of these places are used.
     pub stamps: Option<(&'a [AtomicU64], &'a AtomicU64)>,
+    /// Where it counts the datagrams of a flood.
+    pub received: &'a AtomicU64,
 }
 
 /// Serves until the other end of `control` is gone.
-pub(crate) fn serve(listener: impl IntoRawFd, control: &UnixStream, job: &Job<'_>) {
+pub(crate) fn serve(
+    listener: impl IntoRawFd,
+    udp: Option<UdpSocket>,
+    control: &UnixStream,
+    job: &Job<'_>,
+) {
     let none = (std::ptr::null_mut(), 0, std::ptr::null_mut());
     let (stamps, stamps_len, stamps_used) = job.stamps.map_or(none, |(times, used)| {
         (times.as_ptr().cast_mut().cast(), times.len() as u64, used.as_ptr())
@@ -143,13 +153,15 @@ pub(crate) fn serve(listener: impl IntoRawFd, control: &UnixStream, job: &Job<'_
         control: control.as_raw_fd(),
         mode: job.mode,
         backlog: job.backlog,
+        udp: udp.map_or(-1, IntoRawFd::into_raw_fd),
         messages: job.messages,
         work: job.work.as_nanos() as u64,
         stamps,
         stamps_len,
         stamps_used,
+        received: job.received.as_ptr(),
     };
-    // SAFETY: the descriptors are open, and the listening one is libuv's to close; the stamps
+    // SAFETY: the descriptors are open, and those that serve are libuv's to close; the stamps
     // outlive the call, may change behind a shared reference (they are atomics), and nobody
     // else writes them meanwhile.
     let failed = unsafe { tb_serve(&options) };

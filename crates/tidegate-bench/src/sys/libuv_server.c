@@ -10,13 +10,14 @@
 #include <uv.h>
 
 /* As `Mode`; termios.h has an ECHO of its own. */
-enum { ACCEPT, ANSWER, ECHOES, DISCARD, BATCH, DATAGRAMS };
+enum { ACCEPT, ANSWER, ECHOES, DISCARD, BATCH, DATAGRAMS, ANSWERS, FLOODED, BULK };
 
 struct tb_options {
-  int listener, control, mode, backlog;
+  int listener, control, mode, backlog, udp;
   uint32_t messages; /* of BATCH */
   uint64_t work;     /* ns of each turn */
   uint64_t *stamps, stamps_len, *stamps_used;
+  uint64_t *received; /* of FLOODED */
 };
 
 /* What is held, counted by the allocator of the Rust side. */
@@ -54,6 +55,8 @@ struct server {
   uv_udp_t udp;
   uv_poll_t control;
   uv_check_t check;
+  uv_timer_t tick;
+  uint64_t armed;
   struct tb_options o;
   char buffer[CHUNK];
 };
@@ -81,7 +84,8 @@ static void flushed(uv_write_t *w, int status) {
 static void got(uv_stream_t *s, ssize_t n, const uv_buf_t *b) {
   struct conn *c = (struct conn *)s;
   if (n < 0) { drop(c); return; }
-  if (n == 0 || of((uv_handle_t *)s)->o.mode != ECHOES) return;
+  int mode = of((uv_handle_t *)s)->o.mode;
+  if (n == 0 || (mode != ECHOES && mode != FLOODED)) return;
   uv_buf_t out = uv_buf_init(b->base, (unsigned)n);
   int w = uv_try_write(s, &out, 1);
   if (w == n) return;
@@ -114,11 +118,15 @@ static void batch(struct conn *c, uint32_t n) {
   if (uv_shutdown(r, (uv_stream_t *)&c->tcp, ended)) counted_free(r);
 }
 
+static void note(struct server *v, uint64_t ns) {
+  if (v->o.stamps && *v->o.stamps_used < v->o.stamps_len)
+    v->o.stamps[(*v->o.stamps_used)++] = ns;
+}
+
 static void connection(uv_stream_t *s, int status) {
   struct server *v = of((uv_handle_t *)s);
   if (status < 0) return;
-  if (v->o.stamps && *v->o.stamps_used < v->o.stamps_len)
-    v->o.stamps[(*v->o.stamps_used)++] = uv_hrtime();
+  if (v->o.mode != FLOODED) note(v, uv_hrtime());
   struct conn *c = counted_malloc(sizeof *c);
   c->pending = NULL;
   uv_tcp_init(s->loop, &c->tcp);
@@ -135,12 +143,43 @@ static void datagram(uv_udp_t *u, ssize_t n, const uv_buf_t *b, const struct soc
                      unsigned flags) {
   (void)flags;
   if (n < 0 || !from) return;
-  uv_buf_t out = uv_buf_init(b->base, (unsigned)n);
+  static char answer[512];
+  int answers = of((uv_handle_t *)u)->o.mode == ANSWERS;
+  uv_buf_t out = uv_buf_init(answers ? answer : b->base, answers ? sizeof answer : (unsigned)n);
   uv_udp_try_send(u, &out, 1, from);
 }
-static int echo_datagrams(struct server *v) {
-  int failed = uv_udp_open(&v->udp, v->o.listener);
-  return failed ? failed : uv_udp_recv_start(&v->udp, room, datagram);
+static void sink(uv_udp_t *u, ssize_t n, const uv_buf_t *b, const struct sockaddr *from,
+                 unsigned flags) {
+  (void)b;
+  (void)flags;
+  if (n >= 0 && from) ++*of((uv_handle_t *)u)->o.received;
+}
+static void bulk(uv_udp_t *u, ssize_t n, const uv_buf_t *b, const struct sockaddr *from,
+                 unsigned flags) {
+  static char piece[1200];
+  uint32_t left;
+  (void)flags;
+  if (n != sizeof left || !from) return;
+  memcpy(&left, b->base, sizeof left);
+  uv_buf_t out = uv_buf_init(piece, sizeof piece);
+  while (left) {
+    int sent = uv_udp_try_send(u, &out, 1, from);
+    if (sent >= 0) left--;
+    else if (sent != UV_EAGAIN) break;
+  }
+  note(of((uv_handle_t *)u), uv_hrtime());
+}
+static int serve_datagrams(struct server *v, int fd, uv_udp_recv_cb f) {
+  int failed = uv_udp_open(&v->udp, fd);
+  return failed ? failed : uv_udp_recv_start(&v->udp, room, f);
+}
+
+static void ticked(uv_timer_t *t) {
+  struct server *v = of((uv_handle_t *)t);
+  uint64_t now = uv_hrtime(), due = v->armed + 1000000;
+  note(v, now > due ? now - due : 0);
+  v->armed = now;
+  uv_timer_start(t, ticked, 1, 0);
 }
 
 /* The orders of `Server`: h, hold still until the next; g, go on; the end, stop. */
@@ -168,7 +207,8 @@ static void work(uv_check_t *h) {
 static void close_any(uv_handle_t *h, void *arg) {
   struct server *v = arg;
   int own = h == (uv_handle_t *)&v->tcp || h == (uv_handle_t *)&v->control ||
-            h == (uv_handle_t *)&v->udp || h == (uv_handle_t *)&v->check;
+            h == (uv_handle_t *)&v->udp || h == (uv_handle_t *)&v->check ||
+            h == (uv_handle_t *)&v->tick;
   if (!uv_is_closing(h)) uv_close(h, own ? NULL : closed);
 }
 
@@ -185,8 +225,17 @@ int tb_serve(const struct tb_options *o) {
   uv_poll_start(&v->control, UV_READABLE, control);
   uv_check_init(&loop, &v->check);
   if (o->work) uv_check_start(&v->check, work);
-  int failed = o->mode == DATAGRAMS ? echo_datagrams(v) : uv_tcp_open(&v->tcp, o->listener);
-  if (!failed && o->mode != DATAGRAMS)
+  uv_timer_init(&loop, &v->tick);
+  int mode = o->mode, no_tcp = mode == DATAGRAMS || mode == ANSWERS || mode == BULK;
+  int failed = 0;
+  if (mode == FLOODED) {
+    failed = serve_datagrams(v, o->udp, sink);
+    v->armed = uv_hrtime();
+    uv_timer_start(&v->tick, ticked, 1, 0);
+  }
+  if (!failed && no_tcp) failed = serve_datagrams(v, o->listener, mode == BULK ? bulk : datagram);
+  if (!failed && !no_tcp) failed = uv_tcp_open(&v->tcp, o->listener);
+  if (!failed && !no_tcp)
     failed = uv_listen((uv_stream_t *)&v->tcp, o->backlog, connection);
   if (!failed) uv_run(&loop, UV_RUN_DEFAULT);
   uv_walk(&loop, close_any, v);

@@ -52,7 +52,7 @@ pub(crate) enum Why {
     Expired,
     /// Too many were free, or its place is needed.
     Evicted,
-    /// Nobody waits for it any more.
+    /// No request waits for it any more.
     Unwanted,
     /// The pool is closed.
     Closed,
@@ -228,7 +228,7 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
         self.forget_if_idle(at);
     }
 
-    /// It is over, or belongs to somebody else now.
+    /// It is over, or has another owner now.
     pub(crate) fn removed(&mut self, conn: ConnId) {
         let Some(at) = self.find(conn) else { return };
         self.drop_conn(conn.0);
@@ -397,7 +397,7 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
     fn close_conn(&mut self, conn: usize, why: Why) {
         match self.drop_conn(conn) {
             Some(tag) => self.acts.push_back(Act::Close(tag, why)),
-            // Nobody has begun to make it.
+            // Making it has not begun.
             None => self.acts.retain(|a| !matches!(a, Act::Open(c) if c.0 == conn)),
         }
     }

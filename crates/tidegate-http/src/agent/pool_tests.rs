@@ -87,7 +87,7 @@ impl Driver {
         let Some(conn) = self.connecting.remove(&tag) else { return };
         self.open.insert(tag, conn);
         self.pool.connected(conn, self.now + 100);
-        // One that waits as free was used by nobody, and yet its next request is no first try.
+        // A new connection that no request took counts as used before.
         if !self.pool.has_act() || !self.serves(tag) {
             self.used.insert(tag);
         }
@@ -145,8 +145,11 @@ impl Driver {
             assert!(row.open <= b.sockets && row.free.len() <= b.free);
             assert!(row.open > 0 || !row.waiting.is_empty(), "an empty origin is forgotten");
             let ordinary = row.waiting.iter().any(|w| !w.fresh);
-            assert!(!ordinary || row.free.is_empty(), "a free connection, and somebody waits");
-            // Whoever waits without a connection being made is held back by a limit.
+            assert!(
+                !ordinary || row.free.is_empty(),
+                "a free connection, and a request that waits"
+            );
+            // If no connection is being made for a request that waits, a limit is the reason.
             if row.waiting.len() > row.connecting.len() {
                 let no_place = c.open == b.total && c.free == 0;
                 let is_full = row.open == b.sockets && row.free.is_empty();
@@ -187,7 +190,7 @@ fn nth<V>(map: &BTreeMap<u32, V>, n: usize) -> u32 {
 
 proptest! {
     #[test]
-    fn it_keeps_its_bounds_and_loses_nobody(ops in ops(), fifo: bool) {
+    fn it_keeps_its_bounds_and_loses_no_request(ops in ops(), fifo: bool) {
         let mut d = Driver::new(Bounds { fifo, ..BOUNDS });
         let (mut requests, mut refused, mut over) = (0, 0, 0);
         for op in ops {
@@ -339,7 +342,7 @@ fn a_connection_that_fails_ends_one_request() {
 }
 
 #[test]
-fn a_connection_for_nobody_is_closed() {
+fn a_connection_that_no_request_wants_is_closed() {
     let mut d = Driver::new(BOUNDS);
     d.ask(0, 1, false);
     d.ask(0, 2, false);
@@ -350,7 +353,7 @@ fn a_connection_for_nobody_is_closed() {
 }
 
 #[test]
-fn closing_returns_those_who_wait_in_their_order() {
+fn closing_returns_the_requests_that_wait_in_their_order() {
     let mut d = Driver::new(Bounds { sockets: 1, pending: 9, ..BOUNDS });
     for (origin, request) in [(1, 1), (0, 2), (1, 3), (0, 4)] {
         d.ask(origin, request, false);

@@ -92,7 +92,7 @@ pub(crate) struct Request {
     /// A streamed body was ended.
     pub(crate) ended: bool,
     pub(crate) sent: Sent,
-    /// Who writes the body was told `Full`.
+    /// A write of the body returned `Full`.
     pub(crate) full: bool,
     pub(crate) expect: Option<Duration>,
     pub(crate) idempotent: bool,

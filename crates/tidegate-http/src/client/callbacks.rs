@@ -1,6 +1,6 @@
 //! What a client's user writes: [`ResponseHandler`], and what it is called with: [`RequestCx`].
 //!
-//! Definitions alone. What can be done with a request is in `agent/face.rs`.
+//! Definitions alone. What can be done with a request is in `requests/face.rs`.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub struct Answered {
     pub body: u64,
     /// From the call of [`request`](crate::HttpClient::request) to the end of the answer.
     pub elapsed: Duration,
-    /// Whether an earlier request was answered on the same connection.
+    /// Whether it was sent on a connection that was kept, as a rule after an earlier answer.
     pub reused: bool,
     /// Whether it was sent a second time.
     pub retried: bool,

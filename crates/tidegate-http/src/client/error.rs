@@ -130,7 +130,7 @@ impl fmt::Display for RequestCause {
             RequestCause::Incomplete => f.write_str("the connection ended before the answer did"),
             RequestCause::Connection(reason) => reason.fmt(f),
             RequestCause::Refused(why) => write!(f, "a bad answer: {}", why.what()),
-            RequestCause::NotUpgraded => f.write_str("another protocol, which nobody took"),
+            RequestCause::NotUpgraded => f.write_str("another protocol, and no handler for it"),
             RequestCause::TooLarge(limit) => write!(f, "a body of more than {limit} bytes"),
             RequestCause::TooMuchWaits(n) => write!(f, "{n} bytes waited for a connection"),
             RequestCause::Piped(e) => write!(f, "its pipe broke: the other end {e}"),

@@ -53,7 +53,7 @@ pub struct AgentMetrics {
     pub connect_failed: u64,
     /// Free connections that their server ended.
     pub ended_free: u64,
-    /// Free connections on which bytes came that nobody asked for.
+    /// Free connections on which bytes came without a request.
     pub unsolicited: u64,
     /// Free connections that were kept too long.
     pub expired: u64,
@@ -91,7 +91,7 @@ pub enum ClientEvent {
         request: RequestKey,
         /// On which connection.
         socket: SocketKey,
-        /// Whether an earlier request was answered there.
+        /// Whether the connection was kept, as a rule after an earlier answer.
         reused: bool,
     },
     /// Its connection was dead: it is sent a second time.
@@ -190,9 +190,11 @@ impl fmt::Display for ClientEvent {
             ClientEvent::Waiting { .. } | ClientEvent::Retried { .. } => Ok(()),
             ClientEvent::Sent { reused: true, .. } => f.write_str(" on a connection used before"),
             ClientEvent::Sent { .. } => f.write_str(" on a new connection"),
-            ClientEvent::Head { status, elapsed, .. } => write!(f, ": {status} after {elapsed:?}"),
+            ClientEvent::Head { status, elapsed, .. } => {
+                write!(f, ": {status} after {elapsed:.1?}")
+            }
             ClientEvent::Answered { status, body, elapsed, .. } => {
-                write!(f, ": {status}, {body} bytes, after {elapsed:?}")
+                write!(f, ": {status}, {body} bytes, after {elapsed:.1?}")
             }
             ClientEvent::Failed { error, .. } => write!(f, ": {error}"),
         }

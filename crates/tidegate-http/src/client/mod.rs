@@ -2,7 +2,7 @@
 //!
 //! Read `origin` and `request` (what is asked, of whom), `options` (the agent that keeps the
 //! connections), `callbacks` and `on_response` (what comes back), `error`, `key`, `event`. What is
-//! done with them is in `agent/`.
+//! done with them is in `requests/`.
 #![forbid(unsafe_code)]
 
 pub(crate) mod callbacks;

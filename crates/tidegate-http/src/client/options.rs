@@ -92,7 +92,7 @@ impl Agent {
     }
 
     /// Free connections that are kept for one origin; default 32. 0: every request gets a
-    /// connection of its own.
+    /// new connection.
     pub fn max_free(mut self, most: usize) -> Agent {
         self.max_free = most;
         self

@@ -85,6 +85,10 @@ pub(super) fn parse<'b>(
     if said.chunked && version == Version::Http10 {
         return Err(bad("a transfer encoding in HTTP/1.0"));
     }
+    // It has none, and some decoders read one all the same.
+    if status < 200 && (said.chunked || said.length.is_some_and(|n| n > 0)) {
+        return Err(bad("a body of an informational response"));
+    }
     let upgrade = status == 101 || (asked == Asked::Connect && (200..300).contains(&status));
     let has_none = status < 200 || matches!(status, 204 | 304) || asked == Asked::Head || upgrade;
     let framing = match (has_none, said.chunked, said.length) {

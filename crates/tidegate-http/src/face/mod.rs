@@ -1,5 +1,6 @@
 //! What users call: `http` (servers, exchanges by their keys), `exchange` (a request that waits for
-//! its answer), `exchange_cx` (one exchange), `collect` (a whole body), `head`.
+//! its answer), `exchange_cx` (one exchange), `collect` (a whole body), `head`; `types` (those of the
+//! `http` crate).
 #![forbid(unsafe_code)]
 
 mod collect;
@@ -7,3 +8,4 @@ mod exchange;
 mod exchange_cx;
 mod head;
 pub(crate) mod http;
+mod types;

@@ -110,7 +110,7 @@ fn give_up(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
     carry_out(d, agent);
 }
 
-/// It belongs to somebody else now.
+/// It has another owner now.
 fn forget(cx: &mut Cx<'_>, at: u64) {
     let (layer, mut driver) = cx.layer(&CLIENT);
     let Some(conn) = layer.conns.try_remove(at as usize) else { return };
@@ -121,6 +121,15 @@ fn forget(cx: &mut Cx<'_>, at: u64) {
                 handle.pend();
             }
         }
+    }
+    // A request that did not give it away itself has none any more.
+    let Some(request) = conn.request else { return };
+    let lost = with_request(cx, request, |r, _| {
+        r.conn = None;
+        r.upgraded.is_none()
+    });
+    if lost == Some(true) {
+        fail(cx, request, RequestCause::Incomplete);
     }
 }
 
@@ -281,7 +290,7 @@ fn end_came(d: &mut Dispatch<'_>, socket: SocketKey, at: u64, key: Key, left: &[
     if is_informational {
         return Ended::GoesOn;
     }
-    // The answer is complete, whatever becomes of the connection.
+    // The answer is complete, also if the connection is closed now.
     let mut cx = d.cx();
     let is_out = is_sent && cx.socket(socket).buffered() == 0;
     let (layer, driver) = cx.layer(&CLIENT);

@@ -66,7 +66,7 @@ fn come_up(cx: &mut Cx<'_>, key: Key) {
         r.timer = None;
         let now = nanos(d.clock());
         if r.stage == RequestStage::Send && r.written != written {
-            // Some of it went out, at a time that nobody noted.
+            // Some of it went out, at a time that was not noted.
             (r.written, r.moved) = (written, now);
         }
         let (at, which, after) = r.deadline(d.latest(r.moved))?;

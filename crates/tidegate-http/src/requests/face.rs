@@ -1,4 +1,5 @@
-//! What users call: [`HttpClient`], on whatever lends a [`Cx`], and the methods of [`RequestCx`].
+//! What users call: [`HttpClient`], on a loop and on every context, and the methods of
+//! [`RequestCx`].
 #![forbid(unsafe_code)]
 
 use tidegate_loop::{AsCx, Cx, KeyError, TableFull};
@@ -198,11 +199,18 @@ impl RequestCx<'_> {
             self.cx.driver().bury(handler);
             return None;
         };
-        with_request(&mut self.cx, self.key.0, |r, _| {
+        let paused = with_request(&mut self.cx, self.key.0, |r, _| {
             (r.conn, r.upgraded) = (None, Some(socket));
+            r.paused
         });
         let _ = self.cx.set_ref(socket, true);
-        self.cx.socket(socket).set_handler(handler);
+        let mut s = self.cx.socket(socket);
+        // What was set for the request ends with it.
+        s.clear_timer(sending::CONTINUE);
+        s.set_handler(handler);
+        if paused == Some(true) {
+            s.resume();
+        }
         Some(socket)
     }
 }

@@ -39,6 +39,9 @@ impl Answer {
     }
 }
 
+/// The most memory that is taken before a body has come.
+const MOST_AHEAD: usize = 1 << 20;
+
 type Done = Box<dyn FnOnce(&mut Cx<'_>, Result<Answer, RequestError>)>;
 
 /// Collects an answer.
@@ -66,7 +69,8 @@ impl ResponseHandler for Collect {
         self.fields = head.fields.iter().map(own).collect();
         match head.framing {
             Framing::Length(n) if n > self.limit as u64 => self.too_large(r),
-            Framing::Length(n) => self.body.reserve_exact(n as usize),
+            // What is announced need not come.
+            Framing::Length(n) => self.body.reserve_exact((n as usize).min(MOST_AHEAD)),
             _ => {}
         }
     }

@@ -6,7 +6,7 @@
 //! | Head | 100, or nothing for a while | All; a streamed body: Part |
 //! | Part | the body is ended | All |
 //!
-//! What is written before `Part` is kept, and whoever writes is told `Full`.
+//! What is written before `Part` is kept, and the write returns `Full`.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

@@ -369,7 +369,9 @@ pub(crate) fn not_opened(cx: &mut Cx<'_>, agent: Key, id: ConnId, cause: Request
 
 /// Gives a request its connection, if both are still there.
 fn serve(d: &mut Dispatch<'_>, agent: Key, tag: Tag, request: Key, reused: bool) {
-    let is_dead = is_dead(&mut d.cx(), agent, tag);
+    // A new one is used as it is. If its server ends each at once, the request fails with that; with
+    // one more connection for each it would never end.
+    let is_dead = reused && is_dead(&mut d.cx(), agent, tag);
     let (layer, driver) = d.layer(&CLIENT);
     let now = nanos(driver.clock());
     let is_wanted = layer.request(&driver, request).is_some();
@@ -427,7 +429,7 @@ fn is_dead(cx: &mut Cx<'_>, agent: Key, tag: Tag) -> bool {
     if freed == 0 || now.saturating_sub(freed) < nanos(after) {
         return false;
     }
-    // Bytes that nobody asked for, an end, or an error: whatever is there, it is not usable.
+    // Bytes without a request, an end, or an error: with any of them it is not usable.
     let seen = cx.socket(tag.1).socket_option(|s| s.peek(&mut [MaybeUninit::uninit()]));
     !seen.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
 }

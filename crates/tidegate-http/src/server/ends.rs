@@ -7,6 +7,7 @@ use tidegate_loop::Cx;
 use tidegate_net::Net;
 use tidegate_stream::{Chunk, Flow, PipeKey, ReadEnd, StreamError, WriteEnd};
 
+use crate::exchange::error::HttpError;
 use crate::exchange::key::ExchangeKey;
 use crate::exchange::response::Response;
 use crate::server::{clock, over, reply};
@@ -126,6 +127,14 @@ impl ReadEnd for BodyEnd {
     }
 }
 
+/// The answer of a pipe begins, unless it has.
+fn begin(cx: &mut Cx<'_>, key: ExchangeKey) -> Result<(), HttpError> {
+    match cx.layer(&HTTP).0.exchange(key).map(|c| c.reply) {
+        Some(Reply::No) => reply::start(cx, key, &Response::new(200)),
+        _ => Ok(()),
+    }
+}
+
 impl WriteEnd for ReplyEnd {
     fn attach(&self, cx: &mut Cx<'_>, pipe: PipeKey) -> Result<Flow, StreamError> {
         let (layer, _) = cx.layer(&HTTP);
@@ -136,8 +145,10 @@ impl WriteEnd for ReplyEnd {
         match conn.reply {
             Reply::Done => return Err(StreamError::Closed),
             Reply::Begun => {}
+            // The client waits for 100, which comes when the body is wanted: the answer behind it.
+            Reply::No if conn.expects => conn.claimed = true,
             Reply::No => {
-                let started = reply::start(cx, self.0, &Response::new(200));
+                let started = begin(cx, self.0);
                 started.map_err(|e| StreamError::from(std::io::Error::from(e)))?;
             }
         }
@@ -152,14 +163,16 @@ impl WriteEnd for ReplyEnd {
         if layer.exchange(self.0).is_none_or(|c| c.full) {
             return 0;
         }
-        match reply::data(cx, self.0, Chunk::Lent(data)) {
+        let sent = begin(cx, self.0).and_then(|()| reply::data(cx, self.0, Chunk::Lent(data)));
+        match sent {
             Ok(Flow::Closed) | Err(_) => 0,
             Ok(_) => data.len(),
         }
     }
 
     fn write(&self, cx: &mut Cx<'_>, data: Bytes) -> Flow {
-        reply::data(cx, self.0, Chunk::Shared(data)).unwrap_or_else(|_| {
+        let sent = begin(cx, self.0).and_then(|()| reply::data(cx, self.0, Chunk::Shared(data)));
+        sent.unwrap_or_else(|_| {
             // More than was announced: no pipe can go on.
             reply::reset(cx, self.0);
             Flow::Closed
@@ -167,7 +180,7 @@ impl WriteEnd for ReplyEnd {
     }
 
     fn end(&self, cx: &mut Cx<'_>) {
-        if reply::end(cx, self.0, []).is_err() {
+        if begin(cx, self.0).and_then(|()| reply::end(cx, self.0, [])).is_err() {
             reply::reset(cx, self.0);
         }
     }

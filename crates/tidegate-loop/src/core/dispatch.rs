@@ -82,7 +82,7 @@ impl Dispatch<'_> {
         }
     }
 
-    /// Runs code of a layer that needs the dispatch itself and may panic, of its own or by a
+    /// Runs code of a layer that needs the dispatch itself and may panic, by itself or in a
     /// callback. `cut_off` runs if it does, and must run no user code.
     ///
     /// ```

@@ -2,7 +2,7 @@
 //! waker.
 //!
 //! The inbox is one handle in the ready queue, like any other, whose call runs the posts that were
-//! there when it began. Notified handles have calls of their own, at the end of the ready pass:
+//! there when it began. Notified handles are called separately, at the end of the ready pass:
 //! see `turn.rs`. A `Remote` does not keep its loop alive.
 #![forbid(unsafe_code)]
 

@@ -80,7 +80,7 @@ impl<P> Inbox<P> {
         }
     }
 
-    /// Has the loop call a handle of its own in the ready pass.
+    /// Has the loop call one of its handles in the ready pass.
     pub(crate) fn notify(&self, key: Key) {
         let first = key.loop_id() == self.key.loop_id() && self.notified.push(key);
         if first && self.owner.load(Ordering::Relaxed) != this_thread() {

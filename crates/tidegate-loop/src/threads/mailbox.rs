@@ -45,7 +45,7 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
-    /// Whether the caller has to wake the owner. Whoever is told no may rely on it:
+    /// Whether the caller has to wake the owner. A caller that gets `false` may rely on it:
     /// the owner will look, and will see all that was written before this call.
     ///
     /// The exchange is what makes that right. A look at the flag first would be cheaper,

@@ -250,7 +250,7 @@ impl Passed {
     }
 
     /// Tells the loop's observer, if there is one, an event of this filter's: `event` gets the
-    /// connection, and is called only then. It is told when the call returns.
+    /// connection, and is called only then. The observer gets it when the call returns.
     ///
     /// ```
     /// use tidegate_loop::LayerEvent;

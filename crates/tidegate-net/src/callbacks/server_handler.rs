@@ -35,6 +35,49 @@ pub trait ServerHandler: 'static {
     /// A connection ended before its filters were ready: its peer, a deadline, or a filter
     /// ended it. `on_connection` was not called for it. [`ServerStats`](crate::ServerStats) counts
     /// it. The default logs an error: the first of each kind, and then at each power of two.
+    ///
+    /// ```
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{Close, Filter, FilterError, Incoming, Passed};
+    /// use tidegate_net::{ListenOptions, Net, On, ServerCx, ServerHandler};
+    ///
+    /// /// Lets in connections that begin with `tide`, and keeps the rest of their bytes.
+    /// struct Password;
+    /// impl Filter for Password {
+    ///     fn start(&mut self, _: &mut Passed) -> Result<(), FilterError> {
+    ///         Ok(()) // not ready yet
+    ///     }
+    ///     fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+    ///         let rest = wire.strip_prefix(b"tide").ok_or("a wrong password")?;
+    ///         out.up.extend_from_slice(rest);
+    ///         out.ready();
+    ///         out.leave();
+    ///         Ok(())
+    ///     }
+    ///     fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+    ///         Ok(user.len())
+    ///     }
+    /// }
+    ///
+    /// struct Guarded;
+    /// impl ServerHandler for Guarded {
+    ///     fn on_connection(&mut self, conn: Incoming<'_>) {
+    ///         conn.accept(On::new());
+    ///     }
+    ///     fn on_refused(&mut self, server: &mut ServerCx<'_>, close: Close) {
+    ///         assert!(close.to_string().contains("a wrong password"), "{close}");
+    ///         server.close().unwrap(); // one is enough
+    ///     }
+    /// }
+    ///
+    /// let mut lp = Loop::new()?;
+    /// let options = ListenOptions::new("127.0.0.1:0").filter(|| Password);
+    /// let server = lp.serve(options, Guarded)?;
+    /// let at = lp.server(server).local_addr()?;
+    /// lp.connect(at, On::new().connect(|s| { let _ = s.write("ebb"); }).close(|_, _| {}));
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn on_refused(&mut self, server: &mut ServerCx<'_>, close: Close) {
         if close.reason.is_error() {
             let alike = (server.key(), close.reason.alike());

@@ -195,7 +195,7 @@ pub(crate) fn give_up(s: &mut Socket, h: &mut Handle<'_>) {
 /// The same of an attempt beside others.
 fn attempt_ready(d: &mut Dispatch<'_>, key: Key, place: u64) {
     let (layer, mut driver) = d.layer(&NET);
-    let Some(s) = layer.sockets.at(place as usize) else { return };
+    let Some(s) = layer.sockets.at_mut(place as usize) else { return };
     let socket = s.key;
     let Some(c) = s.connecting_mut() else { return };
     let Some(at) = c.running.iter().position(|r| r.key == key) else { return };

@@ -308,7 +308,7 @@ impl SocketCx<'_> {
     /// The connection is closed when the peer has ended. Otherwise it is closed, with
     /// [`Reason::Destroyed`], once our side has ended and the peer has then sent nothing for
     /// `silence`, or has sent more than `most` bytes since this call; and `total` after this call
-    /// in any case, with [`Reason::TimedOut`] if bytes of ours still wait. Until our side has
+    /// (after `on_connect`, if that is still to come) in any case, with [`Reason::TimedOut`] if bytes of ours still wait. Until our side has
     /// ended, more than `most` bytes are not read. Zero: without that deadline. These deadlines
     /// replace the connection's own.
     ///
@@ -450,12 +450,11 @@ impl SocketCx<'_> {
         timers::clear(&mut self.cx, self.key, token);
     }
 
-    /// Closes the connection after this time from now, even if bytes move. Zero turns it off. Does
-    /// nothing while the connection is being made: then the option counts.
+    /// Closes the connection after this time, even if bytes move. It counts from now, or, while the
+    /// connection is being made, from `on_connect`. Zero turns it off.
     pub fn set_lifetime(&mut self, after: Duration) {
         self.change(|s, h, _| match s.life {
-            Life::Connecting => {}
-            Life::Gated => s.set_later_lifetime(millis(after)),
+            Life::Connecting | Life::Gated => s.set_later_lifetime(millis(after)),
             _ => s.clocks.set_until(millis(after), as_nanos(h.clock())),
         });
         expire::arm(&mut self.cx, self.key);

@@ -21,7 +21,8 @@ impl SocketCx<'_> {
     /// 64 KiB).
     ///
     /// Errors: `WouldBlock` if there is nothing yet; this costs no system call if the kernel said
-    /// so before. `Unsupported` while a pipe reads from the connection. `NotConnected` if it is
+    /// so before. `Unsupported` while a pipe reads from the connection,
+    /// and after [`end_and_drain`](SocketCx::end_and_drain). `NotConnected` if it is
     /// over. Any other is the connection's end, and `close` gets it, too.
     ///
     /// ```

@@ -47,7 +47,7 @@ pub(crate) struct Stack {
     closed: bool,
     /// The lifetime that begins when all are ready.
     pub(crate) lifetime_ms: u32,
-    /// The deadline until all are ready is one of its own.
+    /// The deadline until all are ready is a separate one.
     pub(crate) has_deadline: bool,
 }
 

@@ -58,7 +58,7 @@ impl<D: Decoder> Codec<D> {
         Codec { decoder, limit: 1 << 20, bytes: BytesMut::new(), owed: 0 }
     }
 
-    /// As many bytes may wait for the rest of their frame. Decoders may have a limit of their own,
+    /// As many bytes may wait for the rest of their frame. Decoders may have a limit, too,
     /// too.
     ///
     /// ```

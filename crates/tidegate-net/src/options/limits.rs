@@ -34,8 +34,9 @@ tidegate_loop::layer_limits! {
         /// 1 GiB. Beyond it, what the kernel takes at once still goes out. A write that has to be
         /// queued returns `Full`, and of the connections that got `Full`, that have ended, that
         /// queue answers of a filter, or that keep bytes that were received (given back, or behind
-        /// filters), those that hold most are destroyed until the rest fits. A connection that writes on after `Full` is destroyed
-        /// itself.
+        /// filters), those that hold most are destroyed until the rest fits; among more than 64,
+        /// those that held most when all were looked at last. A connection that writes on after
+        /// `Full` is destroyed itself.
         buffered_limit: usize = 1 << 30,
     }
 }

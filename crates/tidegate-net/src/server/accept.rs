@@ -28,10 +28,10 @@ use crate::server::held::resume_held;
 use crate::server::overload::{Refused, failed, turned_away};
 use crate::server::{bind, gate, offer};
 use crate::server_event::{BatchEnd, ServerEvent};
-use crate::state::claims::Place;
+use crate::state::fairness::claims::Place;
+use crate::state::fairness::pace::{FirstReads, Pace};
 use crate::state::layer::{Held, Layer, NET, Offer};
 use crate::state::listener::{Listener, State};
-use crate::state::pace::{FirstReads, Pace};
 use crate::sys::{self, ListenSocket};
 
 static SERVER: Kind = Kind::new("server", &OWNER)

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | accepted | its filters are made and started; it counts to `max_connections` |
 //! | bytes come | the filters get them; of so many connections in one turn, then the next turn |
-//! | they are ready | `on_connection`, in a dispatch of its own |
+//! | they are ready | `on_connection`, in a separate dispatch |
 //! | it ends before: peer, deadline, filter, shutdown | `on_refused` |
 //!
 //! Until it is offered its handle is of another kind, and it has no handler.

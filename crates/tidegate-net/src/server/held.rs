@@ -4,7 +4,7 @@
 //! back, with all others that are held, by a timer, and in the pending phase after a connection
 //! of this loop closed: that connection does not call a server, it queues one
 //! (`Layer::pend_held`).
-//! Who takes what is free then is decided in `state/claims.rs`.
+//! Who takes what is free then is decided in `state/fairness/claims.rs`.
 #![forbid(unsafe_code)]
 
 use std::io::ErrorKind;

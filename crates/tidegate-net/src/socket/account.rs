@@ -1,8 +1,8 @@
 //! The loop's account of what all write queues hold. A socket is changed through
 //! `Layer::with`, which keeps it.
 //!
-//! Beyond `buffered_limit` the connection that holds most is closed. Looking for it visits every
-//! connection, each time that bytes have to be kept beyond the limit.
+//! Beyond `buffered_limit` the connection that holds most is closed. Which one that is, and how
+//! often all are looked at for it, is decided in `state/fairness/crowd.rs`.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::kind::{Driver, Handle};
@@ -124,24 +124,35 @@ impl Layer {
     /// closed for it, but not the one that writes.
     #[cold]
     fn make_room(&mut self, d: &mut Driver<'_>, writer: Option<SocketKey>) {
-        let limit = self.shared.limits.buffered_limit;
-        let waiting = self.sockets.iter();
-        let waiting = waiting.filter(|(_, s)| s.can_give_way() && Some(s.key) != writer);
+        let Layer { sockets, shared, crowd, .. } = self;
+        let limit = shared.limits.buffered_limit;
+        let may = |s: &Socket| s.can_give_way() && Some(s.key) != writer;
         let held = |s: &Socket| s.duplex.write.held() + s.given_back().len();
-        let mut waiting: Vec<_> = waiting.map(|(i, s)| (held(s), i)).collect();
-        waiting.sort_unstable();
+        if crowd.begin(sockets.places()) {
+            for (index, s) in sockets.iter().filter(|(_, s)| may(s)) {
+                crowd.add(held(s), index);
+            }
+        }
         let mut freed = Vec::new();
-        while self.shared.buffered > limit {
-            let Some((_, index)) = waiting.pop() else { break };
-            let Some(s) = self.sockets.at(index) else { break };
-            let Some(mut h) = d.handle(&OWNER, s.key.0) else { break };
-            let (queued, before) = (self.shared.buffered, s.duplex.write.held());
+        while shared.buffered > limit {
+            let now = |index| sockets.at(index).filter(|s| may(s)).map(held);
+            let Some(key) = crowd.take(now).and_then(|i| sockets.at(i)).map(|s| s.key) else {
+                break;
+            };
+            let Some(mut h) = d.handle(&OWNER, key.0) else { continue };
+            let Some(s) = sockets.get_mut(h.data() as usize, key) else { continue };
+            let (queued, before) = (shared.buffered, s.duplex.write.held());
             s.destroy(&mut h, Reason::WriteLimit { scope: Scope::Loop, queued, limit });
             freed.push(s.duplex.write.discard());
             s.uncount_filters();
             s.tell_busy(&mut h);
-            self.shared.buffered = queued - before + s.duplex.write.held();
-            drop(s.take_all_given_back(&mut self.shared));
+            shared.buffered = queued - before + s.duplex.write.held();
+            drop(s.take_all_given_back(shared));
+        }
+        // It may give way to the next one.
+        let index = writer.and_then(|key| d.data(&OWNER, key.0)).map(|index| index as usize);
+        if let Some((index, s)) = index.and_then(|i| Some((i, sockets.at(i)?))) {
+            crowd.add(held(s), index);
         }
         // Last: this may run a `Drop` of a user's, inside of a `Bytes`.
         drop(freed);

@@ -110,8 +110,7 @@ impl Socket {
         self.clocks.set_idle(Duration::ZERO, now);
         self.clocks.set_linger(silence, now);
         match self.life {
-            Life::Connecting => {}
-            Life::Gated => self.set_later_lifetime(millis(total)),
+            Life::Connecting | Life::Gated => self.set_later_lifetime(millis(total)),
             _ => self.clocks.set_until(millis(total), now),
         }
         self.resume(h);

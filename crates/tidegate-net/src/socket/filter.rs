@@ -2,8 +2,8 @@
 //! delivered.
 //!
 //! A run of the filters happens inside of a call of the user's or of a dispatch, and runs no
-//! callback. What it made for the handler is told by [`settle`], in a dispatch: that all are
-//! ready, then bytes, then the end.
+//! callback. [`settle`] delivers what it made for the handler, in a dispatch: `on_ready` or
+//! `on_connect`, then bytes, then the end.
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind};
@@ -27,6 +27,9 @@ use crate::state::wire::Wire;
 
 /// What is received and not delivered may be one read longer than the limit.
 const READ: usize = 64 * 1024;
+
+/// The most calls in which one dispatch tells what filters have made.
+const TOLD: usize = 1000;
 
 /// A buffer of the loop's that grew beyond this is given back.
 const KEPT: usize = 256 * 1024;
@@ -138,7 +141,7 @@ impl Socket {
     }
 
     /// Ids of writes that have passed all filters wait in the queue to the kernel. Those of
-    /// what did not get out are told at the close.
+    /// bytes that did not get out are reported at the close.
     fn pass_ids(&mut self) {
         let Wire::Filter(stack) = &mut self.wire else { return };
         // A filter that failed says nothing of what it kept.
@@ -164,7 +167,7 @@ impl Socket {
     }
 
     /// Whether filters' answers of so many bytes may be queued. What the user writes has its
-    /// limit; answers that wait have the same once more, of their own.
+    /// limit; answers that wait have another one of the same size.
     fn may_answer(&mut self, h: &mut Handle<'_>, bytes: usize) -> bool {
         if self.queued() == 0 {
             self.forget_answers();
@@ -244,7 +247,7 @@ impl Socket {
         runs && (stack.poked || (ready && told) || (!ready && stack.end_due))
     }
 
-    /// The deadline until its filters are ready is one of its own.
+    /// Whether the deadline until its filters are ready is a separate one.
     #[cold]
     pub(crate) fn has_handshake_deadline(&self) -> bool {
         let own = matches!(&self.wire, Wire::Filter(stack) if stack.has_deadline);
@@ -267,8 +270,11 @@ impl Socket {
         }
     }
 
-    /// The lifetime that begins when the filters are ready.
+    /// The lifetime that begins when the connection is made and its filters are ready.
     pub(crate) fn set_later_lifetime(&mut self, lifetime_ms: u32) {
+        if let Some(connecting) = self.connecting_mut() {
+            connecting.options.stream.deadlines.lifetime_ms = lifetime_ms;
+        }
         if let Wire::Filter(stack) = &mut self.wire {
             stack.lifetime_ms = lifetime_ms;
         }
@@ -371,71 +377,85 @@ pub(crate) fn made(d: &mut Dispatch<'_>, key: SocketKey) {
     settle(d, key);
 }
 
-/// What filters have made is told: ready, then bytes, then the end. Of a server's connection
-/// that waits to be offered nothing is.
+/// Delivers what filters have made: ready, then bytes, then the end; for a server's connection
+/// that waits to be offered, nothing. `false`: it was too much
+/// for one dispatch, and the rest comes in the next turn.
 #[cold]
 #[inline(never)]
-pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) {
-    loop {
-        let (layer, mut driver) = d.layer(&NET);
-        let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
-        if !s.duplex.is_open() || s.life == Life::Refused {
-            return;
+pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+    for _ in 0..TOLD {
+        if !settle_one(d, key) {
+            return true;
         }
-        let Wire::Filter(stack) = &mut s.wire else { return };
-        if stack.poked {
-            layer.with(&mut driver, key, |s, h, shared| {
-                s.filter(h, shared, By::Peer, |stack, run| stack.poke(run));
-            });
-            continue;
-        }
-        if !stack.is_ready() {
-            if stack.end_due {
-                let text = "the peer ended before the filter was ready";
-                s.fail(&mut h, Stage::Filter, io::Error::new(ErrorKind::UnexpectedEof, text));
-            }
-            return;
-        }
-        match s.life {
-            Life::Open if !stack.ready_told => {
-                stack.ready_told = true;
-                call(d, key, |h, s| h.on_ready(s), |d, p, data| (p.ready)(d, key, data));
-                continue;
-            }
-            Life::Open => {}
-            Life::Gated if s.server.is_none() => {
-                stack.ready_told = true;
-                let lifetime_ms = stack.lifetime_ms;
-                s.life = Life::Open;
-                s.tell_busy(&mut h);
-                s.clocks.set_until(lifetime_ms, as_nanos(h.clock()));
-                expire::arm(&mut d.cx(), key);
-                connect(d, key);
-                continue;
-            }
-            _ => return,
-        }
-        if s.duplex.read == ReadState::OnDemand {
-            // Who reads itself takes it, or what was given back comes first: in the next dispatch.
-            s.go_on_reading(&mut h);
-            layer.with(&mut driver, key, |s, _, _| s.drop_spent());
-            return;
-        }
-        if !s.duplex.read.wants_read() {
-            return;
-        }
-        if !stack.inbox.is_empty() {
-            let mut up = std::mem::take(&mut stack.inbox);
-            layer.with(&mut driver, key, |s, h, _| s.count_filters(h));
-            received(d, key, &mut up);
-            up.clear();
-            give_back(&mut d.layer(&NET).0.shared.passed.up, up);
-            continue;
-        }
-        if std::mem::take(&mut stack.end_due) {
-            return ended(d, key);
-        }
-        layer.with(&mut driver, key, |s, _, _| s.drop_spent());
-        return;
     }
+    let (layer, mut driver) = d.layer(&NET);
+    if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
+        s.go_on_later(&mut h);
+    }
+    false
+}
+
+/// The next thing that filters have made. Whether there may be more.
+fn settle_one(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return false };
+    if !s.duplex.is_open() || s.life == Life::Refused {
+        return false;
+    }
+    let Wire::Filter(stack) = &mut s.wire else { return false };
+    if stack.poked {
+        layer.with(&mut driver, key, |s, h, shared| {
+            s.filter(h, shared, By::Peer, |stack, run| stack.poke(run));
+        });
+        return true;
+    }
+    if !stack.is_ready() {
+        if stack.end_due {
+            let text = "the peer ended before the filter was ready";
+            s.fail(&mut h, Stage::Filter, io::Error::new(ErrorKind::UnexpectedEof, text));
+        }
+        return false;
+    }
+    match s.life {
+        Life::Open if !stack.ready_told => {
+            stack.ready_told = true;
+            call(d, key, |h, s| h.on_ready(s), |d, p, data| (p.ready)(d, key, data));
+            return true;
+        }
+        Life::Open => {}
+        Life::Gated if s.server.is_none() => {
+            stack.ready_told = true;
+            let lifetime_ms = stack.lifetime_ms;
+            s.life = Life::Open;
+            s.tell_busy(&mut h);
+            s.clocks.set_until(lifetime_ms, as_nanos(h.clock()));
+            expire::arm(&mut d.cx(), key);
+            connect(d, key);
+            return true;
+        }
+        _ => return false,
+    }
+    if s.duplex.read == ReadState::OnDemand {
+        // A protocol that reads takes it, or what was given back comes first: in the next dispatch.
+        s.go_on_reading(&mut h);
+        layer.with(&mut driver, key, |s, _, _| s.drop_spent());
+        return false;
+    }
+    if !s.duplex.read.wants_read() {
+        return false;
+    }
+    if !stack.inbox.is_empty() {
+        let mut up = std::mem::take(&mut stack.inbox);
+        layer.with(&mut driver, key, |s, h, _| s.count_filters(h));
+        received(d, key, &mut up);
+        up.clear();
+        give_back(&mut d.layer(&NET).0.shared.passed.up, up);
+        return true;
+    }
+    if std::mem::take(&mut stack.end_due) {
+        ended(d, key);
+        return false;
+    }
+    layer.with(&mut driver, key, |s, _, _| s.drop_spent());
+    false
 }

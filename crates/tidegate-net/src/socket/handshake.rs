@@ -78,8 +78,7 @@ impl Socket {
         self.filter(h, shared, By::Peer, |stack, run| stack.start(run));
     }
 
-    /// Whether a server's connection that waits for its filters can be offered: they are ready,
-    /// and that is told by this.
+    /// Whether the filters of a server's connection are ready, so that it is offered now.
     pub(crate) fn pass_gate(&mut self) -> bool {
         let Wire::Filter(stack) = &mut self.wire else { return false };
         let passes = self.life == Life::Gated && self.duplex.is_open() && stack.is_ready();

@@ -112,6 +112,15 @@ fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
 }
 
 impl Socket {
+    /// A dispatch had more to tell than it may: the rest comes in the next turn, which does not
+    /// block.
+    #[cold]
+    pub(crate) fn go_on_later(&mut self, h: &mut Handle<'_>) {
+        self.busy = true;
+        h.set_busy(true);
+        h.queue();
+    }
+
     /// After a dispatch: a connection that can go on is queued, and a new one
     /// that cannot is registered.
     #[inline]
@@ -171,7 +180,9 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             ),
             _ => {
                 if !matches!(s.wire, Wire::Plain) && s.has_news() {
-                    settle(d, key);
+                    if !settle(d, key) {
+                        return;
+                    }
                     continue;
                 }
                 if s.duplex.is_done() {
@@ -238,11 +249,8 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
             }
         }
     }
-    // The rest in the next turn, which is to come.
     let (layer, mut driver) = d.layer(&NET);
     if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
-        s.busy = true;
-        h.set_busy(true);
-        h.queue();
+        s.go_on_later(&mut h);
     }
 }

@@ -1,6 +1,6 @@
 //! Timers of a connection: told to what stands above it, and gone with it.
 //!
-//! Which there are, and which are due, is kept by `state/own_timers.rs`. They share the
+//! Which there are, and which are due, is kept by `state/deadlines/timers.rs`. They share the
 //! connection's entry among the deadlines of the loop, which comes up in `expire.rs`.
 #![forbid(unsafe_code)]
 

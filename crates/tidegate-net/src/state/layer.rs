@@ -12,8 +12,9 @@ use crate::callbacks::filter::Passed;
 use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::NetMetrics;
 use crate::options::limits::NetLimits;
-use crate::state::claims::Claims;
 use crate::state::deadlines::queue::Deadlines;
+use crate::state::fairness::claims::Claims;
+use crate::state::fairness::crowd::Crowd;
 use crate::state::listener::{Listener, State};
 use crate::state::socket::{Remains, Socket};
 use crate::state::sockets::Sockets;
@@ -36,6 +37,8 @@ pub(crate) struct Layer {
     /// Listeners that wait for a descriptor.
     pub(crate) held: usize,
     pub(crate) claims: Claims,
+    /// Which connections give way beyond `buffered_limit`.
+    pub(crate) crowd: Crowd,
 }
 
 /// What all sockets of a loop share while one of them is changed.
@@ -159,6 +162,7 @@ impl Layer {
         self.sockets.free(index);
         if self.sockets.len() == 0 {
             self.deadlines.clear();
+            self.crowd.clear();
         }
         Some(remains)
     }

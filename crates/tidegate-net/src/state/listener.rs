@@ -31,8 +31,8 @@ use crate::metrics::ServerStats;
 use crate::options::listen::Admission;
 use crate::options::stream::StreamOptions;
 use crate::server_event::{ServerEvent, ServerInfo};
-use crate::state::claims::Place;
-use crate::state::pace::{FirstReads, Pace};
+use crate::state::fairness::claims::Place;
+use crate::state::fairness::pace::{FirstReads, Pace};
 use crate::sys::{self, ListenSocket};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

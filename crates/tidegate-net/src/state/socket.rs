@@ -304,7 +304,7 @@ impl Socket {
     /// for where it tells something, the port that the system chose for a
     /// client: a server's resets must not cost a call each.
     pub(crate) fn error(&self, stage: Stage, source: io::Error, rt: &Runtime<'_>) -> Arc<NetError> {
-        // Now, not when the poll returned: an attempt in it has a time of its own.
+        // Now, not when the poll returned: an attempt may have begun later.
         let elapsed = self.age(rt);
         if self.server.is_some() {
             return Arc::new(NetError::of(stage, source, None, self.remote(), elapsed));

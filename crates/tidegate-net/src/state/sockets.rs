@@ -22,6 +22,11 @@ impl Sockets {
         self.places.len() - self.free.len()
     }
 
+    /// How many [`iter`](Sockets::iter) visits: places that are free, too.
+    pub(crate) fn places(&self) -> usize {
+        self.places.len()
+    }
+
     /// The index that the next one gets.
     #[inline]
     pub(crate) fn next(&self) -> usize {
@@ -61,8 +66,12 @@ impl Sockets {
         self.places.get_mut(index).filter(|s| s.key == key)
     }
 
-    /// The same for who knows that it is there.
-    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Socket> {
+    /// The connection at this index, if there is one.
+    pub(crate) fn at(&self, index: usize) -> Option<&Socket> {
+        self.places.get(index).filter(|s| s.life != Life::Over)
+    }
+
+    pub(crate) fn at_mut(&mut self, index: usize) -> Option<&mut Socket> {
         self.places.get_mut(index).filter(|s| s.life != Life::Over)
     }
 

@@ -9,6 +9,7 @@
 //! - `ListenSocket`, `unix_bind`, `unix_listen`, `unix_connect`, `unix_path`: a listening socket
 //!   of either family, and what a path may be;
 //! - `udp/`: datagrams;
+//! - `route`: the interface and the router by which an address is reached;
 //! - `from_unix_stream!`: options made from a stream of std, where there is such a stream.
 
 #[cfg(unix)]
@@ -27,6 +28,12 @@ mod kernel;
 #[path = "no_queues.rs"]
 mod kernel;
 mod queues;
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+pub(crate) mod route;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_route.rs"]
+pub(crate) mod route;
 pub(crate) mod udp;
 
 #[cfg(unix)]

@@ -11,19 +11,23 @@ use crate::datagram::UdpReason;
 use crate::key::UdpKey;
 use crate::udp::state::UDP;
 
-/// Calls a handler that was taken out of its slot. A panic is the socket's end.
+/// Calls a handler that was taken out of its slot. A panic is the socket's end, and `lost` says how
+/// many datagrams were received and are not delivered because of it.
 #[inline(always)]
 pub(crate) fn call_taken(
     d: &mut Dispatch<'_>,
     key: UdpKey,
     handler: Box<dyn UdpHandler>,
     f: impl FnOnce(&mut dyn UdpHandler, &mut UdpCx<'_>),
+    lost: impl Fn() -> usize,
 ) {
     let call = |cx: Cx<'_>, handler: &mut Box<dyn UdpHandler>| {
         f(&mut **handler, &mut UdpCx::new(cx, key));
     };
     let back = |d: &mut Dispatch<'_>, handler| put_back(d, key, handler);
-    d.lend(handler, call, back, |d, handler| cut_off(d, key, handler));
+    d.lend(handler, call, back, |d, handler| {
+        cut_off(d, key, handler, lost());
+    });
     d.settle();
 }
 
@@ -39,11 +43,12 @@ fn put_back(d: &mut Dispatch<'_>, key: UdpKey, handler: Box<dyn UdpHandler>) {
 }
 
 #[cold]
-fn cut_off(d: &mut Dispatch<'_>, key: UdpKey, handler: Box<dyn UdpHandler>) {
+fn cut_off(d: &mut Dispatch<'_>, key: UdpKey, handler: Box<dyn UdpHandler>, lost: usize) {
     put_back(d, key, handler);
     let (layer, mut d) = d.layer(&UDP);
     if let Some((u, mut h, _)) = layer.lend(&mut d, key) {
         u.is.corked = false;
+        u.rare().lost += lost;
         u.destroy(&mut h, UdpReason::Panicked);
     }
 }
@@ -57,6 +62,6 @@ pub(crate) fn call(
     let (layer, driver) = d.layer(&UDP);
     let handler = layer.get(&driver, key).and_then(|u| u.handler.take());
     if let Some(handler) = handler {
-        call_taken(d, key, handler, f);
+        call_taken(d, key, handler, f, || 0);
     }
 }

@@ -157,9 +157,11 @@ impl UdpCx<'_> {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let before = socket.peer_addr().ok();
-        sys::disconnect(socket)?;
+        let done = sys::disconnect(socket);
+        // It may have failed after the peer was gone: the port is not ours any more.
+        u.is.connected = socket.peer_addr().is_ok();
         u.keep_destination(before);
-        u.is.connected = false;
+        done?;
         u.tell(&mut h, || UdpEvent::Disconnected);
         Ok(())
     }

@@ -16,11 +16,15 @@ use crate::lookup;
 use crate::options::address::Target;
 use crate::options::stream::{set_recv_buffer, set_send_buffer};
 use crate::options::udp::{Place, UdpOptions};
-use crate::sys::{self, udp::set_extras};
+use crate::sys;
+use crate::sys::udp::{Extras, extras_of, set_extras};
 use crate::udp::machine::flush::Segments;
 use crate::udp::pass::DATAGRAMS;
 use crate::udp::state::{Counts, Is, Life, UDP, Udp, Watched};
 use crate::udp_event::UdpEvent;
+
+/// A train of datagrams is no longer than the longest datagram.
+const LONGEST_TRAIN: u32 = 65_535;
 
 /// Opens a socket. `handler` is kept, or dropped after the current callback.
 pub(crate) fn open(
@@ -29,7 +33,7 @@ pub(crate) fn open(
     handler: Box<dyn UdpHandler>,
 ) -> Result<UdpKey, NetError> {
     match make(&options) {
-        Ok(socket) => enter(cx, &options, socket, handler),
+        Ok((socket, extras)) => enter(cx, &options, (socket, extras), handler),
         Err(e) => {
             cx.driver().bury(handler);
             Err(e)
@@ -40,7 +44,7 @@ pub(crate) fn open(
 fn enter(
     cx: &mut Cx<'_>,
     options: &UdpOptions,
-    socket: UdpSocket,
+    (socket, extras): (UdpSocket, Extras),
     handler: Box<dyn UdpHandler>,
 ) -> Result<UdpKey, NetError> {
     let (layer, mut d) = cx.layer(&UDP);
@@ -60,8 +64,9 @@ fn enter(
         is: Is {
             v6: socket.local_addr().is_ok_and(|a| a.is_ipv6()),
             connected: peer.is_some(),
-            controlled: options.extras.has_control(),
-            hears_errors: options.extras.transport_errors,
+            controlled: extras.has_control(),
+            train: u8::from(extras.receive_offload),
+            hears_errors: extras.transport_errors,
             ..Is::default()
         },
         socket: Some(socket),
@@ -90,8 +95,10 @@ fn enter(
     Ok(key)
 }
 
-fn make(options: &UdpOptions) -> Result<UdpSocket, NetError> {
-    options.check().map_err(|e| NetError::new(Stage::Bind, e))?;
+/// The socket, and which of the extras it has.
+fn make(options: &UdpOptions) -> Result<(UdpSocket, Extras), NetError> {
+    let checked = options.check().and_then(|()| whole_trains(&options.extras, options));
+    checked.map_err(|e| NetError::new(Stage::Bind, e))?;
     let at = match &options.place {
         Place::At(at) => at,
         Place::Adopted(socket) => {
@@ -107,7 +114,7 @@ fn make(options: &UdpOptions) -> Result<UdpSocket, NetError> {
     let mut first = None;
     for addr in candidates(&target)? {
         match bind(addr, options, is_any) {
-            Ok(socket) => return Ok(socket),
+            Ok(socket) => return Ok((socket, options.extras)),
             Err(e) => {
                 // Without a host: no IPv6 here, so IPv4 it is.
                 let next = is_any && e.kind() != ErrorKind::AddrInUse;
@@ -119,6 +126,16 @@ fn make(options: &UdpOptions) -> Result<UdpSocket, NetError> {
         }
     }
     Err(first.unwrap_or_else(|| NetError::new(Stage::Lookup, ErrorKind::NotFound.into())))
+}
+
+/// A buffer that cuts a train cuts off whole datagrams.
+fn whole_trains(extras: &Extras, options: &UdpOptions) -> io::Result<()> {
+    if !extras.receive_offload || options.bounds.max_datagram >= LONGEST_TRAIN {
+        return Ok(());
+    }
+    let text =
+        "max_datagram and receive_offload: a train of datagrams would be cut; use one of them";
+    Err(io::Error::new(ErrorKind::InvalidInput, text))
 }
 
 /// What to try, in order. A name takes the first address that the lookup says, which may block.
@@ -166,7 +183,9 @@ fn connect(socket: &UdpSocket, options: &UdpOptions) -> Result<(), NetError> {
     socket.connect(peer).map_err(failed)
 }
 
-fn adopt(socket: std::net::UdpSocket, options: &UdpOptions) -> io::Result<UdpSocket> {
+/// Takes over a socket. What it has on stays on: errors that nobody takes would wake the loop for
+/// ever, and trains that nobody splits would be other datagrams.
+fn adopt(socket: std::net::UdpSocket, options: &UdpOptions) -> io::Result<(UdpSocket, Extras)> {
     let invalid = |text| io::Error::new(ErrorKind::InvalidInput, text);
     if SockRef::from(&socket).r#type()? != Type::DGRAM {
         return Err(invalid("this is no datagram socket"));
@@ -175,9 +194,11 @@ fn adopt(socket: std::net::UdpSocket, options: &UdpOptions) -> io::Result<UdpSoc
     let local = local.as_socket().ok_or_else(|| invalid("this is no UDP socket"))?;
     socket.set_nonblocking(true)?;
     let socket = UdpSocket::from_std(socket);
+    let extras = options.extras.or(extras_of(&socket));
+    whole_trains(&extras, options)?;
     apply(&socket, local.is_ipv6(), options)?;
     connect(&socket, options).map_err(|e| e.into_source())?;
-    Ok(socket)
+    Ok((socket, extras))
 }
 
 /// The options that a socket can have at any time.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Dispatch, Kind};
@@ -23,6 +24,9 @@ pub(crate) static DATAGRAMS: Kind = Kind::new("udp", UDP.owner())
     .close(|cx, key, _| destroy(cx, UdpKey(key)))
     .closed(closed)
     .describe(describe);
+
+/// How long to wait when nothing announces that there is room.
+const BACK_OFF: Duration = Duration::from_millis(1);
 
 /// The most that one dispatch tells.
 const TELL: usize = 1000;
@@ -94,7 +98,7 @@ fn finish(d: &mut Dispatch<'_>, key: UdpKey) {
     } else {
         u.rest(&mut h);
     }
-    send::wait_for_buffers(d, key);
+    wait_for_buffers(d, key);
 }
 
 impl Udp {
@@ -122,6 +126,24 @@ impl Udp {
             self.is.busy = waits;
         }
     }
+}
+
+/// Starts the timer for a socket that waits for buffers that nothing announces.
+fn wait_for_buffers(d: &mut Dispatch<'_>, key: UdpKey) {
+    let (layer, driver) = d.layer(&UDP);
+    let Some(u) = layer.get(&driver, key) else { return };
+    if !u.is.retrying || u.is.timed {
+        return;
+    }
+    u.is.timed = true;
+    d.cx().timer(BACK_OFF, move |cx, _| {
+        let (layer, mut d) = cx.layer(&UDP);
+        if let Some((u, mut h, _)) = layer.lend(&mut d, key) {
+            u.is.retrying = false;
+            u.is.timed = false;
+            h.pend();
+        }
+    });
 }
 
 /// Calls the callbacks for what happened, in order, and ends a socket that has sent all.
@@ -200,6 +222,6 @@ fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     }
     let reason = rare.reason.unwrap_or(UdpReason::Destroyed);
     let reason = if is_whole { reason } else { UdpReason::Panicked };
-    let close = UdpClose { reason, unsent, undelivered: rare.kept.len(), stats };
+    let close = UdpClose { reason, unsent, undelivered: rare.kept.len() + rare.lost, stats };
     handler.on_close(&mut UdpCx::new(d.cx(), key), close);
 }

@@ -41,7 +41,7 @@ pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
     let Some((u, _, shared)) = layer.lend(&mut driver, key) else { return };
     let budget = u.bounds.budget.unwrap_or(shared.limits.datagram_budget);
     // A panic loses them, and the next pass makes others.
-    let mut slots = shared.slots.take().unwrap_or_else(Slots::new);
+    let mut slots = shared.slots.take().unwrap_or_else(|| Box::new(Slots::new()));
     let mut batch = Batch {
         datagrams: 0,
         bytes: 0,
@@ -98,7 +98,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
             u.learn(is_level, tried, want);
             return ReceiveEnd::Enough;
         }
-        let ask = (want - tried).min(batch.left).min(SLOTS as u32) as usize;
+        let ask = u.slots_for((want - tried).min(batch.left));
         let Some(socket) = &u.socket else { return ReceiveEnd::Stopped };
         let (most, controlled) = (u.bounds.max_datagram as usize, u.is.controlled);
         let received =
@@ -118,9 +118,12 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
         };
         u.is.failing = 0;
         u.counts.receive_calls += 1;
+        if u.is.train > 0 {
+            u.is.train = longest_train(slots, got);
+        }
         tried += got as u32;
-        if !deliver_all(d, key, slots, got, batch) {
-            return ReceiveEnd::Stopped;
+        if let Some(end) = deliver_all(d, key, slots, got, batch) {
+            return end;
         }
         if is_level && got < ask {
             let (layer, mut driver) = d.layer(&UDP);
@@ -134,6 +137,17 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
 }
 
 impl Udp {
+    /// How many slots to receive to, for so many datagrams: trains are taken to be as long as those
+    /// of the last call.
+    #[inline]
+    fn slots_for(&self, datagrams: u32) -> usize {
+        let slots = match self.is.train {
+            0 => datagrams,
+            train => (datagrams / u32::from(train)).max(1),
+        };
+        slots.min(SLOTS as u32) as usize
+    }
+
     fn learn(&mut self, is_level: bool, tried: u32, want: u32) {
         if is_level {
             self.pace.learn(tried, want);
@@ -205,19 +219,25 @@ fn deliver_kept(d: &mut Dispatch<'_>, key: UdpKey, batch: &mut Batch) -> Option<
         }
         let kept = u.rare().kept.pop_front();
         if let Some((meta, data)) = kept {
-            deliver(d, key, &data, meta, batch);
+            deliver(d, key, &data, meta, batch, || 0);
         }
     }
 }
 
-/// Delivers what one call received; `false` if a callback stopped that.
+/// How many datagrams the longest train of a call had.
+fn longest_train(slots: &Slots, got: usize) -> u8 {
+    let longest = (0..got).map(|i| pieces_of(slots, i).count()).max();
+    longest.and_then(|n| u8::try_from(n).ok()).unwrap_or(u8::MAX).max(1)
+}
+
+/// Delivers what one call received; why not all of it, if a callback or the budget stopped that.
 fn deliver_all(
     d: &mut Dispatch<'_>,
     key: UdpKey,
     slots: &Slots,
     got: usize,
     batch: &mut Batch,
-) -> bool {
+) -> Option<ReceiveEnd> {
     for i in 0..got {
         let (data, from, truncated, beside) = slots.get(i);
         // Without an address it is none that can be answered, nor that UDP sends.
@@ -228,17 +248,23 @@ fn deliver_all(
         let pieces = data.len().div_ceil(piece).max(1);
         for n in 0..pieces {
             let data = &data[n * piece..data.len().min((n + 1) * piece)];
-            if deliver(d, key, data, meta, batch) {
+            let lost = || {
+                let later = (i + 1..got).map(|i| pieces_of(slots, i).count());
+                pieces - n - 1 + later.sum::<usize>()
+            };
+            let goes_on = deliver(d, key, data, meta, batch, lost);
+            // More slots than the budget are not asked for, so only trains exceed it.
+            if goes_on && (batch.left > 0 || lost() == 0) {
                 continue;
             }
             let rest = (n + 1..pieces)
                 .map(|n| (meta, slots.get(i).0[n * piece..].chunks(piece).next()))
                 .chain((i + 1..got).flat_map(|i| pieces_of(slots, i)));
             keep(d, key, rest);
-            return false;
+            return Some(if goes_on { ReceiveEnd::Budget } else { ReceiveEnd::Stopped });
         }
     }
-    true
+    None
 }
 
 /// The datagrams of a slot.
@@ -259,10 +285,11 @@ fn meta_of(from: SocketAddr, truncated: bool, beside: Beside) -> Meta {
         truncated,
         ecn: beside.tos.map(Ecn::from_bits),
         kernel_time: beside.time,
+        local: beside.local,
     }
 }
 
-/// A callback paused the socket: the rest waits for `resume`. If it was closed, the rest is counted
+/// A callback paused the socket, or trains exceed the budget: the rest waits. If it was closed, the rest is counted
 /// in its [`UdpClose`](crate::UdpClose).
 #[cold]
 fn keep<'s>(
@@ -279,9 +306,17 @@ fn keep<'s>(
     }
 }
 
-/// One datagram for the handler; whether the next may follow.
+/// One datagram for the handler; whether the next may follow. `lost` says how many follow in this
+/// batch.
 #[inline(always)]
-fn deliver(d: &mut Dispatch<'_>, key: UdpKey, data: &[u8], meta: Meta, batch: &mut Batch) -> bool {
+fn deliver(
+    d: &mut Dispatch<'_>,
+    key: UdpKey,
+    data: &[u8],
+    meta: Meta,
+    batch: &mut Batch,
+    lost: impl Fn() -> usize,
+) -> bool {
     batch.left = batch.left.saturating_sub(1);
     batch.bytes_left = batch.bytes_left.saturating_sub(data.len());
     let (layer, driver) = d.layer(&UDP);
@@ -298,7 +333,7 @@ fn deliver(d: &mut Dispatch<'_>, key: UdpKey, data: &[u8], meta: Meta, batch: &m
     batch.datagrams += 1;
     batch.bytes += data.len();
     let Some(handler) = u.handler.take() else { return false };
-    call_taken(d, key, handler, |h, u| h.on_datagram(u, data, &meta));
+    call_taken(d, key, handler, |h, u| h.on_datagram(u, data, &meta), lost);
     let (layer, driver) = d.layer(&UDP);
     layer.get(&driver, key).is_some_and(|u| u.receives())
 }

@@ -7,11 +7,10 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use mio::net::UdpSocket;
 use tidegate_loop::Cx;
-use tidegate_loop::kind::{Dispatch, Handle};
+use tidegate_loop::kind::Handle;
 
 use crate::datagram::{SendError, SendFlow, SendOptions};
 use crate::error::net_error::NetError;
@@ -21,16 +20,13 @@ use crate::options::udp::WhenFull;
 use crate::sys::udp::{
     self as sys, IS_CONNECTED, NO_DESTINATION, Outgoing, TOO_BIG, is_of_network,
 };
-use crate::udp::machine::flush::{Outlet, Stop, flush};
+use crate::udp::machine::flush::{Did, Outlet, Stop, flush, straight};
 use crate::udp::machine::queue::{Entry, Queue, Way};
 use crate::udp::state::{Counts, Life, Rare, Shared, Told, UDP, Udp};
 use crate::udp_event::UdpEvent;
 
 /// Datagrams that one turn sends.
 pub(crate) const TURN: usize = 1024;
-
-/// How long to wait when nothing announces that there is room.
-const BACK_OFF: Duration = Duration::from_millis(1);
 
 /// No datagram is longer.
 const LONGEST: usize = 65_535;
@@ -43,6 +39,15 @@ pub(crate) fn closed(to: Option<SocketAddr>, len: usize) -> SendError {
 
 fn failure(e: io::Error, to: Option<SocketAddr>, len: usize) -> SendError {
     SendError { to, len, path_mtu: None, error: NetError::new(Stage::Send, e).at(None, to) }
+}
+
+fn way_of(options: &SendOptions) -> Way {
+    Way {
+        to: options.to,
+        from: options.from,
+        interface: options.interface,
+        ecn: options.ecn.map(|ecn| ecn.bits()),
+    }
 }
 
 /// Accepts a datagram made of these parts.
@@ -89,7 +94,40 @@ impl Udp {
         if !self.make_room(h, shared, weight) {
             return self.no_room(h, shared, weight, len, parts, options);
         }
+        if let ([data], Some(piece), true) = (parts, options.segment, datagrams > 1) {
+            let rest = self.send_pieces(h, data, piece, options);
+            if rest.is_empty() {
+                return self.flow(h, 0);
+            }
+            return self.enqueue(h, shared, &[rest], options);
+        }
         self.enqueue(h, shared, parts, options)
+    }
+
+    /// Pieces of one buffer leave from where they lie, if nothing waits; what is left.
+    fn send_pieces<'d>(
+        &mut self,
+        h: &mut Handle<'_>,
+        data: &'d [u8],
+        piece: u16,
+        options: &SendOptions,
+    ) -> &'d [u8] {
+        let waits = self.queue.is_some() || self.is.blocked || self.is.retrying;
+        let segments = self.segments;
+        let Some(socket) = self.socket.as_ref().filter(|_| !waits) else { return data };
+        let mut kernel = Kernel {
+            socket,
+            counts: &mut self.counts,
+            rare: &mut self.rare,
+            is_v6: self.is.v6,
+            hears_errors: self.is.hears_errors,
+            failed: 0,
+        };
+        let way = (way_of(options), options.id);
+        let (rest, did) = straight(data, piece, way, segments, &mut kernel);
+        let failed = kernel.failed;
+        self.count(h, did, failed);
+        rest
     }
 
     fn enqueue(
@@ -99,17 +137,12 @@ impl Udp {
         parts: &[&[u8]],
         options: &SendOptions,
     ) -> SendFlow {
-        let way = Way {
-            to: options.to,
-            from: options.from,
-            interface: options.interface,
-            ecn: options.ecn.map(|ecn| ecn.bits()),
-        };
+        let way = way_of(options);
         let queue = self.queue.get_or_insert_with(|| shared.queue());
         let before = queue.weight();
         match options.segment {
             None => queue.push(parts.iter().copied(), way, options.id),
-            Some(piece) => push_pieces(queue, parts, piece, way, options.id),
+            Some(piece) => queue.push_pieces(parts, piece, way, options.id),
         }
         shared.held += queue.weight() - before;
         let mut queued = queue.weight();
@@ -213,10 +246,12 @@ impl Udp {
 
     /// Makes room for so much by dropping what waits longest; whether that helps.
     fn drop_oldest(&mut self, h: &mut Handle<'_>, shared: &mut Shared, weight: usize) -> bool {
-        if weight > self.bounds.queue as usize {
+        let most = shared.limits.queued_limit;
+        let own = self.queue.as_ref().map_or(0, |q| q.weight());
+        // Not in vain: others may hold what is missing.
+        if weight > self.bounds.queue as usize || shared.held - own + weight > most {
             return false;
         }
-        let most = shared.limits.queued_limit;
         let mut dropped = 0;
         while let Some(queue) = &mut self.queue {
             let queued = queue.weight();
@@ -235,7 +270,7 @@ impl Udp {
         self.give_queue_back(shared);
         self.rare().stats.dropped_oldest += dropped as u64;
         self.tell(h, || UdpEvent::Dropped { datagrams: dropped, oldest: true });
-        shared.held + weight <= most
+        true
     }
 
     /// A datagram was accepted and cannot be sent.
@@ -272,18 +307,8 @@ impl Udp {
         let (stop, did) = flush(queue, &mut self.segments, budget, &mut kernel);
         let failed = kernel.failed;
         shared.held -= before - queue.weight();
-        self.counts.send_calls += u64::from(did.calls);
-        if did.runs > 0 {
-            self.rare().stats.runs += u64::from(did.runs);
-        }
         self.give_queue_back(shared);
-        if did.taken > 0 {
-            let (datagrams, calls, runs) = (did.taken, did.calls, did.runs);
-            self.tell(h, || UdpEvent::Sent { datagrams, calls, runs });
-        }
-        if failed > 0 {
-            self.tell_failures(h, failed);
-        }
+        self.count(h, did, failed);
         match stop {
             Stop::Empty | Stop::Budget => {}
             Stop::Blocked | Stop::NoBuffers => {
@@ -295,6 +320,22 @@ impl Udp {
                 // Its dispatch makes the poller watch, or starts the timer.
                 h.pend();
             }
+        }
+    }
+
+    /// Counts what was sent, and tells the observer.
+    #[inline]
+    fn count(&mut self, h: &mut Handle<'_>, did: Did, failed: usize) {
+        self.counts.send_calls += u64::from(did.calls);
+        if did.runs > 0 {
+            self.rare().stats.runs += u64::from(did.runs);
+        }
+        if did.taken > 0 {
+            let (datagrams, calls, runs) = (did.taken, did.calls, did.runs);
+            self.tell(h, || UdpEvent::Sent { datagrams, calls, runs });
+        }
+        if failed > 0 {
+            self.tell_failures(h, failed);
         }
     }
 
@@ -314,26 +355,6 @@ impl Udp {
                 Told::Sent(_) => {}
             }
         }
-    }
-}
-
-/// Cuts the parts into datagrams.
-fn push_pieces(queue: &mut Queue, parts: &[&[u8]], piece: u16, way: Way, id: Option<u64>) {
-    let whole: Vec<u8>;
-    let data = match parts {
-        [one] => one,
-        _ => {
-            whole = parts.concat();
-            &whole[..]
-        }
-    };
-    let pieces = data.chunks(usize::from(piece).max(1));
-    let last = pieces.len().saturating_sub(1);
-    for (i, piece) in pieces.enumerate() {
-        queue.push([piece], way, id.filter(|_| i == last));
-    }
-    if data.is_empty() {
-        queue.push([data], way, id);
     }
 }
 
@@ -368,6 +389,15 @@ impl Outlet for Kernel<'_> {
                 }
             }
             Err(e) => self.gave_up(entry, e),
+        }
+    }
+
+    #[inline]
+    fn run_done(&mut self, datagrams: usize, bytes: usize, id: Option<u64>) {
+        self.counts.sent += datagrams as u64;
+        self.counts.sent_bytes += bytes as u64;
+        if let Some(id) = id {
+            self.rare.get_or_insert_default().told.push_back(Told::Sent(id));
         }
     }
 
@@ -446,22 +476,4 @@ pub(crate) fn try_now(
 
 fn is_blocked(e: &io::Error) -> bool {
     e.kind() == ErrorKind::WouldBlock
-}
-
-/// Starts the timer for a socket that waits for buffers that nothing announces.
-pub(crate) fn wait_for_buffers(d: &mut Dispatch<'_>, key: UdpKey) {
-    let (layer, driver) = d.layer(&UDP);
-    let Some(u) = layer.get(&driver, key) else { return };
-    if !u.is.retrying || u.is.timed {
-        return;
-    }
-    u.is.timed = true;
-    d.cx().timer(BACK_OFF, move |cx, _| {
-        let (layer, mut d) = cx.layer(&UDP);
-        if let Some((u, mut h, _)) = layer.lend(&mut d, key) {
-            u.is.retrying = false;
-            u.is.timed = false;
-            h.pend();
-        }
-    });
 }

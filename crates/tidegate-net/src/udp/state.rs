@@ -55,7 +55,7 @@ pub(crate) struct UdpLayer {
 #[derive(Default)]
 pub(crate) struct Shared {
     /// Where datagrams are received to. Away while one of the sockets receives.
-    pub(crate) slots: Option<Slots>,
+    pub(crate) slots: Option<Box<Slots>>,
     /// Queues that nobody uses now, with their memory: the box is part of it.
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Queue>>,
@@ -137,6 +137,8 @@ pub(crate) struct Is {
     pub(crate) needs_drain: bool,
     /// Control messages come with datagrams.
     pub(crate) controlled: bool,
+    /// Datagrams in one piece: how many the longest of the last call had. 0: there are no trains.
+    pub(crate) train: u8,
     pub(crate) hears_errors: bool,
     /// Receiving failed so often since something came.
     pub(crate) failing: u8,
@@ -156,8 +158,10 @@ pub(crate) struct Counts {
 /// What few sockets have.
 #[derive(Default)]
 pub(crate) struct Rare {
-    /// Received, and held back by a pause.
+    /// Received, and held back by a pause or the budget.
     pub(crate) kept: VecDeque<(Meta, Vec<u8>)>,
+    /// Received, and not delivered because a callback panicked.
+    pub(crate) lost: usize,
     pub(crate) told: VecDeque<Told>,
     pub(crate) block_list: Option<Arc<BlockList>>,
     pub(crate) gauged: Option<UdpGauged>,

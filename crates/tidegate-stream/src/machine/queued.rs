@@ -1,6 +1,6 @@
 //! [`Queued`]: what a writing half holds while it holds something: bytes, and ids that wait.
 //!
-//! When these are accepted, and what is told of them, is decided in `write.rs`. A stream whose
+//! When these are accepted, and what is reported about them, is decided in `write.rs`. A stream whose
 //! writes go out at once has no such queue.
 #![forbid(unsafe_code)]
 

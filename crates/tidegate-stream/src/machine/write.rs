@@ -125,7 +125,7 @@ impl WriteState {
         }
     }
 
-    /// Queues `data` as a piece of its own, however small, without a copy. A small piece
+    /// Queues `data` as a separate piece, however small, without a copy. A small piece
     /// counts against the limit with the memory that it costs in addition to its bytes.
     pub fn push_whole(&mut self, data: Bytes) {
         if !data.is_empty() {

@@ -124,7 +124,7 @@ impl Writable {
 
     fn push(&mut self, data: Chunk<'_>) {
         match data {
-            // Each write stays a piece of its own.
+            // Each write stays a separate piece.
             data if self.gather == 1 => self.write.push_whole(data.keep()),
             Chunk::Lent(b) => self.write.push(b),
             Chunk::Shared(b) => self.write.push_bytes(b),

@@ -11,7 +11,7 @@ use super::fields::{Fields, Value};
 use super::file::{Lines, Written};
 use tidegate_loop::{Event, Moment, Observer};
 
-/// Writes one JSON object for each event, on a line of its own.
+/// Writes one JSON object for each event, each on one line.
 ///
 /// Every object has `at_ns` (since the loop was made), `turn`, `phase`, `layer` and `event`;
 /// those of a connection have `conn`, its [`Id`](super::Id), in every line, and `local` and

@@ -28,6 +28,9 @@ mod fields;
 mod log;
 mod timeline;
 
+#[cfg(feature = "http")]
+mod requests;
+
 #[cfg(feature = "trace")]
 mod file;
 #[cfg(feature = "trace")]

@@ -6,7 +6,7 @@
 //! | track | what |
 //! |---|---|
 //! | loop / turns | slices in each other: turn, phase, wait or call, poll of a task |
-//! | connections / one each | slices: lookup, connecting, open; marks for all else |
+//! | connections / one each | slices: lookup, connecting, open, requests of HTTP; marks for all else |
 //! | connections / one each, reading and writing | slices: paused; full |
 //! | counters | handles queued, connections, bytes in all queues and in each |
 #![forbid(unsafe_code)]
@@ -22,9 +22,9 @@ use super::Id;
 use super::fields::Fields;
 use super::file::{Lines, Written};
 use super::json::to_json;
-use crate::net::{ConnectionInfo, NetEvent, SocketEvent, SocketKey};
+use crate::net::{ConnectionInfo, NetEvent, SocketEvent};
 use crate::stream::StreamEvent;
-use tidegate_loop::{Event, Moment, Observer, OneLine};
+use tidegate_loop::{Event, Key, LayerEvent, Moment, Observer, OneLine, Value as Shown};
 
 /// The two groups of tracks.
 const LOOP: u32 = 1;
@@ -61,7 +61,7 @@ pub struct Perfetto {
     now: u64,
     /// When the kernel was asked.
     asked: u64,
-    tracks: HashMap<SocketKey, Track>,
+    tracks: HashMap<Key, Track>,
     next_track: u32,
     /// Bytes in all queues.
     queued: usize,
@@ -73,6 +73,8 @@ struct Track {
     name: String,
     /// The stage that is open on the first.
     stage: Option<&'static str>,
+    /// A request is open inside of it.
+    request: bool,
     paused: bool,
     full: bool,
     /// The tracks for reading and writing have their names.
@@ -211,10 +213,11 @@ impl Perfetto {
     }
 
     fn socket(&mut self, of: &ConnectionInfo, event: &SocketEvent, fields: &Fields) {
-        if !self.tracks.contains_key(&of.key) {
+        let key = of.key.into();
+        if !self.tracks.contains_key(&key) {
             self.new_track(of, event);
         }
-        let Some(mut track) = self.tracks.remove(&of.key) else { return };
+        let Some(mut track) = self.tracks.remove(&key) else { return };
         let tid = track.tid;
         match event {
             SocketEvent::LookupStart { .. } => self.stage(&mut track, Some("lookup")),
@@ -242,7 +245,7 @@ impl Perfetto {
             self.close(track);
             self.counter(CONNECTIONS, "connections", self.tracks.len());
         } else {
-            self.tracks.insert(of.key, track);
+            self.tracks.insert(key, track);
         }
     }
 
@@ -264,14 +267,49 @@ impl Perfetto {
             tid,
             name,
             stage: None,
+            request: false,
             paused: false,
             full: false,
             reads: false,
             writes: false,
             queued: 0,
         };
-        self.tracks.insert(of.key, track);
+        self.tracks.insert(of.key.into(), track);
         self.counter(CONNECTIONS, "connections", self.tracks.len());
+    }
+
+    /// An event of another layer, on the track of the connection that it names.
+    fn of_layer(&mut self, e: &dyn LayerEvent) {
+        let fields = Fields::new(&Event::Layer(e));
+        let mut socket = None;
+        e.fields(&mut |_, value| {
+            if let Shown::Handle { kind: "socket", key } = value {
+                socket = Some(key);
+            }
+        });
+        let found = socket.and_then(|key| Some((key, self.tracks.remove(&key)?)));
+        let Some((key, mut track)) = found else {
+            return self.mark(LOOP, 1, &fields, e.layer());
+        };
+        let is_request = e.layer() == "http";
+        if is_request && e.name() == "request" {
+            self.request(&mut track, Some(&OneLine(e).to_string()));
+        }
+        self.mark(CONNECTIONS, track.tid, &fields, e.layer());
+        if is_request && matches!(e.name(), "response" | "broken" | "upgraded") {
+            self.request(&mut track, None);
+        }
+        self.tracks.insert(key, track);
+    }
+
+    /// A request begins, or is over.
+    fn request(&mut self, track: &mut Track, name: Option<&str>) {
+        if std::mem::replace(&mut track.request, name.is_some()) {
+            self.end(track.tid);
+        }
+        if let Some(name) = name {
+            self.begin(track.tid, name);
+        }
     }
 
     /// One stage follows another.
@@ -315,6 +353,7 @@ impl Perfetto {
 
     /// Nothing is open any more on its tracks.
     fn close(&mut self, mut track: Track) {
+        self.request(&mut track, None);
         self.stage(&mut track, None);
         self.side(&mut track, Track::READING, false);
         self.side(&mut track, Track::WRITING, false);
@@ -351,7 +390,7 @@ impl Observer for Perfetto {
             }
             #[cfg(feature = "async")]
             _ if self.polled(at, any.downcast_ref()) => {}
-            _ => self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), e.layer()),
+            _ => self.of_layer(*e),
         }
     }
 }

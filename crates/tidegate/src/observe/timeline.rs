@@ -11,7 +11,7 @@ use super::Id;
 use super::fields::{Fields, Value};
 use crate::net::{ConnectionInfo, NetEvent, ServerEvent, SocketEvent, Timeout};
 use tidegate_loop::Phase;
-use tidegate_loop::{Event, Moment, Observer, OneLine};
+use tidegate_loop::{Event, LayerEvent, Moment, Observer, OneLine};
 
 /// How many steps are kept, unless it was said otherwise.
 const LIMIT: usize = 10_000;
@@ -21,6 +21,7 @@ const LIMIT: usize = 10_000;
 ///
 /// Each line is one step: microseconds since the loop was made, the turn and the phase that it
 /// happened in, the callback that it leads to, and in the column of its side the stage and details.
+/// With the feature `http`, requests and answers are steps of their sides, too.
 /// After the lines of a turn comes a line with the times of its phases. It keeps 10,000 steps, see
 /// [`limit`](Timeline::limit).
 ///
@@ -64,6 +65,9 @@ pub enum Side {
     /// A client connection's.
     Client,
 }
+
+/// What a step is made of: side, connection, stage, callback, details.
+type Of = (Side, Option<Id>, &'static str, &'static str, String);
 
 /// One step. See [`Timeline::steps`].
 ///
@@ -157,10 +161,10 @@ impl Observer for Timeline {
                     let id = Some(Id::connection(of.key));
                     Some((side, id, event.name(), of_socket(event), text(of, event)))
                 }
-                _ => {
+                _ => Some(of_request(*e).unwrap_or_else(|| {
                     let fields = Fields::new(event);
-                    Some((Side::Loop, None, fields.name, "", in_words(&fields)))
-                }
+                    (Side::Loop, None, fields.name, "", in_words(&fields))
+                })),
             },
             _ => None,
         };
@@ -221,6 +225,21 @@ fn text(of: &ConnectionInfo, event: &SocketEvent) -> String {
             event.to_string()
         }
         _ => String::new(),
+    }
+}
+
+/// A step of a request of HTTP, if the event is one.
+fn of_request(e: &dyn LayerEvent) -> Option<Of> {
+    #[cfg(feature = "http")]
+    {
+        let r = super::requests::Request::of(e)?;
+        let side = if r.is_served { Side::Server } else { Side::Client };
+        Some((side, r.connection, e.name(), r.calls, r.text))
+    }
+    #[cfg(not(feature = "http"))]
+    {
+        let _ = e;
+        None
     }
 }
 

@@ -26,8 +26,6 @@ fn unsupported(text: &str) -> io::Error {
     io::Error::new(ErrorKind::Unsupported, text)
 }
 
-const PIPED: &str = "a pipe reads from this connection";
-
 impl Layer {
     /// Reads into the caller's memory: what was given back, else from the kernel.
     pub(crate) fn read_now(
@@ -44,7 +42,10 @@ impl Layer {
         };
         s.stirred = true;
         if s.is_diverted() && s.life != Life::Refused {
-            return Err(unsupported(PIPED));
+            return Err(unsupported(match s.pipes().and_then(|p| p.into) {
+                Some(_) => "a pipe reads from this connection",
+                None => "what this connection receives is dropped",
+            }));
         }
         if buffer.is_empty() {
             return Ok(0);

@@ -7,7 +7,7 @@
 //! | Exact | Noted | none | Due | - |
 //! | Due | Noted | none | - | none |
 //!
-//! They have no entries of their own in the loop: the connection's one entry among the
+//! They have no separate entries in the loop: the connection's one entry among the
 //! [`Deadlines`](crate::state::deadlines::queue::Deadlines) comes up for all of them, and for what
 //! `clocks.rs` has. A timer that moves to later only notes that.
 #![forbid(unsafe_code)]

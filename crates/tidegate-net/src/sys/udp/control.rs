@@ -56,9 +56,12 @@ fn read(level: i32, kind: i32, data: &[u8], found: &mut Beside) {
     match (level, kind) {
         // struct in_pktinfo: the interface, the local address, the header's destination.
         (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+            let local: Option<[u8; 4]> = data.get(4..8).and_then(|b| b.try_into().ok());
             let to: Option<[u8; 4]> = data.get(8..12).and_then(|b| b.try_into().ok());
-            if let (Some(to), Some(index)) = (to, int(data)) {
+            if let (Some(local), Some(to), Some(index)) = (local, to, int(data)) {
+                let local = Ipv4Addr::from(local);
                 found.to = Some(Ipv4Addr::from(to).into());
+                found.local = (!local.is_unspecified()).then_some(local.into());
                 found.interface = u32::try_from(index).ok().filter(|i| *i != 0);
             }
         }
@@ -66,7 +69,11 @@ fn read(level: i32, kind: i32, data: &[u8], found: &mut Beside) {
         (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
             let to: Option<[u8; 16]> = data.get(..16).and_then(|b| b.try_into().ok());
             if let (Some(to), Some(index)) = (to, data.get(16..).and_then(int)) {
-                found.to = Some(IpAddr::from(Ipv6Addr::from(to)).to_canonical());
+                let to = IpAddr::from(Ipv6Addr::from(to)).to_canonical();
+                found.to = Some(to);
+                // Of IPv4 the message of IPv4 knows better.
+                let is_own = to.is_ipv6() && !to.is_multicast() && !to.is_unspecified();
+                found.local = found.local.or(is_own.then_some(to));
                 found.interface = u32::try_from(index).ok().filter(|i| *i != 0);
             }
         }

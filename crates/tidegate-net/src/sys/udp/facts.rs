@@ -9,6 +9,8 @@ use std::time::SystemTime;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Beside {
     pub(crate) to: Option<IpAddr>,
+    /// The address of this host that an answer leaves from. Not that of a group or a broadcast.
+    pub(crate) local: Option<IpAddr>,
     pub(crate) interface: Option<u32>,
     /// The byte of the header whose last two bits are ECN.
     pub(crate) tos: Option<u8>,
@@ -32,12 +34,14 @@ pub(crate) struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// Whether it needs control messages.
     #[inline]
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) fn has_control(&self) -> bool {
-        self.from.is_some()
-            || self.interface.is_some()
-            || self.ecn.is_some()
-            || self.segment.is_some()
+        self.has_family() || self.segment.is_some()
+    }
+
+    /// Whether it needs control messages that differ between IPv4 and IPv6.
+    #[inline]
+    pub(crate) fn has_family(&self) -> bool {
+        self.from.is_some() || self.interface.is_some() || self.ecn.is_some()
     }
 }
 
@@ -56,6 +60,18 @@ impl Extras {
     /// Whether there may be control messages beside a datagram.
     pub(crate) fn has_control(&self) -> bool {
         self.packet_info || self.ecn || self.timestamps || self.receive_offload
+    }
+
+    /// What one of both has.
+    pub(crate) fn or(self, other: Extras) -> Extras {
+        Extras {
+            packet_info: self.packet_info || other.packet_info,
+            ecn: self.ecn || other.ecn,
+            timestamps: self.timestamps || other.timestamps,
+            receive_offload: self.receive_offload || other.receive_offload,
+            dont_fragment: self.dont_fragment || other.dont_fragment,
+            transport_errors: self.transport_errors || other.transport_errors,
+        }
     }
 
     /// The first that is asked for, for systems that have none.

@@ -243,12 +243,12 @@ pub(super) fn storage(addr: SocketAddr) -> libc::sockaddr_storage {
     }
 }
 
-/// Whether the kernel reads the control messages of IPv4 for it.
-fn is_v4(out: &Outgoing<'_>) -> bool {
-    match out.to.map(|to| to.ip()).or(out.from) {
-        Some(ip) => ip.to_canonical().is_ipv4(),
-        None => false,
-    }
+/// Whether the kernel reads the control messages of IPv4 for it. What has no address goes to the
+/// connected peer.
+fn is_v4(socket: &UdpSocket, out: &Outgoing<'_>) -> bool {
+    let known = out.to.map(|to| to.ip()).or(out.from);
+    let ip = known.or_else(|| socket.peer_addr().ok().map(|peer| peer.ip()));
+    ip.is_some_and(|ip| ip.to_canonical().is_ipv4())
 }
 
 /// Sends one datagram, or one run.
@@ -296,7 +296,7 @@ pub(crate) fn send_many(socket: &UdpSocket, all: &[Outgoing<'_>]) -> io::Result<
         }
         if out.has_control() {
             let control = controls[i].write(Control::EMPTY);
-            let len = control.write(out, is_v4(out));
+            let len = control.write(out, out.has_family() && is_v4(socket, out));
             header.msg_hdr.msg_control = control.bytes.as_mut_ptr().cast();
             header.msg_hdr.msg_controllen = len as _;
         }

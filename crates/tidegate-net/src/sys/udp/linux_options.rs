@@ -35,15 +35,38 @@ fn set(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> 
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+fn get(fd: BorrowedFd<'_>, level: i32, name: i32) -> Option<i32> {
+    let mut value: i32 = 0;
+    let mut len = size_of::<i32>() as libc::socklen_t;
+    let at = (&raw mut value).cast();
+    // SAFETY: the descriptor is open for the time of the call; the kernel writes at most one int.
+    let done = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, at, &mut len) };
+    (done == 0).then_some(value)
+}
+
+/// What a socket has on already: one that was opened elsewhere.
+pub(crate) fn extras_of(fd: impl AsFd) -> Extras {
+    let on = |level, name| get(fd.as_fd(), level, name).is_some_and(|value| value != 0);
+    let (ip, ip6) = (libc::IPPROTO_IP, libc::IPPROTO_IPV6);
+    Extras {
+        packet_info: on(ip, libc::IP_PKTINFO) || on(ip6, libc::IPV6_RECVPKTINFO),
+        ecn: on(ip, libc::IP_RECVTOS) || on(ip6, libc::IPV6_RECVTCLASS),
+        timestamps: on(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS),
+        receive_offload: on(libc::IPPROTO_UDP, UDP_GRO),
+        dont_fragment: false,
+        transport_errors: on(ip, libc::IP_RECVERR) || on(ip6, libc::IPV6_RECVERR),
+    }
+}
+
 /// Turns on what was asked for. On a socket of both families also for IPv4.
 pub(crate) fn set_extras(fd: impl AsFd, v6: bool, on: &Extras) -> io::Result<()> {
     let fd = fd.as_fd();
     let (ip, ip6) = (libc::IPPROTO_IP, libc::IPPROTO_IPV6);
     if on.packet_info {
-        match v6 {
-            true => set(fd, ip6, libc::IPV6_RECVPKTINFO, 1)?,
-            false => set(fd, ip, libc::IP_PKTINFO, 1)?,
+        if v6 {
+            set(fd, ip6, libc::IPV6_RECVPKTINFO, 1)?;
         }
+        set(fd, ip, libc::IP_PKTINFO, 1)?;
     }
     if on.ecn {
         if v6 {
@@ -78,12 +101,7 @@ pub(crate) fn path_mtu(socket: &UdpSocket, v6: bool) -> Option<u32> {
         true => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
         false => (libc::IPPROTO_IP, libc::IP_MTU),
     };
-    let mut mtu: i32 = 0;
-    let mut len = size_of::<i32>() as libc::socklen_t;
-    let fd = socket.as_raw_fd();
-    // SAFETY: the descriptor is open for the time of the call; the kernel writes at most one int.
-    let done = unsafe { libc::getsockopt(fd, level, name, (&raw mut mtu).cast(), &mut len) };
-    if done == 0 { u32::try_from(mtu).ok() } else { None }
+    get(socket.as_fd(), level, name).and_then(|mtu| u32::try_from(mtu).ok())
 }
 
 /// A connected socket receives from everybody again. The system forgets a port that it chose itself

@@ -27,13 +27,13 @@ pub(crate) use imp::{
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use imp::{
-    disconnect, duplicate_udp, join_source_v6, leave_source_v6, next_soft_error, path_mtu,
-    set_extras, udp_queues,
+    disconnect, duplicate_udp, extras_of, join_source_v6, leave_source_v6, next_soft_error,
+    path_mtu, set_extras, udp_queues,
 };
 #[cfg(target_os = "linux")]
 pub(crate) use linux_options::{
-    disconnect, duplicate_udp, join_source_v6, leave_source_v6, next_soft_error, path_mtu,
-    set_extras, udp_queues,
+    disconnect, duplicate_udp, extras_of, join_source_v6, leave_source_v6, next_soft_error,
+    path_mtu, set_extras, udp_queues,
 };
 
 /// What an ICMP message makes of a socket; on Windows, of the next receive.

@@ -108,6 +108,11 @@ pub(crate) fn set_extras<S>(_: S, _: bool, on: &Extras) -> io::Result<()> {
     }
 }
 
+/// What is on already cannot be asked here.
+pub(crate) fn extras_of<S>(_: S) -> Extras {
+    Extras::default()
+}
+
 pub(crate) fn path_mtu(_: &UdpSocket, _: bool) -> Option<u32> {
     None
 }

@@ -5,14 +5,14 @@
 //! | it took the first `k` | these are done; the rest is tried again, and says its own error |
 //! | the buffer is full | wait for the poller |
 //! | no buffers | wait for a moment: nothing announces them |
-//! | it cannot cut a run | the same datagrams again, uncut; the socket remembers |
+//! | it cannot cut a run | the same datagrams again, uncut; if that works, the socket remembers |
 //! | another error | once more: it may have been about a datagram before. If it fails again, it is about this one: the next |
 #![forbid(unsafe_code)]
 
 use std::io;
 
 use crate::sys::udp::{Outgoing, Refusal, SEGMENT_MOST, refusal};
-use crate::udp::machine::queue::{Entry, Queue};
+use crate::udp::machine::queue::{Entry, Queue, Way};
 
 /// The system. What it is given is in the order in which it is to be sent.
 pub(crate) trait Outlet {
@@ -22,6 +22,8 @@ pub(crate) trait Outlet {
     fn send_many(&mut self, all: &[Outgoing<'_>]) -> io::Result<usize>;
     /// This datagram is sent, or failed: its last word.
     fn done(&mut self, entry: Entry, result: io::Result<()>);
+    /// So many datagrams of these bytes in all are sent; the id is that of the last.
+    fn run_done(&mut self, datagrams: usize, bytes: usize, id: Option<u64>);
     /// An error that was no fault of a datagram that is in the queue.
     fn earlier(&mut self, error: io::Error);
 }
@@ -76,6 +78,8 @@ pub(crate) fn flush(
     let (mut did, mut left) = (Did::default(), budget);
     // The error that came first for the datagram that is the first now.
     let mut tried: Option<io::Error> = None;
+    // A run of pieces of this length was refused; one of them alone shows whether that is why.
+    let mut suspect: Option<u16> = None;
     loop {
         if queue.is_empty() {
             return (Stop::Empty, did);
@@ -87,7 +91,7 @@ pub(crate) fn flush(
         // After an error one alone, so that its answer is about it.
         let asked = match queue.len() {
             1 => alone(queue, outlet),
-            _ if tried.is_some() => alone(queue, outlet),
+            _ if tried.is_some() || suspect.is_some() => alone(queue, outlet),
             _ => many(queue, *segments, left, outlet),
         };
         let has_segments = asked.segment;
@@ -96,6 +100,9 @@ pub(crate) fn flush(
             Ok((taken, runs)) => {
                 if let Some(earlier) = tried.take() {
                     outlet.earlier(earlier);
+                }
+                if let Some(len) = suspect.take() {
+                    segments.most = segments.most.min(len.saturating_sub(1));
                 }
                 did.runs += runs;
                 for entry in (0..taken).map_while(|_| queue.pop()) {
@@ -114,11 +121,11 @@ pub(crate) fn flush(
                     tried.into_iter().for_each(|e| outlet.earlier(e));
                     return (Stop::NoBuffers, did);
                 }
-                (Refusal::Segments { never: false }, Some(len)) => segments.most = len - 1,
+                (Refusal::Segments { never: false }, Some(len)) => suspect = Some(len),
                 (Refusal::Segments { .. }, _) => segments.most = 0,
                 (Refusal::Datagram, _) if tried.is_none() => tried = Some(e),
                 (Refusal::Datagram, _) => {
-                    tried = None;
+                    (tried, suspect) = (None, None);
                     if let Some(entry) = queue.pop() {
                         left = left.saturating_sub(1);
                         outlet.done(entry, Err(e));
@@ -129,6 +136,50 @@ pub(crate) fn flush(
     }
 }
 
+/// Sends a buffer in pieces of this length from where it lies: for a queue that is empty. Each run
+/// that leaves has its `run_done`; the id is that of the last piece. Returns what is left, for the
+/// queue.
+pub(crate) fn straight<'d>(
+    data: &'d [u8],
+    piece: u16,
+    (way, id): (Way, Option<u64>),
+    segments: Segments,
+    outlet: &mut impl Outlet,
+) -> (&'d [u8], Did) {
+    let (mut rest, mut did, len) = (data, Did::default(), usize::from(piece));
+    if piece == 0 || piece > segments.most {
+        return (rest, did);
+    }
+    let most = (RUN_BYTES / len).clamp(1, RUN) * len;
+    let mut tried = None;
+    while !rest.is_empty() {
+        let run = &rest[..rest.len().min(most)];
+        let segment = (run.len() > len).then_some(piece);
+        did.calls += 1;
+        match outlet.send(&of_way(way, run, segment)) {
+            Ok(()) => {
+                tried.take().into_iter().for_each(|e| outlet.earlier(e));
+                did.runs += u32::from(segment.is_some());
+                rest = &rest[run.len()..];
+                let pieces = run.len().div_ceil(len);
+                did.taken += pieces as u32;
+                outlet.run_done(pieces, run.len(), id.filter(|_| rest.is_empty()));
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => match refusal(&e, segment.is_some()) {
+                Refusal::Datagram if tried.is_none() => tried = Some(e),
+                // From the queue it is tried again, and answered.
+                Refusal::Datagram => break,
+                _ => {
+                    tried.take().into_iter().for_each(|e| outlet.earlier(e));
+                    break;
+                }
+            },
+        }
+    }
+    (rest, did)
+}
+
 /// What one call of the system brought.
 struct Asked {
     /// How many datagrams it took, and how many runs they were.
@@ -137,16 +188,12 @@ struct Asked {
     segment: Option<u16>,
 }
 
+fn of_way(way: Way, data: &[u8], segment: Option<u16>) -> Outgoing<'_> {
+    Outgoing { data, to: way.to, from: way.from, interface: way.interface, ecn: way.ecn, segment }
+}
+
 fn outgoing<'q>(queue: &'q Queue, first: &Entry, from: usize, len: usize) -> Outgoing<'q> {
-    let way = first.way;
-    Outgoing {
-        data: queue.slice(from, len),
-        to: way.to,
-        from: way.from,
-        interface: way.interface,
-        ecn: way.ecn,
-        segment: None,
-    }
+    of_way(first.way, queue.slice(from, len), None)
 }
 
 /// Sends the first datagram.

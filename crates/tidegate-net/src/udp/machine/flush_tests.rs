@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use crate::sys::udp::{Outgoing, SEGMENT_MOST};
-use crate::udp::machine::flush::{Did, Outlet, Segments, Stop, flush};
+use crate::udp::machine::flush::{Did, Outlet, Segments, Stop, flush, straight};
 use crate::udp::machine::queue::{Entry, Queue, Way};
 
 /// What the system does next.
@@ -25,6 +25,8 @@ struct Fake {
     plan: VecDeque<Act>,
     /// This destination never works.
     dead: Option<SocketAddr>,
+    /// What goes there is invalid, cut or not.
+    invalid: Option<SocketAddr>,
     /// Cuts no runs, or none with longer pieces.
     cuts: Option<u16>,
     on_the_wire: Vec<(Option<SocketAddr>, Vec<u8>)>,
@@ -37,6 +39,9 @@ impl Fake {
         let failed = |code| Err(io::Error::from_raw_os_error(code));
         if self.dead.is_some() && out.to == self.dead {
             return failed(libc::EPERM);
+        }
+        if self.invalid.is_some() && out.to == self.invalid {
+            return failed(libc::EINVAL);
         }
         match (out.segment, self.cuts) {
             (Some(_), Some(0)) => return failed(libc::EIO),
@@ -81,7 +86,12 @@ impl Outlet for Fake {
 
     fn done(&mut self, entry: Entry, result: io::Result<()>) {
         let code = result.map_err(|e| e.raw_os_error().unwrap());
-        self.done.push((entry.id.unwrap(), code));
+        self.done.push((entry.id.unwrap_or(u64::MAX), code));
+    }
+
+    fn run_done(&mut self, datagrams: usize, _: usize, id: Option<u64>) {
+        self.done.extend((1..datagrams).map(|_| (u64::MAX, Ok(()))));
+        self.done.push((id.unwrap_or(u64::MAX), Ok(())));
     }
 
     fn earlier(&mut self, _: io::Error) {
@@ -167,6 +177,60 @@ proptest! {
             prop_assert!(!wrong);
         }
     }
+}
+
+proptest! {
+    /// A buffer that leaves from where it lies, and by the queue when the system refuses: the same
+    /// datagrams, each answered once.
+    #[test]
+    fn a_buffer_in_pieces_leaves_whole_and_in_order(
+        data in prop::collection::vec(any::<u8>(), 2..4000),
+        piece in prop_oneof![1u16..50, 1u16..1500],
+        plan in acts(),
+        cuts in prop_oneof![Just(None), Just(Some(0u16)), Just(Some(10))],
+    ) {
+        let expected: Vec<_> = data.chunks(piece.into()).map(|d| (to(1), d.to_vec())).collect();
+        let way = Way { to: to(1), ..Way::default() };
+        let mut fake = Fake { plan: plan.into(), cuts, ..Fake::default() };
+        let (rest, did) = straight(&data, piece, (way, Some(7)), Segments::default(), &mut fake);
+        prop_assert_eq!(did.taken as usize, fake.done.len());
+        let mut queue = Queue::default();
+        if !rest.is_empty() {
+            queue.push_pieces(&[rest], piece, way, Some(7));
+        }
+        run(&mut queue, &mut fake, 1000);
+        prop_assert_eq!(fake.done.len(), expected.len());
+        let named = fake.done.iter().filter(|(id, _)| *id == 7).count();
+        prop_assert_eq!((named, fake.done[expected.len() - 1].0), (1, 7));
+        let sent: Vec<_> = expected.iter().zip(&fake.done)
+            .filter(|(_, (_, result))| result.is_ok()).map(|(d, _)| d.clone()).collect();
+        prop_assert_eq!(&fake.on_the_wire, &sent);
+    }
+}
+
+/// It is tried once more: the error was about a datagram before.
+#[test]
+fn an_old_error_costs_no_piece() {
+    let way = Way { to: to(1), ..Way::default() };
+    let mut fake = Fake { plan: [Act::Fail(libc::ECONNREFUSED)].into(), ..Fake::default() };
+    let data = [7; 5000];
+    let segments = Segments { most: 1200 };
+    let (rest, did) = straight(&data, 1000, (way, None), segments, &mut fake);
+    assert_eq!((rest.len(), did.calls, did.taken, fake.earlier), (0, 2, 5, 1));
+}
+
+/// A datagram that is invalid for another reason does not end the runs of others.
+#[test]
+fn an_invalid_datagram_does_not_end_runs() {
+    if SEGMENT_MOST == 0 {
+        return;
+    }
+    let mut datagrams = vec![(2, vec![1; 1200]); 3];
+    datagrams.extend(vec![(1, vec![2; 1200]); 20]);
+    let mut fake = Fake { invalid: to(2), ..Fake::default() };
+    let (_, did) = run(&mut queue_of(&datagrams), &mut fake, 1000);
+    assert_eq!((did.runs, fake.on_the_wire.len()), (1, 20));
+    assert_eq!(fake.done.iter().filter(|(_, r)| r.is_err()).count(), 3);
 }
 
 /// libuv#5245 skips every other datagram beyond the first 20.

@@ -81,6 +81,25 @@ impl Queue {
         self.entries.push_back(Entry { len: self.bytes.len() - before, way, id });
     }
 
+    /// These parts, cut into datagrams. The id is that of the last.
+    pub(crate) fn push_pieces(&mut self, parts: &[&[u8]], piece: u16, way: Way, id: Option<u64>) {
+        let whole: Vec<u8>;
+        let data = match parts {
+            [one] => one,
+            _ => {
+                whole = parts.concat();
+                &whole[..]
+            }
+        };
+        let mut pieces = data.chunks(usize::from(piece).max(1)).peekable();
+        while let Some(piece) = pieces.next() {
+            self.push([piece], way, id.filter(|_| pieces.peek().is_none()));
+        }
+        if data.is_empty() {
+            self.push([data], way, id);
+        }
+    }
+
     /// Takes the first out: it was sent, or given up.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
