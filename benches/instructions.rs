@@ -29,6 +29,8 @@ mod counted {
     #[bench::echo_alone("echo_alone")]
     #[bench::echo_idle("echo_idle")]
     #[bench::echo_idle_alone("echo_idle_alone")]
+    #[bench::http_get("http_get")]
+    #[bench::http_get_pipelined("http_get_pipelined")]
     fn operations(mut operation: Box<dyn Operation>) -> Box<dyn Operation> {
         operation.run();
         operation

@@ -76,6 +76,32 @@ fn n59_a_get_allocates_nothing() {
     }
 }
 
+/// A connection and its first GET: what it needs has its place in the slabs of the loop, which grow
+/// seldom.
+#[test]
+fn a_connection_allocates_nothing_for_itself() {
+    const MANY: usize = 200;
+    let mut lp = guarded();
+    let server = lp.http_listen("127.0.0.1:0", |_, x| x.reply(200, BODY)).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    // The clients' part in this thread is not counted.
+    let round = |lp: &mut Guarded| {
+        let clients: Vec<_> = (0..MANY).map(|_| client(at)).collect();
+        clients.iter().for_each(|c| write_all(c, GET));
+        let wanted = lp.http_metrics().requests + MANY as u64;
+        let before = allocation::calls();
+        turn_until(lp, |lp| lp.http_metrics().requests == wanted);
+        let during = allocation::calls() - before;
+        drop(clients);
+        turn_until(lp, |lp| lp.http_metrics().connections == 0);
+        during
+    };
+    round(&mut lp);
+    // The entry for the first deadline of each, among others that wait: its heap may grow.
+    let second = round(&mut lp);
+    assert!(second < 20, "{second} for {MANY} connections");
+}
+
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod calls {
     use super::*;

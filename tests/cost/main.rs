@@ -5,6 +5,7 @@ mod allocations;
 mod datagrams;
 mod http;
 mod long_pipe;
+mod peers;
 mod slow_readers;
 mod syscalls;
 mod tasks;

@@ -224,6 +224,28 @@ fn blocked(lp: &mut Loop) {
     lp.run().unwrap();
 }
 
+fn limited(lp: &mut Loop) {
+    let options = ListenOptions::new("127.0.0.1:0").max_per_peer(0);
+    let server = lp.listen(options, |conn| conn.reject()).unwrap();
+    let _client = client(lp.server(server).local_addr().unwrap());
+    turn_until(lp, |lp| lp.server(server).stats().unwrap().limited == 1);
+    lp.server(server).close().unwrap();
+    lp.run().unwrap();
+}
+
+fn proxied(lp: &mut Loop) {
+    let expected = ProxyProtocol::new("127.0.0.1".parse().unwrap());
+    let options = ListenOptions::new("127.0.0.1:0").proxy_protocol(expected);
+    let server = lp.listen(options, |mut conn| {
+        conn.server(conn.server_key()).close().unwrap();
+        conn.accept(On::new());
+    });
+    let at = lp.server(server.unwrap()).local_addr().unwrap();
+    let header = ProxyHeader::v1("192.0.2.7:1".parse().unwrap(), at);
+    lp.connect(ConnectOptions::new(at).proxy_header(header), On::new().connect(|s| s.end()));
+    lp.run().unwrap();
+}
+
 fn no_descriptors(lp: &mut Loop, policy: OutOfDescriptors) {
     let options = ListenOptions::new("127.0.0.1:0").out_of_descriptors(policy);
     let server = lp.listen(options, |conn| conn.reject()).unwrap();
@@ -306,6 +328,8 @@ const SCENARIOS: &[Scenario] = &[
     ("dropped", |lp| at_the_limit(lp, AtLimit::Drop), &["dropped"]),
     ("full", |lp| at_the_limit(lp, AtLimit::Hold), &["full", "resumed"]),
     ("blocked", blocked, &["blocked"]),
+    ("limited", limited, &["limited"]),
+    ("proxied", proxied, &["proxied", "filter left", "close"]),
     ("held", |lp| no_descriptors(lp, OutOfDescriptors::Hold), &["held"]),
     ("shed", |lp| no_descriptors(lp, OutOfDescriptors::Shed), &["shed"]),
     ("accept fails", accept_fails, &["accept failed"]),

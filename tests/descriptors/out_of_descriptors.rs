@@ -402,3 +402,40 @@ fn no_descriptor_while_racing() {
     assert_eq!(log.lines().len(), 1);
     assert_eq!(handles(&lp), 0);
 }
+
+/// Behaviour 65 of HTTP: requests on connections that are open are answered meanwhile, and the
+/// others when a descriptor comes free.
+#[cfg(not(mio_unsupported_force_poll_poll))]
+#[test]
+fn http_65_a_server_goes_on_without_descriptors() {
+    use std::io::Read;
+    use tidegate::http::Http;
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let _alone = alone();
+    let mut lp = guarded();
+    let server = lp.http_listen("127.0.0.1:0", |_, x| x.reply(200, "tide")).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    let get = |lp: &mut Loop, mut c: &std::net::TcpStream| {
+        let (wanted, mut answer) = (lp.http_metrics().requests + 1, [0; 200]);
+        write_all(c, GET);
+        turn_until(lp, |lp| lp.http_metrics().requests == wanted);
+        let n = c.read(&mut answer).unwrap();
+        assert!(answer[..n].ends_with(b"tide"));
+    };
+    let open = client(at);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 1);
+    let waiting = [client(at), client(at)];
+    let before = set_limit(next_descriptor());
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().held > 0);
+    for _ in 0..10 {
+        get(&mut lp, &open);
+    }
+    assert_eq!(lp.server(server).stats().unwrap().accepted, 1);
+    // One of them gets the descriptor.
+    drop(open);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 2);
+    get(&mut lp, &waiting[0]);
+    set_limit(before);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 3);
+    get(&mut lp, &waiting[1]);
+}

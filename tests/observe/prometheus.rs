@@ -115,6 +115,7 @@ fn every_counter_is_in_the_text() {
         shed: "server_shed_total",
         dropped: "server_dropped_total",
         blocked: "server_blocked_total",
+        limited: "server_limited_total",
         errors: "server_errors_total",
         connections: "server_connections",
         ;
@@ -184,6 +185,7 @@ fn every_counter_is_in_the_text() {
         in_flight: "http_in_flight",
         broken: "http_broken_total",
         refused: "http_refused_total",
+        limited: "http_limited_total",
         timed_out: "http_timed_out_total",
         idle_closed: "http_idle_closed_total",
         upgraded: "http_upgraded_total",

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod arguments;
+mod database_proxy;
 mod http;
 mod http_proxy;
 mod redis;

@@ -10,6 +10,7 @@ mod pipe_errors;
 mod programs;
 mod random_actions;
 mod run_to_the_end;
+mod throttled;
 mod ticks_that_panic;
 
 #[path = "../support/pipe_ends.rs"]

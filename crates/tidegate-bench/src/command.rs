@@ -13,6 +13,7 @@ const USAGE: &str = "usage: tidegate-bench report [--quick] [--out DIR] [--secti
                                          with NAME, one section anew, in the page of DIR
        tidegate-bench compare OLD NEW    two BENCHMARKS.md; fails if a ratio differs by 10 %
        tidegate-bench redis              the example redis beside redis-server, alone
+       tidegate-bench http               servers of HTTP, alone
        tidegate-bench counts [--update]  fails if a count grew by more than 3 %
        tidegate-bench operate NAME N     to be traced by counts: N rounds";
 
@@ -53,6 +54,29 @@ fn redis(args: &[String]) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Another.
+fn http(args: &[String]) -> Result<ExitCode, String> {
+    let [] = args else { return Err("http takes no arguments".into()) };
+    tidegate_bench::prepare();
+    match tidegate_bench::http::contests(Scale::FULL) {
+        Err(why) => println!("skipped: {why}"),
+        Ok((contests, missing)) => {
+            missing.iter().for_each(|why| println!("left out: {why}"));
+            let outcomes: Vec<_> = contests.iter().map(Contest::hold).collect();
+            print!("{}", Table::of(&outcomes).text());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A server of that contest: this program starts itself for it.
+fn serve_http(args: &[String]) -> Result<ExitCode, String> {
+    let [name, port] = args else { return Err("serve-http needs a name and a port".into()) };
+    let port = port.parse().map_err(|_| format!("{port:?} is not a valid port"))?;
+    tidegate_bench::http::serve(name, port)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn compare(args: &[String]) -> Result<ExitCode, String> {
     let [old, new] = args else { return Err("compare needs two files".into()) };
     let read = |path: &String| std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
@@ -81,6 +105,8 @@ pub(crate) fn main() -> ExitCode {
         Some("report") => report(&args[1..]),
         Some("compare") => compare(&args[1..]),
         Some("redis") => redis(&args[1..]),
+        Some("http") => http(&args[1..]),
+        Some("serve-http") => serve_http(&args[1..]),
         Some("counts") => count(&args[1..]),
         Some("operate") => operate(&args[1..]),
         _ => Err("which one?".into()),

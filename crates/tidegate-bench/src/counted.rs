@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use tidegate::Key;
+use tidegate::http::{Http, Response};
 use tidegate::kind::{Kind, LayerId, Owner};
 use tidegate::prelude::*;
 use tidegate::stream::WriteState;
@@ -42,6 +43,8 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
         "echo_async_alone" => Box::new(Alone(Echoes::of_tasks(1)?)),
         "echo_idle" => Box::new(Echoes::new(OPERATIONS, true)?),
         "echo_idle_alone" => Box::new(Alone(Echoes::new(1, true)?)),
+        "http_get" => Box::new(Gets::new(OPERATIONS, 1)?),
+        "http_get_pipelined" => Box::new(Gets::new(OPERATIONS / 16, 16)?),
         other => return Err(io::Error::new(ErrorKind::InvalidInput, other.to_owned())),
     };
     for _ in 0..3 {
@@ -67,6 +70,8 @@ pub const NAMES: [&str; 13] = [
     "echo_async_alone",
     "echo_idle",
     "echo_idle_alone",
+    "http_get",
+    "http_get_pipelined",
 ];
 
 fn turn(lp: &mut Loop) {
@@ -303,6 +308,59 @@ impl Operation for Echoes {
     fn prepare(&mut self) -> io::Result<()> {
         self.answered()?;
         self.ask()
+    }
+
+    fn run(&mut self) {
+        turn(&mut self.lp);
+    }
+}
+
+const GET: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
+const HELLO: &str = "Hello, World!";
+
+/// Requests on connections that are kept, answered in one turn: some on each, in one piece.
+struct Gets {
+    lp: Loop,
+    clients: Vec<TcpStream>,
+    requests: Vec<u8>,
+    asked: bool,
+}
+
+impl Gets {
+    fn new(connections: u32, each: u32) -> io::Result<Gets> {
+        let mut lp = Loop::new()?;
+        let options = ListenOptions::new("127.0.0.1:0").backlog(2 * connections);
+        let server = lp.http_listen(options, |head, x| match head.path() {
+            "/hello" => {
+                let fields = [("Content-Type", "text/plain")];
+                let _ = x.respond(Response::new(200).headers(&fields), HELLO);
+            }
+            _ => x.reply(404, ""),
+        })?;
+        let at = lp.server(server).local_addr()?;
+        let mut clients = Vec::new();
+        for _ in 0..connections {
+            clients.push(TcpStream::connect(at)?);
+        }
+        while lp.server(server).stats()?.accepted < u64::from(connections) {
+            lp.run_once()?;
+        }
+        Ok(Gets { lp, clients, requests: GET.repeat(each as usize), asked: false })
+    }
+}
+
+impl Operation for Gets {
+    fn prepare(&mut self) -> io::Result<()> {
+        let mut answers = vec![0; 64 * 1024];
+        for client in &mut self.clients {
+            if self.asked {
+                let n = client.read(&mut answers)?;
+                assert!(answers[..n].ends_with(HELLO.as_bytes()));
+            }
+            client.write_all(&self.requests)?;
+        }
+        self.asked = true;
+        Ok(())
     }
 
     fn run(&mut self) {

@@ -7,9 +7,11 @@
 pub mod contest;
 pub mod counted;
 pub mod datagrams;
+pub mod http;
 pub mod load;
 pub mod micro;
 pub mod peer;
+pub mod program;
 pub mod redis;
 pub mod server;
 pub mod stats;

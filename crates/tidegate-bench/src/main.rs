@@ -6,6 +6,7 @@
 //! cargo run --release -p tidegate-bench -- report --section "Datagrams"    # one anew
 //! cargo run --release -p tidegate-bench -- compare OLD NEW     # two reports
 //! cargo run --release -p tidegate-bench -- redis               # one contest of it
+//! cargo run --release -p tidegate-bench -- http                # another
 //! cargo run --release -p tidegate-bench -- counts              # what noise cannot touch
 //! ```
 //! `report` writes `BENCHMARKS.md` and `docs/plots` into the repository; with `--quick`

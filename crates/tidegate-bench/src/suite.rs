@@ -70,7 +70,7 @@ impl Scale {
     };
 
     /// Between the two counts, for slices that are neither short nor long.
-    fn some_cycles(&self) -> usize {
+    pub(crate) fn some_cycles(&self) -> usize {
         (self.cycles / 3).max(self.long_cycles)
     }
 }

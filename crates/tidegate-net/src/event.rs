@@ -7,7 +7,7 @@
 //! server                                                           Accepted  ...  Closed
 //!
 //! ...     FirstRead  FirstWritten  { Queued* Full Drain }*  { Pause Resume }*  End  Finish
-//!         { FilterReady | FilterLeft | FilterRefused }*  Timeout*  Reset?
+//!         { FilterReady | FilterLeft | FilterRefused | Proxied }*  Timeout*  Reset?
 //! ```
 //! The last event is always `Closed`, `Rejected` or `Detached`. Only when a loop is dropped, its
 //! connections get no last event.
@@ -167,6 +167,11 @@ pub enum SocketEvent {
         /// The same.
         filter: String,
     },
+    /// A header said who the peer is: from now on the connection has that address.
+    Proxied {
+        /// Who sent the header; none on a Unix domain socket.
+        transport: Option<SocketAddr>,
+    },
     /// Reading is paused: the peer will have to wait.
     Pause,
     /// Reading goes on.
@@ -229,6 +234,7 @@ impl SocketEvent {
             SocketEvent::FilterReady { .. } => "filter ready",
             SocketEvent::FilterLeft { .. } => "filter left",
             SocketEvent::FilterRefused { .. } => "filter refused",
+            SocketEvent::Proxied { .. } => "proxied",
             SocketEvent::Pause => "pause",
             SocketEvent::Resume => "resume",
             SocketEvent::PipedInto { .. } => "piped into",
@@ -345,6 +351,7 @@ impl SocketEvent {
             SocketEvent::FilterReady { filter }
             | SocketEvent::FilterLeft { filter }
             | SocketEvent::FilterRefused { filter } => visit("filter", filter.as_str().into()),
+            SocketEvent::Proxied { transport: Some(at) } => visit("transport", (*at).into()),
             SocketEvent::PipedInto { pipe } | SocketEvent::PipedFrom { pipe } => {
                 visit("pipe", Value::Handle { kind: "pipe", key: (*pipe).into() });
             }
@@ -420,6 +427,7 @@ impl fmt::Display for SocketEvent {
             SocketEvent::FilterReady { filter } => write!(f, "{} is ready", OneLine(filter)),
             SocketEvent::FilterLeft { filter } => write!(f, "{} left", OneLine(filter)),
             SocketEvent::FilterRefused { filter } => write!(f, "{} refused", OneLine(filter)),
+            SocketEvent::Proxied { transport: Some(at) } => write!(f, "proxied by {at}"),
             SocketEvent::End => f.write_str("end of the peer"),
             SocketEvent::Finish => f.write_str("our end is out"),
             SocketEvent::Reset { by_peer: true } => f.write_str("reset by the peer"),

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Floors, from the ground: plain data (`key`, `error/`, `options/`, `event`, `metrics`, `sys/`),
-//! what users write (`callbacks/`), a connection's filters (`filter/`), who owns what (`state/`),
+//! what users write (`callbacks/`), `proxy_protocol/`, a connection's filters (`filter/`), who owns what (`state/`),
 //! what is done to it (`socket/`, `client/`, `server/`), what users call (`face/`), and frames
 //! (`framed/`), which stand on that. Imports go down.
 //!
@@ -48,10 +48,13 @@ mod filter;
 mod framed;
 mod gauge;
 mod key;
+mod limit;
 mod lookup;
 mod metrics;
 mod options;
 mod peer_state;
+mod pool;
+mod proxy_protocol;
 mod server;
 mod server_event;
 mod socket;
@@ -94,6 +97,7 @@ pub use framed::length_prefixed::LengthPrefixed;
 pub use framed::lines::Lines;
 pub use gauge::{AcceptGauge, UdpGauge};
 pub use key::{ServerKey, SocketKey, UdpKey};
+pub use limit::rate_limiter::RateLimiter;
 pub use lookup::Asker;
 pub use metrics::{
     NetMetrics, ServerMetrics, ServerStats, SocketMetrics, UdpMetrics, UdpStats, Waiting,
@@ -105,13 +109,26 @@ pub use options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 pub use options::stream::TcpKeepAlive;
 pub use options::udp::{UdpOptions, WhenFull};
 pub use peer_state::PeerState;
-pub use server_event::{BatchEnd, Overload, ServerEvent, ServerInfo};
+pub use pool::lease::{Lease, PoolError, PoolKey, PoolMetrics, PoolWait};
+pub use pool::options::PoolOptions;
+pub use proxy_protocol::accept::ProxyProtocol;
+pub use proxy_protocol::fault::ProxyFault;
+pub use proxy_protocol::header::{ProxyHeader, ProxyVersion};
+pub use proxy_protocol::trusted::{TrustedError, TrustedProxies};
+pub use server_event::{BatchEnd, Overload, PeerLimit, ServerEvent, ServerInfo};
 pub use source::{Source, source_for};
 pub use sys::{AcceptQueue, Queues, UdpQueues};
-pub use tidegate_stream::{Chunk, Flow};
+pub use tidegate_stream::{Bucket, Chunk, Flow, Rate};
 pub use udp::on::OnDatagram;
 
 pub use udp_event::{ReceiveEnd, UdpEvent, UdpInfo};
+
+/// For the agents of `tidegate-http`, which decide by the same machine.
+#[doc(hidden)]
+pub mod pool_machine {
+    pub use crate::pool::acts::{Act, Bounds, ConnId, Counts, Why};
+    pub use crate::pool::machine::Pool;
+}
 
 /// For `fuzz/` alone: any program of calls on a stack of filters.
 #[cfg(fuzzing)]

@@ -108,6 +108,8 @@ pub struct ServerStats {
     pub dropped: u64,
     /// Connections closed at once because of the block list.
     pub blocked: u64,
+    /// Connections closed at once because their peer has too many, or comes too often.
+    pub limited: u64,
     /// Other failures of accept.
     pub errors: u64,
     /// Connections that are open now.

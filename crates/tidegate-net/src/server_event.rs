@@ -54,6 +54,13 @@ pub enum ServerEvent {
         /// Who.
         peer: Option<SocketAddr>,
     },
+    /// A limit for each peer forbids this connection: closed at once.
+    Limited {
+        /// Whose.
+        peer: SocketAddr,
+        /// Which limit.
+        limit: PeerLimit,
+    },
     /// Accepting failed.
     AcceptFailed {
         /// In words.
@@ -82,6 +89,7 @@ impl ServerEvent {
             ServerEvent::Overload(Overload::Held) => "held",
             ServerEvent::Full { .. } => "full",
             ServerEvent::Blocked { .. } => "blocked",
+            ServerEvent::Limited { .. } => "limited",
             ServerEvent::AcceptFailed { .. } => "accept failed",
             ServerEvent::Paused => "paused",
             ServerEvent::Resumed => "resumed",
@@ -114,6 +122,10 @@ impl ServerEvent {
             }
             ServerEvent::Full { connections } => visit("connections", (*connections).into()),
             ServerEvent::Blocked { peer } => remote(*peer, visit),
+            ServerEvent::Limited { peer, limit } => {
+                remote(Some(*peer), visit);
+                visit("limit", Value::Text(limit));
+            }
             ServerEvent::AcceptFailed { error, code } => {
                 visit("error", error.as_str().into());
                 if let Some(code) = *code {
@@ -184,11 +196,35 @@ impl fmt::Display for ServerEvent {
                 write!(f, "full: {connections} connections are open, others wait")
             }
             ServerEvent::Blocked { peer: Some(peer) } => write!(f, "blocked {peer}"),
+            ServerEvent::Limited { peer, limit } => write!(f, "refused {peer}: {limit}"),
             ServerEvent::AcceptFailed { error, .. } => {
                 write!(f, "accept failed: {}", OneLine(error))
             }
             _ => f.write_str(self.name()),
         }
+    }
+}
+
+/// Which limit for each peer a connection met.
+///
+/// ```
+/// assert_eq!(tidegate_net::PeerLimit::Connections.to_string(), "too many connections");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PeerLimit {
+    /// [`ListenOptions::max_per_peer`](crate::ListenOptions::max_per_peer).
+    Connections,
+    /// [`ListenOptions::accept_rate`](crate::ListenOptions::accept_rate).
+    Rate,
+}
+
+impl fmt::Display for PeerLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PeerLimit::Connections => "too many connections",
+            PeerLimit::Rate => "it comes too often",
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 //! Definitions only: what a pipe does stands in `run/pipe.rs`.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use tidegate_loop::{Cx, Key};
 
@@ -49,7 +51,42 @@ pub trait Transform: 'static {
         out: &mut BytesMut,
     ) -> Result<(), BoxError>;
 
-    /// There are no more chunks: appends what is left.
+    /// How long it holds bytes back that it got: asked after each call. The pipe pauses its source
+    /// for this time, and then calls [`go_on`](Transform::go_on). By default it holds nothing back.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bytes::BytesMut;
+    /// use tidegate_loop::Cx;
+    /// use tidegate_stream::{BoxError, Transform};
+    /// /// Each chunk comes a second late.
+    /// struct Late(BytesMut);
+    /// impl Transform for Late {
+    ///     fn transform(&mut self, _: &mut Cx<'_>, chunk: &[u8], _: &mut BytesMut) -> Result<(), BoxError> {
+    ///         self.0.extend_from_slice(chunk);
+    ///         Ok(())
+    ///     }
+    ///     fn wait(&self) -> Option<Duration> {
+    ///         (!self.0.is_empty()).then_some(Duration::from_secs(1))
+    ///     }
+    ///     fn go_on(&mut self, _: &mut Cx<'_>, out: &mut BytesMut) -> Result<(), BoxError> {
+    ///         out.unsplit(self.0.split());
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # let _: Box<dyn Transform> = Box::new(Late(BytesMut::new()));
+    /// ```
+    fn wait(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The time has passed: appends what need not wait any longer.
+    fn go_on(&mut self, cx: &mut Cx<'_>, out: &mut BytesMut) -> Result<(), BoxError> {
+        let _ = (cx, out);
+        Ok(())
+    }
+
+    /// There are no more chunks, and it holds nothing back: appends what is left.
     fn flush(&mut self, cx: &mut Cx<'_>, out: &mut BytesMut) -> Result<(), BoxError> {
         let _ = (cx, out);
         Ok(())

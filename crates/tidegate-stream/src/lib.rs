@@ -6,7 +6,7 @@
 //! callbacks.
 //!
 //! [`Streams`] binds them to a loop for your own streams: over a [`Source`] or a [`Sink`],
-//! with pipes between them and connections, and a [`Transform`] on the way.
+//! with pipes between them and connections, and a [`Transform`] on the way: [`Throttle`] is one.
 //!
 //! ```
 //! use tidegate_stream::{Effect, Flow, WriteState};
@@ -24,8 +24,10 @@ mod error;
 mod event;
 mod limits;
 mod machine;
+mod rate;
 mod run;
 mod streams;
+mod throttle;
 mod user;
 
 pub use ends::{PipeKey, ReadEnd, Transform, WriteEnd};
@@ -39,7 +41,9 @@ pub use machine::queued::Beside;
 pub use machine::read::ReadState;
 pub use machine::read_queue::ReadQueue;
 pub use machine::write::{Discarded, WriteState};
+pub use rate::{Bucket, Rate};
 pub use streams::Streams;
+pub use throttle::Throttle;
 pub use user::close::StreamClose;
 pub use user::context::{ReadableCx, ReadableKey, WritableCx, WritableKey};
 pub use user::options::{ReadableOptions, WritableOptions};

@@ -42,5 +42,6 @@ chapters! {
     http_client
     #[cfg(feature = "async")]
     futures
+    production
     names
 }

@@ -281,7 +281,7 @@ fn of_net(to: &mut To<'_>, m: &NetMetrics) -> fmt::Result {
 
 fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
     type Read = fn(&ServerMetrics) -> u64;
-    let counters: [(&str, &str, Read); 11] = [
+    let counters: [(&str, &str, Read); 12] = [
         ("server_accepted", "Connections taken from the kernel.", |s| s.stats.accepted),
         ("server_refused", "Of these, ended before their filters were ready.", |s| s.stats.refused),
         ("server_rejected", "Of these, not taken by the callback.", |s| s.stats.rejected),
@@ -292,6 +292,7 @@ fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
         ("server_shed", "Closed for want of descriptors.", |s| s.stats.shed),
         ("server_dropped", "Closed at max_connections.", |s| s.stats.dropped),
         ("server_blocked", "Closed by the block list.", |s| s.stats.blocked),
+        ("server_limited", "Closed by a limit of their peer.", |s| s.stats.limited),
         ("server_errors", "Other failures of accept.", |s| s.stats.errors),
     ];
     for (name, help, read) in counters {

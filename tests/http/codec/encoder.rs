@@ -23,8 +23,10 @@ fn head(
     }
 }
 
-const NEW: Answering = Answering { version: Version::Http11, head: false, keep_alive: true };
-const OLD: Answering = Answering { version: Version::Http10, head: false, keep_alive: false };
+const NEW: Answering =
+    Answering { version: Version::Http11, head: false, keep_alive: true, hint: 0 };
+const OLD: Answering =
+    Answering { version: Version::Http10, head: false, keep_alive: false, hint: 0 };
 
 #[test]
 fn heads_of_responses() {
@@ -206,4 +208,19 @@ fn requests() {
     }
     let done = Encoder::new().request(&mut out, "GET", "/", "a\r\nb: c", Length::Known(0), []);
     assert_eq!((done, out.len()), (Err(EncodeError::FieldValue), 0));
+}
+
+/// What may not be read in trailers is not written in them.
+#[test]
+fn fields_that_may_not_be_in_trailers() {
+    for name in ["Content-Length", "transfer-encoding", "Host", "Set-Cookie"] {
+        let (mut out, mut encoder) = (Vec::new(), Encoder::new());
+        encoder.response(&mut out, NEW, 200, Length::Unknown, None, []).unwrap();
+        let head = out.len();
+        let fields = [("X-Sum", &b"7"[..]), (name, b"7")];
+        assert_eq!(encoder.end(&mut out, fields), Err(EncodeError::Trailers), "{name}");
+        assert_eq!((out.len(), encoder.is_in_message()), (head, true), "nothing was written");
+        encoder.end(&mut out, [("X-Sum", &b"7"[..])]).unwrap();
+        assert!(out.ends_with(b"\r\n0\r\nX-Sum: 7\r\n\r\n"));
+    }
 }

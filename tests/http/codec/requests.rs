@@ -25,7 +25,7 @@ fn a_plain_request() {
     assert_eq!(n, bytes.len());
     let all: Vec<_> = head.fields.iter().collect();
     assert_eq!(all, [("Host", &b"a"[..]), ("X-One", b"1"), ("x-two", b"a b")]);
-    assert_eq!((head.method, head.target, head.host), ("GET", "/", "a"));
+    assert_eq!((head.method, head.target, head.host()), ("GET", "/", "a"));
     assert_eq!((head.framing, head.keep_alive, head.upgrade), (Framing::Length(0), true, false));
 }
 
@@ -121,7 +121,7 @@ fn the_host_of_the_target_counts() {
     let host = |bytes: &str| {
         let mut fields = Fields::new();
         match RequestDecoder::new(Limits::default()).next(bytes.as_bytes(), &mut fields).1 {
-            Event::Head(head) => head.host.to_owned(),
+            Event::Head(head) => head.host().to_owned(),
             event => format!("{event:?}"),
         }
     };

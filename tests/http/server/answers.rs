@@ -243,3 +243,32 @@ fn n63_order_and_case_of_fields_are_kept() {
     let names: Vec<_> = a.fields[..4].iter().map(|(n, v)| format!("{n}: {v}")).collect();
     assert_eq!(names, ["Set-Cookie: a=1", "X-TIDE: High", "set-cookie: b=2", "last: one"]);
 }
+
+/// The hint is for clients that read it: off by default, and only where the connection goes on.
+#[test]
+fn how_long_the_connection_is_kept() {
+    let mut lp = guarded();
+    let answer = |head: &Head<'_>, x: Exchange<'_>| match head.path() {
+        "/close" => drop(x.respond(Response::new(200).close(), "")),
+        _ => x.reply(200, ""),
+    };
+    let o = HttpOptions::new().keep_alive_header(true);
+    let (_, told) = serve(&mut lp, o, Plain(answer));
+    let o = o.keep_alive_timeout(std::time::Duration::ZERO);
+    let (_, for_ever) = serve(&mut lp, o, Plain(answer));
+    let (_, untold) = serve(&mut lp, HttpOptions::new(), Plain(answer));
+    let mut c = Peer::new(told);
+    let a = c.get(&mut lp, "/");
+    let fields = (a.get("connection"), a.get("keep-alive"));
+    assert_eq!(fields, (Some("keep-alive"), Some("timeout=5")));
+    c.send(&mut lp, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let a = c.answer(&mut lp);
+    assert_eq!(a.fields.iter().filter(|(n, _)| n == "Connection").count(), 1);
+    assert_eq!(a.get("keep-alive"), Some("timeout=5"));
+    let a = c.get(&mut lp, "/close");
+    assert_eq!((a.get("connection"), a.get("keep-alive")), (Some("close"), None));
+    for at in [for_ever, untold] {
+        let a = Peer::new(at).get(&mut lp, "/");
+        assert_eq!((a.get("connection"), a.get("keep-alive")), (None, None));
+    }
+}

@@ -152,3 +152,69 @@ fn n49_the_grace_is_the_end() {
     poll_until(&mut lp, |lp| lp.net_metrics().sockets == 0);
     assert_eq!(lp.http_metrics().broken, 1);
 }
+
+/// A response that has begun when the server shuts down, and a body that is still dropped: each
+/// connection closes right after that, not when it was idle for long.
+#[test]
+fn n49_what_has_begun_is_the_last() {
+    let mut lp = guarded();
+    let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
+    let k = kept.clone();
+    let f = move |head: &Head<'_>, x: Exchange<'_>| match head.path() {
+        "/begun" => k.set(Some(x.start(Response::new(200).length(4)).unwrap().key())),
+        _ => x.reply(200, "no"),
+    };
+    let (server, at) = serve(&mut lp, HttpOptions::new(), Plain(f));
+    let (mut begun, mut discards) = (Peer::new(at), Peer::new(at));
+    begun.send(&mut lp, "GET /begun HTTP/1.1\r\nHost: a\r\n\r\n");
+    poll_until(&mut lp, |_| kept.get().is_some());
+    let whole = post("/", b"0123456789");
+    discards.send(&mut lp, &whole[..whole.len() - 5]);
+    assert_eq!(discards.answer(&mut lp).get("connection"), None);
+    lp.server(server).shutdown(Duration::from_secs(15)).unwrap();
+    begun.settle(&mut lp);
+    let start = std::time::Instant::now();
+    lp.exchange(kept.get().unwrap()).end_with("tide").unwrap();
+    assert_eq!(begun.answer(&mut lp).text(), "tide");
+    assert!(begun.is_over(&mut lp));
+    discards.send(&mut lp, &whole[whole.len() - 5..]);
+    assert!(discards.is_over(&mut lp));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// A slow reader of a long answer, after which the connection closes, gets all of it: the time of
+/// `linger` begins when it is out.
+#[test]
+fn n51_lingering_begins_when_the_answer_is_out() {
+    const LEN: usize = 30 << 20;
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let f = |_: &Head<'_>, x: Exchange<'_>| {
+        x.respond(Response::new(200).close(), vec![7; LEN]).unwrap();
+    };
+    let (_, at) = serve(&mut lp, HttpOptions::new(), Plain(f));
+    let mut c = Peer::new(at);
+    c.send(&mut lp, GET);
+    let mut read = 0;
+    let mut buffer = vec![0; 1 << 20];
+    let end = std::time::Instant::now() + DEADLINE;
+    let mut passed = 0;
+    loop {
+        lp.run_nowait().unwrap();
+        match (&c.s).read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => {
+                read += n;
+                // About every MiB.
+                if read >> 20 > passed {
+                    passed = read >> 20;
+                    script.advance(Duration::from_secs(2));
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(e) => panic!("after {read} bytes: {e}"),
+        }
+        assert!(std::time::Instant::now() < end);
+    }
+    assert!(read > LEN, "{read}");
+    assert!(passed > 20, "more than 30 s passed");
+}

@@ -9,6 +9,7 @@ mod pipelining;
 mod pipes;
 mod refused;
 mod timeouts;
+mod told;
 mod upgrade;
 
 use std::io::{ErrorKind, Read, Write};

@@ -103,18 +103,26 @@ fn the_end_inside_of_a_head() {
 /// the whole.
 #[test]
 fn a_refusal_inside_of_an_answer_is_a_reset() {
+    struct Begins(Log);
+    impl HttpHandler for Begins {
+        fn on_request(&mut self, _: &Head<'_>, x: Exchange<'_>) {
+            let (mut x, l) = (x.start(200).unwrap(), self.0.clone());
+            x.handle(tidegate::http::OnExchange::new().close(move |_, r| l.add(format!("{r:?}"))));
+        }
+        fn on_refused(&mut self, _: &mut SocketCx<'_>, why: &Refusal) {
+            self.0.add(format!("refused {why}"));
+        }
+    }
     let mut lp = guarded();
     let log = Log::default();
-    let l = log.clone();
-    let at = listen(&mut lp, move |_, x| {
-        let mut x = x.start(200).unwrap();
-        let l = l.clone();
-        x.handle(tidegate::http::OnExchange::new().close(move |_, r| l.add(format!("{r:?}"))));
-    });
+    let (_, at) = serve(&mut lp, HttpOptions::new(), Begins(log.clone()));
     let mut c = Peer::new(at);
     c.send(&mut lp, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     c.settle(&mut lp);
     c.send(&mut lp, "xyz");
     assert_eq!(c.rest(&mut lp).1, Err(std::io::ErrorKind::ConnectionReset));
     poll_until(&mut lp, |_| log.lines().iter().any(|l| l.contains("Refused")));
+    assert_eq!(log.lines().len(), 2, "{:?}", log.lines());
+    assert_eq!(log.lines()[0], "refused a bad size of a chunk (400)");
+    assert_eq!(lp.http_metrics().refused, 1);
 }

@@ -1,10 +1,10 @@
-//! How long a client may take, by a clock that the test moves.
+//! How long a client may take, and an answer, by a clock that the test moves.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tidegate::http::{ExchangeKey, Http, HttpOptions};
+use tidegate::http::{ExchangeKey, Http, HttpOptions, OnExchange};
 use tidegate::prelude::*;
 
 use super::*;
@@ -188,4 +188,116 @@ fn a_client_that_does_not_read() {
     }
     poll_until(&mut lp, |lp| lp.net_metrics().sockets == 0);
     assert_eq!(c.rest(&mut lp).1, Err(std::io::ErrorKind::ConnectionReset));
+}
+
+/// A handler that goes on writing to a client that reads nothing does not keep it alive.
+#[test]
+fn more_writes_do_not_move_the_clock() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
+    let k = kept.clone();
+    let f = move |_: &Head<'_>, x: Exchange<'_>| {
+        let mut x = x.start(200).unwrap();
+        let _ = x.write(vec![0; 20 << 20]);
+        k.set(Some(x.key()));
+    };
+    let (_, at) = serve(&mut lp, HttpOptions::new(), Plain(f));
+    let mut c = Peer::new(at);
+    c.send(&mut lp, GET);
+    poll_until(&mut lp, |_| kept.get().is_some());
+    for _ in 0..16 {
+        let _ = lp.exchange(kept.get().unwrap()).write("a little more");
+        script.advance(secs(10));
+        for _ in 0..20 {
+            lp.run_nowait().unwrap();
+        }
+    }
+    assert_eq!(lp.net_metrics().sockets, 0, "after twice 60 s at the latest");
+    assert_eq!(lp.http_metrics().broken, 1);
+}
+
+/// A server whose exchanges have two seconds, and the key of the last one.
+fn with_deadlines(lp: &mut Loop, log: &Log) -> (SocketAddr, Rc<Cell<Option<ExchangeKey>>>) {
+    let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
+    let (k, log) = (kept.clone(), log.clone());
+    let at = listen(lp, move |head, x| {
+        let mut x = match head.path() {
+            "/begun" => x.start(200).unwrap(),
+            "/own" => {
+                let log = log.clone();
+                x.handle(OnExchange::new().timeout(move |x| {
+                    log.add("timeout");
+                    x.reply(504, "nobody answered").unwrap();
+                }))
+            }
+            "/closures" => x.handle(OnExchange::new()),
+            _ => x.later(),
+        };
+        x.set_deadline(secs(2));
+        k.set(Some(x.key()));
+    });
+    (at, kept)
+}
+
+#[test]
+fn without_an_answer_in_time_it_is_503() {
+    let (mut lp, script) = scripted();
+    let log = Log::default();
+    let (at, kept) = with_deadlines(&mut lp, &log);
+    for (path, status) in [("/", 503), ("/closures", 503), ("/own", 504)] {
+        let mut c = Peer::new(at);
+        c.send(&mut lp, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        poll_until(&mut lp, |_| kept.take().is_some());
+        script.advance(Duration::from_millis(1999));
+        c.settle(&mut lp);
+        assert_eq!(lp.http_metrics().in_flight, 1, "not early");
+        script.advance(Duration::from_millis(10));
+        let a = c.answer(&mut lp);
+        assert_eq!((a.status, lp.http_metrics().in_flight), (status, 0));
+        assert_eq!(a.get("connection"), (status == 503).then_some("close"));
+    }
+    assert_eq!(log.lines(), ["timeout"]);
+}
+
+/// A part of an answer cannot become another one.
+#[test]
+fn a_deadline_resets_an_answer_that_has_begun() {
+    let (mut lp, script) = scripted();
+    let (at, kept) = with_deadlines(&mut lp, &Log::default());
+    let mut c = Peer::new(at);
+    c.send(&mut lp, "GET /begun HTTP/1.1\r\nHost: a\r\n\r\n");
+    poll_until(&mut lp, |_| kept.get().is_some());
+    script.advance(secs(3));
+    assert_eq!(c.rest(&mut lp).1, Err(std::io::ErrorKind::ConnectionReset));
+    assert_eq!(lp.http_metrics().broken, 1);
+}
+
+/// It moves, it can be turned off, and it ends with its exchange.
+#[test]
+fn a_deadline_belongs_to_one_exchange() {
+    let (mut lp, script) = Loop::scripted().unwrap();
+    let (at, kept) = with_deadlines(&mut lp, &Log::default());
+    let mut c = Peer::new(at);
+    c.send(&mut lp, GET);
+    poll_until(&mut lp, |_| kept.get().is_some());
+    let first = kept.take().unwrap();
+    for _ in 0..3 {
+        script.advance(secs(1));
+        c.settle(&mut lp);
+        lp.exchange(first).set_deadline(secs(2));
+    }
+    lp.exchange(first).set_deadline(Duration::ZERO);
+    script.advance(secs(1000));
+    c.settle(&mut lp);
+    lp.exchange(first).set_deadline(secs(1));
+    lp.exchange(first).reply(200, "late").unwrap();
+    assert_eq!(c.answer(&mut lp).text(), "late");
+    lp.exchange(first).set_deadline(secs(1));
+    c.send(&mut lp, GET);
+    poll_until(&mut lp, |_| kept.get().is_some());
+    script.advance(Duration::from_millis(1500));
+    c.settle(&mut lp);
+    assert_eq!(lp.http_metrics().in_flight, 1, "that of the first is gone");
+    script.advance(secs(1));
+    assert_eq!(c.answer(&mut lp).status, 503);
 }

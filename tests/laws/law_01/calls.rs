@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidegate::event::Interest;
 use tidegate::http::{
-    Agent, Answered, ClientRequest, HttpClient, RequestError, RequestKey, ResponseHandler,
+    Agent, Answered, ClientRequest, Exchange, Head, Http, HttpClient, HttpHandler, HttpOptions,
+    RequestError, RequestKey, ResponseHandler,
 };
 use tidegate::net::{Filter, FilterError, Passed, Protocol};
 use tidegate::observe::{Event, Moment, Observer};
@@ -44,6 +45,12 @@ impl Handler for Probe {}
 
 impl ResponseHandler for Probe {
     fn on_close(&mut self, _: &mut Cx<'_>, _: RequestKey, _: Result<Answered, RequestError>) {}
+}
+
+impl HttpHandler for Probe {
+    fn on_request(&mut self, _: &Head<'_>, _: Exchange<'_>) {
+        self.ran();
+    }
 }
 
 impl ServerHandler for Probe {
@@ -168,6 +175,25 @@ fn signal() {
     });
     check(|cx, probe| {
         assert!(cx.signal(0, move |_, _, _| probe.ran()).is_err());
+    });
+}
+
+#[test]
+fn http_servers() {
+    check(|cx, probe| {
+        let server = cx.http_serve("127.0.0.1:0", HttpOptions::new(), probe).unwrap();
+        cx.server(server).close().unwrap();
+    });
+    check(|cx, probe| {
+        let key = cx.connect("127.0.0.1:1", On::new());
+        cx.http_attach(key, HttpOptions::new(), probe).unwrap();
+        cx.socket(key).set_handler(On::new());
+        cx.socket(key).destroy();
+    });
+    check(|cx, probe| {
+        let key = cx.connect("127.0.0.1:1", On::new());
+        cx.socket(key).destroy();
+        assert!(cx.http_attach(key, HttpOptions::new(), probe).is_err());
     });
 }
 

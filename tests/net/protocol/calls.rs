@@ -295,3 +295,40 @@ fn why_alive_names_the_protocol() {
     lp.socket(key).destroy();
     lp.run().unwrap();
 }
+
+/// `wake` calls the protocol once in the pending phase, and nobody if a handler took its place or the
+/// connection is over.
+#[test]
+fn woken_once_for_all_calls_before() {
+    static WAKES: Protocol = Protocol::new("wakes").woken(|d, _, _| {
+        assert_eq!(d.cx().phase(), tidegate::Phase::Pending);
+        note(d, "woken");
+    });
+    let mut lp = guarded();
+    let log = log_of(&mut lp);
+    let kept = std::rc::Rc::new(std::cell::Cell::new(None));
+    let k = kept.clone();
+    let accept = move |conn: Incoming<'_>| k.set(conn.accept_as(&WAKES, 0).ok().map(|s| s.key()));
+    let server = lp.listen("127.0.0.1:0", accept).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    let _c = client(at);
+    turn_until(&mut lp, |_| kept.get().is_some());
+    let key = kept.get().unwrap();
+    for _ in 0..3 {
+        lp.socket(key).wake();
+    }
+    assert!(log.lines().is_empty(), "not inside of the call");
+    turn_until(&mut lp, |_| log.lines() == ["woken"]);
+    for _ in 0..5 {
+        lp.run_nowait().unwrap();
+    }
+    assert_eq!(log.lines(), ["woken"]);
+    lp.socket(key).wake();
+    lp.socket(key).set_handler(On::new());
+    lp.run_nowait().unwrap();
+    lp.socket(key).wake();
+    lp.socket(key).destroy();
+    lp.socket(key).wake();
+    turn_until(&mut lp, |lp| lp.net_metrics().sockets == 0);
+    assert_eq!(log.lines(), ["woken"]);
+}

@@ -4,5 +4,6 @@
 mod choosing;
 mod handshakes;
 mod offloaded;
+mod proxied;
 mod resumed;
 mod upgraded;

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use super::tuning::Tuned;
 use super::{memory, plots, tuning};
 use tidegate_bench::contest::{Contest, Outcome, Table};
-use tidegate_bench::datagrams;
-use tidegate_bench::redis;
 use tidegate_bench::suite::{self, BUDGETS, Positions, Scale};
+use tidegate_bench::{datagrams, http, redis};
 
 /// One section of the page.
 pub(super) struct Section {
@@ -28,6 +27,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Messages and bytes", measure: messages },
     Section { title: "Datagrams", measure: of_datagrams },
     Section { title: "The example redis, and redis-server", measure: redis_server },
+    Section { title: "HTTP", measure: http_servers },
     Section { title: "The loop itself", measure: loop_itself },
     Section { title: "Established connections while others come", measure: established },
     Section { title: "Memory of idle connections", measure: idle_memory },
@@ -133,6 +133,15 @@ fn of_datagrams(bench: &mut Bench) -> Result<String, Failed> {
 fn redis_server(bench: &mut Bench) -> Result<String, Failed> {
     let contests = redis::contests(bench.scale).map_err(Failed::Missing)?;
     bench.table(&contests)
+}
+
+fn http_servers(bench: &mut Bench) -> Result<String, Failed> {
+    let (contests, missing) = http::contests(bench.scale).map_err(Failed::Missing)?;
+    let mut text = format!("{}\n\n{}", http::HOW, bench.table(&contests)?);
+    for why in missing {
+        let _ = write!(text, "\nLeft out: {why}.\n");
+    }
+    Ok(text)
 }
 
 fn loop_itself(bench: &mut Bench) -> Result<String, Failed> {

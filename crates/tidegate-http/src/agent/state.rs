@@ -8,10 +8,10 @@ use std::time::Duration;
 use slab::Slab;
 use tidegate_loop::kind::{Driver, LayerId};
 use tidegate_loop::{Cx, Key, TimerKey};
+use tidegate_net::pool_machine::{ConnId, Pool};
 use tidegate_net::{Protocol, SocketKey};
 use tidegate_stream::PipeKey;
 
-use crate::agent::pool::{ConnId, Pool};
 use crate::client::callbacks::{Answered, ResponseHandler};
 use crate::client::error::{RequestCause, RequestError, RequestStage};
 use crate::client::event::AgentMetrics;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! server    { on_request }*  beside  { on_refused }*   on_close
-//! exchange  { on_data* on_trailers? on_end }?  beside  { on_drain }*   on_close
+//! exchange  { on_data* on_trailers? on_end }?  beside  { on_drain | on_timeout }*   on_close
 //! ```
 #![forbid(unsafe_code)]
 
@@ -33,10 +33,10 @@ pub trait HttpHandler: 'static {
     /// request of the connection comes when this exchange is over.
     fn on_request(&mut self, head: &RequestHead<'_>, x: Exchange<'_>);
 
-    /// Bytes were no request, or a request took too long. It was answered with this status if
-    /// there was a way to, and its connection ends. [`HttpMetrics`](crate::HttpMetrics) counts it.
-    /// Not called if a response had begun: the connection is reset, and
-    /// [`on_close`](ExchangeHandler::on_close) of the exchange has the reason.
+    /// Bytes were not a valid request, or a request took too long. It was answered with this status, and its
+    /// connection ends. If a response had begun, the connection was reset instead.
+    /// [`HttpMetrics`](crate::HttpMetrics) counts it; [`on_close`](ExchangeHandler::on_close) of
+    /// the exchange, if there was one, gets the same reason.
     fn on_refused(&mut self, s: &mut SocketCx<'_>, why: &Refusal) {
         let _ = (s, why);
     }
@@ -127,8 +127,15 @@ pub trait ExchangeHandler: 'static {
         let _ = x;
     }
 
-    /// The exchange is over, and its key finds nothing any more. Called exactly once. `Ok`: the
-    /// response was written to its end.
+    /// The time of [`set_deadline`](crate::ExchangeCx::set_deadline) has passed. By default the
+    /// answer is 503; if one has begun, the connection is reset.
+    fn on_timeout(&mut self, x: &mut ExchangeCx<'_>) {
+        x.time_out();
+    }
+
+    /// The exchange is over, and its key finds nothing any more. Called exactly once, unless
+    /// another handler replaced this one. `Ok`: the response was written to its end, also that of
+    /// an upgrade.
     fn on_close(&mut self, cx: &mut Cx<'_>, result: Result<(), Broken>) {
         let _ = (cx, result);
     }

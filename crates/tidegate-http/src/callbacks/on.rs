@@ -33,6 +33,7 @@ pub struct OnExchange {
     trailers: Option<OnTrailers>,
     end: Option<OnCall>,
     drain: Option<OnCall>,
+    timeout: Option<OnCall>,
     close: Option<OnClose>,
 }
 
@@ -69,6 +70,20 @@ impl OnExchange {
         self
     }
 
+    /// [`ExchangeHandler::on_timeout`]. Without it the answer is 503, or a reset.
+    ///
+    /// ```
+    /// use tidegate_http::OnExchange;
+    /// let on = OnExchange::new().timeout(|x| {
+    ///     let _ = x.reply(504, "nobody answered\n");
+    /// });
+    /// # let _ = on;
+    /// ```
+    pub fn timeout(mut self, f: impl FnMut(&mut ExchangeCx<'_>) + 'static) -> OnExchange {
+        self.timeout = Some(Box::new(f));
+        self
+    }
+
     /// [`ExchangeHandler::on_close`].
     pub fn close(mut self, f: impl FnMut(&mut Cx<'_>, Result<(), Broken>) + 'static) -> OnExchange {
         self.close = Some(Box::new(f));
@@ -98,6 +113,13 @@ impl ExchangeHandler for OnExchange {
     fn on_drain(&mut self, x: &mut ExchangeCx<'_>) {
         if let Some(f) = &mut self.drain {
             f(x);
+        }
+    }
+
+    fn on_timeout(&mut self, x: &mut ExchangeCx<'_>) {
+        match &mut self.timeout {
+            Some(f) => f(x),
+            None => x.time_out(),
         }
     }
 

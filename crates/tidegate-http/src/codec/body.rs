@@ -1,5 +1,5 @@
-//! The body of a message: a length, chunks, or all until the end. A state machine that keeps no
-//! bytes: what it is given is consumed, but for an incomplete section of trailers.
+//! The body of a message: by its length, in chunks, or until the end of the connection. This state
+//! machine keeps no bytes. It consumes all that it gets, except trailers that are not complete.
 //!
 //! | state | bytes | next |
 //! |---|---|---|

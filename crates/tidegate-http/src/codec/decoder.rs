@@ -43,7 +43,7 @@ pub enum Event<'b, H> {
     Trailers(FieldList<'b>),
     /// The message is over. What was not consumed belongs to the next one, or to another protocol.
     End,
-    /// The bytes are no message. There is nothing behind it.
+    /// The bytes are no valid message. Nothing after them is decoded.
     Refused(Refusal),
 }
 
@@ -67,6 +67,14 @@ enum State {
 impl Decoder {
     fn new(limits: Limits) -> Decoder {
         Decoder { limits, state: State::Start, empty_lines: 0, seen: 0 }
+    }
+
+    /// Whether these bytes begin with a head, and end with one, the same or a later one: then the end
+    /// of the first need not be searched.
+    #[inline]
+    fn ends_with_head(&self, bytes: &[u8]) -> bool {
+        let fits = bytes.len() <= self.limits.max_head as usize;
+        fits && matches!(bytes, [0x21..=0x7e, .., b'\r', b'\n', b'\r', b'\n'])
     }
 
     /// Where a head begins, behind empty lines; and its end, if it is there.
@@ -192,15 +200,20 @@ impl RequestDecoder {
             State::Refused(why) => return (0, Event::Refused(why)),
             State::Start => {}
         }
-        let (from, to) = match d.find_head(bytes) {
-            Ok((from, Some(to))) => (from, to),
-            Ok((from, None)) => return (from, Event::More),
-            Err(why) => return d.refuse(why),
+        let (from, to) = if d.ends_with_head(bytes) {
+            (0, bytes.len())
+        } else {
+            match d.find_head(bytes) {
+                Ok((from, Some(to))) => (from, to),
+                Ok((from, None)) => return (from, Event::More),
+                Err(why) => return d.refuse(why),
+            }
         };
         match request::parse(&bytes[from..to], fields, &d.limits) {
-            Ok(head) => {
+            Ok((head, len)) => {
                 d.state = State::Body(Body::new(head.framing));
-                (to, Event::Head(head))
+                (d.seen, d.empty_lines) = (0, 0);
+                (from + len, Event::Head(head))
             }
             Err(why) => d.refuse(why),
         }
@@ -269,8 +282,8 @@ impl ResponseDecoder {
         };
     }
 
-    /// The next event, and how many bytes were consumed. Each 1xx is a message of its own, without
-    /// a body, before that with the answer.
+    /// The next event, and how many bytes were consumed. An informational response (1xx) is a whole
+    /// message without a body; the answer follows it.
     #[inline]
     pub fn next<'b>(
         &mut self,

@@ -1,5 +1,5 @@
-//! [`Encoder`]: messages as bytes. How a body is framed is decided once, with its head; what is
-//! written after that is checked against it.
+//! [`Encoder`]: messages as bytes. The head decides how the body is framed; later calls are checked
+//! against that.
 //!
 //! | state | call | next |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | any of these | `end` | Start |
 #![forbid(unsafe_code)]
 
-use crate::codec::fields::{Field, is_token, is_value, members};
+use crate::codec::fields::{Field, is_for_heads, is_token, is_value, members};
 use crate::codec::frame::Frame;
 use crate::codec::framing::length;
 use crate::codec::request::RequestHead;
@@ -18,7 +18,7 @@ use crate::message::encode_error::EncodeError;
 use crate::message::status;
 use crate::message::version::Version;
 
-/// What of a request decides how its response is framed.
+/// The parts of a request that decide how its response is framed.
 ///
 /// ```
 /// use tidegate_http::codec::{Answering, Version};
@@ -33,18 +33,21 @@ pub struct Answering {
     pub head: bool,
     /// The connection is to go on after the response.
     pub keep_alive: bool,
+    /// If it goes on, tell the client for how many seconds it is kept (`Keep-Alive: timeout=`);
+    /// 0: do not.
+    pub hint: u64,
 }
 
 impl Default for Answering {
     fn default() -> Answering {
-        Answering { version: Version::Http11, head: false, keep_alive: true }
+        Answering { version: Version::Http11, head: false, keep_alive: true, hint: 0 }
     }
 }
 
 impl From<&RequestHead<'_>> for Answering {
     fn from(head: &RequestHead<'_>) -> Answering {
         let (version, keep_alive) = (head.version, head.keep_alive);
-        Answering { version, head: head.is_head(), keep_alive }
+        Answering { version, head: head.is_head(), keep_alive, hint: 0 }
     }
 }
 
@@ -55,9 +58,9 @@ impl From<&RequestHead<'_>> for Answering {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Length {
-    /// So many bytes.
+    /// This many bytes.
     Known(u64),
-    /// It goes out in chunks; to HTTP/1.0 until the connection ends.
+    /// The body is sent in chunks; to a client of HTTP/1.0 until the end of the connection.
     Unknown,
 }
 
@@ -65,7 +68,7 @@ pub enum Length {
 enum State {
     #[default]
     Start,
-    /// So many bytes are to come.
+    /// This many bytes are to come.
     Length(u64),
     Chunked,
     UntilEnd,
@@ -75,7 +78,7 @@ enum State {
     Empty,
 }
 
-/// Writes messages. It knows how the body of the one that it is in is framed, and keeps no bytes.
+/// Writes messages. It keeps the framing of the current body, and no bytes.
 ///
 /// ```
 /// use tidegate_http::codec::{Answering, Encoder, Length};
@@ -150,7 +153,7 @@ impl Encoder {
         };
         match announced {
             Announced::Nothing => {}
-            Announced::Length(n) => write_length(out, n),
+            Announced::Length(n) => write_number(out, b"Content-Length: ", n),
             Announced::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         }
         if let Some(date) = date.filter(|_| !given.date) {
@@ -161,8 +164,13 @@ impl Encoder {
         let goes_on = to.keep_alive && !given.close && state != State::UntilEnd;
         match (goes_on, to.version) {
             (false, _) if !given.close => out.extend_from_slice(b"Connection: close\r\n"),
-            (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            (true, version) if version == Version::Http10 || to.hint > 0 => {
+                out.extend_from_slice(b"Connection: keep-alive\r\n");
+            }
             _ => {}
+        }
+        if goes_on && to.hint > 0 {
+            write_number(out, b"Keep-Alive: timeout=", to.hint);
         }
         out.extend_from_slice(b"\r\n");
         self.state = state;
@@ -254,7 +262,7 @@ impl Encoder {
             !matches!(method, "GET" | "HEAD" | "CONNECT" | "OPTIONS" | "TRACE" | "DELETE");
         match announced {
             Announced::Length(0) if !has_body && given.length.is_none() => {}
-            Announced::Length(n) => write_length(out, n),
+            Announced::Length(n) => write_number(out, b"Content-Length: ", n),
             Announced::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             Announced::Nothing => {}
         }
@@ -284,6 +292,12 @@ impl Encoder {
 
     /// Writes a part of the body.
     pub fn body(&mut self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeError> {
+        if let State::Length(left) = &mut self.state {
+            // The ordinary one has nothing around it.
+            *left = left.checked_sub(bytes.len() as u64).ok_or(EncodeError::TooLong)?;
+            out.extend_from_slice(bytes);
+            return Ok(());
+        }
         let frame = self.data(bytes.len())?;
         if frame.is_sent() {
             out.extend_from_slice(frame.before());
@@ -293,7 +307,8 @@ impl Encoder {
         Ok(())
     }
 
-    /// Ends the message. Trailers are for chunked bodies alone; to a HEAD they are not sent.
+    /// Ends the message. Trailers are for chunked bodies alone, and not for fields that frame, route
+    /// or authorise a message. To a HEAD they are not sent.
     pub fn end<'f>(
         &mut self,
         out: &mut Vec<u8>,
@@ -308,7 +323,11 @@ impl Encoder {
             State::Chunked => {
                 out.extend_from_slice(b"0\r\n");
                 for field in trailers {
-                    if let Err(e) = write_field(out, field) {
+                    let done = match is_for_heads(field.0.as_bytes()) {
+                        true => Err(EncodeError::Trailers),
+                        false => write_field(out, field),
+                    };
+                    if let Err(e) = done {
                         out.truncate(from);
                         return Err(e);
                     }
@@ -437,8 +456,9 @@ fn write_field(out: &mut Vec<u8>, (name, value): Field<'_>) -> Result<(), Encode
     Ok(())
 }
 
-fn write_length(out: &mut Vec<u8>, length: u64) {
-    let (mut digits, mut from, mut left) = ([0; 20], 20, length);
+/// A field whose value ends with a number; `name` has all that is before it.
+fn write_number(out: &mut Vec<u8>, name: &[u8], number: u64) {
+    let (mut digits, mut from, mut left) = ([0; 20], 20, number);
     loop {
         from -= 1;
         digits[from] = b'0' + (left % 10) as u8;
@@ -447,7 +467,7 @@ fn write_length(out: &mut Vec<u8>, length: u64) {
             break;
         }
     }
-    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(name);
     out.extend_from_slice(&digits[from..]);
     out.extend_from_slice(b"\r\n");
 }

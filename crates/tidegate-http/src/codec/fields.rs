@@ -157,7 +157,7 @@ pub(super) fn trailers(bytes: &[u8], most: usize) -> Result<FieldList<'_>, Refus
         if !is_value(value) {
             return Err(bad("a bad value of a field"));
         }
-        if NOT_IN_TRAILERS.iter().any(|n| name.eq_ignore_ascii_case(n)) {
+        if is_for_heads(name) {
             return Err(bad("a field that may not be in trailers"));
         }
     }
@@ -185,6 +185,11 @@ const NOT_IN_TRAILERS: [&[u8]; 18] = [
     b"transfer-encoding",
     b"upgrade",
 ];
+
+/// Whether a field with this name may not be in trailers.
+pub(super) fn is_for_heads(name: &[u8]) -> bool {
+    NOT_IN_TRAILERS.iter().any(|n| name.eq_ignore_ascii_case(n))
+}
 
 /// The lines of fields, without the empty one at the end.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
@@ -228,10 +233,12 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| TOKEN[*b as usize])
 }
 
+static VALUE: [bool; 256] = table(b"\t\xff", 0x20, 0xff, b"\x7f");
+
 /// Whether these bytes can be the value of a field: no control but HTAB.
 #[inline]
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
-    !bytes.iter().any(|b| (*b < 0x20 && *b != b'\t') || *b == 0x7f)
+    bytes.iter().all(|b| VALUE[usize::from(*b)])
 }
 
 /// The members of a list in a value, without the blanks around them; empty ones are left out.

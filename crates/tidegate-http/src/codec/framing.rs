@@ -1,5 +1,5 @@
-//! What fields say about the message that they are in: how long its body is, whether the connection
-//! lives on, what is expected. One pass over the fields, no lookups.
+//! What the fields of a head say about the message: how its body ends, whether the connection stays
+//! open, what the client expects. One pass over the fields, no lookups.
 #![forbid(unsafe_code)]
 
 use httparse::Header;
@@ -7,18 +7,18 @@ use httparse::Header;
 use crate::codec::fields::{is_token, members};
 use crate::message::refusal::{Refusal, bad};
 
-/// How the length of a body is told.
+/// How the end of a body is found.
 ///
 /// ```
 /// assert_ne!(tidegate_http::codec::Framing::Length(0), tidegate_http::codec::Framing::Chunked);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framing {
-    /// So many bytes; 0 if there is no body.
+    /// By its length in bytes; 0 if there is no body.
     Length(u64),
     /// In chunks.
     Chunked,
-    /// Until the connection ends. Responses alone.
+    /// The body ends with the connection. Only responses have this.
     UntilEnd,
 }
 
@@ -34,7 +34,7 @@ pub enum Expect {
     Nothing,
     /// `100-continue`: the status 100.
     Continue,
-    /// Something that nobody knows: the answer is 417.
+    /// Something else, which is not supported: the answer is 417.
     Unknown,
 }
 
@@ -111,8 +111,8 @@ pub(super) fn length(value: &[u8]) -> Option<u64> {
     })
 }
 
-/// Exactly `chunked` is what there is. A list that ends with it, and a coding alone, are correct and
-/// not supported; what is left is refused as an attempt to be read in two ways.
+/// Only `chunked` is supported. Other codings, alone or before a final `chunked`, are correct but not
+/// supported (501). Anything else could be read in two ways, and is refused (400).
 fn transfer_encoding(value: &[u8]) -> Result<(), Refusal> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());

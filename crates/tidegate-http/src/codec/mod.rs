@@ -2,10 +2,10 @@
 //!
 //! Read `fields` (a head's fields and their syntax), `target` and `framing` (what a head means),
 //! `request` and `response` (heads), `body` (what follows them), `decoder` (all of it in order),
-//! `encoder` and `frame`. When bytes come, and who gets what they say, is not here.
+//! `encoder` and `frame`. Connections and callbacks are not here.
 //!
-//! What is accepted is strict: whatever two implementations may read in two ways is refused, and
-//! so are heads, fields and chunks that only old or wrong software writes.
+//! The decoders are strict. They refuse bytes that two implementations could read in two ways, and
+//! forms that only old or wrong software writes.
 //!
 //! ```
 //! use tidegate_http::codec::{Event, Fields, Limits, RequestDecoder};

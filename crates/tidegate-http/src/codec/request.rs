@@ -3,7 +3,7 @@
 
 use memchr::memchr;
 
-use crate::codec::fields::{FieldList, Fields, MOST, refused};
+use crate::codec::fields::{FieldList, Fields, MOST, find_end, refused};
 use crate::codec::framing::{Expect, Framing, read};
 use crate::codec::target::{check, is_authority, is_same};
 use crate::message::limits::Limits;
@@ -18,7 +18,7 @@ use crate::message::version::Version;
 /// let mut fields = Fields::new();
 /// let mut decoder = RequestDecoder::new(Limits::default());
 /// let (_, Event::Head(head)) = decoder.next(bytes, &mut fields) else { unreachable!() };
-/// assert_eq!((head.method, head.host, head.framing), ("PUT", "tide", Framing::Length(3)));
+/// assert_eq!((head.method, head.host(), head.framing), ("PUT", "tide", Framing::Length(3)));
 /// assert!(head.keep_alive);
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +32,6 @@ pub struct RequestHead<'b> {
     pub version: Version,
     /// Every field.
     pub fields: FieldList<'b>,
-    /// The target's authority; without one the value of `Host`; empty if there is none.
-    pub host: &'b str,
     /// How long the body is.
     pub framing: Framing,
     /// Whether the client wants to go on with the connection.
@@ -42,9 +40,16 @@ pub struct RequestHead<'b> {
     pub expect: Expect,
     /// Whether it asks for another protocol: `Upgrade`, named in `Connection`.
     pub upgrade: bool,
+    host: &'b [u8],
 }
 
-impl RequestHead<'_> {
+impl<'b> RequestHead<'b> {
+    /// The target's authority; without one the value of `Host`; empty if there is none.
+    pub fn host(&self) -> &'b str {
+        // It was checked, and is ASCII.
+        std::str::from_utf8(self.host).unwrap_or_default()
+    }
+
     /// Whether the method is HEAD: the answer has no body.
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"
@@ -56,20 +61,20 @@ impl RequestHead<'_> {
     }
 }
 
-/// Parses a head; `bytes` ends with the empty line.
+/// Parses the head that `bytes` begin with; how long it is. They end with an empty line, that of this
+/// head or a later one.
 pub(super) fn parse<'b>(
     bytes: &'b [u8],
     fields: &'b mut Fields<'b>,
     limits: &Limits,
-) -> Result<RequestHead<'b>, Refusal> {
+) -> Result<(RequestHead<'b>, usize), Refusal> {
     let mut request = httparse::Request::new(&mut []);
     let slots = &mut fields.0[..(limits.max_headers as usize).min(MOST)];
-    match request.parse_with_uninit_headers(bytes, slots) {
-        Ok(httparse::Status::Complete(n)) if n == bytes.len() => {}
+    let len = match request.parse_with_uninit_headers(bytes, slots) {
+        Ok(httparse::Status::Complete(n)) => n,
         Ok(_) => return Err(bad("a bad head")),
-        Err(httparse::Error::Version) => return Err(version(bytes)),
-        Err(e) => return Err(refused(e)),
-    }
+        Err(e) => return Err(wrong(bytes, e)),
+    };
     let (Some(method), Some(target)) = (request.method, request.path) else {
         return Err(bad("a bad start line"));
     };
@@ -85,29 +90,32 @@ pub(super) fn parse<'b>(
     }
     let authority = check(method, target)?;
     let headers: &'b [httparse::Header<'b>] = request.headers;
+    if !has_strict_lines(&bytes[..len], headers) {
+        return Err(bad("a line without CR"));
+    }
     let said = read(headers)?;
     if said.chunked && version == Version::Http10 {
         return Err(bad("a transfer encoding in HTTP/1.0"));
     }
     let host = match said.host {
         Some(host) if !is_authority(host) => return Err(bad("a bad Host")),
-        Some(host) => std::str::from_utf8(host).unwrap_or_default(),
+        Some(host) => host,
         None if version == Version::Http11 && limits.require_host => return Err(bad("no Host")),
-        None => "",
+        None => b"",
     };
-    if method == "CONNECT" && !host.is_empty() && !is_same(target.as_bytes(), host.as_bytes()) {
+    if method == "CONNECT" && !host.is_empty() && !is_same(target.as_bytes(), host) {
         return Err(bad("a Host that is not the target"));
     }
     let keep_alive = match version {
         Version::Http11 => !said.close,
         Version::Http10 => said.keep_alive && !said.close,
     };
-    Ok(RequestHead {
+    let head = RequestHead {
         method,
         target,
         version,
         fields: FieldList::parsed(headers),
-        host: authority.unwrap_or(host),
+        host: authority.map_or(host, str::as_bytes),
         framing: match said.chunked {
             true => Framing::Chunked,
             false => Framing::Length(said.length.unwrap_or(0)),
@@ -115,7 +123,29 @@ pub(super) fn parse<'b>(
         keep_alive,
         expect: if version == Version::Http11 { said.expect } else { Expect::Nothing },
         upgrade: said.upgrade && said.upgrades && version == Version::Http11,
-    })
+    };
+    Ok((head, len))
+}
+
+/// Whether the lines of a head end with CR LF: httparse takes LF alone, too. Its fields begin behind
+/// the ends of lines, so that no line is searched.
+fn has_strict_lines(head: &[u8], headers: &[httparse::Header<'_>]) -> bool {
+    let begin = head.as_ptr() as usize;
+    let follows_line = |h: &httparse::Header<'_>| {
+        let at = (h.name.as_ptr() as usize).wrapping_sub(begin);
+        head.get(..at).is_some_and(|before| before.ends_with(b"\r\n"))
+    };
+    head.ends_with(b"\r\n\r\n") && headers.iter().all(follows_line)
+}
+
+/// Why the head that these bytes begin with is refused.
+#[cold]
+fn wrong(bytes: &[u8], error: httparse::Error) -> Refusal {
+    match (find_end(bytes, 0), error) {
+        (Err(why), _) => why,
+        (_, httparse::Error::Version) => version(bytes),
+        (_, error) => refused(error),
+    }
 }
 
 /// The start line has a version that is not ours, or none.

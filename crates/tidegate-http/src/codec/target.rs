@@ -3,6 +3,29 @@
 
 use crate::message::refusal::{Refusal, bad};
 
+/// Letters, digits, and these.
+const fn table(more: &[u8]) -> [bool; 256] {
+    let mut is = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        is[b] = (b as u8).is_ascii_alphanumeric();
+        b += 1;
+    }
+    let mut i = 0;
+    while i < more.len() {
+        is[more[i] as usize] = true;
+        i += 1;
+    }
+    is
+}
+
+/// What names and addresses of IPv4 consist of, but for `%` and two digits.
+static NAME: [bool; 256] = table(b"-._~!$&'()*+,;=");
+/// What stands in brackets.
+static ADDRESS: [bool; 256] = table(b":.-_~");
+/// What targets consist of.
+static TARGET: [bool; 256] = table(b"!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
+
 /// Checks the target, and returns its authority if it has one.
 pub(super) fn check<'b>(method: &str, target: &'b str) -> Result<Option<&'b str>, Refusal> {
     let bytes = target.as_bytes();
@@ -15,7 +38,7 @@ pub(super) fn check<'b>(method: &str, target: &'b str) -> Result<Option<&'b str>
             false => Err(bad("CONNECT without host and port")),
         };
     }
-    if !bytes.iter().all(|b| (0x21..=0x7e).contains(b) && *b != b'#') {
+    if !bytes.iter().all(|b| TARGET[usize::from(*b)]) {
         return Err(bad("a bad character in the target"));
     }
     match bytes {
@@ -43,18 +66,17 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
     let after_host = match bytes {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|b| *b == b']') else { return false };
-            let is_address = |b: &u8| b.is_ascii_alphanumeric() || b":.-_~".contains(b);
-            if end == 0 || !rest[..end].iter().all(is_address) {
+            if end == 0 || !rest[..end].iter().all(|b| ADDRESS[usize::from(*b)]) {
                 return false;
             }
             &rest[end + 1..]
         }
         _ => {
-            let end = bytes.iter().position(|b| *b == b':').unwrap_or(bytes.len());
-            if !is_name(&bytes[..end]) || (end == 0 && !bytes.is_empty()) {
+            let after = after_name(bytes);
+            if after.len() == bytes.len() && !bytes.is_empty() {
                 return false;
             }
-            &bytes[end..]
+            after
         }
     };
     match after_host {
@@ -64,15 +86,17 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
     }
 }
 
-/// A name, or an address of IPv4.
-fn is_name(mut bytes: &[u8]) -> bool {
+/// What comes after a name, or an address of IPv4.
+fn after_name(bytes: &[u8]) -> &[u8] {
+    let mut at = 0;
     loop {
-        bytes = match bytes {
-            [] => return true,
-            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
-            [b, rest @ ..] if b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(b) => rest,
-            _ => return false,
-        };
+        while bytes.get(at).is_some_and(|b| NAME[usize::from(*b)]) {
+            at += 1;
+        }
+        match &bytes[at..] {
+            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
+            after => return after,
+        }
     }
 }
 

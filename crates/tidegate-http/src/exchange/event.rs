@@ -1,4 +1,4 @@
-//! [`HttpEvent`]: what an observer is told of exchanges.
+//! [`HttpEvent`]: the events of a server of HTTP that an observer gets.
 //!
 //! ```text
 //! { Request Response }*  Refused?  Upgraded?
@@ -38,7 +38,7 @@ use crate::message::refusal::Refusal;
 pub enum HttpEvent {
     /// The head of a request came.
     Request {
-        /// Which one.
+        /// Its key.
         exchange: ExchangeKey,
         /// Its method.
         method: String,
@@ -47,7 +47,7 @@ pub enum HttpEvent {
     },
     /// A response was written to its end.
     Response {
-        /// Which one.
+        /// Its key.
         exchange: ExchangeKey,
         /// Its status.
         status: u16,
@@ -60,10 +60,10 @@ pub enum HttpEvent {
     },
     /// An exchange broke before the end of its response.
     Broken {
-        /// Which one.
+        /// Its key.
         exchange: ExchangeKey,
     },
-    /// Bytes were no request, or a request took too long.
+    /// Bytes were not a valid request, or a request took too long.
     Refused {
         /// The connection.
         socket: SocketKey,
@@ -72,7 +72,7 @@ pub enum HttpEvent {
     },
     /// The connection belongs to another protocol now.
     Upgraded {
-        /// With which exchange.
+        /// The exchange that upgraded it.
         exchange: ExchangeKey,
         /// The status of its response.
         status: u16,

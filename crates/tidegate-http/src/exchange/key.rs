@@ -5,10 +5,11 @@ use std::fmt;
 
 use tidegate_net::SocketKey;
 
-/// Bits of [`ExchangeKey`] for the place of the connection; the others count its exchanges.
+/// The bits of [`ExchangeKey`] that hold the place of the connection. The other bits count its
+/// exchanges.
 const PLACE: u32 = 24;
 
-/// So many exchanges a connection can have.
+/// The most exchanges that one connection can have.
 pub(crate) const MOST_EXCHANGES: u64 = (1 << (64 - PLACE)) - 1;
 
 /// Names an exchange: one request and its response. `Copy`; keep it to answer later, by

@@ -29,8 +29,10 @@ pub struct HttpMetrics {
     pub responses: [u64; 9],
     /// Exchanges that broke before the end of their response.
     pub broken: u64,
-    /// Requests that were refused: the bytes are no request, or beyond a limit.
+    /// Requests that were refused: the bytes are not valid, or beyond a limit.
     pub refused: u64,
+    /// Requests that were answered with 429: their client asked too often.
+    pub limited: u64,
     /// Requests that took too long: answered with 408, or cut off.
     pub timed_out: u64,
     /// Connections that waited too long for a request.

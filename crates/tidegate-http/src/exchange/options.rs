@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tidegate_net::Rate;
+
 use crate::message::limits::Limits;
 
 /// How a server treats its connections: limits, timeouts. Zero turns a timeout off.
@@ -24,6 +26,8 @@ pub struct HttpOptions {
     pub(crate) linger_total: Duration,
     pub(crate) linger_bytes: u64,
     pub(crate) max_requests: u64,
+    pub(crate) request_rate: Option<Rate>,
+    pub(crate) keep_alive_header: bool,
 }
 
 impl Default for HttpOptions {
@@ -38,6 +42,8 @@ impl Default for HttpOptions {
             linger_total: Duration::from_secs(30),
             linger_bytes: 1 << 20,
             max_requests: 0,
+            request_rate: None,
+            keep_alive_header: false,
         }
     }
 }
@@ -119,5 +125,53 @@ impl HttpOptions {
     pub fn max_requests(mut self, requests: u64) -> HttpOptions {
         self.max_requests = requests;
         self
+    }
+
+    /// How often one client may ask: an address of IPv4, or a /64 of IPv6. Beyond it the answer is
+    /// 429 with `Retry-After`, without a call of the handler, and the connection's next request is
+    /// not read before that time. Clients behind one address count as one; behind a balancer, take
+    /// the client's address from its header
+    /// ([`ListenOptions::proxy_protocol`](tidegate_net::ListenOptions::proxy_protocol)). 65,536
+    /// clients are kept. Default: no limit.
+    ///
+    /// ```
+    /// use tidegate_http::HttpOptions;
+    /// use tidegate_net::Rate;
+    /// let options = HttpOptions::new().request_rate(Rate::per_second(10).burst(20));
+    /// # let _ = options;
+    /// ```
+    pub fn request_rate(mut self, rate: Rate) -> HttpOptions {
+        self.request_rate = Some(rate);
+        self
+    }
+
+    /// Whether answers tell the client how long the connection is kept: `Keep-Alive: timeout=5`,
+    /// the full seconds of [`keep_alive_timeout`](HttpOptions::keep_alive_timeout). Default false.
+    /// Clients that read it do not send a request on a connection that is about to be closed.
+    pub fn keep_alive_header(mut self, on: bool) -> HttpOptions {
+        self.keep_alive_header = on;
+        self
+    }
+
+    /// How long an idle connection is kept: longer than clients know, so that a request that is on
+    /// its way still comes. Zero: without limit.
+    #[inline]
+    pub(crate) fn kept(&self) -> Duration {
+        match self.keep_alive_timeout {
+            Duration::ZERO => Duration::ZERO,
+            keep_alive => keep_alive.saturating_add(Duration::from_secs(1)),
+        }
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn kept_nanos(&self) -> u64 {
+        u64::try_from(self.kept().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The seconds that answers tell; 0: none.
+    #[inline]
+    pub(crate) fn hint(&self) -> u64 {
+        if self.keep_alive_header { self.keep_alive_timeout.as_secs() } else { 0 }
     }
 }

@@ -2,18 +2,16 @@
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
-use tidegate_loop::Cx;
 
 use crate::callbacks::contexts::ExchangeCx;
-use crate::callbacks::handler::{Broken, ExchangeHandler};
-
-/// Called once.
-type Then<F> = Option<F>;
+use crate::callbacks::handler::ExchangeHandler;
+use crate::exchange::response::Response;
 
 pub(super) struct Collect<F> {
     pub(super) limit: usize,
     pub(super) body: Vec<u8>,
-    pub(super) then: Then<F>,
+    /// `None` once it was called, or will not be.
+    pub(super) then: Option<F>,
 }
 
 impl<F: FnOnce(&mut ExchangeCx<'_>, Bytes) + 'static> ExchangeHandler for Collect<F> {
@@ -24,8 +22,7 @@ impl<F: FnOnce(&mut ExchangeCx<'_>, Bytes) + 'static> ExchangeHandler for Collec
         if self.body.len() + chunk.len() > self.limit {
             self.body = Vec::new();
             self.then = None;
-            let refused = crate::exchange::response::Response::new(413).close();
-            let _ = x.respond(refused, "");
+            let _ = x.respond(Response::new(413).close(), "");
             x.discard();
             return;
         }
@@ -37,6 +34,4 @@ impl<F: FnOnce(&mut ExchangeCx<'_>, Bytes) + 'static> ExchangeHandler for Collec
             then(x, std::mem::take(&mut self.body).into());
         }
     }
-
-    fn on_close(&mut self, _: &mut Cx<'_>, _: Result<(), Broken>) {}
 }

@@ -34,10 +34,13 @@ impl<'a> Exchange<'a> {
     /// # let _ = hello;
     /// ```
     pub fn reply<'c>(mut self, status: u16, body: impl Into<Chunk<'c>>) {
-        if let Err(e) = self.0.respond(status, body) {
-            self.0.cx.driver().unhandled("tidegate::http", e, format_args!("a response: {e}"));
-            let _ = self.0.respond(500, "");
-        }
+        let e = match self.0.respond(status, body) {
+            // The client is gone: that is no error of this program.
+            Ok(()) | Err(HttpError::Closed) => return,
+            Err(e) => e,
+        };
+        self.0.cx.driver().unhandled("tidegate::http", e, format_args!("a response: {e}"));
+        let _ = self.0.respond(500, "");
     }
 
     /// Answers with this head and this whole body.

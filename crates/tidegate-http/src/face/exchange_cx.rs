@@ -1,6 +1,8 @@
 //! What a user may do with an [`ExchangeCx`]: answer, write, read the body, hand over.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use tidegate_net::{Handler, Net, SocketCx};
 use tidegate_stream::{Chunk, Flow};
 
@@ -11,8 +13,9 @@ use crate::exchange::error::HttpError;
 use crate::exchange::event::HttpEvent;
 use crate::exchange::response::Response;
 use crate::server::ends::{self, BodyEnd, ReplyEnd};
-use crate::server::reply;
-use crate::state::conn::{Reply, Wanted};
+use crate::server::{clock, over, reply};
+use crate::state::clocks::Clock;
+use crate::state::conn::{Body, Phase, Reading, Reply};
 use crate::state::layer::{HTTP, Layer};
 
 impl ExchangeCx<'_> {
@@ -28,14 +31,16 @@ impl ExchangeCx<'_> {
 
     pub(super) fn claim(&mut self) {
         if let Some(conn) = self.cx.layer(&HTTP).0.exchange(self.key) {
-            conn.claimed = true;
+            if conn.reply == Reply::Unclaimed {
+                conn.reply = Reply::Claimed;
+            }
         }
     }
 
     /// How long the body is, if nothing of it was read, and that is known.
     pub(super) fn body_left(&mut self) -> Option<u64> {
         let conn = self.cx.layer(&HTTP).0.exchange(self.key)?;
-        conn.length.filter(|_| conn.body == Wanted::No)
+        conn.request.length.filter(|_| matches!(conn.body, Body::Unasked | Body::Expected))
     }
 
     /// Answers with this status and this whole body.
@@ -58,7 +63,7 @@ impl ExchangeCx<'_> {
         reply::start(&mut self.cx, self.key, &response.into())
     }
 
-    /// Writes a part of the response's body, in a chunk of its own if the length was not announced.
+    /// Writes a part of the response's body, as one chunk if the length was not announced.
     /// [`Flow::Full`]: stop until [`on_drain`](ExchangeHandler::on_drain). [`Flow::Closed`]: the
     /// exchange is over, has not begun, or more was written than announced; nothing was accepted.
     pub fn write<'c>(&mut self, part: impl Into<Chunk<'c>>) -> Flow {
@@ -101,13 +106,33 @@ impl ExchangeCx<'_> {
     /// Calls this handler with the request's body, and for the response. One that was there before
     /// is dropped after the current callback. A client that waits for the status 100 gets it.
     pub fn handle(&mut self, handler: impl ExchangeHandler) {
-        let handler: Box<dyn ExchangeHandler> = Box::new(handler);
-        let (layer, mut d) = self.cx.layer(&HTTP);
-        match layer.exchange(self.key) {
-            Some(conn) => d.bury(conn.handler.replace(handler)),
-            None => return d.bury(handler),
+        ends::handle(&mut self.cx, self.key, Box::new(handler));
+    }
+
+    /// Limits the time until the exchange is over: `after` from now, and never earlier, comes
+    /// [`on_timeout`](ExchangeHandler::on_timeout), once. Set again, it moves; zero turns it off.
+    /// Without a handler the default counts: 503 if no answer has begun, else a reset.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_http::{Exchange, ExchangeKey};
+    /// fn ask_elsewhere<F: FnOnce(ExchangeKey)>(x: Exchange<'_>, ask: F) {
+    ///     let mut x = x.later();
+    ///     x.set_deadline(Duration::from_secs(2));
+    ///     ask(x.key()); // and who answers uses the key
+    /// }
+    /// # let _ = ask_elsewhere::<fn(ExchangeKey)>;
+    /// ```
+    pub fn set_deadline(&mut self, after: Duration) {
+        let (at, socket) = (self.key.at(), self.key.socket);
+        if self.state().is_ok() {
+            clock::set(&mut self.cx, at, socket, Clock::Answer, after);
         }
-        ends::want(&mut self.cx, self.key);
+    }
+
+    /// What [`on_timeout`](ExchangeHandler::on_timeout) does by default.
+    pub fn time_out(&mut self) {
+        ends::time_out(&mut self.cx, self.key);
     }
 
     /// Reads no more of the body for now.
@@ -120,7 +145,7 @@ impl ExchangeCx<'_> {
         ends::unpause(&mut self.cx, self.key);
     }
 
-    /// Nobody wants the rest of the body: the exchange is over with the response.
+    /// Drops the rest of the body: the exchange is over when the response is written.
     pub fn discard(&mut self) {
         ends::discard(&mut self.cx, self.key);
     }
@@ -149,8 +174,8 @@ impl ExchangeCx<'_> {
     }
 
     /// Gives the connection to a handler: see [`Exchange::upgrade`](crate::Exchange::upgrade). An
-    /// error if the body was not read to its end, or the answer has begun. The exchange's own
-    /// handler is dropped after the current callback.
+    /// error if the body was not read to its end, or the answer has begun. The exchange is over
+    /// with it: its own handler gets its [`on_close`](ExchangeHandler::on_close).
     pub fn upgrade<'r>(
         &mut self,
         response: impl Into<Response<'r>>,
@@ -160,20 +185,22 @@ impl ExchangeCx<'_> {
         let (layer, mut d) = self.cx.layer(&HTTP);
         let Layer { conns, output, metrics, .. } = layer;
         let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
-        if conn.body != Wanted::Done {
+        if !conn.body.is_read() {
             return Err(HttpError::Body);
         }
-        if conn.reply != Reply::No {
+        if conn.reply.has_begun() {
             return Err(EncodeError::Order.into());
         }
-        if response.status != 101 && !conn.connect {
+        if response.status != 101 && !conn.request.is_connect {
             return Err(EncodeError::Status.into());
         }
         let out = output.of(key.at());
         conn.encoder.switch(out, response.status, response.fields())?;
-        conn.claimed = true;
-        let paused = conn.paused;
+        let paused = conn.reading == Reading::Paused;
+        over::end(conn);
+        conn.phase = Phase::Idle;
         metrics.upgraded += 1;
+        metrics.in_flight -= 1;
         d.emit(|| HttpEvent::Upgraded { exchange: key, status: response.status });
         reply::flush(&mut self.cx, key.at(), key.socket);
         let mut s = self.cx.socket(key.socket);

@@ -1,8 +1,8 @@
 //! [`Http`]: servers of HTTP, on whatever lends a [`Cx`](tidegate_loop::Cx).
 #![forbid(unsafe_code)]
 
-use tidegate_loop::AsCx;
-use tidegate_net::{ListenError, ListenOptions, ServerKey};
+use tidegate_loop::{AsCx, KeyError};
+use tidegate_net::{ListenError, ListenOptions, ServerKey, SocketKey};
 
 use crate::callbacks::contexts::{Exchange, ExchangeCx};
 use crate::callbacks::handler::{HttpHandler, OnRequest};
@@ -53,6 +53,50 @@ pub trait Http: AsCx {
         handler: impl HttpHandler,
     ) -> Result<ServerKey, ListenError> {
         serve::open(&mut self.cx(), at.into(), options, Box::new(handler))
+    }
+
+    /// Serves HTTP on a connection that you have already: one that your own callback accepted, after
+    /// its first bytes showed what they are; one that you adopted. The connection's handler is
+    /// dropped after the current callback. Bytes that it got and that are HTTP can be given back
+    /// by [`unread`](tidegate_net::SocketCx::unread) after this call.
+    ///
+    /// `handler` serves this connection alone, and is dropped with it, without
+    /// [`on_close`](HttpHandler::on_close). `allow_half_open` is set. An error: the connection is
+    /// over, or was not accepted yet.
+    ///
+    /// ```
+    /// use tidegate_http::{Exchange, Head, Http, HttpHandler, HttpOptions};
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Net, On};
+    /// struct Hello;
+    /// impl HttpHandler for Hello {
+    ///     fn on_request(&mut self, _: &Head<'_>, x: Exchange<'_>) {
+    ///         x.reply(200, "hello\n");
+    ///     }
+    /// }
+    /// let mut lp = Loop::new()?;
+    /// // One port for two protocols: the first byte says which.
+    /// let server = lp.listen("127.0.0.1:0", |conn| {
+    ///     conn.accept(On::new().data(|s, first| match first[0] {
+    ///         0 => s.end(), // the other one
+    ///         _ => {
+    ///             let key = s.key();
+    ///             if s.cx().http_attach(key, HttpOptions::new(), Hello).is_ok() {
+    ///                 s.unread(first);
+    ///             }
+    ///         }
+    ///     }));
+    /// })?;
+    /// # lp.server(server).close()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn http_attach(
+        &mut self,
+        socket: SocketKey,
+        options: HttpOptions,
+        handler: impl HttpHandler,
+    ) -> Result<(), KeyError> {
+        serve::attach(&mut self.cx(), socket, options, Box::new(handler))
     }
 
     /// An exchange by its key. With the key of one that is over, or of another loop, every method

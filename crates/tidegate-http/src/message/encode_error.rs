@@ -1,10 +1,10 @@
-//! [`EncodeError`]: what cannot be written as a message.
+//! [`EncodeError`]: why a message cannot be written.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::fmt;
 
-/// What cannot be written as a message. Nothing of it was written.
+/// Why a message, or a part of one, cannot be written. Nothing of it was written.
 ///
 /// ```
 /// use tidegate_http::codec::{Answering, EncodeError, Encoder, Length};
@@ -23,8 +23,8 @@ pub enum EncodeError {
     FieldName,
     /// The value of a field has a control character, such as CR or LF.
     FieldValue,
-    /// The fields say of the body's length what is not so: two lengths, or a transfer encoding
-    /// that is not `chunked`, or both.
+    /// The fields contradict the length of the body, or each other: two lengths, a transfer
+    /// encoding other than `chunked`, or both kinds.
     Framing,
     /// A message of this status has no body.
     NoBody,
@@ -33,7 +33,7 @@ pub enum EncodeError {
     /// Fewer bytes than the length that was declared. The connection must be reset: nothing else
     /// tells the peer.
     TooShort,
-    /// Trailers need a chunked body.
+    /// Trailers need a chunked body, and some fields may not be in them.
     Trailers,
     /// The message has begun already, or it has not, or it is over.
     Order,
@@ -50,7 +50,7 @@ impl fmt::Display for EncodeError {
             EncodeError::NoBody => "a body where there is none",
             EncodeError::TooLong => "more bytes than declared",
             EncodeError::TooShort => "fewer bytes than declared",
-            EncodeError::Trailers => "trailers without chunks",
+            EncodeError::Trailers => "trailers without chunks, or a field that may not be in them",
             EncodeError::Order => "a part that does not come next",
         })
     }

@@ -1,10 +1,10 @@
-//! [`Refusal`]: why bytes are no message.
+//! [`Refusal`]: why bytes are not a valid message.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::fmt;
 
-/// Bytes that are no valid message, or go beyond a limit. Behind them nothing is decoded any more.
+/// Bytes that are not a valid message, or are beyond a limit. Nothing after them is decoded.
 ///
 /// ```
 /// use tidegate_http::codec::{Event, Fields, Limits, RequestDecoder};

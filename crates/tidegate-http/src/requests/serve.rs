@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tidegate_loop::kind::{Dispatch, Kind};
 use tidegate_loop::{Cx, Key, KeyError, TableFull};
+use tidegate_net::pool_machine::{Act, Bounds, ConnId, Pool, Why};
 use tidegate_net::{ConnectOptions, Net, PeerState, Protocol};
 
-use crate::agent::pool::{Act, Bounds, ConnId, Pool, Why};
 use crate::agent::state::{AgentRow, CLIENT, Conn, Request, Sent, Tag, nanos, with_request};
 use crate::client::callbacks::ResponseHandler;
 use crate::client::error::{RequestCause, RequestStage};

@@ -1,5 +1,5 @@
-//! The timers of a connection. Each moves when the state changes, never when bytes come; what
-//! happens when one comes up is in `protocol.rs`.
+//! The clocks of connections: set when the state changes, never when bytes come; and they come up.
+//! What is done when one is due is in `protocol.rs`.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -7,40 +7,73 @@ use std::time::Duration;
 use tidegate_loop::Cx;
 use tidegate_net::{Net, SocketKey};
 
-/// Of the head that is awaited: its request has begun, or it is to begin.
-pub(super) const DEADLINE: u64 = u64::MAX;
-/// Of the whole request.
-pub(super) const REQUEST: u64 = u64::MAX - 1;
-/// Of writes that wait.
-pub(super) const STALL: u64 = u64::MAX - 2;
-/// To be called soon.
-pub(super) const WAKE: u64 = u64::MAX - 3;
+use crate::state::clocks::Clock;
+use crate::state::deadlines::Entry;
+use crate::state::layer::HTTP;
 
-/// Starts or moves a timer; zero: it is off.
+/// Starts or moves a clock; zero: it is off.
 #[inline]
-pub(super) fn set(cx: &mut Cx<'_>, socket: SocketKey, which: u64, after: Duration) {
-    match after {
-        Duration::ZERO => cx.socket(socket).clear_timer(which),
-        after => cx.socket(socket).set_timer(which, after),
+pub(crate) fn set(cx: &mut Cx<'_>, at: usize, socket: SocketKey, which: Clock, after: Duration) {
+    let (layer, d) = cx.layer(&HTTP);
+    let Some(conn) = layer.conn(at, socket) else { return };
+    let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+    if let Some(time) = conn.clocks.set(which, d.moment(), after) {
+        push(cx, (time, socket, at));
     }
 }
 
-/// Calls the connection in a dispatch of its own.
-pub(super) fn wake(cx: &mut Cx<'_>, socket: SocketKey) {
-    cx.socket(socket).set_timer(WAKE, Duration::ZERO);
+/// Starts the clock of writes that wait.
+pub(super) fn watch_writes(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
+    let out_before = cx.socket(socket).bytes_written();
+    let (layer, _) = cx.layer(&HTTP);
+    let Some((conn, o)) = layer.with_options(at, socket) else { return };
+    conn.out_before = out_before;
+    let timeout = o.write_timeout;
+    set(cx, at, socket, Clock::Write, timeout);
 }
 
-/// Ends all of them: another protocol takes the connection.
-pub(super) fn clear(cx: &mut Cx<'_>, socket: SocketKey) {
-    for which in [DEADLINE, REQUEST, STALL, WAKE] {
-        cx.socket(socket).clear_timer(which);
+#[cold]
+#[inline(never)]
+pub(super) fn push(cx: &mut Cx<'_>, entry: Entry) {
+    let (layer, _) = cx.layer(&HTTP);
+    layer.deadlines.push(entry);
+    if layer.deadlines.is_overgrown(layer.conns.len()) {
+        let live = layer.conns.iter().map(|(at, c)| (c.clocks.armed(), c.socket, at));
+        layer.deadlines.replace(live.filter(|(armed, ..)| *armed != 0));
     }
+    start_timer(cx);
 }
 
-/// How long an idle connection is kept: a request that is on its way then still comes.
-pub(super) fn kept(keep_alive: Duration) -> Duration {
-    match keep_alive {
-        Duration::ZERO => Duration::ZERO,
-        keep_alive => keep_alive + Duration::from_secs(1),
+/// A timer for the first entry, if the one that runs is later.
+fn start_timer(cx: &mut Cx<'_>) {
+    let (layer, d) = cx.layer(&HTTP);
+    let Some(first) = layer.deadlines.first() else { return };
+    let running = layer.deadlines.timer;
+    if running.is_some_and(|(_, at)| at <= first) {
+        return;
     }
+    let after = Duration::from_nanos(first.saturating_sub(d.clock_nanos()));
+    let moved = running.filter(|(timer, _)| cx.timer_reset(*timer, after).is_ok());
+    let timer = match moved {
+        Some((timer, _)) => timer,
+        None => cx.internal_timer(after, |cx, _| come_up(cx)),
+    };
+    cx.layer(&HTTP).0.deadlines.timer = Some((timer, first));
+}
+
+/// The first entries are due: their connections are called, or looked at again later.
+fn come_up(cx: &mut Cx<'_>) {
+    let now = cx.driver().nanos();
+    cx.layer(&HTTP).0.deadlines.timer = None;
+    while let Some((time, socket, at)) = cx.layer(&HTTP).0.deadlines.take_due(now) {
+        let (layer, d) = cx.layer(&HTTP);
+        let live = layer.conn(at, socket).filter(|c| c.clocks.armed() == time);
+        let Some(conn) = live else { continue };
+        if conn.clocks.come_up(now, |noted| d.latest(noted)) {
+            cx.socket(socket).wake();
+        } else if let Some(next) = conn.clocks.arm() {
+            layer.deadlines.push((next, socket, at));
+        }
+    }
+    start_timer(cx);
 }

@@ -1,5 +1,5 @@
-//! The bodies of an exchange as ends of pipes: [`BodyEnd`] gives the request's, [`ReplyEnd`] takes
-//! the response's.
+//! Who takes the request's body, and who gives the response's: a handler, or pipes by [`BodyEnd`]
+//! and [`ReplyEnd`].
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
@@ -7,11 +7,12 @@ use tidegate_loop::Cx;
 use tidegate_net::Net;
 use tidegate_stream::{Chunk, Flow, PipeKey, ReadEnd, StreamError, WriteEnd};
 
+use crate::callbacks::handler::ExchangeHandler;
 use crate::exchange::error::HttpError;
 use crate::exchange::key::ExchangeKey;
 use crate::exchange::response::Response;
-use crate::server::{clock, over, reply};
-use crate::state::conn::{Reply, Wanted};
+use crate::server::{over, reply};
+use crate::state::conn::{Body, Over, Reading, Reply};
 use crate::state::layer::HTTP;
 
 /// The body of a request, as the end of a pipe. See
@@ -35,38 +36,52 @@ pub struct BodyEnd(pub(crate) ExchangeKey);
 #[derive(Clone, Copy, Debug)]
 pub struct ReplyEnd(pub(crate) ExchangeKey);
 
-/// Somebody wants the request's body. `false`: the exchange is over.
-pub(crate) fn want(cx: &mut Cx<'_>, key: ExchangeKey) -> bool {
+/// This handler is called for the exchange from now on, and wants the body.
+pub(crate) fn handle(cx: &mut Cx<'_>, key: ExchangeKey, handler: Box<dyn ExchangeHandler>) {
+    let (layer, mut d) = cx.layer(&HTTP);
+    let Some(conn) = layer.exchange(key) else { return d.bury(handler) };
+    if let Some(old) = conn.handler.replace(handler) {
+        d.bury(old);
+    }
+    if conn.body == Body::Read {
+        conn.body = Body::EndOwed;
+    }
+    want(cx, key);
+}
+
+/// The request's body is wanted from now on.
+fn want(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
     let gathers = layer.output.gathers(key.at());
-    let Some(conn) = layer.exchange(key) else { return false };
-    conn.claimed = true;
-    if conn.body == Wanted::Done {
-        // A dispatch tells that there is nothing more.
-        conn.owes_end = true;
-        if !gathers {
-            clock::wake(cx, key.socket);
-        }
-        return true;
+    let Some(conn) = layer.exchange(key) else { return };
+    if conn.reply == Reply::Unclaimed {
+        conn.reply = Reply::Claimed;
     }
-    conn.body = Wanted::Yes;
-    let expects = std::mem::take(&mut conn.expects) && conn.reply == Reply::No;
-    if expects {
+    if conn.body.is_read() {
+        // A dispatch tells that there is nothing more.
+        if !gathers {
+            cx.socket(key.socket).wake();
+        }
+        return;
+    }
+    let expected = conn.body == Body::Expected && !conn.reply.has_begun();
+    conn.body = Body::Flowing;
+    if expected {
         let _ = reply::inform(cx, key, 100, []);
     }
     over::resume(cx, key.at(), key.socket);
-    true
 }
 
-/// Nobody wants the body now.
+/// Stops the body for now.
 pub(crate) fn pause(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
     let gathers = layer.output.gathers(key.at());
     let Some(conn) = layer.exchange(key) else { return };
-    if conn.body == Wanted::Yes {
-        conn.body = Wanted::Paused;
+    if conn.body == Body::Flowing {
+        conn.body = Body::Paused;
+        // While bytes are read, what is left of them decides.
         if !gathers {
-            conn.paused = true;
+            conn.reading = Reading::Paused;
             cx.socket(key.socket).pause();
         }
     }
@@ -75,8 +90,8 @@ pub(crate) fn pause(cx: &mut Cx<'_>, key: ExchangeKey) {
 pub(crate) fn unpause(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
     let Some(conn) = layer.exchange(key) else { return };
-    if conn.body == Wanted::Paused {
-        conn.body = Wanted::Yes;
+    if conn.body == Body::Paused {
+        conn.body = Body::Flowing;
         over::resume(cx, key.at(), key.socket);
     }
 }
@@ -85,11 +100,24 @@ pub(crate) fn unpause(cx: &mut Cx<'_>, key: ExchangeKey) {
 pub(crate) fn discard(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
     let Some(conn) = layer.exchange(key) else { return };
-    if conn.body != Wanted::Done {
-        conn.body = Wanted::No;
-        if conn.reply == Reply::Done {
+    if matches!(conn.body, Body::Flowing | Body::Paused) {
+        conn.body = Body::Unasked;
+        if matches!(conn.reply, Reply::Done(_)) {
             over::complete(cx, key);
         }
+    }
+}
+
+/// The deadline of an answer has passed: 503, or a reset if the answer has begun.
+pub(crate) fn time_out(cx: &mut Cx<'_>, key: ExchangeKey) {
+    match cx.layer(&HTTP).0.exchange(key).map(|c| c.reply) {
+        Some(Reply::Unclaimed | Reply::Claimed) => {
+            let _ = reply::whole(cx, key, &Response::new(503).close(), "".into());
+        }
+        Some(Reply::Begun(_)) => reply::reset(cx, key),
+        // The rest of the body is what takes so long.
+        Some(Reply::Done(_)) => discard(cx, key),
+        None => {}
     }
 }
 
@@ -119,10 +147,10 @@ impl ReadEnd for BodyEnd {
         let gathers = layer.output.gathers(self.0.at());
         let Some(conn) = layer.exchange(self.0) else { return };
         let Some(pipe) = conn.body_pipe.take() else { return };
-        conn.over.get_or_insert_default().body_pipe = Some(pipe);
+        conn.owed.push(Over { body_pipe: Some(pipe), ..Over::default() });
         discard(cx, self.0);
         if !gathers {
-            clock::wake(cx, self.0.socket);
+            cx.socket(self.0.socket).wake();
         }
     }
 }
@@ -130,7 +158,7 @@ impl ReadEnd for BodyEnd {
 /// The answer of a pipe begins, unless it has.
 fn begin(cx: &mut Cx<'_>, key: ExchangeKey) -> Result<(), HttpError> {
     match cx.layer(&HTTP).0.exchange(key).map(|c| c.reply) {
-        Some(Reply::No) => reply::start(cx, key, &Response::new(200)),
+        Some(Reply::Unclaimed | Reply::Claimed) => reply::start(cx, key, &Response::new(200)),
         _ => Ok(()),
     }
 }
@@ -143,11 +171,11 @@ impl WriteEnd for ReplyEnd {
             return Err(StreamError::Piped);
         }
         match conn.reply {
-            Reply::Done => return Err(StreamError::Closed),
-            Reply::Begun => {}
+            Reply::Done(_) => return Err(StreamError::Closed),
+            Reply::Begun(_) => {}
             // The client waits for 100, which comes when the body is wanted: the answer behind it.
-            Reply::No if conn.expects => conn.claimed = true,
-            Reply::No => {
+            _ if conn.body == Body::Expected => conn.reply = Reply::Claimed,
+            Reply::Unclaimed | Reply::Claimed => {
                 let started = begin(cx, self.0);
                 started.map_err(|e| StreamError::from(std::io::Error::from(e)))?;
             }

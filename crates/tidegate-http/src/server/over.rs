@@ -1,4 +1,4 @@
-//! An exchange is over: the connection goes on, drops the rest of a body, or closes.
+//! The end of an exchange: the connection goes on, drops the rest of a body, or closes.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -6,19 +6,22 @@ use std::time::Duration;
 use tidegate_loop::Cx;
 use tidegate_net::{Net, SocketKey};
 
-use crate::callbacks::handler::Broken;
 use crate::exchange::event::HttpEvent;
 use crate::exchange::key::ExchangeKey;
-use crate::server::clock::{self, DEADLINE, REQUEST};
-use crate::state::conn::{Conn, DISCARDED, Phase, Reply, Wanted};
-use crate::state::layer::HTTP;
+use crate::server::clock;
+use crate::state::clocks::Clock;
+use crate::state::conn::{After, Body, Conn, DISCARDED, Phase, Reading, Reply, Unread};
+use crate::state::layer::{HTTP, Layer};
 
 /// The response is written to its end.
+#[inline]
 pub(super) fn replied(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
     let Some(conn) = layer.exchange(key) else { return };
-    conn.reply = Reply::Done;
-    if !matches!(conn.body, Wanted::Yes | Wanted::Paused) {
+    if let Reply::Begun(after) = conn.reply {
+        conn.reply = Reply::Done(after);
+    }
+    if !matches!(conn.body, Body::Flowing | Body::Paused) {
         complete(cx, key);
     }
 }
@@ -26,67 +29,56 @@ pub(super) fn replied(cx: &mut Cx<'_>, key: ExchangeKey) {
 /// The exchange is over: its key finds nothing from now on.
 pub(super) fn complete(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, mut d) = cx.layer(&HTTP);
-    let at = key.at();
-    let elapsed = layer.conns.get(at).map(|c| d.nanos().saturating_sub(c.since));
-    let elapsed = Duration::from_nanos(elapsed.unwrap_or(0));
-    let Some(conn) = layer.exchange(key) else { return };
-    let class = usize::from(conn.status / 100).clamp(1, 9);
+    let (at, now) = (key.at(), d.nanos());
+    let Layer { conns, output, metrics, .. } = layer;
+    let Some(conn) = conns.get_mut(at).filter(|c| c.is_in(key)) else { return };
     let (status, bytes) = (conn.status, conn.bytes);
-    conn.phase = match (conn.body, conn.goes_on && !conn.ended) {
-        (Wanted::Done, true) => Phase::Idle,
-        (Wanted::Done, false) => Phase::Closing,
-        (_, true) => Phase::Discarding(DISCARDED),
-        (_, false) => {
-            conn.clean = false;
-            Phase::Closing
-        }
+    let elapsed = Duration::from_nanos(now.saturating_sub(conn.request.since));
+    let goes_on = conn.reply == Reply::Done(After::Next)
+        && conn.reading != Reading::Ended
+        && conn.number < conn.last;
+    conn.phase = match (conn.body.is_read(), goes_on) {
+        (true, true) => Phase::Idle,
+        (true, false) => Phase::Closing(Unread::Nothing),
+        (false, true) => Phase::Discarding(DISCARDED),
+        (false, false) => Phase::Closing(Unread::Something),
     };
-    let keep_alive = conn.phase != Phase::Closing;
-    let timed = std::mem::take(&mut conn.timed) && conn.body == Wanted::Done;
-    end(conn, None);
-    layer.metrics.responses[class - 1] += 1;
-    layer.metrics.durations.record(elapsed);
-    layer.metrics.in_flight -= 1;
-    d.emit(|| HttpEvent::Response { exchange: key, status, bytes, elapsed, keep_alive });
-    let gathers = layer.output.gathers(at);
-    if timed {
-        cx.socket(key.socket).clear_timer(REQUEST);
+    if conn.body.is_read() {
+        conn.clocks.clear(Clock::Request);
     }
-    if !gathers {
+    end(conn);
+    let class = usize::from(status / 100).clamp(1, 9);
+    metrics.responses[class - 1] += 1;
+    metrics.durations.record(elapsed);
+    metrics.in_flight -= 1;
+    d.emit(|| HttpEvent::Response { exchange: key, status, bytes, elapsed, keep_alive: goes_on });
+    if !output.gathers(at) {
         go_on(cx, at, key.socket);
     }
 }
 
 /// What is left of the exchange waits for a dispatch.
-pub(super) fn end(conn: &mut Conn, broken: Option<Broken>) {
+#[inline]
+pub(crate) fn end(conn: &mut Conn) {
+    conn.leave(None);
     conn.number += 1;
-    conn.owes_end = false;
-    if conn.handler.is_some() || conn.body_pipe.is_some() || conn.reply_pipe.is_some() {
-        let over = conn.over.get_or_insert_default();
-        over.handler = conn.handler.take();
-        over.body_pipe = conn.body_pipe.take();
-        over.reply_pipe = conn.reply_pipe.take();
-        over.broken = broken;
-    }
+    conn.clocks.clear(Clock::Answer);
 }
 
 /// After an exchange that ended outside of a read.
 fn go_on(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
     let (layer, _) = cx.layer(&HTTP);
-    let Some(conn) = layer.conn(at, socket) else { return };
-    let (phase, owes) = (conn.phase, conn.owes());
-    let keep_alive = layer.conns.get(at).map(|c| layer.options(c).keep_alive_timeout);
+    let Some((conn, o)) = layer.with_options(at, socket) else { return };
+    let (phase, full, owes, kept) = (conn.phase, conn.full, conn.owes(), o.kept());
     match phase {
-        Phase::Closing => close(cx, at, socket),
-        Phase::Idle => {
-            let keep_alive = keep_alive.unwrap_or_default();
-            clock::set(cx, socket, DEADLINE, clock::kept(keep_alive));
-            resume(cx, at, socket);
-        }
-        _ => resume(cx, at, socket),
+        Phase::Closing(_) => return close(cx, at, socket),
+        // While answers wait, the clock of those runs.
+        Phase::Idle if !full => clock::set(cx, at, socket, Clock::Head, kept),
+        _ => {}
     }
+    resume(cx, at, socket);
     if owes {
-        clock::wake(cx, socket);
+        cx.socket(socket).wake();
     }
 }
 
@@ -95,36 +87,58 @@ pub(super) fn resume(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
     let (layer, _) = cx.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
     let reads = match conn.phase {
-        Phase::Idle | Phase::Head => !conn.full,
-        Phase::Handling => conn.body == Wanted::Yes,
-        Phase::Discarding(_) | Phase::Closing => true,
-        Phase::Broken => false,
+        Phase::Idle | Phase::Head => !conn.full && !conn.held,
+        Phase::Handling => conn.body == Body::Flowing,
+        Phase::Discarding(_) | Phase::Closing(_) | Phase::Ending(_) | Phase::Draining => true,
+        Phase::Broken(_) => false,
     };
-    if reads && std::mem::take(&mut conn.paused) {
+    if reads && conn.reading == Reading::Paused {
+        conn.reading = Reading::Flowing;
         cx.socket(socket).resume();
     }
 }
 
-/// Our side ends. A client that asked for it sends nothing more: then the connection is closed at
-/// once. Else what it sends is dropped, so that it can read the answer.
+/// Our side ends, behind what is queued.
 pub(super) fn close(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
     let (layer, _) = cx.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
-    conn.phase = Phase::Closing;
-    let asked = !conn.answering.keep_alive && conn.clean && !conn.paused;
-    let (ended, o) = (conn.ended, layer.conns.get(at).map(|c| layer.options(c)));
-    let o = o.unwrap_or_default();
-    clock::clear(cx, socket);
+    let unread = match conn.phase {
+        Phase::Closing(_) if conn.reading == Reading::Paused => Unread::Something,
+        Phase::Closing(unread) => unread,
+        _ => Unread::Something,
+    };
+    conn.phase = Phase::Ending(unread);
+    conn.clocks.clear_all();
+    let owes = conn.owes();
+    if cx.socket(socket).buffered() == 0 {
+        drain(cx, at, socket);
+    } else {
+        clock::watch_writes(cx, at, socket);
+        cx.socket(socket).end();
+        resume(cx, at, socket);
+    }
+    if owes {
+        cx.socket(socket).wake();
+    }
+}
+
+/// All that we wrote is out. A client that asked for the end sends nothing more: then the
+/// connection is closed at once. Else what it sends is dropped, so that it can read the answer.
+pub(super) fn drain(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
+    let (layer, _) = cx.layer(&HTTP);
+    let Some((conn, o)) = layer.with_options(at, socket) else { return };
+    let Phase::Ending(unread) = conn.phase else { return };
+    conn.phase = Phase::Draining;
+    conn.clocks.clear_all();
+    let asked = unread == Unread::Nothing && !conn.request.answering.keep_alive;
+    let (bytes, silence, total) = (o.linger_bytes, o.linger_silence, o.linger_total);
+    let has_ended = conn.reading == Reading::Ended;
     let mut s = cx.socket(socket);
-    if ended {
+    if has_ended {
         s.end();
-    } else if asked && s.buffered() == 0 {
+    } else if asked {
         s.destroy();
     } else {
-        s.end_and_drain(o.linger_bytes, o.linger_silence, o.linger_total);
-    }
-    let (layer, _) = cx.layer(&HTTP);
-    if layer.conn(at, socket).is_some_and(|c| c.over.is_some()) {
-        clock::wake(cx, socket);
+        s.end_and_drain(bytes, silence, total);
     }
 }

@@ -1,16 +1,20 @@
-//! What the net crate calls for a connection of HTTP, but for its bytes, which are for `read.rs`.
+//! What the net crate calls for a connection of HTTP, and what is done when a clock is due. Its bytes
+//! and its end are for `read.rs`.
 #![forbid(unsafe_code)]
+
+use std::io;
 
 use tidegate_loop::Cx;
 use tidegate_loop::kind::Dispatch;
-use tidegate_net::{Close, Net, Protocol, Reason, SocketKey};
+use tidegate_net::{Close, Net, PeerState, Protocol, Reason, SocketKey};
 
 use crate::callbacks::handler::Broken;
 use crate::exchange::event::HttpEvent;
+use crate::exchange::key::ExchangeKey;
 use crate::message::refusal::Refusal;
-use crate::server::clock::{self, DEADLINE, REQUEST, STALL, WAKE};
-use crate::server::{deliver, over, read, refuse};
-use crate::state::conn::{Over, Phase, Reply};
+use crate::server::{clock, deliver, ends, limited, over, read, refuse};
+use crate::state::clocks::Clock;
+use crate::state::conn::Phase;
 use crate::state::layer::HTTP;
 
 pub(super) static PROTOCOL: Protocol = Protocol::new("http")
@@ -19,11 +23,11 @@ pub(super) static PROTOCOL: Protocol = Protocol::new("http")
         read::ended(d, socket, at as usize);
         deliver::owed(d, at as usize, socket);
     })
+    .hangup(|d, socket, _, peer| hung_up(d, socket, peer))
     .drain(|d, socket, at| drain(d, socket, at as usize))
-    .timer(|d, socket, at, which| {
-        timer(d, socket, at as usize, which);
-        deliver::owed(d, at as usize, socket);
-    })
+    .finish(|d, socket, at| over::drain(&mut d.cx(), at as usize, socket))
+    .woken(|d, socket, at| woken(d, socket, at as usize))
+    .timer(|d, socket, at, _| limited::go_on(d, socket, at as usize))
     .shutdown(|d, socket, at| shutdown(d, socket, at as usize))
     .close(|d, socket, at, close| closed(d, socket, at as usize, &close))
     .replaced(|cx, socket, at| replaced(cx, socket, at as usize))
@@ -32,13 +36,20 @@ pub(super) static PROTOCOL: Protocol = Protocol::new("http")
         layer.conn(at as usize, socket).map_or_else(String::new, |c| c.describe())
     });
 
+/// The connection is reset, and nothing would be read that shows it.
+fn hung_up(d: &mut Dispatch<'_>, socket: SocketKey, peer: PeerState) {
+    if peer == PeerState::Gone {
+        d.cx().socket(socket).destroy_with(io::Error::from(io::ErrorKind::ConnectionReset));
+    }
+}
+
 /// Room again.
 fn drain(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     let (layer, _) = d.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
     conn.full = false;
+    conn.clocks.clear(Clock::Write);
     let (key, pipe) = (conn.key(at), conn.reply_pipe);
-    d.cx().socket(socket).clear_timer(STALL);
     if let Some(pipe) = pipe {
         pipe.drained(d);
         d.settle();
@@ -47,42 +58,62 @@ fn drain(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     deliver::owed(d, at, socket);
     over::resume(&mut d.cx(), at, socket);
     let (layer, _) = d.layer(&HTTP);
-    let idle = layer.conns.get(at).filter(|c| c.socket == socket && c.phase == Phase::Idle);
-    if let Some(keep_alive) = idle.map(|c| layer.options(c).keep_alive_timeout) {
-        clock::set(&mut d.cx(), socket, DEADLINE, clock::kept(keep_alive));
+    let idle = layer.with_options(at, socket).filter(|(c, _)| c.phase == Phase::Idle && !c.full);
+    if let Some(kept) = idle.map(|(_, o)| o.kept()) {
+        clock::set(&mut d.cx(), at, socket, Clock::Head, kept);
     }
 }
 
-fn timer(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, which: u64) {
+/// It asked for a call: a clock is due, or an exchange has something to tell.
+fn woken(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
+    loop {
+        let (layer, driver) = d.layer(&HTTP);
+        let now = driver.nanos();
+        let due = layer.conn(at, socket).and_then(|c| c.clocks.take_due(now));
+        let Some(which) = due else { break };
+        late(d, socket, at, which);
+    }
+    let (layer, _) = d.layer(&HTTP);
+    if let Some(next) = layer.conn(at, socket).and_then(|c| c.clocks.arm()) {
+        clock::push(&mut d.cx(), (next, socket, at));
+    }
+    deliver::owed(d, at, socket);
+}
+
+fn late(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, which: Clock) {
     let (layer, _) = d.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
-    let late = |what| Refusal::new(408, what);
+    let key = conn.key(at);
+    let refused = |what| Refusal::new(408, what);
     match (which, conn.phase) {
-        (DEADLINE, Phase::Head) => refuse::refuse(d, at, socket, late("the head took too long")),
-        (DEADLINE, Phase::Idle) if conn.number == 1 => {
-            refuse::refuse(d, at, socket, late("no request came"));
+        (Clock::Head, Phase::Head) => {
+            refuse::refuse(d, at, socket, refused("the head took too long"));
         }
-        (DEADLINE, Phase::Idle) if !conn.full => {
+        (Clock::Head, Phase::Idle) if conn.number == 1 => {
+            refuse::refuse(d, at, socket, refused("no request came"));
+        }
+        (Clock::Head, Phase::Idle) if !conn.full => {
             let mut cx = d.cx();
-            let mut s = cx.socket(socket);
-            let (waiting, out) = (s.buffered(), s.bytes_written());
-            if waiting == 0 {
-                return idle(d, socket);
+            match cx.socket(socket).buffered() {
+                0 => idle(d, socket),
+                // The answer is not out: the clock of writes runs.
+                _ => clock::watch_writes(&mut cx, at, socket),
             }
-            // The answer is not out: that of writes runs.
-            let (layer, _) = d.layer(&HTTP);
-            let timeout = layer.conns.get(at).map(|c| layer.options(c).write_timeout);
-            if let Some(conn) = layer.conn(at, socket) {
-                conn.out_before = out;
-            }
-            clock::set(&mut d.cx(), socket, STALL, timeout.unwrap_or_default());
         }
-        (REQUEST, Phase::Head | Phase::Handling | Phase::Discarding(_)) if conn.timed => {
-            refuse::refuse(d, at, socket, late("the request took too long"));
+        (Clock::Request, Phase::Head | Phase::Handling | Phase::Discarding(_)) => {
+            refuse::refuse(d, at, socket, refused("the request took too long"));
         }
-        (STALL, _) => stalled(d, socket, at),
-        (WAKE, _) => {}
+        (Clock::Write, _) => stalled(d, socket, at),
+        (Clock::Answer, Phase::Handling) => unanswered(d, key),
         _ => {}
+    }
+}
+
+/// The user's deadline of an exchange has passed.
+fn unanswered(d: &mut Dispatch<'_>, key: ExchangeKey) {
+    let was_called = deliver::call(d, key, |h, x| h.on_timeout(x));
+    if !was_called {
+        ends::time_out(&mut d.cx(), key);
     }
 }
 
@@ -92,34 +123,30 @@ fn idle(d: &mut Dispatch<'_>, socket: SocketKey) {
     d.cx().socket(socket).destroy();
 }
 
-/// Bytes wait, or did: whether some went out since it was looked at.
+/// Bytes wait, or did: whether some went out since the clock was set.
 fn stalled(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     let mut cx = d.cx();
     let mut s = cx.socket(socket);
     let (waiting, out) = (s.buffered(), s.bytes_written());
     let (layer, _) = cx.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
-    if waiting == 0 {
-        if conn.phase == Phase::Idle {
-            idle(d, socket);
-        }
-        return;
+    match waiting {
+        0 if conn.phase == Phase::Idle => idle(d, socket),
+        0 => {}
+        _ if conn.out_before == out => cx.socket(socket).reset(),
+        _ => clock::watch_writes(&mut cx, at, socket),
     }
-    if conn.out_before == out {
-        return cx.socket(socket).reset();
-    }
-    conn.out_before = out;
-    let timeout = layer.conns.get(at).map(|c| layer.options(c).write_timeout);
-    clock::set(&mut cx, socket, STALL, timeout.unwrap_or_default());
 }
 
 /// The server shuts down: who waits for a request is closed, the others after their answer.
 fn shutdown(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     let (layer, _) = d.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
-    conn.shutting = true;
-    if conn.phase == Phase::Idle {
-        over::close(&mut d.cx(), at, socket);
+    match conn.phase {
+        Phase::Idle => over::close(&mut d.cx(), at, socket),
+        Phase::Head | Phase::Handling => conn.last = conn.number,
+        // The next one does not begin.
+        _ => conn.last = conn.number - 1,
     }
 }
 
@@ -129,44 +156,46 @@ fn closed(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, close: &Close) {
     if layer.conn(at, socket).is_none() {
         return;
     }
-    let mut conn = layer.conns.remove(at);
-    let key = conn.key(at);
-    let broke = matches!(conn.phase, Phase::Handling | Phase::Broken);
-    if broke {
+    let (mut conn, server) = layer.remove(at);
+    let broken = match conn.phase {
+        Phase::Broken(Some(why)) => Some(Broken::Refused(why)),
+        Phase::Broken(None) | Phase::Handling => Some(Broken::Connection(close.reason.clone())),
+        _ => None,
+    };
+    if broken.is_some() {
         layer.metrics.in_flight -= 1;
         layer.metrics.broken += 1;
-        driver.emit(|| HttpEvent::Broken { exchange: key });
+        driver.emit(|| HttpEvent::Broken { exchange: conn.key(at) });
+        conn.leave(broken);
     }
     if matches!(close.reason, Reason::WriteLimit { .. }) {
         driver.unhandled("tidegate::http", "write limit", format_args!("{}", close.reason));
     }
-    if let Some(before) = conn.over.take() {
-        deliver::ended(d, *before);
+    if let Some(server) = server {
+        driver.bury(server.handler);
     }
-    if broke {
-        let broken = match conn.refused {
-            Some(why) => Broken::Refused(why),
-            None => Broken::Connection(close.reason.clone()),
-        };
-        let over = Over {
-            handler: conn.handler.take(),
-            body_pipe: conn.body_pipe.take(),
-            reply_pipe: conn.reply_pipe.take(),
-            broken: Some(broken),
-        };
-        debug_assert!(conn.reply != Reply::Done || over.broken.is_some());
-        deliver::ended(d, over);
+    let mut owed = conn.owed.into_iter();
+    while let Some(over) = owed.next() {
+        // One that panics leaves the others to be told in the next run.
+        let rest = |d: &mut Dispatch<'_>| deliver::leave(&mut d.cx(), owed.by_ref());
+        d.guard(|d| deliver::tell(d, over), rest);
     }
 }
 
 /// Another protocol takes the connection.
 fn replaced(cx: &mut Cx<'_>, socket: SocketKey, at: usize) {
     let (layer, mut d) = cx.layer(&HTTP);
-    if layer.conn(at, socket).is_some() {
-        let conn = layer.conns.remove(at);
-        layer.metrics.in_flight -=
-            usize::from(matches!(conn.phase, Phase::Handling | Phase::Broken));
-        d.bury((conn.handler, conn.over));
-        clock::clear(cx, socket);
+    if layer.conn(at, socket).is_none() {
+        return;
     }
+    let (mut conn, server) = layer.remove(at);
+    if matches!(conn.phase, Phase::Handling | Phase::Broken(_)) {
+        layer.metrics.in_flight -= 1;
+        layer.metrics.broken += 1;
+        conn.leave(Some(Broken::Connection(Reason::Destroyed)));
+    }
+    if let Some(server) = server {
+        d.bury(server.handler);
+    }
+    deliver::leave(cx, conn.owed.into_iter());
 }

@@ -1,8 +1,8 @@
-//! Bytes of a connection: one message after the other. The next request is looked at when the
-//! exchange before it is over; until then its bytes go back to the connection, which is paused. So
-//! order, limits and back-pressure are those of one exchange.
+//! Decodes the bytes of a connection, one message after the other. The next request is decoded when
+//! the exchange before it is over. Until then its bytes go back to the connection, which is paused.
+//! So order, limits and back-pressure are those of one exchange.
 //!
-//! Responses that are written meanwhile are gathered, and leave in one call at the end.
+//! Responses written during one read are collected, and sent by one call at its end.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::kind::Dispatch;
@@ -14,10 +14,10 @@ use crate::exchange::event::HttpEvent;
 use crate::exchange::key::ExchangeKey;
 use crate::exchange::response::Response;
 use crate::message::refusal::Refusal;
-use crate::server::clock::{self, DEADLINE, REQUEST};
-use crate::server::{deliver, over, refuse, reply};
-use crate::state::conn::{Phase, Reply, Wanted};
-use crate::state::layer::HTTP;
+use crate::server::{clock, deliver, limited, over, refuse, reply};
+use crate::state::clocks::Clock;
+use crate::state::conn::{Body, Phase, Reading, Reply, Request, Unread};
+use crate::state::layer::{HTTP, Layer};
 
 /// Why the bytes are left that are left.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ enum Left {
     Begun,
     /// They come too early.
     Early,
-    /// Nobody reads them.
+    /// They are dropped.
     Closing,
     /// The connection belongs to another protocol.
     HandedOver,
@@ -48,12 +48,24 @@ fn receive(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) {
     let Some(conn) = layer.conn(at, socket) else { return };
     if conn.rest.is_empty() {
         let (n, left) = decode(d, socket, at, bytes);
-        finish(d, socket, at, &bytes[n..], left);
+        if finish(d, socket, at, &bytes[n..], left) {
+            keep(d, socket, at, bytes[n..].to_vec());
+        }
     } else {
         let mut all = std::mem::take(&mut conn.rest);
         all.extend_from_slice(bytes);
         let (n, left) = decode(d, socket, at, &all);
-        finish(d, socket, at, &all[n..], left);
+        if finish(d, socket, at, &all[n..], left) {
+            all.drain(..n);
+            keep(d, socket, at, all);
+        }
+    }
+}
+
+/// Keeps the beginning of something.
+fn keep(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: Vec<u8>) {
+    if let Some(conn) = d.layer(&HTTP).0.conn(at, socket) {
+        conn.rest = rest;
     }
 }
 
@@ -63,15 +75,17 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
     loop {
         let (layer, _) = d.layer(&HTTP);
         let Some(conn) = layer.conn(at, socket) else { return (pos, Left::HandedOver) };
-        if conn.owes() {
-            deliver::owed(d, at, socket);
-            continue;
-        }
         let key = conn.key(at);
         match conn.phase {
-            Phase::Closing | Phase::Broken => return (pos, Left::Closing),
-            Phase::Idle | Phase::Head if conn.full => return (pos, Left::Early),
-            Phase::Handling if conn.body != Wanted::Yes => return (pos, Left::Early),
+            Phase::Closing(_) | Phase::Ending(_) | Phase::Draining | Phase::Broken(_) => {
+                return (pos, Left::Closing);
+            }
+            _ if conn.owes() => {
+                deliver::owed(d, at, socket);
+                continue;
+            }
+            Phase::Idle | Phase::Head if conn.full || conn.held => return (pos, Left::Early),
+            Phase::Handling if conn.body != Body::Flowing => return (pos, Left::Early),
             _ => {}
         }
         if pos == bytes.len() && !conn.decoder.is_body_done() {
@@ -82,8 +96,7 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
         pos += n;
         match event {
             Event::More => {
-                let begins = conn.phase == Phase::Idle && conn.decoder.is_in_head();
-                if begins {
+                if conn.phase == Phase::Idle && conn.decoder.is_in_head() {
                     begin_head(d, socket, at);
                 }
                 return (pos, Left::Begun);
@@ -92,132 +105,142 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
             Event::Body(part) => match &mut conn.phase {
                 Phase::Discarding(left) => match left.checked_sub(part.len() as u64) {
                     Some(fewer) => *left = fewer,
-                    None => {
-                        conn.phase = Phase::Closing;
-                        conn.clean = false;
-                    }
+                    None => conn.phase = Phase::Closing(Unread::Something),
                 },
-                _ => {
-                    conn.expects = false;
-                    deliver::body(d, key, part);
-                }
+                _ => deliver::body(d, key, part),
             },
             Event::Trailers(fields) => deliver::trailers(d, key, fields),
             Event::End => match conn.phase {
                 Phase::Handling => deliver::end_of_body(d, key),
-                _ => conn.phase = Phase::Idle,
+                // The server shut down meanwhile.
+                _ if conn.number > conn.last => conn.phase = Phase::Closing(Unread::Nothing),
+                _ => {
+                    conn.clocks.clear(Clock::Request);
+                    conn.phase = Phase::Idle;
+                }
             },
             Event::Refused(why) => refuse::refuse(d, at, socket, why),
         }
     }
 }
 
-/// What was written leaves; bytes that are left are kept, or go back.
-fn finish(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: &[u8], left: Left) {
+/// What was written leaves. Bytes that come too early go back. Whether those that are left are to be
+/// kept.
+fn finish(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: &[u8], left: Left) -> bool {
     reply::flush(&mut d.cx(), at, socket);
-    let (layer, _) = d.layer(&HTTP);
+    let (layer, driver) = d.layer(&HTTP);
+    let noted = driver.moment();
     layer.output.gathering = None;
     if left == Left::HandedOver {
-        return d.cx().socket(socket).unread(rest);
+        d.cx().socket(socket).unread(rest);
+        return false;
     }
-    let Some(conn) = layer.conn(at, socket) else { return };
+    let Some(conn) = layer.conn(at, socket) else { return false };
     match left {
-        Left::Begun if !rest.is_empty() => conn.rest = rest.to_vec(),
-        Left::Early if !rest.is_empty() || conn.body == Wanted::Paused => {
-            conn.paused = true;
+        Left::Early if !rest.is_empty() || conn.body == Body::Paused => {
+            conn.reading = Reading::Paused;
             let mut cx = d.cx();
             let mut s = cx.socket(socket);
             s.unread(rest);
             s.pause();
         }
-        Left::Closing if conn.phase == Phase::Broken => return,
         Left::Closing => {
-            conn.clean &= rest.is_empty();
-            return over::close(&mut d.cx(), at, socket);
+            match &mut conn.phase {
+                Phase::Closing(unread) => {
+                    if !rest.is_empty() {
+                        *unread = Unread::Something;
+                    }
+                    over::close(&mut d.cx(), at, socket);
+                }
+                Phase::Ending(unread) if !rest.is_empty() => *unread = Unread::Something,
+                _ => {}
+            }
+            return false;
         }
         _ => {}
     }
     let (layer, _) = d.layer(&HTTP);
-    let Some(conn) = layer.conn(at, socket) else { return };
-    // While answers wait, the clock of those runs.
+    let Some((conn, o)) = layer.with_options(at, socket) else { return false };
+    // While answers wait, the clock of writes runs.
     if conn.phase == Phase::Idle && conn.number > 1 && !conn.full {
-        let keep_alive = layer.conns.get(at).map(|c| layer.options(c).keep_alive_timeout);
-        clock::set(&mut d.cx(), socket, DEADLINE, clock::kept(keep_alive.unwrap_or_default()));
+        if let Some(time) = conn.clocks.set(Clock::Head, noted, o.kept_nanos()) {
+            clock::push(&mut d.cx(), (time, socket, at));
+        }
     }
+    left == Left::Begun && !rest.is_empty()
 }
 
 /// A part of a head came.
 #[cold]
 fn begin_head(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     let (layer, _) = d.layer(&HTTP);
-    let Some(conn) = layer.conn(at, socket) else { return };
+    let Some((conn, o)) = layer.with_options(at, socket) else { return };
+    let (headers_timeout, request_timeout) = (o.headers_timeout, o.request_timeout);
     conn.phase = Phase::Head;
-    conn.timed = true;
-    let is_first = conn.number == 1;
-    let Some(o) = layer.conns.get(at).map(|c| layer.options(c)) else { return };
     // That of the first one runs since the connection was accepted.
-    if !is_first {
-        clock::set(&mut d.cx(), socket, DEADLINE, o.headers_timeout);
+    if conn.number > 1 {
+        clock::set(&mut d.cx(), at, socket, Clock::Head, headers_timeout);
     }
-    clock::set(&mut d.cx(), socket, REQUEST, o.request_timeout);
+    clock::set(&mut d.cx(), at, socket, Clock::Request, request_timeout);
 }
 
 /// The head of a request came; `more`: something behind it is there already.
 fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more: bool) {
     let (layer, mut driver) = d.layer(&HTTP);
-    let (at, now) = (key.at(), driver.nanos());
-    let Some(conn) = layer.conns.get_mut(at) else { return };
-    let was_timed = conn.timed;
+    let Layer { conns, servers, metrics, .. } = layer;
+    let Some(conn) = conns.get_mut(key.at()) else { return };
+    let Some(server) = servers.get_mut(conn.server) else { return };
     conn.phase = Phase::Handling;
-    conn.reply = Reply::No;
-    conn.answering = Answering::from(head);
-    conn.connect = head.is_connect();
-    conn.claimed = false;
+    conn.reply = Reply::Unclaimed;
     conn.bytes = 0;
-    conn.since = now;
-    conn.goes_on = true;
+    conn.clocks.clear(Clock::Head);
+    conn.request = Request {
+        answering: Answering::from(head),
+        is_connect: head.is_connect(),
+        length: match head.framing {
+            Framing::Length(n) => Some(n),
+            _ => None,
+        },
+        since: driver.nanos(),
+    };
+    let mut clock = None;
     if conn.decoder.is_body_done() {
         // The end needs no more bytes.
         let _ = conn.decoder.next(&[], &mut Fields::new());
-        conn.body = Wanted::Done;
-        conn.timed = false;
+        conn.body = Body::Read;
+        conn.clocks.clear(Clock::Request);
     } else {
-        conn.body = Wanted::No;
-        conn.timed = true;
-        conn.expects = head.expect == Expect::Continue && !more;
-        conn.length = match head.framing {
-            Framing::Length(n) => Some(n),
-            _ => None,
-        };
+        let waits = head.expect == Expect::Continue && !more;
+        conn.body = if waits { Body::Expected } else { Body::Unasked };
+        clock = (!conn.clocks.is_on(Clock::Request)).then_some(server.options.request_timeout);
     }
-    let (timed, server) = (conn.timed, conn.server);
-    layer.metrics.requests += 1;
-    layer.metrics.reused += u64::from(key.number() > 1);
-    layer.metrics.in_flight += 1;
-    let taken =
-        layer.servers.get_mut(server).map(|s| (s.handler.take(), s.options.request_timeout));
+    metrics.requests += 1;
+    metrics.reused += u64::from(key.number() > 1);
+    metrics.in_flight += 1;
+    let (place, handler) = (conn.server, server.handler.take());
     driver.emit(|| HttpEvent::Request {
         exchange: key,
         method: head.method.to_owned(),
         target: head.target.to_owned(),
     });
-    let Some((handler, request_timeout)) = taken else { return };
-    match (was_timed, timed) {
-        (false, true) => clock::set(&mut d.cx(), key.socket, REQUEST, request_timeout),
-        (true, false) => d.cx().socket(key.socket).clear_timer(REQUEST),
-        _ => {}
+    if let Some(timeout) = clock {
+        clock::set(&mut d.cx(), key.at(), key.socket, Clock::Request, timeout);
+    }
+    if let Some(wait) = limited::wait(&mut d.cx(), place, key.socket) {
+        deliver::server_back(d, place, handler);
+        return limited::refuse(d, key, wait);
     }
     if head.expect == Expect::Unknown {
-        deliver::server_back(d, server, handler);
+        deliver::server_back(d, place, handler);
         let _ = reply::whole(&mut d.cx(), key, &Response::new(417), "".into());
         return;
     }
     if let Some(handler) = handler {
-        let back = |d: &mut Dispatch<'_>, handler| deliver::server_back(d, server, Some(handler));
+        let back = |d: &mut Dispatch<'_>, handler| deliver::server_back(d, place, Some(handler));
         d.lend(handler, |cx, h| h.on_request(head, Exchange::new(cx, key)), back, back);
     }
     let (layer, mut driver) = d.layer(&HTTP);
-    if layer.exchange(key).is_some_and(|c| !c.claimed) {
+    if layer.exchange(key).is_some_and(|c| c.reply == Reply::Unclaimed) {
         let text = format_args!("a request was not answered");
         driver.unhandled("tidegate::http", "a request was not answered", text);
         let _ = reply::whole(&mut d.cx(), key, &Response::new(500), "".into());
@@ -229,20 +252,18 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
 pub(super) fn ended(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     let (layer, _) = d.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
-    conn.ended = true;
+    conn.reading = Reading::Ended;
     match (conn.phase, conn.body) {
-        (Phase::Handling, Wanted::Done) | (Phase::Closing | Phase::Broken, _) => {}
-        (Phase::Head, _) => {
-            refuse::refuse(d, at, socket, Refusal::new(400, "the end inside of a head"))
-        }
+        (Phase::Handling, body) if body.is_read() => {}
         (Phase::Handling, _) => {
             let text = "the end inside of a request";
             let error = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text);
             d.cx().socket(socket).destroy_with(error);
         }
-        (Phase::Idle | Phase::Discarding(_), _) => {
-            conn.phase = Phase::Closing;
-            d.cx().socket(socket).end();
+        (Phase::Head, _) => {
+            refuse::refuse(d, at, socket, Refusal::new(400, "the end inside of a head"))
         }
+        (Phase::Idle | Phase::Discarding(_), _) => over::close(&mut d.cx(), at, socket),
+        _ => {}
     }
 }

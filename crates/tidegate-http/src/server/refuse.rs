@@ -1,5 +1,5 @@
-//! A request is refused: its bytes are none, or it takes too long. It is answered if no answer has
-//! begun, and the connection closes.
+//! A request is refused: its bytes are not valid, or it takes too long. If no answer has begun, it
+//! gets one with the reason, and the connection closes; else the connection is reset.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::Cx;
@@ -8,50 +8,45 @@ use tidegate_net::{Net, SocketKey};
 
 use crate::callbacks::handler::{Broken, HttpHandler};
 use crate::exchange::event::HttpEvent;
-use crate::exchange::metrics::HttpMetrics;
 use crate::message::refusal::Refusal;
 use crate::server::{deliver, over, reply};
-use crate::state::conn::{Phase, Reply};
-use crate::state::layer::HTTP;
-
-fn count(metrics: &mut HttpMetrics, why: &Refusal) {
-    match why.status() {
-        408 => metrics.timed_out += 1,
-        _ => metrics.refused += 1,
-    }
-}
+use crate::state::conn::{Phase, Unread};
+use crate::state::layer::{HTTP, Layer};
 
 #[cold]
 pub(super) fn refuse(d: &mut Dispatch<'_>, at: usize, socket: SocketKey, why: Refusal) {
     let (layer, mut driver) = d.layer(&HTTP);
-    let Some(conn) = layer.conn(at, socket) else { return };
-    if conn.phase == Phase::Broken {
+    let Layer { conns, servers, output, metrics, .. } = layer;
+    let Some(conn) = conns.get_mut(at).filter(|c| c.socket == socket) else { return };
+    let phase = conn.phase;
+    if matches!(phase, Phase::Broken(_)) {
         return;
     }
-    let (phase, begun, server) = (conn.phase, conn.reply != Reply::No, conn.server);
-    conn.clean = false;
-    conn.answering.keep_alive = false;
-    if phase == Phase::Handling {
-        if begun {
-            conn.refused = Some(why);
-            conn.phase = Phase::Broken;
-            count(&mut layer.metrics, &why);
-            driver.emit(|| HttpEvent::Refused { socket, why });
-            layer.output.of(at).clear();
-            // A response that looks whole must not be taken for one.
-            return d.cx().socket(socket).reset();
-        }
-        over::end(conn, Some(Broken::Refused(why)));
+    let in_exchange = phase == Phase::Handling;
+    let begun = in_exchange && conn.reply.has_begun();
+    match why.status() {
+        408 => metrics.timed_out += 1,
+        _ => metrics.refused += 1,
     }
-    conn.phase = Phase::Closing;
-    let broke = phase == Phase::Handling;
-    layer.metrics.in_flight -= usize::from(broke);
-    layer.metrics.broken += u64::from(broke);
-    count(&mut layer.metrics, &why);
     driver.emit(|| HttpEvent::Refused { socket, why });
-    let handler = layer.servers.get_mut(server).and_then(|s| s.handler.take());
-    let gathers = layer.output.gathers(at);
-    if !matches!(phase, Phase::Discarding(_)) {
+    if begun {
+        conn.phase = Phase::Broken(Some(why));
+        output.of(at).clear();
+    } else {
+        conn.phase = Phase::Closing(Unread::Something);
+    }
+    if in_exchange && !begun {
+        conn.leave(Some(Broken::Refused(why)));
+        over::end(conn);
+        metrics.in_flight -= 1;
+        metrics.broken += 1;
+    }
+    let (server, gathers) = (conn.server, output.gathers(at));
+    let handler = servers.get_mut(server).and_then(|s| s.handler.take());
+    if begun {
+        // A response that looks whole must not be taken for one.
+        d.cx().socket(socket).reset();
+    } else if !matches!(phase, Phase::Discarding(_)) {
         reply::refusal(&mut d.cx(), at, socket, why.status(), why.what());
     }
     if let Some(handler) = handler {
@@ -62,7 +57,7 @@ pub(super) fn refuse(d: &mut Dispatch<'_>, at: usize, socket: SocketKey, why: Re
         d.lend(handler, call, back, back);
         d.settle();
     }
-    if !gathers {
+    if !gathers && !begun {
         over::close(&mut d.cx(), at, socket);
     }
 }

@@ -1,5 +1,5 @@
-//! Responses are written. While the bytes of a connection are read, what it writes is gathered, and
-//! leaves in one call behind the read; else it leaves at once.
+//! Responses are written. During a read of a connection its output is collected, and sent by one call
+//! at the end of the read; at other times it is sent at once.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::Cx;
@@ -8,13 +8,12 @@ use tidegate_stream::{Chunk, Flow};
 
 use crate::codec::{Answering, EncodeError, Encoder, Field, Frame, Length};
 use crate::exchange::error::HttpError;
-use crate::exchange::key::{ExchangeKey, MOST_EXCHANGES};
-use crate::exchange::options::HttpOptions;
+use crate::exchange::key::ExchangeKey;
 use crate::exchange::response::Response;
-use crate::server::clock::{self, STALL};
-use crate::server::over;
-use crate::state::conn::{Conn, DISCARDED, Phase, Reply, Wanted};
-use crate::state::layer::{HTTP, Layer};
+use crate::message::version::Version;
+use crate::server::{clock, over};
+use crate::state::conn::{After, Body, Conn, DISCARDED, Phase, Reading, Reply};
+use crate::state::layer::{HTTP, Layer, Output};
 
 /// A part of a body up to this size is copied to what is gathered; a larger one leaves beside it.
 const SMALL: usize = 4 * 1024;
@@ -23,40 +22,39 @@ const SMALL: usize = 4 * 1024;
 pub(super) const FLUSH: usize = 64 * 1024;
 
 /// Whether the connection is to live on after the response that begins.
-fn keeps(conn: &Conn, o: &HttpOptions, response: &Response<'_>) -> bool {
-    let unread = conn.body == Wanted::No && conn.length.is_some_and(|n| n > DISCARDED);
-    let waits = conn.expects && conn.body == Wanted::No;
-    let most = match o.max_requests {
-        0 => MOST_EXCHANGES,
-        most => most.min(MOST_EXCHANGES),
+fn keeps(conn: &Conn, response: &Response<'_>) -> bool {
+    let unread = match conn.body {
+        Body::Unasked => conn.request.length.is_some_and(|n| n > DISCARDED),
+        // The client may send it, or not.
+        Body::Expected => true,
+        _ => false,
     };
-    let asked = response.keep_alive && conn.answering.keep_alive;
-    asked && conn.number < most && !(conn.shutting || conn.ended || unread || waits)
+    let asked = response.keep_alive && conn.request.answering.keep_alive;
+    asked && conn.number < conn.last && conn.reading != Reading::Ended && !unread
 }
 
-/// Writes the head of the response.
-fn begin(
-    cx: &mut Cx<'_>,
+/// Writes the head of the response. Returns the connection, and where its output goes.
+#[inline]
+fn begin<'l>(
+    layer: &'l mut Layer,
+    moment: u64,
     key: ExchangeKey,
     response: &Response<'_>,
     length: Length,
-) -> Result<(), HttpError> {
-    let (layer, d) = cx.layer(&HTTP);
+) -> Result<(&'l mut Conn, &'l mut Output), HttpError> {
     let Layer { conns, servers, output, date, .. } = layer;
     let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
-    if conn.reply != Reply::No {
+    if conn.reply.has_begun() {
         return Err(EncodeError::Order.into());
     }
-    let default = HttpOptions::default();
-    let o = servers.get(conn.server).map_or(&default, |s| &s.options);
-    let to = Answering { keep_alive: keeps(conn, o, response), ..conn.answering };
-    let (out, date) = (output.of(key.at()), date.at(d.moment()));
+    let hint = servers.get(conn.server).map_or(0, |s| s.options.hint());
+    let to = Answering { keep_alive: keeps(conn, response), hint, ..conn.request.answering };
+    let (out, date) = (output.of(key.at()), date.at(moment));
     let fields = response.fields();
-    conn.goes_on = conn.encoder.response(out, to, response.status, length, Some(date), fields)?;
-    conn.reply = Reply::Begun;
-    conn.claimed = true;
+    let goes_on = conn.encoder.response(out, to, response.status, length, Some(date), fields)?;
+    conn.reply = Reply::Begun(if goes_on { After::Next } else { After::Close });
     conn.status = response.status;
-    Ok(())
+    Ok((conn, output))
 }
 
 /// The response in one piece.
@@ -75,8 +73,17 @@ pub(crate) fn whole(
         Some(length) if len == 0 => length,
         _ => len as u64,
     };
-    begin(cx, key, response, Length::Known(length))?;
-    let _ = data(cx, key, body);
+    let (layer, d) = cx.layer(&HTTP);
+    let (conn, output) = begin(layer, d.moment(), key, response, Length::Known(length))?;
+    let gathers = output.gathers(key.at());
+    let out = output.of(key.at());
+    if gathers && len <= SMALL && out.len() + len < FLUSH {
+        // It waits for the end of the read, as the head does.
+        conn.encoder.body(out, body.bytes())?;
+        conn.bytes = len as u64;
+    } else if len > 0 {
+        let _ = data(cx, key, body);
+    }
     match end(cx, key, []) {
         // It was announced, and does not come.
         Err(HttpError::Encode(EncodeError::TooShort)) => reset(cx, key),
@@ -91,7 +98,9 @@ pub(crate) fn start(
     key: ExchangeKey,
     response: &Response<'_>,
 ) -> Result<(), HttpError> {
-    begin(cx, key, response, response.length.map_or(Length::Unknown, Length::Known))?;
+    let (layer, d) = cx.layer(&HTTP);
+    let length = response.length.map_or(Length::Unknown, Length::Known);
+    begin(layer, d.moment(), key, response, length)?;
     send(cx, key.at(), key.socket);
     Ok(())
 }
@@ -134,14 +143,14 @@ pub(crate) fn inform<'f>(
     let (layer, _) = cx.layer(&HTTP);
     let Layer { conns, output, .. } = layer;
     let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
-    if conn.reply != Reply::No {
+    if conn.reply.has_begun() {
         return Err(EncodeError::Order.into());
     }
     if !(100..200).contains(&status) || status == 101 {
         return Err(EncodeError::Status.into());
     }
     // HTTP/1.0 does not know them.
-    if conn.answering.version == crate::message::version::Version::Http11 {
+    if conn.request.answering.version == Version::Http11 {
         conn.encoder.informational(output.of(key.at()), status, fields)?;
         send(cx, key.at(), key.socket);
     }
@@ -152,8 +161,7 @@ pub(crate) fn inform<'f>(
 pub(crate) fn reset(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
     if let Some(conn) = layer.exchange(key) {
-        conn.claimed = true;
-        conn.phase = Phase::Broken;
+        conn.phase = Phase::Broken(None);
         layer.output.of(key.at()).clear();
         cx.socket(key.socket).reset();
     }
@@ -175,8 +183,12 @@ pub(super) fn refusal(cx: &mut Cx<'_>, at: usize, socket: SocketKey, status: u16
 }
 
 /// What was encoded leaves now or is gathered.
+#[inline]
 fn send(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
-    let _ = push(cx, at, socket, None, Chunk::Lent(&[]));
+    let output = &mut cx.layer(&HTTP).0.output;
+    if !(output.gathers(at) && output.of(at).len() < FLUSH) {
+        let _ = push(cx, at, socket, None, Chunk::Lent(&[]));
+    }
 }
 
 /// What was encoded, and then a part of a body, leaves now or is gathered.
@@ -226,20 +238,29 @@ pub(crate) fn flush(cx: &mut Cx<'_>, at: usize, socket: SocketKey) {
     let flow = cx.socket(socket).write(&bytes);
     bytes.clear();
     *cx.layer(&HTTP).0.output.of(at) = bytes;
-    if flow == Flow::Full {
-        written(cx, at, socket, flow);
+    written(cx, at, socket, flow);
+}
+
+/// Notes what a write returned.
+#[inline]
+fn written(cx: &mut Cx<'_>, at: usize, socket: SocketKey, flow: Flow) {
+    if flow != Flow::Ready {
+        not_ready(cx, at, socket, flow);
     }
 }
 
-/// Notes what a write said.
-fn written(cx: &mut Cx<'_>, at: usize, socket: SocketKey, flow: Flow) {
-    if flow != Flow::Full {
-        return;
-    }
-    let out_before = cx.socket(socket).bytes_written();
+#[cold]
+fn not_ready(cx: &mut Cx<'_>, at: usize, socket: SocketKey, flow: Flow) {
     let (layer, _) = cx.layer(&HTTP);
     let Some(conn) = layer.conn(at, socket) else { return };
-    (conn.full, conn.out_before) = (true, out_before);
-    let timeout = layer.conns.get(at).map(|c| layer.options(c).write_timeout);
-    clock::set(cx, socket, STALL, timeout.unwrap_or_default());
+    match flow {
+        // The connection is over, and its close is to come.
+        Flow::Closed if conn.phase == Phase::Handling => conn.phase = Phase::Broken(None),
+        // The clock runs since the first: more writes must not move it.
+        Flow::Full if !conn.full => {
+            conn.full = true;
+            clock::watch_writes(cx, at, socket);
+        }
+        _ => {}
+    }
 }

@@ -1,13 +1,17 @@
-//! Connections are accepted, and a server ends.
+//! Connections are accepted or attached, and a server ends.
 #![forbid(unsafe_code)]
 
-use tidegate_loop::{AsCx, Cx};
-use tidegate_net::{Incoming, ListenError, ListenOptions, Net, ServerCx, ServerHandler, ServerKey};
+use tidegate_loop::{AsCx, Cx, KeyError};
+use tidegate_net::{
+    Incoming, ListenError, ListenOptions, Net, RateLimiter, ServerCx, ServerHandler, ServerKey,
+    SocketKey,
+};
 
 use crate::callbacks::handler::HttpHandler;
 use crate::exchange::options::HttpOptions;
-use crate::server::clock::{self, DEADLINE};
+use crate::server::clock;
 use crate::server::protocol::PROTOCOL;
+use crate::state::clocks::Clock;
 use crate::state::conn::Conn;
 use crate::state::layer::{HTTP, Server};
 
@@ -20,7 +24,8 @@ pub(crate) fn open(
     options: HttpOptions,
     handler: Box<dyn HttpHandler>,
 ) -> Result<ServerKey, ListenError> {
-    let server = Server { options, handler: Some(handler) };
+    let limiter = options.request_rate.map(RateLimiter::new);
+    let server = Server { options, limiter, handler: Some(handler), is_attached: false };
     let place = cx.layer(&HTTP).0.servers.insert(server);
     let is_tcp = at.is_tcp();
     // A client may end its side after the request, and wants the answer.
@@ -33,18 +38,46 @@ pub(crate) fn open(
     opened
 }
 
+/// Serves a connection that is there already.
+pub(crate) fn attach(
+    cx: &mut Cx<'_>,
+    socket: SocketKey,
+    options: HttpOptions,
+    handler: Box<dyn HttpHandler>,
+) -> Result<(), KeyError> {
+    if let Err(e) = cx.socket(socket).state() {
+        cx.driver().bury(handler);
+        return Err(e);
+    }
+    let (layer, _) = cx.layer(&HTTP);
+    let limiter = options.request_rate.map(RateLimiter::new);
+    let server = Server { options, limiter, handler: Some(handler), is_attached: true };
+    let server = layer.servers.insert(server);
+    let at = layer.conns.insert(Conn::new(socket, server, &options));
+    if !cx.socket(socket).set_protocol(&PROTOCOL, at as u64) {
+        let (layer, mut d) = cx.layer(&HTTP);
+        let (_, server) = layer.remove(at);
+        d.bury(server.and_then(|s| s.handler));
+        return Err(KeyError::Closed);
+    }
+    // A client may end its side after the request, and wants the answer.
+    cx.socket(socket).set_allow_half_open(true);
+    clock::set(cx, at, socket, Clock::Head, options.headers_timeout);
+    Ok(())
+}
+
 impl ServerHandler for Accept {
     fn on_connection(&mut self, mut conn: Incoming<'_>) {
         let mut cx = conn.cx();
-        let at = cx.layer(&HTTP).0.conns.vacant_key();
+        let (layer, _) = cx.layer(&HTTP);
+        let at = layer.conns.vacant_key();
+        let Some(options) = layer.servers.get(self.0).map(|s| s.options) else { return };
         // An error: it was counted as rejected.
         let Ok(mut s) = conn.accept_as(&PROTOCOL, at as u64) else { return };
         let socket = s.key();
         let mut cx = s.cx();
-        let (layer, _) = cx.layer(&HTTP);
-        let options = layer.servers.get(self.0).map(|s| s.options).unwrap_or_default();
-        layer.conns.insert(Conn::new(socket, self.0, options.limits));
-        clock::set(&mut cx, socket, DEADLINE, options.headers_timeout);
+        cx.layer(&HTTP).0.conns.insert(Conn::new(socket, self.0, &options));
+        clock::set(&mut cx, at, socket, Clock::Head, options.headers_timeout);
     }
 
     fn on_close(&mut self, server: &mut ServerCx<'_>) {

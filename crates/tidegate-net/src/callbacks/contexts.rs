@@ -100,7 +100,8 @@ impl<'a> Incoming<'a> {
         self.server
     }
 
-    /// The peer's address; none on a Unix domain socket.
+    /// The peer's address; none on a Unix domain socket. If a header named the peer, it is that
+    /// address: see [`ListenOptions::proxy_protocol`](crate::ListenOptions::proxy_protocol).
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer
     }

@@ -7,12 +7,14 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tidegate_loop::{LayerEvent, Value};
 
 use crate::event::ConnectionInfo;
 use crate::key::SocketKey;
+use crate::proxy_protocol::header::ProxyHeader;
 
 /// A transformation of a connection's bytes: from a
 /// [`ListenOptions::filter`](crate::ListenOptions::filter) or
@@ -187,6 +189,17 @@ pub struct Passed {
     /// The connection; with what events say of it, if there is an observer.
     pub(crate) of: Option<(SocketKey, Option<ConnectionInfo>)>,
     pub(crate) events: Vec<Told>,
+    /// The other end of the socket.
+    pub(crate) transport: Option<SocketAddr>,
+    /// Who the peer is, as this filter says.
+    pub(crate) named: Option<Named>,
+}
+
+/// What a header said of the peer.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) header: Option<ProxyHeader>,
 }
 
 /// An event of a filter.
@@ -277,6 +290,36 @@ impl Passed {
         }
     }
 
+    /// The address at the other end of the socket: the peer's, or that of a proxy. None on a Unix
+    /// domain socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.transport
+    }
+
+    /// Says who the peer is, in place of the proxy at the other end of the socket:
+    /// [`peer_addr`](crate::SocketCx::peer_addr), errors, events and the log have this address from
+    /// now on; [`transport_peer`](crate::SocketCx::transport_peer) keeps the other. Only for a
+    /// server's connection, and before it is ready; see also
+    /// [`FilterFactory::names_peer`]. The PROXY protocol is
+    /// [`ListenOptions::proxy_protocol`](crate::ListenOptions::proxy_protocol).
+    ///
+    /// ```
+    /// use tidegate_net::{FilterError, Passed};
+    /// fn named(line: &str, out: &mut Passed) -> Result<(), FilterError> {
+    ///     out.set_peer(line.parse()?);
+    ///     out.leave();
+    ///     Ok(())
+    /// }
+    /// # named("192.0.2.7:51000", &mut Passed::default()).unwrap();
+    /// ```
+    pub fn set_peer(&mut self, peer: SocketAddr) {
+        self.named = Some(Named { peer: Some(peer), header: None });
+    }
+
+    pub(crate) fn set_header(&mut self, header: ProxyHeader) {
+        self.named = Some(Named { peer: header.source(), header: Some(header) });
+    }
+
     pub(crate) fn is_observed(&self) -> bool {
         matches!(self.of, Some((_, Some(_))))
     }
@@ -346,6 +389,12 @@ pub trait FilterFactory: Send + Sync + 'static {
     /// do not wait long: for filters that compute much. By default 64.
     fn handshakes_per_turn(&self) -> u32 {
         64
+    }
+
+    /// Whether its filters say who the peer is ([`Passed::set_peer`]). Then limits per peer are
+    /// asked when the filters are ready, and the block list once more. By default not.
+    fn names_peer(&self) -> bool {
+        false
     }
 }
 

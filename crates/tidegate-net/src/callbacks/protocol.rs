@@ -98,6 +98,7 @@ pub struct Protocol {
     pub(crate) finish: ProtocolCall,
     pub(crate) timeout: ProtocolCall,
     pub(crate) timer: ProtocolTimer,
+    pub(crate) woken: ProtocolCall,
     pub(crate) ready: ProtocolCall,
     pub(crate) shutdown: ProtocolCall,
     pub(crate) close: ProtocolClose,
@@ -121,6 +122,7 @@ impl Protocol {
             written: |_, _, _, _, _| {},
             finish: nothing,
             timer: |_, _, _, _| {},
+            woken: nothing,
             ready: nothing,
             timeout: |d, key, _| SocketCx::new(d.cx(), key).time_out(),
             shutdown: |d, key, _| SocketCx::new(d.cx(), key).shut_down(),
@@ -233,6 +235,32 @@ impl Protocol {
     /// ```
     pub const fn timer(self, f: ProtocolTimer) -> Protocol {
         Protocol { timer: f, ..self }
+    }
+
+    /// [`SocketCx::wake`] was called: what an API call changed has effects that need a [`Dispatch`].
+    /// It comes in the pending phase, once for all calls before it. By default nothing happens.
+    ///
+    /// ```
+    /// use slab::Slab;
+    /// use tidegate_loop::kind::{Dispatch, LayerId};
+    /// use tidegate_loop::AsCx;
+    /// use tidegate_net::{Net, Protocol, SocketKey};
+    /// type OnCancel = Box<dyn FnOnce()>;
+    /// static JOBS: LayerId<Slab<Option<OnCancel>>> = LayerId::new(Slab::new);
+    /// static WORKER: Protocol = Protocol::new("worker").woken(|d, _, at| {
+    ///     // A closure of the user's: `cancel` itself must not call it.
+    ///     if let Some(cancelled) = d.layer(&JOBS).0.get_mut(at as usize).and_then(Option::take) {
+    ///         cancelled();
+    ///     }
+    /// });
+    /// /// What a user calls.
+    /// fn cancel<C: AsCx>(cx: &mut C, key: SocketKey) {
+    ///     cx.cx().socket(key).wake();
+    /// }
+    /// # let _ = (&WORKER, cancel::<tidegate_loop::Loop>);
+    /// ```
+    pub const fn woken(self, f: ProtocolCall) -> Protocol {
+        Protocol { woken: f, ..self }
     }
 
     /// As [`Handler::on_ready`](crate::Handler::on_ready): a filter that was set on the open

@@ -119,7 +119,8 @@ fn begin_as(
     s.steer_reads();
     s.tell_busy(&mut h);
     let (target, family) = (options.to.target(), options.family);
-    let factories = std::mem::take(&mut options.filters);
+    let mut factories = std::mem::take(&mut options.filters);
+    factories.splice(..0, options.proxy_header.take());
     if !factories.is_empty() {
         let host = target.as_ref().ok().and_then(Target::host);
         s.make_filters(&mut h, &factories, host.as_deref());

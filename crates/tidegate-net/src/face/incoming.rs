@@ -11,6 +11,7 @@ use crate::callbacks::filter::Filter;
 use crate::callbacks::handler::Handler;
 use crate::callbacks::protocol::Protocol;
 use crate::key::SocketKey;
+use crate::proxy_protocol::header::ProxyHeader;
 use crate::server::offer;
 use crate::socket::expire;
 use crate::state::layer::{NET, Offer};
@@ -34,6 +35,27 @@ impl<'a> Incoming<'a> {
         }
         let key = self.key();
         SocketCx::new(self.cx.cx(), key).local_addr()
+    }
+
+    /// The address at the other end of the socket: as [`peer_addr`](Incoming::peer_addr), or that of
+    /// the proxy that named the peer in a header.
+    pub fn transport_peer(&mut self) -> Option<SocketAddr> {
+        let (layer, d) = self.cx.layer(&NET);
+        match layer.offer {
+            Offer::Placed(key) => layer.socket(&d, key)?.transport(),
+            _ => self.peer_addr(),
+        }
+    }
+
+    /// The PROXY header that the connection began with: see [`ListenOptions::proxy_protocol`].
+    ///
+    /// [`ListenOptions::proxy_protocol`]: crate::ListenOptions::proxy_protocol
+    pub fn proxy_header(&mut self) -> Option<&ProxyHeader> {
+        let (layer, d) = self.cx.layer(&NET);
+        match layer.offer {
+            Offer::Placed(key) => layer.socket(&d, key)?.proxied()?.header.as_ref(),
+            _ => None,
+        }
     }
 
     /// A filter of the connection, by its type: see [`ListenOptions::filter`].

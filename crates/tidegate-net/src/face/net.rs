@@ -3,7 +3,7 @@
 
 use std::io;
 
-use tidegate_loop::{AsCx, TableFull};
+use tidegate_loop::{AsCx, Cx, KeyError, TableFull};
 
 use crate::callbacks::contexts::{Incoming, ServerCx, SocketCx, UdpCx};
 use crate::callbacks::handler::Handler;
@@ -23,6 +23,9 @@ use crate::options::connect::ConnectOptions;
 use crate::options::limits::NetLimits;
 use crate::options::listen::ListenOptions;
 use crate::options::udp::UdpOptions;
+use crate::pool::lease::{Lease, PoolError, PoolKey, PoolMetrics, PoolWait};
+use crate::pool::options::PoolOptions;
+use crate::pool::{face as pool, serve};
 use crate::server::accept;
 use crate::state::layer::NET;
 use crate::udp::{facts, open};
@@ -155,6 +158,72 @@ pub trait Net: AsCx {
         data: u64,
     ) -> io::Result<SocketKey> {
         adopt::adopt(&mut self.cx(), stream.into(), Upper::Protocol(protocol, data))
+    }
+
+    /// Makes a pool: connections that are used again, within limits. `make` says how a connection with
+    /// this name is made: an address, as a rule. The pool does not keep the loop alive, nor do its
+    /// idle connections; those who wait do. [`Cx::close`](tidegate_loop::Cx::close) closes it.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{ConnectOptions, Net, On, PoolOptions};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |conn| {
+    ///     conn.accept(On::new().data(|s, chunk| { let _ = s.write(chunk); }));
+    /// })?;
+    /// let backend = lp.server(server).local_addr()?.to_string();
+    /// let pool = lp.pool(PoolOptions::new(), |name| ConnectOptions::new(name))?;
+    /// lp.pool_take(pool, &backend, move |cx, lease| {
+    ///     let lease = lease.unwrap();
+    ///     let mut s = cx.socket(lease.socket());
+    ///     s.set_handler(On::new().data(move |s, answer| {
+    ///         assert_eq!(answer, b"tide");
+    ///         s.pool_give(lease).unwrap(); // for the next
+    ///         s.server(server).close().unwrap();
+    ///         s.cx().close(pool).unwrap();
+    ///     }));
+    ///     let _ = s.write("tide");
+    /// });
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn pool(
+        &mut self,
+        options: PoolOptions,
+        make: impl Fn(&str) -> ConnectOptions + 'static,
+    ) -> Result<PoolKey, TableFull> {
+        pool::open(&mut self.cx(), options, make)
+    }
+
+    /// Asks a pool for a connection with this name. `done` gets a [`Lease`], or the error, in a later
+    /// phase: never inside this call. It sets a handler on the connection, and gives the lease back
+    /// when it is done. Those who ask for one name get connections in their order. If a connection
+    /// cannot be made, one of those who wait fails with it, and the others get other attempts.
+    fn pool_take(
+        &mut self,
+        pool: PoolKey,
+        name: &str,
+        done: impl FnOnce(&mut Cx<'_>, Result<Lease, PoolError>) + 'static,
+    ) -> PoolWait {
+        pool::take(&mut self.cx(), pool.0, name, Box::new(done))
+    }
+
+    /// Gives a connection back: the next user gets it. Its handler is dropped after the current
+    /// callback. It must be between two uses: all answers have come, and nothing is left to write;
+    /// one that is ending, or has bytes queued, is closed. An error: it was given back before, or is
+    /// over. If you do not know its state, [`destroy`](SocketCx::destroy) it instead.
+    fn pool_give(&mut self, lease: Lease) -> Result<(), KeyError> {
+        serve::give(&mut self.cx(), lease)
+    }
+
+    /// Waits no more: `done` is dropped after the current callback. `false`: it was called before.
+    fn pool_cancel(&mut self, wait: PoolWait) -> bool {
+        pool::cancel(&mut self.cx(), wait)
+    }
+
+    /// What a pool has, and what it counted.
+    fn pool_metrics(&mut self, pool: PoolKey) -> Result<PoolMetrics, KeyError> {
+        pool::metrics(&mut self.cx(), pool.0)
     }
 
     /// Opens a UDP socket. `handler` gets each datagram, in the ready pass; closures do, too:

@@ -13,6 +13,7 @@ use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::upper::Upper;
 use crate::options::stream::{TcpKeepAlive, set_recv_buffer, set_send_buffer};
 use crate::peer_state::PeerState;
+use crate::proxy_protocol::header::ProxyHeader;
 use crate::state::layer::NET;
 use crate::state::socket::Life;
 use crate::sys::{self, Queues};
@@ -33,6 +34,33 @@ impl SocketCx<'_> {
     /// [`Close::peer`](crate::Close::peer) has it).
     pub fn peer_addr(&mut self) -> Option<SocketAddr> {
         self.look(|s| s.remote()).flatten()
+    }
+
+    /// The address at the other end of the socket: the peer's, or that of the proxy that named the
+    /// peer in a header. `None` if the connection is over, or on a Unix domain socket.
+    ///
+    /// ```
+    /// fn is_proxied(s: &mut tidegate_net::SocketCx<'_>) -> bool {
+    ///     s.peer_addr() != s.transport_peer()
+    /// }
+    /// # let _ = is_proxied;
+    /// ```
+    pub fn transport_peer(&mut self) -> Option<SocketAddr> {
+        self.look(|s| s.transport()).flatten()
+    }
+
+    /// The PROXY header that the connection began with: see
+    /// [`ListenOptions::proxy_protocol`](crate::ListenOptions::proxy_protocol).
+    ///
+    /// ```
+    /// fn host(s: &mut tidegate_net::SocketCx<'_>) -> Option<String> {
+    ///     Some(s.proxy_header()?.authority()?.to_owned())
+    /// }
+    /// # let _ = host;
+    /// ```
+    pub fn proxy_header(&mut self) -> Option<&ProxyHeader> {
+        let (layer, d) = self.cx.layer(&NET);
+        layer.socket(&d, self.key)?.proxied()?.header.as_ref()
     }
 
     /// Our address. One system call.
@@ -122,7 +150,7 @@ impl SocketCx<'_> {
     /// The type of service of what is sent (`IP_TOS`, `IPV6_TCLASS`).
     pub fn set_tos(&mut self, tos: u8) -> io::Result<()> {
         // An IPv4 peer of a server for both families has a mapped address.
-        let v6 = self.peer_addr().is_some_and(|a| a.ip().to_canonical().is_ipv6());
+        let v6 = self.transport_peer().is_some_and(|a| a.ip().to_canonical().is_ipv6());
         self.socket_option(|socket| sys::set_tos(&socket, v6, tos))
     }
 

@@ -8,6 +8,7 @@ use crate::callbacks::protocol::Protocol;
 use crate::callbacks::upper::Upper;
 use crate::socket::call::displaced;
 use crate::state::layer::NET;
+use crate::state::owed::Owed;
 use crate::state::socket::Life;
 
 impl SocketCx<'_> {
@@ -52,6 +53,17 @@ impl SocketCx<'_> {
     pub fn set_protocol(&mut self, protocol: &'static Protocol, data: u64) -> bool {
         self.look(|s| s.life != Life::Offered) == Some(true)
             && self.set_upper(Upper::Protocol(protocol, data))
+    }
+
+    /// Calls the protocol's [`woken`](Protocol::woken) in the pending phase. Does nothing for a
+    /// connection that has a handler, or is over.
+    pub fn wake(&mut self) {
+        self.change(|s, h, _| {
+            if s.duplex.is_open() {
+                s.owed.add(Owed::WAKE);
+                h.pend();
+            }
+        });
     }
 
     /// Whether our side stays open after the peer's end: as the option

@@ -17,6 +17,8 @@ use crate::error::listen::AddressError;
 use crate::key::SocketKey;
 use crate::options::address::{At, Target, check_path};
 use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
+use crate::proxy_protocol::header::ProxyHeader;
+use crate::proxy_protocol::send::Sending;
 
 /// Where and how to connect. A text (`"127.0.0.1:80"`, `"localhost:80"`) or an address turns into
 /// it.
@@ -37,6 +39,7 @@ pub struct ConnectOptions {
     pub(crate) block_list: Option<Arc<BlockList>>,
     pub(crate) lookup: Option<CustomLookup>,
     pub(crate) filters: Vec<Factory>,
+    pub(crate) proxy_header: Option<Factory>,
     pub(crate) stream: StreamOptions,
 }
 
@@ -134,6 +137,7 @@ impl ConnectOptions {
             block_list: None,
             lookup: None,
             filters: Vec::new(),
+            proxy_header: None,
             stream: StreamOptions::default(),
         }
     }
@@ -226,6 +230,23 @@ impl ConnectOptions {
     /// second filter is nearer to the user. The filter is made inside of `connect`.
     pub fn filter(mut self, factory: impl FilterFactory) -> ConnectOptions {
         self.filters.push(Factory(Arc::new(factory)));
+        self
+    }
+
+    /// Sends a header of the PROXY protocol first, before any [`filter`](ConnectOptions::filter)
+    /// speaks: the server behind takes the address in it for that of its client. A proxy gives the
+    /// addresses of the connection that it passes on, or the header that came with it.
+    ///
+    /// ```
+    /// use tidegate_net::{ConnectOptions, Incoming, ProxyHeader};
+    /// fn upstream(conn: &mut Incoming<'_>) -> Option<ConnectOptions> {
+    ///     let header = ProxyHeader::v2(conn.peer_addr()?, conn.local_addr().ok()?);
+    ///     Some(ConnectOptions::new("10.0.0.7:80").proxy_header(header))
+    /// }
+    /// # let _ = upstream;
+    /// ```
+    pub fn proxy_header(mut self, header: ProxyHeader) -> ConnectOptions {
+        self.proxy_header = Some(Factory(Arc::new(Sending(header.to_bytes().into()))));
         self
     }
 

@@ -6,10 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_stream::Rate;
+
 use crate::block_list::BlockList;
 use crate::callbacks::filter::{Factory, FilterFactory};
+use crate::limit::groups::Groups;
+use crate::limit::peers::PerPeer;
 use crate::options::address::At;
 use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
+use crate::proxy_protocol::accept::ProxyProtocol;
 use crate::sys;
 
 /// How to listen. A text (`"127.0.0.1:80"`, `"[::1]:80"`, `"localhost:80"`,
@@ -48,14 +53,16 @@ pub(crate) struct Admission {
     pub(crate) at_limit: AtLimit,
     pub(crate) out_of_descriptors: OutOfDescriptors,
     pub(crate) block_list: Option<Arc<BlockList>>,
+    pub(crate) per_peer: PerPeer,
     pub(crate) pause_on_connect: bool,
     pub(crate) gate: Gate,
 }
 
 impl Admission {
-    /// Whether a connection has to pass a block list or filters.
+    /// Whether a connection has to pass a block list, limits of its peer, or filters.
     pub(crate) fn is_guarded(&self) -> bool {
-        self.block_list.is_some() || !self.gate.filters.is_empty()
+        let limits = self.per_peer.most.is_some() || self.per_peer.rate.is_some();
+        self.block_list.is_some() || limits || !self.gate.filters.is_empty()
     }
 }
 
@@ -66,11 +73,13 @@ pub(crate) struct Gate {
     pub(crate) handshake_ms: u32,
     /// How many connections may go on in one turn.
     pub(crate) per_turn: u32,
+    /// A filter says who the peer is.
+    pub(crate) names_peer: bool,
 }
 
 impl Default for Gate {
     fn default() -> Gate {
-        Gate { filters: Vec::new(), handshake_ms: 10_000, per_turn: u32::MAX }
+        Gate { filters: Vec::new(), handshake_ms: 10_000, per_turn: u32::MAX, names_peer: false }
     }
 }
 
@@ -186,6 +195,35 @@ impl ListenOptions {
         self
     }
 
+    /// Connections that one peer may have open at once. The next is closed at once, without a
+    /// callback, and counted as limited. Default: no limit; 0 accepts none. Peers behind one address
+    /// (NAT, a proxy without [`proxy_protocol`](ListenOptions::proxy_protocol)) count as one.
+    ///
+    /// ```
+    /// use tidegate_net::{ListenOptions, Rate};
+    /// let options = ListenOptions::new(":80").max_per_peer(20).accept_rate(Rate::per_second(5));
+    /// # let _ = options;
+    /// ```
+    pub fn max_per_peer(mut self, connections: usize) -> ListenOptions {
+        self.admission.per_peer.most = Some(connections);
+        self
+    }
+
+    /// How often one peer may connect. A connection that comes earlier is closed at once, without a
+    /// callback, and counted as limited. 65,536 peers are kept; one that is forgotten begins with a
+    /// whole burst. Default: no limit. See [`RateLimiter`](crate::RateLimiter).
+    pub fn accept_rate(mut self, rate: Rate) -> ListenOptions {
+        self.admission.per_peer.rate = Some(rate);
+        self
+    }
+
+    /// How many bits of an address of IPv4, and of one of IPv6, say which peer it is; default 32 and
+    /// 64: in a network of IPv6 a host can take any address.
+    pub fn group_peers_by(mut self, v4_bits: u8, v6_bits: u8) -> ListenOptions {
+        self.admission.per_peer.groups = Groups { v4: v4_bits, v6: v6_bits };
+        self
+    }
+
     /// Connections begin paused: nothing is read before `resume`. Default off.
     pub fn pause_on_connect(mut self, on: bool) -> ListenOptions {
         self.admission.pause_on_connect = on;
@@ -199,9 +237,46 @@ impl ListenOptions {
     /// a filter fails in the same pass in which the last of them became ready,
     /// [`on_refused`](crate::ServerHandler::on_refused) is called.
     pub fn filter(mut self, factory: impl FilterFactory) -> ListenOptions {
-        let per_turn = factory.handshakes_per_turn().max(1);
-        self.admission.gate.per_turn = self.admission.gate.per_turn.min(per_turn);
-        self.admission.gate.filters.push(Factory(Arc::new(factory)));
+        let at = self.admission.gate.filters.len();
+        self.add_filter(at, factory);
+        self
+    }
+
+    fn add_filter(&mut self, at: usize, factory: impl FilterFactory) {
+        let gate = &mut self.admission.gate;
+        gate.per_turn = gate.per_turn.min(factory.handshakes_per_turn().max(1));
+        gate.names_peer |= factory.names_peer();
+        gate.filters.insert(at, Factory(Arc::new(factory)));
+    }
+
+    /// Every connection begins with a header of the PROXY protocol, which haproxy and other load
+    /// balancers send: who their client is. It comes before all filters. From then on
+    /// [`peer_addr`](crate::SocketCx::peer_addr), the block list, limits per peer, errors, events
+    /// and the log have the client's address. A peer that is not trusted, a connection without a
+    /// header and one with a wrong header are refused: see
+    /// [`ProxyFault`](crate::ProxyFault). [`handshake_timeout`](ListenOptions::handshake_timeout)
+    /// bounds the wait.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{ConnectOptions, ListenOptions, Net, On, ProxyHeader, ProxyProtocol};
+    /// let mut lp = Loop::new()?;
+    /// let expected = ProxyProtocol::new("127.0.0.1".parse()?);
+    /// let options = ListenOptions::new("127.0.0.1:0").proxy_protocol(expected);
+    /// let server = lp.listen(options, |mut conn| {
+    ///     assert_eq!(conn.peer_addr(), "192.0.2.7:51000".parse().ok());
+    ///     assert!(conn.transport_peer().unwrap().ip().is_loopback());
+    ///     conn.server(conn.server_key()).close().unwrap();
+    ///     conn.accept(On::new());
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// let header = ProxyHeader::v1("192.0.2.7:51000".parse()?, "198.51.100.1:443".parse()?);
+    /// lp.connect(ConnectOptions::new(at).proxy_header(header), On::new().connect(|s| s.end()));
+    /// lp.run()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn proxy_protocol(mut self, expected: ProxyProtocol) -> ListenOptions {
+        self.add_filter(0, expected);
         self
     }
 
@@ -279,9 +354,15 @@ impl ListenOptions {
                     refuse([mode], "a name without a file")?;
                 }
                 let defer = ("defer_accept", self.defer_accept.is_some());
-                let block = ("block_list", self.admission.block_list.is_some());
+                // With a header a peer has an address.
+                let named = self.admission.gate.names_peer;
+                let block = ("block_list", self.admission.block_list.is_some() && !named);
+                let PerPeer { most, rate, .. } = self.admission.per_peer;
+                let most = ("max_per_peer", most.is_some() && !named);
+                let rate = ("accept_rate", rate.is_some() && !named);
                 let tcp = self.stream.only_tcp();
-                let all = before_bind.into_iter().chain(tcp).chain([defer, block]);
+                let own = [defer, block, most, rate];
+                let all = before_bind.into_iter().chain(tcp).chain(own);
                 refuse(all, "a Unix domain socket")
             }
             At::Adopted(_) => {

@@ -20,6 +20,7 @@ use crate::error::listen::ListenError;
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::key::{OWNER, ServerKey};
+use crate::limit::peers::Peers;
 use crate::metrics::ServerStats;
 use crate::options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 use crate::server::call::call_at;
@@ -115,6 +116,7 @@ fn enter(
         },
         gated: (0, 0),
         is_guarded: options.admission.is_guarded(),
+        peers: Peers::new(options.admission.per_peer),
         admission: options.admission.clone(),
         stats: ServerStats::default(),
         gauged: None,
@@ -219,7 +221,8 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
             }
             l.stats.connections += 1;
             let (handler, place) = (l.handler.take(), h.data() as usize);
-            hold_offer(layer, &mut driver, Held { server, place, stream, peer });
+            let held = Held { server, place, stream, peer, counted: false };
+            hold_offer(layer, &mut driver, held);
             call_at(d, server, place, handler, |h, cx| {
                 h.on_connection(Incoming::new(cx, server, peer));
             });
@@ -229,7 +232,7 @@ fn accept_one(d: &mut Dispatch<'_>, server: ServerKey, accepted: u32) -> Result<
     }
 }
 
-/// The block list, and filters that are to get ready first.
+/// The block list, limits of its peer, and filters that are to get ready first.
 #[cold]
 #[inline(never)]
 fn guarded(
@@ -242,19 +245,29 @@ fn guarded(
     let Some((l, mut h)) = layer.lend_listener(&mut driver, server) else {
         return Err(Refused::Batch(BatchEnd::Closed));
     };
-    let list = l.admission.block_list.as_deref();
-    if list.is_some_and(|list| peer.is_some_and(|p| list.contains(p.ip()))) {
-        l.stats.blocked += 1;
-        l.tell(&mut h, || ServerEvent::Blocked { peer });
-        return Err(Refused::Connection);
-    }
+    // Of a proxy only the block list is asked: its clients are asked when it has named them.
+    let names_peer = l.admission.gate.names_peer;
+    let admitted = match peer {
+        None => Ok(false),
+        Some(peer) => l.ask_block_list(&mut h, peer).and_then(|()| match names_peer {
+            true => Ok(false),
+            false => l.count_peer(&mut h, peer),
+        }),
+    };
+    let counted = match admitted {
+        Ok(counted) => counted,
+        Err(counter) => {
+            *counter(&mut l.stats) += 1;
+            return Err(Refused::Connection);
+        }
+    };
     l.stats.connections += 1;
     if !l.admission.gate.filters.is_empty() {
-        gate::admit(d, server, stream, peer);
+        gate::admit(d, server, stream, peer, counted);
         return Ok(());
     }
     let (handler, place) = (l.handler.take(), h.data() as usize);
-    hold_offer(layer, &mut driver, Held { server, place, stream, peer });
+    hold_offer(layer, &mut driver, Held { server, place, stream, peer, counted });
     call_at(d, server, place, handler, |h, cx| {
         h.on_connection(Incoming::new(cx, server, peer));
     });

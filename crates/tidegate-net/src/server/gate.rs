@@ -18,6 +18,7 @@ use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Dispatch, Kind};
 
 use crate::callbacks::contexts::Incoming;
+use crate::event::SocketEvent;
 use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::server::call::{call, call_taken};
 use crate::server::offer;
@@ -25,7 +26,7 @@ use crate::socket::filter::settle;
 use crate::socket::pass::SOCKET;
 use crate::socket::{close, expire, pass};
 use crate::state::layer::{Layer, NET, Offer};
-use crate::state::remote::new_bits;
+use crate::state::remote::{Counted, new_bits};
 use crate::state::socket::Life;
 
 /// A connection whose filters are not ready.
@@ -53,6 +54,7 @@ pub(crate) fn admit(
     server: ServerKey,
     stream: TcpStream,
     peer: Option<SocketAddr>,
+    counted: bool,
 ) {
     let (layer, mut driver) = d.layer(&NET);
     let Layer { sockets, listeners, .. } = layer;
@@ -61,11 +63,15 @@ pub(crate) fn admit(
     let (gate, lifetime_ms) = (l.admission.gate.clone(), l.stream.deadlines.lifetime_ms);
     let Ok(mut h) = driver.insert(&GATED, sockets.next() as u64) else {
         l.stats.rejected += 1;
-        return l.closed_one(&mut driver);
+        let counted = peer.filter(|_| counted).map(|peer| peer.ip());
+        return l.closed_one(&mut driver, counted);
     };
     let key = SocketKey(h.key());
     let s = sockets.make(key, Life::Gated, &l.stream, &h);
     offer::fill(s, l, &mut h, stream, peer);
+    if counted {
+        s.counted = Counted::Transport;
+    }
     h.assume(new_bits(peer) | Readiness::READABLE);
     layer.with(&mut driver, key, |s, h, shared| {
         s.gate(h, shared, &gate, lifetime_ms);
@@ -105,12 +111,43 @@ fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
     }
     h.turn_into(&SOCKET);
     let Some(server) = s.server else { return };
+    let named = s.remote().filter(|_| s.proxied().is_some_and(|p| p.named));
+    if named.is_some_and(|peer| !lets_in(d, server, key, peer)) {
+        return;
+    }
+    let (layer, mut driver) = d.layer(&NET);
+    let Some((s, h)) = layer.lend_socket(&mut driver, key) else { return };
     s.start_lifetime(&h);
     let peer = s.remote();
     layer.offer = Offer::Placed(key);
     let handler = layer.listener(&driver, server).and_then(|l| l.handler.take());
     call_taken(d, server, handler, |h, cx| h.on_connection(Incoming::new(cx, server, peer)));
     settle(d, key);
+}
+
+/// Whether the peer that a header named may come in; if not, the connection is closed, without a
+/// callback, and counted.
+fn lets_in(d: &mut Dispatch<'_>, server: ServerKey, key: SocketKey, peer: SocketAddr) -> bool {
+    let (layer, mut driver) = d.layer(&NET);
+    let Some(l) = layer.listener(&driver, server) else { return false };
+    let names_peer = l.admission.gate.names_peer;
+    let admitted = l.ask_block_list(&mut driver, peer).and_then(|()| match names_peer {
+        true => l.count_peer(&mut driver, peer),
+        false => Ok(false),
+    });
+    match admitted {
+        Ok(counted) => {
+            if let Some(s) = layer.socket(&driver, key).filter(|_| counted) {
+                s.counted = Counted::Peer;
+            }
+            true
+        }
+        Err(counter) => {
+            layer.offer = Offer::Placed(key);
+            offer::let_go(layer, &mut driver, || SocketEvent::Rejected, counter);
+            false
+        }
+    }
 }
 
 /// It is over before it was offered.

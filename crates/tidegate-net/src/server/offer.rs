@@ -12,7 +12,7 @@
 //! is in `face/incoming.rs`.
 #![forbid(unsafe_code)]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::TcpStream;
 use socket2::SockRef;
@@ -27,17 +27,13 @@ use crate::callbacks::upper::Upper;
 use crate::error::close::Reason;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, ServerKey, SocketKey};
-use crate::metrics::ServerStats;
 use crate::socket::pass::SOCKET;
 use crate::state::layer::{Held, Layer, Offer};
-use crate::state::listener::Listener;
-use crate::state::remote::new_bits;
+use crate::state::listener::{Counter, Listener};
+use crate::state::remote::{Counted, new_bits};
 use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 use crate::sys;
-
-/// The statistic of its server to increment when an offer is dropped.
-type Counter = fn(&mut ServerStats) -> &mut u64;
 
 /// The offer's key; the connection gets its place in the loop now if it has none. `None` if
 /// it was decided already, or the loop's table is full: then it is closed.
@@ -70,7 +66,8 @@ fn enter<'s>(
     life: Life,
     insert: impl FnOnce(&mut Driver<'_>, u64, Readiness) -> Result<Key, TableFull>,
 ) -> Option<&'s mut Socket> {
-    let Held { server, place, stream, peer } = held;
+    let counted = held.counted();
+    let Held { server, place, stream, peer, .. } = held;
     let Layer { sockets, listeners, .. } = layer;
     let l = listeners.get_mut(place).filter(|l| l.key == server)?;
     let first_read =
@@ -78,11 +75,14 @@ fn enter<'s>(
     let Ok(key) = insert(d, sockets.next() as u64, new_bits(peer) | first_read) else {
         // Counted by the loop, too, and the peer sees a close.
         l.stats.rejected += 1;
-        l.closed_one(d);
+        l.closed_one(d, counted);
         return None;
     };
     let s = sockets.make(SocketKey(key), life, &l.stream, d);
     fill(s, l, d, stream, peer);
+    if counted.is_some() {
+        s.counted = Counted::Transport;
+    }
     Some(s)
 }
 
@@ -194,11 +194,12 @@ fn take(layer: &mut Layer, d: &mut Driver<'_>, upper: Upper) -> Result<(SocketKe
 pub(crate) fn reject(layer: &mut Layer, d: &mut Driver<'_>) {
     match std::mem::take(&mut layer.offer) {
         // The ordinary one has no place yet.
-        Offer::Held(Held { server, place, stream, .. }) => {
-            drop(stream);
+        Offer::Held(held) => {
+            let (server, place, counted) = (held.server, held.place, held.counted());
+            drop(held.stream);
             if let Some(l) = layer.listener_at(place, server) {
                 l.stats.rejected += 1;
-                l.closed_one(d);
+                l.closed_one(d, counted);
             }
         }
         other => reject_placed(layer, d, other),
@@ -221,30 +222,36 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
             let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize, *key)?;
             let waits = !s.duplex.write.is_empty() || !s.given_back().is_empty();
             let plain = matches!(s.wire, Wire::Plain);
-            let whole = plain && s.remote().is_some() && !waits;
+            let whole = plain && s.transport().is_some() && !waits;
             let stream = if whole { s.stream.take() } else { None }?;
             let_go(layer, d, || SocketEvent::Detached, |stats| &mut stats.detached);
             return Some(stream);
         }
         _ => return None,
     }
-    let Offer::Held(Held { server, stream, peer, .. }) = std::mem::take(&mut layer.offer) else {
-        return None;
-    };
+    let Offer::Held(held) = std::mem::take(&mut layer.offer) else { return None };
+    let counted = held.counted();
+    let Held { server, stream, peer, .. } = held;
     if let Some(l) = layer.listener(d, server) {
         apply_options(l, &stream, peer);
     }
-    gone(layer, d, server, |stats| &mut stats.detached);
+    gone(layer, d, server, counted, |stats| &mut stats.detached);
     Some(stream)
 }
 
 /// It has no handler and needs no closing phase, unless it was destroyed by its key.
-fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: fn() -> SocketEvent, counter: Counter) {
+pub(crate) fn let_go(
+    layer: &mut Layer,
+    d: &mut Driver<'_>,
+    event: fn() -> SocketEvent,
+    counter: Counter,
+) {
     let key = match std::mem::take(&mut layer.offer) {
         Offer::Nothing => return,
-        Offer::Held(Held { server, stream, .. }) => {
-            drop(stream);
-            return gone(layer, d, server, counter);
+        Offer::Held(held) => {
+            let (server, counted) = (held.server, held.counted());
+            drop(held.stream);
+            return gone(layer, d, server, counted, counter);
         }
         Offer::Placed(key) => key,
     };
@@ -263,6 +270,7 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: fn() -> SocketEvent, cou
     }
     s.tell(&mut h, event);
     s.close_descriptor(&mut h);
+    let counted = s.counted();
     let index = h.data();
     h.free();
     let Some(s) = layer.sockets.get_mut(index as usize, key) else { return };
@@ -275,13 +283,19 @@ fn let_go(layer: &mut Layer, d: &mut Driver<'_>, event: fn() -> SocketEvent, cou
     if let Wire::Filter(filters) = left.wire {
         d.bury(filters);
     }
-    gone(layer, d, server, counter);
+    gone(layer, d, server, counted, counter);
 }
 
-/// A connection less, and why.
-fn gone(layer: &mut Layer, d: &mut Driver<'_>, server: ServerKey, counter: Counter) {
+/// A connection less, whose peer it counted to, and why.
+fn gone(
+    layer: &mut Layer,
+    d: &mut Driver<'_>,
+    server: ServerKey,
+    counted: Option<IpAddr>,
+    counter: Counter,
+) {
     if let Some(l) = layer.listener(d, server) {
         *counter(&mut l.stats) += 1;
-        l.closed_one(d);
+        l.closed_one(d, counted);
     }
 }

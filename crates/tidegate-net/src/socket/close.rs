@@ -72,7 +72,7 @@ impl Socket {
     /// it because bytes of the peer were not read.
     fn linger_zero(&mut self, rt: &mut Runtime<'_>) {
         let Some(stream) = &self.stream else { return };
-        let is_reset = match self.remote() {
+        let is_reset = match self.transport() {
             // Without it the end is a FIN: no worse than before.
             Some(_) => SockRef::from(stream).set_linger(Some(Duration::ZERO)).is_ok(),
             None => sys::kernel_queues(stream).receive.is_some_and(|unread| unread > 0),
@@ -264,13 +264,14 @@ pub(crate) fn over(
         piped: false,
         reset: s.reset,
     };
+    let counted = s.counted();
     let Some(mut left) = layer.remove(&driver, index, key) else { return };
     if let Some(handle) = driver.handle(&OWNER, raw) {
         handle.free();
     }
     if let Some(server) = left.server {
         if let Some(l) = layer.listener(&driver, server) {
-            l.closed_one(&mut driver);
+            l.closed_one(&mut driver, counted);
         }
     }
     if layer.held > 0 {
@@ -286,6 +287,9 @@ pub(crate) fn over(
         if let Some(pipe) = pipes.from {
             close.piped |= pipe.sink_closed(d, close.reason.result());
         }
+    }
+    if let Some((watcher, data)) = left.rare.as_deref().and_then(|rare| rare.watcher) {
+        watcher(d, data, &close);
     }
     tell(d, &mut left, close);
 }

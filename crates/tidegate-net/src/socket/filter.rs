@@ -65,6 +65,7 @@ impl Socket {
         let mut wire = std::mem::take(&mut shared.wire);
         let about = h.is_observed().then(|| self.connection());
         shared.passed.of = Some((self.key, about));
+        shared.passed.transport = self.transport();
         let Wire::Filter(stack) = &mut self.wire else { return };
         let done = f(stack, &mut Run { out: &mut shared.passed, wire: &mut wire, corked });
         for gone in stack.take_filters(false) {
@@ -73,6 +74,11 @@ impl Socket {
         let after = stack.user();
         for event in shared.passed.events.drain(..) {
             h.emit(|| event);
+        }
+        if let Some(named) = shared.passed.named.take() {
+            if done.is_ok() && self.life == Life::Gated && self.server.is_some() {
+                self.set_named(h, named);
+            }
         }
         match done {
             Err(Fault::Panicked(payload)) => {

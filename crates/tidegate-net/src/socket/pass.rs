@@ -195,6 +195,11 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                         call(d, key, |h, s| h.on_shutdown(s), f);
                         continue;
                     }
+                    if s.owed.take(Owed::WAKE) && s.duplex.is_open() {
+                        let f = |d: &mut Dispatch<'_>, p: &Protocol, data| (p.woken)(d, key, data);
+                        call(d, key, |_, _| {}, f);
+                        continue;
+                    }
                     if s.take_room(&h) {
                         let f =
                             |d: &mut Dispatch<'_>, p: &Protocol, data| (p.writable)(d, key, data);

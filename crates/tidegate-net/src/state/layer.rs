@@ -1,7 +1,7 @@
 //! This layer's state in a loop: sockets, listeners, the offer, and the buffers they share.
 #![forbid(unsafe_code)]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::TcpStream;
 use slab::Slab;
@@ -93,6 +93,15 @@ pub(crate) struct Held {
     pub(crate) place: usize,
     pub(crate) stream: TcpStream,
     pub(crate) peer: Option<SocketAddr>,
+    /// Whether it counts to the connections of its peer.
+    pub(crate) counted: bool,
+}
+
+impl Held {
+    /// Whose connections it counts to.
+    pub(crate) fn counted(&self) -> Option<IpAddr> {
+        self.peer.filter(|_| self.counted).map(|peer| peer.ip())
+    }
 }
 
 impl Layer {

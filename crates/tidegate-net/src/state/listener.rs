@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use tidegate_loop::TimerKey;
 use tidegate_loop::event::Readiness;
@@ -27,6 +28,7 @@ use crate::error::stage::Stage;
 use crate::event::NetEvent;
 use crate::gauge::Gauged;
 use crate::key::{OWNER, ServerKey};
+use crate::limit::peers::Peers;
 use crate::metrics::ServerStats;
 use crate::options::listen::Admission;
 use crate::options::stream::StreamOptions;
@@ -34,6 +36,9 @@ use crate::server_event::{ServerEvent, ServerInfo};
 use crate::state::fairness::claims::Place;
 use crate::state::fairness::pace::{FirstReads, Pace};
 use crate::sys::{self, ListenSocket};
+
+/// A statistic of a server.
+pub(crate) type Counter = fn(&mut ServerStats) -> &mut u64;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
@@ -65,6 +70,8 @@ pub(crate) struct Listener {
     pub(crate) is_guarded: bool,
     /// Kept for shedding.
     pub(crate) spare: Option<sys::Spare>,
+    /// What is kept of each peer, if there are limits for that.
+    pub(crate) peers: Option<Box<Peers>>,
     pub(crate) stats: ServerStats,
     /// For gauges of other threads; gone with `socket`.
     pub(crate) gauged: Option<Gauged>,
@@ -92,10 +99,42 @@ impl Listener {
         self.admission.max_connections.is_some_and(|most| self.stats.connections >= most)
     }
 
-    /// One connection less.
+    /// Whether this peer may connect; or which statistic to increment.
+    pub(crate) fn ask_block_list(
+        &self,
+        rt: &mut Runtime<'_>,
+        peer: SocketAddr,
+    ) -> Result<(), Counter> {
+        if self.admission.block_list.as_deref().is_some_and(|list| list.contains(peer.ip())) {
+            self.tell(rt, || ServerEvent::Blocked { peer: Some(peer) });
+            return Err(|stats| &mut stats.blocked);
+        }
+        Ok(())
+    }
+
+    /// One more connection of this peer, if its limits allow it: whether it was counted.
+    pub(crate) fn count_peer(
+        &mut self,
+        rt: &mut Runtime<'_>,
+        peer: SocketAddr,
+    ) -> Result<bool, Counter> {
+        let Some(peers) = &mut self.peers else { return Ok(false) };
+        match peers.add(peer.ip(), rt.now()) {
+            Ok(()) => Ok(true),
+            Err(limit) => {
+                self.tell(rt, || ServerEvent::Limited { peer, limit });
+                Err(|stats| &mut stats.limited)
+            }
+        }
+    }
+
+    /// One connection less; it counted to this peer's.
     #[inline]
-    pub(crate) fn closed_one(&mut self, d: &mut Driver<'_>) {
+    pub(crate) fn closed_one(&mut self, d: &mut Driver<'_>, peer: Option<IpAddr>) {
         self.stats.connections -= 1;
+        if let (Some(ip), Some(peers)) = (peer, &mut self.peers) {
+            peers.remove(ip);
+        }
         if matches!(self.state, State::Full | State::Closing) {
             self.make_room(d);
         }

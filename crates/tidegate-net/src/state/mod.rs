@@ -1,8 +1,8 @@
 //! Who owns what. Methods in here change only the state that they stand on.
 //!
 //! Read `layer.rs` first, then `sockets.rs`, `socket.rs` and `listener.rs`. Parts of these are
-//! `connecting.rs`, `wire.rs`, `owed.rs`, `remote.rs` and `rare.rs`. `fairness/` and `deadlines/`
-//! hold the pure parts.
+//! `connecting.rs`, `wire.rs`, `owed.rs`, `remote.rs`, `peer.rs` and `rare.rs`. `fairness/` and
+//! `deadlines/` hold the pure parts.
 //! Not here: what is done to connections and servers.
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub(crate) mod fairness;
 pub(crate) mod layer;
 pub(crate) mod listener;
 pub(crate) mod owed;
+mod peer;
 pub(crate) mod rare;
 pub(crate) mod remote;
 pub(crate) mod socket;

@@ -11,6 +11,8 @@ impl Owed {
     pub(crate) const SHUTDOWN: Owed = Owed(1);
     /// Room for a write that the caller made itself, as soon as there is some.
     pub(crate) const ROOM: Owed = Owed(2);
+    /// Its protocol asked for a call.
+    pub(crate) const WAKE: Owed = Owed(4);
 
     pub(crate) fn add(&mut self, what: Owed) {
         self.0 |= what.0;

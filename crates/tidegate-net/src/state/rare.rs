@@ -5,9 +5,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tidegate_loop::kind::Dispatch;
 use tidegate_stream::PipeKey;
 
+use crate::error::close::Close;
 use crate::error::net_error::NetError;
+use crate::proxy_protocol::header::ProxyHeader;
 use crate::state::connecting::Connecting;
 use crate::state::deadlines::timers::OwnTimers;
 
@@ -27,16 +30,35 @@ pub(crate) struct Rare {
     /// Bytes that come before the next read.
     pub(crate) given_back: Vec<u8>,
     pub(crate) timers: OwnTimers,
+    /// What a header said of the peer.
+    pub(crate) proxied: Option<Box<Proxied>>,
+    /// Who is told of its end, whatever stands above it.
+    pub(crate) watcher: Option<Watcher>,
+}
+
+/// What is called when a connection is over, before its handler; and a number for it. It runs no code
+/// of users.
+pub(crate) type Watcher = (fn(&mut Dispatch<'_>, u64, &Close), u64);
+
+/// A connection whose peer is not the other end of its socket.
+pub(crate) struct Proxied {
+    /// The other end.
+    pub(crate) transport: Option<SocketAddr>,
+    /// It has an address of its own.
+    pub(crate) named: bool,
+    pub(crate) header: Option<ProxyHeader>,
 }
 
 impl Rare {
     /// Whether nothing is in it.
     pub(crate) fn is_unused(&self) -> bool {
-        let Rare { pipes, local, remote, connecting, failure, answered, given_back, timers } = self;
+        let Rare { pipes, local, remote, connecting, failure, answered, .. } = self;
+        let Rare { given_back, timers, proxied, watcher, .. } = self;
         let piped = pipes.into.is_some() || pipes.from.is_some() || pipes.discard.is_some();
-        let known = local.is_some() || remote.is_some() || failure.is_some();
+        let named = remote.is_some() || proxied.is_some();
+        let known = local.is_some() || named || failure.is_some();
         let waits = *answered > 0 || !given_back.is_empty() || !timers.is_empty();
-        !piped && !known && !waits && connecting.is_none()
+        !piped && !known && !waits && connecting.is_none() && watcher.is_none()
     }
 }
 

@@ -1,5 +1,5 @@
 //! [`Remote`]: the peer's address of a connection, small, since every connection has one; and what
-//! follows from there being none.
+//! follows from there being none. [`Counted`]: to whose connections it counts.
 #![forbid(unsafe_code)]
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -42,6 +42,16 @@ impl Remote {
             Remote::Unknown | Remote::Rare => None,
         }
     }
+}
+
+/// Whether a connection counts to those of a peer, and of which.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Counted {
+    No,
+    /// Of the other end of its socket.
+    Transport,
+    /// Of the peer that a header named.
+    Peer,
 }
 
 /// What is known of a new stream before the poller spoke. On a Unix domain socket, which has no

@@ -39,7 +39,7 @@ use crate::state::deadlines::clocks::{Clocks, View};
 use crate::state::deadlines::timers::OwnTimers;
 use crate::state::owed::Owed;
 use crate::state::rare::{Pipes, Rare};
-use crate::state::remote::Remote;
+use crate::state::remote::{Counted, Remote};
 use crate::state::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,11 +99,13 @@ pub(crate) struct Socket {
     /// Whether the handle is marked busy: something is under way that must be finished.
     pub(crate) busy: bool,
     pub(crate) owed: Owed,
+    /// Whether it counts to the connections of its peer.
+    pub(crate) counted: Counted,
     /// Whether its close sends a RST.
     pub(crate) reset: Reset,
     /// The last that `on_hangup` was called with.
     pub(crate) hangup: PeerState,
-    rare: Option<Box<Rare>>,
+    pub(crate) rare: Option<Box<Rare>>,
 }
 
 impl Socket {
@@ -127,6 +129,7 @@ impl Socket {
             clocks: Clocks::default(),
             busy: false,
             owed: Owed::default(),
+            counted: Counted::No,
             reset: Reset::No,
             hangup: PeerState::Open,
             rare: None,
@@ -159,6 +162,7 @@ impl Socket {
         self.fresh = true;
         self.busy = false;
         self.owed = Owed::default();
+        self.counted = Counted::No;
         self.reset = Reset::No;
         self.clocks = Clocks::default();
         self.clocks.start(options.deadlines, self.since);

@@ -8,13 +8,14 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use tidegate_loop::kind::{Driver, LayerId, LayerLimits};
-use tidegate_loop::{Cx, Key, LimitError};
+use tidegate_loop::{Cx, Key, LimitError, TimerKey};
 
-use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
+use crate::ends::{PipeKey, ReadEnd, WriteEnd};
 use crate::error::{PipeError, StreamError};
 use crate::limits::StreamLimits;
 use crate::machine::read_queue::ReadQueue;
 use crate::machine::write::WriteState;
+use crate::run::through::Through;
 use crate::user::sink::{Sink, WriteHandler};
 use crate::user::source::{ReadHandler, Source};
 
@@ -143,12 +144,24 @@ pub(crate) struct Pipe {
     /// The buffer for what the sink refused; reused.
     pub(crate) spare: BytesMut,
     pub(crate) done: Option<Done>,
+    pub(crate) hold: Hold,
+    pub(crate) end: SourceEnd,
 }
 
-/// The transforms and what each made last.
-pub(crate) struct Through {
-    pub(crate) stages: Vec<(Box<dyn Transform>, BytesMut)>,
-    /// The one that runs.
-    pub(crate) at: usize,
-    pub(crate) limit: usize,
+/// Whether a transform holds bytes back; the source is paused meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hold {
+    No,
+    Until(TimerKey),
+    /// The time has passed: it goes on in the pending phase, or when the sink has room.
+    Due,
+}
+
+/// How far a pipe is with its source's end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SourceEnd {
+    NotYet,
+    /// It has ended; the transforms are to be flushed.
+    Ended,
+    Flushed,
 }

@@ -11,6 +11,9 @@
 //! `Stuck`: the sink refused bytes, because it has ended or writing broke; it will tell the
 //! pipe which. In `Done` the pipe closes at once, in `Failing` after both ends are closed.
 //!
+//! A transform may hold bytes back for a while (`Hold`). Then the source is paused, and its end
+//! waits, until the time has passed and the sink has room; then the transform goes on.
+//!
 //! An end may be written by a user and panic in any of its methods. Then the end has failed,
 //! and the panic waits until the state of the pipe is consistent again. An end that panics
 //! while it is destroyed or attached may never tell that it is closed: the pipe does not wait
@@ -18,21 +21,24 @@
 #![forbid(unsafe_code)]
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tidegate_loop::kind::{Dispatch, Kind, Runtime};
 use tidegate_loop::{Cx, Key, TableFull};
 
 use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
-use crate::error::{BoxError, PipeError, PipeStage, StreamError};
+use crate::error::{PipeError, PipeStage, StreamError};
 use crate::event::{PipeEvent, StreamEvent};
 use crate::machine::chunk::Chunk;
 use crate::machine::flow::Flow;
 use crate::run::call::{call, caught};
-use crate::run::layer::{Done, Pipe, Readable, STREAMS, State, Through, Writable};
+use crate::run::layer::{Done, Hold, Pipe, Readable, STREAMS, SourceEnd, State, Writable};
 use crate::run::row;
+use crate::run::through::{Step, Through};
 
 static PIPE: Kind = Kind::new("pipe", STREAMS.owner())
+    .pending(|d, key, _| go_on(d, key))
     .close(|cx, key, _| {
         fail(cx, key, PipeStage::Pipe, StreamError::Destroyed);
         Ok(())
@@ -64,15 +70,15 @@ pub(crate) fn open(
     };
     handle.set_ref(false);
     let key = handle.key();
-    let stages: Vec<_> = through.into_iter().map(|t| (t, BytesMut::new())).collect();
-    let through = Through { stages, at: 0, limit: layer.limits.write_limit };
     let pipe = Pipe {
         state: State::Flowing,
         source: Some(from.clone()),
         sink: Some(to.clone()),
-        through: (!through.stages.is_empty()).then_some(through),
+        through: Through::new(through, layer.limits.write_limit),
         spare: BytesMut::new(),
         done: Some(done),
+        hold: Hold::No,
+        end: SourceEnd::NotYet,
     };
     entry.insert(pipe);
     PipeKey(key).tell(&mut handle, || PipeEvent::Opened);
@@ -132,11 +138,12 @@ impl PipeKey {
         rt.emit(|| StreamEvent::Pipe(self, event()));
     }
 
-    /// Whether the pipe waits for its sink to drain. If so, its source must stay paused.
+    /// Whether the pipe waits for its sink to drain, or for a transform. If so, its source must stay
+    /// paused.
     pub fn is_full(self, cx: &mut Cx<'_>) -> bool {
         let (layer, d) = cx.layer(&STREAMS);
         let pipe = layer.pipe(&d, self.0);
-        pipe.is_some_and(|p| matches!(p.state, State::Full | State::Stuck))
+        pipe.is_some_and(|p| matches!(p.state, State::Full | State::Stuck) || p.hold != Hold::No)
     }
 
     /// The source has bytes. They may be offered to the sink at once.
@@ -149,7 +156,7 @@ impl PipeKey {
         match p.through.take() {
             None => give(&mut d.cx(), self.0, chunk),
             Some(through) => {
-                transform(d, self.0, through, Some(chunk.bytes()));
+                transform(d, self.0, through, Step::Chunk(chunk.bytes()));
                 d.settle();
             }
         }
@@ -158,20 +165,12 @@ impl PipeKey {
     /// The source has ended: every byte was given.
     pub fn ended(self, d: &mut Dispatch<'_>) {
         let (layer, driver) = d.layer(&STREAMS);
-        let Some(p) = layer.pipe(&driver, self.0) else { return };
-        let takes = matches!(p.state, State::Flowing | State::Full);
-        if let Some(through) = p.through.take_if(|_| takes) {
-            transform(d, self.0, through, None);
-        }
-        let (layer, mut driver) = d.layer(&STREAMS);
-        let Some(p) = layer.pipe(&driver, self.0) else { return };
-        if matches!(p.state, State::Flowing | State::Full) {
-            p.state = State::Ending;
-            self.tell(&mut driver, || PipeEvent::Ending);
-            if let Some(sink) = p.sink.clone() {
-                ask(&mut d.cx(), self.0, PipeStage::Sink, |cx| sink.end(cx));
+        if let Some(p) = layer.pipe(&driver, self.0) {
+            if p.end == SourceEnd::NotYet {
+                p.end = SourceEnd::Ended;
             }
         }
+        end(d, self.0);
         // Not before: a tick that panics must not come between.
         d.settle();
     }
@@ -183,8 +182,10 @@ impl PipeKey {
         if matches!(p.state, State::Full) {
             p.state = State::Flowing;
             self.tell(&mut driver, || PipeEvent::Flowing);
-            if let Some(source) = p.source.clone() {
-                ask(&mut d.cx(), self.0, PipeStage::Source, |cx| source.resume(cx));
+            match p.hold {
+                Hold::No => resume(&mut d.cx(), self.0),
+                Hold::Until(_) => {}
+                Hold::Due => go_on(d, self.0),
             }
         }
     }
@@ -215,6 +216,8 @@ impl PipeKey {
         driver.bury(p.source.take());
         let cause = match (&p.state, result) {
             (State::Ending | State::Done, _) | (State::Stuck, Ok(())) => return false,
+            // A transform holds back what came before the end.
+            (State::Flowing | State::Full, _) if p.end != SourceEnd::NotYet => return false,
             (_, Err(e)) => e,
             (_, Ok(())) => StreamError::Premature,
         };
@@ -295,39 +298,97 @@ fn full(cx: &mut Cx<'_>, key: Key) {
     }
 }
 
-fn transform(d: &mut Dispatch<'_>, key: Key, through: Through, chunk: Option<&[u8]>) {
-    let made = call(d, key, Some(through), through_back, |t, mut cx| t.run(&mut cx, chunk));
-    match made {
-        Some(Ok(made)) if !made.is_empty() => give(&mut d.cx(), key, Chunk::Shared(made)),
-        Some(Err((stage, cause))) => fail(&mut d.cx(), key, PipeStage::Transform(stage), cause),
-        _ => {}
+/// The source has ended, and nothing is held back: flushes the transforms, and ends the sink.
+fn end(d: &mut Dispatch<'_>, key: Key) {
+    let (layer, driver) = d.layer(&STREAMS);
+    let Some(p) = layer.pipe(&driver, key) else { return };
+    let takes = matches!(p.state, State::Flowing | State::Full) && p.hold == Hold::No;
+    if !takes || p.end == SourceEnd::NotYet {
+        return;
+    }
+    if std::mem::replace(&mut p.end, SourceEnd::Flushed) == SourceEnd::Ended {
+        if let Some(through) = p.through.take() {
+            transform(d, key, through, Step::Flush);
+        }
+    }
+    let (layer, mut driver) = d.layer(&STREAMS);
+    let Some(p) = layer.pipe(&driver, key) else { return };
+    if matches!(p.state, State::Flowing | State::Full) && p.hold == Hold::No {
+        p.state = State::Ending;
+        PipeKey(key).tell(&mut driver, || PipeEvent::Ending);
+        if let Some(sink) = p.sink.clone() {
+            ask(&mut d.cx(), key, PipeStage::Sink, |cx| sink.end(cx));
+        }
     }
 }
 
-impl Through {
-    /// Runs one chunk through all stages; without a chunk, flushes the stages.
-    fn run(
-        &mut self,
-        cx: &mut Cx<'_>,
-        chunk: Option<&[u8]>,
-    ) -> Result<Bytes, (usize, StreamError)> {
-        let mut before: Option<Bytes> = None;
-        for (i, (stage, out)) in self.stages.iter_mut().enumerate() {
-            self.at = i;
-            let failed = |e: BoxError| (i, StreamError::from(e));
-            let input = if i == 0 { chunk } else { before.as_deref() };
-            if let Some(input) = input.filter(|input| !input.is_empty()) {
-                stage.transform(cx, input, out).map_err(failed)?;
-            }
-            if chunk.is_none() {
-                stage.flush(cx, out).map_err(failed)?;
-            }
-            if out.len() > self.limit {
-                return Err((i, StreamError::Limit { queued: out.len(), limit: self.limit }));
-            }
-            before = Some(out.split().freeze());
+/// The time has passed for which a transform held bytes back. If the sink is full it waits for that,
+/// too.
+fn go_on(d: &mut Dispatch<'_>, key: Key) {
+    let (layer, driver) = d.layer(&STREAMS);
+    let Some(p) = layer.pipe(&driver, key) else { return };
+    if p.hold != Hold::Due || !matches!(p.state, State::Flowing) {
+        return;
+    }
+    p.hold = Hold::No;
+    if let Some(through) = p.through.take() {
+        transform(d, key, through, Step::GoOn);
+    }
+    end(d, key);
+    resume(&mut d.cx(), key);
+    d.settle();
+}
+
+/// The source goes on, if nothing is in the way.
+fn resume(cx: &mut Cx<'_>, key: Key) {
+    let (layer, d) = cx.layer(&STREAMS);
+    let Some(p) = layer.pipe(&d, key) else { return };
+    let free = p.hold == Hold::No && p.end == SourceEnd::NotYet;
+    if !free || !matches!(p.state, State::Flowing) {
+        return;
+    }
+    if let Some(source) = p.source.clone() {
+        ask(cx, key, PipeStage::Source, |cx| source.resume(cx));
+    }
+}
+
+/// A transform holds bytes back for so long.
+fn hold(cx: &mut Cx<'_>, key: Key, time: Duration) {
+    let (layer, d) = cx.layer(&STREAMS);
+    let Some(p) = layer.pipe(&d, key) else { return };
+    if !matches!(p.state, State::Flowing | State::Full) || p.hold != Hold::No {
+        return;
+    }
+    let source = p.source.clone();
+    let timer = cx.after(time, move |cx| {
+        let (layer, mut d) = cx.layer(&STREAMS);
+        if let Some(p) = layer.pipe(&d, key) {
+            p.hold = Hold::Due;
         }
-        Ok(before.unwrap_or_default())
+        if let Some(mut handle) = d.handle(STREAMS.owner(), key) {
+            handle.pend();
+        }
+    });
+    let (layer, d) = cx.layer(&STREAMS);
+    if let Some(p) = layer.pipe(&d, key) {
+        p.hold = Hold::Until(timer);
+    }
+    if let Some(source) = source {
+        ask(cx, key, PipeStage::Source, |cx| source.pause(cx));
+    }
+}
+
+fn transform(d: &mut Dispatch<'_>, key: Key, through: Through, step: Step<'_>) {
+    let made = call(d, key, Some(through), through_back, |t, mut cx| {
+        t.run(&mut cx, step).map(|made| (made, t.wait))
+    });
+    if let Some(Ok((_, Some(time)))) = &made {
+        hold(&mut d.cx(), key, *time);
+    }
+    match made.map(|made| made.map(|(made, _)| made)) {
+        Some(Ok(made)) if !made.is_empty() => give(&mut d.cx(), key, Chunk::Shared(made)),
+        Some(Err((stage, cause))) => fail(&mut d.cx(), key, PipeStage::Transform(stage), cause),
+        _ => {}
     }
 }
 
@@ -416,6 +477,10 @@ fn closed(d: &mut Dispatch<'_>, key: Key, place: u64) {
     if let Some(handle) = driver.handle(STREAMS.owner(), key) {
         handle.free();
     }
+    if let Hold::Until(timer) = p.hold {
+        let _ = d.cx().timer_stop(timer);
+    }
+    let mut driver = d.driver();
     let result = match p.state {
         State::Failing(e) => Err(e),
         _ => Ok(()),

@@ -18,6 +18,7 @@ pub(super) fn of_servers(to: &mut To<'_>, m: &HttpMetrics) -> fmt::Result {
     to.counter("http_reused", "Of these, not the first of their connection.", m.reused)?;
     to.counter("http_broken", "Of these, without the end of an answer.", m.broken)?;
     to.counter("http_refused", "Requests refused by their bytes.", m.refused)?;
+    to.counter("http_limited", "Requests of clients that ask too often.", m.limited)?;
     to.counter("http_timed_out", "Requests that took too long.", m.timed_out)?;
     to.counter("http_idle_closed", "Connections that waited too long.", m.idle_closed)?;
     to.counter("http_upgraded", "Connections given to another protocol.", m.upgraded)?;

@@ -16,58 +16,13 @@
 //! within `max_total`, the one whose request waits longest is first.
 #![forbid(unsafe_code)]
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 use slab::Slab;
 
-/// How much a pool may have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Connections to one origin.
-    pub(crate) sockets: usize,
-    /// Connections in all.
-    pub(crate) total: usize,
-    /// Free connections to one origin.
-    pub(crate) free: usize,
-    /// Free connections in all.
-    pub(crate) free_total: usize,
-    /// Requests that wait while no connection is being made for them.
-    pub(crate) pending: usize,
-    /// Whether the connection that was free longest is used first.
-    pub(crate) fifo: bool,
-}
-
-/// A connection of the pool: its place, and the step in which it came, so that the id of one that
-/// is gone finds nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ConnId(usize, u64);
-
-/// Why a connection is closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Why {
-    /// It is not to be used again.
-    Done,
-    /// It was free for too long.
-    Expired,
-    /// Too many were free, or its place is needed.
-    Evicted,
-    /// No request waits for it any more.
-    Unwanted,
-    /// The pool is closed.
-    Closed,
-}
-
-/// What is to be done, in this order. `T` is what the caller calls a connection, `W` a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Act<T, W> {
-    /// Make a connection to [`Pool::origin`]: then call [`Pool::opened`].
-    Open(ConnId),
-    /// Send the request. `reused`: an earlier request was answered on this connection.
-    Serve { conn: T, request: W, reused: bool },
-    /// Close a connection, which the pool has forgotten.
-    Close(T, Why),
-}
+use crate::pool::acts::{Act, Bounds, ConnId, Counts, Why};
 
 #[derive(Debug)]
 enum State {
@@ -105,19 +60,9 @@ struct Row<O, W> {
     waiting: VecDeque<Waiter<W>>,
 }
 
-/// How many there are of each.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Counts {
-    pub(crate) origins: usize,
-    pub(crate) open: usize,
-    pub(crate) connecting: usize,
-    pub(crate) free: usize,
-    pub(crate) waiting: usize,
-}
-
 /// The connections of an agent, and the requests that wait for one.
 #[derive(Debug)]
-pub(crate) struct Pool<O, T, W> {
+pub struct Pool<O, T, W> {
     bounds: Bounds,
     names: HashMap<O, usize>,
     rows: Slab<Row<O, W>>,
@@ -131,7 +76,8 @@ pub(crate) struct Pool<O, T, W> {
 }
 
 impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
-    pub(crate) fn new(bounds: Bounds) -> Pool<O, T, W> {
+    /// Without connections.
+    pub fn new(bounds: Bounds) -> Pool<O, T, W> {
         Pool {
             bounds,
             names: HashMap::new(),
@@ -148,7 +94,7 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
 
     /// A request wants a connection; `fresh`: one that was never used, and before all others
     /// that wait. `false`: too many wait, and the pool knows nothing of it.
-    pub(crate) fn request(&mut self, origin: &O, request: W, fresh: bool, now: u64) -> bool {
+    pub fn request(&mut self, origin: &O, request: W, fresh: bool, now: u64) -> bool {
         if self.closed {
             return false;
         }
@@ -180,14 +126,14 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
     }
 
     /// What the caller calls the connection that it makes.
-    pub(crate) fn opened(&mut self, conn: ConnId, tag: T) {
+    pub fn opened(&mut self, conn: ConnId, tag: T) {
         if let Some(c) = self.conns.get_mut(conn.0).filter(|c| c.born == conn.1) {
             c.tag = Some(tag);
         }
     }
 
     /// It is made. `until`: when it would have been free for too long.
-    pub(crate) fn connected(&mut self, conn: ConnId, until: u64) {
+    pub fn connected(&mut self, conn: ConnId, until: u64) {
         let Some(c) = self.conns.get_mut(conn.0).filter(|c| c.born == conn.1) else { return };
         let at = c.origin;
         c.state = State::Busy;
@@ -200,7 +146,7 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
     }
 
     /// It could not be made. Returns the request that fails with it, if one does.
-    pub(crate) fn failed(&mut self, conn: ConnId) -> Option<W> {
+    pub fn failed(&mut self, conn: ConnId) -> Option<W> {
         let at = self.find(conn)?;
         self.drop_conn(conn.0);
         let row = &self.rows[at];
@@ -214,7 +160,7 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
     }
 
     /// Its request is answered. `until`: it can be used again until then; `None`: not at all.
-    pub(crate) fn released(&mut self, conn: ConnId, until: Option<u64>) {
+    pub fn released(&mut self, conn: ConnId, until: Option<u64>) {
         let Some(at) = self.find(conn) else { return };
         let gives_way = self.gives_way(at);
         match until {
@@ -229,7 +175,7 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
     }
 
     /// It is over, or has another owner now.
-    pub(crate) fn removed(&mut self, conn: ConnId) {
+    pub fn removed(&mut self, conn: ConnId) {
         let Some(at) = self.find(conn) else { return };
         self.drop_conn(conn.0);
         self.grow();
@@ -237,7 +183,7 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
     }
 
     /// A request does not wait any more.
-    pub(crate) fn cancel(&mut self, origin: &O, request: W) {
+    pub fn cancel(&mut self, origin: &O, request: W) {
         let Some(&at) = self.names.get(origin) else { return };
         let row = &mut self.rows[at];
         let Some(place) = row.waiting.iter().position(|w| w.request == request) else { return };
@@ -253,7 +199,7 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
     }
 
     /// Closes what no request uses. Returns the requests that wait; there will be no others.
-    pub(crate) fn close(&mut self) -> Vec<W> {
+    pub fn close(&mut self) -> Vec<W> {
         self.closed = true;
         let mut left: Vec<_> = Vec::new();
         for (_, row) in &mut self.rows {
@@ -278,11 +224,20 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
     }
 
     /// The origin of a connection.
-    pub(crate) fn origin(&self, conn: ConnId) -> Option<&O> {
+    pub fn origin(&self, conn: ConnId) -> Option<&O> {
         Some(&self.rows.get(self.find(conn)?)?.origin)
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    /// An origin that has connections or requests, as it was given first.
+    pub fn known<Q: Eq + Hash + ?Sized>(&self, origin: &Q) -> Option<O>
+    where
+        O: Borrow<Q>,
+    {
+        Some(self.rows.get(*self.names.get(origin)?)?.origin.clone())
+    }
+
+    /// How many there are of each.
+    pub fn counts(&self) -> Counts {
         Counts {
             origins: self.rows.len(),
             open: self.conns.len(),
@@ -292,11 +247,13 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
         }
     }
 
-    pub(crate) fn has_act(&self) -> bool {
+    /// Whether there is something to do.
+    pub fn has_act(&self) -> bool {
         !self.acts.is_empty()
     }
 
-    pub(crate) fn take_act(&mut self) -> Option<Act<T, W>> {
+    /// The next thing to do.
+    pub fn take_act(&mut self) -> Option<Act<T, W>> {
         self.acts.pop_front()
     }
 
@@ -478,5 +435,5 @@ impl<O: Clone + Eq + Hash, T: Copy, W: Copy + PartialEq> Pool<O, T, W> {
 }
 
 #[cfg(test)]
-#[path = "pool_tests.rs"]
+#[path = "machine_tests.rs"]
 mod tests;
