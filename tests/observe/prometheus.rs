@@ -152,7 +152,8 @@ fn every_counter_is_in_the_text() {
         panicked: "tasks_panicked_total",
         polls: "tasks_polls_total",
         woken_while_polled: "tasks_woken_while_polled_total",
-        budget_spent: "tasks_budget_spent_total";
+        budget_spent: "tasks_budget_spent_total",
+        ;
         "longest_poll": "tasks_longest_poll_seconds",
     );
     let work = every_field!(snapshot.work;

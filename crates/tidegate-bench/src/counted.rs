@@ -56,7 +56,7 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
 }
 
 /// All that [`warm`] knows.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 15] = [
     "turn",
     "dispatch",
     "timer",
