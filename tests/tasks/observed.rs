@@ -101,7 +101,7 @@ fn jobs_and_their_ends() {
     let failed: Result<(), BlockingError> = failed.unwrap();
     assert!(matches!(failed, Err(BlockingError::Work(_))));
     // Dropped before and while it runs.
-    let task = lp.spawn(blocking(|| std::thread::yield_now()));
+    let task = lp.spawn(blocking(std::thread::yield_now));
     lp.run_nowait().unwrap();
     drop(task);
     drop(lp.spawn(blocking(|| ())));

@@ -59,7 +59,7 @@ fn b03_a_panic_in_a_poll_unwinds_and_the_others_go_on() {
     assert_eq!(count.get(), 1);
     lp.run().unwrap();
     assert_eq!((ran.get(), lp.metrics().panics), (3, 1));
-    assert_eq!(lp.block_on(bad).unwrap().map(|()| ()), panicked());
+    assert_eq!(lp.block_on(bad).unwrap(), panicked());
     assert_eq!((handles(&lp), lp.task_metrics().panicked), (0, 1));
 }
 
@@ -83,7 +83,7 @@ fn b03_who_joins_is_told() {
                 lp.block_on(bad).unwrap()
             }
         };
-        assert_eq!(joined.map(|()| ()), panicked());
+        assert_eq!(joined, panicked());
     }
 }
 
@@ -93,7 +93,7 @@ fn b03_a_panic_that_is_caught_stays_in_its_task() {
     let options = || TaskOptions::new().catch_panics(true);
     let bad = lp.spawn_with(options(), async { panic() }).unwrap();
     lp.spawn_with(options(), async { panic() }).unwrap().detach();
-    assert_eq!(lp.block_on(bad).unwrap().map(|()| ()), panicked());
+    assert_eq!(lp.block_on(bad).unwrap(), panicked());
     lp.run().unwrap();
     assert_eq!((handles(&lp), lp.metrics().panics), (0, 0));
 }

@@ -27,6 +27,8 @@ pub enum Peer {
     Tidegate(Box<ListenOptions>),
     /// libuv, where it was built.
     Libuv,
+    /// tidegate with a task for each connection: hyper, or an echo.
+    Tasks,
     /// tokio on one thread, a task for each connection.
     Tokio,
     /// mio and quinn-udp, which only send in bulk.
@@ -111,6 +113,10 @@ impl Server {
                 Peer::Floor(budget) => peer::floor::serve(&listener, &theirs, &options, budget),
                 #[cfg(libuv)]
                 Peer::Libuv => peer::libuv::serve(listener, udp, &theirs, &options),
+                Peer::Tasks => peer::hyper::on_tidegate(listener, theirs, seen, &options),
+                Peer::Tokio if options.mode == Mode::Hello => {
+                    peer::hyper::on_tokio(listener, theirs)
+                }
                 Peer::Tokio => peer::tokio::serve(listener, udp, theirs, &options),
                 Peer::Tidegate(_) => {}
                 Peer::Quinn => panic!("it has no connections"),

@@ -42,6 +42,8 @@ chapters! {
     http_client
     #[cfg(feature = "async")]
     futures
+    #[cfg(all(feature = "hyper", feature = "tokio"))]
+    other_crates
     production
     names
 }

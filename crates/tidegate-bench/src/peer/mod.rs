@@ -7,6 +7,7 @@
 
 pub mod contract;
 pub mod floor;
+pub mod hyper;
 #[cfg(libuv)]
 pub mod libuv;
 pub mod quinn;

@@ -26,6 +26,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "A queue, and a loop that is busy", measure: busy_loop },
     Section { title: "Messages and bytes", measure: messages },
     Section { title: "Datagrams", measure: of_datagrams },
+    Section { title: "Futures", measure: futures },
     Section { title: "The example redis, and redis-server", measure: redis_server },
     Section { title: "HTTP", measure: http_servers },
     Section { title: "The loop itself", measure: loop_itself },
@@ -128,6 +129,10 @@ fn messages(bench: &mut Bench) -> Result<String, Failed> {
 
 fn of_datagrams(bench: &mut Bench) -> Result<String, Failed> {
     bench.table(&datagrams::contests(bench.scale))
+}
+
+fn futures(bench: &mut Bench) -> Result<String, Failed> {
+    bench.table(&suite::futures(bench.scale))
 }
 
 fn redis_server(bench: &mut Bench) -> Result<String, Failed> {
