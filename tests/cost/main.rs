@@ -8,6 +8,7 @@ mod long_pipe;
 mod peers;
 mod slow_readers;
 mod syscalls;
+mod tasks;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod tls;
 

@@ -80,6 +80,46 @@ fn a_handle_is_lent_once() {
     assert!(d.handle(&MINE, a).is_none() && d.handle(&MINE, b).is_none());
 }
 
+/// A handle that lets the others go first is called once more in the same pass, behind them; and
+/// not a third time, whatever it asks for.
+#[test]
+fn a_handle_lets_the_others_go_first_once() {
+    thread_local! {
+        static CALLS: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    fn called(name: &str, moved: bool) {
+        CALLS.with_borrow_mut(|calls| calls.push(format!("{name} {moved}")));
+    }
+    static LONG: Kind = Kind::new("long", &MINE).ready(|d, key, n| {
+        let moved = d.driver().handle(&MINE, key).unwrap().queue_last();
+        called(&format!("long {n}"), moved);
+    });
+    static SHORT: Kind = Kind::new("short", &MINE).ready(|_, _, _| called("short", false));
+    let mut lp = guarded();
+    let mut cx = lp.cx();
+    let mut d = cx.driver();
+    let mut keys = Vec::new();
+    for (kind, n) in [(&LONG, 1), (&LONG, 2), (&SHORT, 0)] {
+        let mut h = d.insert(kind, n).unwrap();
+        h.queue();
+        // Outside of a pass there is nobody to let go first.
+        assert!(!h.queue_last());
+        keys.push(h.key());
+    }
+    lp.run_nowait().unwrap();
+    let calls = CALLS.take();
+    let expected = ["long 1 true", "long 2 true", "short false", "long 1 false", "long 2 false"];
+    assert_eq!(calls, expected);
+    // Alone in the pass it goes at once.
+    lp.cx().driver().handle(&MINE, keys[0]).unwrap().queue();
+    lp.run_nowait().unwrap();
+    assert_eq!(CALLS.take(), ["long 1 false"]);
+    let mut cx = lp.cx();
+    for key in keys {
+        cx.driver().handle(&MINE, key).unwrap().free();
+    }
+}
+
 /// The inbox is the loop's own.
 #[test]
 fn the_inbox_cannot_be_closed() {

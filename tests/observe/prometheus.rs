@@ -143,6 +143,19 @@ fn every_counter_is_in_the_text() {
         datagrams: "udp_waiting",
         ;
     );
+    let tasks = every_field!(snapshot.tasks;
+        tasks: "tasks",
+        spawned: "tasks_spawned_total",
+        refused: "tasks_refused_total",
+        finished: "tasks_finished_total",
+        cancelled: "tasks_cancelled_total",
+        panicked: "tasks_panicked_total",
+        polls: "tasks_polls_total",
+        woken_while_polled: "tasks_woken_while_polled_total",
+        budget_spent: "tasks_budget_spent_total",
+        ;
+        "longest_poll": "tasks_longest_poll_seconds",
+    );
     let work = every_field!(snapshot.work;
         threads: "work_threads",
         queued: "work_queued",
@@ -204,7 +217,8 @@ fn every_counter_is_in_the_text() {
         evicted: "http_agent_evicted_total",
         ;
     );
-    let names = ["of_loop", "handles", "net", "servers", "tls", "udp", "work", "http", "agents"];
+    let names =
+        ["of_loop", "handles", "net", "servers", "tls", "udp", "work", "tasks", "http", "agents"];
     let names = names.map(str::to_owned);
     assert_eq!(fields(&snapshot), BTreeSet::from(names), "a new part is looked at above");
 
@@ -218,6 +232,7 @@ fn every_counter_is_in_the_text() {
     has_all(&text, &[("udp_kernel_drops_total", String::new())]);
     has_all(&text, &[("udp_kernel_receive_bytes", String::new())]);
     has_all(&text, &work);
+    has_all(&text, &tasks);
     has_all(&text, &http);
     has_all(&text, &agent);
     assert!(text.contains("\ntidegate_http_agent_open{agent=\"backend\"} "), "{text}");

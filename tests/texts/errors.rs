@@ -1,5 +1,5 @@
 //! The catalogue of errors, `docs/manual/errors.md`, names every error, stage and code of the loop,
-//! the streams and the connections, and none that is not there.
+//! the streams, the connections and the futures, and none that is not there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -53,7 +53,7 @@ fn the_catalogue_is_whole() {
         .map(|(name, _)| name)
         .collect();
     let (mut there, mut types) = (BTreeSet::new(), 0);
-    for name in ["tidegate-loop", "tidegate-stream", "tidegate-net"] {
+    for name in ["tidegate-loop", "tidegate-stream", "tidegate-net", "tidegate-async"] {
         for (_, text) in sources(&root().join("crates").join(name).join("src")) {
             let found = errors(&text).into_iter().filter(|e| !CARRIERS.contains(&e.as_str()));
             for error in found.chain(PARTS.map(str::to_owned)) {

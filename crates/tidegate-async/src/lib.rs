@@ -36,10 +36,12 @@
 //! Floors, from the ground: plain data (`error/`, `event`, `key`, `limits`, `metrics`, `options`),
 //! `sys/` (the loop that runs on this thread), `wake/` (what other threads touch, and who waits),
 //! `state/` (who owns what), `tasks/` (what is done with tasks; read `tasks/run.rs` first), `time/`,
-//! `bridge/` and `net/` (futures that wait for something), `face/` (what users call). Imports go
+//! `bridge/` and `net/` (futures that wait for something), `adapters/` (the traits of others), `face/` (what users call). Imports go
 //! down.
 #![deny(unsafe_code)]
 
+#[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio"))]
+mod adapters;
 mod bridge;
 mod error;
 mod event;
@@ -56,6 +58,10 @@ mod tasks;
 mod time;
 mod wake;
 
+#[cfg(feature = "hyper")]
+pub use adapters::hyper_spawn::LoopExecutor;
+#[cfg(feature = "hyper")]
+pub use adapters::hyper_timer::LoopTimer;
 #[cfg(feature = "work")]
 pub use bridge::blocking::{Blocking, blocking};
 pub use bridge::lookup::{Lookup, lookup};
@@ -75,13 +81,13 @@ pub use key::TaskKey;
 pub use limits::AsyncLimits;
 pub use metrics::TaskMetrics;
 pub use net::begin::{AcceptAsync, IntoAsync};
-pub use net::connect::connect;
+pub use net::connect::{Connect, connect, connect_in};
 pub use net::halves::{ReadHalf, WriteHalf};
 pub use net::listener::AsyncListener;
 pub use net::socket::AsyncSocket;
 pub use net::udp::AsyncUdp;
 pub use options::TaskOptions;
 pub use tasks::join::Task;
-pub use time::sleep::{Sleep, sleep};
+pub use time::sleep::{Sleep, sleep, sleep_until};
 pub use time::timeout::{Elapsed, Timeout, timeout};
 pub use time::yield_now::{YieldNow, yield_now};

@@ -12,6 +12,7 @@ use tidegate::http::{Http, Response};
 use tidegate::kind::{Kind, LayerId, Owner};
 use tidegate::prelude::*;
 use tidegate::stream::WriteState;
+use tidegate::task::{AcceptAsync, AsyncSocket};
 
 use crate::peer::tidegate::Echo;
 
@@ -38,6 +39,8 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
         "echo" => Box::new(Echoes::new(OPERATIONS, false)?),
         "echo_late_layer" => Box::new(Echoes::on(loop_with_other_layers()?, OPERATIONS, false)?),
         "echo_alone" => Box::new(Alone(Echoes::new(1, false)?)),
+        "echo_async" => Box::new(Echoes::of_tasks(OPERATIONS)?),
+        "echo_async_alone" => Box::new(Alone(Echoes::of_tasks(1)?)),
         "echo_idle" => Box::new(Echoes::new(OPERATIONS, true)?),
         "echo_idle_alone" => Box::new(Alone(Echoes::new(1, true)?)),
         "http_get" => Box::new(Gets::new(OPERATIONS, 1)?),
@@ -53,7 +56,7 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
 }
 
 /// All that [`warm`] knows.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 15] = [
     "turn",
     "dispatch",
     "timer",
@@ -63,6 +66,8 @@ pub const NAMES: [&str; 13] = [
     "echo",
     "echo_late_layer",
     "echo_alone",
+    "echo_async",
+    "echo_async_alone",
     "echo_idle",
     "echo_idle_alone",
     "http_get",
@@ -242,13 +247,29 @@ impl Echoes {
         Echoes::on(Loop::new()?, connections, idle)
     }
 
-    fn on(mut lp: Loop, connections: u32, idle: bool) -> io::Result<Echoes> {
+    fn on(lp: Loop, connections: u32, idle: bool) -> io::Result<Echoes> {
+        Echoes::by(lp, connections, idle, |conn| {
+            conn.accept(Echo);
+        })
+    }
+
+    /// The same by a task for each connection.
+    fn of_tasks(connections: u32) -> io::Result<Echoes> {
+        Echoes::by(Loop::new()?, connections, false, |conn| {
+            conn.accept_spawn(echo).expect("there is room");
+        })
+    }
+
+    fn by(
+        mut lp: Loop,
+        connections: u32,
+        idle: bool,
+        accept: impl FnMut(Incoming<'_>) + 'static,
+    ) -> io::Result<Echoes> {
         let idle = Duration::from_secs(if idle { 3600 } else { 0 });
         let options = ListenOptions::new("127.0.0.1:0").backlog(2 * connections);
         let options = options.idle_timeout(idle);
-        let server = lp.listen(options, |conn| {
-            conn.accept(Echo);
-        })?;
+        let server = lp.listen(options, accept)?;
         let at = lp.server(server).local_addr()?;
         let mut clients = Vec::new();
         for _ in 0..connections {
@@ -270,6 +291,16 @@ impl Echoes {
             return Ok(());
         }
         self.clients.iter().try_for_each(|mut c| c.read_exact(&mut [0; MESSAGE.len()]))
+    }
+}
+
+async fn echo(socket: AsyncSocket) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        match socket.read(&mut buffer).await? {
+            0 => return Ok(()),
+            n => socket.write_all(&buffer[..n]).await?,
+        }
     }
 }
 

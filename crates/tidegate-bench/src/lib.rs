@@ -16,6 +16,7 @@ pub mod redis;
 pub mod server;
 pub mod stats;
 pub mod suite;
+pub mod tls;
 
 #[allow(unsafe_code)] // system calls, and calls into C
 pub mod sys;

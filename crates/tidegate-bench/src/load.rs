@@ -2,7 +2,8 @@
 //! of work; connections end with a reset, so that no port stays in TIME_WAIT.
 #![forbid(unsafe_code)]
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -104,18 +105,36 @@ pub fn connections(server: &Server, at_once: usize, talk: Talk, during: Duration
     Slice { ops, wall, cpu: server.cpu() - cpu, latencies: Vec::new() }
 }
 
-/// Sockets on which a message goes there and back, again and again.
+/// A request of HTTP, as small as clients send it.
+pub const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: bench\r\n\r\n";
+
+/// Sockets on which a message goes there and an answer back, again and again.
 pub struct PingPong {
     epoll: Epoll,
     events: Events,
     open: Vec<OwnedFd>,
+    message: &'static [u8],
     /// The length of each answer.
     answer: usize,
 }
 
 impl PingPong {
-    /// Opens so many.
+    /// Opens so many, for a server that echoes.
     pub fn open(server: &Server, connections: usize) -> PingPong {
+        PingPong::of(server, connections, &[7; MESSAGE], MESSAGE)
+    }
+
+    /// Opens so many, for a server of HTTP. All answers must have the length of the first.
+    pub fn over_http(server: &Server, connections: usize) -> PingPong {
+        let mut one = TcpStream::connect(server.at()).expect("a connection");
+        one.write_all(REQUEST).expect("it is open");
+        let mut buffer = [0; 1024];
+        let answer = one.read(&mut buffer).expect("an answer");
+        assert!(buffer[..answer].starts_with(b"HTTP/1.1 200 OK\r\n"), "the answer is whole");
+        PingPong::of(server, connections, REQUEST, answer)
+    }
+
+    fn of(server: &Server, connections: usize, message: &'static [u8], answer: usize) -> PingPong {
         let epoll = Epoll::new().expect("an epoll instance");
         let open: Vec<OwnedFd> =
             (0..connections).map(|_| epoll::connect(server.at()).expect("a connection")).collect();
@@ -124,7 +143,7 @@ impl PingPong {
             epoll.add(fd, epoll::IN | epoll::EDGE, n as u64).expect("it can be watched");
         }
         server.settle();
-        PingPong { epoll, events: Events::with_capacity(1024), open, answer: MESSAGE }
+        PingPong { epoll, events: Events::with_capacity(1024), open, message, answer }
     }
 
     /// Opens so many UDP sockets that are connected to the server's, which answers with so many
@@ -140,12 +159,13 @@ impl PingPong {
         };
         let open: Vec<OwnedFd> = (0..sockets).map(open).collect();
         server.settle();
-        PingPong { epoll, events: Events::with_capacity(1024), open, answer }
+        let (events, message) = (Events::with_capacity(1024), &[7; MESSAGE]);
+        PingPong { epoll, events, open, message, answer }
     }
 
     fn send(&self, n: usize) {
-        let sent = epoll::write(&self.open[n], &[7; MESSAGE]).expect("a connection");
-        assert_eq!(sent, MESSAGE);
+        let sent = epoll::write(&self.open[n], self.message).expect("a connection");
+        assert_eq!(sent, self.message.len());
     }
 
     /// Until the time is over.
@@ -159,8 +179,8 @@ impl PingPong {
             over = over || begin.elapsed() >= during;
             for i in 0..n {
                 let c = self.events.get(i).0 as usize;
-                let got = epoll::read(&self.open[c], &mut buffer).expect("an echo");
-                assert_eq!(got, self.answer, "small messages come whole");
+                let got = epoll::read(&self.open[c], &mut buffer).expect("an answer");
+                assert_eq!(got, self.answer, "small answers come whole");
                 ops += 1;
                 if over {
                     live -= 1;

@@ -1,7 +1,9 @@
-//! [`Program`]: a server that is a program, on the servers' core, and the CPU time that it uses.
+//! [`Program`]: a server that is a program, on the servers' core, and the CPU time and memory that it
+//! uses; and examples, which are built for that.
 #![forbid(unsafe_code)]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -65,5 +67,43 @@ impl Program {
             times.split(' ').next()?.parse::<f64>().ok()
         };
         tasks.into_iter().flatten().flatten().filter_map(of).sum()
+    }
+
+    /// Memory of it and of the processes that it started, in bytes: what the kernel counts as
+    /// theirs alone or as their share.
+    pub fn memory(&self) -> f64 {
+        let own = self.child.id().to_string();
+        let children = format!("/proc/{own}/task/{own}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        let of = |id: &str| {
+            let rollup = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup")).ok()?;
+            let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            line.trim().trim_end_matches(" kB").parse::<f64>().ok()
+        };
+        let all = std::iter::once(own.as_str()).chain(children.split_whitespace());
+        all.filter_map(of).sum::<f64>() * 1024.0
+    }
+}
+
+/// Builds an example as this program was built; where it is.
+pub fn build(example: &str, features: &[&str]) -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|e| e.to_string())?;
+    let folder = own.parent().ok_or("where is this program?")?;
+    let target = folder.parent().ok_or("where is this program?")?;
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--package", "tidegate", "--example", example])
+        .args(["--features", &features.join(",")])
+        .args(["--profile", profile, "--target-dir"])
+        .arg(target)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .status();
+    match built {
+        Ok(status) if status.success() => Ok(folder.join("examples").join(example)),
+        Ok(status) => Err(format!("the example does not build: {status}")),
+        Err(e) => Err(format!("cargo: {e}")),
     }
 }

@@ -2,12 +2,11 @@
 //! core, and the client on its own.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use crate::contest::{Contender, Contest, Unit};
-use crate::program::Program;
+use crate::program::{self, Program};
 use crate::suite::Scale;
 
 /// Clients of `redis-benchmark`.
@@ -32,35 +31,13 @@ fn bench(server: &Program, test: &str, pipeline: u32, n: u64) -> Vec<f64> {
     vec![1e9 / rate, cpu]
 }
 
-/// Builds the example as this program was built.
-fn build() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|e| e.to_string())?;
-    let folder = own.parent().ok_or("where is this program?")?;
-    let target = folder.parent().ok_or("where is this program?")?;
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
-    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--package", "tidegate", "--example", "redis"])
-        .args(["--profile", profile, "--target-dir"])
-        .arg(target)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .status();
-    match built {
-        Ok(status) if status.success() => Ok(folder.join("examples/redis")),
-        Ok(status) => Err(format!("the example does not build: {status}")),
-        Err(e) => Err(format!("cargo: {e}")),
-    }
-}
-
 /// SET and GET, one command at a time and sixteen; or why that cannot be measured here.
 pub fn contests(scale: Scale) -> Result<Vec<Contest>, String> {
     for program in ["redis-server", "redis-benchmark"] {
         let found = Command::new(program).arg("--version").stdout(Stdio::null()).status();
         found.map_err(|e| format!("{program}: {e}"))?;
     }
-    let own = build()?;
+    let own = program::build("redis", &[])?;
     let own = own.to_str().ok_or("the path of the example is not UTF-8")?;
     let ours = Rc::new(Program::start(own, |port| vec![format!("127.0.0.1:{port}")])?);
     let theirs = Rc::new(Program::start("redis-server", |port| {

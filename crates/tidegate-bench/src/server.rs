@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 use tidegate::net::ListenOptions;
+use tidegate::tls::rustls::ServerConfig;
 
 use crate::peer;
 use crate::peer::contract::{BACKLOG, GO, HOLD, Mode, Options};
@@ -27,8 +28,12 @@ pub enum Peer {
     Tidegate(Box<ListenOptions>),
     /// libuv, where it was built.
     Libuv,
+    /// tidegate with a task for each connection: hyper, or an echo.
+    Tasks,
     /// tokio on one thread, a task for each connection.
     Tokio,
+    /// mio and rustls by hand: an echo with TLS.
+    Rustls(Arc<ServerConfig>),
     /// mio and quinn-udp, which only send in bulk.
     Quinn,
 }
@@ -109,8 +114,16 @@ impl Server {
             match peer {
                 Peer::Floor(_) | Peer::Quinn if udp.is_some() => panic!("it keeps no timers"),
                 Peer::Floor(budget) => peer::floor::serve(&listener, &theirs, &options, budget),
+                Peer::Rustls(config) => {
+                    listener.set_nonblocking(true).expect("a socket that does not block");
+                    peer::rustls::serve(listener, theirs, config);
+                }
                 #[cfg(libuv)]
                 Peer::Libuv => peer::libuv::serve(listener, udp, &theirs, &options),
+                Peer::Tasks => peer::hyper::on_tidegate(listener, theirs, seen, &options),
+                Peer::Tokio if options.mode == Mode::Hello => {
+                    peer::hyper::on_tokio(listener, theirs)
+                }
                 Peer::Tokio => peer::tokio::serve(listener, udp, theirs, &options),
                 Peer::Tidegate(_) => {}
                 Peer::Quinn => panic!("it has no connections"),

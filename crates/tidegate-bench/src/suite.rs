@@ -1,6 +1,10 @@
 //! All contests, by subject. Each bench runs some of them, the report runs all.
 #![forbid(unsafe_code)]
 
+mod futures;
+
+pub use self::futures::futures;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;

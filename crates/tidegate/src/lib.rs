@@ -63,7 +63,9 @@
 //! | `signal` | yes | [`Cx::signal`], [`ServerCx::shutdown_on`](net::ServerCx::shutdown_on) |
 //! | `work` | yes | [`Cx::work`]: a pool of threads |
 //! | `async` | no | `tidegate::task`: futures on the loop |
+//! | `hyper` | no | `async`; hyper's `rt` for sockets and timers |
 //! | `http` | no | `tidegate::http`: HTTP/1.1 |
+//! | `tokio` | no | `async`; tokio's `AsyncRead` and `AsyncWrite` for sockets |
 //! | `tls` | no | `tidegate::tls`: TLS filters |
 //! | `trace` | no | `observe::JsonLines`, `observe::Perfetto` |
 //! | `prometheus` | no | `tidegate::prometheus`: all counters as text |

@@ -40,6 +40,10 @@ chapters! {
     http_bodies
     #[cfg(feature = "http")]
     http_client
+    #[cfg(feature = "async")]
+    futures
+    #[cfg(all(feature = "hyper", feature = "tokio"))]
+    other_crates
     production
     names
 }

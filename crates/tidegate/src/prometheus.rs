@@ -9,6 +9,8 @@
 
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "async")]
+mod tasks;
 mod writer;
 
 use std::fmt;
@@ -21,6 +23,8 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::net::{Net, NetMetrics, ServerMetrics, UdpMetrics};
 use crate::observe::Id;
 use crate::prometheus::writer::To;
+#[cfg(feature = "async")]
+use tidegate_async::{Async, TaskMetrics};
 #[cfg(feature = "http")]
 use tidegate_http::{AgentMetrics, Http, HttpMetrics};
 #[cfg(feature = "work")]
@@ -66,6 +70,9 @@ pub struct Snapshot {
     /// Of TLS, by names of yours: see [`with_tls`](Snapshot::with_tls). Feature `tls`.
     #[cfg(feature = "tls")]
     pub tls: Vec<TlsSnapshot>,
+    /// Of tasks. Feature `async`.
+    #[cfg(feature = "async")]
+    pub tasks: TaskMetrics,
     /// Of all servers of HTTP. Feature `http`.
     #[cfg(feature = "http")]
     pub http: HttpMetrics,
@@ -123,6 +130,8 @@ impl Snapshot {
             work: cx.work_stats(),
             #[cfg(feature = "tls")]
             tls: Vec::new(),
+            #[cfg(feature = "async")]
+            tasks: cx.task_metrics(),
             #[cfg(feature = "http")]
             http: cx.http_metrics(),
             #[cfg(feature = "http")]
@@ -194,6 +203,8 @@ impl Collector for Snapshot {
         of_work(&mut to, &self.work)?;
         #[cfg(feature = "tls")]
         of_tls(&mut to, &self.tls)?;
+        #[cfg(feature = "async")]
+        tasks::of_tasks(&mut to, &self.tasks)?;
         #[cfg(feature = "http")]
         http::of_servers(&mut to, &self.http)?;
         #[cfg(feature = "http")]

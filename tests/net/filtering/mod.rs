@@ -4,6 +4,7 @@
 mod delivery;
 mod gate;
 mod kept;
+mod line;
 mod refused;
 mod stacked;
 

@@ -18,6 +18,8 @@ struct Strict {
 impl Filter for Strict {
     fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Done {
         assert!(out.key().is_some());
+        let good = wire.split(|byte| *byte == 0).next().unwrap_or_default();
+        out.up.extend_from_slice(good);
         if wire.contains(&0) {
             if !self.silent {
                 out.down.extend(b"alert");
@@ -26,7 +28,6 @@ impl Filter for Strict {
                 FilterFault::new(Stage::Tls, ErrorKind::InvalidData, "EZERO", "there is a zero");
             return Err(fault.into());
         }
-        out.up.extend_from_slice(wire);
         Ok(())
     }
 
@@ -46,7 +47,11 @@ fn strict(log: &Log, silent: bool) -> (Guarded, ServerKey, TcpStream) {
             let (data, finish, close) = (log.clone(), log.clone(), log.clone());
             conn.accept(
                 On::new()
-                    .data(move |_, chunk| data.add(String::from_utf8_lossy(chunk)))
+                    .data(move |s, chunk| {
+                        data.add(String::from_utf8_lossy(chunk));
+                        // It has failed by then.
+                        assert!(chunk != b"last" || s.write("late") == Flow::Closed);
+                    })
                     .finish(move |_| finish.add("finish"))
                     .close(move |s, c| {
                         let e = c.reason.error().unwrap();
@@ -145,4 +150,71 @@ fn one_that_says_nothing_is_closed_at_once() {
     assert_eq!(read_to_end(&c), b"");
     lp.server(server).close().unwrap();
     lp.run().unwrap();
+}
+
+/// What came in front of the bad byte, in the same read, is delivered; then comes the error.
+#[test]
+fn what_it_passed_up_before_is_delivered_first() {
+    for silent in [false, true] {
+        let log = Log::default();
+        let (mut lp, server, c) = strict(&log, silent);
+        write_all(&c, b"last\0bad");
+        turn_until(&mut lp, |_| log.has("last"));
+        assert_eq!(read_to_end(&c), if silent { &b""[..] } else { b"alert" });
+        drop(c);
+        turn_until(&mut lp, |_| log.has(FAILED));
+        assert_eq!(log.lines(), ["good", "last", FAILED]);
+        lp.server(server).close().unwrap();
+        lp.run().unwrap();
+    }
+}
+
+/// A connection that is paused gets both after `resume`. Meanwhile nothing is written, and the
+/// filter is not called.
+#[test]
+fn a_paused_connection_is_told_after_resume() {
+    struct Breaks(bool);
+    impl Filter for Breaks {
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Done {
+            assert!(!self.0);
+            out.up.extend_from_slice(wire);
+            Ok(())
+        }
+        fn outbound(&mut self, user: &[u8], _: &mut Passed) -> Result<usize, FilterError> {
+            assert!(!self.0);
+            Ok(user.len())
+        }
+        fn poke(&mut self, out: &mut Passed) -> Done {
+            assert!(!std::mem::replace(&mut self.0, true));
+            out.up.extend(b"last");
+            out.down.extend(b"alert");
+            Err("broken".into())
+        }
+    }
+    let mut lp = guarded();
+    let log = Log::default();
+    let (peer, ours) = pair();
+    let on = On::with(log.clone())
+        .data(|log, _, chunk| log.add(String::from_utf8_lossy(chunk)))
+        .close(|log, _, close| log.add(close.reason.error().unwrap().stage().to_string()));
+    let key = lp.adopt(ours, on).unwrap();
+    let mut s = lp.socket(key);
+    s.set_filter(Breaks(false));
+    s.pause();
+    s.poke_filter();
+    turn_until(&mut lp, |lp| lp.net_metrics().bytes_written == 5);
+    lp.socket(key).poke_filter();
+    write_all(&peer, b"unread");
+    for _ in 0..5 {
+        lp.run_nowait().unwrap();
+    }
+    assert_eq!(lp.socket(key).write("late"), Flow::Closed);
+    assert_eq!(log.lines(), [""; 0]);
+    lp.socket(key).resume();
+    turn_until(&mut lp, |_| !log.lines().is_empty());
+    assert_eq!(log.lines(), ["last"]);
+    assert_eq!(read_to_end(&peer), b"alert");
+    drop(peer);
+    lp.run().unwrap();
+    assert_eq!(log.lines(), ["last", "filter"]);
 }

@@ -206,3 +206,49 @@ fn b17_an_error_after_the_handshake_is_of_that_connection_only() {
     }
     assert_eq!(Stage::Tls.to_string(), "TLS");
 }
+
+/// Connections with TLS do not wait for acknowledgements (Nagle's algorithm), unless the options
+/// say that they do.
+#[test]
+fn no_delay_is_on_where_nothing_else_is_said() {
+    fn is_on(s: &mut SocketCx<'_>) -> String {
+        s.socket_option(|o| o.tcp_nodelay()).unwrap().to_string()
+    }
+    for asked in [None, Some(false), Some(true)] {
+        let (ca, tls) = tide();
+        let mut lp = guarded();
+        let log = Log::default();
+        let (theirs, ours_) = (log.clone(), log.clone());
+        let mut listen = ListenOptions::new("127.0.0.1:0").filter(tls);
+        if let Some(on) = asked {
+            listen = listen.no_delay(on);
+        }
+        let server = lp.listen(listen, move |mut conn| {
+            conn.server(conn.server_key()).close().unwrap();
+            let mut s = conn.accept(On::new().end(|s| s.end()));
+            theirs.add(is_on(&mut s));
+        });
+        let at = lp.server(server.unwrap()).local_addr().unwrap();
+        let mut connect = ConnectOptions::new(at).filter(ours(&ca));
+        if let Some(on) = asked {
+            connect = connect.no_delay(on);
+        }
+        let on = On::new().connect(move |s| {
+            ours_.add(is_on(s));
+            s.end();
+        });
+        lp.connect(connect, on);
+        lp.run().unwrap();
+        let expected = asked.unwrap_or(true).to_string();
+        assert_eq!(log.lines(), [expected.clone(), expected], "{asked:?}");
+    }
+    // STARTTLS: nothing was known when the connection was made.
+    let (_, tls) = tide();
+    let mut lp = guarded();
+    let (_peer, theirs) = pair();
+    let key = lp.adopt(theirs, On::new()).unwrap();
+    let mut s = lp.socket(key);
+    assert_eq!(is_on(&mut s), "false");
+    s.set_filter(tls.filter());
+    assert_eq!(is_on(&mut s), "true");
+}

@@ -27,17 +27,26 @@ fn byte(at: usize) -> u8 {
     (at % 251) as u8
 }
 
-/// `TIDEGATE_ECHO_MIB` of bytes, in pieces cut anyhow, come back in order; what waits on our side
-/// never exceeds one mark and one read.
+/// 24 MiB, cut anyhow.
 #[test]
 fn b08_a_long_echo_with_random_cuts_is_bounded() {
-    let mib: usize =
-        std::env::var("TIDEGATE_ECHO_MIB").map_or(24, |text| text.parse().expect("a number"));
+    long_echo(24);
+}
+
+/// 1 GiB: some seconds in a release build, by `--release -- --ignored b08_1_gib`.
+#[test]
+#[ignore = "it takes long in a debug build"]
+fn b08_1_gib_with_random_cuts_is_bounded() {
+    long_echo(1024);
+}
+
+/// So many MiB, in pieces cut anyhow, come back in order; what waits on our side never exceeds one
+/// mark and one read.
+fn long_echo(mib: usize) {
     let total = mib << 20;
     let (ca, tls) = tide();
     let mut lp = guarded();
     let (server, at) = echo(&mut lp, &tls);
-    let config = client_config(&ca, TlsVersion::V1_3, &[]);
     let (sent, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     // The client of ours writes in random pieces, as long as it may, and checks what comes back.
     let mut cuts = Cuts(7);
@@ -70,7 +79,6 @@ fn b08_a_long_echo_with_random_cuts_is_bounded() {
                 s.server(server).close().unwrap();
             }
         });
-    let _ = config;
     lp.connect(ConnectOptions::new(at).filter(ours(&ca)), on);
     lp.run().unwrap();
     assert_eq!(sent.get(), total);

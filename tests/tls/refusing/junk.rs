@@ -182,3 +182,44 @@ fn b24_silent_and_slow_clients_meet_the_deadline() {
     assert_eq!(ends.lines(), ["refused: Handshake -"; 2]);
     assert_eq!(tls.stats().under_way, 0);
 }
+
+/// A good record and a bad one in the same segment: what is good is delivered, then it is an error.
+#[test]
+fn b17_what_came_before_a_bad_record_is_delivered() {
+    for of in BOTH {
+        let (ca, tls) = tide();
+        let mut lp = guarded();
+        let log = Log::default();
+        let seen = log.clone();
+        let options = ListenOptions::new("127.0.0.1:0").filter(tls);
+        let server = lp.listen(options, move |conn| {
+            let on = On::with(seen.clone())
+                .data(|log, s, chunk| {
+                    log.add(String::from_utf8_lossy(chunk));
+                    if chunk == b"first" {
+                        assert_eq!(s.write("x"), Flow::Ready);
+                    }
+                })
+                .close(|log, _, close| log.add(close.reason.error().unwrap().code().unwrap()));
+            conn.accept(on);
+        });
+        let at = lp.server(server.unwrap()).local_addr().unwrap();
+        let config = client_config(&ca, of, &[]);
+        let alert = beside(&mut lp, move || {
+            let mut peer = Peer::client(at, config, "tide.example");
+            peer.handshake().unwrap();
+            peer.send(b"first").unwrap();
+            peer.receive(1).unwrap();
+            let mut records = peer.records(b"good");
+            let bad = peer.records(b"bad").len();
+            records.extend([23, 3, 3, 0, bad as u8]);
+            records.extend(vec![0; bad]);
+            write_all(&peer.tcp, &records);
+            peer.receive(1).unwrap_err().to_string()
+        });
+        assert!(alert.contains("BadRecordMac"), "{of}: {alert}");
+        turn_until(&mut lp, |_| log.lines().len() == 3);
+        let code = "ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC";
+        assert_eq!(log.lines(), ["first", "good", code], "{of}");
+    }
+}

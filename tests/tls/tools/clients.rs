@@ -37,14 +37,39 @@ fn server(ca: &Authority) -> TlsServer {
     builder.alpn(["http/1.1"]).build().unwrap()
 }
 
-/// Runs a client once; what the server said to it.
-fn ask(lp: &mut Loop, files: &Files, tool: &str, line: String) -> String {
-    let dir = files.path("");
-    let tool = tool.to_owned();
-    let out = beside(lp, move || run(&dir, &tool, &args(&line), b"GET / HTTP/1.0\r\n\r\n"));
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let found = text.lines().find_map(|line| line.strip_prefix("agreed: ").map(str::to_owned));
-    found.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&out.stderr)))
+/// A server, and what a tool needs to reach it.
+struct Scene {
+    lp: Guarded,
+    files: Files,
+    tls: TlsServer,
+    log: Log,
+    at: SocketAddr,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let ca = Authority::new();
+        let (files, tls) = (Files::new(&ca), server(&ca));
+        let (mut lp, log) = (guarded(), Log::default());
+        let at = serve(&mut lp, &tls, &log);
+        Scene { lp, files, tls, log, at }
+    }
+
+    /// Runs a client once; what the server said to it.
+    fn ask(&mut self, tool: &str, line: String) -> String {
+        let (dir, tool) = (self.files.path(""), tool.to_owned());
+        let request = b"GET / HTTP/1.0\r\n\r\n";
+        let out = beside(&mut self.lp, move || run(&dir, &tool, &args(&line), request));
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let found = text.lines().find_map(|line| line.strip_prefix("agreed: ").map(str::to_owned));
+        found.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&out.stderr)))
+    }
+
+    /// How the first connection ended.
+    fn ended(&mut self) -> String {
+        turn_until(&mut self.lp, |_| !self.log.lines().is_empty());
+        self.log.lines().remove(0)
+    }
 }
 
 #[test]
@@ -54,12 +79,8 @@ fn openssl_s_client() {
     }
     for (of, option) in [(BOTH[0], "-tls1_2"), (BOTH[1], "-tls1_3")] {
         for alpn in [false, true] {
-            let ca = Authority::new();
-            let files = Files::new(&ca);
-            let tls = server(&ca);
-            let mut lp = guarded();
-            let log = Log::default();
-            let at = serve(&mut lp, &tls, &log);
+            let mut scene = Scene::new();
+            let at = scene.at;
             let offers = if alpn { "-alpn http/1.1" } else { "" };
             let protocol = if alpn { "Some(\"http/1.1\")" } else { "None" };
             for (session, resumed) in [("-sess_out s.pem", false), ("-sess_in s.pem", true)] {
@@ -68,11 +89,11 @@ fn openssl_s_client() {
                      -verify_return_error -verify_hostname tide.example -ign_eof {option} \
                      {offers} {session}"
                 );
-                let agreed = ask(&mut lp, &files, "openssl", line);
+                let agreed = scene.ask("openssl", line);
                 assert_eq!(agreed, format!("{of} {protocol} {resumed}"));
             }
-            turn_until(&mut lp, |_| log.lines().len() == 2);
-            assert_eq!(tls.stats().failed, 0, "{:?}", tls.stats());
+            turn_until(&mut scene.lp, |_| scene.log.lines().len() == 2);
+            assert_eq!(scene.tls.stats().failed, 0, "{:?}", scene.tls.stats());
         }
     }
 }
@@ -83,22 +104,16 @@ fn curl() {
         return;
     }
     for (of, option) in [(BOTH[0], "--tls-max 1.2"), (BOTH[1], "--tlsv1.3")] {
-        let ca = Authority::new();
-        let files = Files::new(&ca);
-        let tls = server(&ca);
-        let mut lp = guarded();
-        let log = Log::default();
-        let at = serve(&mut lp, &tls, &log);
+        let mut scene = Scene::new();
         let line = format!(
             "-sS --http1.1 --cacert ca.pem {option} --resolve tide.example:{}:127.0.0.1 \
              https://tide.example:{}/",
-            at.port(),
-            at.port()
+            scene.at.port(),
+            scene.at.port()
         );
-        let agreed = ask(&mut lp, &files, "curl", line);
+        let agreed = scene.ask("curl", line);
         assert_eq!(agreed, format!("{of} Some(\"http/1.1\") false"));
-        turn_until(&mut lp, |_| !log.lines().is_empty());
-        assert_eq!(log.lines(), ["both sides ended"]);
+        assert_eq!(scene.ended(), "both sides ended");
     }
 }
 
@@ -108,18 +123,13 @@ fn gnutls_cli() {
         return;
     }
     for (of, version) in [(BOTH[0], "TLS1.2"), (BOTH[1], "TLS1.3")] {
-        let ca = Authority::new();
-        let files = Files::new(&ca);
-        let tls = server(&ca);
-        let mut lp = guarded();
-        let log = Log::default();
-        let at = serve(&mut lp, &tls, &log);
+        let mut scene = Scene::new();
         let line = format!(
             "--x509cafile ca.pem --sni-hostname tide.example --verify-hostname tide.example \
              --alpn http/1.1 --priority NORMAL:-VERS-ALL:+VERS-{version} -p {} 127.0.0.1",
-            at.port()
+            scene.at.port()
         );
-        let agreed = ask(&mut lp, &files, "gnutls-cli", line);
+        let agreed = scene.ask("gnutls-cli", line);
         assert_eq!(agreed, format!("{of} Some(\"http/1.1\") false"));
     }
 }
@@ -152,16 +162,12 @@ for i in range(2):
     print(("first " if i == 0 else "") + line)
 "#;
     for (of, version) in [(BOTH[0], "TLSv1_2"), (BOTH[1], "TLSv1_3")] {
-        let ca = Authority::new();
-        let files = Files::new(&ca);
-        std::fs::write(files.path("client.py"), program).unwrap();
-        let tls = server(&ca);
-        let mut lp = guarded();
-        let at = serve(&mut lp, &tls, &Log::default());
-        let line = format!("client.py {} {version}", at.port());
-        let agreed = ask(&mut lp, &files, "python3", line);
+        let mut scene = Scene::new();
+        std::fs::write(scene.files.path("client.py"), program).unwrap();
+        let line = format!("client.py {} {version}", scene.at.port());
+        let agreed = scene.ask("python3", line);
         assert_eq!(agreed, format!("{of} Some(\"http/1.1\") true"));
-        assert_eq!(tls.stats().resumed, 1);
+        assert_eq!(scene.tls.stats().resumed, 1);
     }
 }
 
@@ -181,18 +187,12 @@ s.on('end', () => console.log('end'));
 s.on('error', e => { console.log('error ' + e.code); process.exit(1); });
 "#;
     for (of, version) in [(BOTH[0], "TLSv1.2"), (BOTH[1], "TLSv1.3")] {
-        let ca = Authority::new();
-        let files = Files::new(&ca);
-        std::fs::write(files.path("client.js"), program).unwrap();
-        let tls = server(&ca);
-        let mut lp = guarded();
-        let log = Log::default();
-        let at = serve(&mut lp, &tls, &log);
-        let line = format!("client.js {} {version}", at.port());
-        let agreed = ask(&mut lp, &files, "node", line);
+        let mut scene = Scene::new();
+        std::fs::write(scene.files.path("client.js"), program).unwrap();
+        let line = format!("client.js {} {version}", scene.at.port());
+        let agreed = scene.ask("node", line);
         assert_eq!(agreed, format!("{of} Some(\"http/1.1\") false"));
-        turn_until(&mut lp, |_| !log.lines().is_empty());
-        assert_eq!(log.lines(), ["both sides ended"]);
+        assert_eq!(scene.ended(), "both sides ended");
     }
 }
 
@@ -202,11 +202,7 @@ fn openssl_with_old_versions_is_refused() {
     if !has("openssl", "version") {
         return;
     }
-    let ca = Authority::new();
-    let files = Files::new(&ca);
-    let tls = server(&ca);
-    let mut lp = guarded();
-    let at = serve(&mut lp, &tls, &Log::default());
+    let Scene { mut lp, files, tls, at, .. } = Scene::new();
     for option in [
         "-tls1_1 -cipher ALL:@SECLEVEL=0",
         "-tls1_2 -cipher AES128-SHA:@SECLEVEL=0",

@@ -46,11 +46,12 @@ impl Place {
 
     /// The connection has come, and is nobody's yet. Its place.
     pub(crate) fn fill(&self, cx: &mut Cx<'_>, key: SocketKey) -> usize {
+        // A reader sees the peer's end as 0 bytes, and may still have an answer to write.
+        let half_open = cx.socket(key).set_allow_half_open(true);
         if let Some(state) = cx.layer(&ASYNC).0.sockets.get_mut(self.at) {
             state.key = Some(key);
+            state.half_open = half_open;
         }
-        // A reader sees the peer's end as 0 bytes, and may still have an answer to write.
-        cx.socket(key).set_allow_half_open(true);
         self.at
     }
 
@@ -193,13 +194,14 @@ impl AsyncSocket {
             return Err(NotOnLoop::Foreign);
         }
         // Before the handler comes: nobody is told that the connection was taken.
-        let open = forget(&mut cx, key, self.at).is_some_and(|state| state.over.is_none());
-        let mut s = cx.socket(key);
-        if open {
-            s.set_handler(handler);
-            s.resume();
-        } else {
-            cx.driver().bury(handler);
+        match forget(&mut cx, key, self.at).filter(|state| state.over.is_none()) {
+            Some(state) => {
+                let mut s = cx.socket(key);
+                s.set_allow_half_open(state.half_open);
+                s.set_handler(handler);
+                s.resume();
+            }
+            None => cx.driver().bury(handler),
         }
         Ok(key)
     }

@@ -1,9 +1,11 @@
 //! [`connect`]: a connection that a task makes.
 #![forbid(unsafe_code)]
 
-use std::future::poll_fn;
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tidegate_loop::AsCx;
 use tidegate_net::{ConnectOptions, Net};
 
 use crate::error::connect::ConnectError;
@@ -31,24 +33,63 @@ use crate::wake::waiter::{Waiter, Waits};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub async fn connect(to: impl Into<ConnectOptions>) -> Result<AsyncSocket, ConnectError> {
-    let socket = begin(to.into())?;
-    poll_fn(|cx| connected(&socket, cx)).await?;
-    Ok(socket)
+    let options = to.into();
+    let begun = current::with(|frame| connect_in(&mut frame.cx(), options));
+    begun.map_err(NotOnLoop::from)?.await
 }
 
-fn begin(options: ConnectOptions) -> Result<AsyncSocket, ConnectError> {
-    let begun = current::with(|frame| {
-        let mut cx = frame.cx();
-        let place = Place::new(&mut cx, false).map_err(|_| ConnectError::TableFull)?;
-        match cx.connect_as(options, &PULL, place.data()) {
-            Ok(key) => Ok(place.take(&mut cx, key)),
-            Err(_) => {
-                place.free(&mut cx);
-                Err(ConnectError::TableFull)
-            }
+/// The same, begun in this call, where there is a context: before the run, in a callback, or in a
+/// task by [`with`](crate::with). The future is `Send`, whatever the options are.
+///
+/// ```
+/// use tidegate_async::{BlockOn, connect_in};
+/// use tidegate_loop::Loop;
+/// let mut lp = Loop::new()?;
+/// let begun = connect_in(&mut lp, "127.0.0.1:1");
+/// let e = lp.block_on(begun)?.unwrap_err();
+/// assert_eq!(e.kind(), std::io::ErrorKind::ConnectionRefused);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn connect_in(cx: &mut impl AsCx, to: impl Into<ConnectOptions>) -> Connect {
+    let (mut cx, options) = (cx.cx(), to.into());
+    let socket = Place::new(&mut cx, false).map_err(|_| ConnectError::TableFull);
+    let socket = socket.and_then(|place| match cx.connect_as(options, &PULL, place.data()) {
+        Ok(key) => Ok(place.take(&mut cx, key)),
+        Err(_) => {
+            place.free(&mut cx);
+            Err(ConnectError::TableFull)
         }
     });
-    begun.map_err(NotOnLoop::from)?
+    Connect { socket: Some(socket) }
+}
+
+/// The future of [`connect_in`]. Dropping it gives up.
+///
+/// ```
+/// fn is_send(_: impl Send + Sync + Unpin) {}
+/// let mut lp = tidegate_loop::Loop::new()?;
+/// is_send(tidegate_async::connect_in(&mut lp, "127.0.0.1:1"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Connect {
+    socket: Option<Result<AsyncSocket, ConnectError>>,
+}
+
+impl Future for Connect {
+    type Output = Result<AsyncSocket, ConnectError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(Ok(socket)) = &self.socket else {
+            // Once more after it was ready: it belongs to somebody else.
+            let error = self.socket.take().unwrap_or(Err(NotOnLoop::Gone.into()));
+            return Poll::Ready(error);
+        };
+        let Poll::Ready(connected) = connected(socket, cx) else { return Poll::Pending };
+        let socket = self.socket.take().unwrap_or(Err(ConnectError::TableFull));
+        Poll::Ready(connected.and(socket))
+    }
 }
 
 fn connected(socket: &AsyncSocket, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {

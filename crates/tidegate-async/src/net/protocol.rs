@@ -106,6 +106,9 @@ fn wake_both(cx: &mut Cx<'_>, key: SocketKey, at: usize) {
 /// It was taken by a handler or by another protocol. No waker may run in here.
 fn replaced(cx: &mut Cx<'_>, key: SocketKey, at: u64) {
     over(cx, key, at, Over::Taken);
+    if let Some(half_open) = cx.layer(&ASYNC).0.socket(key, at as usize).map(|s| s.half_open) {
+        cx.socket(key).set_allow_half_open(half_open);
+    }
     let tell = |cx: &mut Cx<'_>, note: Note| {
         if let Some(key) = cx.layer(&ASYNC).0.sockets.get(note.at).and_then(|s| s.key) {
             wake_both(cx, key, note.at);

@@ -32,12 +32,14 @@ pub(crate) fn home(cx: &mut Cx<'_>) -> Result<Arc<Home>, TableFull> {
 }
 
 fn tidy(d: &mut Dispatch<'_>, _: Key, _: u64) {
-    let Some(home) = d.layer(&ASYNC).0.home.clone() else { return };
-    let mut notes: Vec<Note> = Vec::new();
+    let layer = d.layer(&ASYNC).0;
+    let Some(home) = &layer.home else { return };
+    let mut notes = std::mem::take(&mut layer.notes);
     home.take(BUDGET, &mut notes);
-    for note in notes {
+    for note in notes.drain(..) {
         (note.act)(&mut d.cx(), note);
     }
+    d.layer(&ASYNC).0.notes = notes;
 }
 
 /// Acts now, in a task of this loop; anywhere else the loop does, in a turn to come.

@@ -14,7 +14,7 @@ use crate::metrics::TaskMetrics;
 use crate::state::answer::Answers;
 use crate::state::net::{ListenerState, SocketState, UdpState};
 use crate::state::task::TaskState;
-use crate::wake::home::Home;
+use crate::wake::home::{Home, Note};
 use crate::wake::ticket::Ticket;
 use crate::wake::waiter::TaskAt;
 
@@ -29,6 +29,8 @@ pub(crate) struct Layer {
     pub(crate) udp: Slab<UdpState>,
     pub(crate) answers: Answers,
     pub(crate) home: Option<Arc<Home>>,
+    /// Notes that are acted on; empty between two calls.
+    pub(crate) notes: Vec<Note>,
     /// The future of `block_on`, while it runs.
     pub(crate) root: Option<Arc<Ticket>>,
     pub(crate) limits: AsyncLimits,

@@ -19,6 +19,8 @@ pub(crate) struct SocketState {
     pub(crate) paused: bool,
     /// It is made.
     pub(crate) connected: bool,
+    /// What `allow_half_open` was before it came here.
+    pub(crate) half_open: bool,
     /// Our FIN is out.
     pub(crate) finished: bool,
     pub(crate) flush: Flush,
@@ -52,6 +54,7 @@ impl SocketState {
             writer: Waiter::Nobody,
             paused: false,
             connected,
+            half_open: false,
             finished: false,
             flush: Flush::Unasked,
             over: None,

@@ -65,9 +65,11 @@ impl<T> Task<T> {
     /// Cancels the task: its future is dropped in the closing phase, and the result is
     /// [`JoinError::Cancelled`]. A task that finishes before that has its result.
     pub fn cancel(&self) {
-        if let Some(ticket) = &self.ticket {
+        let Some(ticket) = &self.ticket else { return };
+        // From any thread, and once: what it leaves for the loop has a bound.
+        if ticket.schedule.end() {
             let close = |cx: &mut Cx<'_>, note: Note| {
-                // It may be over.
+                // It may have finished.
                 let _ = cx.close(note.key);
             };
             act(&ticket.home, Note::new(close, self.task.key, self.task.at));
@@ -88,6 +90,9 @@ impl<T> Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.schedule.end();
+        }
         self.let_go(drop_and_cancel);
     }
 }

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_loop::{Cx, TimerKey};
 
@@ -39,6 +39,22 @@ use crate::wake::waiter::{Waiter, Waits};
 pub fn sleep(after: Duration) -> Sleep {
     let due = current::with(|frame| Due::from_now(frame, after)).unwrap_or(Due::After(after));
     Sleep { due, started: None }
+}
+
+/// The same until this moment of the system's clock. How long that is, is computed in this call.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use tidegate_async::{BlockOn, sleep_until};
+/// use tidegate_loop::Loop;
+/// let mut lp = Loop::new()?;
+/// let end = Instant::now() + Duration::from_millis(2);
+/// lp.block_on(sleep_until(end))?;
+/// assert!(Instant::now() >= end);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn sleep_until(end: Instant) -> Sleep {
+    sleep(end.saturating_duration_since(Instant::now()))
 }
 
 /// The future of [`sleep`]. It holds only keys: it is `Send` and `Sync`, and works in its own loop
@@ -184,7 +200,12 @@ impl Sleep {
         let now = cx.driver().clock_nanos();
         let due = match self.due {
             Due::At(due) if due > now => due,
-            _ => return Step::Passed,
+            _ => {
+                if let Some(started) = &self.started {
+                    cx.layer(&ASYNC).0.answers.take(started.answer);
+                }
+                return Step::Passed;
+            }
         };
         let answer = match &self.started {
             Some(started) if !Arc::ptr_eq(&started.home, &home) => {

@@ -4,6 +4,7 @@
 //! a callback, after the run, on another thread) it leaves a note here, and the loop does the rest.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -33,8 +34,8 @@ pub(crate) struct Home {
     gone: AtomicBool,
     /// Wakers of this loop's tasks that values of this thread keep, which are not the loop's.
     pub(crate) kept_here: AtomicUsize,
-    /// At most one for each value.
-    notes: Mutex<Vec<Note>>,
+    /// Few for each value: that it is dropped, and that it is to end.
+    notes: Mutex<VecDeque<Note>>,
 }
 
 impl Home {
@@ -44,11 +45,11 @@ impl Home {
             janitor,
             gone: AtomicBool::new(false),
             kept_here: AtomicUsize::new(0),
-            notes: Mutex::new(Vec::new()),
+            notes: Mutex::new(VecDeque::new()),
         }
     }
 
-    fn notes(&self) -> MutexGuard<'_, Vec<Note>> {
+    fn notes(&self) -> MutexGuard<'_, VecDeque<Note>> {
         // Nothing in here panics while it is locked.
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -56,7 +57,7 @@ impl Home {
     /// Leaves a note. Nothing, if the loop is gone, and with it all that it would act on.
     pub(crate) fn note(&self, note: Note) {
         if !self.is_gone() {
-            self.notes().push(note);
+            self.notes().push_back(note);
             self.remote.notify(self.janitor);
         }
     }

@@ -64,9 +64,9 @@ impl Schedule {
         self.0.load(Ordering::Acquire) & OVER != 0
     }
 
-    /// No poll begins from here on.
-    pub(crate) fn end(&self) {
-        self.0.fetch_or(OVER, Ordering::AcqRel);
+    /// No poll begins from here on. Whether this is new.
+    pub(crate) fn end(&self) -> bool {
+        self.0.fetch_or(OVER, Ordering::AcqRel) & OVER == 0
     }
 }
 
@@ -91,11 +91,10 @@ mod tests {
     #[test]
     fn nothing_begins_after_the_end() {
         let s = Schedule::woken();
-        s.end();
+        assert_eq!([s.is_over(), s.end(), s.end(), s.is_over()], [false, true, false, true]);
         assert_eq!([s.begin(), s.begin_now(), s.wake()], [false; 3]);
         let s = Schedule::woken();
-        assert!(s.begin());
-        s.end();
+        assert!(s.begin() && s.end());
         assert_eq!([s.wake(), s.rest(), s.begin(), s.wake()], [false; 4]);
     }
 }

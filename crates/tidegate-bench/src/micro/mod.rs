@@ -4,6 +4,7 @@
 
 pub mod lookup;
 pub mod post;
+pub mod tasks;
 pub mod timers;
 pub mod turns;
 pub mod work;

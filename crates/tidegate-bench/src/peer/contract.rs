@@ -23,6 +23,8 @@ pub enum Mode {
     Discard,
     /// Writes this many messages of 13 bytes, one by one, without waiting, and ends.
     Batch(u32),
+    /// Answers requests of HTTP by hyper's `hello`.
+    Hello,
     /// Sends each datagram back to where it came from. There are no connections.
     Datagrams,
     /// Answers each datagram with one of [`ANSWER`] bytes. There are no connections.

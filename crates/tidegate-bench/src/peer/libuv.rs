@@ -25,6 +25,7 @@ pub(crate) fn serve(
         Mode::Answers => (6, 0),
         Mode::Flooded => (7, 0),
         Mode::Bulk => (8, 0),
+        Mode::Hello => panic!("libuv speaks no HTTP"),
     };
     let stamps = options.stamps.as_ref().map(|s| s.parts());
     let backlog = options.backlog as i32;

@@ -25,7 +25,9 @@ impl ServerHandler for Server {
             self.options.mark();
         }
         match self.options.mode {
-            Mode::Accept | Mode::Datagrams | Mode::Answers | Mode::Bulk => conn.reject(),
+            Mode::Accept | Mode::Datagrams | Mode::Answers | Mode::Bulk | Mode::Hello => {
+                conn.reject()
+            }
             Mode::Answer => drop(conn.accept(Discard).write(b"x")),
             Mode::Echo | Mode::Flooded => drop(conn.accept(Echo)),
             Mode::Discard => drop(conn.accept(Discard)),
@@ -163,6 +165,13 @@ pub fn serve(
     if !work.is_zero() {
         cx.check(move |_, _| spin(work));
     }
+    follow(&mut cx, control, turns);
+    listening(at);
+    lp.run().expect("the poller works");
+}
+
+/// Follows orders until the last one, and tells with each how many turns there were.
+pub(crate) fn follow(cx: &mut Cx<'_>, control: UnixStream, turns: Arc<AtomicU64>) {
     let control = mio::net::UnixStream::from_std(control);
     cx.watch(control, Interest::READABLE, move |cx, _, control, ready| {
         turns.store(cx.turn(), Ordering::Relaxed);
@@ -175,6 +184,4 @@ pub fn serve(
         });
     })
     .expect("a socket can be watched");
-    listening(at);
-    lp.run().expect("the poller works");
 }

@@ -89,7 +89,7 @@ pub fn serve_datagrams(socket: std::net::UdpSocket, control: UnixStream, options
 }
 
 /// Follows orders until the last one.
-async fn follow(control: UnixStream) {
+pub(crate) async fn follow(control: UnixStream) {
     let control = tokio::net::UnixStream::from_std(control).expect("a socket");
     let mut stop = false;
     while !stop {

@@ -16,6 +16,8 @@ of the work of a handshake and so limits the rate; elsewhere it compares rates a
 - `floor`: the same server by hand over epoll, with no runtime at all.
 - `libuv`: its C API, one read buffer, `uv_try_write` first.
 - `tokio`: one thread, a task for each connection.
+- `async-executor`, `LocalSet`, `monoio`: other executors of futures on one thread. `LocalSet` is \
+tokio's; monoio runs with its epoll driver.
 - `quinn-udp`: mio and quinn-udp by hand; it takes part where datagrams are sent in bulk. On the \
 loopback no device cuts the runs of GSO, and the client receives them whole: a network shows less.
 - `UDP flood`: the client sends datagrams of 1,200 bytes faster than a server can receive them, and \

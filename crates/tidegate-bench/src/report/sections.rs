@@ -10,7 +10,7 @@ use super::tuning::Tuned;
 use super::{memory, plots, tuning};
 use tidegate_bench::contest::{Contest, Outcome, Table};
 use tidegate_bench::suite::{self, BUDGETS, Positions, Scale};
-use tidegate_bench::{datagrams, http, redis};
+use tidegate_bench::{datagrams, http, redis, tls};
 
 /// One section of the page.
 pub(super) struct Section {
@@ -26,11 +26,13 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "A queue, and a loop that is busy", measure: busy_loop },
     Section { title: "Messages and bytes", measure: messages },
     Section { title: "Datagrams", measure: of_datagrams },
+    Section { title: "Futures", measure: futures },
     Section { title: "The example redis, and redis-server", measure: redis_server },
     Section { title: "HTTP", measure: http_servers },
     Section { title: "The loop itself", measure: loop_itself },
     Section { title: "Established connections while others come", measure: established },
     Section { title: "Memory of idle connections", measure: idle_memory },
+    Section { title: "TLS", measure: with_tls },
     Section { title: "Tuning accept", measure: tuning_accept },
 ];
 
@@ -130,6 +132,10 @@ fn of_datagrams(bench: &mut Bench) -> Result<String, Failed> {
     bench.table(&datagrams::contests(bench.scale))
 }
 
+fn futures(bench: &mut Bench) -> Result<String, Failed> {
+    bench.table(&suite::futures(bench.scale))
+}
+
 fn redis_server(bench: &mut Bench) -> Result<String, Failed> {
     let contests = redis::contests(bench.scale).map_err(Failed::Missing)?;
     bench.table(&contests)
@@ -155,6 +161,15 @@ fn loop_itself(bench: &mut Bench) -> Result<String, Failed> {
     ];
     let outcomes: Vec<Outcome> = of.iter().flat_map(|c| bench.hold(c)).collect();
     Ok(Table::of(&outcomes).markdown())
+}
+
+fn with_tls(bench: &mut Bench) -> Result<String, Failed> {
+    let contests = bench.table(&tls::contests(bench.scale))?;
+    bench.say("echoes beside handshakes");
+    let calm = tls::calm::text(bench.quick)?;
+    bench.say("memory of idle connections with TLS");
+    let idle = tls::idle::text(bench.quick)?;
+    Ok(format!("{}\n{contests}\n{calm}\n{idle}", tls::ABOUT))
 }
 
 fn established(bench: &mut Bench) -> Result<String, Failed> {

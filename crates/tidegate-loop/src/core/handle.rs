@@ -179,6 +179,27 @@ impl<'a> Handle<'a> {
         }
     }
 
+    /// Lets the others go first: called in [`Kind::ready`](crate::kind::Kind::ready), the handle is
+    /// called once more at the end of this ready pass. `false`, and nothing happens, if no other
+    /// handle waits behind it in the pass, or it was moved already: for long work that the others
+    /// should not wait for.
+    ///
+    /// ```
+    /// use tidegate_loop::kind::{Kind, Owner};
+    /// static MINE: Owner = Owner::new();
+    /// static LONG: Kind = Kind::new("long", &MINE).ready(|d, key, _| {
+    ///     let mut driver = d.driver();
+    ///     if driver.handle(&MINE, key).is_some_and(|mut h| h.queue_last()) {
+    ///         return;
+    ///     }
+    ///     // The others had their call.
+    /// });
+    /// # let _ = &LONG;
+    /// ```
+    pub fn queue_last(&mut self) -> bool {
+        self.runtime.r.queue_last(self.key)
+    }
+
     /// Whether the handle has its place in a ready pass to come.
     #[inline]
     pub fn is_queued(&self) -> bool {

@@ -301,6 +301,16 @@ impl Reactor {
         }
     }
 
+    /// Behind the others of the ready pass that runs, for the handle that it calls now.
+    pub(crate) fn queue_last(&mut self, key: Key) -> bool {
+        let queued = self.table.get(key).is_none_or(|slot| slot.bits.has(Readiness::QUEUED));
+        if queued || self.phase != Phase::Ready || !self.ready.push_last(key) {
+            return false;
+        }
+        self.table.mark(key, Readiness::QUEUED);
+        true
+    }
+
     /// For the next pending phase.
     pub(crate) fn pend(&mut self, key: Key) {
         if self.table.mark(key, Readiness::PENDING) {

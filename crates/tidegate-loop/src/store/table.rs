@@ -200,6 +200,8 @@ pub(crate) struct ReadyQueue {
     now: Vec<Key>,
     /// Of `now`, so many had their turn.
     had: usize,
+    /// Of `now`, so many were there when the pass began.
+    opened: usize,
     next: Vec<Key>,
 }
 
@@ -216,6 +218,16 @@ impl ReadyQueue {
         self.now.push(key);
     }
 
+    /// For the end of the pass that is running: the handle that is called now. `false` if no other
+    /// is behind it, or it came to its place during this pass.
+    pub(crate) fn push_last(&mut self, key: Key) -> bool {
+        let moves = self.had < self.now.len() && self.had <= self.opened;
+        if moves {
+            self.now.push(key);
+        }
+        moves
+    }
+
     /// What is queued up to here is the pass.
     #[inline(always)]
     pub(crate) fn open_pass(&mut self) {
@@ -228,6 +240,7 @@ impl ReadyQueue {
             self.had = 0;
             self.now.append(&mut self.next);
         }
+        self.opened = self.now.len();
     }
 
     #[inline]

@@ -25,8 +25,12 @@ use crate::proxy_protocol::header::ProxyHeader;
 /// block. What one call gave to [`Passed`] is handled in this order: `down` is sent, `ready` is
 /// told, `up` is delivered, `end` is told.
 ///
+/// On a connection that waits for its filters, what comes together with the last `ready` is sent
+/// together with the first write of the callback that follows.
+///
 /// **Errors.** An error is the connection's end, with [`Stage::Filter`](crate::Stage::Filter), or
-/// with the stage and code of a [`FilterFault`](crate::FilterFault). If the call that failed has
+/// with the stage and code of a [`FilterFault`](crate::FilterFault). What the call that failed
+/// passed up on an open connection is delivered before that; writes are refused by then. If it has
 /// given bytes to `down`, a last message for the peer, these go out, then our FIN, and what the
 /// peer still sends is dropped, at most 64 KiB and 2 s, so that no RST overtakes them; then comes
 /// `on_close`. Otherwise the connection is closed at once. A panic ends it at once, with
@@ -235,6 +239,7 @@ pub(crate) struct Said {
     pub(crate) ready: bool,
     pub(crate) end: bool,
     pub(crate) leave: bool,
+    pub(crate) no_delay: bool,
 }
 
 impl Passed {
@@ -254,6 +259,13 @@ impl Passed {
     /// is dropped. It counts as ready. `up` goes to the next filter, or the handler.
     pub fn leave(&mut self) {
         self.said.leave = true;
+    }
+
+    /// Of a filter that was set on an open connection: asks for `TCP_NODELAY` (Nagle's algorithm is
+    /// off). For connections that begin with the filter see
+    /// [`FilterFactory::no_delay`].
+    pub fn no_delay(&mut self) {
+        self.said.no_delay = true;
     }
 
     /// The connection's key, also of one that is not accepted yet: for a later
@@ -385,10 +397,17 @@ pub trait FilterFactory: Send + Sync + 'static {
         self.make()
     }
 
-    /// How many connections of a server may go on with getting ready in one turn, so that others
-    /// do not wait long: for filters that compute much. By default 64.
+    /// How many connections of a loop's servers may go on with getting ready in one turn, after
+    /// all others had theirs: for filters that compute much. By default 64.
     fn handshakes_per_turn(&self) -> u32 {
         64
+    }
+
+    /// Whether `TCP_NODELAY` is set, unless the options of the connection say something else. For
+    /// filters whose own messages go back and forth: Nagle's algorithm holds a small write until
+    /// the peer has acknowledged the one before. By default not.
+    fn no_delay(&self) -> bool {
+        false
     }
 
     /// Whether its filters say who the peer is ([`Passed::set_peer`]). Then limits per peer are

@@ -29,8 +29,9 @@ use crate::endpoint::Endpoint;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
+use crate::socket::expire;
+use crate::socket::filters::news;
 use crate::socket::pass::SOCKET;
-use crate::socket::{expire, filter};
 use crate::state::connecting::Running;
 use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::NET;
@@ -210,7 +211,7 @@ fn attempt_ready(d: &mut Dispatch<'_>, key: Key, place: u64) {
             take_over(s, &mut h, won);
             if s.duplex.is_open() {
                 connected(d, socket);
-                filter::made(d, socket);
+                news::made(d, socket);
                 if let Some(mut handle) = d.driver().handle(&OWNER, socket.0) {
                     // Reading comes in its own dispatch.
                     handle.queue();

@@ -35,7 +35,7 @@ use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::options::address::{Target, check_path};
 use crate::options::connect::{ConnectOptions, Family};
-use crate::socket::filter::made;
+use crate::socket::filters::news::made;
 use crate::socket::{close, expire, pass};
 use crate::state::connecting::Connecting;
 use crate::state::layer::NET;

@@ -69,7 +69,7 @@ impl SocketCx<'_> {
     /// Whether our side stays open after the peer's end: as the option
     /// [`allow_half_open`](crate::ConnectOptions::allow_half_open), for a connection that is there.
     /// For a layer that sees the peer's end as something to answer. It counts from the next
-    /// dispatch on.
+    /// dispatch on. Returns what it was.
     ///
     /// ```
     /// use tidegate_loop::Loop;
@@ -88,13 +88,15 @@ impl SocketCx<'_> {
     /// # use tidegate_loop::AsCx;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn set_allow_half_open(&mut self, on: bool) {
-        self.change(|s, h, _| {
-            s.duplex.set_allow_half_open(on);
+    pub fn set_allow_half_open(&mut self, on: bool) -> bool {
+        let before = self.change(|s, h, _| {
+            let before = s.duplex.set_allow_half_open(on);
             if s.duplex.ends_with_peer() {
                 h.queue();
             }
+            before
         });
+        before.unwrap_or(on)
     }
 
     /// Whether the connection is there.

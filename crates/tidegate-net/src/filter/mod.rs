@@ -3,7 +3,7 @@
 //!
 //! Read `stack.rs` first: how bytes go from filter to filter. `link.rs` is one filter in it, with
 //! what waits in front of it; `call.rs` the only place that calls a filter. What a connection
-//! does with all this is in `socket/filter.rs`. `program.rs` tests it.
+//! does with all this is in `socket/filters/`. `program.rs` tests it.
 #![forbid(unsafe_code)]
 
 pub(crate) mod call;

@@ -9,6 +9,8 @@
 //! left stays in its place, passed by, until the run is over.
 #![forbid(unsafe_code)]
 
+use std::io::ErrorKind;
+
 use tidegate_stream::Beside;
 
 use crate::callbacks::filter::{Filter, FilterError, Passed, Said};
@@ -28,6 +30,15 @@ pub(crate) struct Run<'a> {
     pub(crate) corked: bool,
 }
 
+/// The error of a filter, to be told.
+pub(crate) struct Failed {
+    pub(crate) error: FilterError,
+    /// Of an error that says nothing of its kind.
+    pub(crate) otherwise: ErrorKind,
+    /// There are last bytes for the peer.
+    pub(crate) spoke: bool,
+}
+
 /// The filters of a connection, the first nearest to the kernel.
 #[derive(Default)]
 pub(crate) struct Stack {
@@ -39,6 +50,16 @@ pub(crate) struct Stack {
     /// That all are ready was told, or concerns nobody.
     pub(crate) ready_told: bool,
     pub(crate) poked: bool,
+    /// What came with the last `ready`, and is sent with the first write after it.
+    pub(crate) later: Vec<u8>,
+    /// A filter failed; what was passed up before is delivered first.
+    pub(crate) failed: Option<Box<Failed>>,
+    /// It waits for its step: see `server/gate.rs`.
+    pub(crate) in_line: bool,
+    /// The dispatch in which it is offered goes on with it.
+    pub(crate) passes_gate: bool,
+    /// A filter asked for `TCP_NODELAY`.
+    pub(crate) no_delay: bool,
     /// The peer's FIN was read.
     pub(crate) fin: bool,
     /// The connection is made: filters are started.
@@ -140,8 +161,13 @@ impl Stack {
 
     /// Whether bytes pass unchanged from now on, and nothing is kept.
     pub(crate) fn is_spent(&self) -> bool {
-        let told = self.ready_told && self.inbox.is_empty() && !self.end_due && !self.poked;
+        let told = self.ready_told && !self.waits() && !self.poked && self.later.is_empty();
         self.links.is_empty() && told && !self.fin && !self.closing
+    }
+
+    /// Whether bytes, or the end, are to be delivered.
+    pub(crate) fn waits(&self) -> bool {
+        !self.inbox.is_empty() || self.end_due
     }
 
     #[cfg(any(test, fuzzing))]
@@ -281,7 +307,8 @@ impl Stack {
 
     fn follow<R>(&mut self, k: usize, called: Called<R>, run: &mut Run<'_>) -> Result<R, Fault> {
         let Called { done, said, name } = called;
-        let Said { ready, end, leave } = said;
+        let Said { ready, end, leave, no_delay } = said;
+        self.no_delay |= no_delay;
         if let Some(filter) = name {
             let first = ready && !self.links[k].ready;
             tell(run.out, filter, done.is_err(), first, leave);
@@ -298,18 +325,20 @@ impl Stack {
                 self.down(k, &down, run)?;
             }
         }
-        if done.is_ok() {
-            let link = &mut self.links[k];
+        let is_done = done.is_ok();
+        let link = &mut self.links[k];
+        let had_ended = link.ended;
+        if is_done {
             link.ready |= ready || leave;
             link.left |= leave;
-            let had_ended = link.ended;
             link.ended |= end;
-            if !had_ended && !up.is_empty() {
-                self.up_from(k, &mut up, run)?;
-            }
-            if !had_ended && end {
-                self.end_up(k + 1, run)?;
-            }
+        }
+        // Also of a call that failed.
+        if !had_ended && !up.is_empty() {
+            self.up_from(k, &mut up, run)?;
+        }
+        if is_done && !had_ended && end {
+            self.end_up(k + 1, run)?;
         }
         // The loop's buffers go back.
         for (buffer, of) in [(up, &mut run.out.up), (down, &mut run.out.down)] {

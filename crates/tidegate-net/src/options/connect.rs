@@ -229,6 +229,7 @@ impl ConnectOptions {
     /// `on_connect` comes when it is ready. A closure, or a type of your own. Given twice, the
     /// second filter is nearer to the user. The filter is made inside of `connect`.
     pub fn filter(mut self, factory: impl FilterFactory) -> ConnectOptions {
+        self.stream.filter_no_delay |= factory.no_delay();
         self.filters.push(Factory(Arc::new(factory)));
         self
     }

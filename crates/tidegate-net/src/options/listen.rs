@@ -246,6 +246,7 @@ impl ListenOptions {
         let gate = &mut self.admission.gate;
         gate.per_turn = gate.per_turn.min(factory.handshakes_per_turn().max(1));
         gate.names_peer |= factory.names_peer();
+        self.stream.filter_no_delay |= factory.no_delay();
         gate.filters.insert(at, Factory(Arc::new(factory)));
     }
 

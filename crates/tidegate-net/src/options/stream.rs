@@ -18,7 +18,9 @@ pub(crate) struct StreamOptions {
     pub(crate) allow_half_open: bool,
     pub(crate) high_water_mark: usize,
     pub(crate) write_limit: Option<usize>,
-    pub(crate) no_delay: bool,
+    pub(crate) no_delay: Option<bool>,
+    /// A filter asks for it, where the user says nothing.
+    pub(crate) filter_no_delay: bool,
     pub(crate) keep_alive: Option<TcpKeepAlive>,
     pub(crate) recv_buffer: Option<usize>,
     pub(crate) send_buffer: Option<usize>,
@@ -31,7 +33,8 @@ impl Default for StreamOptions {
             allow_half_open: false,
             high_water_mark: 64 * 1024,
             write_limit: None,
-            no_delay: false,
+            no_delay: None,
+            filter_no_delay: false,
             keep_alive: None,
             recv_buffer: None,
             send_buffer: None,
@@ -55,8 +58,11 @@ impl StreamOptions {
         if let Some(bytes) = self.send_buffer {
             set_send_buffer(&socket, bytes)?;
         }
-        if self.no_delay {
-            socket.set_tcp_nodelay(true)?;
+        match self.no_delay {
+            Some(true) => socket.set_tcp_nodelay(true)?,
+            // A Unix domain socket has none.
+            None if self.filter_no_delay => drop(socket.set_tcp_nodelay(true)),
+            _ => {}
         }
         if let Some(keep_alive) = self.keep_alive {
             keep_alive.apply(&socket)?;
@@ -66,12 +72,12 @@ impl StreamOptions {
 
     /// Of the options, those that a Unix domain socket knows nothing of.
     pub(crate) fn only_tcp(&self) -> [(&'static str, bool); 2] {
-        [("no_delay", self.no_delay), ("keep_alive", self.keep_alive.is_some())]
+        [("no_delay", self.no_delay == Some(true)), ("keep_alive", self.keep_alive.is_some())]
     }
 
     /// Whether [`apply`](StreamOptions::apply) has anything to do.
     pub(crate) fn has_any(&self) -> bool {
-        self.no_delay
+        self.no_delay.unwrap_or(self.filter_no_delay)
             || self.keep_alive.is_some()
             || self.recv_buffer.is_some()
             || self.send_buffer.is_some()
@@ -192,11 +198,11 @@ macro_rules! stream_options {
             }
 
             /// Small writes go out at once, instead of waiting for the acknowledgement of earlier
-            /// ones (`TCP_NODELAY`); default off: then the second of two small writes may wait
+            /// ones (`TCP_NODELAY`); default on with TLS, otherwise off: then the second of two small writes may wait
             /// 40 ms. [`cork`](crate::SocketCx::cork) and
             /// [`write_gathered`](crate::SocketCx::write_gathered) make one of them.
             pub fn no_delay(mut self, on: bool) -> $options {
-                self.stream.no_delay = on;
+                self.stream.no_delay = Some(on);
                 self
             }
 

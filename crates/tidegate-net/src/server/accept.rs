@@ -114,7 +114,6 @@ fn enter(
             OutOfDescriptors::Shed => sys::spare(),
             OutOfDescriptors::Hold => None,
         },
-        gated: (0, 0),
         is_guarded: options.admission.is_guarded(),
         peers: Peers::new(options.admission.per_peer),
         admission: options.admission.clone(),

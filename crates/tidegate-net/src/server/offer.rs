@@ -185,7 +185,10 @@ fn take(layer: &mut Layer, d: &mut Driver<'_>, upper: Upper) -> Result<(SocketKe
     if let Upper::User(old) = std::mem::replace(&mut s.upper, upper) {
         h.bury(old);
     }
-    h.queue_now();
+    // The dispatch that offered it goes on with it.
+    if !matches!(&s.wire, Wire::Filter(stack) if stack.passes_gate) {
+        h.queue_now();
+    }
     Ok((key, deadlines))
 }
 

@@ -5,7 +5,7 @@
 //! | both sides ended, `destroy`, a bound of `end_and_drain` | FIN |
 //! | `reset`, a limit, a panic, a broken pipe | RST, unless our side had ended |
 //! | a deadline, a filter's error | RST if bytes were queued, or a pipe was not done; else FIN |
-//! | a filter's error that it tells the peer | FIN, see `handshake.rs` |
+//! | a filter's error that it tells the peer | FIN, see `filters/handshake.rs` |
 //!
 //! Why it ends is decided in `read.rs`, `write.rs`, `expire.rs`, `pass.rs`.
 #![forbid(unsafe_code)]
@@ -151,6 +151,7 @@ impl Socket {
     }
 
     pub(crate) fn close_descriptor(&mut self, h: &mut Handle<'_>) {
+        self.offer_later();
         if let Some(c) = self.connecting_mut() {
             c.drop_attempts(h);
         }

@@ -2,7 +2,7 @@
 //!
 //! Read `pass.rs` first: one pass in order, by what the loop calls. Its steps are `read.rs`
 //! and `write.rs`; `call.rs` is the way to the handler, `close.rs` and `expire.rs` the ends.
-//! `filter.rs` is what filters add to all of them, `handshake.rs` how they begin and refuse; `ends.rs` is for pipes, `account.rs` for memory,
+//! `filters/` is what filters add to all of them; `ends.rs` is for pipes, `account.rs` for memory,
 //! `timers.rs` for timers that are no end, `direct/` for callers that read, write and give back
 //! bytes themselves. Not here: how connections are made.
 #![forbid(unsafe_code)]
@@ -13,8 +13,7 @@ pub(crate) mod close;
 mod direct;
 pub(crate) mod ends;
 pub(crate) mod expire;
-pub(crate) mod filter;
-pub(crate) mod handshake;
+pub(crate) mod filters;
 pub(crate) mod pass;
 pub(crate) mod read;
 pub(crate) mod timers;

@@ -15,7 +15,7 @@ use crate::error::fault::Timeout;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::socket::call::{call, call_upper};
-use crate::socket::filter::settle;
+use crate::socket::filters::news::settle;
 use crate::socket::read::{Reads, read};
 use crate::socket::{close, expire};
 use crate::state::deadlines::clocks::Due;
@@ -63,7 +63,7 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
 
 /// After the reads.
 #[inline(never)]
-fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
+pub(crate) fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
     let mut lingers = false;
     let (layer, mut driver) = d.layer(&NET);
     let told = layer.with(&mut driver, key, |s, h, shared| {

@@ -1,5 +1,5 @@
 //! The read loop of a connection, the peer's end, pause and resume, which cost no system call.
-//! What filters make of the bytes is in `filter.rs`.
+//! What filters make of the bytes is in `filters/`.
 //!
 //! When it runs is decided by `pass.rs`.
 #![forbid(unsafe_code)]
@@ -17,7 +17,7 @@ use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::peer_state::PeerState;
 use crate::socket::call::{call_at, call_protocol, data, ended, received};
-use crate::socket::filter::{filtered, settle, wire_ended};
+use crate::socket::filters::news::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
 use crate::state::socket::{Life, Socket, Watched};

@@ -18,7 +18,7 @@ use tidegate_stream::{Chunk, Flow, ReadState, Refused};
 use crate::error::close::{Reason, Scope};
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
-use crate::socket::filter::By;
+use crate::socket::filters::run::By;
 use crate::state::layer::{Crowded, Shared};
 use crate::state::owed::Owed;
 use crate::state::socket::{Life, Socket, Watched};

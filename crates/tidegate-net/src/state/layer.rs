@@ -15,6 +15,7 @@ use crate::options::limits::NetLimits;
 use crate::state::deadlines::queue::Deadlines;
 use crate::state::fairness::claims::Claims;
 use crate::state::fairness::crowd::Crowd;
+use crate::state::fairness::line::Line;
 use crate::state::listener::{Listener, State};
 use crate::state::socket::{Remains, Socket};
 use crate::state::sockets::Sockets;
@@ -37,6 +38,8 @@ pub(crate) struct Layer {
     /// Listeners that wait for a descriptor.
     pub(crate) held: usize,
     pub(crate) claims: Claims,
+    /// Connections that go on with getting ready in turns to come.
+    pub(crate) line: Line,
     /// Which connections give way beyond `buffered_limit`.
     pub(crate) crowd: Crowd,
 }

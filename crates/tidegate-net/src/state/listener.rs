@@ -64,8 +64,6 @@ pub(crate) struct Listener {
     pub(crate) place: Place,
     pub(crate) stream: StreamOptions,
     pub(crate) admission: Admission,
-    /// The turn in which connections went on with their filters last, and how many.
-    pub(crate) gated: (u64, u32),
     /// Whether accepted connections have more to pass than the limit.
     pub(crate) is_guarded: bool,
     /// Kept for shedding.

@@ -61,18 +61,18 @@ impl<R> Duplex<R> {
         self.outcome = Outcome::Open;
     }
 
-    /// Whether our side stays open after the peer's end.
+    /// Whether our side stays open after the peer's end, from here on. Returns what it was.
     ///
     /// ```
     /// use tidegate_stream::{Duplex, WriteState};
     /// let mut d: Duplex<&str> = Duplex::new(WriteState::new(16, 1024), false);
     /// d.read.eof();
     /// assert!(d.ends_with_peer());
-    /// d.set_allow_half_open(true);
+    /// assert!(!d.set_allow_half_open(true));
     /// assert!(!d.ends_with_peer());
     /// ```
-    pub fn set_allow_half_open(&mut self, on: bool) {
-        self.allow_half_open = on;
+    pub fn set_allow_half_open(&mut self, on: bool) -> bool {
+        std::mem::replace(&mut self.allow_half_open, on)
     }
 
     /// Ends the stream for this reason. `false` if it was over before.

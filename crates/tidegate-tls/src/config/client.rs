@@ -103,6 +103,10 @@ impl FilterFactory for TlsClient {
         let name = self.name.clone().or_else(|| parse(host?));
         Box::new(Tls::client(self.shared.clone(), name))
     }
+
+    fn no_delay(&self) -> bool {
+        true
+    }
 }
 
 /// A name of DNS without the dot at its end, or an address.

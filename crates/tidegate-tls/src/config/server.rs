@@ -14,6 +14,9 @@ use crate::connection::shared::{Current, ServerShared};
 use crate::connection::tls::Tls;
 use crate::stats::{Stats, TlsStats};
 
+/// How many jobs one turn gives to threads, and takes back.
+const OFFLOADED: u32 = 64;
+
 /// TLS for the connections of a server. It is cheap to clone; clones share certificates, tickets
 /// and counters, also in several loops.
 ///
@@ -68,7 +71,7 @@ impl TlsServer {
             current: RwLock::new(Current { config, names: None, not_after: None }),
             choose: None,
             max_handshakes: 1024,
-            handshakes_per_turn: 4,
+            handshakes_per_turn: 1,
             allow_truncation: false,
             under_way: AtomicUsize::new(0),
             stats: Stats::default(),
@@ -123,6 +126,11 @@ impl FilterFactory for TlsServer {
     }
 
     fn handshakes_per_turn(&self) -> u32 {
-        self.shared.handshakes_per_turn
+        // A job does not keep the loop.
+        if self.offload.is_some() { OFFLOADED } else { self.shared.handshakes_per_turn }
+    }
+
+    fn no_delay(&self) -> bool {
+        true
     }
 }

@@ -199,6 +199,7 @@ impl Tls {
 impl Tls {
     fn begin(&mut self, out: &mut Passed) -> Result {
         self.began = Some(Instant::now());
+        out.no_delay();
         let made = match &self.side {
             Side::Client { name: None, .. } => {
                 let text = "the server has no name: `TlsClient::name` gives it one";

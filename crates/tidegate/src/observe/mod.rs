@@ -90,13 +90,14 @@ impl Id {
         Id { letter: 'u', key: key.into() }
     }
 
-    /// Of a handle of this kind; `h` if it is none of the above.
+    /// Of a handle of this kind: also of a task, `t`; `h` if it is none of the above.
     pub fn of(kind: &str, key: Key) -> Id {
         let letter = match kind {
             "socket" => 'c',
             "server" => 's',
             "pipe" => 'p',
             "udp" => 'u',
+            "task" => 't',
             _ => 'h',
         };
         Id { letter, key }

@@ -5,7 +5,7 @@
 //!
 //! | track | what |
 //! |---|---|
-//! | loop / turns | slices in each other: turn, phase, wait or call |
+//! | loop / turns | slices in each other: turn, phase, wait or call, poll of a task |
 //! | connections / one each | slices: lookup, connecting, open, requests of HTTP; marks for all else |
 //! | connections / one each, reading and writing | slices: paused; full |
 //! | counters | handles queued, connections, bytes in all queues and in each |
@@ -201,6 +201,17 @@ impl Perfetto {
         }
     }
 
+    /// The poll of a task: a slice in the call in which it came. Whether it is one.
+    #[cfg(feature = "async")]
+    fn polled(&mut self, at: &Moment, event: Option<&tidegate_async::TaskEvent>) -> bool {
+        use tidegate_async::TaskEvent;
+        let Some(TaskEvent::Polled { task, took, ready, .. }) = event else { return false };
+        let began = nanos(at.elapsed.saturating_sub(*took));
+        let args = json!({ "task": Id::of("task", task.key.into()).to_string(), "ready": ready });
+        self.slice(&format!("poll {task}"), "poll of a task", began, args);
+        true
+    }
+
     fn socket(&mut self, of: &ConnectionInfo, event: &SocketEvent, fields: &Fields) {
         let key = of.key.into();
         if !self.tracks.contains_key(&key) {
@@ -377,6 +388,8 @@ impl Observer for Perfetto {
             (_, Some(StreamEvent::Pipe(..))) => {
                 self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "pipe");
             }
+            #[cfg(feature = "async")]
+            _ if self.polled(at, any.downcast_ref()) => {}
             _ => self.of_layer(*e),
         }
     }

@@ -1,7 +1,7 @@
 //! Reading and writing now, of a connection with filters: bytes go through them, and what the
 //! caller has no room for waits behind them.
 //!
-//! What it does to the bytes in between is in `socket/filter.rs`.
+//! What it does to the bytes in between is in `socket/filters/run.rs`.
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, IoSlice, Read};
@@ -12,7 +12,7 @@ use tidegate_stream::ReadState;
 
 use crate::error::close::{Kept, Reason};
 use crate::key::{OWNER, SocketKey};
-use crate::socket::filter::By;
+use crate::socket::filters::run::By;
 use crate::socket::read::first_read;
 use crate::state::layer::{Layer, Shared};
 use crate::state::socket::{Life, Socket};

@@ -22,6 +22,10 @@ use crate::state::owed::Owed;
 use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 
+/// Several pieces that have up to so many bytes together go out as one: to copy them costs less
+/// than to name each to the kernel.
+const JOINED: usize = 512;
+
 fn unsupported(text: &str) -> io::Error {
     io::Error::new(ErrorKind::Unsupported, text)
 }
@@ -132,13 +136,22 @@ impl Socket {
         if all == 0 {
             return Ok(0);
         }
-        let sent = match self.wire {
-            Wire::Plain => {
+        let sent = match (&self.wire, pieces) {
+            (Wire::Plain, [piece]) => self.offer_pieces(h, &[piece]),
+            (Wire::Plain, _) if all <= JOINED => {
+                let (mut joined, mut end) = ([0; JOINED], 0);
+                for piece in pieces {
+                    joined[end..end + piece.len()].copy_from_slice(piece);
+                    end += piece.len();
+                }
+                self.offer_pieces(h, &[&joined[..end]])
+            }
+            (Wire::Plain, _) => {
                 let mut slices = [&[][..]; GATHER];
                 let n = slices.iter_mut().zip(pieces).map(|(s, p)| *s = p).count();
                 self.offer_pieces(h, &slices[..n])
             }
-            Wire::Filter(_) => self.write_filtered_now(h, shared, pieces),
+            (Wire::Filter(_), _) => self.write_filtered_now(h, shared, pieces),
         };
         if !matches!(sent, Ok(sent) if sent == all) {
             self.await_room(h);

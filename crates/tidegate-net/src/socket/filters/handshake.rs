@@ -8,18 +8,17 @@
 //! | passed bytes down | they go out, then our FIN; what comes is dropped: at most 64 KiB, 2 s |
 #![forbid(unsafe_code)]
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use tidegate_loop::kind::Handle;
 
-use crate::callbacks::filter::{Factory, FilterError};
+use crate::callbacks::filter::Factory;
 use crate::error::close::Reason;
 use crate::error::filter_fault::placed;
 use crate::filter::call::make_all;
-use crate::filter::stack::Stack;
+use crate::filter::stack::{Failed, Stack};
 use crate::options::listen::Gate;
-use crate::socket::filter::By;
+use crate::socket::filters::run::By;
 use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::Shared;
 use crate::state::rare::Discard;
@@ -84,6 +83,7 @@ impl Socket {
         let passes = self.life == Life::Gated && self.duplex.is_open() && stack.is_ready();
         if passes {
             stack.ready_told = true;
+            stack.passes_gate = true;
             stack.has_deadline = false;
             self.life = Life::Offered;
         }
@@ -91,14 +91,8 @@ impl Socket {
     }
 
     /// A filter failed; what it passed down was offered to the kernel.
-    pub(crate) fn refuse(
-        &mut self,
-        h: &mut Handle<'_>,
-        shared: &mut Shared,
-        error: FilterError,
-        otherwise: ErrorKind,
-        spoke: bool,
-    ) {
+    pub(crate) fn refuse(&mut self, h: &mut Handle<'_>, shared: &mut Shared, failed: Failed) {
+        let Failed { error, otherwise, spoke } = failed;
         if !self.duplex.is_open() {
             // Its last message met a reset, which is the reason already.
             h.unhandled("tidegate::net", "filter", format_args!("{}: {error}", self.describe()));
@@ -106,7 +100,7 @@ impl Socket {
         }
         let (stage, source) = placed(error, otherwise);
         let error = self.error(stage, source, h);
-        let sends = spoke && self.duplex.write.is_sending() && self.stream.is_some();
+        let sends = spoke && !self.duplex.write.has_failed() && self.stream.is_some();
         let peer_ended = matches!(&self.wire, Wire::Filter(stack) if stack.fin);
         if !sends || peer_ended || self.life == Life::Connecting {
             return self.destroy(h, Reason::Failed(error));

@@ -1,35 +1,28 @@
-//! A connection whose bytes go through filters: what they made is sent, counted, told and
-//! delivered.
+//! A connection whose bytes go through filters: what they made is sent and counted.
 //!
 //! A run of the filters happens inside of a call of the user's or of a dispatch, and runs no
-//! callback. [`settle`] delivers what it made for the handler, in a dispatch: `on_ready` or
-//! `on_connect`, then bytes, then the end.
+//! callback. What it made for the handler is told by `news.rs`, in a dispatch.
 #![forbid(unsafe_code)]
 
-use std::io::{self, ErrorKind};
+use std::io::{ErrorKind, Write};
 
-use tidegate_loop::event::Readiness;
-use tidegate_loop::kind::{Dispatch, Handle};
+use tidegate_loop::kind::Handle;
 use tidegate_stream::{Beside, Chunk, ReadState};
 
 use crate::callbacks::filter::Filter;
 use crate::error::close::{Reason, Scope};
-use crate::error::stage::Stage;
 use crate::filter::call::Fault;
-use crate::filter::stack::{Run, Stack};
-use crate::key::SocketKey;
-use crate::socket::call::{call, connect, ended, received};
-use crate::socket::expire;
+use crate::filter::stack::{Failed, Run, Stack};
 use crate::state::deadlines::clocks::as_nanos;
-use crate::state::layer::{Crowded, NET, Shared};
+use crate::state::layer::{Crowded, Shared};
 use crate::state::socket::{Life, Socket};
 use crate::state::wire::Wire;
 
 /// What is received and not delivered may be one read longer than the limit.
 const READ: usize = 64 * 1024;
 
-/// The most calls in which one dispatch tells what filters have made.
-const TOLD: usize = 1000;
+/// What waits for the next write is copied with it, if both together are not longer.
+const TOGETHER: usize = 16 * 1024;
 
 /// A buffer of the loop's that grew beyond this is given back.
 const KEPT: usize = 256 * 1024;
@@ -39,7 +32,7 @@ const KEPT: usize = 256 * 1024;
 pub(crate) enum By {
     /// The user: what there is to tell comes in the pending phase.
     User,
-    /// The peer, or the loop: [`settle`] follows.
+    /// The peer, or the loop: `settle` follows.
     Peer,
 }
 
@@ -56,7 +49,7 @@ impl Socket {
         by: By,
         f: impl FnOnce(&mut Stack, &mut Run<'_>) -> Result<(), Fault>,
     ) {
-        if !self.duplex.is_open() || self.life == Life::Refused {
+        if !self.duplex.is_open() || self.has_failed_filter() {
             return;
         }
         let corked = self.duplex.write.is_corked();
@@ -88,7 +81,7 @@ impl Socket {
             done => {
                 let made = (wire.len() + after).saturating_sub(before);
                 if by == By::User || made == 0 || self.may_answer(h, made) {
-                    self.send_filtered(h, &wire);
+                    self.send_filtered(h, &wire, by == By::Peer && done.is_ok());
                 }
                 let (error, kind) = match done {
                     Err(Fault::Refused(e)) => (Some(e), ErrorKind::InvalidData),
@@ -96,7 +89,11 @@ impl Socket {
                     _ => (None, ErrorKind::Other),
                 };
                 if let Some(error) = error {
-                    self.refuse(h, shared, error, kind, !wire.is_empty());
+                    let failed = Failed { error, otherwise: kind, spoke: !wire.is_empty() };
+                    match by == By::Peer && self.delivers() {
+                        true => self.fail_later(failed),
+                        false => self.refuse(h, shared, failed),
+                    }
                 }
             }
         }
@@ -121,11 +118,53 @@ impl Socket {
         }
     }
 
-    /// What the filters made for the kernel. Nothing goes out once writing has failed.
-    fn send_filtered(&mut self, h: &mut Handle<'_>, wire: &[u8]) {
+    /// What the filters made for the kernel. What comes with the last `ready` may wait for the
+    /// first write after it. Nothing goes out once writing has failed.
+    fn send_filtered(&mut self, h: &mut Handle<'_>, wire: &[u8], may_wait: bool) {
+        let is_gated = self.life == Life::Gated;
+        let Wire::Filter(stack) = &mut self.wire else { return };
+        if std::mem::take(&mut stack.no_delay) && self.life == Life::Open {
+            // A Unix domain socket has none.
+            let _ = self.stream.as_ref().map(|s| s.set_nodelay(true));
+        }
+        let waits = may_wait && is_gated && stack.is_ready() && !stack.ready_told;
+        if (waits || !stack.later.is_empty()) && stack.later.len() + wire.len() <= TOGETHER {
+            stack.later.extend_from_slice(wire);
+            if !waits {
+                self.send_later(h);
+            }
+            return;
+        }
+        self.send_later(h);
         if !wire.is_empty() && self.duplex.is_open() && self.duplex.write.is_sending() {
             self.send(h, Chunk::Lent(wire));
         }
+    }
+
+    /// What waited for a write that did not come.
+    #[cold]
+    pub(crate) fn send_later(&mut self, h: &mut Handle<'_>) {
+        let Wire::Filter(stack) = &mut self.wire else { return };
+        let later = std::mem::take(&mut stack.later);
+        if !later.is_empty() && self.duplex.is_open() && self.duplex.write.is_sending() {
+            self.send(h, Chunk::Lent(&later));
+        }
+    }
+
+    /// The same, of a connection that is closed now.
+    #[inline]
+    pub(crate) fn offer_later(&mut self) {
+        let Wire::Filter(stack) = &mut self.wire else { return };
+        if let (false, Some(mut stream)) = (stack.later.is_empty(), self.stream.as_ref()) {
+            // What does not go out now was not in time.
+            let _ = stream.write(&std::mem::take(&mut stack.later));
+        }
+    }
+
+    /// Whether a filter has failed: none is called any more.
+    pub(crate) fn has_failed_filter(&self) -> bool {
+        let fails = matches!(&self.wire, Wire::Filter(stack) if stack.failed.is_some());
+        fails || self.life == Life::Refused
     }
 
     /// Tells the write queue what the filters keep, and ends what keeps too much.
@@ -135,7 +174,7 @@ impl Socket {
         let Wire::Filter(stack) = &mut self.wire else { return };
         let now = stack.memory();
         write.count_beside(now);
-        if self.life == Life::Refused {
+        if self.life == Life::Refused || stack.failed.is_some() {
             return;
         }
         write.hold_back(stack.holds_back(write.high_water_mark()));
@@ -151,7 +190,8 @@ impl Socket {
     fn pass_ids(&mut self) {
         let Wire::Filter(stack) = &mut self.wire else { return };
         // A filter that failed says nothing of what it kept.
-        while self.duplex.write.is_sending() && self.life != Life::Refused {
+        let failed = self.life == Life::Refused || stack.failed.is_some();
+        while self.duplex.write.is_sending() && !failed {
             let Some(id) = stack.take_passed() else { return };
             self.duplex.write.expect(id);
         }
@@ -238,21 +278,6 @@ impl Socket {
         }
     }
 
-    /// Whether [`settle`] has something to do now.
-    #[cold]
-    pub(crate) fn has_news(&self) -> bool {
-        let Wire::Filter(stack) = &self.wire else { return false };
-        let waits = !stack.inbox.is_empty() || stack.end_due;
-        let told = match self.life {
-            Life::Open => !stack.ready_told || (waits && self.duplex.read.wants_read()),
-            Life::Gated => self.server.is_none(),
-            _ => false,
-        };
-        let ready = stack.is_ready();
-        let runs = self.duplex.is_open() && self.life != Life::Refused;
-        runs && (stack.poked || (ready && told) || (!ready && stack.end_due))
-    }
-
     /// Whether the deadline until its filters are ready is a separate one.
     #[cold]
     pub(crate) fn has_handshake_deadline(&self) -> bool {
@@ -324,15 +349,6 @@ impl Socket {
         }
     }
 
-    /// The peer's FIN goes through the filters, once.
-    pub(crate) fn wire_end(&mut self, h: &mut Handle<'_>, shared: &mut Shared) {
-        // If a filter keeps the end for later, reading would only say it again.
-        h.forget(Readiness::READABLE);
-        if !matches!(&self.wire, Wire::Filter(stack) if stack.fin) {
-            self.filter(h, shared, By::Peer, |stack, run| stack.inbound_end(run));
-        }
-    }
-
     /// The connection is over: what its filters keep goes in the closing phase, and does not
     /// count any more.
     pub(crate) fn uncount_filters(&mut self) {
@@ -341,127 +357,9 @@ impl Socket {
 }
 
 /// Empties a buffer of the loop's and puts it back, if it is not too large.
-fn give_back(place: &mut Vec<u8>, mut buffer: Vec<u8>) {
+pub(super) fn give_back(place: &mut Vec<u8>, mut buffer: Vec<u8>) {
     buffer.clear();
     if buffer.capacity() <= KEPT && buffer.capacity() > place.capacity() {
         *place = buffer;
     }
-}
-
-/// Bytes from the kernel go through the filters to the handler.
-#[cold]
-#[inline(never)]
-pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) {
-    let (layer, mut driver) = d.layer(&NET);
-    layer.with(&mut driver, key, |s, h, shared| match s.life {
-        Life::Refused => s.discard(h, wire.len()),
-        _ => s.filter(h, shared, By::Peer, |stack, run| stack.inbound(wire, run)),
-    });
-    settle(d, key);
-}
-
-/// The peer's FIN goes through the filters.
-#[cold]
-#[inline(never)]
-pub(crate) fn wire_ended(d: &mut Dispatch<'_>, key: SocketKey) {
-    let (layer, mut driver) = d.layer(&NET);
-    layer.with(&mut driver, key, |s, h, shared| s.wire_end(h, shared));
-    settle(d, key);
-}
-
-/// A connection that we asked for is made: its filters are started, then, or when they are
-/// ready, comes `on_connect`.
-pub(crate) fn made(d: &mut Dispatch<'_>, key: SocketKey) {
-    let (layer, mut driver) = d.layer(&NET);
-    let gated = layer.socket(&driver, key).is_some_and(|s| s.life == Life::Gated);
-    if !gated {
-        return connect(d, key);
-    }
-    layer.with(&mut driver, key, |s, h, shared| {
-        s.filter(h, shared, By::Peer, |stack, run| stack.start(run));
-    });
-    settle(d, key);
-}
-
-/// Delivers what filters have made: ready, then bytes, then the end; for a server's connection
-/// that waits to be offered, nothing. `false`: it was too much
-/// for one dispatch, and the rest comes in the next turn.
-#[cold]
-#[inline(never)]
-pub(crate) fn settle(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
-    for _ in 0..TOLD {
-        if !settle_one(d, key) {
-            return true;
-        }
-    }
-    let (layer, mut driver) = d.layer(&NET);
-    if let Some((s, mut h)) = layer.lend_socket(&mut driver, key) {
-        s.go_on_later(&mut h);
-    }
-    false
-}
-
-/// The next thing that filters have made. Whether there may be more.
-fn settle_one(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
-    let (layer, mut driver) = d.layer(&NET);
-    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return false };
-    if !s.duplex.is_open() || s.life == Life::Refused {
-        return false;
-    }
-    let Wire::Filter(stack) = &mut s.wire else { return false };
-    if stack.poked {
-        layer.with(&mut driver, key, |s, h, shared| {
-            s.filter(h, shared, By::Peer, |stack, run| stack.poke(run));
-        });
-        return true;
-    }
-    if !stack.is_ready() {
-        if stack.end_due {
-            let text = "the peer ended before the filter was ready";
-            s.fail(&mut h, Stage::Filter, io::Error::new(ErrorKind::UnexpectedEof, text));
-        }
-        return false;
-    }
-    match s.life {
-        Life::Open if !stack.ready_told => {
-            stack.ready_told = true;
-            call(d, key, |h, s| h.on_ready(s), |d, p, data| (p.ready)(d, key, data));
-            return true;
-        }
-        Life::Open => {}
-        Life::Gated if s.server.is_none() => {
-            stack.ready_told = true;
-            let lifetime_ms = stack.lifetime_ms;
-            s.life = Life::Open;
-            s.tell_busy(&mut h);
-            s.clocks.set_until(lifetime_ms, as_nanos(h.clock()));
-            expire::arm(&mut d.cx(), key);
-            connect(d, key);
-            return true;
-        }
-        _ => return false,
-    }
-    if s.duplex.read == ReadState::OnDemand {
-        // A protocol that reads takes it, or what was given back comes first: in the next dispatch.
-        s.go_on_reading(&mut h);
-        layer.with(&mut driver, key, |s, _, _| s.drop_spent());
-        return false;
-    }
-    if !s.duplex.read.wants_read() {
-        return false;
-    }
-    if !stack.inbox.is_empty() {
-        let mut up = std::mem::take(&mut stack.inbox);
-        layer.with(&mut driver, key, |s, h, _| s.count_filters(h));
-        received(d, key, &mut up);
-        up.clear();
-        give_back(&mut d.layer(&NET).0.shared.passed.up, up);
-        return true;
-    }
-    if std::mem::take(&mut stack.end_due) {
-        ended(d, key);
-        return false;
-    }
-    layer.with(&mut driver, key, |s, _, _| s.drop_spent());
-    false
 }

@@ -1,0 +1,145 @@
+//! TLS of tidegate beside the server that one writes by hand with mio and rustls, with the same
+//! configuration: what handshakes and echoes cost the server's thread. `calm.rs` is how long echoes
+//! without TLS wait beside handshakes, `idle.rs` the memory of connections, `client.rs` the client.
+//! The server by hand is `peer/rustls.rs`.
+#![forbid(unsafe_code)]
+
+pub mod calm;
+pub mod client;
+pub mod idle;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidegate::net::ListenOptions;
+use tidegate::tls::rustls::client::Resumption;
+use tidegate::tls::rustls::crypto::ring::default_provider;
+use tidegate::tls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tidegate::tls::{Identity, TlsServer};
+
+use crate::contest::{Contender, Contest, Unit};
+use crate::peer::contract::{BACKLOG, Mode, Options};
+use crate::server::{Peer, Server};
+use crate::suite::Scale;
+use client::Client;
+
+/// How the figures are to be read.
+pub const ABOUT: &str = "TLS 1.3, a key of the kind ECDSA P-256, ring. The other contender is an \
+echo server that is written by hand with mio and rustls, with the same configuration. A connection \
+is its handshake, one byte there and back, and `close_notify` of both sides. What counts is the CPU \
+time of the server's thread.\n";
+
+/// The server's name in its certificate.
+const NAME: &str = "tide.example";
+
+/// What both sides need: a key of the kind ECDSA P-256, and clients that trust it.
+#[derive(Clone)]
+pub struct Sides {
+    /// The certificate and its key, as PEM.
+    pub pem: (String, String),
+    /// Of every server.
+    pub server: Arc<ServerConfig>,
+    /// Of a client whose handshakes are full ones.
+    pub full: Arc<ClientConfig>,
+    /// Of one that resumes.
+    pub resumed: Arc<ClientConfig>,
+}
+
+impl Sides {
+    /// New ones.
+    pub fn new() -> Sides {
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
+        let pem = (made.cert.pem(), made.signing_key.serialize_pem());
+        let identity = Identity::from_pem(pem.0.as_bytes(), pem.1.as_bytes()).expect("PEM");
+        let server = TlsServer::builder().identity(identity).build_config().expect("a server");
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).expect("a root");
+        let mut full = ClientConfig::builder_with_provider(default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut resumed = full.clone();
+        full.resumption = Resumption::disabled();
+        resumed.resumption = Resumption::in_memory_sessions(64);
+        Sides { pem, server, full: full.into(), resumed: resumed.into() }
+    }
+
+    /// tidegate, then the server by hand.
+    pub fn peers(&self) -> [(&'static str, Peer); 2] {
+        let options = ListenOptions::new("127.0.0.1:0").backlog(BACKLOG);
+        let ours = options.filter(TlsServer::with_config(self.server.clone()));
+        let by_hand = Peer::Rustls(self.server.clone());
+        [("tidegate", Peer::Tidegate(Box::new(ours))), ("mio and rustls", by_hand)]
+    }
+
+    fn servers(&self, options: impl Into<Options>) -> Vec<(&'static str, Server)> {
+        let options = options.into();
+        let started = |(name, peer)| (name, Server::start(peer, options.clone()));
+        self.peers().into_iter().map(started).collect()
+    }
+}
+
+impl Default for Sides {
+    fn default() -> Sides {
+        Sides::new()
+    }
+}
+
+/// What the server's thread used for each operation, in ns.
+fn cpu_each(server: &Server, during: Duration, mut operation: impl FnMut(SocketAddr)) -> Vec<f64> {
+    let (before, end) = (server.cpu(), Instant::now() + during);
+    let mut n = 0;
+    while n == 0 || Instant::now() < end {
+        operation(server.at());
+        n += 1;
+    }
+    server.settle();
+    vec![(server.cpu() - before).as_nanos() as f64 / f64::from(n)]
+}
+
+/// A connection with one echo of a byte.
+fn visit(at: SocketAddr, config: &Arc<ClientConfig>) -> std::io::Result<()> {
+    let mut client = Client::connect(at, config)?;
+    client.ask(b"x", &mut [0])?;
+    client.end()
+}
+
+/// Handshakes and echoes.
+pub fn contests(scale: Scale) -> Vec<Contest> {
+    let sides = Sides::new();
+    let mut all = Vec::new();
+    let measures = [("", Unit::Cpu)];
+    for (name, resumed) in [("a connection, full handshake", false), ("the same, resumed", true)] {
+        let sides = sides.clone();
+        all.push(Contest::new(name, &measures, scale.cycles, move || {
+            let contender = |(name, server): (&str, Server)| {
+                // Sessions of one server are none of the other.
+                let own = Sides::clone(&sides);
+                let config = if resumed { own.resumed } else { own.full };
+                let config = Arc::new(ClientConfig::clone(&config));
+                Contender::new(name, move || {
+                    cpu_each(&server, scale.slice, |at| visit(at, &config).expect("a visit"))
+                })
+            };
+            sides.servers(Mode::Echo).into_iter().map(contender).collect()
+        }));
+    }
+    for (name, len) in [("echo of 1 KiB", 1024), ("echo of 16 KiB", 16 * 1024)] {
+        let sides = sides.clone();
+        all.push(Contest::new(name, &measures, scale.cycles, move || {
+            let contender = |(name, server): (&str, Server)| {
+                let mut client = Client::connect(server.at(), &sides.full).expect("a client");
+                let (message, mut answer) = (vec![7; len], vec![0; len]);
+                Contender::new(name, move || {
+                    cpu_each(&server, scale.slice, |_| {
+                        client.ask(&message, &mut answer).expect("an echo");
+                    })
+                })
+            };
+            sides.servers(Mode::Echo).into_iter().map(contender).collect()
+        }));
+    }
+    all
+}
