@@ -99,7 +99,9 @@ fn a_connection_allocates_nothing_for_itself() {
     round(&mut lp);
     // The entry for the first deadline of each, among others that wait: its heap may grow.
     let second = round(&mut lp);
-    assert!(second < 20, "{second} for {MANY} connections");
+    // Over poll(2) mio keeps a record of each registration.
+    let mio = if cfg!(mio_unsupported_force_poll_poll) { 2 * MANY as u64 } else { 0 };
+    assert!(second < mio + 20, "{second} for {MANY} connections");
 }
 
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
