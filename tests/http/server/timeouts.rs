@@ -53,6 +53,7 @@ fn n45_a_head_that_stops() {
             script.advance(secs(4));
         }
         c.send(&mut lp, "GET / HTTP/1.1\r\n");
+        c.settle(&mut lp);
         for _ in 0..5 {
             script.advance(secs(11));
             c.send(&mut lp, "A: b\r\n");
