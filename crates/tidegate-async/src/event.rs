@@ -1,4 +1,4 @@
-//! [`TaskEvent`]: what an observer is told of tasks.
+//! [`TaskEvent`]: the events of tasks, for observers.
 //!
 //! ```text
 //! Spawned { Polled }* Ended

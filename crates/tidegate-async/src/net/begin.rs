@@ -193,7 +193,7 @@ impl AsyncSocket {
             cx.driver().bury(handler);
             return Err(NotOnLoop::Foreign);
         }
-        // Before the handler comes: nobody is told that the connection was taken.
+        // Before the handler comes: no callback says that the connection was taken.
         match forget(&mut cx, key, self.at).filter(|state| state.over.is_none()) {
             Some(state) => {
                 let mut s = cx.socket(key);

@@ -1,4 +1,4 @@
-//! What the net crate calls for a connection of a future's: whoever waits is woken.
+//! What the net crate calls for the connection of a future: it wakes the tasks that wait.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::Cx;

@@ -24,7 +24,7 @@ const DRAIN: (u64, Duration, Duration) = (1 << 20, Duration::from_secs(5), Durat
 
 /// A connection for tasks. Dropping it closes the connection.
 ///
-/// It is `Send` and `Sync`, because it holds only keys; it works in tasks of its own loop, and
+/// It is `Send` and `Sync`, because it holds only keys; it works only in tasks of the loop that made it, and
 /// anywhere else every method returns an error. Reads and writes go to the kernel at once, or wait;
 /// nothing is queued. The peer's end does not end our side: call
 /// [`shutdown`](AsyncSocket::shutdown), or drop it.

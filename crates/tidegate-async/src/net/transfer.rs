@@ -83,7 +83,7 @@ impl AsyncSocket {
             let (asked, before) = (state.flush == Flush::Awaited, state.writer.keep(by));
             state.flush = Flush::Awaited;
             if !asked {
-                // What follows the bytes that wait: it is told when they are out.
+                // What follows the bytes that wait; it learns when they are out.
                 let _ = cx.socket(self.key).write_id(&b""[..], 0);
             }
             Step::Waits(before)

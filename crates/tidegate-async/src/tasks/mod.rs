@@ -1,5 +1,5 @@
 //! What is done with tasks: `spawn` (one begins), `run` (one is polled; read this first), `end` (one
-//! is over), `wake` (whoever waits is woken), `join` (its result), `root` (the future of
+//! is over), `wake` (wakes the tasks that wait), `join` (its result), `root` (the future of
 //! `block_on`).
 //!
 //! Who owns what is in `state/`; when a poll is due is decided in `wake/`.
