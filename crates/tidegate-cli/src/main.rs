@@ -1,0 +1,32 @@
+//! The command `tidegate`: reads the arguments, runs one subcommand, ends with its exit code.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `args.rs` | the table of subcommands |
+//! | `terminal.rs`, `exit.rs` | what is printed, in which colour; how the program ends |
+//! | `manual.rs` | completions for shells, and the man page |
+#![forbid(unsafe_code)]
+// Until the subcommands that use all of it are here.
+#![allow(dead_code)]
+
+mod args;
+mod exit;
+mod manual;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    env_logger::init();
+    // Wrong arguments and `--help` end here, with the codes 2 and 0.
+    let result = args::run(args::Cli::parse().command);
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            terminal::complain(&failure);
+            failure.exit().into()
+        }
+    }
+}
