@@ -5,6 +5,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::exit::{EXIT_CODES, Outcome};
+use crate::live::demo::{self, Demo};
+use crate::live::replay::{self, Replay};
 use crate::manual;
 
 const ABOUT: &str = "\
@@ -25,6 +27,8 @@ pub(crate) struct Cli {
 /// Each subcommand.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Demo(Demo),
+    Replay(Replay),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -32,6 +36,8 @@ pub(crate) enum Command {
 /// Runs one.
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
+        Command::Demo(arguments) => demo::demo(arguments),
+        Command::Replay(arguments) => replay::replay(arguments),
         Command::Completions(shell) => manual::completions(shell, definition()),
         Command::Man(page) => manual::man(page, definition()),
     }

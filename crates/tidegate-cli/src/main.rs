@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args.rs` | the table of subcommands |
 //! | `terminal.rs`, `exit.rs` | what is printed, in which colour; how the program ends |
+//! | `live/` | the live page: `demo` and `replay` |
 //! | `manual.rs` | completions for shells, and the man page |
 #![forbid(unsafe_code)]
 // Until the subcommands that use all of it are here.
@@ -11,6 +12,7 @@
 
 mod args;
 mod exit;
+mod live;
 mod manual;
 mod terminal;
 
