@@ -1,8 +1,8 @@
 //! The program that is tested, and a client that reads its events.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,6 +13,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// `tidegate` with a page. Dropped, it is killed.
 pub(crate) struct Program {
     child: Child,
+    /// Open: a program whose output nobody reads ends.
+    _output: Lines<BufReader<ChildStdout>>,
     pub(crate) url: String,
 }
 
@@ -26,7 +28,7 @@ impl Program {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = lines.find_map(|line| Some(line.unwrap().strip_prefix("the page: ")?.to_owned()));
-        Program { child, url: url.expect("the address of the page") }
+        Program { child, _output: lines, url: url.expect("the address of the page") }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -160,7 +162,8 @@ impl Read for Chunks {
                 line.clear();
                 self.from.read_line(&mut line)?;
             }
-            self.left = usize::from_str_radix(line.trim_end(), 16).map_err(std::io::Error::other)?;
+            self.left =
+                usize::from_str_radix(line.trim_end(), 16).map_err(std::io::Error::other)?;
             if self.left == 0 {
                 return Ok(0);
             }

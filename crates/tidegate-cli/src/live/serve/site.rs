@@ -30,6 +30,7 @@ use crate::live::model::message;
 use crate::live::model::turn::PLACES;
 
 const PAGE: &str = include_str!("../page.html");
+const SEND_BUFFER: usize = 128 * 1024;
 const FRAME_EVERY: Duration = Duration::from_millis(50);
 
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
@@ -76,7 +77,9 @@ pub(crate) fn open(lp: &mut Loop, port: u16, source: Source) -> io::Result<Strin
     let site =
         Rc::new(Site { guard, source, pages: RefCell::default(), frames: RefCell::default() });
     let asked = site.clone();
-    lp.http_listen(listener, move |head, x| asked.answer(head, x))?;
+    // What waits for a browser that does not read is bounded in the kernel, too.
+    let options = ListenOptions::from(listener).send_buffer(SEND_BUFFER);
+    lp.http_listen(options, move |head, x| asked.answer(head, x))?;
     if matches!(site.source, Source::Live(_)) {
         lp.interval(FRAME_EVERY, move |cx, _| site.tick(cx));
     }
