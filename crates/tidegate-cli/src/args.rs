@@ -6,6 +6,9 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::{EXIT_CODES, Outcome};
 use crate::manual;
+use crate::run::Run;
+use crate::runner::Runner;
+use crate::trace::{self, Trace};
 
 const ABOUT: &str = "\
 Serve, connect, check, watch and measure connections on an event loop.
@@ -25,6 +28,9 @@ pub(crate) struct Cli {
 /// Each subcommand.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Run(Run),
+    Trace(Trace),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -32,6 +38,8 @@ pub(crate) enum Command {
 /// Runs one.
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
+        Command::Run(command) => command.run(Runner::default()),
+        Command::Trace(args) => trace::run(args),
         Command::Completions(shell) => manual::completions(shell, definition()),
         Command::Man(page) => manual::man(page, definition()),
     }
