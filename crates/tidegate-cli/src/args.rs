@@ -8,6 +8,9 @@ use crate::exit::{EXIT_CODES, Outcome};
 use crate::live::demo::{self, Demo};
 use crate::live::replay::{self, Replay};
 use crate::manual;
+use crate::run::Run;
+use crate::runner::Runner;
+use crate::trace::{self, Trace};
 
 const ABOUT: &str = "\
 Serve, connect, check, watch and measure connections on an event loop.
@@ -29,6 +32,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Demo(Demo),
     Replay(Replay),
+    #[command(flatten)]
+    Run(Run),
+    Trace(Trace),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -38,6 +44,8 @@ pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Replay(arguments) => replay::replay(arguments),
+        Command::Run(command) => command.run(Runner::default()),
+        Command::Trace(args) => trace::run(args),
         Command::Completions(shell) => manual::completions(shell, definition()),
         Command::Man(page) => manual::man(page, definition()),
     }

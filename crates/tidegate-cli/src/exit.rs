@@ -10,7 +10,6 @@ Exit codes:
   0    it did what was asked
   1    it failed: no connection, a port that is taken, a file that cannot be read
   2    bad arguments
-  3    `doctor` has found something
   130  it was ended by Ctrl-C before it was done";
 
 /// How a subcommand ended.
@@ -22,6 +21,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The arguments cannot be right.
     BadArguments = 2,
+    /// Ctrl-C ended it before it was done.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -5,16 +5,26 @@
 //! | `args.rs` | the table of subcommands |
 //! | `terminal.rs`, `exit.rs` | what is printed, in which colour; how the program ends |
 //! | `live/` | the live page: `demo` and `replay` |
+//! | `run.rs`, `runner.rs` | the subcommands that run a loop, and how it is made |
+//! | `serve/`, `connect/`, `check.rs` | these subcommands |
+//! | `trace.rs` | what watches them |
+//! | `values.rs`, `tls.rs` | times and sizes as arguments; TLS as a client |
 //! | `manual.rs` | completions for shells, and the man page |
 #![forbid(unsafe_code)]
-// Until the subcommands that use all of it are here.
-#![allow(dead_code)]
 
 mod args;
+mod check;
+mod connect;
 mod exit;
 mod live;
 mod manual;
+mod run;
+mod runner;
+mod serve;
 mod terminal;
+mod tls;
+mod trace;
+mod values;
 
 use std::process::ExitCode;
 

@@ -112,7 +112,7 @@ fn a_live_loop_is_drawn_with_its_bytes_and_its_accept_queue() {
     let Some(dom) = dom(&format!("{}&frames=30", program.url)) else { return };
     let drawn: u64 = attribute(&dom, "id=\"turn\"", "data-turn").parse().unwrap();
     assert!(drawn >= at_least, "{drawn}, and {at_least} before");
-    assert_eq!(attribute(&dom, "<body", "data-preset"), "slow");
+    assert_eq!(attribute(&dom, "data-drawn=", "data-preset"), "slow");
     let ours = dom.split("data-ours=\"").skip(1).map(|part| part.split('"').next().unwrap());
     let most = ours.filter_map(|text| text.parse::<u64>().ok()).max().unwrap();
     assert!((64 * 1024..=80 * 1024).contains(&most), "{most} bytes in our queue");

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tidegate::Remote;
-use tidegate::observe::JsonLines;
+use tidegate::observe::{Id, JsonLines};
 use tidegate::prelude::*;
 
 use super::looks::look;
@@ -38,6 +38,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 pub(crate) struct Studied {
     pub(crate) remote: Remote,
     pub(crate) servers: Vec<Opened>,
+    /// The timer by which the page looks: not a part of what is shown.
+    pub(crate) own: Id,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -51,8 +53,8 @@ impl Studied {
             .name("studied".into())
             .spawn(move || run(&theirs, record.as_deref(), &send))?;
         let gone = |_| io::Error::other("the studied loop ended at once");
-        let (remote, servers) = opened.recv().map_err(gone)??;
-        Ok(Studied { remote, servers, shared: shared.clone(), thread: Some(thread) })
+        let (remote, servers, own) = opened.recv().map_err(gone)??;
+        Ok(Studied { remote, servers, own, shared: shared.clone(), thread: Some(thread) })
     }
 
     /// Stops the loop between two phases.
@@ -96,14 +98,14 @@ impl Drop for Studied {
     }
 }
 
-type Begun = io::Result<(Remote, Vec<Opened>)>;
+type Begun = io::Result<(Remote, Vec<Opened>, Id)>;
 
 fn run(shared: &Arc<Shared>, record: Option<&Path>, begun: &SyncSender<Begun>) {
     let fold = Rc::new(RefCell::new(Fold::default()));
     let mut lp = match open(shared, record, &fold) {
-        Ok((mut lp, servers)) => {
+        Ok((mut lp, servers, own)) => {
             let remote = lp.remote();
-            if begun.send(Ok((remote, servers))).is_err() {
+            if begun.send(Ok((remote, servers, own))).is_err() {
                 return;
             }
             lp
@@ -134,7 +136,7 @@ fn open(
     shared: &Arc<Shared>,
     record: Option<&Path>,
     fold: &Rc<RefCell<Fold>>,
-) -> io::Result<(Loop, Vec<Opened>)> {
+) -> io::Result<(Loop, Vec<Opened>, Id)> {
     let mut lp = Loop::builder().limits(NetLimits::new().read_budget(READ_BUDGET)).build()?;
     let json = record.map(JsonLines::create).transpose()?;
     lp.observe((Recorder::new(fold.clone(), shared.clone()), json));
@@ -163,13 +165,13 @@ fn open(
         servers.push(Opened { name, key, at, gauge });
     }
     let (ours, theirs) = (servers.clone(), shared.clone());
-    lp.interval(LOOK_EVERY, move |cx, _| {
+    let own = lp.interval(LOOK_EVERY, move |cx, _| {
         if theirs.is_watched() {
             let taken = look(cx, &ours);
             *theirs.look() = taken;
         }
     });
-    Ok((lp, servers))
+    Ok((lp, servers, Id::of("timer", own.into())))
 }
 
 /// Sends back what comes, at the client's pace.
