@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::terminal::{Tone, say, toned};
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
   tidegate demo                     # opens a browser; press `Blocked loop`
   tidegate demo --no-open --port 8080 --preset slow
   tidegate demo --record run.jsonl  # and later: tidegate replay run.jsonl";

@@ -16,7 +16,7 @@ use crate::exit::{Failure, Outcome};
 use crate::terminal::say;
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
   tidegate demo --record run.jsonl
   tidegate replay run.jsonl
   tidegate replay run.jsonl --save run.json  # for page.html?replay=run.json, without tidegate";

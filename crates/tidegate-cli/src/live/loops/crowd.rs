@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate::prelude::*;
 use tidegate::{Remote, TimerKey};
 
 use super::preset::Preset;
 use super::servers::{ECHO, ONE, Opened, SINK, SOURCE};
-use super::shared::{Peer, Peers, Shared};
+use super::shared::{Peer, Shared};
 
 /// Clients whose receive queues are asked.
 const ASKED: usize = 32;
@@ -137,7 +137,7 @@ fn run(servers: Vec<Opened>, studied: Remote, shared: Arc<Shared>, begun: &SyncS
 }
 
 /// What waits in the clients' kernel: the other half of where the bytes are.
-fn look(cx: &mut Cx<'_>, cast: &Cast) -> Peers {
+fn look(cx: &mut Cx<'_>, cast: &Cast) -> Vec<Peer> {
     let mut clients = cast.0.borrow().1.clone();
     clients.retain(|key| cx.is_open(*key));
     let ask = |key: &SocketKey| {
@@ -145,8 +145,7 @@ fn look(cx: &mut Cx<'_>, cast: &Cast) -> Peers {
         let (local, queues) = (s.local_addr().ok()?, s.queues().ok()?);
         Some(Peer { local, receive: queues.receive, read: s.bytes_read() })
     };
-    let list = clients.iter().rev().take(ASKED).filter_map(ask).collect();
-    Peers { taken: Some(Instant::now()), list }
+    clients.iter().rev().take(ASKED).filter_map(ask).collect()
 }
 
 impl Stage {

@@ -5,6 +5,8 @@
 //! of each scene). The page's own loop is in `../serve/`.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod cost_tests;
 pub(super) mod crowd;
 pub(super) mod looks;
 pub(super) mod preset;

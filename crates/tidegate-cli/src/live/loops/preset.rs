@@ -107,12 +107,16 @@ impl Preset {
                 title: "Burst at the door",
                 script: "200 clients connect while the server does not accept; then it does. \
                          Every four seconds.",
-                notice: "The server takes at most 64 connections in one turn (`accept_budget`), \
-                         then everybody else has a turn: four turns, three of them end with \
-                         `budget`, and the next poll does not wait.",
-                question: "200 connections wait, the accept budget is 64. How many turns does it \
-                           take?",
-                answers: ["four", "one", "200"],
+                notice: "The server begins with few connections, takes twice as many in each \
+                         turn while there are more, but never more than 64 (`accept_budget`, marked b): then \
+                         everybody else has a turn, and the next poll does not wait.",
+                question: "200 connections wait. How many of them does the server take in one \
+                           turn?",
+                answers: [
+                    "64 at most, and the next poll does not wait",
+                    "all that wait",
+                    "one, always",
+                ],
             },
             Preset::Greedy => About {
                 title: "One greedy connection",

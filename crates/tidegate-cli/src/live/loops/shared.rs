@@ -22,7 +22,7 @@ pub(crate) struct Shared {
     ring: Mutex<Ring>,
     doing: Mutex<Doing>,
     look: Mutex<Look>,
-    peers: Mutex<Peers>,
+    peers: Mutex<Vec<Peer>>,
     switch: Mutex<Switch>,
     changed: Condvar,
     /// A page is open: only then are sockets sampled.
@@ -61,13 +61,7 @@ pub(crate) struct Slow {
     pub(crate) took: Duration,
 }
 
-/// What the clients say of their ends.
-#[derive(Default)]
-pub(crate) struct Peers {
-    pub(crate) taken: Option<Instant>,
-    pub(crate) list: Vec<Peer>,
-}
-
+/// What a client says of its end.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer {
     pub(crate) local: SocketAddr,
@@ -108,7 +102,7 @@ impl Shared {
         lock(&self.look)
     }
 
-    pub(crate) fn peers(&self) -> MutexGuard<'_, Peers> {
+    pub(crate) fn peers(&self) -> MutexGuard<'_, Vec<Peer>> {
         lock(&self.peers)
     }
 

@@ -38,7 +38,7 @@ impl Frames {
         let doing = *shared.doing();
         message::event(&mut text, "doing", None, &of_doing(&doing, shared.is_stopped()));
         let peers: HashMap<SocketAddr, Peer> =
-            shared.peers().list.iter().map(|peer| (peer.local, *peer)).collect();
+            shared.peers().iter().map(|peer| (peer.local, *peer)).collect();
         {
             let look = shared.look();
             message::event(&mut text, "door", None, &door(servers, &queues, &look));
