@@ -46,6 +46,7 @@
 //! | to write, pause, end, close a connection | [`net::SocketCx`] |
 //! | lines, or frames of your own | [`net::Framed`], [`net::Decode`] |
 //! | pipes, and streams of your own | [`stream::Streams`] |
+//! | a `main` whose errors print as text | [`MainError`] |
 //! | a value that many callbacks share | [`AsCx::share`], [`AsCx::with`] |
 //! | to reach the loop from another thread | [`Remote`] |
 //! | counters, events, traces | [`metrics`], [`observe`] |
@@ -77,6 +78,8 @@
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;
 
+mod main_error;
+
 #[cfg(doc)]
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../../../docs/manual/README.md")]
@@ -86,6 +89,7 @@ pub mod observe;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
+pub use main_error::MainError;
 #[cfg(feature = "async")]
 pub use tidegate_async as task;
 #[cfg(feature = "http")]

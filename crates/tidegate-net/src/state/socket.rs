@@ -318,7 +318,10 @@ impl Socket {
         let local = asked.and_then(|c| c.own_address()).or(local);
         let error = NetError::of(stage, source, local, self.remote(), elapsed);
         Arc::new(match self.connecting() {
-            Some(c) => error.tried(c.name.clone(), c.failed.clone()).untried_are(c.untried()),
+            Some(c) => error
+                .tried(c.name.clone(), c.failed.clone())
+                .untried_are(c.untried())
+                .tries_are(c.tries),
             None => error,
         })
     }
