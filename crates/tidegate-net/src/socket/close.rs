@@ -11,7 +11,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -324,5 +324,10 @@ pub(crate) fn over(
     if let Some((watcher, data)) = left.rare.as_deref().and_then(|rare| rare.watcher) {
         watcher(d, data, &close);
     }
-    tell(d, &mut left, close);
+    let told = catch_unwind(AssertUnwindSafe(|| tell(d, &mut left, close)));
+    if let Err(payload) = told {
+        // Not while the panic unwinds: they may be users' values whose drop panics.
+        d.driver().bury(left);
+        resume_unwind(payload);
+    }
 }
