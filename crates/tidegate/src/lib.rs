@@ -20,7 +20,7 @@
 //! ```no_run
 //! use tidegate::prelude::*;
 //!
-//! fn main() -> std::io::Result<()> {
+//! fn main() -> Result<(), MainError> {
 //!     let mut lp = Loop::new()?;
 //!     let server = lp.listen("127.0.0.1:3000", |conn| {
 //!         conn.accept(
@@ -30,7 +30,7 @@
 //!         );
 //!     })?;
 //!     println!("listening on {}", lp.server(server).local_addr()?);
-//!     lp.run()
+//!     Ok(lp.run()?)
 //! }
 //! ```
 //!
@@ -150,6 +150,7 @@ pub mod test {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub mod prelude {
+    pub use crate::main_error::MainError;
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
         Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, NetLimits, On,
