@@ -17,10 +17,10 @@ use std::fmt;
 ///     let mut lp = Loop::new()?;
 ///     let server = lp.listen("127.0.0.1:0", |conn| conn.reject())?;
 ///     lp.server(server).close()?;
+///     let e = MainError::from(std::io::Error::other("the tide is out"));
+///     assert_eq!(format!("{e:?}"), "the tide is out");
 ///     Ok(lp.run()?)
 /// }
-/// let e = MainError::from(std::io::Error::other("the tide is out"));
-/// assert_eq!(format!("{e:?}"), "the tide is out");
 /// ```
 pub struct MainError(Box<dyn Error>);
 
