@@ -7,7 +7,7 @@
 //! | `live/` | the live page: `demo` and `replay` |
 //! | `run.rs`, `runner.rs` | the subcommands that run a loop, and how it is made |
 //! | `serve/`, `connect/`, `check.rs` | these subcommands |
-//! | `trace.rs` | what watches them |
+//! | `trace.rs`, `doctor.rs` | what watches them |
 //! | `values.rs`, `tls.rs` | times and sizes as arguments; TLS as a client |
 //! | `manual.rs` | completions for shells, and the man page |
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@
 mod args;
 mod check;
 mod connect;
+mod doctor;
 mod exit;
 mod live;
 mod manual;
