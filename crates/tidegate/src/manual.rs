@@ -45,6 +45,7 @@ chapters! {
     futures
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     other_crates
+    live
     production
     names
 }

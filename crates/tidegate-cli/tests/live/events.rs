@@ -126,6 +126,17 @@ fn the_accept_queue_rises_while_the_loop_is_blocked_and_the_verdict_names_who_an
 }
 
 #[test]
+fn the_doctor_says_on_the_page_what_mends_it() {
+    let program = Program::run(&["demo", "--preset", "blocked"]);
+    let mut events = program.events(&[]);
+    let said = events.find("note", |note| {
+        let text = note["text"].as_str()?;
+        text.starts_with("doctor: blocked loop").then(|| text.to_owned())
+    });
+    assert!(said.contains("`work`"), "{said}");
+}
+
+#[test]
 fn the_bytes_of_a_slow_reader_wait_in_our_queue_and_it_stops_at_full() {
     let program = Program::run(&["demo", "--preset", "slow"]);
     let mut events = program.events(&[]);

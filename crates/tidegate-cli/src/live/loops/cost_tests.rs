@@ -22,6 +22,8 @@ use super::shared::Shared;
 use crate::live::model::fold::Fold;
 
 const MESSAGES: u32 = 2_000;
+/// Before these, memory is taken for the first time.
+const WARM: u32 = 600;
 const EVERY: Duration = Duration::from_millis(1);
 const ROUNDS: usize = 15;
 
@@ -42,12 +44,16 @@ fn round(observed: bool) -> Option<u64> {
             lp.observe(Recorder::new(fold, shared));
         }
         let began = Rc::new(std::cell::Cell::new(None));
-        let first = began.clone();
+        let (first, mut came) = (began.clone(), 0);
         let server = lp.listen("127.0.0.1:0", move |mut c| {
             let key = c.server_key();
             c.server(key).close().unwrap();
-            first.set(spent());
-            c.accept(On::new().data(|s, chunk| {
+            let first = first.clone();
+            c.accept(On::new().data(move |s, chunk| {
+                came += 1;
+                if came == WARM {
+                    first.set(spent());
+                }
                 let _ = s.write(chunk);
             }));
         });
@@ -59,7 +65,7 @@ fn round(observed: bool) -> Option<u64> {
     let mut client = TcpStream::connect(at.recv().unwrap()).unwrap();
     client.set_nodelay(true).unwrap();
     let (mut next, mut echo) = (Instant::now(), [0; 64]);
-    for _ in 0..MESSAGES {
+    for _ in 0..WARM + MESSAGES {
         client.write_all(&[b'm'; 64]).unwrap();
         client.read_exact(&mut echo).unwrap();
         next += EVERY;

@@ -28,6 +28,8 @@ const NOTES: u32 = 50;
 pub(crate) struct Recorder {
     fold: Rc<RefCell<Fold>>,
     shared: Arc<Shared>,
+    /// When the loop's clock was zero, so that a moment is an instant without another clock read.
+    zero: Option<Instant>,
     /// The second that runs, and the notes in it.
     second: u64,
     notes: u32,
@@ -35,7 +37,15 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(fold: Rc<RefCell<Fold>>, shared: Arc<Shared>) -> Recorder {
-        Recorder { fold, shared, second: 0, notes: 0 }
+        Recorder { fold, shared, zero: None, second: 0, notes: 0 }
+    }
+
+    /// The moment as other threads know it.
+    fn instant(&mut self, at: &Moment) -> Instant {
+        let now = Instant::now;
+        let zero =
+            *self.zero.get_or_insert_with(|| now().checked_sub(at.elapsed).unwrap_or_else(now));
+        zero + at.elapsed
     }
 
     fn called(&mut self, at: &Moment, who: Id, kind: &'static str, took: Duration) {
@@ -97,7 +107,10 @@ impl Observer for Recorder {
             Event::Turn { ready } => {
                 self.fold.borrow_mut().begin(at.turn, nanos(at.elapsed), *ready as u64);
             }
-            Event::Poll { .. } => self.shared.doing().now = Now::Waits(Instant::now()),
+            Event::Poll { .. } => {
+                let since = self.instant(at);
+                self.shared.doing().now = Now::Waits(since);
+            }
             Event::Polled { events, waited, ready } => {
                 self.fold.borrow_mut().polled(*events as u64, nanos(*waited), *ready as u64);
             }
@@ -106,7 +119,8 @@ impl Observer for Recorder {
             }
             Event::Ready { bits, .. } => self.fold.borrow_mut().ready(Bits::from(*bits)),
             Event::Calling { key, kind } => {
-                self.shared.doing().now = Now::Calls(Id::of(kind, *key), kind, Instant::now());
+                let since = self.instant(at);
+                self.shared.doing().now = Now::Calls(Id::of(kind, *key), kind, since);
             }
             Event::Called { key, kind, took } => {
                 let id = Id::of(kind, *key);

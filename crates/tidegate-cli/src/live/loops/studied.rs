@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tidegate::Remote;
-use tidegate::observe::{Id, JsonLines};
+use tidegate::observe::{Doctor, Id, JsonLines};
 use tidegate::prelude::*;
 
 use super::looks::look;
@@ -20,8 +20,10 @@ use super::recorder::Recorder;
 use super::servers::Opened;
 use super::shared::{Go, Now, Shared};
 use crate::live::model::fold::Fold;
+use crate::live::model::ring::Note;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// So small that one connection with much to read meets it.
 const READ_BUDGET: usize = 64 * 1024;
@@ -38,8 +40,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 pub(crate) struct Studied {
     pub(crate) remote: Remote,
     pub(crate) servers: Vec<Opened>,
-    /// The timer by which the page looks: not a part of what is shown.
-    pub(crate) own: Id,
+    /// The timers by which the page looks: not a part of what is shown.
+    pub(crate) own: Vec<Id>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -98,7 +100,7 @@ impl Drop for Studied {
     }
 }
 
-type Begun = io::Result<(Remote, Vec<Opened>, Id)>;
+type Begun = io::Result<(Remote, Vec<Opened>, Vec<Id>)>;
 
 fn run(shared: &Arc<Shared>, record: Option<&Path>, begun: &SyncSender<Begun>) {
     let fold = Rc::new(RefCell::new(Fold::default()));
@@ -136,10 +138,11 @@ fn open(
     shared: &Arc<Shared>,
     record: Option<&Path>,
     fold: &Rc<RefCell<Fold>>,
-) -> io::Result<(Loop, Vec<Opened>, Id)> {
+) -> io::Result<(Loop, Vec<Opened>, Vec<Id>)> {
     let mut lp = Loop::builder().limits(NetLimits::new().read_budget(READ_BUDGET)).build()?;
     let json = record.map(JsonLines::create).transpose()?;
-    lp.observe((Recorder::new(fold.clone(), shared.clone()), json));
+    let doctor = Doctor::new().say_again(Duration::from_secs(10));
+    lp.observe((Recorder::new(fold.clone(), shared.clone()), json, doctor.clone()));
     let at = || ListenOptions::new("127.0.0.1:0").backlog(BACKLOG);
     let (first, second) = (shared.clone(), shared.clone());
     let echo = lp.listen(at().accept_budget(ACCEPT_BUDGET), move |c| {
@@ -165,13 +168,25 @@ fn open(
         servers.push(Opened { name, key, at, gauge });
     }
     let (ours, theirs) = (servers.clone(), shared.clone());
-    let own = lp.interval(LOOK_EVERY, move |cx, _| {
+    let look = lp.interval(LOOK_EVERY, move |cx, _| {
         if theirs.is_watched() {
             let taken = look(cx, &ours);
             *theirs.look() = taken;
         }
     });
-    Ok((lp, servers, Id::of("timer", own.into())))
+    let ask = doctor.ask_every(&mut lp, ASK_EVERY);
+    let (theirs, mut last) = (shared.clone(), 0);
+    let tell = lp.interval(ASK_EVERY, move |cx, _| {
+        let fresh = doctor.findings().into_iter().filter(|f| f.number > last);
+        for finding in fresh.collect::<Vec<_>>() {
+            let text = format!("doctor: {finding}");
+            let at = u64::try_from(finding.at.as_nanos()).unwrap_or(u64::MAX);
+            theirs.note(Note { turn: cx.turn(), at, phase: "", text });
+            last = finding.number;
+        }
+    });
+    let own = [look, ask, tell].map(|timer| Id::of("timer", timer.into()));
+    Ok((lp, servers, own.to_vec()))
 }
 
 /// Sends back what comes, at the client's pace.

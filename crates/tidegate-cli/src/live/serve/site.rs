@@ -172,7 +172,7 @@ impl Live {
         json!({
             "version": 1, "places": PLACES, "presets": presets,
             "preset": self.preset.get().name(), "accept_budget": ACCEPT_BUDGET,
-            "own": self.studied.own.to_string(),
+            "own": self.studied.own.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
 

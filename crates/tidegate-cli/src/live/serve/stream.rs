@@ -16,7 +16,7 @@ use crate::live::model::ring::Ring;
 pub(crate) const PAGES: usize = 8;
 
 /// A page that is further behind goes on with the newest turns.
-const BEHIND: u64 = 1_024;
+const BEHIND: u64 = 384;
 /// With so many turns a new page begins.
 const BEFORE: u64 = 200;
 
@@ -152,7 +152,7 @@ mod tests {
             lp.run_once().unwrap();
         }
         let mut ring = Ring::default();
-        for number in 1..=2_000 {
+        for number in 1..=500 {
             ring.push(&mut Turn { number, ..Turn::default() });
         }
         let mut page = Page {
@@ -166,7 +166,7 @@ mod tests {
         let mut text = String::new();
         page.news(&ring, &mut text);
         assert!(text.contains("event: missed\ndata: {\"frames\":14}"), "{text}");
-        let first = 2_000 - BEHIND / 2 + 1;
+        let first = 500 - BEHIND / 2 + 1;
         let data = text.split("event: turns\nid: ").nth(1).unwrap();
         let data = data.lines().nth(1).unwrap().strip_prefix("data: ").unwrap();
         let data: Value = serde_json::from_str(data).unwrap();
