@@ -4,6 +4,7 @@ mod arguments;
 mod checking;
 mod connecting;
 mod doctoring;
+mod measuring;
 mod running;
 mod serving;
 mod tracing;
