@@ -8,3 +8,7 @@ mod measuring;
 mod running;
 mod serving;
 mod tracing;
+mod try_it;
+
+#[path = "../../../../tests/support/shape.rs"]
+mod shape;
