@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tidegate::AsCx;
 use tidegate::net::*;
 
-use super::connect::{V4, V6, WELL, hello, knows, name, silent, told};
+use super::connect::{V4, V6, WELL, hello, knows, name, told};
 use crate::support::*;
 
 /// A port of which both families refuse.

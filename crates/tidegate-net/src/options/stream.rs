@@ -146,7 +146,8 @@ pub struct TcpKeepAlive {
     pub idle: Duration,
     /// Rounded up to whole seconds; default 1.
     pub interval: Duration,
-    /// Default 10.
+    /// Default 10. Where a system has no such option for one connection (OpenBSD, Windows before
+    /// 10 1703), its own number counts.
     pub count: u32,
 }
 
@@ -169,7 +170,7 @@ impl TcpKeepAlive {
             _ => Duration::from_secs(d.as_secs().saturating_add(1)),
         };
         let params = TcpKeepalive::new().with_time(up(self.idle)).with_interval(up(self.interval));
-        socket.set_tcp_keepalive(&sys::keep_alive_count(params, self.count))
+        sys::set_keep_alive(socket, &params, self.count)
     }
 }
 

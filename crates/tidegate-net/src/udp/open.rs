@@ -180,7 +180,7 @@ fn bind(addr: SocketAddr, options: &UdpOptions, is_any: bool) -> Result<UdpSocke
 fn connect(socket: &UdpSocket, options: &UdpOptions) -> Result<(), NetError> {
     let Some(peer) = options.peer else { return Ok(()) };
     let failed = |e| NetError::new(Stage::Connect, e).at(None, Some(peer));
-    socket.connect(peer).map_err(failed)
+    socket.connect(sys::reachable(peer)).map_err(failed)
 }
 
 /// Takes over a socket. What it has on stays on: errors that nobody takes would wake the loop for
