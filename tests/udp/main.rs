@@ -1,7 +1,6 @@
 //! UDP sockets on the loopback. The numbers in the names (`b01_`) are those of the behaviours in
 //! tests/README.md.
 
-#[cfg(target_os = "linux")]
 #[path = "../support/netns.rs"]
 mod netns;
 #[path = "../support/mod.rs"]
@@ -76,7 +75,6 @@ pub(crate) fn bytes(got: &Got) -> Vec<Vec<u8>> {
 
 /// Runs the test in a network of its own, where that is permitted: there nobody else uses up what
 /// the kernel allows of ICMP messages.
-#[cfg(target_os = "linux")]
 pub(crate) fn alone(test: impl FnOnce() + Send) {
     match netns::Netns::new() {
         Ok(net) => net.inside(|| {
@@ -85,11 +83,6 @@ pub(crate) fn alone(test: impl FnOnce() + Send) {
         }),
         Err(_) => test(),
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn alone(test: impl FnOnce()) {
-    test()
 }
 
 /// Waits until nobody has the address. (A test beside may start a process, which has every

@@ -232,6 +232,25 @@ fn a_client_has_its_options() {
     assert_eq!(gone.kind(), ErrorKind::NotConnected);
 }
 
+/// As [`silent`], with other addresses free on that port.
+#[cfg(target_os = "linux")]
+pub(super) fn silent_alone() -> Option<(TcpListener, Vec<std::net::TcpStream>)> {
+    use socket2::{Domain, Socket, Type};
+    let raw = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    raw.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    raw.listen(0).unwrap();
+    let listener: TcpListener = raw.into();
+    let at = listener.local_addr().unwrap();
+    let mut fill = Vec::new();
+    for _ in 0..8 {
+        match std::net::TcpStream::connect_timeout(&at, Duration::from_millis(50)) {
+            Ok(c) => fill.push(c),
+            Err(_) => return Some((listener, fill)),
+        }
+    }
+    None
+}
+
 /// tcp_connect_timeout: nobody answers. The deadline covers it all, and nothing is left.
 #[test]
 #[cfg(target_os = "linux")]

@@ -89,7 +89,7 @@ fn all_attempts_failed() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_silent_address_is_raced_by_the_next() {
-    let Some((listener, _fill)) = silent() else {
+    let Some((listener, _fill)) = super::connect::silent_alone() else {
         return println!("skipped: the system answers although the queue is full");
     };
     let port = listener.local_addr().unwrap().port();
