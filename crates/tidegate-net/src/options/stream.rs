@@ -49,6 +49,11 @@ impl StreamOptions {
         self.write_limit.get_or_insert(limits.write_limit);
     }
 
+    /// What can be said before there is a socket.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.keep_alive.map_or(Ok(()), TcpKeepAlive::check)
+    }
+
     /// Sets what the kernel keeps for a socket: before listen or connect, so that the
     /// window of the handshake knows of the buffers.
     pub(crate) fn apply(&self, socket: SockRef<'_>) -> io::Result<()> {
@@ -158,12 +163,17 @@ impl Default for TcpKeepAlive {
 }
 
 impl TcpKeepAlive {
-    pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
+    fn check(self) -> io::Result<()> {
         let second = Duration::from_secs(1);
         if self.idle < second || self.interval < second || self.count == 0 {
             let text = "keep_alive needs an idle time and an interval of at least a second, and a count of at least 1";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
+        Ok(())
+    }
+
+    pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
+        self.check()?;
         // Whole ones, and never early.
         let up = |d: Duration| match d.subsec_nanos() {
             0 => d,

@@ -109,7 +109,10 @@ pub(crate) fn is_connecting(e: &io::Error) -> bool {
 }
 
 /// Accepted sockets have the options of the one that listens.
-pub(crate) const ACCEPTED_INHERIT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+pub(crate) const ACCEPTED_INHERIT: bool = cfg!(all(
+    any(target_os = "linux", target_os = "android"),
+    not(any(tidegate_like_kqueue, tidegate_like_afd))
+));
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn defer_accept(_: &Socket, _: std::time::Duration) -> io::Result<()> {
