@@ -18,12 +18,7 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// Where the system spreads what arrives over the sockets of a port. Elsewhere `reuse_port` is an
 /// error.
 pub const SPREADS: bool = cfg!(all(
-    any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "dragonfly"
-    ),
+    any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "dragonfly"),
     not(tidegate_like_kqueue)
 ));
 

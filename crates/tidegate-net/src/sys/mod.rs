@@ -110,11 +110,7 @@ pub(crate) fn set_keep_alive(
 ) -> io::Result<()> {
     with_or_without(|counts| {
         let counted = || imp::keep_alive_count(probes.clone(), count);
-        if counts {
-            socket.set_tcp_keepalive(&counted())
-        } else {
-            socket.set_tcp_keepalive(probes)
-        }
+        if counts { socket.set_tcp_keepalive(&counted()) } else { socket.set_tcp_keepalive(probes) }
     })
 }
 

@@ -8,11 +8,11 @@
 //! Only `linux.rs` is tested by running it; `windows.rs` also runs under Wine. `apple.rs` and
 //! `freebsd.rs` are checked by type, and were written from the headers of these systems.
 
+pub(crate) mod facts;
 #[cfg(target_vendor = "apple")]
 #[allow(unsafe_code)]
 #[path = "apple.rs"]
 mod kernel;
-pub(crate) mod facts;
 #[cfg(target_os = "freebsd")]
 #[allow(unsafe_code)]
 #[path = "freebsd.rs"]
