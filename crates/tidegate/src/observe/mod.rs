@@ -11,6 +11,8 @@
 //! | `JsonLines` | one JSON object a line | `trace` |
 //! | `Perfetto` | a trace file for <https://ui.perfetto.dev> | `trace` |
 //!
+//! An observer of your own gets an event as plain data by [`Record`].
+//!
 //! ```
 //! use tidegate::observe::{LogRecords, Timeline};
 //! use tidegate::prelude::*;
@@ -24,8 +26,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod fields;
 mod log;
+mod record;
 mod timeline;
 
 #[cfg(feature = "http")]
@@ -49,6 +51,7 @@ pub use file::Written;
 pub use json::JsonLines;
 #[cfg(feature = "trace")]
 pub use perfetto::Perfetto;
+pub use record::{FieldValue, Record};
 pub use tidegate_loop::{Event, LayerEvent, Moment, Observer, OneLine, Value};
 pub use timeline::{Side, Step, Timeline};
 
