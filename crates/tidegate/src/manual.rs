@@ -45,5 +45,6 @@ chapters! {
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     other_crates
     production
+    other_systems
     names
 }

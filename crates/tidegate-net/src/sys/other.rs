@@ -103,7 +103,6 @@ pub(crate) fn code_name(code: i32) -> Option<&'static str> {
         10004 => "EINTR",
         10009 => "EBADF",
         10013 => "EACCES",
-        10014 => "EFAULT",
         10022 => "EINVAL",
         10024 => "EMFILE",
         10035 => "EAGAIN",
