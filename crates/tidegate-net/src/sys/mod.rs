@@ -140,6 +140,7 @@ pub(crate) enum AcceptFailure {
 
 /// Why a path names no socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(unix), allow(dead_code))]
 pub(crate) enum PathFault {
     Empty,
     NulByte,
