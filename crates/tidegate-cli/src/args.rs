@@ -4,6 +4,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::doctor::{self, Doctor};
 use crate::exit::{EXIT_CODES, Outcome};
 use crate::manual;
 use crate::run::Run;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     #[command(flatten)]
     Run(Run),
     Trace(Trace),
+    Doctor(Doctor),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -40,6 +42,7 @@ pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Run(command) => command.run(Runner::default()),
         Command::Trace(args) => trace::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Completions(shell) => manual::completions(shell, definition()),
         Command::Man(page) => manual::man(page, definition()),
     }

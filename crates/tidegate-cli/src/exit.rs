@@ -10,6 +10,7 @@ Exit codes:
   0    it did what was asked
   1    it failed: no connection, a port that is taken, a file that cannot be read
   2    bad arguments
+  3    `doctor` has found something
   130  it was ended by Ctrl-C before it was done";
 
 /// How a subcommand ended.
@@ -21,6 +22,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The arguments cannot be right.
     BadArguments = 2,
+    /// `doctor` has found something.
+    Found = 3,
     /// Ctrl-C ended it before it was done.
     Interrupted = 130,
 }

@@ -6,7 +6,7 @@
 //! | `terminal.rs`, `exit.rs` | what is printed, in which colour; how the program ends |
 //! | `run.rs`, `runner.rs` | the subcommands that run a loop, and how it is made |
 //! | `serve/`, `connect/`, `check.rs` | these subcommands |
-//! | `trace.rs` | what watches them |
+//! | `trace.rs`, `doctor.rs` | what watches them |
 //! | `values.rs`, `tls.rs` | times and sizes as arguments; TLS as a client |
 //! | `manual.rs` | completions for shells, and the man page |
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@
 mod args;
 mod check;
 mod connect;
+mod doctor;
 mod exit;
 mod manual;
 mod run;

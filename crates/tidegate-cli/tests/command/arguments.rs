@@ -13,6 +13,7 @@ fn subcommands() -> Vec<Vec<&'static str>> {
         "connect",
         "check",
         "trace",
+        "doctor",
         "completions",
         "man",
     ];
@@ -73,6 +74,9 @@ fn bad_arguments_end_with_2_and_say_why() {
         &["check", ":::1"],
         &["check", "127.0.0.1:1", "--expect", "PONG"],
         &["trace"],
+        &["doctor"],
+        &["doctor", "a.jsonl", "check", "127.0.0.1:1"],
+        &["doctor", "--slow-call", "1h", "a.jsonl"],
         &["trace", "man"],
         &["trace", "--limit", "0", "check", "127.0.0.1:1"],
         &["completions", "dos"],
@@ -87,7 +91,7 @@ fn bad_arguments_end_with_2_and_say_why() {
 #[test]
 fn the_help_tells_the_exit_codes() {
     let help = run(&["--help"]).good();
-    for code in ["0  ", "1  ", "2  ", "130  "] {
+    for code in ["0  ", "1  ", "2  ", "3  ", "130  "] {
         assert!(help.contains(&format!("\n  {code}")), "{code:?}: {help}");
     }
     assert_eq!(run(&["check", &nobody()]).code, Some(1));

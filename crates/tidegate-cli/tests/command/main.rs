@@ -3,6 +3,7 @@
 mod arguments;
 mod checking;
 mod connecting;
+mod doctoring;
 mod running;
 mod serving;
 mod tracing;

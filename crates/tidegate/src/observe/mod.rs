@@ -7,6 +7,7 @@
 //! | observer | gives | feature |
 //! |---|---|---|
 //! | [`LogRecords`] | records of the `log` crate, with key-values | |
+//! | [`Doctor`] | findings in words: what is wrong, and what mends it | |
 //! | [`Timeline`] | a text with client and server side by side | |
 //! | `JsonLines` | one JSON object a line | `trace` |
 //! | `Perfetto` | a trace file for <https://ui.perfetto.dev> | `trace` |
@@ -26,6 +27,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod doctor;
 mod log;
 mod record;
 mod timeline;
@@ -45,6 +47,9 @@ use std::fmt;
 use tidegate_loop::Key;
 
 pub use self::log::LogRecords;
+#[cfg(feature = "trace")]
+pub use doctor::{BadLine, LineDoctor};
+pub use doctor::{Doctor, Finding, Sign};
 #[cfg(feature = "trace")]
 pub use file::Written;
 #[cfg(feature = "trace")]
