@@ -47,5 +47,6 @@ chapters! {
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     other_crates
     production
+    other_systems
     names
 }
