@@ -8,7 +8,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # picture NAME PRESET SECONDS WIDTH,HEIGHT QUERY: the page when the preset has run for so long, and
-# four seconds of it.
+# three seconds of it.
 picture() {
     "$tidegate" demo --no-open --preset "$2" >"$scratch/address" &
     program=$!
@@ -16,11 +16,11 @@ picture() {
     url=$(sed -n 's/^the page: //p' "$scratch/address")
     chromium --headless --no-sandbox --disable-gpu --user-data-dir="$scratch/browser" \
         --virtual-time-budget=20000 --hide-scrollbars --window-size="$4" \
-        --screenshot="$folder/$1.png" "$url&frames=80&$5" >/dev/null 2>&1
+        --screenshot="$folder/$1.png" "$url&frames=60&$5" >/dev/null 2>&1
     kill "$program"
     wait "$program" 2>/dev/null || true
 }
 
-picture live blocked 3.5 1100,640 ''
+picture live blocked 3 1100,700 ''
 picture bytes slow 3 760,250 'only=bytes'
-picture door burst 2 1000,240 'only=doors'
+picture door blocked 3 1000,240 'only=doors'
