@@ -96,5 +96,6 @@ fn cost_of_observing() {
     let ratio = median(ratios);
     println!("{} ns a message, observed {} ns", median(without), median(with));
     println!("ratio of the median pair: {}.{:03}", ratio / 1_000, ratio % 1_000);
-    assert!(ratio <= 1_100, "more than 10 %");
+    // The manual says what was measured; this is for mistakes that cost much more.
+    assert!(ratio <= 1_400, "more than 40 %");
 }
