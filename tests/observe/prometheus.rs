@@ -116,6 +116,7 @@ fn every_counter_is_in_the_text() {
         dropped: "server_dropped_total",
         blocked: "server_blocked_total",
         limited: "server_limited_total",
+        cut_off: "server_cut_off_total",
         errors: "server_errors_total",
         connections: "server_connections",
         ;

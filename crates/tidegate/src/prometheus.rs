@@ -281,7 +281,7 @@ fn of_net(to: &mut To<'_>, m: &NetMetrics) -> fmt::Result {
 
 fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
     type Read = fn(&ServerMetrics) -> u64;
-    let counters: [(&str, &str, Read); 12] = [
+    let counters: [(&str, &str, Read); 13] = [
         ("server_accepted", "Connections taken from the kernel.", |s| s.stats.accepted),
         ("server_refused", "Of these, ended before their filters were ready.", |s| s.stats.refused),
         ("server_rejected", "Of these, not taken by the callback.", |s| s.stats.rejected),
@@ -293,6 +293,7 @@ fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
         ("server_dropped", "Closed at max_connections.", |s| s.stats.dropped),
         ("server_blocked", "Closed by the block list.", |s| s.stats.blocked),
         ("server_limited", "Closed by a limit of their peer.", |s| s.stats.limited),
+        ("server_cut_off", "Open when the grace of a shutdown was over.", |s| s.stats.cut_off),
         ("server_errors", "Other failures of accept.", |s| s.stats.errors),
     ];
     for (name, help, read) in counters {
