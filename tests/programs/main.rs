@@ -6,6 +6,7 @@ mod arguments;
 mod database_proxy;
 mod http;
 mod http_proxy;
+mod production;
 mod redis;
 mod running;
 mod socks5;
