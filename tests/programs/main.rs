@@ -8,6 +8,7 @@ mod http;
 mod http_proxy;
 mod production;
 mod redis;
+mod rpc;
 mod running;
 mod socks5;
 mod tutorial;

@@ -10,8 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+
 use crate::example;
-use crate::running::installed;
+use crate::running::{Running, installed};
 use crate::support::*;
 
 const CLIENTS: usize = 12;
@@ -259,4 +263,171 @@ fn replaced_and_killed_behind_haproxy() {
     assert!(failed.len() <= CLIENTS, "{failed:?}");
     let late = failed.iter().find(|(at, _)| *at > killed + Duration::from_secs(2));
     assert!(late.is_none(), "{late:?}");
+}
+
+/// The second address that a process says: that of `/readyz`.
+fn admin(of: &Running) -> SocketAddr {
+    let (_, rest) = of.first.split_once("admin on ").unwrap();
+    rest.split(';').next().unwrap().parse().unwrap()
+}
+
+/// Without a supervisor: it is not ready any more, and goes on for a while.
+#[test]
+fn a_process_that_leaves_says_so_first() {
+    let local = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let server = Running::start("production", &[&local[..], &["--drain", "1"]].concat());
+    let [mut client, mut admin] = [server.at, admin(&server)].map(|at| Client { at, stream: None });
+    assert_eq!(admin.get("/healthz").unwrap(), "alive\n");
+    assert_eq!(admin.get("/readyz").unwrap(), "ready\n");
+    assert!(client.get("/").is_ok());
+    let metrics = admin.get("/metrics").unwrap();
+    assert!(metrics.contains("\ntidegate_http_requests_total 4\n"), "{metrics}");
+    server.signal("-TERM");
+    let end = Instant::now() + DEADLINE;
+    while admin.get("/readyz").is_ok() {
+        assert!(Instant::now() < end, "it stays ready");
+    }
+    assert!(client.get("/slow").is_ok(), "it goes on");
+    server.finish();
+}
+
+/// A collector of OTLP over HTTP: every span that came, with the id of its process.
+fn collector() -> (SocketAddr, Arc<Mutex<Vec<Span>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let spans: Arc<Mutex<Vec<Span>>> = Arc::default();
+    let all = spans.clone();
+    thread::spawn(move || {
+        for peer in listener.incoming() {
+            let (all, mut peer) = (all.clone(), BufReader::new(peer.unwrap()));
+            thread::spawn(move || {
+                loop {
+                    let (mut line, mut length) = (String::new(), 0);
+                    while line != "\r\n" {
+                        line.clear();
+                        if peer.read_line(&mut line).unwrap() == 0 {
+                            return;
+                        }
+                        let lower = line.to_ascii_lowercase();
+                        if let Some(n) = lower.strip_prefix("content-length: ") {
+                            length = n.trim_end().parse().unwrap();
+                        }
+                    }
+                    let mut body = vec![0; length];
+                    peer.read_exact(&mut body).unwrap();
+                    let request = ExportTraceServiceRequest::decode(&body[..]).unwrap();
+                    let scopes = request.resource_spans.into_iter().flat_map(|r| r.scope_spans);
+                    all.lock().unwrap().extend(scopes.flat_map(|s| s.spans));
+                    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n";
+                    let answer = format!("{head}Content-Length: 0\r\n\r\n");
+                    peer.get_mut().write_all(answer.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    (at, spans)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One request, two processes, one trace: the client's own span is the parent of the first.
+#[test]
+fn a_collector_gets_one_trace_of_two_processes() {
+    let (collector, spans) = collector();
+    let otlp = format!("http://{collector}");
+    let local = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain", "0"];
+    let local = [&local[..], &["--otlp", &otlp]].concat();
+    let second = Running::start("production", &local);
+    let upstream = format!("http://{}/slow", second.at);
+    let first = Running::start("production", &[&local[..], &["--upstream", &upstream]].concat());
+    let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let request = format!(
+        "GET /relay HTTP/1.1\r\nHost: tide\r\nConnection: close\r\n\
+         Traceparent: 00-{trace}-{parent}-01\r\nTracestate: moon=full\r\nX-Request-Id: seven\r\n\r\n"
+    );
+    let peer = client(first.at);
+    write_all(&peer, request.as_bytes());
+    let answer = String::from_utf8(read_to_end(&peer)).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("high tide"), "{answer}");
+    assert!(answer.contains("x-request-id: seven\r\n"), "{answer}");
+    // What they have left to export goes out when they end.
+    first.stop();
+    second.stop();
+    let spans = spans.lock().unwrap();
+    let one = |name: &str| {
+        let mut of = spans.iter().filter(|span| span.name == name);
+        let found = of.next().unwrap_or_else(|| panic!("no {name}: {spans:#?}"));
+        assert!(of.next().is_none(), "two of {name}");
+        found
+    };
+    let (relay, get, slow) = (one("/relay"), one("GET"), one("/slow"));
+    for span in [relay, get, slow] {
+        assert_eq!(hex(&span.trace_id), trace, "{span:?}");
+        assert_eq!(span.trace_state, "moon=full");
+        assert!(span.end_time_unix_nano > span.start_time_unix_nano);
+    }
+    assert_eq!(hex(&relay.parent_span_id), parent);
+    assert_eq!((&get.parent_span_id, &slow.parent_span_id), (&relay.span_id, &get.span_id));
+    // SERVER, CLIENT, SERVER.
+    assert_eq!([relay.kind, get.kind, slow.kind], [2, 3, 2]);
+    let took = |span: &Span| span.end_time_unix_nano - span.start_time_unix_nano;
+    assert!(took(slow) <= took(get) && took(get) <= took(relay));
+    one("connect");
+}
+
+fn file(name: &str) -> String {
+    let path = format!("{}/examples/production/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The names of metrics in a text.
+fn names(text: &str) -> Vec<&str> {
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    text.split(word).filter(|w| w.starts_with("tidegate_")).collect()
+}
+
+/// Rules and dashboard ask for metrics that there are; the files parse.
+#[test]
+fn the_files_around_it() {
+    let local = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain", "0"];
+    let server = Running::start("production", &[&local[..], &["--tls", "self-signed"]].concat());
+    let mut admin = Client { at: admin(&server), stream: None };
+    let metrics = admin.get("/metrics").unwrap();
+    let known = names(&metrics);
+    let dashboard = file("dashboard.json");
+    let parsed: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    assert_eq!(parsed["panels"].as_array().unwrap().len(), 9);
+    for (of, text) in [("rules.yml", file("rules.yml")), ("dashboard.json", dashboard)] {
+        let asked = names(&text);
+        assert!(asked.len() >= 9, "{of}: {asked:?}");
+        for name in asked {
+            assert!(known.contains(&name), "{of}: {name} is no metric");
+        }
+    }
+    server.stop();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/production/");
+    for (check, of) in [("rules", "rules.yml"), ("config", "prometheus.yml")] {
+        let Some(said) = installed("promtool", &["check", check, &format!("{folder}{of}")]) else {
+            break;
+        };
+        assert!(said.status.success(), "{said:?}");
+    }
+    // What Kubernetes waits for is longer than what the program takes.
+    let script = "import sys\ntry:\n import yaml\nexcept ImportError:\n sys.exit(3)\n\
+        all = list(yaml.safe_load_all(open(sys.argv[1])))\n\
+        pod = all[0]['spec']['template']['spec']\nargs = pod['containers'][0]['args']\n\
+        of = lambda name: int(args[args.index(name) + 1])\n\
+        assert of('--drain') + of('--grace') < pod['terminationGracePeriodSeconds']\n\
+        print(*[one['kind'] for one in all])";
+    let manifest = format!("{folder}kubernetes.yaml");
+    let Some(said) = installed("python3", &["-c", script, &manifest]) else { return };
+    match said.status.code() {
+        Some(3) => eprintln!("skipped: no yaml for python3"),
+        code => {
+            assert_eq!(code, Some(0), "{said:?}");
+            assert_eq!(said.stdout, b"Deployment Service PodDisruptionBudget\n");
+        }
+    }
 }

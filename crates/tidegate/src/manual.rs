@@ -44,6 +44,7 @@ chapters! {
     futures
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     other_crates
+    #[cfg(all(feature = "otlp", feature = "tracing"))]
     production
     names
 }
