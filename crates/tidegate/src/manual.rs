@@ -26,6 +26,7 @@ chapters! {
     #[cfg(feature = "tls")]
     tls
     sharing_state
+    long_lived_state
     errors
     from_node
     from_libuv

@@ -336,7 +336,7 @@ impl ListenOptions {
     /// assert!(ListenOptions::new(":80").is_tcp() && !ListenOptions::unix("/run/tide").is_tcp());
     /// ```
     pub fn is_tcp(&self) -> bool {
-        matches!(self.at, At::Text(_) | At::Addr(_) | At::Port(_))
+        matches!(self.at, At::Text(_) | At::Host(..) | At::Addr(_) | At::Port(_))
     }
 
     /// As listen(2) takes it.
@@ -371,7 +371,7 @@ impl ListenOptions {
                 let all = before_bind.into_iter().chain([mode, backlog]);
                 refuse(all, "a socket that listens already")
             }
-            At::Text(_) | At::Addr(_) | At::Port(_) => refuse([mode], "an address"),
+            At::Text(_) | At::Host(..) | At::Addr(_) | At::Port(_) => refuse([mode], "an address"),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::block_list::BlockList;
-use crate::options::address::{At, join};
+use crate::options::address::At;
 use crate::options::stream::refuse;
 use crate::sys::udp::Extras;
 
@@ -342,7 +342,7 @@ from! {
     String => |s| At::Text(s);
     SocketAddr => |a| At::Addr(a);
     (IpAddr, u16) => |a| At::Addr(a.into());
-    (&str, u16) => |a| At::Text(join(a.0, a.1));
+    (&str, u16) => |a| At::Host(a.0.to_owned(), a.1);
     u16 => |port| At::Port(port);
 }
 

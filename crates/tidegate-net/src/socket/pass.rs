@@ -247,7 +247,7 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                             true => Reason::Destroyed,
                             false => expire::reason(s, &h, which),
                         };
-                        s.destroy(&mut h, reason);
+                        s.end_or_rest(&mut h, reason);
                     }
                     None => return,
                 }

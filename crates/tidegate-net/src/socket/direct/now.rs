@@ -112,7 +112,9 @@ impl Socket {
         }
         self.duplex.read.eof();
         self.note_end(h);
-        self.tell(h, || SocketEvent::End);
+        if !std::mem::replace(&mut self.end_pulled, true) {
+            self.tell(h, || SocketEvent::End);
+        }
         h.queue();
         Ok(0)
     }
