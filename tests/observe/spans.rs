@@ -196,6 +196,63 @@ fn beyond_the_limit_there_are_none() {
     assert!(counts.left_out >= 3, "{counts:?}");
 }
 
+/// Without events no span would ever end: so there are none.
+#[test]
+fn without_an_observer_nothing_is_kept() {
+    let (mut lp, spans) = observed(100);
+    drop(spans.traces.observer());
+    let (server, at) = listen(&mut lp, |head, x| {
+        let seen = head.fields.get("traceparent").is_some();
+        x.reply(200, if seen { "seen" } else { "not seen" });
+    });
+    let url = format!("http://{at}/");
+    let traces = spans.traces.clone();
+    let done = move |cx: &mut Cx<'_>, answer: Result<tidegate::http::Answer, _>| {
+        assert_eq!(&answer.unwrap().body[..], b"not seen");
+        let _ = cx.server(server).close();
+    };
+    traces.fetch(&mut *lp, ClientRequest::get(&url), 10, done).unwrap();
+    assert_eq!(spans.traces.counts().open, 0);
+    lp.run().unwrap();
+    assert!(
+        spans.all().iter().all(|span| span.span_kind != SpanKind::Client || span.name == "connect")
+    );
+}
+
+/// A loop that is dropped ends what is open.
+#[test]
+fn a_dropped_loop_ends_its_spans() {
+    let (mut lp, spans) = observed(100);
+    let (_, at) = listen(&mut lp, |_, x| drop(x.later()));
+    let peer = client(at);
+    write_all(
+        &peer,
+        format!("GET / HTTP/1.1\r\nHost: a\r\nTraceparent: {PARENT}\r\n\r\n").as_bytes(),
+    );
+    poll_until(&mut lp, |_| spans.traces.counts().open == 1);
+    assert!(spans.all().is_empty());
+    // Leaves the guard's checks out.
+    let mut plain = Loop::new().unwrap();
+    std::mem::swap(&mut *lp, &mut plain);
+    drop(plain);
+    assert_eq!((spans.traces.counts().open, spans.all().len()), (0, 1));
+}
+
+#[test]
+fn a_server_that_begins_anew() {
+    let (mut lp, spans) = observed(100);
+    let spans = Spans { traces: spans.traces.begin_anew(), ..spans };
+    let (server, at) = listen(&mut lp, |_, x| x.reply(200, "x"));
+    talk(
+        &mut lp,
+        at,
+        &format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTraceparent: {PARENT}\r\n\r\n"),
+    );
+    assert_eq!(spans.one("GET").parent_span_id, SpanId::INVALID);
+    lp.server(server).close().unwrap();
+    lp.run().unwrap();
+}
+
 #[test]
 fn connects_that_fail_and_handshakes() {
     let (mut lp, spans) = observed(100);

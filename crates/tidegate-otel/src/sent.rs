@@ -72,10 +72,8 @@ impl State {
 
     fn sent_ends(&mut self, request: RequestKey, with: impl FnOnce(&Context)) {
         let Some(of) = self.sent.remove(&request) else { return };
-        if of.has_span() {
-            with(&of.span);
-            of.span.span().end();
-        }
+        with(&of.span);
+        of.span.span().end();
         if let Some(socket) = of.socket {
             self.around.remove(socket.into());
         }
@@ -95,7 +93,7 @@ pub(crate) fn inject(request: ClientRequest, of: &Context) -> ClientRequest {
 
 impl Outgoing {
     /// Whether it has a span; one beyond the limit has its parent's.
-    fn has_span(&self) -> bool {
+    pub(crate) fn has_span(&self) -> bool {
         self.span.span().span_context() != self.parent.span().span_context()
     }
 

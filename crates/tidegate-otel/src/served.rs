@@ -69,8 +69,8 @@ impl State {
             attributes.push(number("client.port", peer.port()));
         }
         let parent = match read_traceparent(fields) {
-            Some(parent) => Context::new().with_remote_span_context(parent),
-            None => Context::new(),
+            Some(parent) if self.goes_on => Context::new().with_remote_span_context(parent),
+            _ => Context::new(),
         };
         let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Server);
         let span = self.start(builder.with_attributes(attributes), &parent);

@@ -47,6 +47,10 @@ pub(crate) struct State {
     pub(crate) around: Around<Context>,
     /// Requests that are over; their last callback is still to come, in the closing phase.
     pub(crate) over: HashSet<Key>,
+    /// Whether events come: else no span would end.
+    pub(crate) observed: bool,
+    /// Whether requests that come go on with the trace that they name.
+    pub(crate) goes_on: bool,
     /// How many spans may be open.
     pub(crate) limit: usize,
     pub(crate) started: u64,
@@ -70,10 +74,23 @@ impl State {
             peers: HashMap::new(),
             around: Around::default(),
             over: HashSet::new(),
+            observed: false,
+            goes_on: true,
             limit: 65_536,
             started: 0,
             left_out: 0,
         }
+    }
+
+    /// The loop has dropped its observer: no event comes any more. Spans that are dropped end.
+    pub(crate) fn end_all(&mut self) {
+        self.observed = false;
+        self.around = Around::default();
+        self.served.clear();
+        self.sent.clear();
+        self.connecting.clear();
+        self.peers.clear();
+        self.over.clear();
     }
 
     /// How many spans are open.

@@ -65,8 +65,17 @@ impl Traces {
         self
     }
 
+    /// Every request that comes begins a new trace, whatever its `traceparent` says: for servers that
+    /// strangers reach, who could else decide what is recorded.
+    pub fn begin_anew(self) -> Traces {
+        self.0.borrow_mut().goes_on = false;
+        self
+    }
+
     /// What [`Loop::observe`](tidegate_loop::Loop::observe) takes; with other observers in a tuple.
+    /// One loop for each `Traces`. Without it there are no spans.
     pub fn observer(&self) -> Observe {
+        self.0.borrow_mut().observed = true;
         Observe(self.clone())
     }
 
@@ -138,11 +147,15 @@ impl Traces {
         request: ClientRequest,
         make: impl FnOnce(ClientRequest) -> Result<RequestKey, TableFull>,
     ) -> Result<RequestKey, TableFull> {
+        if !self.0.borrow().observed {
+            return make(Traces::inject(request));
+        }
         let (request, outgoing) = self.0.borrow_mut().sent_begins(request);
         // Nothing is borrowed: observers see what happens.
         let made = make(request);
         match &made {
-            Ok(key) => self.0.borrow_mut().sent_is(*key, outgoing),
+            Ok(key) if outgoing.has_span() => self.0.borrow_mut().sent_is(*key, outgoing),
+            Ok(_) => {}
             Err(_) => outgoing.cancel(),
         }
         made
@@ -178,6 +191,14 @@ impl Observer for Observe {
                 }
             }
             _ => {}
+        }
+    }
+}
+
+impl Drop for Observe {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.0.0.try_borrow_mut() {
+            state.end_all();
         }
     }
 }
