@@ -7,6 +7,7 @@ mod database_proxy;
 mod http;
 mod http_proxy;
 mod production;
+mod rate_limited;
 mod redis;
 mod rpc;
 mod running;
