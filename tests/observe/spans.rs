@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use tidegate::http::{ClientRequest, Exchange, Head, Http};
-use tidegate::otel::Traces;
-use tidegate::otel::opentelemetry::trace::{
+use tidegate::observe::otel::Traces;
+use tidegate::observe::otel::opentelemetry::trace::{
     SpanId, SpanKind, Status, TraceContextExt, Tracer, TracerProvider,
 };
-use tidegate::otel::opentelemetry::{Context, Value};
+use tidegate::observe::otel::opentelemetry::{Context, Value};
 use tidegate::prelude::*;
 use tidegate::tls::{Identity, Roots, TlsClient, TlsServer};
 

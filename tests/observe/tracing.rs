@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 
 use tidegate::http::Http;
-use tidegate::otel::TracingSpans;
+use tidegate::observe::otel::TracingSpans;
 use tidegate::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

@@ -70,7 +70,7 @@
 //! | `tls` | no | `tidegate::tls`: TLS filters |
 //! | `trace` | no | `observe::JsonLines`, `observe::Perfetto` |
 //! | `prometheus` | no | `tidegate::prometheus`: all counters as text |
-//! | `otel`, `otlp`, `tracing` | no | `tidegate::otel`: spans for OpenTelemetry, for `tracing` |
+//! | `otel`, `otlp`, `tracing` | no | `tidegate::observe::otel`: spans for OpenTelemetry, for `tracing` |
 //! | `test-util` | no | `tidegate::test`: a clock that the test moves |
 #![deny(unsafe_code)]
 
@@ -106,8 +106,6 @@ pub use tidegate_loop::{SignalKey, signals};
 pub use tidegate_loop::{WorkError, WorkKey, WorkRefused};
 pub use tidegate_loop::{event, kind};
 pub use tidegate_net as net;
-#[cfg(feature = "otel")]
-pub use tidegate_otel as otel;
 pub use tidegate_stream as stream;
 #[cfg(feature = "tls")]
 pub use tidegate_tls as tls;

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::{Map, json};
-use tidegate::otel::opentelemetry::Context;
-use tidegate::otel::opentelemetry::trace::TraceContextExt;
+use tidegate::observe::otel::opentelemetry::Context;
+use tidegate::observe::otel::opentelemetry::trace::TraceContextExt;
 
 struct Json;
 

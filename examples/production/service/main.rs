@@ -29,7 +29,7 @@ use tidegate::http::{
     ClientRequest, Exchange, ExchangeCx, Head, Http, HttpHandler, HttpOptions, RequestId, Response,
 };
 use tidegate::net::{AtLimit, ProxyProtocol, Rate, TcpKeepAlive};
-use tidegate::otel::Traces;
+use tidegate::observe::otel::Traces;
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
 use tidegate::tls::{Identity, TlsServer};

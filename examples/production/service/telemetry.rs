@@ -6,8 +6,8 @@ use std::error::Error;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tidegate::otel::opentelemetry::global;
-use tidegate::otel::{OtlpClient, Traces};
+use tidegate::observe::otel::opentelemetry::global;
+use tidegate::observe::otel::{OtlpClient, Traces};
 
 /// Exports to this collector.
 pub(crate) fn provider(collector: &str) -> Result<SdkTracerProvider, Box<dyn Error>> {
