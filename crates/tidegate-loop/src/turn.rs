@@ -205,7 +205,8 @@ impl Core {
                 if self.inbox.has_any() {
                     self.reactor.queue(self.inbox_key);
                 }
-                let before = self.reactor.recent();
+                // Of an observed turn the wait begins with the phase.
+                let before = if WATCHED { before } else { self.reactor.recent() };
                 let timeout = self.timeout(mode, before);
                 // An observer of the poll may notify.
                 if WATCHED {
