@@ -223,7 +223,9 @@ fn without_an_observer_nothing_is_kept() {
 #[test]
 fn a_dropped_loop_ends_its_spans() {
     let (mut lp, spans) = observed(100);
-    let (_, at) = listen(&mut lp, |_, x| drop(x.later()));
+    let (_, at) = listen(&mut lp, |_, x| {
+        x.later();
+    });
     let peer = client(at);
     write_all(
         &peer,
