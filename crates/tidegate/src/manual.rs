@@ -13,6 +13,7 @@ macro_rules! chapters {
 }
 
 chapters! {
+    try_it
     request_path
     one_turn
     readiness
@@ -47,5 +48,6 @@ chapters! {
     other_crates
     #[cfg(all(feature = "otlp", feature = "tracing"))]
     production
+    other_systems
     names
 }
