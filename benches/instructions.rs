@@ -33,7 +33,6 @@ mod counted {
     #[bench::echo_idle_alone("echo_idle_alone")]
     #[bench::http_get("http_get")]
     #[bench::http_get_pipelined("http_get_pipelined")]
-    #[bench::hyper_get("hyper_get")]
     fn operations(mut operation: Box<dyn Operation>) -> Box<dyn Operation> {
         operation.run();
         operation

@@ -14,7 +14,6 @@ use tidegate::prelude::*;
 use tidegate::stream::WriteState;
 use tidegate::task::{AcceptAsync, AsyncSocket};
 
-use crate::peer::hyper::answer_on_tidegate;
 use crate::peer::tidegate::Echo;
 
 /// How many of them at once.
@@ -46,7 +45,6 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
         "echo_idle_alone" => Box::new(Alone(Echoes::new(1, true)?)),
         "http_get" => Box::new(Gets::new(OPERATIONS, 1)?),
         "http_get_pipelined" => Box::new(Gets::new(OPERATIONS / 16, 16)?),
-        "hyper_get" => Box::new(Gets::by_hyper()?),
         other => return Err(io::Error::new(ErrorKind::InvalidInput, other.to_owned())),
     };
     for _ in 0..3 {
@@ -58,7 +56,7 @@ pub fn warm(name: &str) -> io::Result<Box<dyn Operation>> {
 }
 
 /// All that [`warm`] knows.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 15] = [
     "turn",
     "dispatch",
     "timer",
@@ -74,7 +72,6 @@ pub const NAMES: [&str; 16] = [
     "echo_idle_alone",
     "http_get",
     "http_get_pipelined",
-    "hyper_get",
 ];
 
 fn turn(lp: &mut Loop) {
@@ -340,20 +337,6 @@ impl Gets {
             }
             _ => x.reply(404, ""),
         })?;
-        Gets::ask(lp, server, connections, each)
-    }
-
-    /// hyper's `hello` by a task for each connection.
-    fn by_hyper() -> io::Result<Gets> {
-        let mut lp = Loop::new()?;
-        let options = ListenOptions::new("127.0.0.1:0").backlog(2 * OPERATIONS);
-        let server = lp.listen(options, |conn| {
-            conn.accept_spawn(answer_on_tidegate).expect("there is room");
-        })?;
-        Gets::ask(lp, server, OPERATIONS, 1)
-    }
-
-    fn ask(mut lp: Loop, server: ServerKey, connections: u32, each: u32) -> io::Result<Gets> {
         let at = lp.server(server).local_addr()?;
         let mut clients = Vec::new();
         for _ in 0..connections {

@@ -25,7 +25,7 @@ async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible
 }
 
 /// Clients that reset are how each run ends, so that errors of connections are none here.
-pub(crate) async fn answer_on_tidegate(io: AsyncSocket) {
+async fn answer_on_tidegate(io: AsyncSocket) {
     let _ = http1::Builder::new().serve_connection(io, service_fn(hello)).await;
 }
 
