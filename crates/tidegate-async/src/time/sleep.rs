@@ -153,6 +153,8 @@ fn stop(cx: &mut Cx<'_>, note: Note) {
     let answer = AnswerAt { at: note.at, number: note.number };
     let (layer, mut driver) = cx.layer(&ASYNC);
     let timer = layer.answers.timer(answer);
+    // Nothing, which costs a box to bury.
+    layer.answers.take(answer);
     if let Some(left) = layer.answers.forget(answer) {
         driver.bury(left);
     }
