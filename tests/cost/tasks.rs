@@ -50,7 +50,8 @@ fn b15_a_spawn_allocates_twice_and_a_poll_nothing() {
     assert_eq!(spawned(&mut lp, 100), (200, 0), "spawning, and 1,100 polls");
 }
 
-/// A timer has its closure in a box, and no more.
+/// A timer has its closure in a box, and no more. A sleep that is over at its first poll, as on a
+/// machine that was busy meanwhile, needs no timer.
 #[test]
 fn b15_a_sleep_allocates_once() {
     let mut lp = guarded();
@@ -59,15 +60,17 @@ fn b15_a_sleep_allocates_once() {
     lp.spawn(async move {
         for n in 0..110 {
             let before = allocation::calls();
-            sleep(std::time::Duration::from_micros(1)).await;
+            sleep(std::time::Duration::from_millis(1)).await;
+            let during = allocation::calls() - before;
             if n >= 10 {
-                counted.set(counted.get() + allocation::calls() - before);
+                assert!(during <= 1, "{during} allocations in one sleep");
+                counted.set(counted.get() + during);
             }
         }
     })
     .detach();
     lp.run().unwrap();
-    assert_eq!(count.get(), 100, "in 100 sleeps");
+    assert!(count.get() >= 50, "{} in 100 sleeps", count.get());
 }
 
 #[test]

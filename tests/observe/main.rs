@@ -1,6 +1,7 @@
 //! The observers that come with tidegate, also for events that they do not know, the counters as
 //! Prometheus text, and an observer that panics.
 
+mod doctor;
 mod observer_panics;
 mod other_layers;
 mod prometheus;

@@ -12,6 +12,8 @@ fn nearly() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop_oneof![
         Just("GET / HTTP/1.1\r\nHost: a\r\n".to_owned()),
         Just("POST / HTTP/1.0\r\n".to_owned()),
+        Just("GET <a HTTP/1.1\r\n".to_owned()),
+        Just("Host: a\n".to_owned()),
         Just("HTTP/1.1 200 OK\r\n".to_owned()),
         Just("Content-Length: 5\r\n".to_owned()),
         Just("Transfer-Encoding: chunked\r\n".to_owned()),
@@ -40,6 +42,17 @@ fn pieces<'b>(mut bytes: &'b [u8], cuts: &[usize]) -> Vec<&'b [u8]> {
     }
     all.push(bytes);
     all
+}
+
+/// A head that comes whole is refused for what a head in pieces is refused for: the first line
+/// without CR, and nothing else before it.
+#[test]
+fn two_faults_are_one_refusal_however_cut() {
+    let bytes = b"GET <a HTTP/1.1\r\nHost: a\n\r\n\r\n";
+    let whole = decode(&mut RequestDecoder::new(Limits::default()), [&bytes[..]]).0;
+    let cut = decode(&mut RequestDecoder::new(Limits::default()), bytes.chunks(3)).0;
+    assert_eq!(whole, cut);
+    assert!(format!("{whole:?}").contains("a line without CR"), "{whole:?}");
 }
 
 proptest! {

@@ -215,7 +215,8 @@ impl RequestDecoder {
                 (d.seen, d.empty_lines) = (0, 0);
                 (from + len, Event::Head(head))
             }
-            Err(why) => d.refuse(why),
+            // The end of each line comes first, however the bytes were cut.
+            Err(why) => d.refuse(find_end(&bytes[from..to], 0).err().unwrap_or(why)),
         }
     }
 

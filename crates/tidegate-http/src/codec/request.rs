@@ -3,7 +3,7 @@
 
 use memchr::memchr;
 
-use crate::codec::fields::{FieldList, Fields, MOST, find_end, refused};
+use crate::codec::fields::{FieldList, Fields, MOST, refused};
 use crate::codec::framing::{Expect, Framing, read};
 use crate::codec::target::{check, is_authority, is_same};
 use crate::message::limits::Limits;
@@ -138,13 +138,12 @@ fn has_strict_lines(head: &[u8], headers: &[httparse::Header<'_>]) -> bool {
     head.ends_with(b"\r\n\r\n") && headers.iter().all(follows_line)
 }
 
-/// Why the head that these bytes begin with is refused.
+/// Why the head that these bytes begin with is refused, if its lines end as they must.
 #[cold]
 fn wrong(bytes: &[u8], error: httparse::Error) -> Refusal {
-    match (find_end(bytes, 0), error) {
-        (Err(why), _) => why,
-        (_, httparse::Error::Version) => version(bytes),
-        (_, error) => refused(error),
+    match error {
+        httparse::Error::Version => version(bytes),
+        error => refused(error),
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::{Map, json};
 
-use super::fields::{Fields, Value};
 use super::file::{Lines, Written};
+use super::record::{Plain, Record};
 use tidegate_loop::{Event, Moment, Observer};
 
 /// Writes one JSON object for each event, each on one line.
@@ -76,7 +76,7 @@ impl Observer for JsonLines {
             _ => self.with_loop,
         };
         if written {
-            self.write(at, Fields::new(event));
+            self.write(Record::new(at, event));
         }
         if let Event::TurnEnd { .. } = event {
             self.lines.turn_is_over();
@@ -85,15 +85,16 @@ impl Observer for JsonLines {
 }
 
 impl JsonLines {
-    fn write(&mut self, at: &Moment, fields: Fields) {
+    fn write(&mut self, record: Record) {
+        let at = record.at;
         let mut object = Map::new();
         let elapsed = u64::try_from(at.elapsed.as_nanos()).unwrap_or(u64::MAX);
         object.insert("at_ns".into(), elapsed.into());
         object.insert("turn".into(), at.turn.into());
         object.insert("phase".into(), at.phase.to_string().into());
-        object.insert("layer".into(), fields.layer.into());
-        object.insert("event".into(), fields.name.into());
-        for (name, value) in fields.values {
+        object.insert("layer".into(), record.layer.into());
+        object.insert("event".into(), record.name.into());
+        for (name, value) in record.into_plain() {
             object.insert(name.into(), to_json(value));
         }
         self.lines.line(|out| {
@@ -104,12 +105,12 @@ impl JsonLines {
     }
 }
 
-pub(super) fn to_json(value: Value) -> serde_json::Value {
+pub(super) fn to_json(value: Plain) -> serde_json::Value {
     match value {
-        Value::Uint(v) => json!(v),
-        Value::Int(v) => json!(v),
-        Value::Bool(v) => json!(v),
-        Value::Text(v) => v.into(),
+        Plain::Uint(v) => json!(v),
+        Plain::Int(v) => json!(v),
+        Plain::Bool(v) => json!(v),
+        Plain::Text(v) => v.into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Events as records of the `log` crate.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use log::kv::{Error, Key, Source, VisitSource};
 use log::{Level, Record};
 
 use super::Id;
-use super::fields::{Fields, Value};
+use super::record::{self, Plain};
 use crate::net::{BatchEnd, ConnectionInfo, NetEvent, ServerEvent, SocketEvent, UdpEvent};
 use crate::stream::{PipeEvent, StreamEvent};
 use tidegate_loop::{Event, Moment, Observer, OneLine};
@@ -118,8 +119,8 @@ impl Observer for LogRecords {
         if level > log::max_level() {
             return;
         }
-        let fields = Fields::new(event);
-        let target = match fields.layer {
+        let record = record::Record::new(at, event);
+        let target = match record.layer {
             "other" => "tidegate".to_owned(),
             layer => format!("tidegate::{layer}"),
         };
@@ -128,7 +129,7 @@ impl Observer for LogRecords {
         if !logger.enabled(&metadata) {
             return;
         }
-        let pairs = Pairs { at: *at, fields };
+        let pairs = Pairs::new(record);
         logger.log(
             &Record::builder()
                 .metadata(metadata)
@@ -183,22 +184,30 @@ impl fmt::Display for Ends<'_> {
 /// The key-values of a record.
 struct Pairs {
     at: Moment,
-    fields: Fields,
+    event: &'static str,
+    values: Vec<(Cow<'static, str>, Plain)>,
+}
+
+impl Pairs {
+    fn new(record: record::Record) -> Pairs {
+        let (at, event) = (record.at, record.name);
+        Pairs { at, event, values: record.into_plain().collect() }
+    }
 }
 
 impl Source for Pairs {
     fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), Error> {
         let elapsed = u64::try_from(self.at.elapsed.as_nanos()).unwrap_or(u64::MAX);
-        visitor.visit_pair(Key::from_str("event"), self.fields.name.into())?;
+        visitor.visit_pair(Key::from_str("event"), self.event.into())?;
         visitor.visit_pair(Key::from_str("at_ns"), elapsed.into())?;
         visitor.visit_pair(Key::from_str("turn"), self.at.turn.into())?;
-        for (name, value) in &self.fields.values {
+        for (name, value) in &self.values {
             let name: &str = name;
             let value = match value {
-                Value::Uint(v) => (*v).into(),
-                Value::Int(v) => (*v).into(),
-                Value::Bool(v) => (*v).into(),
-                Value::Text(v) => v.as_str().into(),
+                Plain::Uint(v) => (*v).into(),
+                Plain::Int(v) => (*v).into(),
+                Plain::Bool(v) => (*v).into(),
+                Plain::Text(v) => v.as_str().into(),
             };
             visitor.visit_pair(Key::from_str(name), value)?;
         }

@@ -7,9 +7,12 @@
 //! | observer | gives | feature |
 //! |---|---|---|
 //! | [`LogRecords`] | records of the `log` crate, with key-values | |
+//! | [`Doctor`] | findings in words: what is wrong, and what mends it | |
 //! | [`Timeline`] | a text with client and server side by side | |
 //! | `JsonLines` | one JSON object a line | `trace` |
 //! | `Perfetto` | a trace file for <https://ui.perfetto.dev> | `trace` |
+//!
+//! An observer of your own gets an event as plain data by [`Record`].
 //!
 //! ```
 //! use tidegate::observe::{LogRecords, Timeline};
@@ -24,8 +27,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod fields;
+mod doctor;
 mod log;
+mod record;
 mod timeline;
 
 #[cfg(feature = "http")]
@@ -44,11 +48,15 @@ use tidegate_loop::Key;
 
 pub use self::log::LogRecords;
 #[cfg(feature = "trace")]
+pub use doctor::{BadLine, LineDoctor};
+pub use doctor::{Doctor, Finding, Sign};
+#[cfg(feature = "trace")]
 pub use file::Written;
 #[cfg(feature = "trace")]
 pub use json::JsonLines;
 #[cfg(feature = "trace")]
 pub use perfetto::Perfetto;
+pub use record::{FieldValue, Record};
 pub use tidegate_loop::{Event, LayerEvent, Moment, Observer, OneLine, Value};
 pub use timeline::{Side, Step, Timeline};
 

@@ -19,9 +19,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Id;
-use super::fields::Fields;
 use super::file::{Lines, Written};
 use super::json::to_json;
+use super::record::Record;
 use crate::net::{ConnectionInfo, NetEvent, SocketEvent};
 use crate::stream::StreamEvent;
 use tidegate_loop::{Event, Key, LayerEvent, Moment, Observer, OneLine, Value as Shown};
@@ -160,13 +160,14 @@ impl Perfetto {
         self.put(json!({ "ph": "E", "pid": CONNECTIONS, "tid": tid, "ts": ts }));
     }
 
-    fn mark(&mut self, pid: u32, tid: u32, fields: &Fields, layer: &str) {
+    fn mark(&mut self, pid: u32, tid: u32, record: Record, layer: &str) {
+        let name = record.name;
         let args: Map<_, _> =
-            fields.values.iter().map(|(k, v)| (k.to_string(), to_json(v.clone()))).collect();
+            record.into_plain().map(|(k, v)| (k.into_owned(), to_json(v))).collect();
         let ts = micros(self.now);
         self.put(json!({
             "ph": "i", "s": "t", "pid": pid, "tid": tid, "ts": ts,
-            "name": fields.name, "cat": layer, "args": args,
+            "name": name, "cat": layer, "args": args,
         }));
     }
 
@@ -212,7 +213,7 @@ impl Perfetto {
         true
     }
 
-    fn socket(&mut self, of: &ConnectionInfo, event: &SocketEvent, fields: &Fields) {
+    fn socket(&mut self, of: &ConnectionInfo, event: &SocketEvent, record: Record) {
         let key = of.key.into();
         if !self.tracks.contains_key(&key) {
             self.new_track(of, event);
@@ -239,7 +240,7 @@ impl Perfetto {
         match event {
             SocketEvent::Queued { bytes } => self.queue(&mut track, *bytes),
             SocketEvent::Full { queued } => self.queue(&mut track, *queued),
-            _ => self.mark(CONNECTIONS, tid, fields, "net"),
+            _ => self.mark(CONNECTIONS, tid, record, "net"),
         }
         if event.is_last() {
             self.close(track);
@@ -279,8 +280,8 @@ impl Perfetto {
     }
 
     /// An event of another layer, on the track of the connection that it names.
-    fn of_layer(&mut self, e: &dyn LayerEvent) {
-        let fields = Fields::new(&Event::Layer(e));
+    fn of_layer(&mut self, at: &Moment, e: &dyn LayerEvent) {
+        let record = Record::new(at, &Event::Layer(e));
         let mut socket = None;
         e.fields(&mut |_, value| {
             if let Shown::Handle { kind: "socket", key } = value {
@@ -289,13 +290,13 @@ impl Perfetto {
         });
         let found = socket.and_then(|key| Some((key, self.tracks.remove(&key)?)));
         let Some((key, mut track)) = found else {
-            return self.mark(LOOP, 1, &fields, e.layer());
+            return self.mark(LOOP, 1, record, e.layer());
         };
         let is_request = e.layer() == "http";
         if is_request && e.name() == "request" {
             self.request(&mut track, Some(&OneLine(e).to_string()));
         }
-        self.mark(CONNECTIONS, track.tid, &fields, e.layer());
+        self.mark(CONNECTIONS, track.tid, record, e.layer());
         if is_request && matches!(e.name(), "response" | "broken" | "upgraded") {
             self.request(&mut track, None);
         }
@@ -376,21 +377,21 @@ impl Observer for Perfetto {
         let any = e.as_any();
         match (any.downcast_ref(), any.downcast_ref()) {
             (Some(NetEvent::Socket(of, event)), _) => {
-                let fields = Fields::new(&Event::Layer(*e));
-                self.socket(of, event, &fields);
+                let record = Record::new(at, &Event::Layer(*e));
+                self.socket(of, event, record);
             }
             (Some(NetEvent::Server(..)), _) => {
-                self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "server");
+                self.mark(LOOP, 1, Record::new(at, &Event::Layer(*e)), "server");
             }
             (Some(NetEvent::Udp(..)), _) => {
-                self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "udp");
+                self.mark(LOOP, 1, Record::new(at, &Event::Layer(*e)), "udp");
             }
             (_, Some(StreamEvent::Pipe(..))) => {
-                self.mark(LOOP, 1, &Fields::new(&Event::Layer(*e)), "pipe");
+                self.mark(LOOP, 1, Record::new(at, &Event::Layer(*e)), "pipe");
             }
             #[cfg(feature = "async")]
             _ if self.polled(at, any.downcast_ref()) => {}
-            _ => self.of_layer(*e),
+            _ => self.of_layer(at, *e),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Id;
-use super::fields::{Fields, Value};
+use super::record::{Plain, Record};
 use crate::net::{ConnectionInfo, NetEvent, ServerEvent, SocketEvent, Timeout};
 use tidegate_loop::Phase;
 use tidegate_loop::{Event, LayerEvent, Moment, Observer, OneLine};
@@ -162,8 +162,8 @@ impl Observer for Timeline {
                     Some((side, id, event.name(), of_socket(event), text(of, event)))
                 }
                 _ => Some(of_request(*e).unwrap_or_else(|| {
-                    let fields = Fields::new(event);
-                    (Side::Loop, None, fields.name, "", in_words(&fields))
+                    let record = Record::new(at, event);
+                    (Side::Loop, None, record.name, "", in_words(record))
                 })),
             },
             _ => None,
@@ -243,14 +243,14 @@ fn of_request(e: &dyn LayerEvent) -> Option<Of> {
     }
 }
 
-fn in_words(fields: &Fields) -> String {
-    let word = |(name, value): &(Cow<'static, str>, Value)| match value {
-        Value::Uint(v) => format!("{name} {v}"),
-        Value::Int(v) => format!("{name} {v}"),
-        Value::Bool(v) => format!("{name} {v}"),
-        Value::Text(v) => v.clone(),
+fn in_words(record: Record) -> String {
+    let word = |(name, value): (Cow<'static, str>, Plain)| match value {
+        Plain::Uint(v) => format!("{name} {v}"),
+        Plain::Int(v) => format!("{name} {v}"),
+        Plain::Bool(v) => format!("{name} {v}"),
+        Plain::Text(v) => v,
     };
-    fields.values.iter().map(word).collect::<Vec<_>>().join(" ")
+    record.into_plain().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The callback that comes of it; none of a deadline that ends the connection by itself.
