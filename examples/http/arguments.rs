@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::process::exit;
 
 /// The arguments. With `--help` the program prints its usage and ends.
-pub fn arguments(usage: &str) -> Vec<String> {
+pub(crate) fn arguments(usage: &str) -> Vec<String> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments == ["--help"] {
         println!("{usage}");
@@ -16,7 +16,7 @@ pub fn arguments(usage: &str) -> Vec<String> {
 }
 
 /// The address to listen at, if there is one.
-pub fn address(usage: &str) -> Option<String> {
+pub(crate) fn address(usage: &str) -> Option<String> {
     let mut arguments = arguments(usage);
     match arguments.len() {
         0 | 1 => arguments.pop(),
@@ -25,7 +25,7 @@ pub fn address(usage: &str) -> Option<String> {
 }
 
 /// Says what is wrong, and ends the program.
-pub fn refuse(usage: &str, why: impl Display) -> ! {
+pub(crate) fn refuse(usage: &str, why: impl Display) -> ! {
     eprintln!("{why}\n{usage}");
     exit(2)
 }

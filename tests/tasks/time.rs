@@ -204,7 +204,7 @@ fn b27_polled_in_another_loop() {
     script.advance(DEADLINE / 2);
     let mut started = sleep(5 * MS);
     one.block_on(poll_fn(|cx| Poll::Ready(Pin::new(&mut started).poll(cx).is_pending()))).unwrap();
-    let mut made = one.block_on(async { sleep(5 * MS) }).unwrap();
+    let mut made = one.block_on(poll_fn(|_| Poll::Ready(sleep(5 * MS)))).unwrap();
     let noted = Arc::new(Noted::default());
     let waker = Waker::from(noted.clone());
     let result = other.block_on(async {
