@@ -1,5 +1,6 @@
-//! A client that connects again after each failure. It waits a little longer each time, up to a
-//! limit. The wait is partly random, so that a thousand clients do not all return at once.
+//! A client that connects again when its connection is lost or cannot be made. It waits a little
+//! longer each time, up to a limit. The wait is partly random, so that a thousand clients do not
+//! all return at once.
 //!
 //! ```text
 //! cargo run --release --example reconnect [HOST:PORT]    # without: a demonstration, which ends
@@ -11,6 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::exit;
 use std::time::Duration;
 
+use tidegate::net::BackOff;
 use tidegate::prelude::*;
 
 const USAGE: &str = "usage: reconnect [HOST:PORT]    # Ctrl-C stops it";
@@ -46,17 +48,17 @@ impl Client {
         if close.reason.error().is_some_and(|e| e.kind() == io::ErrorKind::InvalidInput) {
             refuse(close);
         }
-        let wait = back_off(self.failures, cx.now().subsec_nanos());
-        println!("over: {close}; again in {wait:.0?}");
         self.failures += 1;
+        let Some(wait) = back_off().delay(self.failures) else { return };
+        println!("over: {close}; again in {wait:.0?}");
         cx.after(wait, move |cx| self.connect(cx));
     }
 }
 
-/// How long to wait after this many failures in a row.
-fn back_off(failures: u32, chance: u32) -> Duration {
-    let most = Duration::from_millis(20 << failures.min(7));
-    most / 2 + most / 2 * (chance % 100) / 100
+/// It never gives up. Also after a connection that was made, and lost, it waits.
+fn back_off() -> BackOff {
+    let first = Duration::from_millis(20);
+    BackOff::new(u32::MAX).first_delay(first).longest_delay(Duration::from_secs(3))
 }
 
 /// A server that starts late, greets one client, and ends; and all that once more.

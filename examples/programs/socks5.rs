@@ -139,12 +139,8 @@ fn connect(s: &mut SocketCx<'_>, host: &str, port: u16) -> SocketKey {
             let (key, bound) = (target.key(), target.local_addr());
             let bound = bound.unwrap_or(SocketAddr::from(([0; 4], 0)));
             let _ = target.socket(client).write(reply(0, bound));
-            // A pipe owns its ends: an error of one closes the other, too.
-            for (from, to) in [(client, key), (key, client)] {
-                if target.pipe(from, to, |_, _| {}).is_err() {
-                    target.destroy();
-                }
-            }
+            // An error of one closes the other, too; their handlers say which.
+            target.join(client, key, |_, _| {});
         })
         .close(move |is_connected, target, close| {
             println!("{name}: {close}, {} bytes back", close.bytes_read);

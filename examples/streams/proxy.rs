@@ -5,7 +5,7 @@
 //! cargo run --release --example proxy LISTEN UPSTREAM       # a proxy; Ctrl-C stops it
 //! ```
 //! Each direction ends for itself, so a half-close passes through. An error on either side ends
-//! both directions, and each reports its cause.
+//! both directions.
 
 use std::io;
 use std::process::exit;
@@ -13,24 +13,9 @@ use std::time::Duration;
 
 use tidegate::net::AtLimit;
 use tidegate::prelude::*;
-use tidegate::stream::PipeError;
 
 /// After this time without a byte the client's connection ends, and with it the upstream's.
 const IDLE: Duration = Duration::from_secs(300);
-
-/// Pipes `a` and `b` to each other, and prints how each direction ended.
-fn join(cx: &mut Cx<'_>, a: SocketKey, b: SocketKey) -> Result<(), tidegate::TableFull> {
-    cx.pipe(a, b, ended("client -> upstream"))?;
-    cx.pipe(b, a, ended("upstream -> client"))?;
-    Ok(())
-}
-
-fn ended(way: &'static str) -> impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) {
-    move |_, result| match result {
-        Ok(()) => println!("  {way}: ended"),
-        Err(e) => println!("  {way}: {e}"),
-    }
-}
 
 fn proxy(lp: &mut Loop, at: &str, upstream: String) -> io::Result<ServerKey> {
     // Each client needs a connection upstream, and each peer may vanish without a word.
@@ -41,10 +26,12 @@ fn proxy(lp: &mut Loop, at: &str, upstream: String) -> io::Result<ServerKey> {
         // then the client is paused.
         let to = ConnectOptions::new(upstream.as_str()).connect_timeout(Duration::from_secs(10));
         let b = a.connect(to, On::new());
-        let key = a.key();
-        if join(&mut a.cx(), key, b).is_err() {
-            a.destroy();
-        }
+        let client = a.key();
+        // An error of the client is one of the source, an error upstream one of the sink.
+        a.join(client, b, |_, result| match result {
+            Ok(()) => println!("  client and upstream: both ended"),
+            Err(e) => println!("  client and upstream: {e}"),
+        });
     });
     Ok(server?)
 }

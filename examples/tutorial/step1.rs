@@ -2,7 +2,7 @@
 
 use tidegate::prelude::*;
 
-fn main() -> std::io::Result<()> {
+fn main() -> Result<(), MainError> {
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6380".to_owned());
     let mut lp = Loop::new()?;
     let server = lp.listen(at, |conn| {
@@ -17,5 +17,5 @@ fn main() -> std::io::Result<()> {
         );
     })?;
     println!("listening on {}", lp.server(server).local_addr()?);
-    lp.run()
+    Ok(lp.run()?)
 }

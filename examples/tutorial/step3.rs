@@ -57,12 +57,12 @@ fn bulk(text: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", text.len()).as_bytes(), text, b"\r\n"].concat()
 }
 
-fn main() -> std::io::Result<()> {
+fn main() -> Result<(), MainError> {
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6380".to_owned());
     let mut lp = Loop::new()?;
     let server = lp.listen(at, |conn| {
         conn.accept(On::new().framed(Resp, |s, words| s.write(answer(&words))));
     })?;
     println!("listening on {}", lp.server(server).local_addr()?);
-    lp.run()
+    Ok(lp.run()?)
 }

@@ -106,7 +106,7 @@ impl Db {
     }
 }
 
-fn main() -> std::io::Result<()> {
+fn main() -> Result<(), MainError> {
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6380".to_owned());
     let mut lp = Loop::new()?;
     let shared = lp.share(Db::default())?;
@@ -119,5 +119,5 @@ fn main() -> std::io::Result<()> {
         }));
     })?;
     println!("listening on {}", lp.server(server).local_addr()?);
-    lp.run()
+    Ok(lp.run()?)
 }

@@ -184,7 +184,7 @@ fn size(key: &[u8], value: &[u8]) -> usize {
     key.len() + value.len() + 200
 }
 
-fn main() -> std::io::Result<()> {
+fn main() -> Result<(), MainError> {
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6380".to_owned());
     let mut lp = Loop::new()?;
     let shared = lp.share(Db::default())?;

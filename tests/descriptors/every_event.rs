@@ -93,6 +93,12 @@ fn refused(lp: &mut Loop) {
     lp.run().unwrap();
 }
 
+fn tried_again(lp: &mut Loop) {
+    let twice = BackOff::new(2).first_delay(Duration::from_millis(1));
+    lp.connect(ConnectOptions::new(closed_port()).back_off(twice), On::new().close(|_, _| {}));
+    lp.run().unwrap();
+}
+
 /// The peer reads late: the queue fills, and drains; and the reader pauses.
 fn back_pressure(lp: &mut Loop) {
     let at = one(lp, || {
@@ -304,6 +310,7 @@ const SCENARIOS: &[Scenario] = &[
     ("lookup", lookup, &["lookup start", "lookup", "connect start", "connect"]),
     ("no such name", no_such_name, &["lookup start", "lookup failed", "close"]),
     ("refused", refused, &["connect start", "attempt failed", "close"]),
+    ("tried again", tried_again, &["attempt failed", "try failed", "connect start", "close"]),
     ("back-pressure", back_pressure, &["queued", "full", "drain", "pause", "resume"]),
     (
         "pipe",

@@ -5,6 +5,7 @@ mod connections_in_pipes;
 mod every_byte;
 mod fairness;
 mod high_water_mark;
+mod joined;
 mod panicking_ends;
 mod pipe_errors;
 mod programs;

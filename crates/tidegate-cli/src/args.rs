@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::doctor::{self, Doctor};
 use crate::exit::{EXIT_CODES, Outcome};
+use crate::live::demo::{self, Demo};
+use crate::live::replay::{self, Replay};
 use crate::manual;
 use crate::run::Run;
 use crate::runner::Runner;
@@ -29,6 +31,8 @@ pub(crate) struct Cli {
 /// Each subcommand.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Demo(Demo),
+    Replay(Replay),
     #[command(flatten)]
     Run(Run),
     Trace(Trace),
@@ -40,6 +44,8 @@ pub(crate) enum Command {
 /// Runs one.
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
+        Command::Demo(arguments) => demo::demo(arguments),
+        Command::Replay(arguments) => replay::replay(arguments),
         Command::Run(command) => command.run(Runner::default()),
         Command::Trace(args) => trace::run(args),
         Command::Doctor(args) => doctor::run(args),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args.rs` | the table of subcommands |
 //! | `terminal.rs`, `exit.rs` | what is printed, in which colour; how the program ends |
+//! | `live/` | the live page: `demo` and `replay` |
 //! | `run.rs`, `runner.rs` | the subcommands that run a loop, and how it is made |
 //! | `serve/`, `connect/`, `check.rs` | these subcommands |
 //! | `trace.rs`, `doctor.rs` | what watches them |
@@ -16,6 +17,7 @@ mod check;
 mod connect;
 mod doctor;
 mod exit;
+mod live;
 mod manual;
 mod run;
 mod runner;

@@ -104,6 +104,21 @@ impl Histogram {
         self.add(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Counts this many of the same length.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::Histogram;
+    /// let mut lengths = Histogram::default();
+    /// lengths.record_many(Duration::from_millis(3), 16);
+    /// assert_eq!(lengths.count(), 16);
+    /// ```
+    pub fn record_many(&mut self, value: Duration, times: u32) {
+        let nanos = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = (u64::BITS - nanos.leading_zeros()) as usize;
+        self.buckets[bucket.min(Histogram::BUCKETS - 1)] += u64::from(times);
+    }
+
     #[inline]
     pub(crate) fn add(&mut self, nanos: u64) {
         let bucket = (u64::BITS - nanos.leading_zeros()) as usize;

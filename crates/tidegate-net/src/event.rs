@@ -3,7 +3,7 @@
 //! One connection's events, in order:
 //!
 //! ```text
-//! client  LookupStart? LookedUp?  (AttemptStart AttemptFailed?)+  Connected  ...  Closed
+//! client  LookupStart? LookedUp?  (AttemptStart AttemptFailed?)+  TryFailed*  Connected  ...  Closed
 //! server                                                           Accepted  ...  Closed
 //!
 //! ...     FirstRead  FirstWritten  { Queued* Full Drain }*  { Pause Resume }*  End  Finish
@@ -16,6 +16,7 @@
 use std::any::Any;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_loop::{LayerEvent, OneLine, Value};
@@ -116,6 +117,16 @@ pub enum SocketEvent {
     },
     /// An address failed; another may still do.
     AttemptFailed(Attempt),
+    /// All of this try has failed; there will be another: see
+    /// [`ConnectOptions::back_off`](crate::ConnectOptions::back_off).
+    TryFailed {
+        /// Why.
+        error: Arc<NetError>,
+        /// How many tries there were, this one included.
+        tries: u32,
+        /// When the next one begins: so long after this.
+        after: Duration,
+    },
     /// The connection is made.
     Connected {
         /// Since it was asked for.
@@ -221,6 +232,7 @@ impl SocketEvent {
             SocketEvent::LookupFailed { .. } => "lookup failed",
             SocketEvent::AttemptStart { .. } => "connect start",
             SocketEvent::AttemptFailed(_) => "attempt failed",
+            SocketEvent::TryFailed { .. } => "try failed",
             SocketEvent::Connected { .. } => "connect",
             SocketEvent::Accepted => "accept",
             SocketEvent::Adopted => "adopt",
@@ -343,6 +355,11 @@ impl SocketEvent {
                 visit("error", Value::Text(&attempt.error));
                 visit("took", attempt.elapsed.into());
             }
+            SocketEvent::TryFailed { error, tries, after } => {
+                place(error, visit);
+                visit("tries", Value::Text(tries));
+                visit("after", (*after).into());
+            }
             SocketEvent::Connected { elapsed } => visit("elapsed", (*elapsed).into()),
             SocketEvent::FirstRead { bytes }
             | SocketEvent::FirstWritten { bytes }
@@ -417,6 +434,9 @@ impl fmt::Display for SocketEvent {
             }
             SocketEvent::AttemptStart { to } => write!(f, "connecting to {to}"),
             SocketEvent::AttemptFailed(attempt) => write!(f, "attempt failed: {attempt}"),
+            SocketEvent::TryFailed { error, after, .. } => {
+                write!(f, "{error}; again in {after:.1?}")
+            }
             SocketEvent::Connected { elapsed } => write!(f, "connected after {elapsed:.1?}"),
             SocketEvent::Accepted => f.write_str("accepted"),
             SocketEvent::FirstRead { bytes } => write!(f, "first bytes read: {bytes}"),

@@ -103,6 +103,7 @@ pub use metrics::{
     NetMetrics, ServerMetrics, ServerStats, SocketMetrics, UdpMetrics, UdpStats, Waiting,
 };
 pub use options::adopt::AdoptOptions;
+pub use options::back_off::BackOff;
 pub use options::connect::{ConnectOptions, Family, LookupAnswer};
 pub use options::limits::{NetLimits, UdpLimits};
 pub use options::listen::{AtLimit, ListenOptions, OutOfDescriptors};

@@ -17,7 +17,8 @@ pub enum PeerState {
     Open,
     /// It has ended its side (FIN). It may still read.
     Ended,
-    /// The connection is reset, or over. On a Unix domain socket also: the peer closed its socket,
-    /// so nobody will read what is written.
+    /// Nobody will read what is written: the connection was reset, or is closed. On a Unix domain
+    /// socket also: the peer closed its socket. A peer that closes a TCP socket without a reset is
+    /// `Ended` at first: its system answers the next bytes with a reset.
     Gone,
 }

@@ -9,7 +9,7 @@ use crate::ends::{PipeKey, ReadEnd, Transform, WriteEnd};
 use crate::error::PipeError;
 use crate::limits::StreamLimits;
 use crate::run::layer::STREAMS;
-use crate::run::{pipe, readable, writable};
+use crate::run::{join, pipe, readable, writable};
 use crate::user::context::{ReadableCx, ReadableKey, WritableCx, WritableKey};
 use crate::user::options::{ReadableOptions, WritableOptions};
 use crate::user::sink::{Sink, WriteHandler};
@@ -124,6 +124,42 @@ pub trait Streams: AsCx {
     ) -> Result<PipeKey, TableFull> {
         let (from, to) = (Rc::new(from), Rc::new(to));
         pipe::open(&mut self.cx(), from, through, to, Box::new(done))
+    }
+
+    /// Joins two connections: what comes from one goes to the other, in both directions, each at the
+    /// pace of its slower end. So this is a proxy in one line:
+    ///
+    /// ```text
+    /// let target = client.connect(to, On::new());
+    /// client.join(client_key, target, |_, result| println!("{result:?}"));
+    /// ```
+    ///
+    /// The end of one side (FIN) passes over, and the other direction goes on. When both have ended,
+    /// both connections are closed. An error of one, or its close, closes the other at once. Either
+    /// may still be connecting: bytes wait meanwhile, up to its high-water mark.
+    ///
+    /// `done` is called once: when both directions are over, or with the first error, after both
+    /// connections are closed. The error is seen from `a`: at [`PipeStage::Source`] it is one of
+    /// `a`, at [`PipeStage::Sink`] one of `b`. The loop's table being full is an error like others;
+    /// it has no call of its own. To end it early, destroy one of the two.
+    ///
+    /// Handlers stay, and get all but `on_data`; one that acts on `on_hangup`, `on_drain` or
+    /// `on_end` should be replaced before. The chapter on
+    /// [back-pressure](../tidegate/manual/back_pressure/index.html) has a proxy that answers its
+    /// client when it has reached the target.
+    ///
+    /// [`PipeStage::Source`]: crate::PipeStage::Source
+    /// [`PipeStage::Sink`]: crate::PipeStage::Sink
+    fn join<A, B>(
+        &mut self,
+        a: A,
+        b: B,
+        done: impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) + 'static,
+    ) where
+        A: ReadEnd + WriteEnd,
+        B: ReadEnd + WriteEnd,
+    {
+        join::join(&mut self.cx(), a, b, Box::new(done));
     }
 }
 

@@ -20,7 +20,7 @@
 //! ```no_run
 //! use tidegate::prelude::*;
 //!
-//! fn main() -> std::io::Result<()> {
+//! fn main() -> Result<(), MainError> {
 //!     let mut lp = Loop::new()?;
 //!     let server = lp.listen("127.0.0.1:3000", |conn| {
 //!         conn.accept(
@@ -30,7 +30,7 @@
 //!         );
 //!     })?;
 //!     println!("listening on {}", lp.server(server).local_addr()?);
-//!     lp.run()
+//!     Ok(lp.run()?)
 //! }
 //! ```
 //!
@@ -46,6 +46,7 @@
 //! | to write, pause, end, close a connection | [`net::SocketCx`] |
 //! | lines, or frames of your own | [`net::Framed`], [`net::Decode`] |
 //! | pipes, and streams of your own | [`stream::Streams`] |
+//! | a `main` whose errors print as text | [`MainError`] |
 //! | a value that many callbacks share | [`AsCx::share`], [`AsCx::with`] |
 //! | to reach the loop from another thread | [`Remote`] |
 //! | counters, events, traces | [`metrics`], [`observe`] |
@@ -77,6 +78,8 @@
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;
 
+mod main_error;
+
 #[cfg(doc)]
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../../../docs/manual/README.md")]
@@ -86,6 +89,7 @@ pub mod observe;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 
+pub use main_error::MainError;
 #[cfg(feature = "async")]
 pub use tidegate_async as task;
 #[cfg(feature = "http")]
@@ -146,6 +150,7 @@ pub mod test {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub mod prelude {
+    pub use crate::main_error::MainError;
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
         Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, NetLimits, On,

@@ -26,6 +26,7 @@ chapters! {
     #[cfg(feature = "tls")]
     tls
     sharing_state
+    long_lived_state
     errors
     from_node
     from_libuv
@@ -45,5 +46,6 @@ chapters! {
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     other_crates
     production
+    other_systems
     names
 }

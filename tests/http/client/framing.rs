@@ -185,3 +185,29 @@ fn answers_that_break_off() {
         assert_eq!(e.cause().to_string(), "the connection ended before the answer did");
     }
 }
+
+/// Folded fields, whole and cut at every byte: refused, and joined by an agent that is asked to.
+#[test]
+fn folded_fields_are_joined_on_request() {
+    const FOLDED: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>,\r\n\t</b>\r\n\r\n\
+        HTTP/1.1 200 OK\r\nX: high\r\n \r\n  and low\r\nContent-Length: 6\r\n\r\nok\r\n .";
+    for at in 0..FOLDED.len() {
+        let mut lp = guarded();
+        let url = script(&mut lp, move |s, _| {
+            let (key, (first, rest)) = (s.key(), FOLDED.split_at(at));
+            let _ = s.write(first);
+            s.next_tick(move |cx| {
+                let _ = cx.socket(key).write(rest);
+            });
+        });
+        let agent = agent(&mut lp, Agent::new().join_folded(true));
+        let answer = ask(&mut lp, ClientRequest::get(&url).agent(agent)).unwrap();
+        assert_eq!(answer.get("x"), Some(&b"high       and low"[..]), "cut at {at}");
+        assert_eq!(&answer.body[..], b"ok\r\n .", "cut at {at}");
+    }
+    let mut lp = guarded();
+    let url = always(&mut lp, "HTTP/1.1 200 OK\r\n X: y\r\nContent-Length: 0\r\n\r\n");
+    let agent = agent(&mut lp, Agent::new().join_folded(true));
+    let result = ask(&mut lp, ClientRequest::get(&url).agent(agent));
+    assert!(cause(&result).starts_with("a bad answer: "), "nothing to join it to");
+}

@@ -282,3 +282,41 @@ fn n20_continue() {
     c.send(&mut lp, "hello");
     assert_eq!(c.answer(&mut lp).status, 200, "HTTP/1.0 knows no 100");
 }
+
+/// The head of the answer is written before the body is asked for: 100 comes before it, and the
+/// client sends the body. An answer that refuses comes without.
+#[test]
+fn n20_continue_before_an_answer_in_parts() {
+    let mut lp = guarded();
+    let at = listen(&mut lp, |head, x| match head.path() {
+        "/no" => drop(x.start(413).map(|mut x| x.end())),
+        path => {
+            let takes = path == "/pipe";
+            let mut x = x.start(200).unwrap();
+            match takes {
+                true => {
+                    let (body, reply) = (x.body_end(), x.reply_end());
+                    x.pipe(body, reply, |_, result| result.unwrap()).unwrap();
+                }
+                // And the body is not wanted.
+                false => x.end().unwrap(),
+            }
+        }
+    });
+    let ask = |target: &str| {
+        let length = "Content-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+        format!("POST {target} HTTP/1.1\r\nHost: a\r\n{length}")
+    };
+    let mut c = Peer::new(at);
+    for (target, text) in [("/pipe", "tide"), ("/drop", ""), ("/pipe", "tide")] {
+        c.send(&mut lp, ask(target));
+        assert_eq!(c.answer(&mut lp).status, 100);
+        c.send(&mut lp, "tide");
+        let a = c.answer(&mut lp);
+        assert_eq!((a.status, a.text(), a.get("connection")), (200, text, None));
+    }
+    c.send(&mut lp, ask("/no"));
+    let a = c.answer(&mut lp);
+    assert_eq!((a.status, a.get("connection")), (413, Some("close")));
+    assert!(c.is_over(&mut lp));
+}

@@ -2,6 +2,7 @@
 //! written before the connection is made, and giving up.
 
 mod adopt;
+mod back_off;
 mod connect;
 mod early_writes;
 mod lookup;

@@ -116,3 +116,43 @@ fn a_drop_that_panics_before_the_drain() {
     lp.run().unwrap();
     assert_eq!(reading.join().unwrap(), (8 << 20) + 5000);
 }
+
+/// The handler, the filters and what is queued of a connection whose last callback panics: they are
+/// dropped when the panic has left `run`, so that a drop that panics does not end the process.
+#[test]
+fn a_panic_in_the_last_on_close_drops_nothing_on_its_way() {
+    struct Told(Rc<Cell<u32>>, Rc<Cell<u32>>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let Told(calm, panicking) = self;
+            let count = if std::thread::panicking() { panicking } else { calm };
+            count.set(count.get() + 1);
+        }
+    }
+    impl Filter for Told {
+        fn inbound(&mut self, wire: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+            out.up.extend_from_slice(wire);
+            Ok(())
+        }
+        fn outbound(&mut self, user: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+            out.down.extend_from_slice(user);
+            Ok(user.len())
+        }
+    }
+    let mut lp = guarded();
+    let (_peer, ours) = pair();
+    let counts: (Rc<Cell<u32>>, Rc<Cell<u32>>) = Default::default();
+    let told = || Told(counts.0.clone(), counts.1.clone());
+    let handler = told();
+    let on = On::new().close(move |_, _| {
+        let _ = &handler;
+        panic!("the last callback");
+    });
+    let key = lp.adopt(ours, on).unwrap();
+    lp.socket(key).set_filter(told());
+    lp.socket(key).destroy();
+    assert!(turn(&mut lp));
+    assert_eq!((counts.0.get(), counts.1.get()), (0, 0), "dropped while it panicked");
+    lp.run().unwrap();
+    assert_eq!((counts.0.get(), counts.1.get()), (2, 0));
+}

@@ -13,6 +13,8 @@ fn subcommands() -> Vec<Vec<&'static str>> {
         "connect",
         "check",
         "trace",
+        "demo",
+        "replay",
         "doctor",
         "completions",
         "man",
@@ -79,6 +81,9 @@ fn bad_arguments_end_with_2_and_say_why() {
         &["doctor", "--slow-call", "1h", "a.jsonl"],
         &["trace", "man"],
         &["trace", "--limit", "0", "check", "127.0.0.1:1"],
+        &["demo", "--preset", "loud"],
+        &["demo", "--port", "99999"],
+        &["replay"],
         &["completions", "dos"],
     ];
     for wrong in wrong {

@@ -53,6 +53,8 @@ pub(crate) struct Conn {
     pub(crate) socket: Option<SocketKey>,
     pub(crate) connected: bool,
     pub(crate) decoder: ResponseDecoder,
+    /// Folded fields are joined.
+    pub(crate) joins_folded: bool,
     /// The beginning of a head, or of trailers.
     pub(crate) rest: Vec<u8>,
     pub(crate) request: Option<Key>,

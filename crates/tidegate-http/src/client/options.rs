@@ -49,6 +49,7 @@ pub struct Agent {
     pub(crate) check_after: Duration,
     pub(crate) scheduling: Scheduling,
     pub(crate) limits: Limits,
+    pub(crate) join_folded: bool,
     pub(crate) connect: Option<Rc<Options>>,
     pub(crate) secure: Option<Rc<Options>>,
 }
@@ -66,6 +67,7 @@ impl Default for Agent {
             check_after: Duration::from_secs(1),
             scheduling: Scheduling::Lifo,
             limits: Limits { max_head: 64 * 1024, ..Limits::default() },
+            join_folded: false,
             connect: None,
             secure: None,
         }
@@ -136,6 +138,14 @@ impl Agent {
     /// How large the parts of an answer may be; by default those of a server, but 64 KiB for a head.
     pub fn limits(mut self, limits: Limits) -> Agent {
         self.limits = limits;
+        self
+    }
+
+    /// Whether an answer may have folded fields: an old form that some servers still write, in which
+    /// a line that begins with a blank goes on with the field before it. Such lines are joined with
+    /// blanks. By default it is refused: proxies on the way may read it in another way.
+    pub fn join_folded(mut self, on: bool) -> Agent {
+        self.join_folded = on;
         self
     }
 

@@ -128,6 +128,38 @@ pub(super) fn find_end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refus
     Ok(None)
 }
 
+/// Joins the lines of folded fields, in place: an old form, in which a line that begins with a blank
+/// goes on with the field before it. `bytes` begin with a head, or with a part of one; only that is
+/// changed. The decoders refuse such heads without it.
+///
+/// ```
+/// use tidegate_http::codec::join_folded;
+/// let mut head = *b"HTTP/1.1 200 OK\r\nX-Tide: high\r\n  and low\r\n\r\nbody\r\n .";
+/// join_folded(&mut head);
+/// assert_eq!(&head, b"HTTP/1.1 200 OK\r\nX-Tide: high    and low\r\n\r\nbody\r\n .");
+/// ```
+pub fn join_folded(bytes: &mut [u8]) {
+    let (mut line, mut pos, mut lines) = (0, 0, 0);
+    while let Some(end) = memchr(b'\n', &bytes[pos..]).map(|n| pos + n) {
+        let is_empty = end == line + 1 && bytes[line] == b'\r';
+        if is_empty && lines > 0 {
+            return;
+        }
+        let ends_well = end > line && bytes[end - 1] == b'\r';
+        // Not the start line, and not what stands in front of the first field.
+        let is_field = lines > 0 && !matches!(bytes[line], b' ' | b'\t');
+        match bytes.get(end + 1) {
+            None => return,
+            Some(b' ' | b'\t') if is_field && ends_well => bytes[end - 1..=end].fill(b' '),
+            Some(_) => {
+                lines += usize::from(!is_empty);
+                line = end + 1;
+            }
+        }
+        pos = end + 1;
+    }
+}
+
 /// What is wrong with fields that `httparse` refuses.
 #[cold]
 pub(super) fn refused(error: httparse::Error) -> Refusal {

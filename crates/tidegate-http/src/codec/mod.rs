@@ -41,7 +41,7 @@ pub use crate::message::refusal::Refusal;
 pub use crate::message::version::Version;
 pub use decoder::{Event, RequestDecoder, ResponseDecoder};
 pub use encoder::{Answering, Encoder, Length};
-pub use fields::{Field, FieldList, Fields};
+pub use fields::{Field, FieldList, Fields, join_folded};
 pub use frame::Frame;
 pub use framing::{Expect, Framing};
 pub use request::RequestHead;

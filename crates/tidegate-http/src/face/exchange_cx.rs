@@ -60,7 +60,7 @@ impl ExchangeCx<'_> {
 
     /// Begins a response that is written in parts.
     pub fn start<'r>(&mut self, response: impl Into<Response<'r>>) -> Result<(), HttpError> {
-        reply::start(&mut self.cx, self.key, &response.into())
+        reply::start_by_user(&mut self.cx, self.key, &response.into())
     }
 
     /// Writes a part of the response's body, as one chunk if the length was not announced.

@@ -13,7 +13,7 @@ use crate::client::error::{RequestCause, RequestStage};
 use crate::client::event::{AgentMetrics, ClientEvent};
 use crate::client::key::RequestKey;
 use crate::client::options::Agent;
-use crate::codec::{Event, Fields, Refusal, ResponseHead};
+use crate::codec::{Event, Fields, Refusal, ResponseHead, join_folded};
 use crate::requests::call::{call, is_open};
 use crate::requests::deadline::{enter, touch};
 use crate::requests::ending::{answered, fail};
@@ -144,26 +144,28 @@ fn data(d: &mut Dispatch<'_>, key: SocketKey, at: u64, bytes: &mut [u8]) {
         Some(conn) => std::mem::take(&mut conn.rest),
         None => return,
     };
-    let bytes: &[u8] = if rest.is_empty() {
+    let bytes: &mut [u8] = if rest.is_empty() {
         bytes
     } else {
         rest.extend_from_slice(bytes);
-        &rest
+        &mut rest
     };
     with_request(&mut d.cx(), request, |r, _| r.answered = true);
     decode(d, key, at, request, bytes);
 }
 
 /// Decodes what is there, and tells it.
-fn decode(d: &mut Dispatch<'_>, key: SocketKey, at: u64, request: Key, bytes: &[u8]) {
+fn decode(d: &mut Dispatch<'_>, key: SocketKey, at: u64, request: Key, bytes: &mut [u8]) {
     let mut from = 0;
     loop {
         let mut fields = Fields::new();
-        let left = &bytes[from..];
         let Some(conn) = d.layer(&CLIENT).0.conn(at).filter(|c| c.request == Some(request)) else {
             return;
         };
-        let (n, event) = conn.decoder.next(left, &mut fields);
+        if conn.joins_folded && !conn.decoder.is_in_body() {
+            join_folded(&mut bytes[from..]);
+        }
+        let (n, event) = conn.decoder.next(&bytes[from..], &mut fields);
         from += n;
         let goes_on = match event {
             Event::More => {

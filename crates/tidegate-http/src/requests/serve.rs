@@ -307,6 +307,7 @@ fn open(d: &mut Dispatch<'_>, agent: Key, id: ConnId) {
     let Some(origin) = a.pool.origin(id).cloned() else { return };
     let (options, protocol) = (a.options.clone(), a.protocol);
     let decoder = ResponseDecoder::new(options.limits);
+    let joins_folded = options.join_folded;
     // The user's closures may panic: then there is no connection.
     let to = d.guard(
         |_| {
@@ -329,6 +330,7 @@ fn open(d: &mut Dispatch<'_>, agent: Key, id: ConnId) {
         socket: None,
         connected: false,
         decoder,
+        joins_folded,
         rest: Vec::new(),
         request: None,
         written_before: 0,

@@ -70,7 +70,8 @@ fn come_up(cx: &mut Cx<'_>) {
         let live = layer.conn(at, socket).filter(|c| c.clocks.armed() == time);
         let Some(conn) = live else { continue };
         if conn.clocks.come_up(now, |noted| d.latest(noted)) {
-            cx.socket(socket).wake();
+            // The loop may be late, and what is waited for has come.
+            cx.socket(socket).wake_after_read();
         } else if let Some(next) = conn.clocks.arm() {
             layer.deadlines.push((next, socket, at));
         }

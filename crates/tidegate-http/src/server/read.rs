@@ -5,6 +5,8 @@
 //! Responses written during one read are collected, and sent by one call at its end.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use tidegate_loop::kind::Dispatch;
 use tidegate_net::{Net, SocketKey};
 
@@ -131,6 +133,11 @@ fn finish(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: &[u8], left:
     let (layer, driver) = d.layer(&HTTP);
     let noted = driver.moment();
     layer.output.gathering = None;
+    let answered = std::mem::take(&mut layer.output.answered);
+    if answered > 0 {
+        let elapsed = driver.clock_nanos().saturating_sub(driver.nanos());
+        layer.metrics.durations.record_many(Duration::from_nanos(elapsed), answered);
+    }
     if left == Left::HandedOver {
         d.cx().socket(socket).unread(rest);
         return false;

@@ -92,6 +92,22 @@ pub(crate) fn whole(
     Ok(())
 }
 
+/// As [`start`], asked for by the user. A client that waits with its body gets 100 first, if the
+/// answer is none that refuses it: behind the head of the answer it could not come any more.
+pub(crate) fn start_by_user(
+    cx: &mut Cx<'_>,
+    key: ExchangeKey,
+    response: &Response<'_>,
+) -> Result<(), HttpError> {
+    let (layer, _) = cx.layer(&HTTP);
+    let waits = layer.exchange(key).filter(|c| c.body == Body::Expected && !c.reply.has_begun());
+    if let Some(conn) = waits.filter(|_| response.status < 300) {
+        conn.body = Body::Unasked;
+        inform(cx, key, 100, [])?;
+    }
+    start(cx, key, response)
+}
+
 /// Begins a response that is written in parts.
 pub(crate) fn start(
     cx: &mut Cx<'_>,

@@ -41,6 +41,8 @@ pub(crate) struct Output {
     gathered: Vec<u8>,
     /// For other connections.
     aside: Vec<u8>,
+    /// Of what is gathered, so many answers belong to requests that came in this turn.
+    pub(crate) answered: u32,
 }
 
 impl Output {

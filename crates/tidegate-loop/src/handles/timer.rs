@@ -125,6 +125,9 @@ impl Cx<'_> {
 
     /// Moves a timer's deadline to `after` from now. Also in its own callback,
     /// where it runs once more, in a later turn.
+    ///
+    /// A timer that fires once is over when its callback has returned: then the error is
+    /// [`KeyError::Closed`], nothing is moved, and the program has to start another timer.
     pub fn timer_reset(&mut self, timer: TimerKey, after: Duration) -> Result<(), KeyError> {
         let entry = self.timer_entry(timer)?;
         let Core { timers, reactor, .. } = self.core_mut();

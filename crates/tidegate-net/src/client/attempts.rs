@@ -63,8 +63,9 @@ pub(crate) fn next(cx: &mut Cx<'_>, key: SocketKey) {
             return;
         };
         let alone = c.waiting.is_empty() && c.running.is_empty();
-        // A number is tried at once.
-        let since = if c.name.is_some() { as_nanos(h.clock()) } else { s.since };
+        // A number is tried at once, the first time.
+        let at_once = c.name.is_none() && c.tries == 1;
+        let since = if at_once { s.since } else { as_nanos(h.clock()) };
         s.tell(&mut h, || SocketEvent::AttemptStart { to: Endpoint::Ip(remote) });
         let Some(c) = s.connecting_mut() else { return };
         let stream = match attempt::open(&c.options, remote) {
@@ -190,7 +191,7 @@ pub(crate) fn give_up(s: &mut Socket, h: &mut Handle<'_>) {
         s.close_descriptor(h);
     }
     s.set_remote(Some(remote));
-    s.fail(h, stage, source);
+    s.try_failed(h, stage, source);
 }
 
 /// The same of an attempt beside others.
@@ -267,7 +268,7 @@ pub(crate) fn complete(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
                     attempt_failed(s, &mut h, Stage::Connect, remote, since, e);
                     give_up(s, &mut h);
                 }
-                None => s.fail(&mut h, Stage::Connect, e),
+                None => s.try_failed(&mut h, Stage::Connect, e),
             }
             false
         }

@@ -7,6 +7,7 @@
 //! | attempts | one has connected | the others are closed, `on_connect` |
 //! | attempts | the last has failed | `on_close` with all of them |
 //! | any | connect timeout, `destroy` | everything is closed, `on_close` |
+//! | any | it has failed, and may be tried again | everything is closed, a timer, lookup |
 //!
 //! Every failure, also of the address, arrives at `on_close`: one path to handle.
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@ use crate::client::attempts;
 use crate::client::name::{ask, look_up};
 use crate::endpoint::Endpoint;
 use crate::error::close::{Close, Reason, Reset};
+use crate::error::listen::AddressError;
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
@@ -38,6 +40,7 @@ use crate::options::connect::{ConnectOptions, Family};
 use crate::socket::filters::news::made;
 use crate::socket::{close, expire, pass};
 use crate::state::connecting::Connecting;
+use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::NET;
 use crate::state::remote::new_bits;
 use crate::state::socket::Life;
@@ -48,6 +51,7 @@ static CONNECTING: Kind = Kind::new("socket", &OWNER)
     .ready(ready)
     .pending(|d, key, data| {
         ask(d, SocketKey(key));
+        rest(&mut d.cx(), SocketKey(key));
         pass::pending(d, key, data);
     })
     .close(close::asked)
@@ -118,7 +122,7 @@ fn begin_as(
     s.upper = upper;
     s.steer_reads();
     s.tell_busy(&mut h);
-    let (target, family) = (options.to.target(), options.family);
+    let target = options.to.target();
     let mut factories = std::mem::take(&mut options.filters);
     factories.splice(..0, options.proxy_header.take());
     if !factories.is_empty() {
@@ -136,8 +140,20 @@ fn begin_as(
         running: Vec::new(),
         failed: Vec::new(),
         delay: None,
+        tries: 1,
+        rest: None,
         alone_since: 0,
     }));
+    aim(cx, key, target);
+    expire::arm(cx, key);
+    Ok(key)
+}
+
+/// A try begins.
+fn aim(cx: &mut Cx<'_>, key: SocketKey, target: Result<Target, AddressError>) {
+    let (layer, mut d) = cx.layer(&NET);
+    let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { return };
+    let Some(family) = s.connecting().map(|c| c.options.family) else { return };
     match target {
         Ok(Target::Addr(addr)) if family.has(addr.ip()) => begin(cx, key, addr),
         Ok(Target::Addr(_)) => {
@@ -155,8 +171,36 @@ fn begin_as(
         Ok(Target::Name(host, port)) => look_up(cx, key, host, port),
         Err(e) => s.fail(&mut h, Stage::Lookup, e.into()),
     }
+}
+
+/// A try has failed, and another is to come: starts its timer.
+fn rest(cx: &mut Cx<'_>, key: SocketKey) {
+    let (layer, d) = cx.layer(&NET);
+    let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting_mut()) else { return };
+    let Some(after) = c.rest.take() else { return };
+    if let Some(old) = c.delay.take() {
+        let _ = cx.timer_stop(old);
+    }
+    let timer = cx.timer(after, move |cx, _| again(cx, key));
+    let (layer, d) = cx.layer(&NET);
+    if let Some(c) = layer.socket(&d, key).and_then(|s| s.connecting_mut()) {
+        c.delay = Some(timer);
+    }
+}
+
+/// The next try.
+fn again(cx: &mut Cx<'_>, key: SocketKey) {
+    let (layer, mut d) = cx.layer(&NET);
+    let Some((s, h)) = layer.lend_socket(&mut d, key).filter(|(s, _)| s.duplex.is_open()) else {
+        return;
+    };
+    let now = as_nanos(h.clock());
+    let Some(c) = s.connecting_mut() else { return };
+    c.begin_again();
+    let (target, timeout) = (c.options.to.target(), c.options.timeout);
+    s.clocks.set_until(timeout, now);
+    aim(cx, key, target);
     expire::arm(cx, key);
-    Ok(key)
 }
 
 /// To a Unix domain socket: done at once, told in the ready pass.
@@ -181,7 +225,7 @@ fn to_path(cx: &mut Cx<'_>, key: SocketKey, path: &Path) {
             h.assume(new_bits(None));
             h.queue();
         }
-        Err(e) => s.fail(&mut h, Stage::Connect, e),
+        Err(e) => s.try_failed(&mut h, Stage::Connect, e),
     }
 }
 

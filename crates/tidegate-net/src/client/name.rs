@@ -55,7 +55,7 @@ fn lookup_failed(s: &mut Socket, h: &mut Handle<'_>, e: io::Error) {
         let text = error.in_words();
         SocketEvent::LookupFailed { error: text, code: error.code(), took }
     });
-    s.fail(h, Stage::Lookup, error.into_source());
+    s.try_failed(h, Stage::Lookup, error.into_source());
 }
 
 /// Calls the user's own lookup, if that is due.

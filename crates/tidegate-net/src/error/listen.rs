@@ -42,6 +42,12 @@ pub enum AddressFault {
     NoPort,
     /// The port is not a number from 0 to 65535.
     BadPort,
+    /// A host was given beside the port, and it is empty. (Without a host, `":80"`, a server
+    /// listens on every interface, and a client connects to this machine.)
+    NoHost,
+    /// A host was given beside the port, and it is neither a name nor an address: it may have a
+    /// port itself.
+    NotAHost,
     /// An IPv6 address without brackets, or brackets around something else.
     BadHost,
     /// The path of a Unix domain socket is empty. (The system would choose a name.)
@@ -67,6 +73,10 @@ impl fmt::Display for AddressError {
             }
             AddressFault::EmptyPath => "the path is empty",
             AddressFault::NulInPath => "the path has a NUL byte",
+            AddressFault::NoHost => "the host is missing",
+            AddressFault::NotAHost => {
+                "write a name or an IP address alone, since the port is beside it"
+            }
             AddressFault::NoPort => "the port is missing; write HOST:PORT",
             AddressFault::BadPort => "the port must be 0 to 65535",
             AddressFault::BadHost => "write an IPv6 address in brackets, as [::1]:80",

@@ -52,6 +52,7 @@ struct Tried {
     name: Option<String>,
     attempts: Vec<Attempt>,
     untried: usize,
+    tries: u32,
 }
 
 /// How many attempts a text lists.
@@ -130,7 +131,7 @@ impl NetError {
     }
 
     pub(crate) fn tried(mut self, name: Option<String>, attempts: Vec<Attempt>) -> NetError {
-        self.tried = Some(Box::new(Tried { name, attempts, untried: 0 }));
+        self.tried = Some(Box::new(Tried { name, attempts, untried: 0, tries: 1 }));
         self
     }
 
@@ -139,6 +140,19 @@ impl NetError {
             tried.untried = untried;
         }
         self
+    }
+
+    pub(crate) fn tries_are(mut self, tries: u32) -> NetError {
+        if let Some(tried) = &mut self.tried {
+            tried.tries = tries;
+        }
+        self
+    }
+
+    /// For a connect with a [`BackOff`](crate::BackOff): how many tries there were; this is the
+    /// error of the last one. Otherwise 1.
+    pub fn tries(&self) -> u32 {
+        self.tried.as_ref().map_or(1, |t| t.tries)
     }
 
     /// For a connect to a name: every address that was tried, in order.
@@ -198,9 +212,13 @@ impl NetError {
 
     fn count_untried(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.untried() {
-            0 => Ok(()),
-            1 => f.write_str("; 1 address was not tried"),
-            n => write!(f, "; {n} addresses were not tried"),
+            0 => {}
+            1 => f.write_str("; 1 address was not tried")?,
+            n => write!(f, "; {n} addresses were not tried")?,
+        }
+        match self.tries() {
+            1 => Ok(()),
+            n => write!(f, "; this was try {n}"),
         }
     }
 

@@ -113,8 +113,9 @@ impl<'a> Incoming<'a> {
     /// Takes a TCP connection out of this loop, for another one's [`adopt`](crate::Net::adopt): the
     /// stream is `Send`, and non-blocking. Options that the kernel keeps go with it (`no_delay`,
     /// `keep_alive`, buffers); give the others again, as [`AdoptOptions`](crate::AdoptOptions).
-    /// `NotConnected`, and the connection is rejected, if bytes of ours wait in its queue, or if it
-    /// has filters.
+    /// `NotConnected`, and the connection is rejected, if bytes of ours wait in its queue, if it has
+    /// filters that have not left, or if bytes came behind what they took. The other loop sees the
+    /// [`transport_peer`](Incoming::transport_peer), whatever a header said.
     pub fn detach(mut self) -> io::Result<std::net::TcpStream> {
         let (layer, mut d) = self.cx.layer(&NET);
         let stream = offer::detach(layer, &mut d);

@@ -182,7 +182,8 @@ impl SocketCx<'_> {
     /// A handler that stops in the middle of a chunk gives back the rest of it and needs no
     /// buffer. A new handler or a pipe gets them, if there is one by then; a filter that is set
     /// by then gets them first, and one that was set before has seen them already. Nothing happens before
-    /// the connection is made, and after `on_end`. Node calls it `unshift`.
+    /// the connection is made, and after `on_end`; the end that
+    /// [`read_now`](SocketCx::read_now) found comes again behind them. Node calls it `unshift`.
     ///
     /// They are copied, and count as [`memory_held`](SocketCx::memory_held) until they are
     /// delivered. If more than `write_limit` wait already, the connection is destroyed.

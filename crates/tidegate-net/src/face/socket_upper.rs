@@ -1,6 +1,8 @@
 //! What stands above a connection: its handler or protocol, and its filters.
 #![forbid(unsafe_code)]
 
+use tidegate_loop::event::Readiness;
+
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::filter::Filter;
 use crate::callbacks::handler::Handler;
@@ -62,6 +64,20 @@ impl SocketCx<'_> {
             if s.duplex.is_open() {
                 s.owed.add(Owed::WAKE);
                 h.pend();
+            }
+        });
+    }
+
+    /// As [`wake`](SocketCx::wake), but in the next ready pass, and behind a read, if the connection
+    /// reads: for a deadline, which shall not win over bytes that came before it.
+    pub fn wake_after_read(&mut self) {
+        self.change(|s, h, _| {
+            if s.duplex.is_open() {
+                s.owed.add(Owed::WAKE);
+                if s.takes_bytes() {
+                    h.assume(Readiness::READABLE);
+                }
+                h.queue();
             }
         });
     }

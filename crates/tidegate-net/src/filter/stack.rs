@@ -165,6 +165,12 @@ impl Stack {
         self.links.is_empty() && told && !self.fin && !self.closing
     }
 
+    /// Whether no filter is left, and nothing is kept or to be told to the kernel.
+    pub(crate) fn is_empty(&self) -> bool {
+        let kept = self.waits() || !self.later.is_empty() || self.failed.is_some();
+        self.links.is_empty() && !kept && !self.closing
+    }
+
     /// Whether bytes, or the end, are to be delivered.
     pub(crate) fn waits(&self) -> bool {
         !self.inbox.is_empty() || self.end_due

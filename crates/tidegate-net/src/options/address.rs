@@ -12,6 +12,8 @@ use crate::sys::{self, PathFault};
 #[derive(Clone, Debug)]
 pub(crate) enum At {
     Text(String),
+    /// A host and a port, given apart.
+    Host(String, u16),
     Addr(SocketAddr),
     /// Every interface: `::` for both families, or `0.0.0.0`.
     Port(u16),
@@ -32,14 +34,6 @@ impl Adopted {
 
     pub(crate) fn take(&self) -> Option<TcpListener> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-pub(crate) fn join(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
     }
 }
 
@@ -70,6 +64,10 @@ impl At {
             At::Unix(path) => Ok(Target::Path(path.clone())),
             At::Adopted(_) => Ok(Target::AnyHost(0)),
             At::Text(s) => parse(s).map_err(|fault| AddressError { input: s.clone(), fault }),
+            At::Host(host, port) => {
+                let error = |fault| AddressError { input: host.clone(), fault };
+                parse_host(host, *port).map_err(error)
+            }
         }
     }
 }
@@ -109,6 +107,23 @@ fn parse(text: &str) -> Result<Target, AddressFault> {
     Ok(Target::Name(host.to_owned(), port))
 }
 
+/// A host without its port.
+fn parse_host(host: &str, port: u16) -> Result<Target, AddressFault> {
+    if host.is_empty() {
+        return Err(AddressFault::NoHost);
+    }
+    if !host.contains([':', '[', ']']) {
+        return Ok(match host.parse() {
+            Ok(ip) => Target::Addr(SocketAddr::new(ip, port)),
+            Err(_) => Target::Name(host.to_owned(), port),
+        });
+    }
+    // An IPv6 address, with or without brackets.
+    let with_port =
+        if host.starts_with('[') { format!("{host}:{port}") } else { format!("[{host}]:{port}") };
+    with_port.parse().map(Target::Addr).map_err(|_| AddressFault::NotAHost)
+}
+
 fn port_is_digits(text: &str) -> bool {
     text.rsplit(':').next().is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -142,6 +157,22 @@ mod tests {
         assert!(matches!(parse("[::1]:65535"), Ok(Target::Addr(_))));
         assert!(matches!(parse(":80"), Ok(Target::AnyHost(80))));
         assert!(matches!(parse("localhost:80"), Ok(Target::Name(h, 80)) if h == "localhost"));
-        assert_eq!(join("::1", 80), "[::1]:80");
+    }
+
+    #[test]
+    fn hosts_with_a_port_beside_them() {
+        for host in ["::1", "[::1]", "127.0.0.1", "fe80::1%1"] {
+            assert!(
+                matches!(parse_host(host, 80), Ok(Target::Addr(at)) if at.port() == 80),
+                "{host}"
+            );
+        }
+        assert!(matches!(parse_host("tide", 80), Ok(Target::Name(host, 80)) if host == "tide"));
+        assert_eq!(parse_host("", 80).err(), Some(AddressFault::NoHost));
+        for host in
+            ["127.0.0.1:22", "tide:22", "[::1]:22", "[tide]", "[::1", "::1]", ":", "1::2::3"]
+        {
+            assert_eq!(parse_host(host, 80).err(), Some(AddressFault::NotAHost), "{host}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::callbacks::filter::{Factory, FilterFactory};
 use crate::error::listen::AddressError;
 use crate::key::SocketKey;
 use crate::options::address::{At, Target, check_path};
+use crate::options::back_off::BackOff;
 use crate::options::stream::{StreamOptions, millis, refuse, stream_options};
 use crate::proxy_protocol::header::ProxyHeader;
 use crate::proxy_protocol::send::Sending;
@@ -35,6 +36,7 @@ pub struct ConnectOptions {
     pub(crate) local_ip: Option<IpAddr>,
     pub(crate) local_port: u16,
     pub(crate) timeout: u32,
+    pub(crate) back_off: BackOff,
     pub(crate) race: Race,
     pub(crate) block_list: Option<Arc<BlockList>>,
     pub(crate) lookup: Option<CustomLookup>,
@@ -133,6 +135,7 @@ impl ConnectOptions {
             local_ip: None,
             local_port: 0,
             timeout: 0,
+            back_off: BackOff::new(1),
             race: Race::default(),
             block_list: None,
             lookup: None,
@@ -182,6 +185,34 @@ impl ConnectOptions {
     /// minutes on Linux; then there is no limit for the filters.
     pub fn connect_timeout(mut self, after: Duration) -> ConnectOptions {
         self.timeout = millis(after);
+        self
+    }
+
+    /// If it cannot be made, tries again: after a wait, from the lookup on. What was written waits
+    /// meanwhile, and the loop stays alive. `on_close` comes after the last try, with its error,
+    /// which says how many there were: [`NetError::tries`](crate::NetError::tries). To end it
+    /// earlier, [`destroy`](crate::SocketCx::destroy) the connection. The
+    /// [`connect_timeout`](ConnectOptions::connect_timeout) counts for each try from its beginning.
+    ///
+    /// Tried again is what another try can change: not an address that is not valid, one that an
+    /// option or a permission forbids, nor filters that fail on a connection that was made. Nor
+    /// does it connect again when a connection that was made is lost: see [`BackOff::delay`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::Loop;
+    /// use tidegate_net::{BackOff, ConnectOptions, Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let back_off = BackOff::new(3).first_delay(Duration::from_millis(1));
+    /// let to = ConnectOptions::new("127.0.0.1:1").back_off(back_off);
+    /// lp.connect(to, On::new().close(|_, close| {
+    ///     assert_eq!(close.reason.error().unwrap().tries(), 3);
+    /// }));
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn back_off(mut self, back_off: BackOff) -> ConnectOptions {
+        self.back_off = back_off;
         self
     }
 

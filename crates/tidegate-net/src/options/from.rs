@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
-use crate::options::address::{Adopted, At, join};
+use crate::options::address::{Adopted, At};
 use crate::options::connect::ConnectOptions;
 use crate::options::listen::ListenOptions;
 
@@ -23,7 +23,7 @@ from! {
     String => |s| At::Text(s);
     SocketAddr => |a| At::Addr(a);
     (IpAddr, u16) => |a| At::Addr(a.into());
-    (&str, u16) => |a| At::Text(join(a.0, a.1));
+    (&str, u16) => |a| At::Host(a.0.to_owned(), a.1);
 }
 
 /// A socket that listens already: from the process that started this one, or made with options that

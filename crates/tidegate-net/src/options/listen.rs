@@ -152,8 +152,9 @@ impl ListenOptions {
         self
     }
 
-    /// Several loops or processes may share the port (`SO_REUSEPORT`); default off. An error where
-    /// the system does not have it.
+    /// Several loops or processes share the port, and the system spreads the connections over them
+    /// (`SO_REUSEPORT`, on FreeBSD `SO_REUSEPORT_LB`); default off. An error where the system does
+    /// not spread them, as on macOS and Windows.
     pub fn reuse_port(mut self, on: bool) -> ListenOptions {
         self.reuse_port = on;
         self
@@ -336,7 +337,7 @@ impl ListenOptions {
     /// assert!(ListenOptions::new(":80").is_tcp() && !ListenOptions::unix("/run/tide").is_tcp());
     /// ```
     pub fn is_tcp(&self) -> bool {
-        matches!(self.at, At::Text(_) | At::Addr(_) | At::Port(_))
+        matches!(self.at, At::Text(_) | At::Host(..) | At::Addr(_) | At::Port(_))
     }
 
     /// As listen(2) takes it.
@@ -371,7 +372,7 @@ impl ListenOptions {
                 let all = before_bind.into_iter().chain([mode, backlog]);
                 refuse(all, "a socket that listens already")
             }
-            At::Text(_) | At::Addr(_) | At::Port(_) => refuse([mode], "an address"),
+            At::Text(_) | At::Host(..) | At::Addr(_) | At::Port(_) => refuse([mode], "an address"),
         }
     }
 }

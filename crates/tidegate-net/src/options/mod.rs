@@ -2,11 +2,12 @@
 //!
 //! Read `stream.rs` first, which all connections share, then `listen.rs` or `connect.rs`.
 //! `address.rs` takes texts apart, `from.rs` says what turns into options, `adopt.rs` is for
-//! connections that are there already. Not here: who applies them, but for the socket options.
+//! connections that are there already, `back_off.rs` says how often to try. Not here: who applies them, but for the socket options.
 #![forbid(unsafe_code)]
 
 pub(crate) mod address;
 pub(crate) mod adopt;
+pub(crate) mod back_off;
 pub(crate) mod connect;
 pub(crate) mod from;
 pub(crate) mod limits;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::block_list::BlockList;
-use crate::options::address::{At, join};
+use crate::options::address::At;
 use crate::options::stream::refuse;
 use crate::sys::udp::Extras;
 
@@ -150,7 +150,8 @@ impl UdpOptions {
     }
 
     /// Several sockets share the port, and the system spreads the senders over them: one socket
-    /// for each thread (`SO_REUSEPORT`). An error on Windows. Default off.
+    /// for each thread (`SO_REUSEPORT`). An error where the system does not, as on macOS and
+    /// Windows. Default off.
     pub fn reuse_port(mut self, on: bool) -> UdpOptions {
         self.reuse_port = on;
         self
@@ -342,7 +343,7 @@ from! {
     String => |s| At::Text(s);
     SocketAddr => |a| At::Addr(a);
     (IpAddr, u16) => |a| At::Addr(a.into());
-    (&str, u16) => |a| At::Text(join(a.0, a.1));
+    (&str, u16) => |a| At::Host(a.0.to_owned(), a.1);
     u16 => |port| At::Port(port);
 }
 

@@ -31,7 +31,7 @@ use crate::socket::pass::SOCKET;
 use crate::state::layer::{Held, Layer, Offer};
 use crate::state::listener::{Counter, Listener};
 use crate::state::remote::{Counted, new_bits};
-use crate::state::socket::{Life, Socket};
+use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 use crate::sys;
 
@@ -224,9 +224,16 @@ pub(crate) fn detach(layer: &mut Layer, d: &mut Driver<'_>) -> Option<TcpStream>
         Offer::Placed(key) => {
             let s = layer.sockets.get_mut(d.data(&OWNER, key.0)? as usize, *key)?;
             let waits = !s.duplex.write.is_empty() || !s.given_back().is_empty();
-            let plain = matches!(s.wire, Wire::Plain);
+            let plain = match &s.wire {
+                Wire::Plain => true,
+                Wire::Filter(stack) => stack.is_empty(),
+            };
             let whole = plain && s.transport().is_some() && !waits;
-            let stream = if whole { s.stream.take() } else { None }?;
+            let mut stream = if whole { s.stream.take() } else { None }?;
+            if std::mem::replace(&mut s.watched, Watched::Nothing) != Watched::Nothing {
+                // It goes on elsewhere, so that closing it does not take it from the poller.
+                let _ = d.deregister(&mut stream);
+            }
             let_go(layer, d, || SocketEvent::Detached, |stats| &mut stats.detached);
             return Some(stream);
         }

@@ -189,7 +189,9 @@ pub(crate) fn ended(d: &mut Dispatch<'_>, key: SocketKey) {
     s.duplex.read.eof();
     s.note_end(&h);
     let pipe = s.pipes().and_then(|p| p.into);
-    s.tell(&mut h, || SocketEvent::End);
+    if !std::mem::take(&mut s.end_pulled) {
+        s.tell(&mut h, || SocketEvent::End);
+    }
     let handler = s.upper.take_user();
     call_upper(d, key, handler, |h, s| h.on_end(s), |d, p, data| (p.end)(d, key, data));
     if let Some(pipe) = pipe {

@@ -11,10 +11,11 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use socket2::SockRef;
+use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Dispatch, Handle, Runtime};
 use tidegate_loop::{Cx, Key, KeyError};
 
@@ -148,6 +149,37 @@ impl Socket {
     pub(crate) fn fail(&mut self, h: &mut Handle<'_>, stage: Stage, source: io::Error) {
         let error = self.error(stage, source, h);
         self.destroy(h, Reason::Failed(error));
+    }
+
+    /// This try to connect has failed: the end, unless there is to be another.
+    #[cold]
+    pub(crate) fn try_failed(&mut self, h: &mut Handle<'_>, stage: Stage, source: io::Error) {
+        let error = self.error(stage, source, h);
+        self.end_or_rest(h, Reason::Failed(error));
+    }
+
+    /// The same for any reason.
+    #[cold]
+    pub(crate) fn end_or_rest(&mut self, h: &mut Handle<'_>, reason: Reason) {
+        let connecting = self.life == Life::Connecting && self.duplex.is_open();
+        let error = match &reason {
+            Reason::Failed(e) | Reason::TimedOut(_, e) if connecting => e.clone(),
+            _ => return self.destroy(h, reason),
+        };
+        let Some(c) = self.connecting_mut() else { return self.destroy(h, reason) };
+        let Some(after) = c.next_try(&error) else { return self.destroy(h, reason) };
+        let tries = c.tries;
+        c.rest = Some(after);
+        // A lookup that is under way is of no use any more.
+        (c.name, c.host) = (None, None);
+        self.close_descriptor(h);
+        self.watched = Watched::Nothing;
+        let closed = Readiness::READ_CLOSED | Readiness::WRITE_CLOSED | Readiness::ERROR;
+        h.forget(Readiness::READABLE | Readiness::WRITABLE | Readiness::PRIORITY | closed);
+        self.set_remote(None);
+        self.clocks.set_until(0, 0);
+        self.tell(h, || SocketEvent::TryFailed { error, tries, after });
+        h.pend();
     }
 
     pub(crate) fn close_descriptor(&mut self, h: &mut Handle<'_>) {
@@ -292,5 +324,10 @@ pub(crate) fn over(
     if let Some((watcher, data)) = left.rare.as_deref().and_then(|rare| rare.watcher) {
         watcher(d, data, &close);
     }
-    tell(d, &mut left, close);
+    let told = catch_unwind(AssertUnwindSafe(|| tell(d, &mut left, close)));
+    if let Err(payload) = told {
+        // Not while the panic unwinds: they may be users' values whose drop panics.
+        d.driver().bury(left);
+        resume_unwind(payload);
+    }
 }

@@ -14,7 +14,7 @@ use mio::net::TcpStream;
 use tidegate_loop::kind::Handle;
 use tidegate_loop::{Cx, Key, TimerKey};
 
-use crate::error::net_error::Attempt;
+use crate::error::net_error::{Attempt, NetError};
 use crate::error::stage::Stage;
 use crate::key::OWNER;
 use crate::options::connect::ConnectOptions;
@@ -33,7 +33,12 @@ pub(crate) struct Connecting {
     /// Those beside others.
     pub(crate) running: Vec<Running>,
     pub(crate) failed: Vec<Attempt>,
+    /// For the next address, or for the next try.
     pub(crate) delay: Option<TimerKey>,
+    /// This is the how-manieth try, from 1.
+    pub(crate) tries: u32,
+    /// The next try is to come after so long: its timer is not started yet.
+    pub(crate) rest: Option<Duration>,
     /// When the attempt on the connection's own slot began.
     pub(crate) alone_since: u64,
 }
@@ -66,6 +71,20 @@ impl Connecting {
             let stage = Stage::Connect;
             self.failed.push(Attempt { remote, stage, elapsed, error: Arc::new(error) });
         }
+    }
+
+    /// How long to wait for the next try after this error; `None`: this was the last.
+    pub(crate) fn next_try(&self, error: &NetError) -> Option<Duration> {
+        use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        let stays = matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported);
+        self.options.back_off.delay(self.tries).filter(|_| !stays)
+    }
+
+    /// The next try begins with nothing.
+    pub(crate) fn begin_again(&mut self) {
+        (self.tries, self.delay) = (self.tries.saturating_add(1), None);
+        (self.left_out, self.alone_since) = (0, 0);
+        self.failed.clear();
     }
 
     /// The connection is over before it was made.

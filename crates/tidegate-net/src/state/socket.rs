@@ -94,6 +94,8 @@ pub(crate) struct Socket {
     pub(crate) stirred: bool,
     /// It has not read yet, or the poller does not know it.
     pub(crate) fresh: bool,
+    /// The peer's end was read by `read_now`, and no `on_end` came.
+    pub(crate) end_pulled: bool,
     pub(crate) bytes_written: u64,
     pub(crate) clocks: Clocks,
     /// Whether the handle is marked busy: something is under way that must be finished.
@@ -125,6 +127,7 @@ impl Socket {
             bytes_read: 0,
             stirred: true,
             fresh: true,
+            end_pulled: false,
             bytes_written: 0,
             clocks: Clocks::default(),
             busy: false,
@@ -160,6 +163,7 @@ impl Socket {
         self.bytes_written = 0;
         self.stirred = true;
         self.fresh = true;
+        self.end_pulled = false;
         self.busy = false;
         self.owed = Owed::default();
         self.counted = Counted::No;
@@ -318,7 +322,10 @@ impl Socket {
         let local = asked.and_then(|c| c.own_address()).or(local);
         let error = NetError::of(stage, source, local, self.remote(), elapsed);
         Arc::new(match self.connecting() {
-            Some(c) => error.tried(c.name.clone(), c.failed.clone()).untried_are(c.untried()),
+            Some(c) => error
+                .tried(c.name.clone(), c.failed.clone())
+                .untried_are(c.untried())
+                .tries_are(c.tries),
             None => error,
         })
     }

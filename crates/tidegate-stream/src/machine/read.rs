@@ -5,7 +5,7 @@
 //! | Flowing | Paused | - | OnDemand, if on | Ended | Destroyed |
 //! | OnDemand | Paused | - | Flowing, if off | Ended | Destroyed |
 //! | Paused | - | Flowing | - | Ended | Destroyed |
-//! | Ended | - | - | - | - | Destroyed |
+//! | Ended | - | - | - | - | Destroyed; by `step_back`: Flowing |
 //! | Destroyed | - | - | - | - | - |
 //!
 //! A paused stream reads nothing: the kernel's buffer and the peer's window hold the bytes,
@@ -77,6 +77,22 @@ impl ReadState {
             *self = ReadState::Ended;
         }
         first
+    }
+
+    /// Goes back in front of the end: bytes that were read are to be read again, and the end after
+    /// them.
+    ///
+    /// ```
+    /// use tidegate_stream::ReadState;
+    /// let mut r = ReadState::Flowing;
+    /// assert!(r.eof());
+    /// r.step_back();
+    /// assert!(r.wants_read() && r.eof());
+    /// ```
+    pub fn step_back(&mut self) {
+        if *self == ReadState::Ended {
+            *self = ReadState::Flowing;
+        }
     }
 
     /// Over.

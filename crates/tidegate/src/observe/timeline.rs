@@ -221,9 +221,10 @@ fn text(of: &ConnectionInfo, event: &SocketEvent) -> String {
         SocketEvent::Queued { bytes } | SocketEvent::Full { queued: bytes } => format!("{bytes} B"),
         SocketEvent::Closed { reason, unsent: 0, .. } => reason.to_string(),
         SocketEvent::Closed { reason, unsent, .. } => format!("{reason} ({unsent} B unsent)"),
-        SocketEvent::LookupFailed { .. } | SocketEvent::Reset { .. } | SocketEvent::TimedOut(_) => {
-            event.to_string()
-        }
+        SocketEvent::TryFailed { .. }
+        | SocketEvent::LookupFailed { .. }
+        | SocketEvent::Reset { .. }
+        | SocketEvent::TimedOut(_) => event.to_string(),
         _ => String::new(),
     }
 }

@@ -22,6 +22,7 @@ use crate::state::layer::{Crowded, Layer, Shared};
 use crate::state::owed::Owed;
 use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
+use crate::sys;
 
 /// Several pieces that have up to so many bytes together go out as one: to copy them costs less
 /// than to name each to the kernel.
@@ -197,7 +198,9 @@ impl Socket {
         }
         self.duplex.read.eof();
         self.note_end(h);
-        self.tell(h, || SocketEvent::End);
+        if !std::mem::replace(&mut self.end_pulled, true) {
+            self.tell(h, || SocketEvent::End);
+        }
         h.queue();
         Ok(0)
     }
@@ -337,6 +340,10 @@ impl Socket {
     #[inline(never)]
     fn offer_failed(&mut self, h: &mut Handle<'_>, e: io::Error) -> io::Result<usize> {
         if e.kind() == ErrorKind::WouldBlock {
+            return Ok(0);
+        }
+        if sys::is_no_buffers(&e) {
+            self.retry_later(h);
             return Ok(0);
         }
         let told = copy(&e);
