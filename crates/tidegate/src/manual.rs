@@ -47,6 +47,7 @@ chapters! {
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     other_crates
     live
+    #[cfg(all(feature = "otlp", feature = "tracing"))]
     production
     other_systems
     names
