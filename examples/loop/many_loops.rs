@@ -50,12 +50,17 @@ fn ask(at: SocketAddr, clients: usize) -> io::Result<usize> {
     Ok(answered.get())
 }
 
+/// Says why a loop could not serve, and ends.
+fn give_up(n: usize, why: &io::Error) -> ! {
+    eprintln!("loop {n}: {why}");
+    exit(1)
+}
+
 const USAGE: &str = "usage: many_loops [LOOPS [CLIENTS]]; at least one of each";
 
-fn main() -> io::Result<()> {
+fn main() {
     if std::env::args().any(|a| a == "--help") {
-        println!("{USAGE}");
-        return Ok(());
+        return println!("{USAGE}");
     }
     env_logger::init();
     let cores = thread::available_parallelism().map_or(2, |n| n.get());
@@ -77,24 +82,27 @@ fn main() -> io::Result<()> {
         let ((say, hear), port) = (mpsc::channel(), at);
         let thread = thread::spawn(move || serve(port, &say));
         let Ok((address, remote)) = hear.recv() else {
-            if let Ok(Err(e)) = thread.join() {
-                eprintln!("loop {}: {e}", threads.len());
+            match thread.join() {
+                Ok(Err(e)) => give_up(threads.len(), &e),
+                _ => give_up(threads.len(), &io::Error::other("the loop panicked")),
             }
-            exit(1)
         };
         at = address;
         remotes.push(remote);
         threads.push(thread);
     }
     println!("{loops} loops listen on {at}");
-    let answered = ask(at, clients)?;
+    let answered = ask(at, clients).unwrap_or_else(|e| {
+        eprintln!("the clients: {e}");
+        exit(1)
+    });
     println!("{answered} clients were answered");
     for remote in &remotes {
         let _ = remote.post(|cx| cx.stop());
     }
     for (n, thread) in threads.into_iter().enumerate() {
-        let accepted = thread.join().map_err(|_| io::Error::other("a loop panicked"))??;
+        let served = thread.join().unwrap_or_else(|_| Err(io::Error::other("the loop panicked")));
+        let accepted = served.unwrap_or_else(|e| give_up(n, &e));
         println!("  loop {n}: {accepted:>5} connections");
     }
-    Ok(())
 }

@@ -149,6 +149,7 @@ fn a_default_proxy_ends_cleanly() {
 
 // with a filter the queue may hold bytes while the pipe flows
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: an end behind unread bytes is not seen")]
 fn and_loses_no_bytes() {
     use tidegate::net::{Filter, FilterError, Passed, PeerState};
     struct Same;

@@ -15,6 +15,13 @@ use tidegate::test::Script;
 /// No test may wait longer for anything.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Where the system spreads what arrives over the sockets of a port. Elsewhere `reuse_port` is an
+/// error.
+pub const SPREADS: bool = cfg!(all(
+    any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "dragonfly"),
+    not(tidegate_like_kqueue)
+));
+
 /// A loop in which every wait ends. When the test is over, a loop without connections must
 /// hold nothing for any.
 pub struct Guarded(Loop);

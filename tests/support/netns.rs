@@ -2,8 +2,56 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::process::Command;
+
+/// The two system calls for them.
+#[cfg(target_os = "linux")]
+mod calls {
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::AsRawFd;
+
+    pub fn number(file: &File) -> i32 {
+        file.as_raw_fd()
+    }
+
+    #[allow(unsafe_code)]
+    pub fn unshare() -> io::Result<()> {
+        // SAFETY: it moves this thread alone into a new network namespace.
+        match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    #[allow(unsafe_code)]
+    pub fn enter(file: &File) -> io::Result<()> {
+        // SAFETY: the descriptor is open, `file` proves it.
+        match unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// Other systems have none: nothing is ever made.
+#[cfg(not(target_os = "linux"))]
+mod calls {
+    use std::fs::File;
+    use std::io;
+
+    pub fn number(_: &File) -> i32 {
+        -1
+    }
+
+    pub fn unshare() -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub fn enter(_: &File) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
 
 /// A network of its own, with its loopback up. Gone with its last handle.
 pub struct Netns(File);
@@ -24,12 +72,8 @@ impl Netns {
     /// A new one; the reason if that is not permitted here.
     pub fn new() -> Result<Netns, String> {
         let made = std::thread::spawn(|| {
-            // SAFETY: it moves this thread alone into a new network namespace, and the
-            // thread ends here.
-            #[allow(unsafe_code)]
-            if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-                return Err(format!("unshare: {}", std::io::Error::last_os_error()));
-            }
+            // The thread ends here.
+            calls::unshare().map_err(|e| format!("unshare: {e}"))?;
             run("ip link set lo up")?;
             File::open("/proc/thread-self/ns/net").map_err(|e| e.to_string())
         });
@@ -38,13 +82,9 @@ impl Netns {
 
     /// Runs `f` on a thread inside; its sockets stay there.
     pub fn inside<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
-        let fd = self.0.as_raw_fd();
         std::thread::scope(|scope| {
-            let inside = scope.spawn(move || {
-                // SAFETY: the descriptor is open for as long as this scope.
-                #[allow(unsafe_code)]
-                let entered = unsafe { libc::setns(fd, libc::CLONE_NEWNET) };
-                assert_eq!(entered, 0, "{}", std::io::Error::last_os_error());
+            let inside = scope.spawn(|| {
+                calls::enter(&self.0).unwrap();
                 f()
             });
             inside.join().unwrap_or_else(|e| std::panic::resume_unwind(e))
@@ -53,7 +93,7 @@ impl Netns {
 
     /// The name by which `ip` finds it while this process runs.
     pub fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+        format!("/proc/{}/fd/{}", std::process::id(), calls::number(&self.0))
     }
 }
 

@@ -133,10 +133,12 @@ fn b20_no_destination_or_one_too_many() {
     assert_eq!(lp.datagrams(bound).send_to(b"x", to), SendFlow::Ready);
     turn_until(&mut lp, |_| log.has("EISCONN"));
     let code = |e: std::io::Error| e.raw_os_error().unwrap();
+    const NO_DESTINATION: i32 = if cfg!(windows) { 10039 } else { libc::EDESTADDRREQ };
+    const IS_CONNECTED: i32 = if cfg!(windows) { 10056 } else { libc::EISCONN };
     let e = lp.datagrams(free).try_send(b"x").unwrap_err();
-    assert_eq!(code(e), libc::EDESTADDRREQ);
+    assert_eq!(code(e), NO_DESTINATION);
     let e = lp.datagrams(bound).try_send_to(b"x", to).unwrap_err();
-    assert_eq!(code(e), libc::EISCONN);
+    assert_eq!(code(e), IS_CONNECTED);
 }
 
 #[test]
@@ -164,7 +166,8 @@ fn b24_try_send_answers_at_once_and_100_skip_nothing() {
     assert_eq!(all, (0..100).collect::<Vec<_>>());
     assert_eq!(lp.datagrams(key).stats().unwrap().sent, 100);
     let e = lp.datagrams(key).try_send_to(&[0; 65_508], to).unwrap_err();
-    assert_eq!(e.raw_os_error(), Some(libc::EMSGSIZE));
+    let too_big = if cfg!(windows) { 10040 } else { libc::EMSGSIZE };
+    assert_eq!(e.raw_os_error(), Some(too_big));
 }
 
 /// What waits goes first, so the order is that of the calls.

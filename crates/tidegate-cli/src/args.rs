@@ -4,8 +4,11 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::{self, Bench};
 use crate::doctor::{self, Doctor};
 use crate::exit::{EXIT_CODES, Outcome};
+use crate::live::demo::{self, Demo};
+use crate::live::replay::{self, Replay};
 use crate::manual;
 use crate::run::Run;
 use crate::runner::Runner;
@@ -29,10 +32,13 @@ pub(crate) struct Cli {
 /// Each subcommand.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Demo(Demo),
+    Replay(Replay),
     #[command(flatten)]
     Run(Run),
     Trace(Trace),
     Doctor(Doctor),
+    Bench(Bench),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -40,9 +46,12 @@ pub(crate) enum Command {
 /// Runs one.
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
+        Command::Demo(arguments) => demo::demo(arguments),
+        Command::Replay(arguments) => replay::replay(arguments),
         Command::Run(command) => command.run(Runner::default()),
         Command::Trace(args) => trace::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Completions(shell) => manual::completions(shell, definition()),
         Command::Man(page) => manual::man(page, definition()),
     }

@@ -100,9 +100,9 @@ macro_rules! loop_limits {
                 work_threads: usize = 4,
                 /// How many of the threads [`slow_work`](crate::Cx::slow_work) may use; default 2.
                 slow_threads: usize = 2,
-                /// Kernel events taken by one poll; default 1,024, at most 1,048,576. More of
-                /// them wait for the next turn.
-                events: usize = 1_024,
+                /// Kernel events taken by one poll; default 1,024, on Windows 256, at most
+                /// 1,048,576. More of them wait for the next turn.
+                events: usize = crate::sys::EVENTS,
             }
         }
     };

@@ -134,7 +134,10 @@ impl Loop {
     /// Runs turns until nothing is left that could call back, or until [`Cx::stop`].
     ///
     /// A panic of a callback unwinds out of this call; the loop can run again, and then goes on
-    /// where it was interrupted. Returns an error only if polling fails.
+    /// where it was interrupted.
+    ///
+    /// Returns an error only if polling fails. No state is lost: the loop can run again. On Windows
+    /// it cannot, and each later run returns an error.
     pub fn run(&mut self) -> io::Result<()> {
         let running = Running::enter(&mut self.core);
         let core = &mut *running.core;

@@ -19,6 +19,8 @@ struct State {
     now: u64,
     /// One batch for each poll.
     batches: VecDeque<Vec<(Key, Readiness)>>,
+    /// The next poll fails.
+    fails: bool,
 }
 
 /// The script of a scripted loop. Made with the loop by [`Loop::scripted`](crate::Loop::scripted);
@@ -71,6 +73,16 @@ impl Script {
     /// ```
     pub fn poll(&self, events: impl IntoIterator<Item = (Key, Readiness)>) {
         self.0.borrow_mut().batches.push_back(events.into_iter().collect());
+    }
+
+    /// The next poll fails.
+    #[cfg(test)]
+    fn fail(&self) {
+        self.0.borrow_mut().fails = true;
+    }
+
+    pub(crate) fn takes_failure(&self) -> bool {
+        std::mem::take(&mut self.0.borrow_mut().fails)
     }
 
     pub(crate) fn clock(&self) -> u64 {
@@ -185,6 +197,29 @@ bell 1 closed
 timer in timers"
         );
         assert_eq!(trace.0.borrow().join("\n"), expected);
+    }
+
+    /// A poll that fails ends the run and loses nothing. What comes next depends on the poller:
+    /// mio's for Windows would panic.
+    #[test]
+    fn a_poll_that_fails_ends_the_run() {
+        let (mut lp, script) = Loop::scripted().unwrap();
+        let fired = Rc::new(RefCell::new(0));
+        let f = fired.clone();
+        lp.timer(S, move |_, _| *f.borrow_mut() += 1);
+        script.fail();
+        assert_eq!(lp.run().unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        for _ in 0..2 {
+            let again = lp.run();
+            if crate::sys::POLLS_AFTER_ERROR {
+                again.unwrap();
+                assert_eq!(*fired.borrow(), 1);
+            } else {
+                let text = "the poller of this loop failed before";
+                assert_eq!(again.unwrap_err().to_string(), text);
+                assert_eq!(*fired.borrow(), 0);
+            }
+        }
     }
 
     /// To the nanosecond: not early, in the turn that it is due, in order.

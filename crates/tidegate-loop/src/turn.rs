@@ -36,6 +36,7 @@ use crate::phase::Phase;
 use crate::store::hooks::Hook;
 use crate::store::key::Key;
 use crate::store::readiness::Readiness;
+use crate::sys;
 
 /// Passes over the pending queue in one phase; what is queued after that waits
 /// for the next turn (libuv 1.44.2 chose the same number).
@@ -205,7 +206,8 @@ impl Core {
                 if self.inbox.has_any() {
                     self.reactor.queue(self.inbox_key);
                 }
-                let before = self.reactor.recent();
+                // Of an observed turn the wait begins with the phase.
+                let before = if WATCHED { before } else { self.reactor.recent() };
                 let timeout = self.timeout(mode, before);
                 // An observer of the poll may notify.
                 if WATCHED {
@@ -402,10 +404,27 @@ impl Reactor {
         self.emit(|| Event::Polled { events, waited, ready });
     }
 
-    /// The kernel's part of a poll. A script does not let it wait.
+    /// The kernel's part of a poll. A poller that cannot be asked after an error is not.
     fn ask(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if !sys::POLLS_AFTER_ERROR && self.poll_failed {
+            return Err(io::Error::other("the poller of this loop failed before"));
+        }
+        let polled = self.ask_kernel(timeout);
+        if !sys::POLLS_AFTER_ERROR {
+            let failed = |e: &io::Error| e.kind() != io::ErrorKind::Interrupted;
+            self.poll_failed = polled.as_ref().is_err_and(failed);
+        }
+        polled
+    }
+
+    /// A script does not let it wait.
+    fn ask_kernel(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         #[cfg(any(test, feature = "test-util"))]
-        let timeout = if self.script.is_some() { Some(Duration::ZERO) } else { timeout };
+        let timeout = match &self.script {
+            Some(script) if script.takes_failure() => return Err(io::ErrorKind::OutOfMemory.into()),
+            Some(_) => Some(Duration::ZERO),
+            None => timeout,
+        };
         match timeout {
             // The compiler then does mio's arithmetic with it.
             Some(Duration::ZERO) => self.poll.poll(&mut self.events, Some(Duration::ZERO)),

@@ -13,6 +13,7 @@ macro_rules! chapters {
 }
 
 chapters! {
+    try_it
     request_path
     one_turn
     readiness
@@ -46,5 +47,6 @@ chapters! {
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     other_crates
     production
+    other_systems
     names
 }

@@ -86,6 +86,7 @@ fn n55_a_request_that_nobody_answers() {
 }
 
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn n56_a_panic_closes_that_connection_alone() {
     let mut lp = guarded();
     let closed = Log::default();
@@ -122,6 +123,7 @@ fn n56_a_panic_closes_that_connection_alone() {
 
 /// No method runs a callback: each comes in a dispatch, once.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn n57_methods_call_nobody() {
     struct Once(Rc<Cell<bool>>, Log);
     impl ExchangeHandler for Once {

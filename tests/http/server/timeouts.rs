@@ -72,6 +72,7 @@ fn n45_a_head_that_stops() {
 }
 
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn n45_a_body_that_stops() {
     let (mut lp, script) = Loop::scripted().unwrap();
     let at = server(&mut lp);
@@ -104,6 +105,7 @@ fn n45_a_body_that_stops() {
 }
 
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: bytes come later than the script of the clock")]
 fn n46_empty_lines_keep_nothing_alive() {
     let (mut lp, script) = Loop::scripted().unwrap();
     let at = server(&mut lp);
@@ -162,6 +164,7 @@ fn n48_a_slow_handler_is_not_cut_off() {
 
 /// A client that takes nothing of its answer is reset; one that takes a little is not.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_client_that_does_not_read() {
     let (mut lp, script) = Loop::scripted().unwrap();
     let (_, at) = serve(
@@ -262,6 +265,7 @@ fn without_an_answer_in_time_it_is_503() {
 
 /// A part of an answer cannot become another one.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_deadline_resets_an_answer_that_has_begun() {
     let (mut lp, script) = scripted();
     let (at, kept) = with_deadlines(&mut lp, &Log::default());

@@ -232,9 +232,9 @@ fn a_client_has_its_options() {
     assert_eq!(gone.kind(), ErrorKind::NotConnected);
 }
 
-/// A listener whose queue is full: the next connection is not answered (Linux).
+/// As [`silent`], with other addresses free on that port.
 #[cfg(target_os = "linux")]
-pub(super) fn silent() -> Option<(TcpListener, Vec<std::net::TcpStream>)> {
+pub(super) fn silent_alone() -> Option<(TcpListener, Vec<std::net::TcpStream>)> {
     use socket2::{Domain, Socket, Type};
     let raw = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     raw.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();

@@ -67,12 +67,13 @@ fn give_drops_nothing_in_the_call() {
 
 #[test]
 fn give_keeps_the_systems_code() {
+    const UNREACHABLE: i32 = if cfg!(windows) { 10051 } else { libc::ENETUNREACH };
     let mut lp = guarded();
     let code = Rc::new(Cell::new(None));
     let c2 = code.clone();
     lp.connect(
         ConnectOptions::new(("tide.example", 1)).lookup(|cx, _, a| {
-            a.give(cx, Err(std::io::Error::from_raw_os_error(libc::ENETUNREACH)));
+            a.give(cx, Err(std::io::Error::from_raw_os_error(UNREACHABLE)));
         }),
         On::new().close(move |_, c| {
             println!("{c}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tidegate::AsCx;
 use tidegate::net::*;
 
-use super::connect::{V4, V6, WELL, hello, knows, name, silent, told};
+use super::connect::{V4, V6, WELL, hello, knows, name, told};
 use crate::support::*;
 
 /// A port of which both families refuse.
@@ -89,7 +89,7 @@ fn all_attempts_failed() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_silent_address_is_raced_by_the_next() {
-    let Some((listener, _fill)) = silent() else {
+    let Some((listener, _fill)) = super::connect::silent_alone() else {
         return println!("skipped: the system answers although the queue is full");
     };
     let port = listener.local_addr().unwrap().port();

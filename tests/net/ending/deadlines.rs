@@ -211,6 +211,7 @@ fn drop_flow(_: Flow) {}
 /// A peer that ended its side and stays is closed by the linger deadline: one that is
 /// half-open, and one that is paused and has not read so far.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: an end behind unread bytes is not seen")]
 fn a_half_open_peer_is_closed_by_the_linger_deadline() {
     for paused in [false, true] {
         let mut lp = guarded();
@@ -238,6 +239,7 @@ fn a_half_open_peer_is_closed_by_the_linger_deadline() {
 
 /// The end and the reset of a peer are seen also while nothing is read.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: an end behind unread bytes is not seen")]
 fn peer_state_of_a_paused_connection() {
     let mut lp = guarded();
     let key = Rc::new(Cell::new(None));

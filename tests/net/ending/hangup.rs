@@ -81,6 +81,7 @@ fn a_fin_and_then_a_reset() {
 }
 
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_reset_of_a_silent_peer() {
     let mut lp = guarded();
     let log = Log::default();
@@ -96,6 +97,7 @@ fn a_reset_of_a_silent_peer() {
 
 /// The bytes before the end wait in the kernel, and come after `resume`.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: an end behind unread bytes is not seen")]
 fn bytes_that_wait_are_not_lost() {
     let mut lp = guarded();
     let log = Log::default();
@@ -132,6 +134,7 @@ fn a_fin_behind_unread_bytes() {
 
 /// The bytes, the end and the pause come in one dispatch.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: an end behind unread bytes is not seen")]
 fn paused_by_the_last_bytes() {
     let mut lp = guarded();
     let log = Log::default();
@@ -168,6 +171,7 @@ fn not_while_bytes_flow() {
 
 /// What a proxy does: the client is gone, so the work for it stops.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: an end behind unread bytes is not seen")]
 fn a_handler_may_destroy_in_it() {
     let mut lp = guarded();
     let log = Log::default();
@@ -185,6 +189,7 @@ fn a_handler_may_destroy_in_it() {
 
 /// Resumed by another callback before it came: the end says it all.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: an end behind unread bytes is not seen")]
 fn resumed_in_a_hangup() {
     let mut lp = guarded();
     let log = Log::default();
@@ -392,7 +397,10 @@ fn a_unix_domain_socket_that_is_closed() {
     turn_until(&mut lp, |lp| lp.net_metrics().sockets == 1);
     drop(c);
     turn_until(&mut lp, |_| !log.lines().is_empty());
-    let expected = if cfg!(target_os = "linux") { "hangup Gone" } else { "hangup Ended" };
+    let expected = match cfg!(target_os = "linux") && !cfg!(tidegate_like_kqueue) {
+        true => "hangup Gone",
+        false => "hangup Ended",
+    };
     assert_eq!(log.lines(), [expected]);
     lp.close_all();
     lp.run().unwrap();

@@ -50,6 +50,7 @@ fn plain(options: ListenOptions) -> ListenOptions {
 
 /// The source of a pipe is reset: the sink's peer must not take what it has for all.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_broken_pipe_resets_its_sink() {
     let mut lp = guarded();
     let (from, source, closes) = accepted(&mut lp, plain, |on| on);
@@ -70,6 +71,7 @@ fn a_broken_pipe_resets_its_sink() {
 
 /// Both directions of a proxy: what is left of the other direction is cut off, too.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_broken_proxy_resets_both_peers() {
     let mut lp = guarded();
     let (a, a_peer, _) = accepted(&mut lp, plain, |on| on);
@@ -86,6 +88,7 @@ fn a_broken_proxy_resets_both_peers() {
 
 /// Our side had ended in good order: its bytes may still be on their way, and stay so.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_side_that_has_ended_is_not_reset() {
     let mut lp = guarded();
     let (from, source, closes) = accepted(&mut lp, |o| o.allow_half_open(true), |on| on);
@@ -104,6 +107,7 @@ fn a_side_that_has_ended_is_not_reset() {
 }
 
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_deadline_with_bytes_unsent_resets() {
     for (options, which) in [
         ((|o: ListenOptions| o.lifetime(30 * MS)) as fn(_) -> _, Timeout::Lifetime),
@@ -129,6 +133,7 @@ fn a_deadline_with_bytes_unsent_resets() {
 
 /// An error of a filter, with bytes that wait.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_filter_that_fails_with_bytes_unsent_resets() {
     struct Fails;
     impl Filter for Fails {
@@ -169,6 +174,7 @@ fn a_panic_after_our_end_does_not_reset() {
 
 /// The user's own `destroy` is an ordinary end, as in Node; `reset` says it is none.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn the_user_chooses() {
     for (reset, sent) in [(false, Reset::No), (true, Reset::Sent)] {
         let mut lp = guarded();
@@ -237,6 +243,7 @@ fn a_shutdown_lets_pipes_end_first() {
 
 /// ... or until the grace, which cuts off, and says so.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn the_grace_ends_a_pipe_that_is_not_done() {
     let mut lp = guarded();
     let (up, peer, _) = accepted(&mut lp, plain, |on| on);
@@ -314,6 +321,7 @@ fn the_socket_can_be_asked_until_its_end_was_told() {
 
 /// A filter fails in the middle of what a pipe sends, either way: the rest is missing.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_filter_that_fails_under_a_pipe_resets() {
     struct Picky;
     impl Filter for Picky {

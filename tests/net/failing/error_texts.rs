@@ -80,6 +80,7 @@ fn connect_and_lookup() {
 }
 
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn reads_and_writes() {
     let (l, at) = listener();
     // Not before the connection is made on both sides.
@@ -248,10 +249,10 @@ fn servers() {
     let mut lp = guarded();
     let (_l, taken) = listener();
     let e = lp.listen(taken, |c| c.reject()).unwrap_err();
-    assert_eq!(
-        e.to_string(),
-        format!("bind on {taken} failed: address already in use (EADDRINUSE)")
-    );
+    // Windows has other words for it.
+    let words = if cfg!(unix) { "address already in use " } else { "" };
+    let (text, begins) = (e.to_string(), format!("bind on {taken} failed: {words}"));
+    assert!(text.starts_with(&begins) && text.ends_with(" (EADDRINUSE)"), "{text}");
     assert!(e.source().unwrap().is::<NetError>());
     let io: std::io::Error = e.into();
     assert_eq!(io.kind(), ErrorKind::AddrInUse);

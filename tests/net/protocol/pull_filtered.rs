@@ -360,6 +360,7 @@ fn errors_of_filters() {
 /// Bytes wait that the protocol does not read yet: room for its own is noticed all the same. Also
 /// without filters.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn room_is_noticed_while_bytes_wait() {
     let mut lp = guarded();
     let log = lp.cx().layer(&CALLS).0.clone();

@@ -119,7 +119,7 @@ fn every_byte_is_in_one_place() {
     for buffers in [None, Some(20_000)] {
         let mut p = pair_of(buffers);
         if !is_linux() {
-            assert_eq!(p.sender(), Queues::default());
+            assert_eq!(p.sender().ours, 0);
             return;
         }
         // The window closes, the kernel's queue fills, then ours.

@@ -143,6 +143,7 @@ fn run(program: &Program) {
 }
 
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: takes minutes")]
 fn random_programs_of_streams_lose_no_byte() {
     let cases = std::env::var("TIDEGATE_PROGRAMS").ok().map(|n| n.parse().unwrap());
     let cases = cases.unwrap_or(250);

@@ -83,7 +83,7 @@ impl Handle<'_> {
     ) -> io::Result<(usize, bool)> {
         let n = self.try_io(Readiness::READABLE | Readiness::PRIORITY, op)?;
         let mut more = true;
-        if sys::SHORT_IO_DRAINS && 0 < n && n < len {
+        if sys::SHORT_READ_DRAINS && 0 < n && n < len {
             let slot = self.slot_mut();
             more = slot.bits.has(PROVES_NOTHING);
             if !more {
@@ -102,7 +102,7 @@ impl Handle<'_> {
         op: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         let done = self.try_io(Readiness::WRITABLE, op);
-        if sys::SHORT_IO_DRAINS && matches!(done, Ok(n) if n < len) {
+        if sys::SHORT_WRITE_DRAINS && matches!(done, Ok(n) if n < len) {
             self.forget(Readiness::WRITABLE);
         }
         done

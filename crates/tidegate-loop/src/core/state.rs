@@ -115,6 +115,8 @@ pub(crate) struct Reactor {
     pub(crate) script: Option<crate::script::Script>,
     pub(crate) events: Events,
     pub(crate) poll: Poll,
+    /// Kept where the poller cannot be asked again.
+    pub(crate) poll_failed: bool,
 }
 
 impl Reactor {
@@ -147,6 +149,7 @@ impl Reactor {
             #[cfg(any(test, feature = "test-util"))]
             script: None,
             poll,
+            poll_failed: false,
         }
     }
 

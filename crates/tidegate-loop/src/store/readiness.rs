@@ -10,6 +10,8 @@
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 
+use crate::sys;
+
 /// Readiness of a handle, and the loop's own marks beside it.
 ///
 /// Closed bits are final: a half that was closed never opens again.
@@ -108,14 +110,14 @@ impl Readiness {
     #[cold]
     fn of_rare(event: &mio::event::Event) -> Readiness {
         let mut bits = Readiness::NONE;
-        let error = event.is_error();
+        let error = sys::is_error(event);
         if error {
             bits |= Readiness::ERROR;
         }
         if event.is_read_closed() {
             bits |= Readiness::READ_CLOSED | Readiness::READABLE;
         }
-        if event.is_write_closed() {
+        if sys::is_write_closed(event) {
             bits |= Readiness::WRITE_CLOSED | Readiness::WRITABLE;
         }
         if event.is_priority() {

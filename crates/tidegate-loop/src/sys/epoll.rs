@@ -3,13 +3,26 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use mio::event::Source;
+use mio::event::{Event, Source};
 use mio::{Interest, Poll, Token};
 
-pub(crate) const SHORT_IO_DRAINS: bool = true;
+pub(crate) const SHORT_READ_DRAINS: bool = true;
+pub(crate) const SHORT_WRITE_DRAINS: bool = true;
 pub(crate) const READS: Interest = Interest::READABLE.add(Interest::PRIORITY);
 pub(crate) const DEREGISTER_BEFORE_CLOSE: bool = false;
 pub(crate) const REARM_AFTER_WOULD_BLOCK: bool = false;
+pub(crate) const POLLS_AFTER_ERROR: bool = true;
+pub(crate) const EVENTS: usize = 1_024;
+
+#[inline]
+pub(crate) fn is_error(event: &Event) -> bool {
+    event.is_error()
+}
+
+#[inline]
+pub(crate) fn is_write_closed(event: &Event) -> bool {
+    event.is_write_closed()
+}
 
 /// A source that can be registered level-triggered where the system can. Every
 /// mio source that owns a descriptor is one.

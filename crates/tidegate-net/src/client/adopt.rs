@@ -19,6 +19,7 @@ use crate::socket::pass::SOCKET;
 use crate::state::layer::NET;
 use crate::state::remote::new_bits;
 use crate::state::socket::Life;
+use crate::sys;
 
 pub(crate) fn adopt(cx: &mut Cx<'_>, options: AdoptOptions, upper: Upper) -> io::Result<SocketKey> {
     let (layer, mut d) = cx.layer(&NET);
@@ -60,16 +61,22 @@ fn prepare(
     options: &StreamOptions,
 ) -> io::Result<Option<std::net::SocketAddr>> {
     let socket = SockRef::from(stream);
-    let peer = socket.peer_addr()?;
+    let peer = match socket.peer_addr() {
+        // There may still be bytes to read.
+        Err(e) if sys::lost_its_peer(&e) => None,
+        peer => Some(peer?),
+    };
     if socket.r#type()? != Type::STREAM {
         let text = "only a stream socket can be adopted";
         return Err(io::Error::new(ErrorKind::InvalidInput, text));
     }
+    socket.set_nonblocking(true)?;
+    let Some(peer) = peer else { return Ok(None) };
     let remote = peer.as_socket();
     if remote.is_none() {
         refuse(options.only_tcp(), "a Unix domain socket")?;
     }
-    socket.set_nonblocking(true)?;
+    sys::without_signal(&socket)?;
     options.apply(socket)?;
     Ok(remote)
 }

@@ -54,6 +54,8 @@ pub(crate) fn open(
         }
         raw.bind(&local.into()).map_err(at(Stage::Bind))?;
     }
+    let remote = sys::reachable(remote);
+    sys::before_connect(&raw, remote);
     match raw.connect(&remote.into()) {
         Err(e) if !sys::is_connecting(&e) => Err((Stage::Connect, e)),
         _ => Ok(TcpStream::from_std(raw.into())),
@@ -94,12 +96,9 @@ pub(crate) fn progress(
     }
     match stream.take_error() {
         Ok(None) if remote.is_none() => Progress::Connected,
-        Ok(None) => match stream.peer_addr() {
-            Ok(_) => Progress::Connected,
-            Err(e)
-                if e.kind() == io::ErrorKind::NotConnected
-                    && !h.readiness().has(Readiness::ERROR | Readiness::WRITE_CLOSED) =>
-            {
+        Ok(None) => match peer(stream, h) {
+            Ok(()) => Progress::Connected,
+            Err((e, false)) if e.kind() == io::ErrorKind::NotConnected => {
                 // Spurious: ask to be told again.
                 h.forget(Readiness::WRITABLE);
                 match h.reregister(stream, Handle::READS | Interest::WRITABLE) {
@@ -107,8 +106,15 @@ pub(crate) fn progress(
                     Err(e) => Progress::Failed(e),
                 }
             }
-            Err(e) => Progress::Failed(e),
+            Err((e, _)) => Progress::Failed(e),
         },
         Ok(Some(e)) | Err(e) => Progress::Failed(e),
     }
+}
+
+/// Whether there is a peer; if not, why, and whether the connection is over.
+fn peer(stream: &TcpStream, h: &Handle<'_>) -> Result<(), (io::Error, bool)> {
+    let is_over = h.readiness().has(Readiness::ERROR | Readiness::WRITE_CLOSED);
+    let peer = stream.peer_addr().map_err(|e| (sys::peer_error(e, is_over), is_over));
+    peer.map(drop)
 }

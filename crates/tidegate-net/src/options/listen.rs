@@ -152,8 +152,9 @@ impl ListenOptions {
         self
     }
 
-    /// Several loops or processes may share the port (`SO_REUSEPORT`); default off. An error where
-    /// the system does not have it.
+    /// Several loops or processes share the port, and the system spreads the connections over them
+    /// (`SO_REUSEPORT`, on FreeBSD `SO_REUSEPORT_LB`); default off. An error where the system does
+    /// not spread them, as on macOS and Windows.
     pub fn reuse_port(mut self, on: bool) -> ListenOptions {
         self.reuse_port = on;
         self

@@ -49,6 +49,11 @@ impl StreamOptions {
         self.write_limit.get_or_insert(limits.write_limit);
     }
 
+    /// What can be said before there is a socket.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.keep_alive.map_or(Ok(()), TcpKeepAlive::check)
+    }
+
     /// Sets what the kernel keeps for a socket: before listen or connect, so that the
     /// window of the handshake knows of the buffers.
     pub(crate) fn apply(&self, socket: SockRef<'_>) -> io::Result<()> {
@@ -146,7 +151,8 @@ pub struct TcpKeepAlive {
     pub idle: Duration,
     /// Rounded up to whole seconds; default 1.
     pub interval: Duration,
-    /// Default 10.
+    /// Default 10. Where a system has no such option for one connection (OpenBSD, Windows before
+    /// 10 1703), its own number counts.
     pub count: u32,
 }
 
@@ -157,19 +163,24 @@ impl Default for TcpKeepAlive {
 }
 
 impl TcpKeepAlive {
-    pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
+    fn check(self) -> io::Result<()> {
         let second = Duration::from_secs(1);
         if self.idle < second || self.interval < second || self.count == 0 {
             let text = "keep_alive needs an idle time and an interval of at least a second, and a count of at least 1";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
+        Ok(())
+    }
+
+    pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
+        self.check()?;
         // Whole ones, and never early.
         let up = |d: Duration| match d.subsec_nanos() {
             0 => d,
             _ => Duration::from_secs(d.as_secs().saturating_add(1)),
         };
         let params = TcpKeepalive::new().with_time(up(self.idle)).with_interval(up(self.interval));
-        socket.set_tcp_keepalive(&sys::keep_alive_count(params, self.count))
+        sys::set_keep_alive(socket, &params, self.count)
     }
 }
 

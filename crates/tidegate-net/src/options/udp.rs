@@ -150,7 +150,8 @@ impl UdpOptions {
     }
 
     /// Several sockets share the port, and the system spreads the senders over them: one socket
-    /// for each thread (`SO_REUSEPORT`). An error on Windows. Default off.
+    /// for each thread (`SO_REUSEPORT`). An error where the system does not, as on macOS and
+    /// Windows. Default off.
     pub fn reuse_port(mut self, on: bool) -> UdpOptions {
         self.reuse_port = on;
         self

@@ -114,6 +114,7 @@ fn adopt(listener: &Adopted, options: &ListenOptions) -> Result<TcpListener, Net
         return Err(failed(local)(invalid("this socket does not listen")));
     }
     listener.set_nonblocking(true).map_err(failed(local))?;
+    options.stream.check().map_err(failed(local))?;
     if sys::ACCEPTED_INHERIT {
         options.stream.apply(SockRef::from(&listener)).map_err(failed(local))?;
     }
@@ -150,6 +151,7 @@ fn bind(
             }
             None => {}
         }
+        options.stream.check()?;
         if sys::ACCEPTED_INHERIT {
             options.stream.apply(SockRef::from(&socket))?;
         }

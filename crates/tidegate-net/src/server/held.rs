@@ -19,7 +19,7 @@ use crate::options::listen::OutOfDescriptors;
 use crate::server_event::BatchEnd;
 use crate::state::layer::NET;
 use crate::state::listener::{Listener, State};
-use crate::sys;
+use crate::sys::{self, AcceptFailure};
 
 /// How long a server without descriptors waits before it tries again.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -47,7 +47,7 @@ pub(crate) fn shed(d: &mut Dispatch<'_>, server: ServerKey) -> Option<(u32, Batc
     while connections < l.budget {
         match h.try_io(Readiness::READABLE, || socket.accept()) {
             Ok(_) => connections += 1,
-            Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
+            Err(e) if sys::accept_failure(&e) == AcceptFailure::Aborted => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 end = BatchEnd::WouldBlock;
                 break;

@@ -61,15 +61,14 @@ pub(crate) fn failed(
     let Some(l) = layer.listener(&driver, server) else {
         return Refused::Batch(BatchEnd::Closed);
     };
-    match e.kind() {
-        ErrorKind::WouldBlock => return Refused::Batch(BatchEnd::WouldBlock),
-        ErrorKind::ConnectionAborted => {
-            l.stats.aborted += 1;
-            return Refused::Connection;
-        }
-        _ => {}
+    if e.kind() == ErrorKind::WouldBlock {
+        return Refused::Batch(BatchEnd::WouldBlock);
     }
     match sys::accept_failure(&e) {
+        AcceptFailure::Aborted => {
+            l.stats.aborted += 1;
+            Refused::Connection
+        }
         AcceptFailure::Connection => {
             tell_failed(d, server, e);
             Refused::Connection

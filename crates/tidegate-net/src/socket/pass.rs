@@ -17,6 +17,7 @@ use crate::key::{OWNER, SocketKey};
 use crate::socket::call::{call, call_upper};
 use crate::socket::filters::news::settle;
 use crate::socket::read::{Reads, read};
+use crate::socket::write::arm_retry;
 use crate::socket::{close, expire};
 use crate::state::deadlines::clocks::Due;
 use crate::state::layer::NET;
@@ -193,6 +194,11 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                         let f =
                             |d: &mut Dispatch<'_>, p: &Protocol, data| (p.shutdown)(d, key, data);
                         call(d, key, |h, s| h.on_shutdown(s), f);
+                        continue;
+                    }
+                    if s.owed.take(Owed::RETRY) && !s.owed.has(Owed::RETRYING) {
+                        s.owed.add(Owed::RETRYING);
+                        arm_retry(&mut d.cx(), key);
                         continue;
                     }
                     if s.owed.take(Owed::WAKE) && s.duplex.is_open() {

@@ -56,7 +56,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 };
                 continue;
             }
-            if bits.has(Readiness::ERROR) {
+            if bits.has(Readiness::ERROR | Readiness::WRITE_CLOSED) {
                 s.failed_while_ended(&mut h);
             }
             if !matches!(s.wire, Wire::Plain) {
@@ -160,14 +160,22 @@ impl Socket {
         }
     }
 
-    /// A half-open connection was reset, which no read will show.
+    /// A half-open connection was reset, which no read of the loop will show. Windows keeps no
+    /// error for it: there a read that is tried now fails.
     #[cold]
     fn failed_while_ended(&mut self, h: &mut Handle<'_>) {
-        if self.duplex.read == ReadState::Ended && !self.duplex.is_done() {
-            if let Some(Ok(Some(e))) = self.stream.as_ref().map(|s| s.take_error()) {
-                self.tell_reset(h, &e);
-                self.fail(h, Stage::Read, e);
-            }
+        if self.duplex.read != ReadState::Ended || self.duplex.is_done() {
+            return;
+        }
+        let Some(stream) = &self.stream else { return };
+        let failed = match stream.take_error() {
+            Ok(None) => (&mut &*stream).read(&mut [0]).err(),
+            Ok(failed) => failed,
+            Err(e) => Some(e),
+        };
+        if let Some(e) = failed.filter(|e| e.kind() != ErrorKind::WouldBlock) {
+            self.tell_reset(h, &e);
+            self.fail(h, Stage::Read, e);
         }
     }
 

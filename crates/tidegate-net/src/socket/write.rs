@@ -7,10 +7,12 @@
 
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
+use std::time::Duration;
 
 use mio::Interest;
 use mio::net::TcpStream;
 use socket2::SockRef;
+use tidegate_loop::Cx;
 use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Handle, Runtime};
 use tidegate_stream::{Chunk, Flow, ReadState, Refused};
@@ -18,8 +20,9 @@ use tidegate_stream::{Chunk, Flow, ReadState, Refused};
 use crate::error::close::{Reason, Scope};
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
+use crate::key::SocketKey;
 use crate::socket::filters::run::By;
-use crate::state::layer::{Crowded, Shared};
+use crate::state::layer::{Crowded, NET, Shared};
 use crate::state::owed::Owed;
 use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
@@ -211,6 +214,7 @@ impl Socket {
                 match h.try_write(bytes.len(), || (&mut &*stream).write(bytes)) {
                     Ok(n) => out = n,
                     Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                    Err(e) if sys::is_no_buffers(&e) => self.retry_later(h),
                     Err(e) => {
                         self.write_failed(h, e);
                         return None;
@@ -281,6 +285,7 @@ impl Socket {
     #[cold]
     pub(crate) fn write_failed(&mut self, h: &mut Handle<'_>, source: io::Error) {
         self.stirred = true;
+        let source = sys::write_error(source);
         self.tell_reset(h, &source);
         let error = self.error(Stage::Write, source, h);
         self.duplex.write.fail();
@@ -291,6 +296,16 @@ impl Socket {
         } else {
             self.destroy(h, Reason::Failed(error));
         }
+    }
+
+    /// The kernel has no memory for a write now. A poller may not tell when it has: a timer tries
+    /// again.
+    #[cold]
+    pub(crate) fn retry_later(&mut self, h: &mut Handle<'_>) {
+        self.stirred = true;
+        h.forget(Readiness::WRITABLE);
+        self.owed.add(Owed::RETRY);
+        h.pend();
     }
 
     /// Sends what is queued, as far as the kernel and the budget go.
@@ -317,6 +332,10 @@ impl Socket {
                     self.tell_queued(h);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if sys::is_no_buffers(&e) => {
+                    self.retry_later(h);
+                    break;
+                }
                 Err(e) => return self.write_failed(h, e),
             }
         }
@@ -363,6 +382,23 @@ impl Socket {
         }
         self.duplex.write.fin_sent();
     }
+}
+
+/// How long a write waits for which the kernel had no memory.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// A timer tries what [`Socket::retry_later`] left. There is one for each connection.
+#[cold]
+pub(crate) fn arm_retry(cx: &mut Cx<'_>, key: SocketKey) {
+    let timer = cx.timer(RETRY, move |cx, _| {
+        let (layer, mut d) = cx.layer(&NET);
+        let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { return };
+        s.owed.take(Owed::RETRYING);
+        h.assume(Readiness::WRITABLE);
+        h.queue();
+    });
+    // What waits keeps the loop alive.
+    let _ = cx.set_ref(timer, false);
 }
 
 pub(crate) fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<usize> {

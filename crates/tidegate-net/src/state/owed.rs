@@ -14,6 +14,11 @@ impl Owed {
     /// Its protocol asked for a call.
     pub(crate) const WAKE: Owed = Owed(4);
 
+    /// A timer that tries a write again, for which the kernel had no memory.
+    pub(crate) const RETRY: Owed = Owed(8);
+    /// It is there.
+    pub(crate) const RETRYING: Owed = Owed(16);
+
     pub(crate) fn add(&mut self, what: Owed) {
         self.0 |= what.0;
     }

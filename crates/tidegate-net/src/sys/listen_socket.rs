@@ -5,32 +5,47 @@ use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net as std_unix;
 use std::path::{Path, PathBuf};
 
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::PathFault;
+use super::{PathFault, darwin};
 
 pub(crate) enum ListenSocket {
     Tcp(TcpListener),
     Unix { listener: UnixListener, _file: Unlink },
 }
 
-/// The file of a socket: it goes with it.
-pub(crate) struct Unlink(PathBuf);
+/// The file of a socket: it goes with it, unless another server has put its own there.
+pub(crate) struct Unlink {
+    path: PathBuf,
+    /// Its device and its number there; `None` if it has no file.
+    file: Option<(u64, u64)>,
+}
+
+impl Unlink {
+    fn new(path: &Path) -> Unlink {
+        let file = if is_abstract(path) { None } else { file_at(path) };
+        Unlink { path: path.to_owned(), file }
+    }
+}
 
 impl Drop for Unlink {
     fn drop(&mut self) {
-        if !is_abstract(&self.0) {
+        if self.file.is_some() && file_at(&self.path) == self.file {
             // It may have been taken away already.
-            let _ = std::fs::remove_file(&self.0);
+            let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Whether it names no file.
@@ -67,10 +82,35 @@ fn any_stream(stream: std_unix::UnixStream) -> TcpStream {
     TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(stream)))
 }
 
+/// mio's poll(2) has to see the accept itself: it watches again after `WouldBlock`.
+const BY_HAND: bool = darwin::HERE && !cfg!(mio_unsupported_force_poll_poll);
+
+/// Darwin names nobody if the peer was gone before it was accepted, and names some peers of Unix
+/// domain sockets in a way that mio refuses. So nothing reads the address here.
+fn accept_unread(listener: &impl AsFd) -> io::Result<(Socket, SockAddr)> {
+    let (socket, peer) = SockRef::from(listener).accept()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, peer))
+}
+
+/// The address of a TCP peer. Nobody: it was gone before.
+fn named(peer: &SockAddr) -> io::Result<SocketAddr> {
+    peer.as_socket().ok_or_else(|| io::Error::from_raw_os_error(libc::ECONNABORTED))
+}
+
 impl ListenSocket {
     /// The peer has an address if it is one of TCP.
     pub(crate) fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
         match self {
+            ListenSocket::Tcp(l) if BY_HAND => {
+                let (socket, peer) = accept_unread(l)?;
+                let peer = named(&peer)?;
+                Ok((TcpStream::from_std(socket.into()), Some(peer)))
+            }
+            ListenSocket::Unix { listener: l, .. } if BY_HAND => {
+                let (socket, _) = accept_unread(l)?;
+                Ok((any_stream(OwnedFd::from(socket).into()), None))
+            }
             ListenSocket::Tcp(l) => l.accept().map(|(stream, peer)| (stream, Some(peer))),
             ListenSocket::Unix { listener: l, .. } => {
                 l.accept().map(|(s, _)| (any_stream(s.into()), None))
@@ -90,7 +130,7 @@ pub(crate) fn unix_bind(path: &Path, mode: Option<u32>) -> io::Result<UnixBound>
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address)?;
-    let file = Unlink(path.to_owned());
+    let file = Unlink::new(path);
     if let Some(mode) = mode.filter(|_| !is_abstract(path)) {
         std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
@@ -141,5 +181,49 @@ impl Source for ListenSocket {
     }
     fn deregister(&mut self, r: &Registry) -> io::Result<()> {
         self.source().deregister(r)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AcceptFailure, accept_failure};
+    use super::*;
+
+    /// As on Darwin, after a reset: accept gives a socket, and no address that TCP has. That is
+    /// not the listener's failure.
+    #[test]
+    fn a_peer_without_an_address_was_gone_before() {
+        let path = std::env::temp_dir().join(format!("tidegate-unnamed-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let unix = std_unix::UnixListener::bind(&path).unwrap();
+        let _peer = std_unix::UnixStream::connect(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        unix.set_nonblocking(true).unwrap();
+        let listener = std::net::TcpListener::from(OwnedFd::from(unix));
+        let by_mio = TcpListener::from_std(listener.try_clone().unwrap());
+        let failed = ListenSocket::Tcp(by_mio).accept().unwrap_err();
+        assert_eq!(accept_failure(&failed), AcceptFailure::Aborted, "{failed:?}");
+
+        let nobody = SockAddr::unix(&path).unwrap();
+        let failed = named(&nobody).unwrap_err();
+        assert_eq!(accept_failure(&failed), AcceptFailure::Aborted, "{failed:?}");
+        let somebody = SocketAddr::from(([127, 0, 0, 1], 80));
+        assert_eq!(named(&somebody.into()).unwrap(), somebody);
+    }
+
+    /// A server that bound the path anew keeps its file when the old one goes.
+    #[test]
+    fn only_its_own_file_is_taken_away() {
+        let path = std::env::temp_dir().join(format!("tidegate-anew-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let old = unix_bind(&path, None).unwrap();
+        let away = path.with_extension("old");
+        std::fs::rename(&path, &away).unwrap();
+        let new = unix_bind(&path, None).unwrap();
+        drop(old);
+        assert!(path.exists(), "the file of the new one");
+        drop(new);
+        assert!(!path.exists());
+        std::fs::remove_file(&away).unwrap();
     }
 }

@@ -27,9 +27,45 @@ pub(crate) fn keep_alive_count(params: TcpKeepalive, count: u32) -> TcpKeepalive
     params.with_retries(count)
 }
 
-pub(crate) fn set_tos(_: &SockRef<'_>, _: bool, _: u8) -> io::Result<()> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
+/// Windows keeps the value, and sends it only if a policy lets it.
+pub(crate) fn set_tos(socket: &SockRef<'_>, v6: bool, tos: u8) -> io::Result<()> {
+    if v6 { Err(io::ErrorKind::Unsupported.into()) } else { socket.set_tos_v4(tos.into()) }
 }
+
+/// There are no signals for writes.
+pub(crate) fn without_signal(_: &SockRef<'_>) -> io::Result<()> {
+    Ok(())
+}
+
+/// `WSAENOPROTOOPT`.
+pub(crate) fn is_no_option(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(10042)
+}
+
+/// `WSAENOBUFS`: also for a write that is too large for now.
+pub(crate) fn is_no_buffers(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(10055)
+}
+
+pub(crate) fn write_error(e: io::Error) -> io::Error {
+    e
+}
+
+pub(crate) fn peer_error(e: io::Error, _: bool) -> io::Error {
+    e
+}
+
+pub(crate) fn lost_its_peer(_: &io::Error) -> bool {
+    false
+}
+
+/// Windows knows nobody under the unspecified address; elsewhere that is this machine.
+pub(crate) fn reachable(remote: SocketAddr) -> SocketAddr {
+    super::or_loopback(remote)
+}
+
+#[cfg(not(windows))]
+pub(crate) fn before_connect(_: &Socket, _: SocketAddr) {}
 
 pub(crate) fn defer_accept(_: &Socket, _: std::time::Duration) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
@@ -55,16 +91,30 @@ pub(crate) struct Spare;
 pub(crate) fn accept_failure(e: &io::Error) -> AcceptFailure {
     match e.raw_os_error() {
         Some(10024 | 10055) => AcceptFailure::Resources,
-        Some(10050 | 10051 | 10054 | 10060 | 10065) => AcceptFailure::Connection,
+        // The peer reset it before it was accepted.
+        Some(10053 | 10054) => AcceptFailure::Aborted,
+        Some(10050 | 10051 | 10060 | 10065) => AcceptFailure::Connection,
         _ => AcceptFailure::Listener,
     }
 }
 
 pub(crate) fn code_name(code: i32) -> Option<&'static str> {
     Some(match code {
+        10004 => "EINTR",
+        10009 => "EBADF",
         10013 => "EACCES",
         10022 => "EINVAL",
         10024 => "EMFILE",
+        10035 => "EAGAIN",
+        10036 => "EINPROGRESS",
+        10037 => "EALREADY",
+        10038 => "ENOTSOCK",
+        10039 => "EDESTADDRREQ",
+        10040 => "EMSGSIZE",
+        10041 => "EPROTOTYPE",
+        10042 => "ENOPROTOOPT",
+        10043 => "EPROTONOSUPPORT",
+        10045 => "EOPNOTSUPP",
         10047 => "EAFNOSUPPORT",
         10048 => "EADDRINUSE",
         10049 => "EADDRNOTAVAIL",
@@ -73,9 +123,12 @@ pub(crate) fn code_name(code: i32) -> Option<&'static str> {
         10053 => "ECONNABORTED",
         10054 => "ECONNRESET",
         10055 => "ENOBUFS",
+        10056 => "EISCONN",
         10057 => "ENOTCONN",
+        10058 => "ESHUTDOWN",
         10060 => "ETIMEDOUT",
         10061 => "ECONNREFUSED",
+        10064 => "EHOSTDOWN",
         10065 => "EHOSTUNREACH",
         _ => return None,
     })

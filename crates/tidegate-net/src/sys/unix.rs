@@ -2,35 +2,61 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::net::SocketAddr;
 
 use socket2::{SockRef, Socket, TcpKeepalive};
 
-use super::AcceptFailure;
+use super::{AcceptFailure, darwin};
 
-#[cfg(not(any(
-    target_os = "macos",
-    target_os = "ios",
-    target_os = "tvos",
-    target_os = "watchos"
-)))]
+#[cfg(not(target_vendor = "apple"))]
 pub(crate) const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL;
-/// Apple's sockets carry `SO_NOSIGPIPE` instead, set by the standard library.
-#[cfg(any(target_os = "macos", target_os = "ios", target_os = "tvos", target_os = "watchos"))]
+/// Apple's sockets carry `SO_NOSIGPIPE` instead: mio and socket2 set it.
+#[cfg(target_vendor = "apple")]
 pub(crate) const SEND_FLAGS: i32 = 0;
+
+/// A stream that came from elsewhere raises no signal either.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn without_signal(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_nosigpipe(true)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn without_signal(_: &SockRef<'_>) -> io::Result<()> {
+    Ok(())
+}
 
 /// Restarting a server must not wait for its old connections' TIME_WAIT.
 pub(crate) fn reuse_address(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
 }
 
-#[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
+/// Where the system spreads what arrives over all sockets of the port.
+#[cfg(all(
+    any(target_os = "linux", target_os = "android", target_os = "dragonfly"),
+    not(tidegate_like_kqueue)
+))]
 pub(crate) fn reuse_port(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port(true)
 }
 
-#[cfg(any(target_os = "solaris", target_os = "illumos"))]
+#[cfg(target_os = "freebsd")]
+pub(crate) fn reuse_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port_lb(true)
+}
+
+/// macOS, NetBSD and OpenBSD have `SO_REUSEPORT`, but give everything to one socket.
+#[cfg(any(
+    tidegate_like_kqueue,
+    not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "dragonfly",
+        target_os = "freebsd"
+    ))
+))]
 pub(crate) fn reuse_port(_: &Socket) -> io::Result<()> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
+    let text = "this system does not spread connections over the sockets of a port";
+    Err(io::Error::new(io::ErrorKind::Unsupported, text))
 }
 
 #[cfg(not(any(target_os = "openbsd", target_os = "haiku")))]
@@ -48,13 +74,45 @@ pub(crate) fn set_tos(socket: &SockRef<'_>, v6: bool, tos: u8) -> io::Result<()>
     if v6 { socket.set_tclass_v6(tos.into()) } else { socket.set_tos_v4(tos.into()) }
 }
 
+/// An option of TCP that this system does not have.
+pub(crate) fn is_no_option(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(libc::ENOPROTOOPT)
+}
+
+/// No memory for what is written now. The poller may not tell when there is.
+pub(crate) fn is_no_buffers(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(libc::ENOBUFS)
+}
+
+pub(crate) fn write_error(e: io::Error) -> io::Error {
+    if darwin::HERE { darwin::write_error(e) } else { e }
+}
+
+pub(crate) fn peer_error(e: io::Error, is_over: bool) -> io::Error {
+    if darwin::HERE { darwin::peer_error(e, is_over) } else { e }
+}
+
+pub(crate) fn lost_its_peer(e: &io::Error) -> bool {
+    darwin::HERE && darwin::lost_its_peer(e)
+}
+
+/// The address to connect to, for the one that was asked for.
+pub(crate) fn reachable(remote: SocketAddr) -> SocketAddr {
+    remote
+}
+
+pub(crate) fn before_connect(_: &Socket, _: SocketAddr) {}
+
 /// A connect that was begun and is not done.
 pub(crate) fn is_connecting(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR))
 }
 
 /// Accepted sockets have the options of the one that listens.
-pub(crate) const ACCEPTED_INHERIT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+pub(crate) const ACCEPTED_INHERIT: bool = cfg!(all(
+    any(target_os = "linux", target_os = "android"),
+    not(any(tidegate_like_kqueue, tidegate_like_afd))
+));
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn defer_accept(_: &Socket, _: std::time::Duration) -> io::Result<()> {
@@ -83,6 +141,9 @@ pub(crate) type Spare = std::fs::File;
 /// or what a packet filter thinks of it.
 pub(crate) fn accept_failure(e: &io::Error) -> AcceptFailure {
     match e.raw_os_error() {
+        Some(libc::ECONNABORTED) => AcceptFailure::Aborted,
+        // mio made no address of what the kernel gave: the peer was gone before.
+        None if e.kind() == io::ErrorKind::InvalidInput => AcceptFailure::Aborted,
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
             AcceptFailure::Resources
         }
@@ -115,6 +176,7 @@ pub(crate) fn code_name(code: i32) -> Option<&'static str> {
         EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF ECONNABORTED
         ECONNREFUSED ECONNRESET EDESTADDRREQ EEXIST EHOSTDOWN EHOSTUNREACH EINPROGRESS EINTR
         EINVAL EIO EISCONN EMFILE EMSGSIZE ENETDOWN ENETUNREACH ENFILE ENOBUFS ENODEV ENOENT
-        ENOMEM ENOSPC ENOTCONN ENOTSOCK EOPNOTSUPP EPERM EPIPE EPROTO EPROTONOSUPPORT ETIMEDOUT
+        ENOMEM ENOPROTOOPT ENOSPC ENOTCONN ENOTSOCK EOPNOTSUPP EPERM EPIPE EPROTO EPROTONOSUPPORT
+        EPROTOTYPE ESHUTDOWN ETIMEDOUT
     }
 }

@@ -139,7 +139,7 @@ impl UdpCx<'_> {
         let (u, mut h, _) = layer.lend(&mut d, self.key).ok_or(KeyError::Closed)?;
         let socket = u.socket.as_ref().ok_or(KeyError::Closed)?;
         let before = socket.peer_addr().ok();
-        socket.connect(peer)?;
+        socket.connect(crate::sys::reachable(peer))?;
         u.keep_destination(before);
         u.is.connected = true;
         u.tell(&mut h, || UdpEvent::Connected { peer });

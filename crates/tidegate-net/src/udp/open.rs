@@ -160,6 +160,10 @@ fn bind(addr: SocketAddr, options: &UdpOptions, is_any: bool) -> Result<UdpSocke
     let socket = RawSocket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))
         .map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
+    if options.ipv6_only.is_some() && addr.is_ipv4() {
+        let text = "ipv6_only is for IPv6 addresses";
+        return Err(failed(io::Error::new(ErrorKind::InvalidInput, text)));
+    }
     let only = options.ipv6_only.or((is_any && addr.is_ipv6()).then_some(false));
     if let Some(only) = only {
         socket.set_only_v6(only).map_err(failed)?;
@@ -180,7 +184,7 @@ fn bind(addr: SocketAddr, options: &UdpOptions, is_any: bool) -> Result<UdpSocke
 fn connect(socket: &UdpSocket, options: &UdpOptions) -> Result<(), NetError> {
     let Some(peer) = options.peer else { return Ok(()) };
     let failed = |e| NetError::new(Stage::Connect, e).at(None, Some(peer));
-    socket.connect(peer).map_err(failed)
+    socket.connect(sys::reachable(peer)).map_err(failed)
 }
 
 /// Takes over a socket. What it has on stays on: errors that nobody takes would wake the loop for

@@ -21,6 +21,7 @@ use crate::state::layer::{Crowded, Layer, Shared};
 use crate::state::owed::Owed;
 use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
+use crate::sys;
 
 /// Several pieces that have up to so many bytes together go out as one: to copy them costs less
 /// than to name each to the kernel.
@@ -207,6 +208,10 @@ impl Socket {
                 Ok(n)
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(e) if sys::is_no_buffers(&e) => {
+                self.retry_later(h);
+                Ok(0)
+            }
             Err(e) => {
                 let told = copy(&e);
                 self.write_failed(h, e);

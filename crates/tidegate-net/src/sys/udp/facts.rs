@@ -97,6 +97,7 @@ pub(crate) enum Refusal {
     /// A queue below the socket is full; nothing says when there is room.
     NoBuffers,
     /// The device does not cut runs, or not into pieces of this length.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     Segments { never: bool },
     /// The datagram, or an earlier one.
     Datagram,

@@ -85,7 +85,7 @@ pub(crate) fn send(socket: &UdpSocket, out: &Outgoing<'_>) -> io::Result<()> {
         return Err(io::ErrorKind::Unsupported.into());
     }
     match out.to {
-        Some(to) => socket.send_to(out.data, to),
+        Some(to) => socket.send_to(out.data, super::super::reachable(to)),
         None => socket.send(out.data),
     }
     .map(|_| ())

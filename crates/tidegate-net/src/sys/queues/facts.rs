@@ -5,7 +5,7 @@
 //!           |---- our process and our kernel ----|                 the peer's kernel
 //! ```
 //!
-//! Plain numbers, read when asked. The other files of `sys/` read them from the kernel.
+//! Plain numbers, read when asked. The other files of this room read them from the kernel.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -14,9 +14,10 @@ use std::time::Duration;
 /// [`SocketCx::queues`](crate::SocketCx::queues).
 ///
 /// Numbers are bytes unless noted. `None` means that the system does not report it: everything but
-/// `ours` elsewhere than on Linux; everything but `receive` over Unix domain sockets, where what is
-/// written is in the peer's receive queue at once; everything but `receive` when the connection is
-/// over for the kernel, after a reset, and we have not read that far.
+/// `receive` over Unix domain sockets, where what is written is in the peer's receive queue at once;
+/// everything but `receive` when the connection is over for the kernel, after a reset, and we have
+/// not read that far. Linux tells all of it; macOS, FreeBSD and Windows a part: see [the
+/// table](../tidegate/manual/other_systems/index.html).
 ///
 /// The numbers are read one after the other while TCP goes on, so two sockets are not asked at
 /// the same moment. But if the sender is asked, then the reader, then the sender again, and
@@ -85,7 +86,7 @@ pub struct Queues {
 ///
 /// The kernel does the handshake: for the client, a connection that waits here is made, and the
 /// client may have sent something. `None` means that the system does not report it: both numbers on
-/// other systems than Linux, and for Unix domain sockets.
+/// other systems than Linux and FreeBSD, and for Unix domain sockets.
 ///
 /// ```
 /// use tidegate_net::AcceptQueue;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 
-use super::ListenSocket;
-use super::queues::{AcceptQueue, Queues};
+use super::super::ListenSocket;
+use super::facts::{AcceptQueue, Queues};
 
 /// Up to and with `tcpi_snd_wnd`.
 const LEN: usize = field::SND_WND + 4;

@@ -5,8 +5,8 @@ use std::io;
 
 use mio::net::TcpStream;
 
-use super::ListenSocket;
-use super::queues::{AcceptQueue, Queues};
+use super::super::ListenSocket;
+use super::facts::{AcceptQueue, Queues};
 
 pub(crate) fn kernel_queues(_: &TcpStream) -> Queues {
     Queues::default()
