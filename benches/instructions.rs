@@ -27,6 +27,8 @@ mod counted {
     #[bench::echo("echo")]
     #[bench::echo_late_layer("echo_late_layer")]
     #[bench::echo_alone("echo_alone")]
+    #[bench::echo_async("echo_async")]
+    #[bench::echo_async_alone("echo_async_alone")]
     #[bench::echo_idle("echo_idle")]
     #[bench::echo_idle_alone("echo_idle_alone")]
     #[bench::http_get("http_get")]

@@ -8,14 +8,17 @@
 //! Each line is a request: the status, the length of the body, how long it took, and on what kind of
 //! connection it was sent. The last lines are what the agent counted.
 
+mod arguments;
+
 use std::cell::Cell;
-use std::fmt::Display;
 use std::process::exit;
 use std::rc::Rc;
 
 use tidegate::http::{Agent, AgentKey, Answered, ClientRequest, HttpClient, OnResponse};
 use tidegate::http::{Origin, RequestError, Timeouts};
 use tidegate::prelude::*;
+
+use crate::arguments::{arguments, refuse};
 
 const USAGE: &str = "usage: http_client [URL [REQUESTS [AT-ONCE]]]";
 
@@ -78,22 +81,18 @@ fn serve(lp: &mut Loop) -> std::io::Result<String> {
 }
 
 fn main() -> std::io::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = arguments(USAGE);
     let (url, left, at_once) = match &arguments[..] {
-        [help] if help == "--help" => {
-            println!("{USAGE}");
-            return Ok(());
-        }
         [] => (None, 10, 1),
         [url] => (Some(url), 10, 1),
         [url, left] => (Some(url), number(left), 1),
         [url, left, at_once] => (Some(url), number(left), number(at_once)),
-        _ => refuse("too many arguments"),
+        _ => refuse(USAGE, "too many arguments"),
     };
     env_logger::init();
     let mut lp = Loop::new()?;
     let url = match url {
-        Some(url) if Origin::parse(url).is_none() => refuse("that is no URL"),
+        Some(url) if Origin::parse(url).is_none() => refuse(USAGE, "that is no URL"),
         Some(url) => url.clone(),
         None => serve(&mut lp)?,
     };
@@ -116,10 +115,5 @@ fn main() -> std::io::Result<()> {
 }
 
 fn number(text: &str) -> u32 {
-    text.parse().unwrap_or_else(|e| refuse(format_args!("{text:?}: {e}")))
-}
-
-fn refuse(why: impl Display) -> ! {
-    eprintln!("{why}\n{USAGE}");
-    exit(2)
+    text.parse().unwrap_or_else(|e| refuse(USAGE, format_args!("{text:?}: {e}")))
 }

@@ -10,13 +10,15 @@
 //! `{"youSent":"..."}`; the body is collected first, and may have 1 MiB. `/stream` sends back a body
 //! of any size, as a pipe: the client is read no faster than it reads.
 
-use std::fmt::Display;
-use std::process::exit;
+mod arguments;
+
 use std::time::Duration;
 
 use tidegate::http::{Exchange, ExchangeCx, Head, Http, HttpError, Response};
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
+
+use crate::arguments::{address, refuse};
 
 const USAGE: &str = "usage: http_echo [HOST:PORT]    # 127.0.0.1:3000; Ctrl-C stops it";
 const LIMIT: usize = 1 << 20;
@@ -59,16 +61,7 @@ fn echo(x: &mut ExchangeCx<'_>, body: &[u8]) -> Result<(), HttpError> {
 }
 
 fn main() -> std::io::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let at = match &arguments[..] {
-        [] => "127.0.0.1:3000",
-        [help] if help == "--help" => {
-            println!("{USAGE}");
-            return Ok(());
-        }
-        [at] => at,
-        _ => refuse("one address, please"),
-    };
+    let at = address(USAGE).unwrap_or_else(|| "127.0.0.1:3000".into());
     env_logger::init();
     let mut lp = Loop::new()?;
     let server = lp.http_listen(at, |head, x| {
@@ -76,16 +69,11 @@ fn main() -> std::io::Result<()> {
             eprintln!("{e}");
         }
     });
-    let server = server.unwrap_or_else(|e| refuse(e));
+    let server = server.unwrap_or_else(|e| refuse(USAGE, e));
     lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(10))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
     let m = lp.http_metrics();
     println!("{} requests, {} refused, {} broken", m.requests, m.refused + m.timed_out, m.broken);
     Ok(())
-}
-
-fn refuse(why: impl Display) -> ! {
-    eprintln!("{why}\n{USAGE}");
-    exit(2)
 }

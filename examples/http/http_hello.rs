@@ -7,8 +7,8 @@
 //!
 //! `GET /hello` is answered with `Hello, World!`, `POST /echo` with the body. `/big` has 1 MiB.
 
-use std::fmt::Display;
-use std::process::exit;
+mod arguments;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,20 +16,13 @@ use tidegate::http::{Exchange, Head, Http, HttpError, Response};
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
 
+use crate::arguments::{address, refuse};
+
 const USAGE: &str = "usage: http_hello [HOST:PORT]    # 127.0.0.1:3000; Ctrl-C stops it";
 const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
 
 fn main() -> std::io::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let at = match &arguments[..] {
-        [] => "127.0.0.1:3000",
-        [help] if help == "--help" => {
-            println!("{USAGE}");
-            return Ok(());
-        }
-        [at] => at,
-        _ => refuse("one address, please"),
-    };
+    let at = address(USAGE).unwrap_or_else(|| "127.0.0.1:3000".into());
     env_logger::init();
     let mut lp = Loop::new()?;
     let big = Bytes::from(vec![b'x'; 1 << 20]);
@@ -40,15 +33,10 @@ fn main() -> std::io::Result<()> {
             eprintln!("{e}");
         }
     });
-    let server = server.unwrap_or_else(|e| refuse(e));
+    let server = server.unwrap_or_else(|e| refuse(USAGE, e));
     lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(10))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()
-}
-
-fn refuse(why: impl Display) -> ! {
-    eprintln!("{why}\n{USAGE}");
-    exit(2)
 }
 
 fn answer(head: &Head<'_>, x: Exchange<'_>, big: &Bytes) -> Result<(), HttpError> {

@@ -8,8 +8,8 @@
 //! takes the memory of a few buffers. A server that cannot be reached is 502, one that is too slow
 //! 504. A client that goes away ends its request behind the proxy.
 
-use std::fmt::Display;
-use std::process::exit;
+mod arguments;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use tidegate::http::{
 };
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
+
+use crate::arguments::{arguments, refuse};
 
 const USAGE: &str = "usage: http_proxy HOST:PORT http://HOST:PORT    # Ctrl-C stops it";
 
@@ -122,18 +124,16 @@ fn fail(cx: &mut Cx<'_>, key: ExchangeKey, e: &RequestError) {
 }
 
 fn main() -> std::io::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = arguments(USAGE);
     let (at, upstream) = match &arguments[..] {
-        [help] if help == "--help" => {
-            println!("{USAGE}");
-            return Ok(());
-        }
         [at, upstream] => (at.as_str(), upstream.trim_end_matches('/')),
-        _ => refuse("two addresses, please"),
+        _ => refuse(USAGE, "two addresses, please"),
     };
     match Origin::parse(upstream) {
-        None => refuse("the second address is no URL"),
-        Some(origin) if origin.is_secure() => refuse("the server behind it must speak plain HTTP"),
+        None => refuse(USAGE, "the second address is no URL"),
+        Some(origin) if origin.is_secure() => {
+            refuse(USAGE, "the server behind it must speak plain HTTP")
+        }
         Some(_) => {}
     }
     env_logger::init();
@@ -141,16 +141,11 @@ fn main() -> std::io::Result<()> {
     let agent = lp.http_agent(Agent::new().max_sockets(64))?;
     let proxy = Rc::new(Proxy { upstream: upstream.to_owned(), agent });
     let server = lp.http_listen(at, move |head, x| proxy.pass(head, x));
-    let server = server.unwrap_or_else(|e| refuse(e));
+    let server = server.unwrap_or_else(|e| refuse(USAGE, e));
     lp.server(server).shutdown_on(&[SIGINT, SIGTERM], PATIENCE)?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
     let m = lp.agent_metrics(agent).unwrap_or_default();
     println!("{} requests on {} connections, {} failed", m.requests, m.connected, m.failed);
     Ok(())
-}
-
-fn refuse(why: impl Display) -> ! {
-    eprintln!("{why}\n{USAGE}");
-    exit(2)
 }

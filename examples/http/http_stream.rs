@@ -8,8 +8,9 @@
 //! `GET /N` is answered with N MiB, written in parts. The producer stops at `Full` and goes on in
 //! `on_drain`. The client of the demonstration stops reading several times.
 
+mod arguments;
+
 use std::cell::Cell;
-use std::fmt::Display;
 use std::process::exit;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use tidegate::http::{
 };
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
+
+use crate::arguments::{address, refuse};
 
 const USAGE: &str = "usage: http_stream [HOST:PORT]    # with an address: until Ctrl-C";
 const MIB: u64 = 1 << 20;
@@ -164,23 +167,15 @@ fn demonstrate(lp: &mut Loop, server: ServerKey, f: &Rc<Figures>) -> std::io::Re
 }
 
 fn main() -> std::io::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let at = match &arguments[..] {
-        [] => None,
-        [help] if help == "--help" => {
-            println!("{USAGE}");
-            return Ok(());
-        }
-        [at] => Some(at.as_str()),
-        _ => refuse("one address, please"),
-    };
+    let at = address(USAGE);
+    let at = at.as_deref();
     env_logger::init();
     let mut lp = Loop::new()?;
     let f = Rc::new(Figures::default());
     let figures = f.clone();
     let server =
         lp.http_listen(at.unwrap_or("127.0.0.1:0"), move |head, x| answer(head, x, &figures));
-    let server = server.unwrap_or_else(|e| refuse(e));
+    let server = server.unwrap_or_else(|e| refuse(USAGE, e));
     if at.is_some() {
         lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
         println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
@@ -191,9 +186,4 @@ fn main() -> std::io::Result<()> {
         exit(1);
     }
     Ok(())
-}
-
-fn refuse(why: impl Display) -> ! {
-    eprintln!("{why}\n{USAGE}");
-    exit(2)
 }

@@ -8,8 +8,9 @@
 //! for a request, 100 ms between requests (and 1 s more, for a request that is on its way). Three
 //! clients send something every 50 ms, but never enough: that does not help them.
 
+mod arguments;
+
 use std::cell::RefCell;
-use std::fmt::Display;
 use std::process::exit;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use std::time::Duration;
 use tidegate::http::{Exchange, Head, Http, HttpHandler, HttpOptions, OnExchange, Refusal};
 use tidegate::prelude::*;
 use tidegate::signals::{SIGINT, SIGTERM};
+
+use crate::arguments::{address, refuse};
 
 const USAGE: &str = "usage: http_timeouts [HOST:PORT]    # with an address: until Ctrl-C";
 const HEAD: Duration = Duration::from_millis(300);
@@ -175,16 +178,8 @@ fn demonstrate(lp: &mut Loop, server: ServerKey) -> std::io::Result<bool> {
 }
 
 fn main() -> std::io::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let at = match &arguments[..] {
-        [] => None,
-        [help] if help == "--help" => {
-            println!("{USAGE}");
-            return Ok(());
-        }
-        [at] => Some(at.as_str()),
-        _ => refuse("one address, please"),
-    };
+    let at = address(USAGE);
+    let at = at.as_deref();
     env_logger::init();
     let mut lp = Loop::new()?;
     let options = HttpOptions::new()
@@ -192,7 +187,7 @@ fn main() -> std::io::Result<()> {
         .request_timeout(REQUEST)
         .keep_alive_timeout(KEEP_ALIVE);
     let server = lp.http_serve(at.unwrap_or("127.0.0.1:0"), options, Echo);
-    let server = server.unwrap_or_else(|e| refuse(e));
+    let server = server.unwrap_or_else(|e| refuse(USAGE, e));
     if at.is_some() {
         lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
         println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
@@ -203,9 +198,4 @@ fn main() -> std::io::Result<()> {
         exit(1);
     }
     Ok(())
-}
-
-fn refuse(why: impl Display) -> ! {
-    eprintln!("{why}\n{USAGE}");
-    exit(2)
 }

@@ -8,9 +8,9 @@
 //! that sends and does not read is not read any more: the echo stops at `Full`. A message may have
 //! 1 MiB. A client that is silent for a minute is pinged, and closed after another one.
 
-use std::fmt::Display;
+mod arguments;
+
 use std::io::{self, ErrorKind, Read, Write};
-use std::process::exit;
 use std::time::Duration;
 
 use tidegate::http::{Exchange, Head, Http, HttpError, Response};
@@ -20,6 +20,8 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Error, Message};
+
+use crate::arguments::{address, refuse};
 
 const USAGE: &str = "usage: websocket_echo [HOST:PORT]    # 127.0.0.1:3000; Ctrl-C stops it";
 const LARGEST: usize = 1 << 20;
@@ -158,16 +160,7 @@ fn answer(head: &Head<'_>, mut x: Exchange<'_>) -> Result<(), HttpError> {
 }
 
 fn main() -> io::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let at = match &arguments[..] {
-        [] => "127.0.0.1:3000",
-        [help] if help == "--help" => {
-            println!("{USAGE}");
-            return Ok(());
-        }
-        [at] => at,
-        _ => refuse("one address, please"),
-    };
+    let at = address(USAGE).unwrap_or_else(|| "127.0.0.1:3000".into());
     env_logger::init();
     let mut lp = Loop::new()?;
     let server = lp.http_listen(at, |head, x| {
@@ -175,13 +168,8 @@ fn main() -> io::Result<()> {
             eprintln!("{e}");
         }
     });
-    let server = server.unwrap_or_else(|e| refuse(e));
+    let server = server.unwrap_or_else(|e| refuse(USAGE, e));
     lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()
-}
-
-fn refuse(why: impl Display) -> ! {
-    eprintln!("{why}\n{USAGE}");
-    exit(2)
 }

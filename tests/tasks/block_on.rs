@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidegate::prelude::*;
 use tidegate::task::{
-    Async, AsyncListener, BlockOn, BlockOnError, connect, oneshot, sleep, spawn, yield_now,
+    Async, AsyncListener, BlockOn, BlockOnError, connect, oneshot, sleep, spawn, with, yield_now,
 };
 
 use crate::support::*;
@@ -151,4 +151,40 @@ fn b14_a_task_that_waits_for_a_server() {
     run(&mut lp, async move { listener.accept().await.map(|_| ()) });
     drop(joined.join().unwrap());
     lp.run().unwrap();
+}
+
+/// By a callback, by a task, by the future itself. The loop can run again.
+#[test]
+fn b14_a_loop_that_is_stopped() {
+    let mut lp = guarded();
+    let stopped = |done: Result<(), BlockOnError>| {
+        let e = done.unwrap_err();
+        assert!(matches!(e, BlockOnError::Stopped), "{e:?}");
+        assert_eq!(e.to_string(), "the loop was stopped");
+    };
+    lp.after(Duration::from_millis(1), |cx| cx.stop());
+    stopped(lp.block_on(pending()));
+    lp.spawn(async { with(|cx| cx.stop()).unwrap() }).detach();
+    stopped(lp.block_on(pending()));
+    stopped(lp.block_on(async {
+        with(|cx| cx.stop()).unwrap();
+        pending().await
+    }));
+    lp.stop();
+    stopped(lp.block_on(pending()));
+    lp.block_on(yield_now()).unwrap();
+    assert!(!lp.was_stopped());
+}
+
+/// Ready and stopped in one turn: the result is not lost.
+#[test]
+fn b14_a_result_beats_the_stop() {
+    let mut lp = guarded();
+    let (sender, receiver) = oneshot();
+    lp.next_tick(|cx| {
+        sender.send(7).unwrap();
+        cx.stop();
+    });
+    assert_eq!(lp.block_on(receiver).unwrap(), Ok(7));
+    assert!(lp.was_stopped());
 }

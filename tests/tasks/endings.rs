@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tidegate::net::{Filter, FilterError, Passed};
 use tidegate::prelude::*;
 use tidegate::task::{
     Async, AsyncSocket, BlockOn, IntoAsync, connect, connect_in, spawn, timeout, yield_now,
@@ -21,6 +22,20 @@ fn one(lp: &mut Loop) -> (AsyncSocket, std::net::TcpStream) {
     let (peer, ours) = pair();
     let key = lp.adopt(ours, On::new()).unwrap();
     (lp.socket(key).into_async().unwrap(), peer)
+}
+
+/// A filter that changes nothing.
+struct Through;
+
+impl Filter for Through {
+    fn inbound(&mut self, bytes: &mut [u8], out: &mut Passed) -> Result<(), FilterError> {
+        out.up.extend_from_slice(bytes);
+        Ok(())
+    }
+    fn outbound(&mut self, bytes: &[u8], out: &mut Passed) -> Result<usize, FilterError> {
+        out.down.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
 }
 
 /// A task that waits to read and one that waits to write each get the reset, and so does who asks
@@ -95,6 +110,41 @@ fn b24_dropped_anywhere() {
         let read = std::io::Read::read(&mut &peer, &mut end);
         assert!(matches!(read, Ok(0) | Err(_)), "{place}: {read:?}");
         assert_eq!(handles(&lp), 0, "{place}");
+    }
+}
+
+/// What filters hold was accepted. If it does not get out after the drop, no task is left that
+/// could get the error: the loop counts it.
+#[test]
+fn b24_dropped_with_bytes_that_do_not_get_out() {
+    for resets in [true, false] {
+        // Without the guard: its deadline comes before that of the drain.
+        let (mut lp, _script) = Loop::scripted().unwrap();
+        let (socket, peer) = one(&mut lp);
+        let key = socket.key();
+        lp.socket(key).set_filter(Through);
+        // One poll writes 1 MiB, which may not be enough.
+        while lp.socket(key).buffered() == 0 {
+            let fills = poll_fn(|cx| {
+                while socket.poll_write(cx, &[7; 64 * 1024]).is_ready() {}
+                Poll::Ready(())
+            });
+            lp.block_on(fills).unwrap();
+        }
+        drop(socket);
+        lp.run_nowait().unwrap();
+        assert!(lp.socket(key).buffered() > 0);
+        assert_eq!(lp.metrics().unhandled_errors, 0);
+        let _peer = match resets {
+            true => {
+                reset(peer);
+                None
+            }
+            // Reads nothing: the last deadline ends it.
+            false => Some(peer),
+        };
+        lp.run().unwrap();
+        assert_eq!((lp.handles(), lp.metrics().unhandled_errors), (0, 1), "{resets}");
     }
 }
 

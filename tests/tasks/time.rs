@@ -2,14 +2,18 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tidegate::prelude::*;
 use tidegate::task::{
-    Async, BlockOn, Elapsed, Sleep, oneshot, sleep, sleep_until, spawn, timeout, with,
+    Async, BlockOn, Elapsed, Sleep, blocking, oneshot, sleep, sleep_until, spawn, timeout, with,
+    yield_now,
 };
 
 use crate::support::*;
@@ -101,18 +105,35 @@ fn b27_reset_at_other_times() {
 
 #[test]
 fn b27_dropping_ends_the_timer() {
-    let mut lp = guarded();
-    let mut timer = sleep(DEADLINE * 10);
+    let (mut lp, _script) = scripted();
+    let _alive = lp.keep_alive("test").unwrap();
+    let none = lp.backend_timeout().unwrap();
+    let mut timer = sleep(DEADLINE / 2);
     lp.block_on(poll_fn(|cx| Poll::Ready(Pin::new(&mut timer).poll(cx).is_pending()))).unwrap();
-    assert_eq!(handles(&lp), 1);
+    assert!(lp.backend_timeout().unwrap() < none);
     drop(timer); // outside of the run
-    lp.run().unwrap();
-    assert_eq!(handles(&lp), 0);
-    let task = lp.spawn(sleep(DEADLINE * 10));
     lp.run_nowait().unwrap();
+    assert_eq!(lp.backend_timeout(), Some(none));
+    let task = lp.spawn(sleep(DEADLINE / 2));
+    lp.run_nowait().unwrap();
+    assert!(lp.backend_timeout().unwrap() < none);
     drop(task);
-    lp.run().unwrap();
-    assert_eq!(handles(&lp), 0);
+    lp.run_nowait().unwrap();
+    assert_eq!(lp.backend_timeout(), Some(none));
+}
+
+/// `close_all` ends tasks. What waits on is the future of `block_on`, which cannot be closed.
+#[test]
+fn b27_close_all_ends_no_sleep() {
+    let (mut lp, _script) = Loop::scripted().unwrap();
+    lp.cx().internal_timer(DEADLINE, |_, _| panic!("it is not woken"));
+    let task = lp.spawn(sleep(10 * MS));
+    lp.after(5 * MS, |cx| cx.close_all());
+    let begun = lp.cx().driver().clock();
+    lp.block_on(sleep(10 * MS)).unwrap();
+    assert_eq!(lp.cx().driver().clock() - begun, 10 * MS);
+    assert!(task.is_finished());
+    assert_eq!(lp.task_metrics().cancelled, 1);
 }
 
 /// Polled by one task, then by another: the last is woken.
@@ -163,4 +184,48 @@ fn b27_polled_without_a_loop() {
     assert!(Pin::new(&mut timer).poll(cx).is_pending());
     assert!(Pin::new(&mut timer).poll(cx).is_pending());
     guarded().block_on(timer).unwrap();
+}
+
+/// Wakes nobody; notes that it was called.
+#[derive(Default)]
+struct Noted(AtomicBool);
+
+impl Wake for Noted {
+    fn wake(self: Arc<Noted>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// In a task of another loop it is not ready, and takes nothing that belongs to that loop; also if
+/// it was due long ago by the clock of that loop.
+#[test]
+fn b27_polled_in_another_loop() {
+    let ((mut one, _script), (mut other, script)) = (scripted(), scripted());
+    script.advance(DEADLINE / 2);
+    let mut started = sleep(5 * MS);
+    one.block_on(poll_fn(|cx| Poll::Ready(Pin::new(&mut started).poll(cx).is_pending()))).unwrap();
+    let mut made = one.block_on(poll_fn(|_| Poll::Ready(sleep(5 * MS)))).unwrap();
+    let noted = Arc::new(Noted::default());
+    let waker = Waker::from(noted.clone());
+    let result = other.block_on(async {
+        // The first answer of this loop, as the sleep is of the other one.
+        let mut job = pin!(blocking(|| 7));
+        assert!(job.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        while !noted.0.load(Relaxed) {
+            yield_now().await;
+        }
+        for timer in [&mut started, &mut made] {
+            let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *timer).poll(cx))).await;
+            assert!(polled.is_pending() && !timer.is_elapsed());
+            timer.reset(5 * MS);
+            let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *timer).poll(cx))).await;
+            assert!(polled.is_pending());
+        }
+        job.await
+    });
+    assert_eq!(result.unwrap().unwrap(), 7);
+    let begun = one.cx().driver().clock();
+    one.block_on(async { (started.await, made.await) }).unwrap();
+    assert!(one.cx().driver().clock() - begun >= 5 * MS, "it was moved where it has no clock");
+    assert_eq!((handles(&one), handles(&other)), (0, 0));
 }

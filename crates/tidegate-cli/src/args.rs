@@ -4,6 +4,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::{self, Bench};
 use crate::doctor::{self, Doctor};
 use crate::exit::{EXIT_CODES, Outcome};
 use crate::live::demo::{self, Demo};
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Run(Run),
     Trace(Trace),
     Doctor(Doctor),
+    Bench(Bench),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -49,6 +51,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Run(command) => command.run(Runner::default()),
         Command::Trace(args) => trace::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Completions(shell) => manual::completions(shell, definition()),
         Command::Man(page) => manual::man(page, definition()),
     }

@@ -8,11 +8,13 @@
 //! | `run.rs`, `runner.rs` | the subcommands that run a loop, and how it is made |
 //! | `serve/`, `connect/`, `check.rs` | these subcommands |
 //! | `trace.rs`, `doctor.rs` | what watches them |
+//! | `bench/` | how fast a server is |
 //! | `values.rs`, `tls.rs` | times and sizes as arguments; TLS as a client |
 //! | `manual.rs` | completions for shells, and the man page |
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod check;
 mod connect;
 mod doctor;

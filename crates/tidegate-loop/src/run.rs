@@ -122,6 +122,7 @@ impl Loop {
                 inbox_key,
                 inbox,
                 stop: false,
+                was_stopped: false,
                 scratch: Vec::new(),
                 next: 0,
                 opened: false,
@@ -263,6 +264,23 @@ impl Loop {
         self.core.reactor.table.check(key.into()).is_ok()
     }
 
+    /// Whether [`Cx::stop`] ended the last run: any of `run`, `run_once`, `run_nowait` and
+    /// `run_phase`.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.next_tick(|cx| cx.stop());
+    /// lp.run()?;
+    /// assert!(lp.was_stopped());
+    /// lp.run()?;
+    /// assert!(!lp.was_stopped(), "it had nothing left to do");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn was_stopped(&self) -> bool {
+        self.core.was_stopped
+    }
+
     /// Makes the next `run` return at once: [`Cx::stop`].
     pub fn stop(&mut self) {
         self.cx().stop();
@@ -388,7 +406,7 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.core.stop = false;
+        self.core.was_stopped = std::mem::take(&mut self.core.stop);
         if std::thread::panicking() {
             self.core.reactor.metrics.panics += 1;
             // When the turn ended that was interrupted.

@@ -13,6 +13,7 @@ macro_rules! chapters {
 }
 
 chapters! {
+    try_it
     request_path
     one_turn
     readiness

@@ -20,6 +20,17 @@ fn log_close(log: &Log) -> OnExchange {
     })
 }
 
+/// A client whose request waits for its answer, and the key of its exchange, which logs its close.
+fn waiting(lp: &mut Loop, log: &Log) -> (Peer, ExchangeKey) {
+    let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
+    let (l, k) = (log.clone(), kept.clone());
+    let at = listen(lp, move |_, x| k.set(Some(x.handle(log_close(&l)).key())));
+    let mut c = Peer::new(at);
+    c.send(lp, GET);
+    poll_until(lp, |_| kept.get().is_some());
+    (c, kept.get().unwrap())
+}
+
 fn log_done(
     log: &Log,
     what: &'static str,
@@ -141,13 +152,8 @@ fn an_upgrade_is_the_end_of_an_exchange() {
 fn a_connection_that_is_taken_away() {
     let mut lp = guarded();
     let log = Log::default();
-    let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
-    let (l, k) = (log.clone(), kept.clone());
-    let at = listen(&mut lp, move |_, x| k.set(Some(x.handle(log_close(&l)).key())));
-    let mut c = Peer::new(at);
-    c.send(&mut lp, GET);
-    poll_until(&mut lp, |_| kept.get().is_some());
-    lp.socket(kept.get().unwrap().socket()).set_handler(On::new());
+    let (_client, key) = waiting(&mut lp, &log);
+    lp.socket(key.socket()).set_handler(On::new());
     assert!(log.lines().is_empty());
     poll_until(&mut lp, |_| log.lines().len() == 1);
     assert!(log.lines()[0].starts_with("broken"), "{:?}", log.lines());
@@ -239,13 +245,7 @@ fn n14_a_client_that_leaves_while_nobody_reads() {
 fn an_answer_to_nobody_is_broken() {
     let mut lp = guarded();
     let log = Log::default();
-    let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
-    let (l, k) = (log.clone(), kept.clone());
-    let at = listen(&mut lp, move |_, x| k.set(Some(x.handle(log_close(&l)).key())));
-    let mut c = Peer::new(at);
-    c.send(&mut lp, GET);
-    poll_until(&mut lp, |_| kept.get().is_some());
-    let key = kept.get().unwrap();
+    let (_client, key) = waiting(&mut lp, &log);
     lp.socket(key.socket()).destroy();
     assert!(lp.exchange(key).reply(200, "hello").is_err());
     poll_until(&mut lp, |_| log.lines().len() == 1);

@@ -36,40 +36,6 @@ macro_rules! reads {
     )*};
 }
 
-macro_rules! writes {
-    ($($name:ty),*) => {$(
-        /// `shutdown` ends our side: it is ready when the kernel has taken the end.
-        impl AsyncWrite for $name {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                self.socket().poll_write(cx, bytes)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                pieces: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                self.socket().poll_write_vectored(cx, pieces)
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                true
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.socket().poll_flush(cx)
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.socket().poll_shutdown(cx)
-            }
-        }
-    )*};
-}
-
 reads!(AsyncSocket, ReadHalf);
-writes!(AsyncSocket, WriteHalf);
+writes!(AsyncWrite for AsyncSocket, poll_shutdown, fn is_write_vectored(&self) -> bool { true });
+writes!(AsyncWrite for WriteHalf, poll_shutdown, fn is_write_vectored(&self) -> bool { true });

@@ -29,6 +29,9 @@ pub enum BlockOnError {
         /// What keeps the loop alive: tasks.
         alive: Vec<HandleInfo>,
     },
+    /// [`Cx::stop`](tidegate_loop::Cx::stop) was called before the future was ready. Its loop can
+    /// run again.
+    Stopped,
     /// The poller failed, or the loop's table is full.
     Io(io::Error),
 }
@@ -44,6 +47,7 @@ impl fmt::Display for BlockOnError {
                     None => Ok(()),
                 }
             }
+            BlockOnError::Stopped => f.write_str("the loop was stopped"),
             BlockOnError::Io(e) => e.fmt(f),
         }
     }

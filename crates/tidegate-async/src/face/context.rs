@@ -98,8 +98,9 @@ pub trait BlockOn {
     /// [`Stalled`](BlockOnError::Stalled) in place of waiting for ever. A waker that other code has
     /// kept, such as a channel of threads, counts as something that may wake it.
     ///
-    /// [`Cx::stop`](tidegate_loop::Cx::stop) ends the turn, not this call. A panic of the future
-    /// unwinds out of it, as one of a callback does.
+    /// [`Cx::stop`](tidegate_loop::Cx::stop) ends it after the turn with
+    /// [`Stopped`](BlockOnError::Stopped), unless the future is ready by then. A panic of the
+    /// future unwinds out of this call, as one of a callback does.
     fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, BlockOnError>;
 }
 

@@ -42,7 +42,11 @@ pub struct ReadHalf(Arc<AsyncSocket>);
 /// # let _ = greet;
 /// ```
 #[derive(Debug)]
-pub struct WriteHalf(Option<Arc<AsyncSocket>>);
+pub struct WriteHalf {
+    socket: Arc<AsyncSocket>,
+    /// It is whole again: this is dropped without an end.
+    united: bool,
+}
 
 impl AsyncSocket {
     /// The two directions, for two tasks. The connection is closed when both are dropped. Costs one
@@ -64,7 +68,7 @@ impl AsyncSocket {
     /// ```
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
         let socket = Arc::new(self);
-        (ReadHalf(socket.clone()), WriteHalf(Some(socket)))
+        (ReadHalf(socket.clone()), WriteHalf::new(socket))
     }
 }
 
@@ -84,26 +88,23 @@ impl ReadHalf {
     /// # let _ = whole;
     /// ```
     pub fn unite(self, mut writer: WriteHalf) -> Result<AsyncSocket, (ReadHalf, WriteHalf)> {
-        match writer.0.take() {
-            Some(other) if Arc::ptr_eq(&self.0, &other) => {
-                drop(other);
-                Arc::try_unwrap(self.0).map_err(|socket| {
-                    let writer = WriteHalf(Some(socket.clone()));
-                    (ReadHalf(socket), writer)
-                })
-            }
-            other => Err((self, WriteHalf(other))),
+        if !Arc::ptr_eq(&self.0, &writer.socket) {
+            return Err((self, writer));
         }
+        writer.united = true;
+        drop(writer);
+        Arc::try_unwrap(self.0).map_err(|socket| (ReadHalf(socket.clone()), WriteHalf::new(socket)))
     }
 }
 
 impl WriteHalf {
+    fn new(socket: Arc<AsyncSocket>) -> WriteHalf {
+        WriteHalf { socket, united: false }
+    }
+
     /// The connection, to write to.
     pub fn socket(&self) -> &AsyncSocket {
-        match &self.0 {
-            Some(socket) => socket,
-            None => unreachable!("only `unite` and the destructor take it"),
-        }
+        &self.socket
     }
 
     /// [`AsyncSocket::shutdown`]: ends our side, and waits until that is out.
@@ -121,8 +122,9 @@ fn end(cx: &mut Cx<'_>, note: Note) {
 
 impl Drop for WriteHalf {
     fn drop(&mut self) {
-        if let Some(socket) = self.0.take() {
-            act(&socket.home, Note::new(end, socket.key, socket.at));
+        if !self.united {
+            let AsyncSocket { home, key, at } = &*self.socket;
+            act(home, Note::new(end, *key, *at));
         }
     }
 }

@@ -7,10 +7,10 @@ use tidegate_net::{Close, Net, PeerState, Protocol, Reason, SocketKey};
 
 use crate::state::layer::ASYNC;
 use crate::state::net::{Flush, Over, SocketState};
-use crate::tasks::run::wake_now;
+use crate::tasks::run::{poll_now, wake_now};
 use crate::tasks::wake::wake;
 use crate::wake::home::Note;
-use crate::wake::waiter::Waiter;
+use crate::wake::waiter::{ROOT, Waiter};
 
 pub(crate) static PULL: Protocol = Protocol::new("futures")
     .connect(connected)
@@ -39,21 +39,22 @@ fn change<R>(
     d.layer(&ASYNC).0.socket(key, at as usize).map(f)
 }
 
-/// There is something to read. A task that waits for it reads in here; if nobody waits any more,
-/// this is not called again until somebody does.
+/// There is something to read. A task that waits for it reads in here. If nobody waits, this is
+/// not called again until somebody does.
 fn readable(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
-    let Some(waiter) = change(d, key, at, |s| s.reader.take()) else {
-        return d.cx().socket(key).pause();
-    };
-    wake_now(d, waiter);
-    let unread = change(d, key, at, |s| {
-        let unread = !s.reader.waits() && !s.paused;
-        s.paused |= unread;
-        unread
-    });
-    if unread == Some(true) {
-        d.cx().socket(key).pause();
+    match change(d, key, at, |s| s.reader.take()) {
+        // What it leaves unread is in the next call.
+        Some(Waiter::Task(task)) if task.at != ROOT => poll_now(d, task),
+        waiter => read_later(d, key, at, waiter.unwrap_or_default()),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn read_later(d: &mut Dispatch<'_>, key: SocketKey, at: u64, waiter: Waiter) {
+    change(d, key, at, |s| s.paused = true);
+    d.cx().socket(key).pause();
+    wake(&mut d.cx(), waiter);
 }
 
 fn writable(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
@@ -87,6 +88,12 @@ fn hung_up(d: &mut Dispatch<'_>, key: SocketKey, at: u64, peer: PeerState) {
 }
 
 fn closed(d: &mut Dispatch<'_>, key: SocketKey, at: u64, close: Close) {
+    let (layer, mut driver) = d.layer(&ASYNC);
+    if layer.socket(key, at as usize).is_none() && close.unsent > 0 {
+        // It was dropped while filters held bytes: no task is left that could get the error.
+        let text = format_args!("a connection that was dropped: {close}");
+        return driver.unhandled("tidegate::async", "dropped", text);
+    }
     over(&mut d.cx(), key, at, Over::Closed(close.reason));
     wake_both(&mut d.cx(), key, at as usize);
 }

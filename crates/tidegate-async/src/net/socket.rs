@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tidegate_loop::Cx;
@@ -24,9 +25,9 @@ const DRAIN: (u64, Duration, Duration) = (1 << 20, Duration::from_secs(5), Durat
 
 /// A connection for tasks. Dropping it closes the connection.
 ///
-/// It is `Send` and `Sync`, because it holds only keys; it works only in tasks of the loop that made it, and
-/// anywhere else every method returns an error. Reads and writes go to the kernel at once, or wait;
-/// nothing is queued. The peer's end does not end our side: call
+/// It is `Send` and `Sync`, because it holds only keys; it works only in tasks of the loop that made
+/// it, and anywhere else every method returns an error. Reads and writes go to the kernel at once,
+/// or wait; nothing is queued. The peer's end does not end our side: call
 /// [`shutdown`](AsyncSocket::shutdown), or drop it.
 ///
 /// One task may wait to read and one to write. If a second one waits for the same, the first is not
@@ -106,31 +107,39 @@ impl AsyncSocket {
     /// Reads what there is, and waits for the first byte. 0: the peer has ended, and stays so.
     ///
     /// Dropping the future loses no byte. Errors: how the connection ended.
-    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_read(cx, buffer)).await
+    #[inline]
+    pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(move |cx| self.poll_read(cx, buffer))
     }
 
     /// Writes what the kernel takes, and waits until it takes something.
     ///
     /// Dropping the future before it is ready writes nothing. Errors: `BrokenPipe` after
     /// [`shutdown`](AsyncSocket::shutdown); else how writing, or the connection, ended.
-    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_write(cx, bytes)).await
+    #[inline]
+    pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(move |cx| self.poll_write(cx, bytes))
     }
 
     /// As [`write`](AsyncSocket::write), of several pieces in one call of the kernel's; of the first
     /// 64.
-    pub async fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_write_vectored(cx, pieces)).await
+    pub fn write_vectored(
+        &self,
+        pieces: &[IoSlice<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(move |cx| self.poll_write_vectored(cx, pieces))
     }
 
     /// Writes all of it. A future that is dropped has written some of it, and nobody knows how much.
-    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let n = self.write(bytes).await?;
-            bytes = &bytes[n..];
-        }
-        Ok(())
+    #[inline]
+    pub fn write_all(&self, mut bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
+        poll_fn(move |cx| {
+            while !bytes.is_empty() {
+                let n = ready!(self.poll_write(cx, bytes))?;
+                bytes = bytes.get(n..).unwrap_or_default();
+            }
+            Poll::Ready(Ok(()))
+        })
     }
 
     /// Waits until the kernel has what filters, such as TLS, hold back. Without filters it is ready

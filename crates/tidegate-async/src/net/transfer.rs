@@ -13,7 +13,7 @@ use crate::net::protocol::is_plain_end;
 use crate::net::socket::AsyncSocket;
 use crate::state::layer::ASYNC;
 use crate::state::net::{Flush, Over};
-use crate::sys::current::{self, Frame};
+use crate::sys::current::{self, Frame, NoFrame};
 use crate::wake::waiter::{Waiter, Waits};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,9 +24,8 @@ enum Side {
 
 enum Step {
     Done(io::Result<usize>),
+    /// It waits in place of this one.
     Waits(Waiter),
-    /// This poll has had its share.
-    Spent,
 }
 
 impl AsyncSocket {
@@ -88,7 +87,7 @@ impl AsyncSocket {
             }
             Step::Waits(before)
         });
-        self.done(cx.waker(), step.unwrap_or_else(|e| missing(e.into()))).map_ok(|_| ())
+        self.done(step).map_ok(|_| ())
     }
 
     /// [`shutdown`](AsyncSocket::shutdown) as a poll.
@@ -111,7 +110,7 @@ impl AsyncSocket {
             cx.socket(self.key).end();
             Step::Waits(before)
         });
-        self.done(cx.waker(), step.unwrap_or_else(|e| missing(e.into()))).map_ok(|_| ())
+        self.done(step).map_ok(|_| ())
     }
 
     /// One operation of the kernel's.
@@ -122,45 +121,63 @@ impl AsyncSocket {
         side: Side,
         operate: impl FnOnce(&mut SocketCx<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let step = current::with(|frame| {
+        let tried = current::with(|frame| {
             if !frame.take_operation() {
-                frame.cx().layer(&ASYNC).0.metrics.budget_spent += 1;
-                return Step::Spent;
+                return None;
             }
-            match operate(&mut frame.cx().socket(self.key)) {
-                Ok(n) => {
-                    frame.moved(n);
-                    Step::Done(Ok(n))
-                }
-                Err(e) => self.not_now(frame, waker, side, e),
+            let tried = operate(&mut frame.cx().socket(self.key));
+            if let Ok(n) = tried {
+                frame.moved(n);
             }
+            Some(tried)
         });
-        match step {
-            Ok(Step::Done(Ok(n))) => Poll::Ready(Ok(n)),
-            Ok(Step::Waits(Waiter::Nobody)) => Poll::Pending,
-            other => self.done(waker, other.unwrap_or_else(|e| missing(e.into()))),
+        match tried {
+            Ok(Some(Ok(n))) => Poll::Ready(Ok(n)),
+            Ok(Some(Err(e))) if e.kind() == ErrorKind::WouldBlock => self.waits(waker, side),
+            Ok(Some(Err(e))) => self.not_now(waker, side, e),
+            Ok(None) => self.spent(waker),
+            Err(e) => Poll::Ready(Err(NotOnLoop::from(e).into())),
+        }
+    }
+
+    /// This poll has had its share: the rest comes in the next turn.
+    #[cold]
+    #[inline(never)]
+    fn spent(&self, waker: &Waker) -> Poll<io::Result<usize>> {
+        let _ = current::with(|frame| frame.cx().layer(&ASYNC).0.metrics.budget_spent += 1);
+        waker.wake_by_ref();
+        Poll::Pending
+    }
+
+    /// An operation failed. `NotConnected` is that of a connection that is over, or about to be:
+    /// then its end is told, and says why.
+    #[cold]
+    #[inline(never)]
+    fn not_now(&self, waker: &Waker, side: Side, e: io::Error) -> Poll<io::Result<usize>> {
+        match e.kind() {
+            ErrorKind::NotConnected => self.waits(waker, side),
+            _ => Poll::Ready(Err(e)),
         }
     }
 
     /// It waits, or it is over.
-    fn not_now(&self, frame: &mut Frame<'_>, waker: &Waker, side: Side, e: io::Error) -> Step {
-        // `NotConnected` is that of a connection that is over, or about to be: then its end is
-        // told, and says why.
-        if !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) {
-            return Step::Done(Err(e));
+    #[inline(never)]
+    fn waits(&self, waker: &Waker, side: Side) -> Poll<io::Result<usize>> {
+        match current::with(|frame| self.wait(frame, waker, side)) {
+            Ok(Step::Waits(Waiter::Nobody)) => Poll::Pending,
+            step => self.done(step),
         }
+    }
+
+    #[inline(always)]
+    fn wait(&self, frame: &mut Frame<'_>, waker: &Waker, side: Side) -> Step {
         let by = Waits::new(frame, waker);
         let mut cx = frame.cx();
         let Some(state) = cx.layer(&ASYNC).0.socket(self.key, self.at) else {
             return Step::Done(Err(NotOnLoop::Foreign.into()));
         };
-        match (&state.over, side) {
-            (Some(over), Side::Read) if is_plain_end(over) => return Step::Done(Ok(0)),
-            (Some(over), Side::Write) if is_plain_end(over) => {
-                return Step::Done(Err(ErrorKind::BrokenPipe.into()));
-            }
-            (Some(over), _) => return Step::Done(ended(over)),
-            (None, _) => {}
+        if let Some(over) = &state.over {
+            return Step::Done(over_for(over, side));
         }
         match side {
             Side::Write => Step::Waits(state.writer.keep(by)),
@@ -175,23 +192,27 @@ impl AsyncSocket {
     }
 
     /// The end of a poll, with nothing of the loop borrowed.
-    fn done(&self, waker: &Waker, step: Step) -> Poll<io::Result<usize>> {
+    #[inline(never)]
+    fn done(&self, step: Result<Step, NoFrame>) -> Poll<io::Result<usize>> {
         match step {
-            Step::Done(done) => Poll::Ready(done),
-            Step::Waits(before) => {
+            Ok(Step::Done(done)) => Poll::Ready(done),
+            Ok(Step::Waits(before)) => {
                 drop(before);
                 Poll::Pending
             }
-            Step::Spent => {
-                waker.wake_by_ref();
-                Poll::Pending
-            }
+            Err(e) => Poll::Ready(Err(NotOnLoop::from(e).into())),
         }
     }
 }
 
-fn missing(e: NotOnLoop) -> Step {
-    Step::Done(Err(e.into()))
+/// The result of an operation on a connection that is over.
+#[cold]
+fn over_for(over: &Over, side: Side) -> io::Result<usize> {
+    match side {
+        Side::Read if is_plain_end(over) => Ok(0),
+        Side::Write if is_plain_end(over) => Err(ErrorKind::BrokenPipe.into()),
+        _ => ended(over),
+    }
 }
 
 /// The error of an operation on a connection that is over.

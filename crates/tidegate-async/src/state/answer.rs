@@ -8,6 +8,7 @@ use std::any::Any;
 use std::task::Waker;
 
 use slab::Slab;
+use tidegate_loop::TimerKey;
 
 use crate::wake::waiter::{Waiter, Waits};
 
@@ -35,13 +36,16 @@ struct Answer {
     number: u64,
     value: Option<Box<dyn Any>>,
     waiter: Waiter,
+    /// What brings it, if that is a timer.
+    timer: Option<TimerKey>,
 }
 
 impl Answers {
     /// Somebody will wait for an answer.
     pub(crate) fn expect(&mut self) -> AnswerAt {
         self.numbers += 1;
-        let answer = Answer { number: self.numbers, value: None, waiter: Waiter::Nobody };
+        let (value, waiter) = (None, Waiter::Nobody);
+        let answer = Answer { number: self.numbers, value, waiter, timer: None };
         AnswerAt { at: self.all.insert(answer), number: self.numbers }
     }
 
@@ -52,6 +56,18 @@ impl Answers {
     /// The answer that has this place now.
     pub(crate) fn of(&self, at: usize) -> Option<AnswerAt> {
         self.all.get(at).map(|answer| AnswerAt { at, number: answer.number })
+    }
+
+    /// This timer brings it.
+    pub(crate) fn set_timer(&mut self, at: AnswerAt, by: TimerKey) {
+        if let Some(answer) = self.get(at) {
+            answer.timer = Some(by);
+        }
+    }
+
+    /// The timer that brings it.
+    pub(crate) fn timer(&mut self, at: AnswerAt) -> Option<TimerKey> {
+        self.get(at)?.timer
     }
 
     /// The answer came. Who is to be woken; or the answer again, if nobody wants it.

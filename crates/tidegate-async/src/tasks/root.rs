@@ -107,6 +107,7 @@ fn turn<F: Future>(
     mut future: Pin<&mut Option<F>>,
 ) -> Result<F::Output, BlockOnError> {
     let polled = Polled::new(root.ticket.key, AT, waker);
+    let mut stopped = false;
     loop {
         let mut woken = false;
         if root.ticket.schedule.begin() {
@@ -117,12 +118,15 @@ fn turn<F: Future>(
             }
             woken = root.ticket.schedule.rest();
         }
-        if woken {
+        if stopped {
+            return Err(BlockOnError::Stopped);
+        } else if woken {
             root.lp.run_nowait()?;
         } else if root.is_stalled() {
             return Err(BlockOnError::Stalled { alive: root.alive() });
         } else {
             root.lp.run_once()?;
         }
+        stopped = root.lp.was_stopped();
     }
 }

@@ -22,6 +22,7 @@ use crate::state::task::{End, Running};
 use crate::sys::current::{self, Frame, Polled};
 use crate::tasks::end::{close, closed, over};
 use crate::tasks::wake::wake;
+use crate::wake::schedule::Schedule;
 use crate::wake::waiter::{ROOT, TaskAt, Waiter};
 
 pub(crate) static TASK: Kind = Kind::new("task", ASYNC.owner())
@@ -33,12 +34,8 @@ pub(crate) static TASK: Kind = Kind::new("task", ASYNC.owner())
 
 /// It was woken.
 fn queued(d: &mut Dispatch<'_>, key: Key, at: u64) {
-    let task = TaskAt { key, at: at as usize };
-    let layer = d.layer(&ASYNC).0;
     // Any holder of a `Remote` can notify.
-    if layer.task(task).is_some_and(|t| t.ticket.schedule.begin()) {
-        poll(d, task);
-    }
+    poll(d, TaskAt { key, at: at as usize }, Schedule::begin);
 }
 
 /// Wakes in the dispatch of what is waited for: a task that waits itself is polled here and now.
@@ -46,25 +43,26 @@ fn queued(d: &mut Dispatch<'_>, key: Key, at: u64) {
 pub(crate) fn wake_now(d: &mut Dispatch<'_>, waiter: Waiter) {
     match waiter {
         Waiter::Nobody => {}
-        Waiter::Task(task) if task.at != ROOT => {
-            let layer = d.layer(&ASYNC).0;
-            if layer.task(task).is_some_and(|t| t.ticket.schedule.begin_now()) {
-                poll(d, task);
-            }
-        }
+        Waiter::Task(task) if task.at != ROOT => poll_now(d, task),
         other => wake(&mut d.cx(), other),
     }
 }
 
-/// Its poll has begun.
-fn poll(d: &mut Dispatch<'_>, task: TaskAt) {
+/// Polls a task in the dispatch of what it waits for.
+#[inline]
+pub(crate) fn poll_now(d: &mut Dispatch<'_>, task: TaskAt) {
+    poll(d, task, Schedule::begin_now);
+}
+
+/// Polls it, if a poll begins.
+fn poll(d: &mut Dispatch<'_>, task: TaskAt, begin: impl FnOnce(&Schedule) -> bool) {
     let (layer, driver) = d.layer(&ASYNC);
     let (operations, bytes) = (layer.limits.operations, layer.limits.poll_bytes);
-    layer.metrics.polls += 1;
-    let began = driver.is_observed().then(|| driver.clock_nanos());
-    let Some(state) = layer.task(task) else { return };
+    let Some(state) = layer.task(task).filter(|t| begin(&t.ticket.schedule)) else { return };
     let Some(mut running) = state.running.take() else { return };
     state.polls += 1;
+    layer.metrics.polls += 1;
+    let began = driver.is_observed().then(|| driver.clock_nanos());
     let polled = Polled::new(task.key, task.at, &running.waker);
     let mut frame = Frame::of_poll(d.cx(), Some(polled), operations, bytes);
     let done = catch_unwind(AssertUnwindSafe(|| {
@@ -82,7 +80,7 @@ fn poll(d: &mut Dispatch<'_>, task: TaskAt) {
 }
 
 /// It waits again.
-#[inline]
+#[inline(always)]
 fn rest(d: &mut Dispatch<'_>, task: TaskAt, running: Running) {
     let (layer, mut driver) = d.layer(&ASYNC);
     let Some(state) = layer.task(task) else { return driver.bury(running.job) };

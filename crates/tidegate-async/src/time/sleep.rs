@@ -5,6 +5,9 @@
 //! | not started | starts the timer; ready if it is due | moves the deadline | - |
 //! | started | ready if it is due | moves the timer, too | ends the timer |
 //! | ready | ready | not started | - |
+//!
+//! The timer is internal: `close_all` ends the task that waits, not the timer of a future that cannot
+//! be closed, that of `block_on`. It keeps the loop alive if another waker than a task's waits.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tidegate_loop::{Cx, TimerKey};
+use tidegate_loop::Cx;
 
 use crate::error::not_on_loop::NotOnLoop;
 use crate::state::answer::AnswerAt;
@@ -37,8 +40,9 @@ use crate::wake::waiter::{Waiter, Waits};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn sleep(after: Duration) -> Sleep {
-    let due = current::with(|frame| Due::from_now(frame, after)).unwrap_or(Due::After(after));
-    Sleep { due, started: None }
+    let mut sleep = Sleep { due: Due::After(after), home: None, started: None };
+    sleep.reset(after);
+    sleep
 }
 
 /// The same until this moment of the system's clock. How long that is, is computed in this call.
@@ -58,7 +62,8 @@ pub fn sleep_until(end: Instant) -> Sleep {
 }
 
 /// The future of [`sleep`]. It holds only keys: it is `Send` and `Sync`, and works in its own loop
-/// alone. Polled elsewhere it is never ready, and logs that: no deadline may be early.
+/// alone, that of the task that made it, or polled it first. Polled elsewhere it is never ready, and
+/// logs that: no deadline may be early.
 ///
 /// ```
 /// fn is_send(_: impl Send + Sync + Unpin) {}
@@ -67,23 +72,19 @@ pub fn sleep_until(end: Instant) -> Sleep {
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
     due: Due,
-    started: Option<Started>,
+    /// Its loop, as soon as it has one.
+    home: Option<Arc<Home>>,
+    started: Option<AnswerAt>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Due {
-    /// So long after the first poll.
+    /// So long after the next poll.
     After(Duration),
     /// In nanoseconds of the loop.
     At(u64),
     /// It was.
     Passed,
-}
-
-struct Started {
-    timer: TimerKey,
-    answer: AnswerAt,
-    home: Arc<Home>,
 }
 
 impl Due {
@@ -109,16 +110,31 @@ impl Sleep {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn reset(&mut self, after: Duration) {
-        let moved = current::with(|frame| {
+        self.due = Due::After(after);
+        let _ = current::with(|frame| {
+            if self.is_at_home(frame).is_err() {
+                return;
+            }
             self.due = Due::from_now(frame, after);
+            let timer =
+                self.started.and_then(|answer| frame.cx().layer(&ASYNC).0.answers.timer(answer));
             // If it has come up, the next poll starts another one.
-            if let Some(started) = &self.started {
-                let _ = frame.cx().timer_reset(started.timer, after);
+            if let Some(timer) = timer {
+                let _ = frame.cx().timer_reset(timer, after);
             }
         });
-        if moved.is_err() {
-            self.due = Due::After(after);
+    }
+
+    /// Whether this is its loop. From the first call on it has one.
+    fn is_at_home(&mut self, frame: &mut Frame<'_>) -> Result<(), Step> {
+        let mut cx = frame.cx();
+        match &self.home {
+            Some(home) if cx.layer(&ASYNC).0.is_home(home) => {}
+            Some(home) if home.is_gone() => return Err(Step::Missing(NotOnLoop::Gone)),
+            Some(_) => return Err(Step::Missing(NotOnLoop::Foreign)),
+            None => self.home = Some(home(&mut cx).map_err(|_| Step::Again)?),
         }
+        Ok(())
     }
 
     /// Whether a poll found that the time has passed.
@@ -127,20 +143,24 @@ impl Sleep {
     }
 
     fn stop(&mut self) {
-        if let Some(Started { timer, answer, home }) = self.started.take() {
-            let AnswerAt { at, number } = answer;
-            act(&home, Note { act: stop, key: timer.into(), at, number });
+        if let (Some(home), Some(AnswerAt { at, number })) = (&self.home, self.started.take()) {
+            act(home, Note { act: stop, key: home.key(), at, number });
         }
     }
 }
 
 fn stop(cx: &mut Cx<'_>, note: Note) {
-    // It may have come up.
-    let _ = cx.close(note.key);
     let answer = AnswerAt { at: note.at, number: note.number };
     let (layer, mut driver) = cx.layer(&ASYNC);
+    let timer = layer.answers.timer(answer);
+    // Nothing, which costs a box to bury.
+    layer.answers.take(answer);
     if let Some(left) = layer.answers.forget(answer) {
         driver.bury(left);
+    }
+    if let Some(timer) = timer {
+        // It may have come up.
+        let _ = cx.timer_stop(timer);
     }
 }
 
@@ -191,40 +211,34 @@ impl Future for Sleep {
 
 impl Sleep {
     fn step(&mut self, frame: &mut Frame<'_>, poll: &mut Context<'_>) -> Step {
-        let (by, polled) = (Waits::new(frame, poll.waker()), frame.polled());
+        if let Err(step) = self.is_at_home(frame) {
+            return step;
+        }
         if let Due::After(after) = self.due {
             self.due = Due::from_now(frame, after);
         }
+        let (by, polled) = (Waits::new(frame, poll.waker()), frame.polled());
         let mut cx = frame.cx();
-        let Ok(home) = home(&mut cx) else { return Step::Again };
         let now = cx.driver().clock_nanos();
         let due = match self.due {
             Due::At(due) if due > now => due,
-            _ => {
-                if let Some(started) = &self.started {
-                    cx.layer(&ASYNC).0.answers.take(started.answer);
-                }
-                return Step::Passed;
-            }
+            _ => return Step::Passed,
         };
-        let answer = match &self.started {
-            Some(started) if !Arc::ptr_eq(&started.home, &home) => {
-                return Step::Missing(NotOnLoop::Foreign);
-            }
-            Some(started) => started.answer,
-            None => cx.layer(&ASYNC).0.answers.expect(),
-        };
+        let answers = &mut cx.layer(&ASYNC).0.answers;
+        let answer = *self.started.get_or_insert_with(|| answers.expect());
         // One that has come up was moved to later after that, or where the loop was not.
-        if self.started.is_none() || cx.layer(&ASYNC).0.answers.take(answer).is_some() {
-            let timer = cx.timer(Duration::from_nanos(due - now), move |cx, _| fire(cx, answer));
-            self.started = Some(Started { timer, answer, home });
+        if answers.timer(answer).is_none() || answers.take(answer).is_some() {
+            let after = Duration::from_nanos(due - now);
+            let timer = cx.internal_timer(after, move |cx, _| fire(cx, answer));
             if !cx.is_open(timer) {
-                self.started = None;
-                cx.layer(&ASYNC).0.answers.forget(answer);
                 return Step::Again;
             }
-            if polled.is_some_and(|task| !cx.has_ref(task.key)) {
-                let _ = cx.set_ref(timer, false);
+            cx.layer(&ASYNC).0.answers.set_timer(answer, timer);
+        }
+        // A task keeps the loop alive itself.
+        if matches!(by, Waits::Other(_)) && polled.is_none_or(|task| cx.has_ref(task.key)) {
+            if let Some(timer) = cx.layer(&ASYNC).0.answers.timer(answer) {
+                let _ = cx.set_ref(timer, true);
             }
         }
         Step::Waits(cx.layer(&ASYNC).0.answers.wait(answer, by))

@@ -49,6 +49,11 @@ impl Home {
         }
     }
 
+    /// A key for notes that need none of their own.
+    pub(crate) fn key(&self) -> Key {
+        self.janitor
+    }
+
     fn notes(&self) -> MutexGuard<'_, VecDeque<Note>> {
         // Nothing in here panics while it is locked.
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)

@@ -28,7 +28,8 @@ fn says(command: &str, args: &[&str]) -> Option<String> {
 fn locked(name: &str) -> &'static str {
     const LOCK: &str = include_str!("../../../../Cargo.lock");
     let entry = format!("name = \"{name}\"\nversion = \"");
-    let rest = LOCK.split(&entry).nth(1).unwrap_or("unknown\"");
+    // Others may use older ones, which come first.
+    let rest = LOCK.split(&entry).skip(1).last().unwrap_or("unknown\"");
     rest.split('"').next().unwrap_or("unknown")
 }
 

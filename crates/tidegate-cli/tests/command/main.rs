@@ -4,6 +4,11 @@ mod arguments;
 mod checking;
 mod connecting;
 mod doctoring;
+mod measuring;
 mod running;
 mod serving;
 mod tracing;
+mod try_it;
+
+#[path = "../../../../tests/support/shape.rs"]
+mod shape;

@@ -145,6 +145,11 @@ impl Running {
         Done { code, out, err }
     }
 
+    /// Only what it prints from now on is returned at the end.
+    pub(crate) fn forget(&mut self) {
+        self.said.clear();
+    }
+
     /// Ctrl-C.
     pub(crate) fn stop(self) -> Done {
         self.signal("-INT");

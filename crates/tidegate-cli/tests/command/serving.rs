@@ -51,7 +51,8 @@ fn discard_drops_and_can_be_slow_or_reset() {
     server.until("1 B in");
 
     // It reads nothing, so the kernel takes what fits into its buffers, and no more.
-    let (server, at) = Running::serve(&["serve", "discard", "127.0.0.1:0", "--read-rate", "0"]);
+    let (server, at) =
+        Running::serve(&["serve", "discard", "127.0.0.1:0", "--read-rate", "0", "--grace", "50ms"]);
     let mut one = client(at);
     one.set_nonblocking(true).unwrap();
     let mut taken = 0;

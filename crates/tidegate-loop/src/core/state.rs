@@ -68,6 +68,8 @@ pub(crate) struct Core {
     pub(crate) inbox_key: Key,
     pub(crate) inbox: Arc<Inbox<Post>>,
     pub(crate) stop: bool,
+    /// The last run ended by it.
+    pub(crate) was_stopped: bool,
     /// What handles read into; empty until one does.
     pub(crate) scratch: Vec<u8>,
     /// The next phase, a place in `TURN`.

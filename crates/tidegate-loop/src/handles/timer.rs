@@ -86,7 +86,8 @@ impl Cx<'_> {
     }
 
     /// A timer of a layer's own: it does not keep the loop alive, it is not counted or shown, and
-    /// [`close_all`](Cx::close_all) leaves it alone.
+    /// [`close`](Cx::close) and [`close_all`](Cx::close_all) leave it alone;
+    /// [`timer_stop`](Cx::timer_stop) ends it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -137,8 +138,9 @@ impl Cx<'_> {
     /// Ends a timer. Its closure is dropped after the current callback; it does
     /// not run again, not even if it was due in this very batch.
     pub fn timer_stop(&mut self, timer: TimerKey) -> Result<(), KeyError> {
-        self.timer_entry(timer)?;
-        self.close(timer)
+        let entry = self.timer_entry(timer)?;
+        end(self.core_mut(), timer.0, entry);
+        Ok(())
     }
 
     /// Starts a repeating timer's wait anew, from now; on one that does not repeat

@@ -2,7 +2,7 @@
 //! pieces at once.
 #![forbid(unsafe_code)]
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, IoSlice};
 
 use tidegate_stream::{Chunk, Flow};
 
@@ -41,6 +41,7 @@ impl SocketCx<'_> {
     /// }
     /// # let _ = &SINK;
     /// ```
+    #[inline]
     pub fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
@@ -67,9 +68,11 @@ impl SocketCx<'_> {
     /// }
     /// # let _ = answer;
     /// ```
+    #[inline]
     pub fn write_now(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let done = self.change(|s, h, shared| s.write_now(h, shared, pieces));
-        done.unwrap_or_else(|| Err(ErrorKind::NotConnected.into()))
+        let key = self.key;
+        let (layer, mut d) = self.cx.layer(&NET);
+        layer.write_now(&mut d, key, pieces)
     }
 
     /// Writes these pieces, in one call of the kernel's if nothing waits before and there are no

@@ -82,9 +82,20 @@ pub(crate) fn call_protocol(
     key: SocketKey,
     f: impl FnOnce(&mut Dispatch<'_>),
 ) -> bool {
+    let index = d.driver().data(&OWNER, key.0).unwrap_or(u64::MAX) as usize;
+    call_protocol_at(d, key, index, f)
+}
+
+/// The same for callers that know the connection's index.
+#[inline(always)]
+pub(crate) fn call_protocol_at(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    index: usize,
+    f: impl FnOnce(&mut Dispatch<'_>),
+) -> bool {
     d.guard(f, |d| panicked(d, key));
-    let (layer, driver) = d.layer(&NET);
-    let Some(s) = layer.socket(&driver, key) else { return false };
+    let Some(s) = d.layer(&NET).0.sockets.get_mut(index, key) else { return false };
     debug_assert!(s.stirred || s.is_quiet());
     !s.stirred
 }

@@ -16,7 +16,7 @@ use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::socket::call::{call, call_upper};
 use crate::socket::filters::news::settle;
-use crate::socket::read::{Reads, read};
+use crate::socket::read::{Reads, pull, read};
 use crate::socket::write::arm_retry;
 use crate::socket::{close, expire};
 use crate::state::deadlines::clocks::Due;
@@ -28,6 +28,14 @@ use crate::state::wire::Wire;
 /// An open connection. One that connects is of a kind in `client/`.
 pub(crate) static SOCKET: Kind = Kind::new("socket", &OWNER)
     .ready(ready)
+    .pending(pending)
+    .close(close::asked)
+    .closed(close::closed)
+    .describe(describe);
+
+/// The same, of which a protocol was seen to read itself.
+static PULLED: Kind = Kind::new("socket", &OWNER)
+    .ready(ready_to_pull)
     .pending(pending)
     .close(close::asked)
     .closed(close::closed)
@@ -57,8 +65,24 @@ pub(crate) fn pending(d: &mut Dispatch<'_>, key: Key, _: u64) {
 /// The connection's turn in the ready pass: read, write, deliver effects, rest.
 pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     let key = SocketKey(raw);
-    if read(d, key) == Reads::Done {
-        go_on(d, key);
+    match read(d, key) {
+        Reads::Quiet => {}
+        Reads::Pulled => {
+            if let Some(mut h) = d.driver().handle(&OWNER, raw) {
+                h.turn_into(&PULLED);
+            }
+        }
+        Reads::Done => go_on(d, key),
+    }
+}
+
+/// The same without the loop's buffer, which a protocol that reads itself does not need. Whatever
+/// else there is to do, `ready` does.
+fn ready_to_pull(d: &mut Dispatch<'_>, raw: Key, index: u64) {
+    match pull(d, SocketKey(raw), index as usize) {
+        Some(Reads::Done) => go_on(d, SocketKey(raw)),
+        Some(_) => {}
+        None => ready(d, raw, index),
     }
 }
 

@@ -11,12 +11,13 @@ use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Dispatch, Handle};
 use tidegate_stream::ReadState;
 
+use crate::callbacks::protocol::ProtocolCall;
 use crate::error::close::Reason;
 use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::peer_state::PeerState;
-use crate::socket::call::{call_at, call_protocol, data, ended, received};
+use crate::socket::call::{call_at, call_protocol, call_protocol_at, data, ended, received};
 use crate::socket::filters::news::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
@@ -31,6 +32,8 @@ const READ_BUFFER: usize = 64 * 1024;
 pub(crate) enum Reads {
     /// The connection is quiet, or over: there is nothing to write, to deliver or to queue.
     Quiet,
+    /// Quiet, and what stands above read itself.
+    Pulled,
     Done,
 }
 
@@ -50,6 +53,9 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         let (bits, index) = (h.readiness(), h.data() as usize);
         if left == 0 || !bits.has(Readiness::READABLE) || !s.wants_read() {
             if s.duplex.read == ReadState::OnDemand {
+                if let Some(pulled) = pull(d, key, index) {
+                    return pulled;
+                }
                 taken += match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
                     0 => return Reads::Done,
                     n => n,
@@ -179,6 +185,14 @@ impl Socket {
         }
     }
 
+    /// What to call for bytes in the kernel, if what stands above reads itself, with nothing in
+    /// between.
+    #[inline]
+    fn pulls(&self, bits: Readiness) -> Option<(ProtocolCall, u64)> {
+        let pulls = bits.has(Readiness::READABLE) && self.is_plain_pull();
+        self.upper.readable().filter(|_| pulls)
+    }
+
     /// Whether bytes are to be read: the user wants them, or a filter does.
     #[inline]
     pub(crate) fn wants_read(&self) -> bool {
@@ -246,6 +260,29 @@ impl Socket {
             h.queue();
         }
     }
+}
+
+/// A protocol that reads itself is called for bytes in the kernel, if nothing is in between.
+/// `None`: it is not so.
+pub(crate) fn pull(d: &mut Dispatch<'_>, key: SocketKey, index: usize) -> Option<Reads> {
+    let (layer, mut driver) = d.layer(&NET);
+    let bits = driver.handle(&OWNER, key.0)?.readiness();
+    let (readable, data) = layer.sockets.get_mut(index, key)?.pulls(bits)?;
+    let quiet = call_protocol_at(d, key, index, |d| readable(d, key, data));
+    let (layer, mut driver) = d.layer(&NET);
+    let Some(mut h) = driver.handle(&OWNER, key.0) else { return Some(Reads::Done) };
+    let more = h.readiness().has(Readiness::READABLE);
+    if more {
+        if let Some(s) = layer.sockets.get_mut(index, key) {
+            s.go_on_reading(&mut h);
+        }
+    }
+    // The ordinary end of a request: it was read whole, and the answer is out.
+    if quiet && !more && d.is_settled() {
+        return Some(Reads::Pulled);
+    }
+    d.settle();
+    Some(Reads::Done)
 }
 
 /// Bytes that were given back are delivered; a protocol that reads itself is called. How many

@@ -480,6 +480,7 @@ impl Socket {
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         self.duplex.is_quiet()
+            && self.given_back().is_empty()
             && !self.busy
             && self.owed.is_none()
             && self.clocks.is_waiting()

@@ -98,7 +98,7 @@ impl<R> Duplex<R> {
     /// Whether bytes flow both ways, and there is nothing to send, to report or to end.
     #[inline]
     pub fn is_quiet(&self) -> bool {
-        self.is_open() && self.read.wants_read() && self.write.is_quiet()
+        self.is_open() && self.read.is_flowing() && self.write.is_quiet()
     }
 
     /// Whether both directions ended by themselves.

@@ -6,6 +6,7 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
+use mio::net::TcpStream;
 use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Driver, Handle};
 use tidegate_stream::{Chunk, Flow, ReadState};
@@ -33,7 +34,37 @@ fn unsupported(text: &str) -> io::Error {
 
 impl Layer {
     /// Reads into the caller's memory: what was given back, else from the kernel.
+    #[inline]
     pub(crate) fn read_now(
+        &mut self,
+        d: &mut Driver<'_>,
+        key: SocketKey,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        let handle = d.handle(&OWNER, key.0);
+        let found = handle.and_then(|h| Some((self.sockets.get_mut(h.data() as usize, key)?, h)));
+        let Some((s, mut h)) = found else { return Err(ErrorKind::NotConnected.into()) };
+        if !s.is_plain_pull() || s.fresh || buffer.is_empty() {
+            return self.read_now_slowly(d, key, buffer);
+        }
+        if !h.readiness().has(Readiness::READABLE) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let Some(stream) = &s.stream else { return Err(ErrorKind::NotConnected.into()) };
+        match h.try_read(buffer.len(), || (&mut &*stream).read(buffer)) {
+            Ok((n, _)) if n > 0 => {
+                s.bytes_read += n as u64;
+                s.clocks.touch(h.nanos());
+                Ok(n)
+            }
+            done => s.read_nothing(&mut h, done.map(|_| 0)),
+        }
+    }
+
+    /// The same, whatever the state of the connection.
+    #[cold]
+    #[inline(never)]
+    fn read_now_slowly(
         &mut self,
         d: &mut Driver<'_>,
         key: SocketKey,
@@ -75,24 +106,77 @@ impl Layer {
             first_read(s, listeners, &mut h, bytes, hit);
         }
         match done {
-            Ok((0, _)) => s.read_end(&mut h),
-            Ok((n, _)) => {
+            Ok((n, _)) if n > 0 => {
                 s.bytes_read += n as u64;
                 s.clocks.touch(h.nanos());
                 Ok(n)
             }
-            Err(e) => Err(s.pull_failed(&mut h, e)),
+            done => s.read_nothing(&mut h, done.map(|_| 0)),
         }
+    }
+
+    /// Writes from the caller's memory, and queues nothing. What the kernel takes whole leaves the
+    /// connection as quiet as it was.
+    #[inline]
+    pub(crate) fn write_now(
+        &mut self,
+        d: &mut Driver<'_>,
+        key: SocketKey,
+        pieces: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        let handle = d.handle(&OWNER, key.0);
+        let found = handle.and_then(|h| Some((self.sockets.get_mut(h.data() as usize, key)?, h)));
+        let Some((s, mut h)) = found else { return Err(ErrorKind::NotConnected.into()) };
+        if !matches!(s.wire, Wire::Plain) || !s.duplex.write.is_clear() {
+            return self.write_now_slowly(d, key, pieces);
+        }
+        let all: usize = pieces.iter().map(|p| p.len()).sum();
+        match s.offer_now(&mut h, pieces, all) {
+            Ok(sent) if sent == all => Ok(all),
+            sent => s.sent_less(&mut h, sent),
+        }
+    }
+
+    /// The same, whatever the state of the connection.
+    #[cold]
+    #[inline(never)]
+    fn write_now_slowly(
+        &mut self,
+        d: &mut Driver<'_>,
+        key: SocketKey,
+        pieces: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        let done = self.with(d, key, |s, h, shared| s.write_now(h, shared, pieces));
+        done.unwrap_or_else(|| Err(ErrorKind::NotConnected.into()))
     }
 }
 
 impl Socket {
+    /// Whether what stands above reads itself, with nothing in between.
+    #[inline]
+    pub(crate) fn is_plain_pull(&self) -> bool {
+        self.duplex.read == ReadState::OnDemand
+            && self.life == Life::Open
+            && matches!(self.wire, Wire::Plain)
+            && !self.is_rare()
+    }
+
+    /// A read of the caller's gave no bytes: the end, or an error.
+    #[inline(never)]
+    fn read_nothing(&mut self, h: &mut Handle<'_>, done: io::Result<usize>) -> io::Result<usize> {
+        match done {
+            Ok(_) => self.read_end(h),
+            Err(e) => Err(self.pull_failed(h, e)),
+        }
+    }
+
     /// A read of the caller's gave no bytes: the error to tell it. All but `WouldBlock` are the
     /// connection's end.
     pub(super) fn pull_failed(&mut self, h: &mut Handle<'_>, e: io::Error) -> io::Error {
         if e.kind() == ErrorKind::WouldBlock {
             return e;
         }
+        self.stirred = true;
         let told = copy(&e);
         match self.take_failure() {
             Some(first) => self.destroy(h, Reason::Failed(first)),
@@ -106,6 +190,7 @@ impl Socket {
 
     /// The peer's FIN was read by the caller. What follows from it comes in the next dispatch.
     pub(super) fn read_end(&mut self, h: &mut Handle<'_>) -> io::Result<usize> {
+        self.stirred = true;
         if let Some(first) = self.take_failure() {
             let told = io::Error::new(first.kind(), first.to_string());
             self.destroy(h, Reason::Failed(first));
@@ -122,7 +207,7 @@ impl Socket {
 
     /// Hands the kernel these pieces; how many bytes it took. If not all: the protocol above is
     /// called when there is room.
-    pub(crate) fn write_now(
+    fn write_now(
         &mut self,
         h: &mut Handle<'_>,
         shared: &mut Shared,
@@ -139,26 +224,56 @@ impl Socket {
         if all == 0 {
             return Ok(0);
         }
-        let sent = match (&self.wire, pieces) {
-            (Wire::Plain, [piece]) => self.offer_pieces(h, &[piece]),
-            (Wire::Plain, _) if all <= JOINED => {
-                let (mut joined, mut end) = ([0; JOINED], 0);
-                for piece in pieces {
-                    joined[end..end + piece.len()].copy_from_slice(piece);
-                    end += piece.len();
-                }
-                self.offer_pieces(h, &[&joined[..end]])
-            }
-            (Wire::Plain, _) => {
-                let mut slices = [&[][..]; GATHER];
-                let n = slices.iter_mut().zip(pieces).map(|(s, p)| *s = p).count();
-                self.offer_pieces(h, &slices[..n])
-            }
-            (Wire::Filter(_), _) => self.write_filtered_now(h, shared, pieces),
+        let sent = match self.wire {
+            Wire::Plain => self.offer_now(h, pieces, all),
+            Wire::Filter(_) => self.write_filtered_now(h, shared, pieces),
         };
-        if !matches!(sent, Ok(sent) if sent == all) {
-            self.await_room(h);
+        match sent {
+            Ok(sent) if sent == all => Ok(all),
+            sent => self.sent_less(h, sent),
         }
+    }
+
+    /// Offers the kernel these pieces, which have so many bytes together.
+    #[inline(always)]
+    fn offer_now(
+        &mut self,
+        h: &mut Handle<'_>,
+        pieces: &[IoSlice<'_>],
+        all: usize,
+    ) -> io::Result<usize> {
+        match pieces {
+            [piece] => self.offer_by(h, all, |mut stream| stream.write(piece)),
+            _ => self.offer_joined(h, pieces, all),
+        }
+    }
+
+    #[inline(never)]
+    fn offer_joined(
+        &mut self,
+        h: &mut Handle<'_>,
+        pieces: &[IoSlice<'_>],
+        all: usize,
+    ) -> io::Result<usize> {
+        if all <= JOINED {
+            let (mut joined, mut end) = ([0; JOINED], 0);
+            for piece in pieces {
+                joined[end..end + piece.len()].copy_from_slice(piece);
+                end += piece.len();
+            }
+            return self.offer_by(h, all, |mut stream| stream.write(&joined[..end]));
+        }
+        let mut slices = [&[][..]; GATHER];
+        let n = slices.iter_mut().zip(pieces).map(|(s, p)| *s = p).count();
+        self.offer_pieces(h, &slices[..n])
+    }
+
+    /// Not all of it went out.
+    #[cold]
+    #[inline(never)]
+    fn sent_less(&mut self, h: &mut Handle<'_>, sent: io::Result<usize>) -> io::Result<usize> {
+        self.stirred = true;
+        self.await_room(h);
         match sent {
             Ok(0) => Err(ErrorKind::WouldBlock.into()),
             sent => sent,
@@ -191,33 +306,49 @@ impl Socket {
     /// Offers the kernel up to [`GATHER`] pieces in one call, if nothing waits before; how many
     /// bytes it took. An error is that writing broke.
     fn offer_pieces(&mut self, h: &mut Handle<'_>, pieces: &[&[u8]]) -> io::Result<usize> {
-        let all: usize = pieces.iter().map(|p| p.len()).sum();
+        let all = pieces.iter().map(|p| p.len()).sum();
+        self.offer_by(h, all, |mut stream| match pieces {
+            [piece] => stream.write(piece),
+            pieces => send_gathered(stream, pieces),
+        })
+    }
+
+    /// The same of so many bytes, by this call.
+    #[inline(always)]
+    fn offer_by(
+        &mut self,
+        h: &mut Handle<'_>,
+        all: usize,
+        send: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let direct = self.life != Life::Connecting
             && self.duplex.write.is_direct()
             && h.readiness().has(Readiness::WRITABLE);
         let Some(stream) = self.stream.as_ref().filter(|_| direct && all > 0) else {
             return Ok(0);
         };
-        let sent = h.try_write(all, || match pieces {
-            [piece] => (&mut &*stream).write(piece),
-            pieces => send_gathered(stream, pieces),
-        });
-        match sent {
+        match h.try_write(all, || send(stream)) {
             Ok(n) => {
                 self.wrote(h, n);
                 Ok(n)
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(0),
-            Err(e) if sys::is_no_buffers(&e) => {
-                self.retry_later(h);
-                Ok(0)
-            }
-            Err(e) => {
-                let told = copy(&e);
-                self.write_failed(h, e);
-                Err(told)
-            }
+            Err(e) => self.offer_failed(h, e),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn offer_failed(&mut self, h: &mut Handle<'_>, e: io::Error) -> io::Result<usize> {
+        if e.kind() == ErrorKind::WouldBlock {
+            return Ok(0);
+        }
+        if sys::is_no_buffers(&e) {
+            self.retry_later(h);
+            return Ok(0);
+        }
+        let told = copy(&e);
+        self.write_failed(h, e);
+        Err(told)
     }
 
     /// [`write`](Socket::write) of several pieces in one call.

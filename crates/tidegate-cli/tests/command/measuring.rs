@@ -1,0 +1,63 @@
+//! `bench`: its figures agree with each other, and failures are told.
+
+use crate::running::{Running, nobody, run};
+
+fn json(arguments: &[&str]) -> serde_json::Value {
+    let mut all = vec!["bench"];
+    all.extend(arguments);
+    all.extend(["--json", "--time", "400ms", "--connections", "4"]);
+    serde_json::from_str(&run(&all).good()).unwrap()
+}
+
+#[test]
+fn each_bench_measures_a_server_of_its_own() {
+    for what in ["echo", "accept", "http"] {
+        let report = json(&[what]);
+        assert_eq!(report["bench"], what);
+        for side in ["target", "floor"] {
+            let side = &report[side];
+            assert!(side["operations"].as_u64().unwrap() > 4, "{report}");
+            assert_eq!(side["failed"], 0, "{report}");
+            let us = |name: &str| side[name].as_f64().unwrap();
+            assert!(us("p50_us") <= us("p99_us") && us("p99_us") <= us("max_us"), "{report}");
+        }
+        let bars = report["latency_us"].as_array().unwrap();
+        let counted: u64 = bars.iter().map(|bar| bar[1].as_u64().unwrap()).sum();
+        assert_eq!(report["target"]["operations"].as_u64(), Some(counted));
+        assert!(report["ratio"].as_f64().unwrap() > 0.0, "{report}");
+    }
+}
+
+#[test]
+fn a_server_that_runs_already_and_a_picture() {
+    let (_server, at) = Running::serve(&["serve", "echo", "127.0.0.1:0", "--quiet"]);
+    let svg = std::env::temp_dir().join(format!("tidegate-bench-{}.svg", std::process::id()));
+    let svg = svg.to_str().unwrap();
+    let arguments = ["bench", "echo", &at.to_string(), "--time", "800ms", "--svg", svg];
+    let done = run(&arguments);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let words = ["target", "floor", "ratio", "p99.9", "latency of the target", "up to"];
+    assert!(words.iter().all(|word| done.out.contains(word)), "{done:?}");
+    assert!(!done.err.contains('\r'), "a progress bar is for a terminal");
+    let picture = std::fs::read_to_string(svg).unwrap();
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"), "{picture}");
+    std::fs::remove_file(svg).unwrap();
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_failure() {
+    for what in ["echo", "accept"] {
+        let done = run(&["bench", what, &nobody(), "--time", "200ms"]);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(done.err.contains("ECONNREFUSED"), "{done:?}");
+    }
+    assert_eq!(run(&["bench", "http", &format!("http://{}/", nobody())]).code, Some(1));
+}
+
+#[test]
+fn an_answer_that_says_no_is_a_failure() {
+    let (_server, at) = Running::serve(&["serve", "http", "127.0.0.1:0", "--quiet"]);
+    let done = run(&["bench", "http", &format!("http://{at}/nothing")]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.err.contains("the answer is 404"), "{done:?}");
+}
