@@ -7,8 +7,10 @@ mod other_layers;
 mod prometheus;
 mod requests;
 mod scene;
+mod spans;
 mod timeline;
 mod traces;
+mod tracing;
 
 #[path = "../support/example.rs"]
 mod example;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use tidegate::http::AgentMetrics;
-use tidegate::net::ListenOptions;
+use tidegate::net::{ListenOptions, PoolMetrics};
 use tidegate::prelude::*;
 use tidegate::prometheus::Snapshot;
 use tidegate::tls::TlsStats;
@@ -116,6 +116,7 @@ fn every_counter_is_in_the_text() {
         dropped: "server_dropped_total",
         blocked: "server_blocked_total",
         limited: "server_limited_total",
+        cut_off: "server_cut_off_total",
         errors: "server_errors_total",
         connections: "server_connections",
         ;
@@ -217,8 +218,29 @@ fn every_counter_is_in_the_text() {
         evicted: "http_agent_evicted_total",
         ;
     );
-    let names =
-        ["of_loop", "handles", "net", "servers", "tls", "udp", "work", "tasks", "http", "agents"];
+    snapshot = snapshot.with_pool("database", PoolMetrics::default());
+    let pool = every_field!(snapshot.pools[0].metrics;
+        open: "pool_open",
+        connecting: "pool_connecting",
+        idle: "pool_idle",
+        waiting: "pool_waiting",
+        taken: "pool_taken_total",
+        reused: "pool_reused_total",
+        connected: "pool_connected_total",
+        connect_failed: "pool_connect_failed_total",
+        ended_idle: "pool_ended_idle_total",
+        unsolicited: "pool_unsolicited_total",
+        expired: "pool_expired_total",
+        evicted: "pool_evicted_total",
+        retired: "pool_retired_total",
+        full: "pool_full_total",
+        timed_out: "pool_timed_out_total",
+        ;
+    );
+    let names = [
+        "of_loop", "handles", "net", "servers", "tls", "udp", "work", "tasks", "http", "agents",
+        "pools",
+    ];
     let names = names.map(str::to_owned);
     assert_eq!(fields(&snapshot), BTreeSet::from(names), "a new part is looked at above");
 
@@ -235,6 +257,8 @@ fn every_counter_is_in_the_text() {
     has_all(&text, &tasks);
     has_all(&text, &http);
     has_all(&text, &agent);
+    has_all(&text, &pool);
+    assert!(text.contains("\ntidegate_pool_open{pool=\"database\"} "), "{text}");
     assert!(text.contains("\ntidegate_http_agent_open{agent=\"backend\"} "), "{text}");
     let classes = text.lines().filter_map(|l| l.strip_prefix("tidegate_http_responses_total{"));
     let expected = [1, 2, 3, 4, 5, 7].map(|n| format!("class=\"{n}xx\"}} {n}"));

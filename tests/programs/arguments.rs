@@ -15,8 +15,10 @@ fn help_and_wrong_arguments() {
         "http_stream",
         "http_timeouts",
         "https_hello",
+        "production",
         "reconnect",
         "redis",
+        "rpc",
         "socks5",
         "websocket_echo",
     ];

@@ -151,13 +151,14 @@ fn the_root_shows_at_most_40_names() {
 /// The most files of each crate that may import each other in a circle. These numbers only
 /// become smaller.
 #[rustfmt::skip] // a line for each crate
-const LARGEST_CIRCLES: [(&str, usize); 6] = [
+const LARGEST_CIRCLES: [(&str, usize); 7] = [
     ("tidegate-loop", 3),
     ("tidegate-stream", 0),
     ("tidegate-net", 0),
     ("tidegate-tls", 0),
     ("tidegate-http", 0),
     ("tidegate-async", 0),
+    ("tidegate-otel", 0),
 ];
 
 /// Imports inside a crate go down: no circle of files is larger than the one that is known.

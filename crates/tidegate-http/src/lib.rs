@@ -53,6 +53,7 @@ pub use exchange::metrics::HttpMetrics;
 pub use exchange::options::HttpOptions;
 pub use exchange::response::Response;
 pub use face::http::Http;
+pub use face::request_id::RequestId;
 pub use message::refusal::Refusal;
 pub use requests::ends::{RequestBody, ResponseBody};
 pub use requests::face::HttpClient;

@@ -112,6 +112,8 @@ pub struct ServerStats {
     pub limited: u64,
     /// Other failures of accept.
     pub errors: u64,
+    /// Connections that were still open when the grace of a shutdown was over.
+    pub cut_off: u64,
     /// Connections that are open now.
     pub connections: usize,
 }

@@ -70,6 +70,7 @@
 //! | `tls` | no | `tidegate::tls`: TLS filters |
 //! | `trace` | no | `observe::JsonLines`, `observe::Perfetto` |
 //! | `prometheus` | no | `tidegate::prometheus`: all counters as text |
+//! | `otel`, `otlp`, `tracing` | no | `tidegate::observe::otel`: spans for OpenTelemetry, for `tracing` |
 //! | `test-util` | no | `tidegate::test`: a clock that the test moves |
 #![deny(unsafe_code)]
 

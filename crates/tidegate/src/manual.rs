@@ -46,6 +46,7 @@ chapters! {
     futures
     #[cfg(all(feature = "hyper", feature = "tokio"))]
     other_crates
+    #[cfg(all(feature = "otlp", feature = "tracing"))]
     production
     other_systems
     names

@@ -9,6 +9,7 @@
 
 #[cfg(feature = "http")]
 mod http;
+mod pools;
 #[cfg(feature = "async")]
 mod tasks;
 mod writer;
@@ -20,7 +21,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::net::{Net, NetMetrics, ServerMetrics, UdpMetrics};
+use crate::net::{Net, NetMetrics, PoolMetrics, ServerMetrics, UdpMetrics};
 use crate::observe::Id;
 use crate::prometheus::writer::To;
 #[cfg(feature = "async")]
@@ -70,6 +71,8 @@ pub struct Snapshot {
     /// Of TLS, by names of yours: see [`with_tls`](Snapshot::with_tls). Feature `tls`.
     #[cfg(feature = "tls")]
     pub tls: Vec<TlsSnapshot>,
+    /// Of pools of connections, by names of yours: see [`with_pool`](Snapshot::with_pool).
+    pub pools: Vec<PoolSnapshot>,
     /// Of tasks. Feature `async`.
     #[cfg(feature = "async")]
     pub tasks: TaskMetrics,
@@ -79,6 +82,21 @@ pub struct Snapshot {
     /// Of agents, by names of yours: see [`with_agent`](Snapshot::with_agent). Feature `http`.
     #[cfg(feature = "http")]
     pub agents: Vec<AgentSnapshot>,
+}
+
+/// The counters of a pool of connections.
+///
+/// ```
+/// let mut of = tidegate::prometheus::PoolSnapshot::default();
+/// of.name = "database".into();
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PoolSnapshot {
+    /// A name of yours, the value of the label `pool`.
+    pub name: String,
+    /// Its counters.
+    pub metrics: PoolMetrics,
 }
 
 /// The counters of an [`Agent`](tidegate_http::Agent). Feature `http`.
@@ -130,6 +148,7 @@ impl Snapshot {
             work: cx.work_stats(),
             #[cfg(feature = "tls")]
             tls: Vec::new(),
+            pools: Vec::new(),
             #[cfg(feature = "async")]
             tasks: cx.task_metrics(),
             #[cfg(feature = "http")]
@@ -137,6 +156,23 @@ impl Snapshot {
             #[cfg(feature = "http")]
             agents: Vec::new(),
         }
+    }
+
+    /// With the counters of a [pool](tidegate_net::Net::pool).
+    ///
+    /// ```
+    /// use tidegate::net::{Net, PoolKey};
+    /// use tidegate::prometheus::Snapshot;
+    /// use tidegate::{KeyError, Loop};
+    /// fn scrape(lp: &mut Loop, pool: PoolKey) -> Result<String, KeyError> {
+    ///     let metrics = lp.pool_metrics(pool)?;
+    ///     Ok(Snapshot::take(lp).with_pool("database", metrics).text())
+    /// }
+    /// # let _ = scrape;
+    /// ```
+    pub fn with_pool(mut self, name: &str, metrics: PoolMetrics) -> Snapshot {
+        self.pools.push(PoolSnapshot { name: name.to_owned(), metrics });
+        self
     }
 
     /// With the counters of an [`Agent`](tidegate_http::Agent). Feature `http`.
@@ -203,6 +239,7 @@ impl Collector for Snapshot {
         of_work(&mut to, &self.work)?;
         #[cfg(feature = "tls")]
         of_tls(&mut to, &self.tls)?;
+        pools::of_pools(&mut to, self.pools.iter().map(|p| (p.name.as_str(), &p.metrics)))?;
         #[cfg(feature = "async")]
         tasks::of_tasks(&mut to, &self.tasks)?;
         #[cfg(feature = "http")]
@@ -281,7 +318,7 @@ fn of_net(to: &mut To<'_>, m: &NetMetrics) -> fmt::Result {
 
 fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
     type Read = fn(&ServerMetrics) -> u64;
-    let counters: [(&str, &str, Read); 12] = [
+    let counters: [(&str, &str, Read); 13] = [
         ("server_accepted", "Connections taken from the kernel.", |s| s.stats.accepted),
         ("server_refused", "Of these, ended before their filters were ready.", |s| s.stats.refused),
         ("server_rejected", "Of these, not taken by the callback.", |s| s.stats.rejected),
@@ -293,6 +330,7 @@ fn of_servers(to: &mut To<'_>, servers: &[ServerMetrics]) -> fmt::Result {
         ("server_dropped", "Closed at max_connections.", |s| s.stats.dropped),
         ("server_blocked", "Closed by the block list.", |s| s.stats.blocked),
         ("server_limited", "Closed by a limit of their peer.", |s| s.stats.limited),
+        ("server_cut_off", "Open when the grace of a shutdown was over.", |s| s.stats.cut_off),
         ("server_errors", "Other failures of accept.", |s| s.stats.errors),
     ];
     for (name, help, read) in counters {

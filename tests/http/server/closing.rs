@@ -153,6 +153,47 @@ fn n49_the_grace_is_the_end() {
     assert_eq!(lp.http_metrics().broken, 1);
 }
 
+/// Behind a balancer: connections that wait are kept for a while, and their next request is answered.
+#[test]
+fn n49_a_shutdown_that_keeps_idle_connections() {
+    let (mut lp, script) = scripted();
+    let kept: Rc<Cell<Option<ExchangeKey>>> = Rc::default();
+    let k = kept.clone();
+    let f = move |head: &Head<'_>, x: Exchange<'_>| match head.path() {
+        "/begun" => k.set(Some(x.start(Response::new(200).length(4)).unwrap().key())),
+        _ => x.reply(200, "hello"),
+    };
+    let options = HttpOptions::new().shutdown_idle(Duration::from_secs(3));
+    let (server, at) = serve(&mut lp, options, Plain(f));
+    let [mut used, mut unused, mut begun, mut discards] = [(); 4].map(|()| Peer::new(at));
+    used.get(&mut lp, "/");
+    unused.get(&mut lp, "/");
+    begun.send(&mut lp, "GET /begun HTTP/1.1\r\nHost: a\r\n\r\n");
+    poll_until(&mut lp, |_| kept.get().is_some());
+    let whole = post("/", b"0123456789");
+    discards.send(&mut lp, &whole[..whole.len() - 5]);
+    discards.answer(&mut lp);
+    lp.server(server).shutdown(Duration::from_secs(20)).unwrap();
+    unused.settle(&mut lp);
+    assert!(std::net::TcpStream::connect(at).is_err(), "it does not listen any more");
+    script.advance(Duration::from_secs(2));
+    unused.settle(&mut lp);
+    // The client was told that it may go on, and does.
+    lp.exchange(kept.get().unwrap()).end_with("tide").unwrap();
+    assert_eq!(begun.answer(&mut lp).text(), "tide");
+    discards.send(&mut lp, &whole[whole.len() - 5..]);
+    for mut peer in [used, begun, discards] {
+        let last = peer.get(&mut lp, "/");
+        assert_eq!((last.text(), last.get("connection")), ("hello", Some("close")));
+        assert!(peer.is_over(&mut lp));
+    }
+    poll_until(&mut lp, |lp| lp.net_metrics().sockets == 1);
+    unused.settle(&mut lp);
+    assert_eq!(lp.net_metrics().sockets, 1, "the unused one is kept");
+    script.advance(Duration::from_secs(2));
+    assert!(unused.is_over(&mut lp));
+}
+
 /// A response that has begun when the server shuts down, and a body that is still dropped: each
 /// connection closes right after that, not when it was idle for long.
 #[test]

@@ -5,4 +5,5 @@ mod accept_gauge;
 mod before_accept;
 mod max_connections;
 mod server;
+mod shutdown_report;
 mod states;

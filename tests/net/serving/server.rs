@@ -392,7 +392,10 @@ fn shutdown_with_grace() {
     let peer = std::thread::spawn(move || clients.map(|c| read_to_end(&c)));
     lp.run().unwrap();
     assert!(start.elapsed() >= Duration::from_millis(40));
-    assert_eq!(log.lines(), ["asked", "both sides ended", "lifetime", "server closed"]);
+    assert_eq!(
+        log.lines(),
+        ["asked", "both sides ended", "grace of the shutdown", "server closed"]
+    );
     assert_eq!(peer.join().unwrap(), [b"".to_vec(), b"not yet".to_vec()]);
 }
 

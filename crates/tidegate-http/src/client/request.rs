@@ -131,6 +131,29 @@ impl ClientRequest {
         self
     }
 
+    /// Its method.
+    ///
+    /// ```
+    /// use tidegate_http::ClientRequest;
+    /// let request = ClientRequest::get("http://tide.example:8080/levels?now");
+    /// assert_eq!(request.method(), "GET");
+    /// assert_eq!(request.origin().unwrap().port(), 8080);
+    /// assert_eq!(request.path(), Some("/levels?now"));
+    /// ```
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// Where it goes; `None` if its URL is none.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.to.as_ref().ok().map(|(origin, _)| origin)
+    }
+
+    /// What it asks for there: path and query. `None` if its URL is none.
+    pub fn path(&self) -> Option<&str> {
+        self.to.as_ref().ok().map(|(_, target)| target.as_str())
+    }
+
     /// The body. It can be sent again, if a connection turns out to be dead.
     pub fn body(mut self, body: impl Into<Bytes>) -> ClientRequest {
         self.body = Body::Whole(body.into());

@@ -44,6 +44,8 @@ pub enum HttpEvent {
         method: String,
         /// Its target.
         target: String,
+        /// Its fields, in their order.
+        headers: Vec<(String, Vec<u8>)>,
     },
     /// A response was written to its end.
     Response {
@@ -104,7 +106,7 @@ impl HttpEvent {
 impl fmt::Display for HttpEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HttpEvent::Request { exchange, method, target } => {
+            HttpEvent::Request { exchange, method, target, .. } => {
                 write!(f, "request {}: {} {}", exchange.number(), OneLine(method), OneLine(target))
             }
             HttpEvent::Response { exchange, status, bytes, elapsed, .. } => {

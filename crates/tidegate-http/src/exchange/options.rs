@@ -28,6 +28,7 @@ pub struct HttpOptions {
     pub(crate) max_requests: u64,
     pub(crate) request_rate: Option<Rate>,
     pub(crate) keep_alive_header: bool,
+    pub(crate) shutdown_idle: Duration,
 }
 
 impl Default for HttpOptions {
@@ -44,6 +45,7 @@ impl Default for HttpOptions {
             max_requests: 0,
             request_rate: None,
             keep_alive_header: false,
+            shutdown_idle: Duration::ZERO,
         }
     }
 }
@@ -150,6 +152,22 @@ impl HttpOptions {
     /// Clients that read it do not send a request on a connection that is about to be closed.
     pub fn keep_alive_header(mut self, on: bool) -> HttpOptions {
         self.keep_alive_header = on;
+        self
+    }
+
+    /// How long a shutdown keeps connections that wait for their next request: it is answered with
+    /// `Connection: close`. Default zero: they are closed at once, and a request that is on its way
+    /// at this moment is lost. Behind a balancer, some seconds: it uses each of them soon, and then
+    /// knows. The shutdown's grace must be longer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_http::HttpOptions;
+    /// let options = HttpOptions::new().shutdown_idle(Duration::from_secs(3));
+    /// # let _ = options;
+    /// ```
+    pub fn shutdown_idle(mut self, after: Duration) -> HttpOptions {
+        self.shutdown_idle = after;
         self
     }
 

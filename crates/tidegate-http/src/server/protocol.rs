@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::time::Duration;
 
 use tidegate_loop::Cx;
 use tidegate_loop::kind::Dispatch;
@@ -14,7 +15,7 @@ use crate::exchange::key::ExchangeKey;
 use crate::message::refusal::Refusal;
 use crate::server::{clock, deliver, ends, limited, over, read, refuse};
 use crate::state::clocks::Clock;
-use crate::state::conn::Phase;
+use crate::state::conn::{After, Phase, Reply};
 use crate::state::layer::HTTP;
 
 pub(super) static PROTOCOL: Protocol = Protocol::new("http")
@@ -138,13 +139,26 @@ fn stalled(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     }
 }
 
-/// The server shuts down: who waits for a request is closed, the others after their answer.
+/// The server shuts down: who waits for a request is closed, now or a little later, the others after
+/// their answer.
 fn shutdown(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     let (layer, _) = d.layer(&HTTP);
-    let Some(conn) = layer.conn(at, socket) else { return };
-    match conn.phase {
-        Phase::Idle => over::close(&mut d.cx(), at, socket),
-        Phase::Head | Phase::Handling => conn.last = conn.number,
+    let Some((conn, options)) = layer.with_options(at, socket) else { return };
+    match (conn.phase, options.shutdown_idle) {
+        (Phase::Idle, Duration::ZERO) => over::close(&mut d.cx(), at, socket),
+        (Phase::Idle, wait) => {
+            // The next one is the last.
+            conn.last = conn.number;
+            if !conn.full {
+                clock::set(&mut d.cx(), at, socket, Clock::Head, wait);
+            }
+        }
+        // It was told that another may come.
+        (Phase::Handling, wait) if !wait.is_zero() && conn.reply == Reply::Begun(After::Next) => {
+            conn.last = conn.number + 1;
+        }
+        (Phase::Discarding(_), wait) if !wait.is_zero() => conn.last = conn.number,
+        (Phase::Head | Phase::Handling, _) => conn.last = conn.number,
         // The next one does not begin.
         _ => conn.last = conn.number - 1,
     }

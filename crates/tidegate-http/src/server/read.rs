@@ -229,6 +229,7 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
         exchange: key,
         method: head.method.to_owned(),
         target: head.target.to_owned(),
+        headers: head.fields.iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect(),
     });
     if let Some(timeout) = clock {
         clock::set(&mut d.cx(), key.at(), key.socket, Clock::Request, timeout);

@@ -227,7 +227,7 @@ pub enum Reset {
 /// lp.run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Close {
     /// Why.

@@ -28,6 +28,9 @@ pub enum Timeout {
     Lifetime,
     /// One side had ended, and then no byte moved for this long.
     Linger,
+    /// Its server was shut down, and the grace was over:
+    /// [`ServerCx::shutdown`](crate::ServerCx::shutdown).
+    Shutdown,
 }
 
 impl fmt::Display for Timeout {
@@ -38,6 +41,7 @@ impl fmt::Display for Timeout {
             Timeout::Idle => "idle timeout",
             Timeout::Lifetime => "lifetime",
             Timeout::Linger => "linger timeout",
+            Timeout::Shutdown => "grace of the shutdown",
         })
     }
 }

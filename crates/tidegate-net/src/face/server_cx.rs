@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tidegate_loop::KeyError;
+use tidegate_loop::{Cx, KeyError};
 
 use crate::callbacks::contexts::ServerCx;
 use crate::endpoint::Endpoint;
@@ -18,6 +18,7 @@ use crate::key::SocketKey;
 use crate::metrics::ServerStats;
 use crate::options::listen::AtLimit;
 use crate::server::control;
+use crate::shutdown_report::ShutdownReport;
 use crate::sys::AcceptQueue;
 
 impl ServerCx<'_> {
@@ -63,7 +64,8 @@ impl ServerCx<'_> {
     /// Closes the server gracefully. It stops accepting and calls each connection's
     /// [`on_shutdown`](crate::Handler::on_shutdown), which by default ends it after what is queued.
     /// After `grace` it closes those that are left
-    /// ([`Timeout::Lifetime`](crate::Timeout::Lifetime)). Then comes the server's `on_close`.
+    /// ([`Timeout::Shutdown`](crate::Timeout::Shutdown)). Then comes the server's `on_close`.
+    /// Whom it cut off is in the log, or in [a report](ServerCx::report_shutdown).
     ///
     /// ```
     /// use std::time::Duration;
@@ -84,6 +86,38 @@ impl ServerCx<'_> {
     /// ```
     pub fn shutdown(&mut self, grace: Duration) -> Result<(), KeyError> {
         control::shutdown(&mut self.cx, self.key, grace)
+    }
+
+    /// `f` gets the report of the server's shutdown, however it is started: after its last
+    /// connection, before its `on_close`. Without it a warning in the log names those that were cut
+    /// off. A server that is closed without a shutdown reports nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// // Its connections do not end by themselves.
+    /// let server = lp.listen("127.0.0.1:0", |conn| {
+    ///     conn.accept(On::new().shutdown(|_| {}));
+    /// })?;
+    /// lp.server(server).report_shutdown(|_, report| {
+    ///     assert_eq!((report.connections, report.cut_off), (1, 1));
+    ///     println!("{report}"); // ... 1 of 1 connections cut off: 127.0.0.1:51234 (0 bytes unsent)
+    /// })?;
+    /// let at = lp.server(server).local_addr()?;
+    /// lp.connect(at, On::new().close(|_, _| {}));
+    /// lp.after(Duration::from_millis(10), move |cx| {
+    ///     cx.server(server).shutdown(Duration::from_millis(10)).unwrap();
+    /// });
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn report_shutdown(
+        &mut self,
+        f: impl FnOnce(&mut Cx<'_>, ShutdownReport) + 'static,
+    ) -> Result<(), KeyError> {
+        control::set_reporter(&mut self.cx, self.key, Box::new(f))
     }
 
     /// Ends the service by a signal. The first of these shuts the server down, with this grace for

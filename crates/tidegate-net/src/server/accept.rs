@@ -119,6 +119,8 @@ fn enter(
         admission: options.admission.clone(),
         stats: ServerStats::default(),
         gauged: None,
+        farewell: None,
+        reporter: None,
     });
     listener.tell(&mut h, || ServerEvent::Listening);
     Ok(server)

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tidegate_loop::kind::{Dispatch, Trigger};
@@ -17,10 +18,11 @@ use crate::options::listen::AtLimit;
 use crate::server::held::{listen_or_hold, resume_held};
 use crate::server::offer;
 use crate::server_event::ServerEvent;
+use crate::shutdown_report::ShutdownReport;
 use crate::socket::expire;
 use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::NET;
-use crate::state::listener::{Listener, State};
+use crate::state::listener::{Farewell, Listener, Reporter, State};
 use crate::state::owed::Owed;
 use crate::state::socket::{Life, Socket};
 use crate::sys::{self, AcceptQueue};
@@ -123,6 +125,12 @@ pub(crate) fn shutdown(
     grace: Duration,
 ) -> Result<(), KeyError> {
     let connections = connections(cx, server);
+    let (layer, d) = cx.layer(&NET);
+    let began = as_nanos(d.clock());
+    if let Some(l) = layer.listener(&d, server).filter(|l| l.farewell.is_none()) {
+        let report = ShutdownReport::new(l.local.clone(), connections.len());
+        l.farewell = Some(Box::new(Farewell { report, began }));
+    }
     let closed = close(cx, server);
     // Closed before, it may still have connections to end.
     if connections.is_empty() {
@@ -152,8 +160,52 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
         handle.free();
     }
     l.tell(&mut driver, || ServerEvent::Closed);
+    if let Some(farewell) = l.farewell {
+        report(d, *farewell, l.reporter);
+    }
     if let Some(mut handler) = l.handler {
         handler.on_close(&mut ServerCx::new(d.cx(), ServerKey(raw)));
+    }
+}
+
+/// The end of a shutdown. Without somebody who wants to know, the log gets what went wrong.
+#[cold]
+fn report(d: &mut Dispatch<'_>, farewell: Farewell, to: Option<Reporter>) {
+    let mut driver = d.driver();
+    let Farewell { mut report, began } = farewell;
+    report.took = Duration::from_nanos(as_nanos(driver.clock()).saturating_sub(began));
+    let Some(reporter) = to else {
+        if report.cut_off > 0 {
+            driver.warn("tidegate::net", "cut off", 1, format_args!("{report}"));
+        }
+        return;
+    };
+    let told = catch_unwind(AssertUnwindSafe(|| reporter(&mut d.cx(), report)));
+    // The server's `on_close` is still to come.
+    if let Err(payload) = told {
+        d.driver().panic_later(payload);
+    }
+}
+
+/// Who gets the report of a shutdown; one that was there before is dropped.
+pub(crate) fn set_reporter(
+    cx: &mut Cx<'_>,
+    server: ServerKey,
+    reporter: Reporter,
+) -> Result<(), KeyError> {
+    let (layer, mut d) = cx.layer(&NET);
+    let found = d.check(server.0).and_then(|()| layer.listener(&d, server).ok_or(KeyError::Closed));
+    match found {
+        Ok(l) => {
+            if let Some(before) = l.reporter.replace(reporter) {
+                d.bury(before);
+            }
+            Ok(())
+        }
+        Err(e) => {
+            d.bury(reporter);
+            Err(e)
+        }
     }
 }
 

@@ -304,6 +304,7 @@ pub(crate) fn over(
     }
     if let Some(server) = left.server {
         if let Some(l) = layer.listener(&driver, server) {
+            l.note_close(&close);
             l.closed_one(&mut driver, counted);
         }
     }

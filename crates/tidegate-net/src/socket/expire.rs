@@ -107,7 +107,8 @@ fn look(cx: &mut Cx<'_>, key: SocketKey, entry: u64, now: u64) {
     };
     let timers = s.timers().and_then(OwnTimers::look_at);
     let reads = matches!(s.life, Life::Open | Life::Gated) && s.takes_bytes();
-    let soft = which == Timeout::Connect || which != Timeout::Lifetime && reads;
+    let hard = matches!(which, Timeout::Lifetime | Timeout::Shutdown);
+    let soft = which == Timeout::Connect || !hard && reads;
     if soft {
         // The loop may be late: the kernel is asked before it is called silent.
         s.clocks.probe();

@@ -17,12 +17,13 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use tidegate_loop::TimerKey;
 use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Driver, Handle, Runtime, Trigger};
+use tidegate_loop::{Cx, TimerKey};
 
 use crate::callbacks::server_handler::ServerHandler;
 use crate::endpoint::Endpoint;
+use crate::error::close::Close;
 use crate::error::net_error::NetError;
 use crate::error::stage::Stage;
 use crate::event::NetEvent;
@@ -33,6 +34,7 @@ use crate::metrics::ServerStats;
 use crate::options::listen::Admission;
 use crate::options::stream::StreamOptions;
 use crate::server_event::{ServerEvent, ServerInfo};
+use crate::shutdown_report::ShutdownReport;
 use crate::state::fairness::claims::Place;
 use crate::state::fairness::pace::{FirstReads, Pace};
 use crate::sys::{self, ListenSocket};
@@ -73,6 +75,20 @@ pub(crate) struct Listener {
     pub(crate) stats: ServerStats,
     /// For gauges of other threads; gone with `socket`.
     pub(crate) gauged: Option<Gauged>,
+    /// Since it was shut down.
+    pub(crate) farewell: Option<Box<Farewell>>,
+    /// Who gets the report of that.
+    pub(crate) reporter: Option<Reporter>,
+}
+
+/// Gets the report of a shutdown.
+pub(crate) type Reporter = Box<dyn FnOnce(&mut Cx<'_>, ShutdownReport)>;
+
+/// A shutdown that is under way.
+pub(crate) struct Farewell {
+    pub(crate) report: ShutdownReport,
+    /// In nanoseconds of the loop.
+    pub(crate) began: u64,
 }
 
 impl Listener {
@@ -123,6 +139,15 @@ impl Listener {
                 self.tell(rt, || ServerEvent::Limited { peer, limit });
                 Err(|stats| &mut stats.limited)
             }
+        }
+    }
+
+    /// A connection of its callback's is over.
+    #[inline]
+    pub(crate) fn note_close(&mut self, close: &Close) {
+        if let Some(farewell) = &mut self.farewell {
+            farewell.report.add(close);
+            self.stats.cut_off = farewell.report.cut_off as u64;
         }
     }
 

@@ -11,6 +11,8 @@
 //! | [`Timeline`] | a text with client and server side by side | |
 //! | `JsonLines` | one JSON object a line | `trace` |
 //! | `Perfetto` | a trace file for <https://ui.perfetto.dev> | `trace` |
+//! | `otel::Traces` | spans for OpenTelemetry | `otel` |
+//! | `otel::TracingSpans` | spans of the crate `tracing` | `tracing` |
 //!
 //! An observer of your own gets an event as plain data by [`Record`].
 //!
@@ -58,6 +60,8 @@ pub use json::JsonLines;
 pub use perfetto::Perfetto;
 pub use record::{FieldValue, Record};
 pub use tidegate_loop::{Event, LayerEvent, Moment, Observer, OneLine, Value};
+#[cfg(feature = "otel")]
+pub use tidegate_otel as otel;
 pub use timeline::{Side, Step, Timeline};
 
 /// What all observers call a handle: a letter, then loop, place and generation, as `c1.3.1`.

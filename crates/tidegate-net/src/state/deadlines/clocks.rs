@@ -45,8 +45,7 @@ pub(crate) struct Clocks {
     activity: Activity,
     /// The peer's end was seen while nothing was read.
     peer_gone: bool,
-    /// Its server shuts down: the end of the lifetime only comes nearer.
-    grace: bool,
+    grace: Grace,
     expiry: Expiry,
 }
 
@@ -57,6 +56,17 @@ struct Linger {
     after_ms: u32,
     /// When a side ended.
     ended_ns: u64,
+}
+
+/// Whether its server shuts down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Grace {
+    #[default]
+    No,
+    /// It does; the lifetime ends before the grace, and only comes nearer.
+    Later,
+    /// It does, and `until_ns` is the end of the grace.
+    Ends,
 }
 
 /// What `active_ns` says, and whether its idle deadline was told.
@@ -136,20 +146,21 @@ impl Clocks {
 
     pub(crate) fn set_until(&mut self, after_ms: u32, now: u64) {
         let until = if after_ms == 0 { 0 } else { now.saturating_add(nanos(after_ms)) };
-        if !self.grace {
+        if self.grace == Grace::No {
             self.until_ns = until;
-        } else if until != 0 {
-            self.until_ns = self.until_ns.min(until);
+        } else if until != 0 && until < self.until_ns {
+            (self.until_ns, self.grace) = (until, Grace::Later);
         }
         self.expiry = Expiry::Waiting;
     }
 
-    /// The lifetime ends then, if not before.
+    /// Its server shuts down: it ends then, if not before.
     pub(crate) fn end_by(&mut self, at: u64) {
         if self.until_ns == 0 || self.until_ns > at {
-            self.until_ns = at;
+            (self.until_ns, self.grace) = (at, Grace::Ends);
+        } else if self.grace == Grace::No {
+            self.grace = Grace::Later;
         }
-        self.grace = true;
     }
 
     /// No deadline has come up, or it was taken.
@@ -206,6 +217,7 @@ impl Clocks {
         let hard = match (view.connecting, view.gated) {
             (true, _) => Timeout::Connect,
             (_, true) => Timeout::Handshake,
+            _ if self.grace == Grace::Ends => Timeout::Shutdown,
             _ => Timeout::Lifetime,
         };
         let until = (self.until_ns != 0).then_some((self.until_ns, hard));
