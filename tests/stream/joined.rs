@@ -48,6 +48,7 @@ fn half_closes_pass_over_and_both_close() {
 }
 
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn an_error_comes_once_and_says_whose_it_is() {
     for (resets_a, text) in
         [(true, "the pipe's source failed: "), (false, "the pipe's sink failed: ")]

@@ -13,14 +13,16 @@ pub fn alone() -> MutexGuard<'static, ()> {
 
 /// The soft and the hard limit; sets the soft one if one is given.
 #[allow(unsafe_code)]
+// The numbers are signed on FreeBSD.
+#[allow(clippy::unnecessary_cast)]
 fn limit(soft: Option<u64>) -> (u64, u64) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls get a valid pointer to a local rlimit.
     unsafe {
         assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
-        let before = (limit.rlim_cur, limit.rlim_max);
+        let before = (limit.rlim_cur as u64, limit.rlim_max as u64);
         if let Some(soft) = soft {
-            limit.rlim_cur = soft;
+            limit.rlim_cur = soft as libc::rlim_t;
             assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
         }
         before

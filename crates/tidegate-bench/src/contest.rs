@@ -20,6 +20,8 @@ pub enum Unit {
     PerSecond,
     /// The cost is one of a GiB; how many are moved in a second.
     GibPerSecond,
+    /// A part of all, from 0 to 1.
+    Share,
 }
 
 impl Unit {
@@ -36,6 +38,7 @@ impl Unit {
             Unit::Cpu => format!("{} CPU", time(cost)),
             Unit::PerSecond => format!("{}/s", thousands(1e9 / cost)),
             Unit::GibPerSecond => format!("{:.2} GiB/s", 1e9 / cost),
+            Unit::Share => format!("{:.1} %", cost * 100.0),
         }
     }
 }

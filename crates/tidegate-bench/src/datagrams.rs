@@ -23,7 +23,8 @@ const STUCK: Duration = Duration::from_secs(20);
 /// Everything about datagrams.
 pub fn contests(scale: Scale) -> Vec<Contest> {
     let echo = [1, 10, 100].map(|n| there_and_back(scale, n, Mode::Datagrams));
-    let rest = [there_and_back(scale, 100, Mode::Answers), bulk(scale), flood(scale)];
+    let (answers, flood) = (there_and_back(scale, 100, Mode::Answers), flood(scale));
+    let rest = [answers, bulk(scale, true), bulk(scale, false), flood];
     echo.into_iter().chain(rest).collect()
 }
 
@@ -34,14 +35,24 @@ fn there_and_back(scale: Scale, n: usize, mode: Mode) -> Contest {
         Mode::Answers => ("UDP, 64 bytes in, 512 out", ANSWER),
         _ => ("UDP echo of 64 bytes", MESSAGE),
     };
-    let measures = [("", Unit::PerSecond), ("by CPU", Unit::Cpu)];
+    let is_timed = mode == Mode::Answers;
+    let (rate, times) = (
+        [("", Unit::PerSecond), ("by CPU", Unit::Cpu)],
+        [("p50", Unit::Time), ("p99", Unit::Time)],
+    );
+    let measures = if is_timed { [rate, times].concat() } else { rate.to_vec() };
     Contest::new(format!("{what}, {clients}"), &measures, scale.cycles, move || {
         let open = |(name, peer): (&str, Peer)| {
             let server = Server::start(peer, mode);
-            let mut open = PingPong::over_udp(&server, n, answer);
+            let open = PingPong::over_udp(&server, n, answer);
+            let mut open = if is_timed { open.timed() } else { open };
             Contender::new(name, move || {
                 let slice = open.slice(&server, scale.slice);
-                vec![slice.wall_each(), slice.cpu_each()]
+                let mut costs = vec![slice.wall_each(), slice.cpu_each()];
+                if is_timed {
+                    costs.extend([0.5, 0.99].map(|share| quantile(&slice.latencies, share)));
+                }
+                costs
             })
         };
         Peer::all().into_iter().map(open).collect()
@@ -49,14 +60,18 @@ fn there_and_back(scale: Scale, n: usize, mode: Mode) -> Contest {
 }
 
 /// Many datagrams to one peer, who receives them in runs. On the loopback: no device cuts them.
-fn bulk(scale: Scale) -> Contest {
+/// `offload`: those that can let the kernel cut them (GSO); else only those take part that can do
+/// without.
+fn bulk(scale: Scale, offload: bool) -> Contest {
     let bytes = scale.pumped / 4;
-    let name = format!("UDP, {} MiB to one peer in datagrams of 1,200 bytes", bytes >> 20);
+    let how = if offload { "" } else { ", without GSO" };
+    let name = format!("UDP, {} MiB to one peer in datagrams of 1,200 bytes{how}", bytes >> 20);
     let measures = [("", Unit::GibPerSecond), ("by CPU for a datagram", Unit::Cpu)];
     Contest::new(name, &measures, scale.cycles, move || {
         let open = |(name, peer): (&str, Peer)| {
             let stamps = Stamps::new(4);
-            let options = Options { stamps: Some(stamps.clone()), ..Mode::Bulk.into() };
+            let stamped = Some(stamps.clone());
+            let options = Options { stamps: stamped, offload, ..Mode::Bulk.into() };
             let server = Server::start(peer, options);
             let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
             client.connect(server.at()).expect("it can be connected");
@@ -65,7 +80,9 @@ fn bulk(scale: Scale) -> Contest {
             Contender::new(name, move || pull(&server, &client, &stamps, bytes / PIECE))
         };
         let quinn = [("quinn-udp", Peer::Quinn)];
-        Peer::all().into_iter().chain(quinn).map(open).collect()
+        let takes_part =
+            |(name, _): &(&str, Peer)| offload || !["floor", "quinn-udp"].contains(name);
+        Peer::all().into_iter().chain(quinn).filter(takes_part).map(open).collect()
     })
 }
 
@@ -97,6 +114,7 @@ fn pull(server: &Server, client: &UdpSocket, stamps: &Stamps, datagrams: usize) 
 fn flood(scale: Scale) -> Contest {
     let measures = [
         ("received", Unit::PerSecond),
+        ("dropped by the kernel", Unit::Share),
         ("timer of 1 ms late, p99", Unit::Time),
         ("TCP echo, p50", Unit::Time),
         ("TCP echo, p99", Unit::Time),
@@ -109,12 +127,14 @@ fn flood(scale: Scale) -> Contest {
             let mut flood = Flood::open(Server::start(peer, options), stamps);
             Contender::new(name, move || {
                 let before = received.load(Ordering::Relaxed);
-                let (wall, echoes) = flood.slice(scale.slice * 8);
+                let (wall, echoes, sent) = flood.slice(scale.slice * 8);
                 let received = received.load(Ordering::Relaxed) - before;
                 assert!(received > 0, "the flood arrives");
                 let late = flood.late();
                 vec![
                     wall.as_nanos() as f64 / received as f64,
+                    // Those that wait are received, or dropped, in the next slice.
+                    1.0 - (received as f64 / sent as f64).min(1.0),
                     quantile(&late, 0.99),
                     quantile(&echoes, 0.5),
                     quantile(&echoes, 0.99),
@@ -143,9 +163,10 @@ impl Flood {
         Flood { server, stamps, flood, connection }
     }
 
-    /// Floods for so long, and asks for one echo after the other. How long it took, and each echo.
-    fn slice(&mut self, during: Duration) -> (Duration, Vec<f64>) {
-        let data = [7; 40 * PIECE];
+    /// Floods for so long, and asks for one echo after the other. How long it took, each echo, and
+    /// how many datagrams were sent.
+    fn slice(&mut self, during: Duration) -> (Duration, Vec<f64>, u64) {
+        let (data, mut sent) = ([7; 40 * PIECE], 0);
         let mut echoes = Vec::new();
         // What was noted between the slices does not count.
         self.late();
@@ -153,6 +174,7 @@ impl Flood {
         let mut asked = None;
         while begin.elapsed() < during || asked.is_some() {
             epoll::write(&self.flood, &data).expect("the loopback takes everything");
+            sent += 40;
             let since = *asked.get_or_insert_with(|| {
                 epoll::write(&self.connection, &[7; MESSAGE]).expect("a connection");
                 Instant::now()
@@ -163,7 +185,7 @@ impl Flood {
             }
             assert!(begin.elapsed() < STUCK, "the server is stuck");
         }
-        (begin.elapsed(), echoes)
+        (begin.elapsed(), echoes, sent)
     }
 
     /// How late the timer was since the last call, in ns.

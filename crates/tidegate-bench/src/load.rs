@@ -116,6 +116,8 @@ pub struct PingPong {
     message: &'static [u8],
     /// The length of each answer.
     answer: usize,
+    /// When each client asked, in ns, if that is noted.
+    asked: Option<Vec<u64>>,
 }
 
 impl PingPong {
@@ -143,7 +145,7 @@ impl PingPong {
             epoll.add(fd, epoll::IN | epoll::EDGE, n as u64).expect("it can be watched");
         }
         server.settle();
-        PingPong { epoll, events: Events::with_capacity(1024), open, message, answer }
+        PingPong { epoll, events: Events::with_capacity(1024), open, message, answer, asked: None }
     }
 
     /// Opens so many UDP sockets that are connected to the server's, which answers with so many
@@ -160,10 +162,19 @@ impl PingPong {
         let open: Vec<OwnedFd> = (0..sockets).map(open).collect();
         server.settle();
         let (events, message) = (Events::with_capacity(1024), &[7; MESSAGE]);
-        PingPong { epoll, events, open, message, answer }
+        PingPong { epoll, events, open, message, answer, asked: None }
     }
 
-    fn send(&self, n: usize) {
+    /// From now on each slice has the time of each answer.
+    pub fn timed(mut self) -> PingPong {
+        self.asked = Some(vec![0; self.open.len()]);
+        self
+    }
+
+    fn send(&mut self, n: usize) {
+        if let Some(asked) = &mut self.asked {
+            asked[n] = cores::now();
+        }
         let sent = epoll::write(&self.open[n], self.message).expect("a connection");
         assert_eq!(sent, self.message.len());
     }
@@ -173,6 +184,7 @@ impl PingPong {
         let mut buffer = [0; 1024];
         let (begin, cpu) = (Instant::now(), server.cpu());
         let (mut ops, mut live, mut over) = (0, self.open.len(), false);
+        let mut latencies = Vec::new();
         (0..live).for_each(|n| self.send(n));
         while live > 0 {
             let n = wait(&self.epoll, &mut self.events);
@@ -182,6 +194,9 @@ impl PingPong {
                 let got = epoll::read(&self.open[c], &mut buffer).expect("an answer");
                 assert_eq!(got, self.answer, "small answers come whole");
                 ops += 1;
+                if let Some(asked) = &self.asked {
+                    latencies.push((cores::now() - asked[c]) as f64);
+                }
                 if over {
                     live -= 1;
                 } else {
@@ -191,7 +206,7 @@ impl PingPong {
         }
         let wall = begin.elapsed();
         server.settle();
-        Slice { ops, wall, cpu: server.cpu() - cpu, latencies: Vec::new() }
+        Slice { ops, wall, cpu: server.cpu() - cpu, latencies }
     }
 }
 

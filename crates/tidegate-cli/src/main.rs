@@ -9,6 +9,7 @@
 //! | `serve/`, `connect/`, `check.rs` | these subcommands |
 //! | `trace.rs`, `doctor.rs` | what watches them |
 //! | `bench/` | how fast a server is |
+//! | `sys/` | what differs between systems |
 //! | `values.rs`, `tls.rs` | times and sizes as arguments; TLS as a client |
 //! | `manual.rs` | completions for shells, and the man page |
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ mod manual;
 mod run;
 mod runner;
 mod serve;
+mod sys;
 mod terminal;
 mod tls;
 mod trace;

@@ -83,6 +83,7 @@ fn the_last_error_ends_it_once() {
 
 /// The waits, by a clock that moves when the loop waits.
 #[test]
+#[cfg(unix)] // the targets are paths
 fn waits_grow_to_their_limit() {
     let (mut lp, _script) = scripted();
     let back_off = BackOff::new(6)
@@ -103,6 +104,7 @@ fn waits_grow_to_their_limit() {
 }
 
 #[test]
+#[cfg(unix)] // the targets are paths
 fn destroy_ends_the_wait() {
     let (mut lp, _script) = scripted();
     let log = Log::default();
@@ -118,6 +120,7 @@ fn destroy_ends_the_wait() {
 }
 
 #[test]
+#[cfg(unix)] // the targets are paths
 fn what_another_try_cannot_change_is_tried_once() {
     let mut blocked = tidegate::net::BlockList::new();
     blocked.add([127, 0, 0, 1].into());

@@ -69,6 +69,8 @@ pub struct Options {
     pub received: Arc<AtomicU64>,
     /// Whether its memory is counted.
     pub counted: bool,
+    /// Whether one that can lets the kernel cut what it sends into datagrams.
+    pub offload: bool,
     /// The size of the read buffer, for peers that have one for each connection.
     pub buffer: usize,
 }
@@ -82,6 +84,7 @@ impl From<Mode> for Options {
             stamps: None,
             received: Arc::default(),
             counted: false,
+            offload: true,
             buffer: 64 * 1024,
         }
     }

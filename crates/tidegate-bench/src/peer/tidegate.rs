@@ -145,7 +145,8 @@ pub fn serve(
         let key = match options.mode {
             Mode::Bulk => {
                 let run = vec![7; PIECE * RUN];
-                lp.udp(any, Bulk { options: options.clone(), open: None, run })
+                let at = UdpOptions::new(any).send_offload(options.offload);
+                lp.udp(at, Bulk { options: options.clone(), open: None, run })
             }
             Mode::Answers => lp.udp(any, Answers(Some([7; ANSWER]))),
             _ => lp.udp(any, Answers(None)),

@@ -11,6 +11,8 @@ use std::thread::JoinHandle;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::sys::SHORT_READS_DRAIN;
+
 /// What it does.
 #[derive(Clone)]
 pub(super) enum Work {
@@ -128,7 +130,7 @@ impl Connection {
             if !self.flush() {
                 return false;
             }
-            if n < buffer.len() {
+            if SHORT_READS_DRAIN && n < buffer.len() {
                 return true;
             }
         }

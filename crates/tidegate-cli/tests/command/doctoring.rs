@@ -1,7 +1,5 @@
 //! `doctor`: of a subcommand and of a file; with findings and without.
 
-use std::net::TcpStream;
-
 use crate::running::{Running, nobody, run};
 
 fn file(name: &str) -> String {
@@ -40,7 +38,7 @@ fn a_full_accept_queue_is_told() {
     let mut arguments = vec!["doctor", "serve", "echo", "127.0.0.1:0"];
     arguments.extend(options);
     let (mut server, at) = Running::serve(&arguments);
-    let _clients: Vec<_> = (0..5).map(|_| TcpStream::connect(at).unwrap()).collect();
+    let _clients: Vec<_> = (0..5).map(|_| std::net::TcpStream::connect(at).unwrap()).collect();
     let said = server.complains("accept queue");
     assert!(said.contains("4 connections wait to be accepted"), "{said}");
 }

@@ -243,6 +243,16 @@ impl RequestDecoder {
         matches!(self.decoder.state, State::Body(_))
     }
 
+    /// If the message has no body, takes its [`End`](Event::End), and returns `true`.
+    #[inline]
+    pub(crate) fn take_end(&mut self) -> bool {
+        let is_done = self.is_body_done();
+        if is_done {
+            self.decoder.state = State::Start;
+        }
+        is_done
+    }
+
     /// Whether all of the body was read, so that the [`End`](Event::End) needs no more bytes.
     pub fn is_body_done(&self) -> bool {
         matches!(&self.decoder.state, State::Body(body) if body.is_done())

@@ -157,9 +157,7 @@ impl Encoder {
             Announced::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         }
         if let Some(date) = date.filter(|_| !given.date) {
-            out.extend_from_slice(b"Date: ");
-            out.extend_from_slice(date);
-            out.extend_from_slice(b"\r\n");
+            write_date(out, date);
         }
         let goes_on = to.keep_alive && !given.close && state != State::UntilEnd;
         match (goes_on, to.version) {
@@ -458,7 +456,7 @@ fn write_field(out: &mut Vec<u8>, (name, value): Field<'_>) -> Result<(), Encode
 
 /// A field whose value ends with a number; `name` has all that is before it.
 fn write_number(out: &mut Vec<u8>, name: &[u8], number: u64) {
-    let (mut digits, mut from, mut left) = ([0; 20], 20, number);
+    let (mut digits, mut from, mut left) = (*b"12345678901234567890\r\n", 20, number);
     loop {
         from -= 1;
         digits[from] = b'0' + (left % 10) as u8;
@@ -469,5 +467,16 @@ fn write_number(out: &mut Vec<u8>, name: &[u8], number: u64) {
     }
     out.extend_from_slice(name);
     out.extend_from_slice(&digits[from..]);
-    out.extend_from_slice(b"\r\n");
+}
+
+fn write_date(out: &mut Vec<u8>, date: &[u8]) {
+    // As it is made here, in one piece.
+    let mut line = *b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    if date.len() == line.len() - 8 {
+        line[6..35].copy_from_slice(date);
+        return out.extend_from_slice(&line);
+    }
+    for part in [b"Date: ", date, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
 }

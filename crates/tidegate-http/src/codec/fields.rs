@@ -262,7 +262,16 @@ static TOKEN: [bool; 256] = table(b"", 0x21, 0x7f, b"\"(),/:;<=>?@[\\]{}");
 /// Whether these bytes are a token: the name of a method or a field.
 #[inline]
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|b| TOKEN[*b as usize])
+    !bytes.is_empty() && all_in(&TOKEN, bytes)
+}
+
+/// Whether the table has all of these bytes: eight at a time, without a branch between them.
+#[inline]
+pub(super) fn all_in(table: &[bool; 256], bytes: &[u8]) -> bool {
+    let fits = |b: &u8| table[usize::from(*b)];
+    let mut chunks = bytes.chunks_exact(8);
+    chunks.by_ref().all(|chunk| chunk.iter().fold(true, |all, b| all & fits(b)))
+        && chunks.remainder().iter().fold(true, |all, b| all & fits(b))
 }
 
 static VALUE: [bool; 256] = table(b"\t\xff", 0x20, 0xff, b"\x7f");
@@ -270,7 +279,18 @@ static VALUE: [bool; 256] = table(b"\t\xff", 0x20, 0xff, b"\x7f");
 /// Whether these bytes can be the value of a field: no control but HTAB.
 #[inline]
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
-    bytes.iter().all(|b| VALUE[usize::from(*b)])
+    let (words, rest) = bytes.split_at(bytes.len() / 8 * 8);
+    let word = |c: &[u8]| c.iter().rev().fold(0, |w: u64, b| w << 8 | u64::from(*b));
+    words.chunks_exact(8).all(|c| is_plain(word(c)) || all_in(&VALUE, c)) && all_in(&VALUE, rest)
+}
+
+/// Whether all eight bytes are visible ASCII or blanks.
+#[inline]
+fn is_plain(word: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // A byte below 0x20, from 0x80 on, or 0x7f sets the highest bit of one.
+    let wrong = word.wrapping_sub(0x20 * EACH) | word | word.wrapping_add(EACH);
+    wrong & (0x80 * EACH) == 0
 }
 
 /// The members of a list in a value, without the blanks around them; empty ones are left out.

@@ -1,6 +1,7 @@
 //! The target of a request, and the `Host` that goes with it.
 #![forbid(unsafe_code)]
 
+use crate::codec::fields::all_in;
 use crate::message::refusal::{Refusal, bad};
 
 /// Letters, digits, and these.
@@ -38,7 +39,7 @@ pub(super) fn check<'b>(method: &str, target: &'b str) -> Result<Option<&'b str>
             false => Err(bad("CONNECT without host and port")),
         };
     }
-    if !bytes.iter().all(|b| TARGET[usize::from(*b)]) {
+    if !all_in(&TARGET, bytes) {
         return Err(bad("a bad character in the target"));
     }
     match bytes {
@@ -88,13 +89,14 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
 
 /// What comes after a name, or an address of IPv4.
 fn after_name(bytes: &[u8]) -> &[u8] {
-    let mut at = 0;
+    let mut left = bytes;
     loop {
-        while bytes.get(at).is_some_and(|b| NAME[usize::from(*b)]) {
-            at += 1;
-        }
-        match &bytes[at..] {
-            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
+        let end = left.iter().position(|b| !NAME[usize::from(*b)]);
+        left = end.map_or(&[], |end| &left[end..]);
+        match left {
+            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+                left = rest;
+            }
             after => return after,
         }
     }

@@ -17,13 +17,18 @@ use crate::state::layer::{HTTP, Layer};
 #[inline]
 pub(super) fn replied(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, _) = cx.layer(&HTTP);
-    let Some(conn) = layer.exchange(key) else { return };
+    if layer.exchange(key).is_some_and(written) {
+        complete(cx, key);
+    }
+}
+
+/// The response is written. Whether the exchange is over with it.
+#[inline]
+pub(super) fn written(conn: &mut Conn) -> bool {
     if let Reply::Begun(after) = conn.reply {
         conn.reply = Reply::Done(after);
     }
-    if !matches!(conn.body, Body::Flowing | Body::Paused) {
-        complete(cx, key);
-    }
+    !matches!(conn.body, Body::Flowing | Body::Paused)
 }
 
 /// The exchange is over: its key finds nothing from now on.

@@ -211,9 +211,7 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
         since: driver.nanos(),
     };
     let mut clock = None;
-    if conn.decoder.is_body_done() {
-        // The end needs no more bytes.
-        let _ = conn.decoder.next(&[], &mut Fields::new());
+    if conn.decoder.take_end() {
         conn.body = Body::Read;
         conn.clocks.clear(Clock::Request);
     } else {

@@ -81,6 +81,12 @@ pub(crate) fn whole(
         // It waits for the end of the read, as the head does.
         conn.encoder.body(out, body.bytes())?;
         conn.bytes = len as u64;
+        if conn.encoder.end(out, []).is_ok() {
+            if over::written(conn) {
+                over::complete(cx, key);
+            }
+            return Ok(());
+        }
     } else if len > 0 {
         let _ = data(cx, key, body);
     }
