@@ -14,6 +14,7 @@ use mio::event::Source;
 use crate::as_cx::AsCx;
 use crate::builder::Builder;
 use crate::core::cx::Cx;
+use crate::core::due::Mode;
 use crate::core::kind::Dispatch;
 use crate::core::kind::VACANT;
 use crate::core::state::{Core, Reactor};
@@ -40,7 +41,6 @@ use crate::store::ticks::Ticks;
 use crate::store::timers::Timers;
 use crate::sys::{BackendFd, LayerStates};
 use crate::threads::inbox::Inbox;
-use crate::turn::Mode;
 
 /// The event loop: it owns every handle, closure and descriptor. Not `Send`;
 /// several loops in several threads are fine.

@@ -27,6 +27,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::core::dispatch::Why;
+use crate::core::due::Mode;
 use crate::core::kind::Dispatch;
 use crate::core::state::{Core, Reactor};
 use crate::handles::hook;
@@ -62,59 +63,9 @@ const TIMERS: usize = 8;
 const _: () = assert!(matches!((TURN[POLL], TURN[POLL + 1]), (Phase::Poll, Phase::Ready)));
 const _: () = assert!(AFTER_READY == POLL + 2 && matches!(TURN[TIMERS], Phase::Timers));
 
-/// How long a turn may wait.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Default,
-    /// A turn that began with effects to deliver does not wait.
-    Once,
-    NoWait,
-}
-
 impl Core {
-    #[inline]
-    pub(crate) fn is_alive(&self) -> bool {
-        self.reactor.alive > 0 || self.has_more()
-    }
-
-    /// Whether something is to be done for no handle that is referenced.
-    #[inline(never)]
-    fn has_more(&self) -> bool {
-        !self.ticks.is_empty()
-            || !self.reactor.pending.is_empty()
-            || !self.reactor.closing.is_empty()
-            || self.inbox.has_any()
-            || !self.posts.is_empty()
-            || self.reactor.has_work_queued()
-    }
-
-    pub(crate) fn may_turn(&self) -> bool {
-        self.is_alive() && !self.stop
-    }
-
     pub(crate) fn next_phase(&self) -> Phase {
         TURN[self.next]
-    }
-
-    /// Whether something waits that needs no kernel.
-    fn must_not_block(&self) -> bool {
-        self.stop
-            || !self.reactor.ready.is_empty()
-            || !self.reactor.pending.is_empty()
-            || !self.reactor.closing.is_empty()
-            || !self.ticks.is_empty()
-            || self.timers.has_due()
-            || self.hooks.has_any(Hook::Idle)
-            || !self.is_alive()
-    }
-
-    pub(crate) fn timeout(&self, mode: Mode, clock: u64) -> Option<Duration> {
-        let told = mode == Mode::Once && self.had_effects;
-        if told || mode == Mode::NoWait || self.must_not_block() {
-            return Some(Duration::ZERO);
-        }
-        let deadline = self.timers.next_deadline()?;
-        Some(Duration::from_nanos(deadline.saturating_sub(clock)))
     }
 
     /// One turn, or what a panic left of it.
@@ -134,6 +85,9 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn phases_watched(&mut self, mode: Mode) -> io::Result<()> {
+        if self.opened {
+            self.reactor.look_at_clock();
+        }
         self.phases::<true>(mode)
     }
 
@@ -171,21 +125,12 @@ impl Core {
         }
     }
 
-    /// Whether there is no effect to deliver, and no hook.
-    #[inline]
-    fn passes_by(&self) -> bool {
-        self.reactor.pending.is_empty() && self.hooks.is_empty()
-    }
-
-    #[inline]
-    fn has_closing(&self) -> bool {
-        !self.reactor.closing.is_empty()
-    }
-
     /// One phase by itself.
     pub(crate) fn step_alone(&mut self, mode: Mode) -> io::Result<()> {
         if !self.opened {
             self.open_turn::<true>();
+        } else {
+            self.reactor.look_at_clock();
         }
         self.step::<true>(self.next_phase(), mode)
     }
@@ -195,6 +140,12 @@ impl Core {
     #[inline(always)]
     fn step<const WATCHED: bool>(&mut self, phase: Phase, mode: Mode) -> io::Result<()> {
         self.reactor.phase = phase;
+        if WATCHED && self.has_nothing_in(phase) {
+            let took = Duration::ZERO;
+            self.reactor.tell_at_once(|_| Event::PhaseEnd { phase, took });
+            self.pass_on::<WATCHED>();
+            return Ok(());
+        }
         let before = if WATCHED { self.reactor.clock() } else { 0 };
         match phase {
             Phase::Pending => self.run_pending::<WATCHED>(),
@@ -231,11 +182,16 @@ impl Core {
                 Event::PhaseEnd { phase, took }
             });
         }
+        self.pass_on::<WATCHED>();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn pass_on<const WATCHED: bool>(&mut self) {
         self.next += 1;
         if self.next == TURN.len() {
             self.end_turn::<WATCHED>();
         }
-        Ok(())
     }
 
     #[inline]
@@ -243,8 +199,11 @@ impl Core {
         self.next = 0;
         self.opened = false;
         if WATCHED {
+            // It ends with its last phase.
             let began = self.reactor.turn_began;
-            self.reactor.tell_took(began, |_, took| Event::TurnEnd { took });
+            self.reactor.tell_at_once(|now| Event::TurnEnd {
+                took: Duration::from_nanos(now.saturating_sub(began)),
+            });
         }
         if !self.ticks.is_empty() {
             self.reactor.metrics.ticks_carried_over += 1;
@@ -263,12 +222,16 @@ impl Core {
         }
         r.phase = TURN[0];
         if WATCHED {
-            r.turn_began = r.clock();
-            let ready = r.ready.len();
-            r.emit(|| Event::Turn { ready });
+            let (now, ready) = (r.clock(), r.ready.len());
+            r.turn_began = now;
+            r.tell(now, &Event::Turn { ready });
         }
         self.ticks.open_turn(self.reactor.limits.tick_budget);
+        let has_ticks = !self.is_settled();
         self.settle();
+        if WATCHED && has_ticks {
+            self.reactor.look_at_clock();
+        }
     }
 
     #[inline(always)]
@@ -347,7 +310,7 @@ impl Reactor {
     ) -> io::Result<()> {
         let ready = self.ready.len();
         if WATCHED {
-            self.emit(|| Event::Poll { timeout, ready });
+            self.tell(before, &Event::Poll { timeout, ready });
         }
         if timeout != Some(Duration::ZERO) {
             self.metrics.blocking_polls += 1;
@@ -400,8 +363,9 @@ impl Reactor {
     #[cold]
     fn polled(&mut self, before: u64) {
         let (events, ready) = (self.batch, self.ready.len());
-        let waited = Duration::from_nanos(self.now.saturating_sub(before));
-        self.emit(|| Event::Polled { events, waited, ready });
+        let now = self.now;
+        let waited = Duration::from_nanos(now.saturating_sub(before));
+        self.tell(now, &Event::Polled { events, waited, ready });
     }
 
     /// The kernel's part of a poll. A poller that cannot be asked after an error is not.

@@ -150,7 +150,7 @@ impl Core {
         }
         if WATCHED && why != Why::Pending {
             let bits = bits.readiness();
-            self.reactor.emit(|| Event::Ready { key, kind: kind.name(), bits });
+            self.reactor.tell_at_once(|_| Event::Ready { key, kind: kind.name(), bits });
         }
         let call = match why {
             Why::Queued => kind.ready,

@@ -108,6 +108,9 @@ pub(crate) struct Reactor {
     pub(crate) turn: u64,
     /// When it began; kept only with an observer.
     pub(crate) turn_began: u64,
+    /// The moment of the observer's last event. What follows it at once has the same one, without
+    /// another look at the clock.
+    told_at: u64,
     pub(crate) phase: Phase,
     /// Referenced handles.
     pub(crate) alive: usize,
@@ -145,6 +148,7 @@ impl Reactor {
             batch: 0,
             turn: 0,
             turn_began: 0,
+            told_at: 0,
             phase: Phase::Outside,
             alive: 0,
             calls: 0,
@@ -209,21 +213,6 @@ impl Reactor {
         cfg!(not(tidegate_no_observer)) && self.observer.is_some()
     }
 
-    #[inline(always)]
-    pub(crate) fn emit<'e>(&mut self, event: impl FnOnce() -> Event<'e>) {
-        if self.is_watched() {
-            self.make_and_tell(event);
-        }
-    }
-
-    /// Out of the way of those that nobody observes.
-    #[cold]
-    #[inline(never)]
-    fn make_and_tell<'e>(&mut self, event: impl FnOnce() -> Event<'e>) {
-        let now = self.clock();
-        self.tell(now, &event());
-    }
-
     /// Something that began at `before` is over: exactly as long before this moment. Only
     /// with an observer: a clock read costs about as much as a small phase.
     #[cold]
@@ -239,10 +228,24 @@ impl Reactor {
         self.tell(now, &event);
     }
 
+    /// The same for something that took no time: it came right after the last event.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tell_at_once<'e>(&mut self, event: impl FnOnce(u64) -> Event<'e>) {
+        let now = self.told_at;
+        self.tell(now, &event(now));
+    }
+
+    /// Time has passed since the last event.
+    pub(crate) fn look_at_clock(&mut self) {
+        self.told_at = self.clock();
+    }
+
     /// A panic of the observer must not strike where state is half-changed: it waits
     /// in the graveyard, and the observer gets no more events.
     #[cold]
     pub(crate) fn tell(&mut self, now: u64, event: &Event<'_>) {
+        self.told_at = now;
         let elapsed = Duration::from_nanos(now);
         let at = Moment { turn: self.turn, phase: self.phase, elapsed };
         let Some(mut observer) = self.observer.take() else { return };
@@ -257,6 +260,7 @@ impl Reactor {
 
     pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer>) {
         self.turn_began = self.clock();
+        self.told_at = self.turn_began;
         if let Some(old) = self.observer.replace(observer) {
             self.graveyard.bury(old);
         }
