@@ -97,7 +97,15 @@ fn play(heading: &str, block: &[Typed]) {
         } else if command == "echo $?" {
             format!("{}\n", code.unwrap())
         } else {
-            let done = start(&command).finish();
+            // On a busy machine a server may reset a connection before its client has seen that it
+            // was made: then it is typed again.
+            let too_late = |out: &str| out.contains("attempt failed") && out.contains("ECONNRESET");
+            let mut done = start(&command).finish();
+            for _ in 0..20 {
+                if too_late(&done.out) {
+                    done = start(&command).finish();
+                }
+            }
             code = done.code;
             done.out
         };
