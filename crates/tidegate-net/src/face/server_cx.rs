@@ -65,7 +65,9 @@ impl ServerCx<'_> {
     /// [`on_shutdown`](crate::Handler::on_shutdown), which by default ends it after what is queued.
     /// After `grace` it closes those that are left
     /// ([`Timeout::Shutdown`](crate::Timeout::Shutdown)). Then comes the server's `on_close`.
-    /// Whom it cut off is in the log, or in [a report](ServerCx::report_shutdown).
+    /// Whom it cut off is in the log, or in [a report](ServerCx::report_shutdown). A connection
+    /// whose filters are not ready, as in a TLS handshake, is still offered when they are, and
+    /// then asked to end: a request may be behind what they wait for.
     ///
     /// ```
     /// use std::time::Duration;

@@ -10,7 +10,6 @@ use tidegate_loop::{Cx, Key, KeyError};
 
 use crate::callbacks::contexts::ServerCx;
 use crate::endpoint::Endpoint;
-use crate::error::close::Reason;
 use crate::gauge::{AcceptGauge, Gauged};
 use crate::key::{OWNER, ServerKey, SocketKey};
 use crate::metrics::ServerStats;
@@ -140,14 +139,13 @@ pub(crate) fn shutdown(
         let (layer, mut d) = cx.layer(&NET);
         let now = as_nanos(d.clock());
         let Some((s, mut h)) = layer.lend_socket(&mut d, key) else { continue };
-        if s.life == Life::Gated {
-            // Nothing has begun that it could finish.
-            s.destroy(&mut h, Reason::Destroyed);
-            continue;
-        }
         s.clocks.end_by(now.saturating_add(as_nanos(grace)));
-        s.owed.add(Owed::SHUTDOWN);
-        h.pend();
+        // A request may be on its way behind what its filters wait for: then it is asked to end when
+        // it was offered.
+        if s.life != Life::Gated {
+            s.owed.add(Owed::SHUTDOWN);
+            h.pend();
+        }
         expire::arm(cx, key);
     }
     Ok(())

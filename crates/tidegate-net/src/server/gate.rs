@@ -4,8 +4,8 @@
 //! |---|---|
 //! | accepted | its filters are made and started; it counts to `max_connections` |
 //! | bytes come | the filters get them: a step, after the other handles of the ready pass; so many steps in one turn, the others wait in a line for the next turns |
-//! | they are ready | `on_connection`, in a separate dispatch |
-//! | it ends before: peer, deadline, filter, shutdown | `on_refused` |
+//! | they are ready | `on_connection`, in a separate dispatch; `on_shutdown` after it if the server shuts down |
+//! | it ends before: peer, deadline, filter, the grace of a shutdown | `on_refused` |
 //!
 //! Until it is offered its handle is of another kind, and it has no handler.
 #![forbid(unsafe_code)]
@@ -29,6 +29,7 @@ use crate::socket::{close, expire, pass};
 use crate::state::fairness::line::Line;
 use crate::state::layer::{Layer, NET, Offer};
 use crate::state::listener::Listener;
+use crate::state::owed::Owed;
 use crate::state::remote::{Counted, new_bits};
 use crate::state::socket::Life;
 use crate::state::wire::Wire;
@@ -224,7 +225,12 @@ fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
     call_taken(d, server, handler, |h, cx| h.on_connection(Incoming::new(cx, server, peer)));
     settle(d, key);
     let (layer, mut driver) = d.layer(&NET);
-    let Some((s, _)) = layer.lend_socket(&mut driver, key) else { return };
+    let leaves = layer.listener(&driver, server).is_some_and(|l| l.farewell.is_some());
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
+    if leaves && s.duplex.is_open() {
+        s.owed.add(Owed::SHUTDOWN);
+        h.pend();
+    }
     if let Wire::Filter(stack) = &mut s.wire {
         stack.passes_gate = false;
     }
