@@ -91,8 +91,11 @@ fn closed(d: &mut Dispatch<'_>, key: SocketKey, at: u64, close: Close) {
     let (layer, mut driver) = d.layer(&ASYNC);
     if layer.socket(key, at as usize).is_none() && close.unsent > 0 {
         // It was dropped while filters held bytes: no task is left that could get the error.
-        let text = format_args!("a connection that was dropped: {close}");
-        return driver.unhandled("tidegate::async", "dropped", text);
+        return driver.unhandled(
+            "tidegate::async",
+            "dropped",
+            format_args!("a connection that was dropped: {close}"),
+        );
     }
     over(&mut d.cx(), key, at, Over::Closed(close.reason));
     wake_both(&mut d.cx(), key, at as usize);
