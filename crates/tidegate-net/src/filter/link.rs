@@ -37,6 +37,8 @@ pub(crate) struct Link {
     pub(crate) closing: bool,
     pub(crate) closed: bool,
     pub(crate) left: bool,
+    /// A call of it failed: it is not called again, also not for answers to what it passed up.
+    pub(crate) failed: bool,
 }
 
 // Inputs: what happened.
@@ -55,6 +57,7 @@ impl Link {
             closing: false,
             closed: false,
             left: false,
+            failed: false,
         }
     }
 
@@ -143,7 +146,7 @@ impl Link {
 
     /// Whether it takes bytes from above.
     pub(crate) fn takes(&self) -> bool {
-        self.started && self.ready && !self.closed && !self.left
+        self.started && self.ready && !self.closed && !self.left && !self.failed
     }
 
     /// Whether nothing of it is left but its place.

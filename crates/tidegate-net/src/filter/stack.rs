@@ -333,6 +333,7 @@ impl Stack {
         }
         let is_done = done.is_ok();
         let link = &mut self.links[k];
+        link.failed |= !is_done;
         let had_ended = link.ended;
         if is_done {
             link.ready |= ready || leave;
