@@ -103,7 +103,7 @@ impl Traces {
     ///
     /// ```
     /// use tidegate_http::{ClientRequest, OnResponse};
-    /// use tidegate_loop::Cx;
+    /// use tidegate_loop::{AsCx, Cx};
     /// use tidegate_otel::Traces;
     /// fn ask(cx: &mut Cx<'_>, traces: &Traces) {
     ///     let request = ClientRequest::get("http://127.0.0.1:1/levels");
