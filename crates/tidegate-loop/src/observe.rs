@@ -36,7 +36,8 @@ pub struct Moment {
     pub turn: u64,
     /// The phase of that turn.
     pub phase: Phase,
-    /// Since the loop was made.
+    /// Since the loop was made. Events that follow each other without work between them have the
+    /// same moment.
     pub elapsed: Duration,
 }
 

@@ -150,7 +150,7 @@ impl AsyncSocket {
     }
 
     /// An operation failed. `NotConnected` is that of a connection that is over, or about to be:
-    /// then its end is told, and says why.
+    /// then the result is the reason of its close.
     #[cold]
     #[inline(never)]
     fn not_now(&self, waker: &Waker, side: Side, e: io::Error) -> Poll<io::Result<usize>> {

@@ -1,4 +1,4 @@
-//! `bench`: its figures agree with each other, and failures are told.
+//! `bench`: its figures agree with each other, and failures are reported.
 
 use crate::running::{Running, nobody, run};
 

@@ -19,7 +19,7 @@ use crate::live::model::lines::is_worth_a_note;
 use crate::live::model::ring::Note;
 use crate::live::model::turn::{Bits, Who, name_of};
 
-/// From here on a call is told as one that blocks the loop.
+/// A call that takes at least so long is reported as one that blocks the loop.
 const SLOW: Duration = Duration::from_millis(50);
 
 /// Notes in one second of the loop's clock; the others are counted in the last.

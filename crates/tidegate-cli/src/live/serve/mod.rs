@@ -1,4 +1,4 @@
-//! The page's server: HTTP on a loop of its own, so that the page goes on while the studied loop
+//! The page's server: HTTP on another loop, so that the page goes on while the studied loop
 //! blocks.
 //!
 //! Read `site` first (requests and answers), then `guard` (who may ask), `stream` (server-sent
