@@ -33,11 +33,14 @@ pub enum Phase {
 
 impl Phase {
     pub(crate) const COUNT: usize = Phase::Timers as usize + 1;
-}
 
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+    /// Its name, which does not change. `Display` writes it.
+    ///
+    /// ```
+    /// assert_eq!(tidegate_loop::Phase::Poll.name(), "poll");
+    /// ```
+    pub const fn name(self) -> &'static str {
+        match self {
             Phase::Outside => "outside",
             Phase::Pending => "pending",
             Phase::Idle => "idle",
@@ -47,6 +50,12 @@ impl fmt::Display for Phase {
             Phase::Check => "check",
             Phase::Closing => "closing",
             Phase::Timers => "timers",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }

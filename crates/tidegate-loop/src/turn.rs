@@ -99,6 +99,9 @@ impl Core {
             self.open_turn::<WATCHED>();
         }
         loop {
+            if WATCHED && self.pass_empty_phases() {
+                return Ok(());
+            }
             // Most turns have nothing to do before they poll, nor after the ready pass.
             match self.next {
                 0 if !WATCHED && self.passes_by() => self.next = POLL,
@@ -125,6 +128,20 @@ impl Core {
         }
     }
 
+    /// Tells the observer of the phases up to the next one that has something to do; `true` if the
+    /// turn is over then.
+    fn pass_empty_phases(&mut self) -> bool {
+        let rest = &TURN[self.next..];
+        let empty = rest.iter().take_while(|phase| self.has_nothing_in(**phase)).count();
+        if let Some(last) = rest[..empty].last() {
+            self.reactor.tell_empty(&rest[..empty]);
+            self.reactor.phase = *last;
+            self.next += empty - 1;
+            self.pass_on::<true>();
+        }
+        !self.opened
+    }
+
     /// One phase by itself.
     pub(crate) fn step_alone(&mut self, mode: Mode) -> io::Result<()> {
         if !self.opened {
@@ -141,12 +158,17 @@ impl Core {
     fn step<const WATCHED: bool>(&mut self, phase: Phase, mode: Mode) -> io::Result<()> {
         self.reactor.phase = phase;
         if WATCHED && self.has_nothing_in(phase) {
-            let took = Duration::ZERO;
-            self.reactor.tell_at_once(|_| Event::PhaseEnd { phase, took });
+            self.reactor.tell_empty(&[phase]);
             self.pass_on::<WATCHED>();
             return Ok(());
         }
-        let before = if WATCHED { self.reactor.clock() } else { 0 };
+        // What an observer did with the last event is no part of the wait. Other phases begin where
+        // the last event was: between that and their first call is nothing.
+        let before = match (WATCHED, phase) {
+            (false, _) => 0,
+            (true, Phase::Poll) => self.reactor.clock(),
+            (true, _) => self.reactor.told_at,
+        };
         match phase {
             Phase::Pending => self.run_pending::<WATCHED>(),
             Phase::Idle => hook::run(&mut Dispatch::new(self), Hook::Idle),
@@ -177,10 +199,10 @@ impl Core {
             Phase::Outside => {}
         }
         if WATCHED {
-            self.reactor.tell_took(before, |metrics, took| {
-                metrics.phases[phase as usize] += took;
-                Event::PhaseEnd { phase, took }
-            });
+            // It ends with its last call, or with the answer of the kernel.
+            let took = Duration::from_nanos(self.reactor.told_at.saturating_sub(before));
+            self.reactor.metrics.phases[phase as usize] += took;
+            self.reactor.tell_at_once(|_| Event::PhaseEnd { phase, took });
         }
         self.pass_on::<WATCHED>();
         Ok(())

@@ -171,16 +171,27 @@ pub enum BatchEnd {
     Closed,
 }
 
-impl fmt::Display for BatchEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl BatchEnd {
+    /// Its name, which does not change. `Display` writes it.
+    ///
+    /// ```
+    /// assert_eq!(tidegate_net::BatchEnd::Held.name(), "held");
+    /// ```
+    pub const fn name(self) -> &'static str {
+        match self {
             BatchEnd::WouldBlock => "WouldBlock",
             BatchEnd::Budget => "budget",
             BatchEnd::Enough => "enough",
             BatchEnd::Held => "held",
             BatchEnd::Full => "full",
             BatchEnd::Closed => "closed",
-        })
+        }
+    }
+}
+
+impl fmt::Display for BatchEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

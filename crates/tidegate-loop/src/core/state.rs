@@ -110,7 +110,7 @@ pub(crate) struct Reactor {
     pub(crate) turn_began: u64,
     /// The moment of the observer's last event. What follows it at once has the same one, without
     /// another look at the clock.
-    told_at: u64,
+    pub(crate) told_at: u64,
     pub(crate) phase: Phase,
     /// Referenced handles.
     pub(crate) alive: usize,
@@ -241,18 +241,34 @@ impl Reactor {
         self.told_at = self.clock();
     }
 
-    /// A panic of the observer must not strike where state is half-changed: it waits
-    /// in the graveyard, and the observer gets no more events.
     #[cold]
     pub(crate) fn tell(&mut self, now: u64, event: &Event<'_>) {
         self.told_at = now;
         let elapsed = Duration::from_nanos(now);
         let at = Moment { turn: self.turn, phase: self.phase, elapsed };
-        let Some(mut observer) = self.observer.take() else { return };
-        match catch_unwind(AssertUnwindSafe(|| observer.event(&at, event))) {
-            Ok(()) => self.observer = Some(observer),
-            Err(payload) => {
-                self.graveyard.panic_later(payload);
+        self.lend_observer(|observer| observer.event(&at, event));
+    }
+
+    /// These phases had nothing to do, and took no time.
+    #[cold]
+    pub(crate) fn tell_empty(&mut self, phases: &[Phase]) {
+        let (turn, elapsed) = (self.turn, Duration::from_nanos(self.told_at));
+        self.lend_observer(|observer| {
+            for &phase in phases {
+                let took = Duration::ZERO;
+                observer.event(&Moment { turn, phase, elapsed }, &Event::PhaseEnd { phase, took });
+            }
+        });
+    }
+
+    /// A panic of the observer must not strike where state is half-changed: it waits
+    /// in the graveyard, and the observer gets no more events.
+    #[inline(always)]
+    fn lend_observer(&mut self, call: impl FnOnce(&mut dyn Observer)) {
+        let Some(observer) = self.observer.as_deref_mut() else { return };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(observer))) {
+            self.graveyard.panic_later(payload);
+            if let Some(observer) = self.observer.take() {
                 self.graveyard.bury(observer);
             }
         }

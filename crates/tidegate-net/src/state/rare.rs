@@ -52,13 +52,18 @@ pub(crate) struct Proxied {
 impl Rare {
     /// Whether nothing is in it.
     pub(crate) fn is_unused(&self) -> bool {
-        let Rare { pipes, local, remote, connecting, failure, answered, .. } = self;
+        self.local.is_none() && self.remote.is_none() && self.has_addresses_alone()
+    }
+
+    /// Whether nothing but addresses is in it, which change nothing in how bytes go.
+    #[inline(never)]
+    pub(crate) fn has_addresses_alone(&self) -> bool {
+        let Rare { pipes, local: _, remote: _, connecting, failure, answered, .. } = self;
         let Rare { given_back, timers, proxied, watcher, .. } = self;
         let piped = pipes.into.is_some() || pipes.from.is_some() || pipes.discard.is_some();
-        let named = remote.is_some() || proxied.is_some();
-        let known = local.is_some() || named || failure.is_some();
         let waits = *answered > 0 || !given_back.is_empty() || !timers.is_empty();
-        !piped && !known && !waits && connecting.is_none() && watcher.is_none()
+        let told = proxied.is_some() || failure.is_some() || watcher.is_some();
+        !piped && !waits && !told && connecting.is_none()
     }
 }
 

@@ -258,7 +258,7 @@ impl Socket {
     /// Whether there may be anything in the way of what it reads.
     #[inline(always)]
     pub(crate) fn is_rare(&self) -> bool {
-        self.rare.is_some()
+        self.rare.as_deref().is_some_and(|rare| !rare.has_addresses_alone())
     }
 
     /// A side ended. Whether there is a deadline for the other.

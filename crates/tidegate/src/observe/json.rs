@@ -85,6 +85,7 @@ impl Observer for JsonLines {
 }
 
 impl JsonLines {
+    #[inline(never)]
     fn write(&mut self, record: Record) {
         let at = record.at;
         let mut object = Map::new();

@@ -1,12 +1,12 @@
 //! What observing costs the studied loop: the processor time of its thread for an echo at 1,000
-//! messages a second, with the recorder and without it, in turn.
+//! messages a second, without an observer, with the recorder, and with the doctor, too, in turn.
 //!
 //! ```text
 //! cargo test --release -p tidegate-cli cost_of_observing -- --ignored --nocapture
 //! ```
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -15,17 +15,24 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tidegate::observe::{Doctor, JsonLines};
 use tidegate::prelude::*;
 
 use super::recorder::Recorder;
 use super::shared::Shared;
-use crate::live::model::fold::Fold;
 
 const MESSAGES: u32 = 2_000;
 /// Before these, memory is taken for the first time.
 const WARM: u32 = 600;
 const EVERY: Duration = Duration::from_millis(1);
 const ROUNDS: usize = 15;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Observed {
+    Not,
+    Recorded,
+    Judged,
+}
 
 /// Processor time of this thread in nanoseconds; `None` where the system does not tell.
 fn spent() -> Option<u64> {
@@ -34,16 +41,18 @@ fn spent() -> Option<u64> {
 }
 
 /// One echo connection at the rate; the processor time of the loop's thread for a message.
-fn round(observed: bool) -> Option<u64> {
+fn round(by: Observed) -> Option<u64> {
     let (send, at) = channel::<SocketAddr>();
     let server = thread::spawn(move || {
         let mut lp = Loop::new().unwrap();
-        let shared = Arc::new(Shared::default());
-        if observed {
-            let fold = Rc::new(RefCell::new(Fold::default()));
-            lp.observe(Recorder::new(fold, shared));
+        let recorder = Recorder::new(Rc::default(), Arc::new(Shared::default()));
+        match by {
+            Observed::Not => {}
+            Observed::Recorded => lp.observe(recorder),
+            // As in the demonstration.
+            Observed::Judged => lp.observe((recorder, None::<JsonLines>, Doctor::new())),
         }
-        let began = Rc::new(std::cell::Cell::new(None));
+        let began = Rc::new(Cell::new(None));
         let (first, mut came) = (began.clone(), 0);
         let server = lp.listen("127.0.0.1:0", move |mut c| {
             let key = c.server_key();
@@ -83,19 +92,35 @@ fn median(mut all: Vec<u64>) -> u64 {
 #[test]
 #[ignore = "a measurement of a minute, for a release build on a quiet machine"]
 fn cost_of_observing() {
-    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let mut costs =
+        [Observed::Not, Observed::Recorded, Observed::Judged].map(|by| (by, Vec::new()));
     for _ in 0..ROUNDS {
-        let (Some(plain), Some(observed)) = (round(false), round(true)) else {
-            eprintln!("skipped: this system does not tell the processor time of a thread");
-            return;
-        };
-        without.push(plain);
-        with.push(observed);
+        for (by, all) in &mut costs {
+            let Some(cost) = round(*by) else {
+                eprintln!("skipped: this system does not tell the processor time of a thread");
+                return;
+            };
+            all.push(cost);
+        }
     }
-    let ratios = with.iter().zip(&without).map(|(a, b)| a * 1_000 / b).collect();
-    let ratio = median(ratios);
-    println!("{} ns a message, observed {} ns", median(without), median(with));
-    println!("ratio of the median pair: {}.{:03}", ratio / 1_000, ratio % 1_000);
-    // The manual says what was measured; this is for mistakes that cost much more.
-    assert!(ratio <= 1_400, "more than 40 %");
+    let [plain, recorded, judged] = costs.map(|(_, all)| all);
+    let ratio = |with: &[u64]| {
+        let ratios = with.iter().zip(&plain).map(|(a, b)| a * 1_000 / b).collect();
+        median(ratios)
+    };
+    println!("{} ns a message without an observer", median(plain.clone()));
+    for (name, all) in [("recorder", recorded), ("recorder and doctor", judged)] {
+        let ratio = ratio(&all);
+        let times = format!("{}.{:03}", ratio / 1_000, ratio % 1_000);
+        println!("{} ns with {name}: {times} in the median of {ROUNDS} rounds", median(all));
+        // The manual says what was measured; this is for mistakes that cost much more.
+        assert!(ratio <= 1_250, "more than 25 %");
+    }
+}
+
+#[test]
+#[ignore = "temp"]
+fn temp_count() {
+    let n: usize = std::env::var("OBS").unwrap().parse().unwrap();
+    println!("{:?}", round([Observed::Not, Observed::Recorded, Observed::Judged][n]));
 }

@@ -11,7 +11,6 @@ use tidegate::observe::Id;
 use tidegate::prelude::*;
 
 use super::servers::Opened;
-use crate::live::model::turn::Who;
 
 /// Connections that are asked, each by three system calls.
 const CONNECTIONS: usize = 32;
@@ -30,7 +29,7 @@ pub(crate) struct Look {
 
 #[derive(Clone, Debug)]
 pub(crate) struct ConnLook {
-    pub(crate) id: Who,
+    pub(crate) id: Id,
     pub(crate) server: &'static str,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: Option<SocketAddr>,
@@ -68,7 +67,7 @@ pub(crate) fn look(cx: &mut Cx<'_>, servers: &[Opened]) -> Look {
     let connections = found.into_iter().filter_map(|(server, key)| {
         let mut s = cx.socket(key);
         Some(ConnLook {
-            id: Who::Live(Id::connection(key)),
+            id: Id::connection(key),
             server,
             local: s.local_addr().ok(),
             remote: s.peer_addr(),

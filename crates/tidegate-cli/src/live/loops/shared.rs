@@ -1,14 +1,16 @@
-//! What the three threads share: the ring of turns, what the loop does now, samples, and the switch
-//! that stops it. Every value is small or bounded, and no lock is held over a callback.
+//! What the three threads share: what the loop did and does, samples, and the switch that stops it. Every value is small or bounded, and no lock is held over a callback.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::looks::Look;
-use crate::live::model::ring::{Note, Ring};
+use crate::live::model::entry::{Handle, Kinds};
+use crate::live::model::ring::{Note, Notes};
+use crate::live::model::tape::Tape;
+use crate::live::model::turn::Who;
 use tidegate::observe::Id;
 
 /// Steps that may wait for a stopped loop.
@@ -19,7 +21,11 @@ pub(crate) const LONGEST_BLOCK: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(crate) struct Shared {
-    ring: Mutex<Ring>,
+    pub(crate) tape: Tape,
+    /// When the loop's clock was zero.
+    pub(crate) zero: OnceLock<Instant>,
+    kinds: Mutex<Kinds>,
+    notes: Mutex<Notes>,
     doing: Mutex<Doing>,
     look: Mutex<Look>,
     peers: Mutex<Vec<Peer>>,
@@ -31,26 +37,30 @@ pub(crate) struct Shared {
     block: AtomicU64,
 }
 
-/// What the loop does.
+/// What happens seldom.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Doing {
-    pub(crate) now: Now,
+    /// Stopped between two phases by the page, since then.
+    pub(crate) stopped: Option<Instant>,
     /// The last call that took long, until somebody takes it.
     pub(crate) slow: Option<Slow>,
     pub(crate) longest: Option<Slow>,
 }
 
-#[derive(Clone, Copy, Default)]
+/// What the loop does, since when.
+#[derive(Clone)]
 pub(crate) enum Now {
-    #[default]
     Starting,
-    /// In the poller, since then.
+    /// In the poller.
     Waits(Instant),
-    /// This handle is called, since then.
-    Calls(Id, &'static str, Instant),
-    /// Stopped between two phases by the page, since then.
+    /// This handle, of this kind, is called.
+    Calls(Who, &'static str, Instant),
+    /// Stopped between two phases by the page.
     Stopped(Instant),
 }
+
+/// On the tape, in the place of a handle: the loop is in the poller.
+pub(crate) const WAITS: u64 = 1 << 63;
 
 /// A call of a handle that took long.
 #[derive(Clone, Copy)]
@@ -90,8 +100,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn ring(&self) -> MutexGuard<'_, Ring> {
-        lock(&self.ring)
+    pub(crate) fn kinds(&self) -> MutexGuard<'_, Kinds> {
+        lock(&self.kinds)
+    }
+
+    pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
+        lock(&self.notes)
+    }
+
+    /// What the loop does now.
+    pub(crate) fn now(&self) -> Now {
+        if let Some(since) = self.doing().stopped {
+            return Now::Stopped(since);
+        }
+        let (what, since) = self.tape.now();
+        match (what, self.zero.get()) {
+            (0, _) | (_, None) => Now::Starting,
+            (WAITS, Some(zero)) => Now::Waits(*zero + Duration::from_nanos(since)),
+            (handle, Some(zero)) => {
+                let (kinds, handle) = (self.kinds(), Handle::of_word(handle));
+                let since = *zero + Duration::from_nanos(since);
+                Now::Calls(kinds.who(handle), kinds.kind(handle), since)
+            }
+        }
     }
 
     pub(crate) fn doing(&self) -> MutexGuard<'_, Doing> {
@@ -107,7 +138,7 @@ impl Shared {
     }
 
     pub(crate) fn note(&self, note: Note) {
-        self.ring().note(note);
+        self.notes().push(note);
     }
 
     pub(crate) fn set_watched(&self, on: bool) {

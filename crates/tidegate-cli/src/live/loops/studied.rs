@@ -2,7 +2,7 @@
 //! between two phases.
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -18,8 +18,7 @@ use tidegate::prelude::*;
 use super::looks::look;
 use super::recorder::Recorder;
 use super::servers::Opened;
-use super::shared::{Go, Now, Shared};
-use crate::live::model::fold::Fold;
+use super::shared::{Go, Shared};
 use crate::live::model::ring::Note;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -77,7 +76,7 @@ impl Studied {
 
     /// Makes `run` return, so that the loop looks at the switch.
     fn interrupt(&self) {
-        if matches!(self.shared.doing().now, Now::Stopped(_)) {
+        if self.shared.doing().stopped.is_some() {
             return;
         }
         // A full inbox has closures that run soon, and the loop looks then.
@@ -103,8 +102,8 @@ impl Drop for Studied {
 type Begun = io::Result<(Remote, Vec<Opened>, Vec<Id>)>;
 
 fn run(shared: &Arc<Shared>, record: Option<&Path>, begun: &SyncSender<Begun>) {
-    let fold = Rc::new(RefCell::new(Fold::default()));
-    let mut lp = match open(shared, record, &fold) {
+    let steps = Rc::new(Cell::new(false));
+    let mut lp = match open(shared, record, &steps) {
         Ok((mut lp, servers, own)) => {
             let remote = lp.remote();
             if begun.send(Ok((remote, servers, own))).is_err() {
@@ -119,10 +118,12 @@ fn run(shared: &Arc<Shared>, record: Option<&Path>, begun: &SyncSender<Begun>) {
     };
     loop {
         if shared.is_stopped() {
-            shared.ring().set_partial(fold.borrow().so_far());
-            shared.doing().now = Now::Stopped(Instant::now());
+            shared.doing().stopped = Some(Instant::now());
         }
-        let done = match shared.next() {
+        let go = shared.next();
+        shared.doing().stopped = None;
+        steps.set(go == Go::Step);
+        let done = match go {
             Go::Run => lp.run(),
             Go::Step => lp.run_phase().map(|_| ()),
             Go::End => return,
@@ -137,12 +138,12 @@ fn run(shared: &Arc<Shared>, record: Option<&Path>, begun: &SyncSender<Begun>) {
 fn open(
     shared: &Arc<Shared>,
     record: Option<&Path>,
-    fold: &Rc<RefCell<Fold>>,
+    steps: &Rc<Cell<bool>>,
 ) -> io::Result<(Loop, Vec<Opened>, Vec<Id>)> {
     let mut lp = Loop::builder().limits(NetLimits::new().read_budget(READ_BUDGET)).build()?;
     let json = record.map(JsonLines::create).transpose()?;
     let doctor = Doctor::new().say_again(Duration::from_secs(10));
-    lp.observe((Recorder::new(fold.clone(), shared.clone()), json, doctor.clone()));
+    lp.observe((Recorder::new(steps.clone(), shared.clone()), json, doctor.clone()));
     let at = || ListenOptions::new("127.0.0.1:0").backlog(BACKLOG);
     let (first, second) = (shared.clone(), shared.clone());
     let echo = lp.listen(at().accept_budget(ACCEPT_BUDGET), move |c| {

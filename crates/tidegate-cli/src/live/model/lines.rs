@@ -114,18 +114,25 @@ impl Reader {
         let fold = &mut self.fold;
         match name.as_str() {
             "turn" => {
-                fold.begin(number(event, "turn"), number(event, "at_ns"), number(event, "ready"))
+                fold.begin(number(event, "turn"), number(event, "at_ns"));
+                fold.queued_before(number(event, "ready"));
             }
             "polled" => fold.polled(
                 number(event, "events"),
                 number(event, "waited_ns"),
                 number(event, "ready"),
             ),
-            "phase end" => fold.phase_over(&text(event, "of"), number(event, "took_ns")),
+            "phase end" => {
+                if let Some(place) = fold.place(&text(event, "of")) {
+                    fold.phase_over(place, number(event, "took_ns"));
+                }
+            }
             "ready" => fold.ready(Bits::parse(&text(event, "bits"))),
             "called" => {
-                let who = Who::Named(text(event, "handle"));
-                fold.called(who, text(event, "kind"), &phase, number(event, "took_ns"));
+                if let Some(place) = fold.place(&phase) {
+                    let who = Who::Named(text(event, "handle"));
+                    fold.called(who, text(event, "kind"), place, number(event, "took_ns"));
+                }
             }
             "turn end" => {
                 if let Some(turn) = fold.end(number(event, "took_ns")).cloned() {

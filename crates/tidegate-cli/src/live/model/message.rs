@@ -42,7 +42,8 @@ pub(crate) fn turns<'a>(after: u64, all: impl Iterator<Item = &'a Turn>) -> Opti
             skipped = each.number.saturating_sub(after + 1);
         }
         bytes += 200 + each.calls.len() * 48;
-        if bytes > MOST && !list.is_empty() {
+        let is_next = each.number == last + 1;
+        if !list.is_empty() && (bytes > MOST || !is_next) {
             break;
         }
         last = each.number;
@@ -85,6 +86,10 @@ mod tests {
         let (next, _) = turns(last, all.iter().skip(listed.len())).unwrap();
         assert_eq!((&next["skipped"], &next["turns"][0]["n"]), (&json!(0), &json!(last + 1)));
         assert!(turns(9, [].iter()).is_none());
+        let gap: Vec<Turn> = [5, 6, 9].map(made).into();
+        let (message, last) = turns(4, gap.iter()).unwrap();
+        assert_eq!((message["turns"].as_array().unwrap().len(), last), (2, 6), "up to the gap");
+        assert_eq!(turns(last, gap[2..].iter()).unwrap().0["skipped"], 2);
     }
 
     #[test]

@@ -1,13 +1,12 @@
-//! [`Ring`]: the last turns and the last notes, of bounded size. The oldest give way and are
-//! counted by those who missed them.
+//! [`Ring`]: the last turns, and [`Notes`]: the last notes. Both are bounded: the oldest give way, and
+//! a reader that missed some sees the gap in the numbers.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 
 use super::turn::Turn;
 
-/// Turns that are kept. At 1,000 turns a second, a page may be half a second late. More would cost the
-/// studied loop more: its memory would not stay in the cache.
+/// Turns that are kept. At 1,000 turns a second, a page may be half a second late.
 const TURNS: usize = 512;
 const NOTES: usize = 256;
 
@@ -24,11 +23,13 @@ pub(crate) struct Note {
 #[derive(Default)]
 pub(crate) struct Ring {
     turns: VecDeque<Turn>,
-    /// The turn that runs, while the loop is stopped between two phases.
-    partial: Option<Turn>,
-    notes: VecDeque<Note>,
+}
+
+#[derive(Default)]
+pub(crate) struct Notes {
+    kept: VecDeque<Note>,
     /// Notes that came before those in the queue.
-    notes_gone: u64,
+    gone: u64,
 }
 
 impl Ring {
@@ -40,23 +41,6 @@ impl Ring {
             spare.clear();
         }
         self.turns.push_back(std::mem::replace(turn, spare));
-        self.partial = None;
-    }
-
-    pub(crate) fn set_partial(&mut self, turn: Option<&Turn>) {
-        self.partial = turn.cloned();
-    }
-
-    pub(crate) fn partial(&self) -> Option<&Turn> {
-        self.partial.as_ref()
-    }
-
-    pub(crate) fn note(&mut self, note: Note) {
-        if self.notes.len() == NOTES {
-            self.notes.pop_front();
-            self.notes_gone += 1;
-        }
-        self.notes.push_back(note);
     }
 
     /// The number of the last turn.
@@ -69,12 +53,22 @@ impl Ring {
         let from = self.turns.partition_point(|turn| turn.number <= number);
         self.turns.range(from..)
     }
+}
+
+impl Notes {
+    pub(crate) fn push(&mut self, note: Note) {
+        if self.kept.len() == NOTES {
+            self.kept.pop_front();
+            self.gone += 1;
+        }
+        self.kept.push_back(note);
+    }
 
     /// Notes from the `n`th of all on; and the number for the next call.
-    pub(crate) fn notes_from(&self, n: u64) -> (impl Iterator<Item = &Note>, u64) {
-        let from = usize::try_from(n.saturating_sub(self.notes_gone)).unwrap_or(usize::MAX);
-        let notes = self.notes.range(from.min(self.notes.len())..);
-        (notes, self.notes_gone + self.notes.len() as u64)
+    pub(crate) fn from(&self, n: u64) -> (impl Iterator<Item = &Note>, u64) {
+        let from = usize::try_from(n.saturating_sub(self.gone)).unwrap_or(usize::MAX);
+        let notes = self.kept.range(from.min(self.kept.len())..);
+        (notes, self.gone + self.kept.len() as u64)
     }
 }
 
@@ -99,26 +93,17 @@ mod tests {
 
     #[test]
     fn notes_are_numbered_from_the_first_on() {
-        let mut ring = Ring::default();
+        let mut all = Notes::default();
         for n in 0..NOTES as u64 + 3 {
-            ring.note(Note { turn: n, at: 0, phase: "ready", text: String::new() });
+            all.push(Note { turn: n, at: 0, phase: "ready", text: String::new() });
         }
-        let (notes, next) = ring.notes_from(0);
+        let (notes, next) = all.from(0);
         assert_eq!((notes.count(), next), (NOTES, NOTES as u64 + 3));
-        let (notes, next) = ring.notes_from(next - 1);
+        let (notes, next) = all.from(next - 1);
         assert_eq!(
             (notes.map(|n| n.turn).collect::<Vec<_>>(), next),
             (vec![NOTES as u64 + 2], next)
         );
-        assert_eq!(ring.notes_from(next + 9).0.count(), 0);
-    }
-
-    #[test]
-    fn a_partial_turn_is_gone_when_the_turn_is_over() {
-        let mut ring = Ring::default();
-        ring.set_partial(Some(&Turn { number: 1, ..Turn::default() }));
-        assert_eq!(ring.partial().map(|t| t.number), Some(1));
-        push(&mut ring, 1);
-        assert!(ring.partial().is_none());
+        assert_eq!(all.from(next + 9).0.count(), 0);
     }
 }

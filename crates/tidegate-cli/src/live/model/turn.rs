@@ -4,9 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use tidegate::Phase;
 use tidegate::event::Readiness;
-use tidegate::observe::Id;
 
 /// The places of a turn, by the names of their phases. `pending` comes twice.
 pub(crate) const PLACES: [&str; 9] =
@@ -14,32 +12,20 @@ pub(crate) const PLACES: [&str; 9] =
 
 pub(crate) const READY: usize = 4;
 
-/// The name of a phase, without memory.
-pub(crate) fn name_of(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Pending => "pending",
-        Phase::Idle => "idle",
-        Phase::Prepare => "prepare",
-        Phase::Poll => "poll",
-        Phase::Ready => "ready",
-        Phase::Check => "check",
-        Phase::Closing => "closing",
-        Phase::Timers => "timers",
-        _ => "outside",
-    }
-}
-
 /// A handle: of a loop that runs, or as a file names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Who {
-    Live(Id),
+    Live { letter: char, loop_id: u16, index: u32, generation: u32 },
     Named(String),
 }
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Who::Live(id) => id.fmt(f),
+            // As `observe::Id` writes it.
+            Who::Live { letter, loop_id, index, generation } => {
+                write!(f, "{letter}{loop_id}.{index}.{generation}")
+            }
             Who::Named(name) => f.write_str(name),
         }
     }
@@ -47,7 +33,7 @@ impl fmt::Display for Who {
 
 /// Readiness bits; `Display` writes a letter for each.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Bits(u8);
+pub(crate) struct Bits(pub(super) u8);
 
 const BITS: [(char, &str, Readiness); 6] = [
     ('R', "readable", Readiness::READABLE),

@@ -13,6 +13,7 @@ use super::verdict::Verdict;
 use crate::live::loops::looks::{ConnLook, Look};
 use crate::live::loops::servers::Opened;
 use crate::live::loops::shared::{Doing, Now, Peer, Shared};
+use crate::live::model::follow::Follower;
 use crate::live::model::message;
 
 /// Every so many frames come the counters.
@@ -26,8 +27,14 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// The next one, as server-sent events.
-    pub(crate) fn next(&mut self, shared: &Shared, servers: &[Opened]) -> String {
+    /// The next one, as server-sent events. Turns are read after what there is to say of the last
+    /// call that blocked, so that its turn is not said later.
+    pub(crate) fn next(
+        &mut self,
+        shared: &Shared,
+        servers: &[Opened],
+        follower: &mut Follower,
+    ) -> String {
         let mut text = String::new();
         let queues: Vec<AcceptQueue> =
             servers.iter().map(|s| s.gauge.read().unwrap_or_default()).collect();
@@ -36,7 +43,7 @@ impl Frames {
             message::event(&mut text, "verdict", None, &verdict);
         }
         let doing = *shared.doing();
-        message::event(&mut text, "doing", None, &of_doing(&doing, shared.is_stopped()));
+        message::event(&mut text, "doing", None, &of_doing(&shared.now(), shared.is_stopped()));
         let peers: HashMap<SocketAddr, Peer> =
             shared.peers().iter().map(|peer| (peer.local, *peer)).collect();
         {
@@ -47,7 +54,12 @@ impl Frames {
                 message::event(&mut text, "metrics", None, &metrics(&look, &doing));
             }
         }
-        let partial = shared.ring().partial().map_or(Value::Null, message::turn);
+        // Nobody reads them without a page.
+        if shared.is_watched() {
+            follower.follow(&shared.tape, || shared.kinds().clone());
+        }
+        let partial = follower.so_far().filter(|_| doing.stopped.is_some());
+        let partial = partial.map_or(Value::Null, message::turn);
         if !partial.is_null() || self.made % METRICS == 0 {
             message::event(&mut text, "partial", None, &partial);
         }
@@ -69,12 +81,12 @@ fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn of_doing(doing: &Doing, stopped: bool) -> Value {
-    let (state, since, who) = match doing.now {
+fn of_doing(now: &Now, stopped: bool) -> Value {
+    let (state, since, who) = match now {
         Now::Starting => ("starts", None, None),
-        Now::Waits(since) => ("waits", Some(since), None),
-        Now::Calls(who, kind, since) => ("calls", Some(since), Some((who, kind))),
-        Now::Stopped(since) => ("stopped", Some(since), None),
+        Now::Waits(since) => ("waits", Some(*since), None),
+        Now::Calls(who, kind, since) => ("calls", Some(*since), Some((who, kind))),
+        Now::Stopped(since) => ("stopped", Some(*since), None),
     };
     json!({
         "state": state, "ms": millis(since), "stopped": stopped,

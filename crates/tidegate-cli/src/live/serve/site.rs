@@ -26,6 +26,7 @@ use crate::live::loops::crowd::Crowd;
 use crate::live::loops::preset::Preset;
 use crate::live::loops::shared::Shared;
 use crate::live::loops::studied::{ACCEPT_BUDGET, Studied};
+use crate::live::model::follow::Follower;
 use crate::live::model::message;
 use crate::live::model::turn::PLACES;
 
@@ -65,6 +66,7 @@ struct Site {
     source: Source,
     pages: RefCell<Pages>,
     frames: RefCell<Frames>,
+    follower: RefCell<Follower>,
 }
 
 /// Opens the server of the page, and returns its address with the token.
@@ -74,8 +76,13 @@ pub(crate) fn open(lp: &mut Loop, port: u16, source: Source) -> io::Result<Strin
     let guard = Guard::new(port);
     let replay = if matches!(source, Source::File(_)) { "&replay=replay" } else { "" };
     let url = format!("http://127.0.0.1:{port}/?token={}{replay}", guard.token());
-    let site =
-        Rc::new(Site { guard, source, pages: RefCell::default(), frames: RefCell::default() });
+    let site = Rc::new(Site {
+        guard,
+        source,
+        pages: RefCell::default(),
+        frames: RefCell::default(),
+        follower: RefCell::default(),
+    });
     let asked = site.clone();
     // What waits for a browser that does not read is bounded in the kernel, too.
     let options = ListenOptions::from(listener).send_buffer(SEND_BUFFER);
@@ -142,8 +149,10 @@ impl Site {
         }
         // The first frame comes within 50 ms, and looks at the answer.
         let _ = x.write(begin);
-        self.pages.borrow_mut().add(key, seen, frames, &live.shared.ring());
         live.shared.set_watched(true);
+        let mut follower = self.follower.borrow_mut();
+        follower.follow(&live.shared.tape, || live.shared.kinds().clone());
+        self.pages.borrow_mut().add(key, seen, frames, follower.ring(), &live.shared.notes());
     }
 
     fn gone(&self, key: tidegate::http::ExchangeKey) {
@@ -161,8 +170,11 @@ impl Site {
             return cx.stop();
         }
         // Also without a page: a verdict is kept for the next one.
-        let frame = self.frames.borrow_mut().next(&live.shared, &live.studied.servers);
-        self.pages.borrow_mut().send(cx, |f| f(&live.shared.ring()), &frame);
+        let mut follower = self.follower.borrow_mut();
+        let servers = &live.studied.servers;
+        let frame = self.frames.borrow_mut().next(&live.shared, servers, &mut follower);
+        let ring = follower.ring();
+        self.pages.borrow_mut().send(cx, ring, || live.shared.notes(), &frame);
     }
 }
 

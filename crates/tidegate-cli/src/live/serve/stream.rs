@@ -5,12 +5,14 @@
 //! mark, however long it sleeps; after 60 seconds the HTTP server resets it.
 #![forbid(unsafe_code)]
 
+use std::ops::Deref;
+
 use serde_json::{Value, json};
 use tidegate::http::{ExchangeKey, Http};
 use tidegate::prelude::*;
 
 use crate::live::model::message;
-use crate::live::model::ring::Ring;
+use crate::live::model::ring::{Notes, Ring};
 
 /// Browsers use up to six connections for one server; a second browser may look, too.
 pub(crate) const PAGES: usize = 8;
@@ -53,12 +55,13 @@ impl Pages {
         seen: Option<u64>,
         frames: Option<u32>,
         ring: &Ring,
+        notes: &Notes,
     ) {
         let turn = match seen.filter(|n| *n <= ring.last()) {
             Some(n) => n,
             None => ring.last().saturating_sub(BEFORE),
         };
-        let note = ring.notes_from(0).1.saturating_sub(8);
+        let note = notes.from(0).1.saturating_sub(8);
         self.list.push(Page { key, turn, note, full: false, missed: 0, frames });
     }
 
@@ -72,11 +75,12 @@ impl Pages {
         }
     }
 
-    /// Sends a frame to each page that reads. `ring` gives the turns; no call comes back from here.
-    pub(crate) fn send(
+    /// Sends a frame to each page that reads. `notes` locks them; no call comes back from here.
+    pub(crate) fn send<N: Deref<Target = Notes>>(
         &mut self,
         cx: &mut Cx<'_>,
-        ring: impl Fn(&mut dyn FnMut(&Ring)),
+        ring: &Ring,
+        notes: impl Fn() -> N,
         frame: &str,
     ) {
         for page in &mut self.list {
@@ -85,7 +89,7 @@ impl Pages {
                 continue;
             }
             let mut text = String::new();
-            ring(&mut |ring| page.news(ring, &mut text));
+            page.news(ring, &notes(), &mut text);
             text.push_str(frame);
             let is_last = page.frames == Some(1);
             page.frames = page.frames.map(|n| n.saturating_sub(1));
@@ -104,7 +108,7 @@ impl Pages {
 
 impl Page {
     /// Turns and notes that this page has not yet got.
-    fn news(&mut self, ring: &Ring, text: &mut String) {
+    fn news(&mut self, ring: &Ring, notes: &Notes, text: &mut String) {
         if self.missed > 0 {
             let missed = json!({ "frames": std::mem::take(&mut self.missed) });
             message::event(text, "missed", None, &missed);
@@ -119,7 +123,7 @@ impl Page {
             message::event(text, "turns", Some(last), &turns);
             self.turn = last;
         }
-        let (notes, next) = ring.notes_from(self.note);
+        let (notes, next) = notes.from(self.note);
         for note in notes {
             message::event(text, "note", None, &message::note(note));
         }
@@ -164,7 +168,7 @@ mod tests {
             frames: None,
         };
         let mut text = String::new();
-        page.news(&ring, &mut text);
+        page.news(&ring, &Notes::default(), &mut text);
         assert!(text.contains("event: missed\ndata: {\"frames\":14}"), "{text}");
         let first = 500 - BEHIND / 2 + 1;
         let data = text.split("event: turns\nid: ").nth(1).unwrap();

@@ -32,10 +32,8 @@ impl Verdict {
         shared: &Shared,
         depths: &[(&'static str, Option<u32>)],
     ) -> Option<Value> {
-        let (now, slow) = {
-            let mut doing = shared.doing();
-            (doing.now, doing.slow.take())
-        };
+        let now = shared.now();
+        let slow = shared.doing().slow.take();
         self.peaks.resize(depths.len(), 0);
         let Some(slow) = slow else {
             if matches!(now, Now::Calls(_, _, since) if since.elapsed() >= LONG) {

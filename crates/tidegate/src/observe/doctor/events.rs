@@ -28,12 +28,19 @@ impl fmt::Display for Handle {
     }
 }
 
+/// Whether the rules need this event. A turn has many that they do not.
+#[inline]
+pub(super) fn says_something(event: &Event<'_>) -> bool {
+    use Event::{Called, Layer, Poll, Polled, TurnEnd};
+    matches!(event, Poll { .. } | Polled { .. } | Called { .. } | TurnEnd { .. } | Layer(_))
+}
+
 pub(super) fn take(rules: &mut Rules<Handle>, at: Duration, event: &Event<'_>) {
     match event {
         Event::Poll { timeout, .. } => rules.poll(at, *timeout),
         Event::Polled { waited, .. } => rules.polled(*waited),
         Event::Called { key, kind, took } => {
-            rules.called(at, &Id::of(kind, *key).into(), kind, *took)
+            rules.called(at, || Id::of(kind, *key).into(), kind, *took);
         }
         Event::TurnEnd { took } => rules.turn_end(at, *took),
         Event::Layer(e) => match e.as_any().downcast_ref() {

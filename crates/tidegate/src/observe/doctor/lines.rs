@@ -97,7 +97,8 @@ impl LineDoctor {
             }
             ("loop", "polled") => rules.polled(f.time("waited_ns")?),
             ("loop", "called") => {
-                rules.called(at, &f.text("handle")?, &f.text("kind")?, f.time("took_ns")?);
+                let handle = f.text("handle")?;
+                rules.called(at, || handle, &f.text("kind")?, f.time("took_ns")?);
             }
             ("loop", "turn end") => rules.turn_end(at, f.time("took_ns")?),
             ("net", "accept batch") => {

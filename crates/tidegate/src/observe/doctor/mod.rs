@@ -128,13 +128,22 @@ impl Doctor {
 
 impl Observer for Doctor {
     fn event(&mut self, at: &Moment, event: &Event<'_>) {
-        let is_over = {
+        if events::says_something(event) {
+            self.take(at, event);
+        }
+    }
+}
+
+impl Doctor {
+    #[inline(never)]
+    fn take(&self, at: &Moment, event: &Event<'_>) {
+        let is_found = {
             let mut state = self.0.borrow_mut();
             state.at = at.elapsed;
             events::take(&mut state.rules, at.elapsed, event);
-            matches!(event, Event::TurnEnd { .. })
+            matches!(event, Event::TurnEnd { .. }) && state.rules.has_found()
         };
-        if is_over {
+        if is_found {
             self.settle(false);
         }
     }

@@ -142,9 +142,21 @@ impl<W: Clone + Eq + Hash + Display> Rules<W> {
     }
 
     /// A handle was called, up to now.
-    pub(super) fn called(&mut self, at: Duration, by: &W, kind: &str, took: Duration) {
+    pub(super) fn called(
+        &mut self,
+        at: Duration,
+        by: impl FnOnce() -> W,
+        kind: &str,
+        took: Duration,
+    ) {
         self.calls += 1;
         self.window.longest_call = self.window.longest_call.max(took);
+        if took >= SHORT_CALL.min(self.slow_call) || kind == "timer" {
+            self.timer_or_long(at, &by(), kind, took);
+        }
+    }
+
+    fn timer_or_long(&mut self, at: Duration, by: &W, kind: &str, took: Duration) {
         if kind == "timer" {
             let began = at.saturating_sub(took);
             if let Some(late) = self.due.take().and_then(|due| began.checked_sub(due)) {
@@ -309,6 +321,11 @@ impl<W: Clone + Eq + Hash + Display> Rules<W> {
         };
         let text = format!("{more} errors came that no code handled{last}");
         self.push(at, Sign::UnhandledErrors, of, text);
+    }
+
+    /// Whether something was found since the last [`take`](Rules::take).
+    pub(super) fn has_found(&self) -> bool {
+        !self.findings.is_empty()
     }
 
     /// What was found since the last call. With `all`, also what waits for the end of a turn.

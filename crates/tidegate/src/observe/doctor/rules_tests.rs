@@ -36,7 +36,7 @@ fn nothing(rules: Rules<String>) {
 #[test]
 fn a_call_that_blocks_is_found_with_those_that_waited() {
     let mut r = rules();
-    r.called(512 * MS, &id("c1.7.1"), "socket", 512 * MS);
+    r.called(512 * MS, || id("c1.7.1"), "socket", 512 * MS);
     r.turn_end(512 * MS, 512 * MS);
     assert_eq!(r.take(512 * MS, false), [], "the accept batch after it is not known yet");
     r.accepted(513 * MS, &id("s1.2.1"), 61, false);
@@ -49,7 +49,7 @@ fn a_call_that_blocks_is_found_with_those_that_waited() {
 #[test]
 fn a_short_call_does_not_block() {
     let mut r = rules();
-    r.called(49 * MS, &id("c1.7.1"), "socket", 49 * MS);
+    r.called(49 * MS, || id("c1.7.1"), "socket", 49 * MS);
     r.accepted(50 * MS, &id("s1.2.1"), 61, false);
     r.turn_end(50 * MS, 50 * MS);
     nothing(r);
@@ -61,7 +61,7 @@ fn turns(busy: Duration, call: Duration) -> Rules<String> {
     for n in 1..=550 {
         let at = n * 20 * MS;
         for _ in 0..8 {
-            r.called(at, &id("c1.1.1"), "socket", call);
+            r.called(at, || id("c1.1.1"), "socket", call);
         }
         r.polled(20 * MS - busy);
         r.turn_end(at, 20 * MS);
@@ -204,8 +204,8 @@ fn unhandled_errors_are_found_with_the_last_failure() {
 fn a_late_timer_is_found_with_what_ran_at_that_time() {
     let mut r = rules();
     r.poll(Duration::ZERO, Some(10 * MS));
-    r.called(49 * MS, &id("c1.7.1"), "socket", 45 * MS);
-    r.called(50 * MS, &id("h1.3.1"), "timer", MS);
+    r.called(49 * MS, || id("c1.7.1"), "socket", 45 * MS);
+    r.called(50 * MS, || id("h1.3.1"), "timer", MS);
     let text = only(r, Sign::LateTimers).text;
     assert!(text.contains("timer h1.3.1 came 39ms late"), "{text}");
     assert!(text.contains("connection c1.7.1 was called for 45ms"), "{text}");
@@ -216,12 +216,12 @@ fn timers_in_time_are_not_found() {
     let mut r = rules();
     // In time; woken earlier by something else; none was known of.
     r.poll(Duration::ZERO, Some(10 * MS));
-    r.called(12 * MS, &id("h1.3.1"), "timer", MS);
+    r.called(12 * MS, || id("h1.3.1"), "timer", MS);
     r.poll(20 * MS, Some(500 * MS));
-    r.called(30 * MS, &id("c1.7.1"), "socket", MS);
+    r.called(30 * MS, || id("c1.7.1"), "socket", MS);
     r.poll(31 * MS, Some(489 * MS));
-    r.called(525 * MS, &id("h1.3.1"), "timer", MS);
+    r.called(525 * MS, || id("h1.3.1"), "timer", MS);
     r.poll(530 * MS, None);
-    r.called(9000 * MS, &id("h1.4.1"), "timer", MS);
+    r.called(9000 * MS, || id("h1.4.1"), "timer", MS);
     nothing(r);
 }
