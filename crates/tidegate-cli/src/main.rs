@@ -39,6 +39,10 @@ fn main() -> ExitCode {
     env_logger::init();
     // Wrong arguments and `--help` end here, with the codes 2 and 0.
     let result = args::run(args::Cli::parse().command);
+    let result = match (result, terminal::output_error()) {
+        (Ok(_), Some(e)) => Err(exit::Failure::new(format_args!("standard output: {e}"))),
+        (result, _) => result,
+    };
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -1,11 +1,16 @@
 //! What is printed: results on standard output, everything else on standard error. Colours are for
 //! a terminal alone, and never with `NO_COLOR` (<https://no-color.org>) or `TERM=dumb`.
 //!
+//! The reader of standard output may go away (`tidegate ... | head -1`). Then the rest is not
+//! printed, and that is no failure: `connect` ends, as `nc` does; all others do what was asked. An
+//! output that fails otherwise, as a disk that is full, is a failure at the end.
+//!
 //! Nothing here knows what a subcommand does.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 /// What a text is, and so its colour. Every colour has a word beside it: nothing is said by a
 /// colour alone.
@@ -58,13 +63,28 @@ pub(crate) fn toned_note<T: fmt::Display>(tone: Tone, text: T) -> Toned<T> {
     Toned { text, tone: colours(io::stderr().is_terminal()).then_some(tone) }
 }
 
-/// Prints a line of the result. When the reader has gone (`tidegate ... | head`) nobody wants the
-/// rest, and the program ends.
-pub(crate) fn say(line: impl fmt::Display) {
+/// The first error of standard output. Nothing is printed after it.
+static ERROR: OnceLock<io::Error> = OnceLock::new();
+
+fn print(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> bool {
     let mut out = io::stdout().lock();
-    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    if ERROR.get().is_none() {
+        if let Err(e) = write(&mut out).and_then(|()| out.flush()) {
+            // Another thread cannot have set it: the output is locked.
+            let _ = ERROR.set(e);
+        }
     }
+    ERROR.get().is_none()
+}
+
+/// Why something could not be printed, if somebody still wants it.
+pub(crate) fn output_error() -> Option<&'static io::Error> {
+    ERROR.get().filter(|e| e.kind() != io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a line of the result, if somebody still reads it.
+pub(crate) fn say(line: impl fmt::Display) {
+    print(|out| writeln!(out, "{line}"));
 }
 
 /// Prints a line beside the result: on standard error.
@@ -78,10 +98,7 @@ pub(crate) fn complain(why: impl fmt::Display) {
     note(format_args!("{} {why}", toned_note(Tone::Bad, "error:")));
 }
 
-/// Bytes of a peer, as they are.
-pub(crate) fn pass_on(bytes: &[u8]) {
-    let mut out = io::stdout().lock();
-    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
-    }
+/// Prints bytes as they are. `false`: nobody reads them, now or later.
+pub(crate) fn pass_on(bytes: &[u8]) -> bool {
+    print(|out| out.write_all(bytes))
 }

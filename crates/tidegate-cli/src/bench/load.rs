@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub(super) enum Operation {
     Echo,
     /// A connection, a message there and back, a reset.
     Accept,
+    /// Bytes there and back, without waiting for those before.
+    Pump,
     /// A GET on a kept connection.
     Http,
 }
@@ -41,6 +44,9 @@ pub(super) struct Slice {
     /// The first failure.
     pub(super) why: Option<String>,
 }
+
+/// So many bytes of a pump may be under way on a connection.
+const UNDER_WAY: usize = 1 << 20;
 
 /// After so long without an answer a connection has failed.
 const STUCK: Duration = Duration::from_secs(5);
@@ -75,6 +81,10 @@ struct Client {
     since: Instant,
     got: usize,
     is_done: bool,
+    /// Of a pump: when each message went out that is not back yet; and whether the connection takes
+    /// no more for now.
+    sent: VecDeque<Instant>,
+    is_full: bool,
 }
 
 impl Client {
@@ -83,7 +93,8 @@ impl Client {
             .connect_timeout(STUCK)
             .idle_timeout(STUCK)
             .no_delay(true);
-        cx.connect(options, Client { run, since: Instant::now(), got: 0, is_done: false });
+        let (since, sent) = (Instant::now(), VecDeque::new());
+        cx.connect(options, Client { run, since, got: 0, is_done: false, sent, is_full: false });
     }
 
     fn send(&mut self, s: &mut SocketCx<'_>) {
@@ -94,14 +105,56 @@ impl Client {
         // A message is smaller than the high-water mark; an answer is waited for in any case.
         let _ = s.write(&self.run.message[..]);
     }
+
+    /// Of a pump: sends what may be under way, or ends when all is back.
+    fn pump(&mut self, s: &mut SocketCx<'_>) {
+        let bytes = self.run.message.len();
+        let over = self.run.is_over();
+        let has_room = |sent: usize| sent == 0 || (sent + 1) * bytes <= UNDER_WAY;
+        while !over && !self.is_full && has_room(self.sent.len()) {
+            self.sent.push_back(Instant::now());
+            match s.write(&self.run.message[..]) {
+                Flow::Ready => {}
+                Flow::Full => self.is_full = true,
+                Flow::Closed => return,
+            }
+        }
+        if over && self.sent.is_empty() {
+            self.is_done = true;
+            s.reset();
+        }
+    }
+
+    fn came_back(&mut self, bytes: usize) {
+        self.got += bytes;
+        while self.got >= self.run.message.len() {
+            let Some(since) = self.sent.pop_front() else { return };
+            self.got -= self.run.message.len();
+            self.run.done(since);
+        }
+    }
 }
 
 impl Handler for Client {
     fn on_connect(&mut self, s: &mut SocketCx<'_>) {
-        self.send(s);
+        match self.run.load.operation {
+            Operation::Pump => self.pump(s),
+            _ => self.send(s),
+        }
+    }
+
+    fn on_drain(&mut self, s: &mut SocketCx<'_>) {
+        self.is_full = false;
+        if self.run.load.operation == Operation::Pump {
+            self.pump(s);
+        }
     }
 
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+        if self.run.load.operation == Operation::Pump {
+            self.came_back(chunk.len());
+            return self.pump(s);
+        }
         self.got += chunk.len();
         if self.got < self.run.message.len() {
             return;

@@ -29,15 +29,17 @@ use server::Server;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate bench echo                          a server of its own
-  tidegate bench accept 127.0.0.1:7000         an echo server that runs already
+  tidegate bench echo                          starts the server that it measures
+  tidegate bench accept 127.0.0.1:7000         measures an echo server that runs already
+  tidegate bench pump --connections 1          how many bytes a second
   tidegate bench http http://127.0.0.1:3000/hello --json
 
-The client is the same for the server and for the floor, a server by hand on this machine, and they
-take turns: the ratio hardly depends on what else the machine does. The floor is on the loopback, so
-beside a server on another machine only its own figures mean something.";
+The floor is the least that such a server costs: one that does nothing else, without tidegate, in
+this process. The same client measures both in turns, so their ratio hardly depends on what else the
+machine does. The floor is on the loopback. So of a server on another machine, read its rate and its
+latencies, not the ratio.";
 
-/// Measure echoes, connections or requests, beside a floor
+/// Measure echoes, connections, bytes or requests, beside a floor
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Bench {
@@ -55,6 +57,13 @@ enum What {
     ///
     /// Example: tidegate bench accept --time 5s
     Accept(Measured),
+    /// Bytes there and back on open connections, without waiting for those before
+    ///
+    /// Up to 1 MiB is under way on each connection. A message is 64 KiB, unless `--bytes` says more
+    /// or less; its latency is from the write until its last byte is back.
+    ///
+    /// Example: tidegate bench pump --connections 1 --json
+    Pump(Measured),
     /// GETs on kept connections
     ///
     /// Example: tidegate bench http http://127.0.0.1:3000/hello
@@ -70,9 +79,9 @@ struct Measured {
     #[arg(long, value_name = "N", default_value_t = 16)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=10_000))]
     connections: u16,
-    /// The size of a message
-    #[arg(long, value_name = "SIZE", value_parser = values::some_bytes, default_value = "64")]
-    bytes: u64,
+    /// The size of a message [default: 64, or 64K for `pump`]
+    #[arg(long, value_name = "SIZE", value_parser = values::some_bytes)]
+    bytes: Option<u64>,
     /// How long it takes in all
     #[arg(long, value_name = "TIME", value_parser = values::time, default_value = "4s")]
     time: Duration,
@@ -93,12 +102,14 @@ pub(crate) fn run(args: Bench) -> Outcome {
     match args.what {
         What::Echo(args) => measure(Operation::Echo, args),
         What::Accept(args) => measure(Operation::Accept, args),
+        What::Pump(args) => measure(Operation::Pump, args),
         What::Http(args) => measure(Operation::Http, args),
     }
 }
 
 fn measure(operation: Operation, args: Measured) -> Outcome {
-    if args.bytes > MOST {
+    let bytes = args.bytes.unwrap_or(if operation == Operation::Pump { 64 << 10 } else { 64 });
+    if bytes > MOST {
         return Err(Failure::bad_argument("--bytes: 1M is the most"));
     }
     let http = operation == Operation::Http;
@@ -116,7 +127,7 @@ fn measure(operation: Operation, args: Measured) -> Outcome {
     if !http {
         ConnectOptions::new(to.as_str()).check().map_err(Failure::bad_argument)?;
     }
-    let (at_once, bytes) = (usize::from(args.connections), args.bytes as usize);
+    let (at_once, bytes) = (usize::from(args.connections), bytes as usize);
     let target = Load { operation, to, at_once, bytes };
     let work = if http { Work::Answer(answer_of(&target.to)?) } else { Work::Echo };
     let floor = Floor::start(work)?;

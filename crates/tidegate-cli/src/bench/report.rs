@@ -64,11 +64,18 @@ fn word(operation: Operation) -> &'static str {
     match operation {
         Operation::Echo => "echo",
         Operation::Accept => "accept",
+        Operation::Pump => "pump",
         Operation::Http => "http",
     }
 }
 
 impl Report {
+    /// Of a pump, how many bytes of this side came back in a second.
+    fn bytes_a_second(&self, side: &Side) -> Option<f64> {
+        let pumps = self.load.operation == Operation::Pump;
+        pumps.then(|| side.a_second() * self.load.bytes as f64)
+    }
+
     /// The median.
     fn ratio(&self) -> Option<f64> {
         self.ratios.get(self.ratios.len() / 2).copied()
@@ -78,6 +85,14 @@ impl Report {
         let Load { operation, to, at_once, bytes } = &self.load;
         let mut text = format!("{} {to}, {at_once} at once, {bytes} B\n\n", word(*operation));
         let _ = writeln!(text, "{}\n{}", self.target.line("target"), self.floor.line("floor"));
+        if let (Some(target), Some(floor)) =
+            (self.bytes_a_second(&self.target), self.bytes_a_second(&self.floor))
+        {
+            let mib = f64::from(1 << 20);
+            let (target, floor) = (target / mib, floor / mib);
+            let _ =
+                writeln!(text, "bytes    {target:>10.0} MiB/s there and back; floor {floor:.0}");
+        }
         if let (Some(ratio), [first, .., last]) = (self.ratio(), &self.ratios[..]) {
             let cycles = self.ratios.len();
             let _ = writeln!(
@@ -102,13 +117,20 @@ impl Report {
         let bars = self.target.latency.by_twos();
         let bars: Vec<Value> =
             bars.iter().map(|(end, n)| json!([end.as_nanos() as f64 / 1e3, n])).collect();
+        let with_bytes = |side: &Side| {
+            let mut json = side.json();
+            if let Some(bytes) = self.bytes_a_second(side) {
+                json["bytes_per_second"] = json!(bytes.round());
+            }
+            json
+        };
         json!({
             "bench": word(self.load.operation),
             "to": self.load.to,
             "at_once": self.load.at_once,
             "bytes": self.load.bytes,
-            "target": self.target.json(),
-            "floor": self.floor.json(),
+            "target": with_bytes(&self.target),
+            "floor": with_bytes(&self.floor),
             "ratio": self.ratio(),
             "ratios": self.ratios,
             "latency_us": bars,

@@ -124,7 +124,9 @@ impl Handler for Connection {
     }
 
     fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
-        pass_on(chunk);
+        if !pass_on(chunk) {
+            return s.destroy();
+        }
         if let Some(rate) = self.args.read_rate {
             s.pause();
             s.set_timer(READ, values::at_rate(chunk.len(), rate));

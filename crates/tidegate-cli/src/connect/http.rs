@@ -61,7 +61,11 @@ pub(super) fn ask(
                 }
             }
         })
-        .data(|_, part| pass_on(part))
+        .data(|cx, part| {
+            if !pass_on(part) {
+                cx.cx().stop();
+            }
+        })
         .close(move |_, result| {
             if let Err(e) = result {
                 failed.fail(e);

@@ -1,6 +1,6 @@
 //! `connect`: bytes there and back, the stages, the ends.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
@@ -35,6 +35,44 @@ fn stages_are_shown_in_order() {
     }
     let quiet = run(&["connect", &at, "--text", "tide", "--quiet"]);
     assert_eq!((quiet.out.as_str(), quiet.err.as_str()), ("tide", ""));
+}
+
+/// As `tidegate connect ... | head -1`.
+#[test]
+fn it_ends_quietly_when_nobody_reads_the_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    let peer = std::thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        while peer.write_all(b"tide\n").is_ok() {}
+    });
+    let arguments = ["connect", &at, "--text", "x", "--hold", "--quiet"];
+    let (client, mut out) = Running::start_apart(&mut command(&arguments));
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    drop(out);
+    let done = client.finish();
+    assert_eq!((line.as_str(), done.code, done.err.as_str()), ("tide\n", Some(0), ""));
+    peer.join().unwrap();
+
+    let (_server, at) = Running::serve(&["serve", "http", "127.0.0.1:0", "--quiet"]);
+    let arguments = ["connect", &at.to_string(), "--http", "/bytes/100000000", "--quiet"];
+    let (client, mut out) = Running::start_apart(&mut command(&arguments));
+    out.read_exact(&mut [0; 1000]).unwrap();
+    drop(out);
+    let done = client.finish();
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
+}
+
+/// A disk that is full is no reader that has gone.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_output_that_fails_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let done = command(&["completions", "bash"]).stdout(full).output().unwrap();
+    let err = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{err}");
+    assert!(err.contains("error: standard output: No space left"), "{err}");
 }
 
 #[test]

@@ -10,8 +10,8 @@ fn json(arguments: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn each_bench_measures_a_server_of_its_own() {
-    for what in ["echo", "accept", "http"] {
+fn each_bench_starts_the_server_that_it_measures() {
+    for what in ["echo", "accept", "pump", "http"] {
         let report = json(&[what]);
         assert_eq!(report["bench"], what);
         for side in ["target", "floor"] {
@@ -26,6 +26,21 @@ fn each_bench_measures_a_server_of_its_own() {
         assert_eq!(report["target"]["operations"].as_u64(), Some(counted));
         assert!(report["ratio"].as_f64().unwrap() > 0.0, "{report}");
     }
+}
+
+#[test]
+fn a_pump_says_how_many_bytes_and_has_many_under_way() {
+    let report = json(&["pump", "--bytes", "1K"]);
+    let target = &report["target"];
+    let number = |name: &str| target[name].as_f64().unwrap();
+    let bytes = number("per_second") * 1024.0;
+    assert!((number("bytes_per_second") - bytes).abs() <= 1024.0, "{report}");
+    // With up to 1 MiB under way, far more messages come back in a second than with one at a time.
+    let at_a_time = 4.0 * 1e6 / number("p50_us");
+    assert!(number("per_second") > 10.0 * at_a_time, "{report}");
+    assert!(json(&["echo"])["target"]["bytes_per_second"].is_null());
+    let largest = run(&["bench", "pump", "--bytes", "1M", "--connections", "1", "--time", "400ms"]);
+    assert!(largest.good().contains("MiB/s there and back; floor "));
 }
 
 #[test]
@@ -46,7 +61,7 @@ fn a_server_that_runs_already_and_a_picture() {
 
 #[test]
 fn a_server_that_is_not_there_is_a_failure() {
-    for what in ["echo", "accept"] {
+    for what in ["echo", "accept", "pump"] {
         let done = run(&["bench", what, &nobody(), "--time", "200ms"]);
         assert_eq!(done.code, Some(1), "{done:?}");
         assert!(done.err.contains("ECONNREFUSED"), "{done:?}");

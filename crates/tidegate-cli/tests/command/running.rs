@@ -66,6 +66,14 @@ impl Running {
         Running { out: lines(out), err: lines(err), child, said: String::new() }
     }
 
+    /// The same, with its standard output for the test alone.
+    pub(crate) fn start_apart(command: &mut Command) -> (Running, BufReader<ChildStdout>) {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let err = lines(child.stderr.take().unwrap());
+        (Running { out: mpsc::channel().1, err, child, said: String::new() }, out)
+    }
+
     /// A server, and where it listens.
     pub(crate) fn serve(arguments: &[&str]) -> (Running, SocketAddr) {
         let mut server = Running::start(&mut command(arguments));
@@ -140,7 +148,13 @@ impl Running {
                 Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end: {out}"),
             }
         }
-        err.extend(self.err.iter());
+        loop {
+            match self.err.recv_timeout(DEADLINE) {
+                Ok(line) => err.push_str(&line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end: {err}"),
+            }
+        }
         let code = self.child.wait().unwrap().code();
         Done { code, out, err }
     }

@@ -1,9 +1,9 @@
 //! `serve`: what each server does, and how it ends.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::TcpStream;
 
-use crate::running::{DEADLINE, Running, run};
+use crate::running::{DEADLINE, Running, command, run};
 
 fn client(at: std::net::SocketAddr) -> TcpStream {
     let client = TcpStream::connect(at).unwrap();
@@ -27,6 +27,23 @@ fn echo_sends_back_and_ends_at_ctrl_c() {
     let said = server.stop().good();
     assert!(said.contains("4 B in, 4 B out, 0 pauses"), "{said}");
     assert!(said.contains("stopped after 1 connections, 0 failed"), "{said}");
+}
+
+/// As `tidegate serve echo | head -1`.
+#[test]
+fn a_server_goes_on_when_nobody_reads_what_it_prints() {
+    let (server, mut out) = Running::start_apart(&mut command(&["serve", "echo", "127.0.0.1:0"]));
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    drop(out);
+    let at = line.strip_prefix("listening on ").and_then(|l| l.split(';').next()).unwrap();
+    for _ in 0..3 {
+        let mut one = client(at.parse().unwrap());
+        one.write_all(b"tide").unwrap();
+        assert_eq!(rest(one), "tide");
+    }
+    let done = server.stop();
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
 }
 
 #[test]

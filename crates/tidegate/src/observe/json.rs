@@ -92,7 +92,7 @@ impl JsonLines {
         let elapsed = u64::try_from(at.elapsed.as_nanos()).unwrap_or(u64::MAX);
         object.insert("at_ns".into(), elapsed.into());
         object.insert("turn".into(), at.turn.into());
-        object.insert("phase".into(), at.phase.to_string().into());
+        object.insert("phase".into(), at.phase.name().into());
         object.insert("layer".into(), record.layer.into());
         object.insert("event".into(), record.name.into());
         for (name, value) in record.into_plain() {

@@ -191,7 +191,7 @@ impl Perfetto {
                 self.counter(LOOP, "handles queued", *ready);
             }
             Event::PhaseEnd { phase, took } => {
-                self.slice(&phase.to_string(), "phase", began(took), json!({ "turn": at.turn }));
+                self.slice(phase.name(), "phase", began(took), json!({ "turn": at.turn }));
             }
             Event::Called { key, kind, took } => {
                 let id = Id::of(kind, *key).to_string();

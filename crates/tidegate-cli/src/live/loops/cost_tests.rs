@@ -15,7 +15,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tidegate::observe::{Doctor, JsonLines};
+use tidegate::observe::Doctor;
 use tidegate::prelude::*;
 
 use super::recorder::Recorder;
@@ -50,7 +50,7 @@ fn round(by: Observed) -> Option<u64> {
             Observed::Not => {}
             Observed::Recorded => lp.observe(recorder),
             // As in the demonstration.
-            Observed::Judged => lp.observe((recorder, None::<JsonLines>, Doctor::new())),
+            Observed::Judged => lp.observe((recorder, Doctor::new())),
         }
         let began = Rc::new(Cell::new(None));
         let (first, mut came) = (began.clone(), 0);
@@ -116,11 +116,4 @@ fn cost_of_observing() {
         // The manual says what was measured; this is for mistakes that cost much more.
         assert!(ratio <= 1_250, "more than 25 %");
     }
-}
-
-#[test]
-#[ignore = "temp"]
-fn temp_count() {
-    let n: usize = std::env::var("OBS").unwrap().parse().unwrap();
-    println!("{:?}", round([Observed::Not, Observed::Recorded, Observed::Judged][n]));
 }

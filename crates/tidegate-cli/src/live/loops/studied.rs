@@ -141,9 +141,12 @@ fn open(
     steps: &Rc<Cell<bool>>,
 ) -> io::Result<(Loop, Vec<Opened>, Vec<Id>)> {
     let mut lp = Loop::builder().limits(NetLimits::new().read_budget(READ_BUDGET)).build()?;
-    let json = record.map(JsonLines::create).transpose()?;
     let doctor = Doctor::new().say_again(Duration::from_secs(10));
-    lp.observe((Recorder::new(steps.clone(), shared.clone()), json, doctor.clone()));
+    let both = (Recorder::new(steps.clone(), shared.clone()), doctor.clone());
+    match record {
+        Some(file) => lp.observe((both, JsonLines::create(file)?)),
+        None => lp.observe(both),
+    }
     let at = || ListenOptions::new("127.0.0.1:0").backlog(BACKLOG);
     let (first, second) = (shared.clone(), shared.clone());
     let echo = lp.listen(at().accept_budget(ACCEPT_BUDGET), move |c| {
