@@ -199,7 +199,10 @@ impl Core {
             Phase::Outside => {}
         }
         if WATCHED {
-            // It ends with its last call, or with the answer of the kernel.
+            // It ends with its last call. A poll has none, and sorts events after the wait.
+            if phase == Phase::Poll {
+                self.reactor.look_at_clock();
+            }
             let took = Duration::from_nanos(self.reactor.told_at.saturating_sub(before));
             self.reactor.metrics.phases[phase as usize] += took;
             self.reactor.tell_at_once(|_| Event::PhaseEnd { phase, took });
