@@ -207,11 +207,10 @@ impl Recorder {
                 self.shared.tape.set_now(self.who.word(), nanos(at.elapsed));
             }
             Event::Called { key, kind, took } => self.called(at, kind, key, took),
-            Event::TurnEnd { took } => {
-                if std::mem::take(&mut self.open) {
-                    let left_out = self.calls.saturating_sub(CALLS) as u64;
-                    self.push(Entry::End { took: nanos(took), left_out });
-                }
+            Event::TurnEnd { took } if self.open => {
+                self.open = false;
+                let left_out = self.calls.saturating_sub(CALLS) as u64;
+                self.push(Entry::End { took: nanos(took), left_out });
             }
             Event::Layer(e) => self.of_layer(at, e),
             _ => {}

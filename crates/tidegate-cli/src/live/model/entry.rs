@@ -158,9 +158,9 @@ mod tests {
         let who = Handle(0xab_cdef_0123_4567);
         let entries = |n: u64| {
             [
-                Entry::Turn { number: n & (1 << 56) - 1, at: n },
+                Entry::Turn { number: n & ((1 << 56) - 1), at: n },
                 Entry::Polled { events: 1, queued: 3, before: 0x3_fffe, waited: n },
-                Entry::Called { who, bits: Bits(0x2a), place: 8, took: n & (1 << 44) - 1 },
+                Entry::Called { who, bits: Bits(0x2a), place: 8, took: n & ((1 << 44) - 1) },
                 Entry::Batch { server: who, accepted: 64, stopped: 0xff },
                 Entry::Phase { place: 5, took: n },
                 Entry::End { took: n, left_out: 7 },
