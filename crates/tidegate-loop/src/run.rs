@@ -122,6 +122,7 @@ impl Loop {
                 inbox_key,
                 inbox,
                 stop: false,
+                failure: None,
                 was_stopped: false,
                 scratch: Vec::new(),
                 next: 0,
@@ -137,8 +138,9 @@ impl Loop {
     /// A panic of a callback unwinds out of this call; the loop can run again, and then goes on
     /// where it was interrupted.
     ///
-    /// Returns an error only if polling fails. No state is lost: the loop can run again. On Windows
-    /// it cannot, and each later run returns an error.
+    /// Returns an error if a callback called [`Cx::stop_with`], or if polling fails. No state is
+    /// lost: the loop can run again. After polling failed on Windows it cannot, and each later run
+    /// returns an error.
     pub fn run(&mut self) -> io::Result<()> {
         let running = Running::enter(&mut self.core);
         let core = &mut *running.core;
@@ -152,7 +154,7 @@ impl Loop {
         while core.may_turn() {
             core.turn(Mode::Default)?;
         }
-        Ok(())
+        core.failure.take().map_or(Ok(()), Err)
     }
 
     /// Runs one turn, which waits for something to happen. It does not wait if there was an effect
@@ -197,6 +199,9 @@ impl Loop {
         let running = Running::enter(&mut self.core);
         if running.core.may_turn() {
             f(running.core)?;
+        }
+        if let Some(e) = running.core.failure.take() {
+            return Err(e);
         }
         drop(running);
         Ok(self.is_alive())
