@@ -29,7 +29,13 @@ type Answer = Box<dyn FnOnce(&mut SocketCx<'_>, Result<SocketKey, &Reason>)>;
 type Done = Box<dyn FnOnce(&mut Cx<'_>, Result<(), PipeError>)>;
 
 /// What waits for the target. The first of the two connections with news takes it.
-type Waiting = Rc<Cell<Option<(Answer, Done)>>>;
+type Waiting = Rc<Cell<Option<Parts>>>;
+
+struct Parts {
+    /// `None` while it is called.
+    answer: Option<Answer>,
+    done: Done,
+}
 
 impl SocketCx<'_> {
     /// Connects to a target, and joins this connection with it: what proxies do whose clients name
@@ -38,8 +44,8 @@ impl SocketCx<'_> {
     /// Meanwhile the client is paused: what it sends already is for the target. Then `answer` is
     /// called once, with the client. `Ok`: the target is connected; write what the client waits for,
     /// then the two are [joined](Streams::join). `Err`: it cannot be reached; say so, and
-    /// [`end`](SocketCx::end). What the client sends then is dropped, unless you set a handler. A client that is closed or reset before takes the attempt with it, and there is
-    /// no `answer`.
+    /// [`end`](SocketCx::end). What the client sends then is dropped, unless you set a handler. A
+    /// client that is closed or reset before takes the attempt with it, and there is no `answer`.
     ///
     /// `done` is called once, at the end of all this: when both directions are over, or with the
     /// error that came first, at [`PipeStage::Source`] if it was the client's, at
@@ -82,11 +88,11 @@ impl SocketCx<'_> {
         done: impl FnOnce(&mut Cx<'_>, Result<(), PipeError>) + 'static,
     ) -> SocketKey {
         let client = self.key();
-        let parts: (Answer, Done) = (Box::new(answer), Box::new(done));
+        let parts = Parts { answer: Some(Box::new(answer)), done: Box::new(done) };
         let waiting: Waiting = Rc::new(Cell::new(Some(parts)));
         let (reached, failed) = (waiting.clone(), waiting.clone());
         let on_target = On::new()
-            .connect(move |s| joined(s, client, reached.take()))
+            .connect(move |s| joined(s, client, &reached))
             .close(move |s, close| refused(s, client, &close, failed.take()));
         let target = self.connect(to, on_target);
         self.pause();
@@ -103,41 +109,40 @@ impl SocketCx<'_> {
 }
 
 /// The target is connected.
-fn joined(s: &mut SocketCx<'_>, client: SocketKey, waiting: Option<(Answer, Done)>) {
-    let Some((answer, done)) = waiting else { return s.destroy() };
+fn joined(s: &mut SocketCx<'_>, client: SocketKey, waiting: &Cell<Option<Parts>>) {
+    let Some(Parts { answer: Some(answer), done }) = waiting.take() else { return s.destroy() };
     let target = s.key();
     s.socket(client).set_handler(On::new());
+    // If the answer panics, the target is destroyed.
+    waiting.set(Some(Parts { answer: None, done }));
     answer(&mut s.socket(client), Ok(target));
-    s.join(client, target, done);
+    if let Some(Parts { done, .. }) = waiting.take() {
+        s.join(client, target, done);
+    }
 }
 
-/// The target is over. There is nothing to say if it was connected.
-fn refused(
-    s: &mut SocketCx<'_>,
-    client: SocketKey,
-    close: &Close,
-    waiting: Option<(Answer, Done)>,
-) {
-    let Some((answer, done)) = waiting else { return close.unhandled(&mut s.cx()) };
+/// The target is over. There is nothing to say if it was joined.
+fn refused(s: &mut SocketCx<'_>, client: SocketKey, close: &Close, waiting: Option<Parts>) {
+    let Some(Parts { answer, done }) = waiting else { return close.unhandled(&mut s.cx()) };
     let mut client = s.socket(client);
-    client.set_handler(On::new());
-    // To see its end.
-    client.resume();
-    answer(&mut client, Err(&close.reason));
+    match answer {
+        Some(answer) => {
+            client.set_handler(On::new());
+            // To see its end.
+            client.resume();
+            answer(&mut client, Err(&close.reason));
+        }
+        None => client.destroy(),
+    }
     done(&mut s.cx(), failed(PipeStage::Sink, &close.reason));
 }
 
 /// The client is over before the target was connected.
-fn abandoned(
-    s: &mut SocketCx<'_>,
-    target: SocketKey,
-    close: &Close,
-    waiting: Option<(Answer, Done)>,
-) {
+fn abandoned(s: &mut SocketCx<'_>, target: SocketKey, close: &Close, waiting: Option<Parts>) {
     s.socket(target).destroy();
-    let Some((answer, done)) = waiting else { return };
-    drop(answer);
-    done(&mut s.cx(), failed(PipeStage::Source, &close.reason));
+    if let Some(Parts { done, .. }) = waiting {
+        done(&mut s.cx(), failed(PipeStage::Source, &close.reason));
+    }
 }
 
 fn failed(stage: PipeStage, reason: &Reason) -> Result<(), PipeError> {

@@ -4,6 +4,7 @@
 use tidegate_loop::{AsCx, Shared};
 
 use crate::callbacks::contexts::SocketCx;
+use crate::callbacks::handler::Handler;
 use crate::error::close::{Close, Reason};
 use crate::face::on::On;
 use crate::peer_state::PeerState;
@@ -69,31 +70,31 @@ fn call<T: 'static>(
 }
 
 impl<T: 'static> OnShared<T> {
-    /// [`Handler::on_connect`](crate::Handler::on_connect).
+    /// [`Handler::on_connect`].
     pub fn connect(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>) + 'static) -> Self {
         let on = self.on.connect(move |s| call(self.shared, s, &mut f));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_ready`](crate::Handler::on_ready).
+    /// [`Handler::on_ready`].
     pub fn ready(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>) + 'static) -> Self {
         let on = self.on.ready(move |s| call(self.shared, s, &mut f));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_data`](crate::Handler::on_data).
+    /// [`Handler::on_data`].
     pub fn data(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>, &[u8]) + 'static) -> Self {
         let on = self.on.data(move |s, chunk| call(self.shared, s, |value, s| f(value, s, chunk)));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_drain`](crate::Handler::on_drain).
+    /// [`Handler::on_drain`].
     pub fn drain(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>) + 'static) -> Self {
         let on = self.on.drain(move |s| call(self.shared, s, &mut f));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_written`](crate::Handler::on_written).
+    /// [`Handler::on_written`].
     pub fn written(
         self,
         mut f: impl FnMut(&mut T, &mut SocketCx<'_>, u64, Result<(), &Reason>) + 'static,
@@ -104,43 +105,43 @@ impl<T: 'static> OnShared<T> {
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_end`](crate::Handler::on_end).
+    /// [`Handler::on_end`].
     pub fn end(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>) + 'static) -> Self {
         let on = self.on.end(move |s| call(self.shared, s, &mut f));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_hangup`](crate::Handler::on_hangup).
+    /// [`Handler::on_hangup`].
     pub fn hangup(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>, PeerState) + 'static) -> Self {
         let on = self.on.hangup(move |s, peer| call(self.shared, s, |value, s| f(value, s, peer)));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_finish`](crate::Handler::on_finish).
+    /// [`Handler::on_finish`].
     pub fn finish(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>) + 'static) -> Self {
         let on = self.on.finish(move |s| call(self.shared, s, &mut f));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_timeout`](crate::Handler::on_timeout). Without it an idle connection is closed.
+    /// [`Handler::on_timeout`]. Without it an idle connection is closed.
     pub fn timeout(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>) + 'static) -> Self {
         let on = self.on.timeout(move |s| call(self.shared, s, &mut f));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_timer`](crate::Handler::on_timer).
+    /// [`Handler::on_timer`].
     pub fn timer(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>, u64) + 'static) -> Self {
         let on = self.on.timer(move |s, token| call(self.shared, s, |value, s| f(value, s, token)));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_shutdown`](crate::Handler::on_shutdown). Without it our side ends after what is queued.
+    /// [`Handler::on_shutdown`]. Without it our side ends after what is queued.
     pub fn shutdown(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>) + 'static) -> Self {
         let on = self.on.shutdown(move |s| call(self.shared, s, &mut f));
         OnShared { on, ..self }
     }
 
-    /// [`Handler::on_close`](crate::Handler::on_close).
+    /// [`Handler::on_close`].
     pub fn close(self, mut f: impl FnMut(&mut T, &mut SocketCx<'_>, Close) + 'static) -> Self {
         let on = self.on.close(move |s, close| {
             let mut close = Some(close);
@@ -153,5 +154,44 @@ impl<T: 'static> OnShared<T> {
             }
         });
         OnShared { on, ..self }
+    }
+}
+
+impl<T: 'static> Handler for OnShared<T> {
+    fn on_connect(&mut self, s: &mut SocketCx<'_>) {
+        self.on.on_connect(s);
+    }
+    fn on_ready(&mut self, s: &mut SocketCx<'_>) {
+        self.on.on_ready(s);
+    }
+    fn on_data(&mut self, s: &mut SocketCx<'_>, chunk: &[u8]) {
+        self.on.on_data(s, chunk);
+    }
+    fn on_drain(&mut self, s: &mut SocketCx<'_>) {
+        self.on.on_drain(s);
+    }
+    fn on_written(&mut self, s: &mut SocketCx<'_>, id: u64, result: Result<(), &Reason>) {
+        self.on.on_written(s, id, result);
+    }
+    fn on_end(&mut self, s: &mut SocketCx<'_>) {
+        self.on.on_end(s);
+    }
+    fn on_hangup(&mut self, s: &mut SocketCx<'_>, peer: PeerState) {
+        self.on.on_hangup(s, peer);
+    }
+    fn on_finish(&mut self, s: &mut SocketCx<'_>) {
+        self.on.on_finish(s);
+    }
+    fn on_shutdown(&mut self, s: &mut SocketCx<'_>) {
+        self.on.on_shutdown(s);
+    }
+    fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
+        self.on.on_timeout(s);
+    }
+    fn on_timer(&mut self, s: &mut SocketCx<'_>, token: u64) {
+        self.on.on_timer(s, token);
+    }
+    fn on_close(&mut self, s: &mut SocketCx<'_>, close: Close) {
+        self.on.on_close(s, close);
     }
 }
