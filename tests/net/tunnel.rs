@@ -254,6 +254,24 @@ fn a_client_that_is_over_already() {
     assert_eq!(handles(&lp), 0);
 }
 
+/// Without room for the target, or for the pipes behind the answer.
+#[test]
+fn a_full_table() {
+    for room in 0..3 {
+        let mut lp = guarded();
+        let log = Log::default();
+        let (peer, ours) = pair();
+        let client = lp.adopt(ours, On::new()).unwrap();
+        lp.limit_rows(room);
+        lp.socket(client).tunnel(echo(), say(&log), over(&log));
+        run(&mut lp, peer);
+        let lines = log.lines();
+        assert_eq!(lines.len(), 2, "{room}: {lines:?}");
+        assert!(lines[1].ends_with("its limit: close some first"), "{room}: {lines:?}");
+        assert_eq!(handles(&lp), 0, "{room}");
+    }
+}
+
 /// A panic of one of the two leaves `run`, and nothing else stays behind.
 #[test]
 fn answers_and_dones_that_panic() {

@@ -105,7 +105,7 @@ fn socks5() {
     };
     let refusal = |code| [5, 0, 5, code, 0, 1, 0, 0, 0, 0, 0, 0];
     assert_eq!(ask(b"\x05\x01\x02"), [5, 0xFF]);
-    assert_eq!(ask(b"\x04\x01"), []);
+    assert!(ask(b"\x04\x01").is_empty());
     assert_eq!(ask(b"\x05\x01\0\x05\x02\0\x01\x7f\0\0\x01\0\x50"), refusal(7), "BIND");
     assert_eq!(ask(b"\x05\x01\0\x05\x01\0\x09"), refusal(8), "an unknown kind of address");
     assert_eq!(ask(b"\x05\x01\0\x05\x01\0\x03\0\0\x50"), refusal(1), "an empty name");

@@ -96,6 +96,23 @@ impl Loop {
         Ok((lp, script))
     }
 
+    /// For tests: the table has no more rows than those of now and so many others. It is full when
+    /// all are in use, which otherwise takes 16,777,215 handles. Feature `test-util`.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.limit_rows(1);
+    /// assert!(lp.share(1).is_ok());
+    /// assert!(lp.share(2).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn limit_rows(&mut self, more: usize) {
+        let table = &mut self.core.reactor.table;
+        table.capacity = table.rows() + more;
+    }
+
     pub(crate) fn with_limits(limits: Limits) -> io::Result<Loop> {
         let (id, generation) = loop_id::lease()?;
         let made = Loop::with_id(id, generation, limits);
@@ -401,6 +418,8 @@ struct Running<'a> {
 impl Running<'_> {
     fn enter(core: &mut Core) -> Running<'_> {
         let running = Running { core };
+        // Left of a run that panicked, or called outside of one.
+        running.core.stop |= running.core.failure.is_some();
         // What calls from outside displaced; a loop with nothing to do takes no turn.
         running.core.empty_graveyard();
         // Time outside of a run is not the loop's.
