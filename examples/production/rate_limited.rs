@@ -23,7 +23,6 @@ use tidegate::Remote;
 use tidegate::http::{Http, HttpHandler, HttpOptions};
 use tidegate::net::{AtLimit, Rate};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 const USAGE: &str =
     "usage: rate_limited [HOST:PORT]    # without an address: measures; Ctrl-C stops it";
@@ -158,7 +157,7 @@ fn main() -> io::Result<()> {
         [at] => {
             let mut lp = Loop::new()?;
             let server = open(&mut lp, at, true).unwrap_or_else(|e| refuse(e));
-            lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+            lp.server(server).shutdown_on_signals(Duration::from_secs(5))?;
             println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
             lp.run()?;
         }

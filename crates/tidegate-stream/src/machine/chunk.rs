@@ -5,16 +5,24 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// Bytes to write: every `write` takes them. Of borrowed bytes, the part that the kernel does not
-/// take at once is copied. Shared bytes are kept without a copy if they are 1 KiB or more, or if
-/// the sink takes one chunk at a time.
+/// Bytes to write: every `write` takes what becomes a chunk.
+///
+/// | lent | given away | either |
+/// |---|---|---|
+/// | `&[u8]`, `&[u8; N]`, `&Vec<u8>`, `&Bytes` | `Vec<u8>`, `Bytes`, `Box<[u8]>`, `[u8; N]` | `Cow<[u8]>` |
+/// | `&str`, `&String` | `String` | `Cow<str>` |
+///
+/// Of borrowed bytes, the part that the kernel does not take at once is copied. Bytes that are given
+/// away are kept without a copy if they are 1 KiB or more, or if the sink takes one chunk at a time. An
+/// array that is given away is copied once, into an allocation; lend it (`&[..]`) where that counts.
+/// Other types become a slice first: `AsRef<[u8]>`, `as_bytes`, a `BytesMut` by `freeze`.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use tidegate_stream::Chunk;
 /// let text = String::from("tide");
 /// let lent: [Chunk<'_>; 3] = [b"tide".into(), "tide".into(), (&text).into()];
-/// let shared: [Chunk<'_>; 3] = [Bytes::from("tide").into(), vec![0; 4].into(), String::new().into()];
+/// let shared: [Chunk<'_>; 3] = [Bytes::from("tide").into(), vec![0; 4].into(), 4u32.to_be_bytes().into()];
 /// assert_eq!(lent[0].bytes(), shared[0].bytes());
 /// ```
 #[derive(Clone, Debug)]
@@ -72,6 +80,13 @@ from! {
     shared Vec<u8>;
     shared String;
     shared Box<[u8]>;
+}
+
+impl<const N: usize> From<[u8; N]> for Chunk<'_> {
+    #[inline]
+    fn from(b: [u8; N]) -> Self {
+        Chunk::Shared(Bytes::copy_from_slice(&b))
+    }
 }
 
 impl<'a> From<Cow<'a, [u8]>> for Chunk<'a> {
