@@ -22,7 +22,7 @@ enum Message<'a> {
     /// The methods that the client offers.
     Greeting(&'a [u8]),
     /// Where it wants to go, or the code of the refusal.
-    Request(Result<ConnectOptions, u8>),
+    Request(Result<(String, u16), u8>),
 }
 
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Decode for Messages {
             };
             let port = u16::from_be_bytes(p.array()?);
             let host = if command == 1 { host } else { Err(COMMAND_NOT_SUPPORTED) };
-            Ok(Message::Request(host.map(|host| (host.as_str(), port).into())))
+            Ok(Message::Request(host.map(|host| (host, port))))
         })
     }
 
@@ -87,8 +87,9 @@ fn on_message(s: &mut SocketCx<'_>, message: Message<'_>) -> Flow {
         Message::Greeting(methods) if methods.contains(&0) => return s.write(b"\x05\x00"),
         Message::Greeting(_) => vec![5, 0xFF],
         Message::Request(Err(code)) => reply(code, NOWHERE),
-        Message::Request(Ok(to)) => {
-            s.tunnel(to.connect_timeout(Duration::from_secs(10)), answer, |_, result| {
+        Message::Request(Ok((host, port))) => {
+            let to = ConnectOptions::new((&*host, port)).connect_timeout(Duration::from_secs(10));
+            s.tunnel(to, answer, |_, result| {
                 result.unwrap_or_else(|error| eprintln!("{error}"));
             });
             return Flow::Closed;

@@ -9,20 +9,20 @@ use bytes::Bytes;
 ///
 /// | lent | given away | either |
 /// |---|---|---|
-/// | `&[u8]`, `&[u8; N]`, `&Vec<u8>`, `&Bytes` | `Vec<u8>`, `Bytes`, `Box<[u8]>`, `[u8; N]` | `Cow<[u8]>` |
+/// | `&[u8]`, `&[u8; N]`, `&Vec<u8>`, `&Bytes` | `Vec<u8>`, `Bytes`, `Box<[u8]>` | `Cow<[u8]>` |
 /// | `&str`, `&String` | `String` | `Cow<str>` |
 ///
 /// Of borrowed bytes, the part that the kernel does not take at once is copied. Bytes that are given
-/// away are kept without a copy if they are 1 KiB or more, or if the sink takes one chunk at a time. An
-/// array that is given away is copied once, into an allocation; lend it (`&[..]`) where that counts.
-/// Other types become a slice first: `AsRef<[u8]>`, `as_bytes`, a `BytesMut` by `freeze`.
+/// away are kept without a copy if they are 1 KiB or more, or if the sink takes one chunk at a time.
+/// An array is lent (`&[5, 0]`): given away it would cost an allocation. Other types become one of
+/// these first, as a `BytesMut` by `freeze`.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use tidegate_stream::Chunk;
 /// let text = String::from("tide");
 /// let lent: [Chunk<'_>; 3] = [b"tide".into(), "tide".into(), (&text).into()];
-/// let shared: [Chunk<'_>; 3] = [Bytes::from("tide").into(), vec![0; 4].into(), 4u32.to_be_bytes().into()];
+/// let shared: [Chunk<'_>; 3] = [Bytes::from("tide").into(), vec![0; 4].into(), String::new().into()];
 /// assert_eq!(lent[0].bytes(), shared[0].bytes());
 /// ```
 #[derive(Clone, Debug)]
@@ -80,13 +80,6 @@ from! {
     shared Vec<u8>;
     shared String;
     shared Box<[u8]>;
-}
-
-impl<const N: usize> From<[u8; N]> for Chunk<'_> {
-    #[inline]
-    fn from(b: [u8; N]) -> Self {
-        Chunk::Shared(Bytes::copy_from_slice(&b))
-    }
 }
 
 impl<'a> From<Cow<'a, [u8]>> for Chunk<'a> {
