@@ -5,9 +5,9 @@
 //! cargo run --release --example rate_limited                # measures, and ends
 //! cargo run --release --example rate_limited HOST:PORT      # a server, until Ctrl-C
 //! ```
-//! The measurement: 100 clients ask four times in a second; first alone, then beside 1,000 that ask as
-//! fast as they get answers, each from an address of its own. Look at the last column: how long the
-//! slowest of 100 requests of those 100 clients took.
+//! The measurement: 100 clients ask four times in a second; first alone, then beside 1,000 that ask
+//! as fast as they get answers, each from an address of its own. Look at the last column: how long
+//! the slowest of 100 requests of those 100 clients took.
 
 use std::cell::RefCell;
 use std::fmt::Display;

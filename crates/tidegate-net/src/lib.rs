@@ -9,9 +9,9 @@
 //! ```
 //!
 //! Floors, from the ground: plain data (`key`, `error/`, `options/`, `event`, `metrics`, `sys/`),
-//! what users write (`callbacks/`), `proxy_protocol/`, a connection's filters (`filter/`), who owns what (`state/`),
-//! what is done to it (`socket/`, `client/`, `server/`), what users call (`face/`), and frames
-//! (`framed/`), which stand on that. Imports go down.
+//! what users write (`callbacks/`), `proxy_protocol/`, a connection's filters (`filter/`), who owns
+//! what (`state/`), what is done to it (`socket/`, `client/`, `server/`), what users call
+//! (`face/`), and frames (`framed/`), which stand on that. Imports go down.
 //!
 //! ```
 //! use tidegate_loop::{AsCx, Loop};

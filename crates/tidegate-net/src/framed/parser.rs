@@ -5,11 +5,11 @@ use std::fmt;
 
 use tidegate_stream::BoxError;
 
-/// Takes a message apart from the front, for [`Decode`](crate::Decode) and for whatever else
-/// parses bytes that come in pieces. Each method takes what it returns; where too few bytes have
-/// come it returns [`ParseError::Incomplete`], so that `?` leaves the parser. Then nothing is
-/// taken from the input, and the next attempt begins at the front again. Keep what you note in the decoder until the
-/// message is complete.
+/// Takes a message apart from the front, for [`Decode`](crate::Decode) and for whatever else parses
+/// bytes that come in pieces. Each method takes what it returns; where too few bytes have come it
+/// returns [`ParseError::Incomplete`], so that `?` leaves the parser. Then nothing is taken from
+/// the input, and the next attempt begins at the front again. Keep what you note in the decoder
+/// until the message is complete.
 ///
 /// ```
 /// use tidegate_net::{BoxError, Decode, Parser};
