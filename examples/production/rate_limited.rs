@@ -6,7 +6,7 @@
 //! cargo run --release --example rate_limited HOST:PORT      # a server, until Ctrl-C
 //! ```
 //! The measurement: 100 clients ask four times in a second; first alone, then beside 1,000 that ask
-//! as fast as they get answers, each from an address of its own. Look at the last column: how long
+//! as fast as they get answers, each from its own address. Look at the last column: how long
 //! the slowest of 100 requests of those 100 clients took.
 
 use std::cell::RefCell;
@@ -56,7 +56,7 @@ fn open(lp: &mut Loop, at: &str, limited: bool) -> Result<ServerKey, tidegate::n
 /// Where it listens, how it is stopped, and what it says then: requests, and those refused.
 type Server = (SocketAddr, Remote, JoinHandle<(u64, u64)>);
 
-/// The server in a thread of its own.
+/// The server in its own thread.
 fn server(limited: bool) -> io::Result<Server> {
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {

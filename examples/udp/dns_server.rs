@@ -1,4 +1,4 @@
-//! A DNS server for a zone of its own, over UDP and TCP on one loop.
+//! A DNS server for its own zone, over UDP and TCP on one loop.
 //!
 //! ```text
 //! cargo run --release --example dns_server -- 127.0.0.1:5300

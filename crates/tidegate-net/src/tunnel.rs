@@ -1,5 +1,5 @@
-//! [`SocketCx::tunnel`]: a client asks for a target, is told whether it can be reached, and is then
-//! joined with it.
+//! [`SocketCx::tunnel`]: a client asks for a target, gets an answer when it is connected or cannot be,
+//! and is then joined with it.
 //!
 //! | what happens | `answer` gets | `done` gets |
 //! |---|---|---|
