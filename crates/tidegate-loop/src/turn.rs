@@ -199,8 +199,9 @@ impl Core {
             Phase::Outside => {}
         }
         if WATCHED {
-            // It ends with its last call. A poll has none, and sorts events after the wait.
-            if phase == Phase::Poll {
+            // It ends with its last call. A poll has none, and sorts events after the wait; timers
+            // that are not due took a look.
+            if matches!(phase, Phase::Poll | Phase::Timers) {
                 self.reactor.look_at_clock();
             }
             let took = Duration::from_nanos(self.reactor.told_at.saturating_sub(before));
