@@ -162,12 +162,11 @@ impl Core {
             self.pass_on::<WATCHED>();
             return Ok(());
         }
-        // What an observer did with the last event is no part of the wait. Other phases begin where
-        // the last event was: between that and their first call is nothing.
+        // The ready pass begins where the poll ended.
         let before = match (WATCHED, phase) {
             (false, _) => 0,
-            (true, Phase::Poll) => self.reactor.clock(),
-            (true, _) => self.reactor.told_at,
+            (true, Phase::Ready) => self.reactor.told_at,
+            (true, _) => self.reactor.clock(),
         };
         match phase {
             Phase::Pending => self.run_pending::<WATCHED>(),
