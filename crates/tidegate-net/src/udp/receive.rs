@@ -70,7 +70,7 @@ pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
 
 fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) -> ReceiveEnd {
     let mut tried = 0;
-    let (mut want, mut is_level) = (0, false);
+    let (mut want, mut is_level, mut together) = (0, false, true);
     loop {
         let (layer, mut driver) = d.layer(&UDP);
         let Some((u, mut h, shared)) = layer.lend(&mut driver, key) else {
@@ -86,7 +86,12 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
         let budget = batch.budget;
         if tried == 0 {
             is_level = u.watched == Watched::Level;
-            want = if is_level { u.pace.want(budget, h.batch(), h.away()) } else { u32::MAX };
+            want = u32::MAX;
+            if is_level {
+                let wanted = u.pace.want(budget, h.batch(), h.away());
+                // With control messages one datagram takes that call, too.
+                (want, together) = (wanted.datagrams, wanted.together || u.is.controlled);
+            }
         }
         if batch.left == 0 || batch.bytes_left == 0 {
             u.learn(is_level, tried, want);
@@ -98,7 +103,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
             u.learn(is_level, tried, want);
             return ReceiveEnd::Enough;
         }
-        let ask = u.slots_for((want - tried).min(batch.left));
+        let ask = if together { u.slots_for((want - tried).min(batch.left)) } else { 1 };
         let Some(socket) = &u.socket else { return ReceiveEnd::Stopped };
         let (most, controlled) = (u.bounds.max_datagram as usize, u.is.controlled);
         let received =

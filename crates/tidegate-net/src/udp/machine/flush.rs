@@ -31,6 +31,10 @@ pub(crate) trait Outlet {
 /// Calls of the system that take one datagram or one run each.
 const CALLS: usize = 32;
 
+/// Fewer datagrams than this go one by one: a `sendmmsg` costs more for each than a `sendto`, but
+/// for the way into the kernel.
+const MANY: usize = 8;
+
 /// Datagrams of one run, and bytes: what Linux' UDP_SEGMENT takes in each version.
 const RUN: usize = 64;
 const RUN_BYTES: usize = 65_000;
@@ -92,6 +96,7 @@ pub(crate) fn flush(
         let asked = match queue.len() {
             1 => alone(queue, outlet),
             _ if tried.is_some() || suspect.is_some() => alone(queue, outlet),
+            n if n < MANY => front(queue, *segments, left, outlet),
             _ => many(queue, *segments, left, outlet),
         };
         let has_segments = asked.segment;
@@ -203,6 +208,16 @@ fn alone(queue: &Queue, outlet: &mut impl Outlet) -> Asked {
         None => Ok((0, 0)),
     };
     Asked { answer, segment: None }
+}
+
+/// Sends the first datagram with those that make a run with it.
+fn front(queue: &Queue, segments: Segments, budget: usize, outlet: &mut impl Outlet) -> Asked {
+    let run = run(queue, 0, segments, budget);
+    let Some(first) = queue.entry(0).filter(|_| run > 1) else { return alone(queue, outlet) };
+    let len = (0..run).filter_map(|i| Some(queue.entry(i)?.len)).sum();
+    let segment = u16::try_from(first.len).ok();
+    let sent = outlet.send(&Outgoing { segment, ..outgoing(queue, first, 0, len) });
+    Asked { answer: sent.map(|()| (run, 1)), segment }
 }
 
 /// Sends what one call can.
