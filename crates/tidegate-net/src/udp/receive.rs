@@ -50,7 +50,8 @@ pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
         bytes_left: shared.limits.receive_budget,
     };
     u.is.corked = true;
-    let stopped = match deliver_kept(d, key, &mut batch) {
+    let kept = if u.has_kept() { deliver_kept(d, key, &mut batch) } else { None };
+    let stopped = match kept {
         Some(stopped) => stopped,
         None => run(d, key, &mut slots, &mut batch),
     };
@@ -58,6 +59,7 @@ pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
     layer.shared.slots = Some(slots);
     let Some((u, mut h, _)) = layer.lend(&mut driver, key) else { return };
     u.is.corked = false;
+    u.is.answers_at_once = false;
     if stopped == ReceiveEnd::Budget {
         u.rare().stats.carried_over += 1;
         h.queue();
@@ -122,6 +124,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
             }
         };
         u.is.failing = 0;
+        u.is.answers_at_once = !together;
         u.counts.receive_calls += 1;
         if u.is.train > 0 {
             u.is.train = longest_train(slots, got);
@@ -248,6 +251,10 @@ fn deliver_all(
         // Without an address it is none that can be answered, nor that UDP sends.
         let Some(from) = from else { continue };
         let meta = meta_of(from, truncated, beside);
+        if beside.segment.is_none() && got == 1 {
+            let goes_on = deliver(d, key, data, meta, batch, || 0);
+            return if goes_on { None } else { Some(ReceiveEnd::Stopped) };
+        }
         // An empty datagram is one, too.
         let piece = beside.segment.unwrap_or(data.len()).max(1);
         let pieces = data.len().div_ceil(piece).max(1);

@@ -80,6 +80,7 @@ pub(crate) fn flush(
     outlet: &mut impl Outlet,
 ) -> (Stop, Did) {
     let (mut did, mut left) = (Did::default(), budget);
+    let few = queue.len() < MANY;
     // The error that came first for the datagram that is the first now.
     let mut tried: Option<io::Error> = None;
     // A run of pieces of this length was refused; one of them alone shows whether that is why.
@@ -96,7 +97,7 @@ pub(crate) fn flush(
         let asked = match queue.len() {
             1 => alone(queue, outlet),
             _ if tried.is_some() || suspect.is_some() => alone(queue, outlet),
-            n if n < MANY => front(queue, *segments, left, outlet),
+            _ if few => front(queue, *segments, left, outlet),
             _ => many(queue, *segments, left, outlet),
         };
         let has_segments = asked.segment;
@@ -155,7 +156,7 @@ pub(crate) fn straight<'d>(
     if piece == 0 || piece > segments.most {
         return (rest, did);
     }
-    let most = (RUN_BYTES / len).clamp(1, RUN) * len;
+    let most = if data.len() > len { (RUN_BYTES / len).clamp(1, RUN) * len } else { len };
     let mut tried = None;
     while !rest.is_empty() {
         let run = &rest[..rest.len().min(most)];
@@ -166,7 +167,7 @@ pub(crate) fn straight<'d>(
                 tried.take().into_iter().for_each(|e| outlet.earlier(e));
                 did.runs += u32::from(segment.is_some());
                 rest = &rest[run.len()..];
-                let pieces = run.len().div_ceil(len);
+                let pieces = if segment.is_some() { run.len().div_ceil(len) } else { 1 };
                 did.taken += pieces as u32;
                 outlet.run_done(pieces, run.len(), id.filter(|_| rest.is_empty()));
             }
