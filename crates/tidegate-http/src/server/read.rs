@@ -74,6 +74,7 @@ fn keep(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: Vec<u8>) {
 /// Decodes as much as is wanted; how many bytes that were.
 fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (usize, Left) {
     let mut pos = 0;
+    let mut fields = Fields::new();
     loop {
         let (layer, _) = d.layer(&HTTP);
         let Some(conn) = layer.conn(at, socket) else { return (pos, Left::HandedOver) };
@@ -93,7 +94,6 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
         if pos == bytes.len() && !conn.decoder.is_body_done() {
             return (pos, Left::Begun);
         }
-        let mut fields = Fields::new();
         let (n, event) = conn.decoder.next(&bytes[pos..], &mut fields);
         pos += n;
         match event {
