@@ -152,7 +152,7 @@ pub(super) fn read<'b>(
         if !bytes[end..].starts_with(b"\r\n") {
             return Err(bad("a bad value of a field"));
         }
-        said.hear(&bytes[at..colon], &bytes[from..to])?;
+        said.add(&bytes[at..colon], &bytes[from..to])?;
         if let Some(place) = kept.0.get_mut(count) {
             let [at, colon, from, to] = [at, colon, from, to].map(|n| n as u32);
             *place = Place { at, colon, from, to };

@@ -53,7 +53,7 @@ pub(super) struct Said<'b> {
 impl<'b> Said<'b> {
     /// One more field.
     #[inline]
-    pub(super) fn hear(&mut self, name: &[u8], value: &'b [u8]) -> Result<(), Refusal> {
+    pub(super) fn add(&mut self, name: &[u8], value: &'b [u8]) -> Result<(), Refusal> {
         // By length: most names are no candidates.
         match *name {
             [b'h' | b'H', b'o' | b'O', b's' | b'S', b't' | b'T'] => {
@@ -62,13 +62,13 @@ impl<'b> Said<'b> {
                     Some(_) => Err(bad("two hosts")),
                 }
             }
-            _ if matches!(name.len(), 6 | 7 | 10 | 14 | 17) => self.hear_others(name, value),
+            _ if matches!(name.len(), 6 | 7 | 10 | 14 | 17) => self.add_other(name, value),
             _ => Ok(()),
         }
     }
 
     #[inline(never)]
-    fn hear_others(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+    fn add_other(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
             6 if is(b"expect") => {
@@ -90,7 +90,7 @@ impl<'b> Said<'b> {
                 if self.length.replace(length).is_some() {
                     return Err(bad("two lengths"));
                 }
-                self.framed_once()?;
+                self.check_framing()?;
             }
             17 if is(b"transfer-encoding") => {
                 if self.chunked {
@@ -98,14 +98,14 @@ impl<'b> Said<'b> {
                 }
                 transfer_encoding(value)?;
                 self.chunked = true;
-                self.framed_once()?;
+                self.check_framing()?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn framed_once(&self) -> Result<(), Refusal> {
+    fn check_framing(&self) -> Result<(), Refusal> {
         match self.chunked && self.length.is_some() {
             true => Err(bad("a length and a transfer encoding")),
             false => Ok(()),

@@ -133,24 +133,14 @@ fn line(bytes: &[u8]) -> Result<Line<'_>, Refusal> {
     if target.is_empty() {
         return Err(bad("a bad start line"));
     }
-    let (version, len) = match &bytes[to..] {
-        [
-            b' ',
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'1',
-            b'.',
-            minor @ (b'0' | b'1'),
-            b'\r',
-            b'\n',
-            ..,
-        ] => (if *minor == b'1' { Version::Http11 } else { Version::Http10 }, to + 11),
-        [b' ', ..] => return Err(another_version(bytes)),
+    let rest = &bytes[to..];
+    let version = match rest.strip_prefix(b" HTTP/1.") {
+        Some([b'1', b'\r', b'\n', ..]) => Version::Http11,
+        Some([b'0', b'\r', b'\n', ..]) => Version::Http10,
+        _ if rest.starts_with(b" ") => return Err(another_version(bytes)),
         _ => return Err(bad("a bad character in the target")),
     };
+    let len = to + b" HTTP/1.1\r\n".len();
     Ok(Line { method, target, version, len })
 }
 

@@ -139,22 +139,27 @@ pub(crate) fn end_of_name(bytes: &[u8], at: usize) -> usize {
 /// Whether these bytes are a token: the name of a method or a field.
 #[inline]
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && all_in(&TOKEN, bytes)
+    // What names of hosts consist of, tokens consist of.
+    !bytes.is_empty() && all_in(&TOKEN, bytes, not_of_name)
 }
 
 /// Whether these bytes can be the value of a field.
 #[inline]
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
-    end_of_value(bytes, 0) == bytes.len()
+    all_in(&VALUE, bytes, |word| outside(word, 0x20))
 }
 
-/// Whether the set has all of these bytes: eight at a time, without a branch between them.
+/// Whether the set has all of these bytes. `wrong` is as in [`end`].
 #[inline]
-pub(crate) fn all_in(set: &Set, bytes: &[u8]) -> bool {
-    let fits = |b: &u8| set[usize::from(*b)];
-    let mut chunks = bytes.chunks_exact(8);
-    chunks.by_ref().all(|chunk| chunk.iter().fold(true, |all, b| all & fits(b)))
-        && chunks.remainder().iter().fold(true, |all, b| all & fits(b))
+fn all_in(set: &Set, bytes: &[u8], wrong: impl Fn(u64) -> u64) -> bool {
+    let (words, Some(last)) = (bytes.chunks_exact(8), bytes.last_chunk()) else {
+        return bytes.iter().all(|b| set[usize::from(*b)]);
+    };
+    let fits = |word: &[u8; 8]| {
+        wrong(u64::from_le_bytes(*word)) == 0 || word.iter().all(|b| set[usize::from(*b)])
+    };
+    // The last word may begin in the one before it.
+    fits(last) && words.filter_map(|word| word.first_chunk()).all(fits)
 }
 
 #[cfg(test)]
@@ -176,7 +181,12 @@ mod tests {
             prop_assert_eq!(end_of_value(&bytes, at), end_in(&bytes, at, &VALUE));
             prop_assert_eq!(end_of_target(&bytes, at), end_in(&bytes, at, &TARGET));
             prop_assert_eq!(end_of_name(&bytes, at), end_in(&bytes, at, &NAME));
-            prop_assert_eq!(is_value(&bytes), all_in(&VALUE, &bytes));
+            prop_assert_eq!(is_value(&bytes), end_in(&bytes, 0, &VALUE) == bytes.len());
+            let is_token = end_in(&bytes, 0, &TOKEN) == bytes.len() && !bytes.is_empty();
+            prop_assert_eq!(super::is_token(&bytes), is_token);
+            let mut bytes = bytes;
+            bytes.retain(|b| TOKEN[usize::from(*b)]);
+            prop_assert_eq!(super::is_token(&bytes), !bytes.is_empty());
         }
     }
 }
