@@ -227,6 +227,24 @@ mod tests {
         })
     }
 
+    #[test]
+    fn all_fields_are_found_however_many_there_are() {
+        for count in [0, 1, 15, 16, 17, 40] {
+            let lines: String = (0..count).map(|n| format!("X-{n}: {n}\r\n")).collect();
+            let head = format!("GET / HTTP/1.0\r\n{lines}\r\n");
+            let mut kept = Fields::new();
+            let parsed = parse(head.as_bytes(), &mut kept, &Limits::default());
+            let (head, len) = parsed.map_or((None, 0), |(head, len)| (Some(head.fields), len));
+            let fields = head.expect("it is valid");
+            assert_eq!((fields.len(), fields.is_empty()), (count, count == 0));
+            assert_eq!(len, lines.len() + 18);
+            for (n, (name, value)) in fields.iter().enumerate() {
+                assert_eq!((name, value), (&*format!("X-{n}"), n.to_string().as_bytes()));
+                assert_eq!(fields.get(&name.to_lowercase()), Some(value));
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
