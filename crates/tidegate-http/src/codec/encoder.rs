@@ -462,8 +462,8 @@ fn write_number<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], number: u64) 
     out.extend_from_slice(name);
     let digit = |of: u64| b'0' + (of % 10) as u8;
     match number {
-        ..10 => out.extend_from_slice(&[digit(number), b'\r', b'\n']),
-        ..100 => out.extend_from_slice(&[digit(number / 10), digit(number), b'\r', b'\n']),
+        0..10 => out.extend_from_slice(&[digit(number), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[digit(number / 10), digit(number), b'\r', b'\n']),
         _ => write_large(out, number),
     }
 }
