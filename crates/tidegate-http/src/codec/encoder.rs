@@ -10,13 +10,13 @@
 //! | any of these | `end` | Start |
 #![forbid(unsafe_code)]
 
-use crate::codec::fields::{Field, is_for_heads, members};
+use crate::codec::fields::{Field, is_for_heads};
 use crate::codec::frame::Frame;
 use crate::codec::framing::length;
 use crate::codec::request::RequestHead;
 use crate::message::encode_error::EncodeError;
 use crate::message::status;
-use crate::message::syntax::{is_token, is_value};
+use crate::message::syntax::{is_token, is_value, members};
 use crate::message::version::Version;
 
 /// The parts of a request that decide how its response is framed.

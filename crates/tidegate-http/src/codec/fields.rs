@@ -9,7 +9,7 @@ use memchr::{memchr, memchr_iter};
 
 use crate::codec::framing::Said;
 use crate::message::refusal::{Refusal, bad};
-use crate::message::syntax::{TOKEN, end_in, end_of_value, is_token, is_value};
+use crate::message::syntax::{TOKEN, end_in, end_of_value, is_token, is_value, trim};
 
 /// The most fields that any limit allows.
 const MOST: usize = 128;
@@ -286,20 +286,4 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
 fn split(line: &[u8]) -> Found<'_> {
     let colon = memchr(b':', line).unwrap_or(line.len());
     (&line[..colon], trim(line.get(colon + 1..).unwrap_or_default()))
-}
-
-/// The members of a list in a value, without the blanks around them; empty ones are left out.
-pub(super) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|b| *b == b',').map(trim).filter(|m| !m.is_empty())
-}
-
-/// Without blanks around it.
-pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
-    }
-    bytes
 }

@@ -2,9 +2,8 @@
 //! open, what the client expects. One pass over the fields, no lookups.
 #![forbid(unsafe_code)]
 
-use crate::codec::fields::members;
 use crate::message::refusal::{Refusal, bad};
-use crate::message::syntax::is_token;
+use crate::message::syntax::{is_token, members};
 
 /// How the end of a body is found.
 ///

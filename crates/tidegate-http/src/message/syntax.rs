@@ -162,6 +162,22 @@ fn all_in(set: &Set, bytes: &[u8], wrong: impl Fn(u64) -> u64) -> bool {
     fits(last) && words.filter_map(|word| word.first_chunk()).all(fits)
 }
 
+/// The members of a list in a value, without the blanks around them; empty ones are left out.
+pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(trim).filter(|m| !m.is_empty())
+}
+
+/// Without blanks around it.
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
