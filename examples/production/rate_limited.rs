@@ -5,9 +5,9 @@
 //! cargo run --release --example rate_limited                # measures, and ends
 //! cargo run --release --example rate_limited HOST:PORT      # a server, until Ctrl-C
 //! ```
-//! The measurement: 100 clients ask four times in a second; first alone, then beside 1,000 that ask as
-//! fast as they get answers, each from an address of its own. Look at the last column: how long the
-//! slowest of 100 requests of those 100 clients took.
+//! The measurement: 100 clients ask four times in a second; first alone, then beside 1,000 that ask
+//! as fast as they get answers, each from its own address. Look at the last column: how long
+//! the slowest of 100 requests of those 100 clients took.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -23,7 +23,6 @@ use tidegate::Remote;
 use tidegate::http::{Http, HttpHandler, HttpOptions};
 use tidegate::net::{AtLimit, Rate};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 const USAGE: &str =
     "usage: rate_limited [HOST:PORT]    # without an address: measures; Ctrl-C stops it";
@@ -57,7 +56,7 @@ fn open(lp: &mut Loop, at: &str, limited: bool) -> Result<ServerKey, tidegate::n
 /// Where it listens, how it is stopped, and what it says then: requests, and those refused.
 type Server = (SocketAddr, Remote, JoinHandle<(u64, u64)>);
 
-/// The server in a thread of its own.
+/// The server in its own thread.
 fn server(limited: bool) -> io::Result<Server> {
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -158,7 +157,7 @@ fn main() -> io::Result<()> {
         [at] => {
             let mut lp = Loop::new()?;
             let server = open(&mut lp, at, true).unwrap_or_else(|e| refuse(e));
-            lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+            lp.server(server).shutdown_on_signals(Duration::from_secs(5))?;
             println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
             lp.run()?;
         }

@@ -61,7 +61,7 @@ fn pend(d: &mut Dispatch<'_>, pool: Key) {
     }
 }
 
-/// A connection of a pool is over, whoever has it.
+/// A connection of a pool is over, in use or free.
 pub(crate) fn over(d: &mut Dispatch<'_>, at: u64, close: &Close) {
     let (layer, driver) = d.layer(&POOLS);
     let Some(Conn { pool, id, state, .. }) = layer.conns.try_remove(at as usize) else { return };
