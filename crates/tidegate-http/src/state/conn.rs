@@ -235,6 +235,12 @@ impl Conn {
         self.phase == Phase::Handling && self.number == key.number() && self.socket == key.socket
     }
 
+    /// Whether the clock of its next request runs. While answers wait, that of writes does.
+    #[inline]
+    pub(crate) fn waits_for_request(&self) -> bool {
+        self.phase == Phase::Idle && !self.full && !self.held
+    }
+
     /// Whether a dispatch has something to tell.
     #[inline]
     pub(crate) fn owes(&self) -> bool {
@@ -264,6 +270,7 @@ impl Conn {
     /// What `why_alive` says.
     pub(crate) fn describe(&self) -> String {
         let phase = match self.phase {
+            Phase::Idle if self.held => "asked too often",
             Phase::Idle if self.number == 1 => "no request yet",
             Phase::Idle => "idle",
             Phase::Head => "in a head",
