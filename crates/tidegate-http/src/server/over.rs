@@ -57,10 +57,11 @@ pub(super) fn complete(cx: &mut Cx<'_>, key: ExchangeKey) {
     }
     end(conn);
     let class = usize::from(status / 100).clamp(1, 9);
-    metrics.responses[class - 1] += 1;
+    metrics.responses[class - 1] += u64::from(conn.counted);
     match counts_later {
-        true => output.answered += 1,
-        false => metrics.durations.record(elapsed),
+        true => output.answered += u32::from(conn.counted),
+        false if conn.counted => metrics.durations.record(elapsed),
+        false => {}
     }
     metrics.in_flight -= 1;
     d.emit(|| HttpEvent::Response { exchange: key, status, bytes, elapsed, keep_alive: goes_on });

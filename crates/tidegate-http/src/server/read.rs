@@ -218,8 +218,8 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
         conn.body = if waits { Body::Expected } else { Body::Unasked };
         clock = (!conn.clocks.is_on(Clock::Request)).then_some(server.options.request_timeout);
     }
-    metrics.requests += 1;
-    metrics.reused += u64::from(key.number() > 1);
+    metrics.requests += u64::from(conn.counted);
+    metrics.reused += u64::from(conn.counted && key.number() > 1);
     metrics.in_flight += 1;
     let (place, handler) = (conn.server, server.handler.take());
     driver.emit(|| HttpEvent::Request {

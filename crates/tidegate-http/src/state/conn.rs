@@ -159,6 +159,8 @@ pub(crate) struct Conn {
     pub(crate) full: bool,
     /// The client asked too often: its next request waits.
     pub(crate) held: bool,
+    /// Its requests are in the metrics.
+    pub(crate) counted: bool,
     /// Bytes that were out when the clock of writes was set.
     pub(crate) out_before: u64,
     pub(crate) clocks: Clocks,
@@ -204,6 +206,7 @@ impl Conn {
             reading: Reading::Flowing,
             full: false,
             held: false,
+            counted: options.counted,
             out_before: 0,
             clocks: Clocks::default(),
             request: Request {

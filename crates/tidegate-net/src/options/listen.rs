@@ -139,7 +139,9 @@ impl ListenOptions {
     }
 
     /// How many connections may wait in the kernel; default 511. The system has a maximum (Linux:
-    /// `net.core.somaxconn`). See listen(2). An error with a socket that listens already.
+    /// `net.core.somaxconn`). See listen(2). A socket that listens already keeps its own, unless this
+    /// is set: then it is changed, also for other processes that have the socket. On Windows that is
+    /// an error.
     pub fn backlog(mut self, connections: u32) -> ListenOptions {
         self.backlog = Some(connections);
         self
@@ -368,7 +370,7 @@ impl ListenOptions {
                 refuse(all, "a Unix domain socket")
             }
             At::Adopted(_) => {
-                let backlog = ("backlog", self.backlog.is_some());
+                let backlog = ("backlog", self.backlog.is_some() && !sys::LISTEN_AGAIN);
                 let all = before_bind.into_iter().chain([mode, backlog]);
                 refuse(all, "a socket that listens already")
             }
