@@ -58,7 +58,7 @@ fn an_echoed_datagram_allocates_nothing() {
 
 /// A burst that waits together takes few calls, both ways.
 #[test]
-#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[cfg(all(target_os = "linux", not(any(mio_unsupported_force_poll_poll, tidegate_like_kqueue))))]
 fn a_burst_of_64_takes_few_system_calls() {
     let (_, stats) = bursts(100, 64);
     let each = |calls: u64| calls as f64 / 220.0;

@@ -10,7 +10,10 @@ use tidegate::prelude::*;
 
 use crate::allocation;
 use crate::support::*;
-#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[cfg(all(
+    target_os = "linux",
+    not(any(mio_unsupported_force_poll_poll, tidegate_like_kqueue))
+))]
 use crate::syscalls::{argument, difference, traced_child};
 
 const GET: &[u8] = b"GET /hello HTTP/1.1\r\nHost: tide\r\nUser-Agent: cost\r\nAccept: */*\r\n\r\n";
@@ -104,7 +107,7 @@ fn a_connection_allocates_nothing_for_itself() {
     assert!(second < mio + 20, "{second} for {MANY} connections");
 }
 
-#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[cfg(all(target_os = "linux", not(any(mio_unsupported_force_poll_poll, tidegate_like_kqueue))))]
 mod calls {
     use super::*;
 

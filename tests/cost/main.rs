@@ -9,7 +9,7 @@ mod peers;
 mod slow_readers;
 mod syscalls;
 mod tasks;
-#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[cfg(all(target_os = "linux", not(any(mio_unsupported_force_poll_poll, tidegate_like_kqueue))))]
 mod tls;
 
 #[path = "../support/allocation.rs"]

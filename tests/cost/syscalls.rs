@@ -1,7 +1,7 @@
 //! System calls per operation, counted by strace on the measured server, and on loops of
 //! this file in a child process. Counts are not timings: they are the same on a slow
 //! machine.
-#![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#![cfg(all(target_os = "linux", not(any(mio_unsupported_force_poll_poll, tidegate_like_kqueue))))]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -93,7 +93,7 @@ fn b15_an_echo_by_a_task_allocates_nothing() {
     assert_eq!(lp.task_metrics().polls, 1 + 1010, "a poll for each");
 }
 
-#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[cfg(all(target_os = "linux", not(any(mio_unsupported_force_poll_poll, tidegate_like_kqueue))))]
 mod calls {
     use std::collections::HashMap;
 

@@ -64,8 +64,9 @@ fn out_of_descriptors_holds_without_a_spin_and_loses_nobody() {
     assert_eq!(handles(&lp), 0);
 }
 
-/// The system says "no descriptor" also if nobody waits. That is no overload.
-#[cfg(not(mio_unsupported_force_poll_poll))]
+/// The system says "no descriptor" also if nobody waits. That is no overload. Only a listener that
+/// is reported again at each poll knows that nobody waits.
+#[cfg(not(any(mio_unsupported_force_poll_poll, tidegate_like_kqueue)))]
 #[test]
 fn a_full_table_with_nobody_waiting_is_not_held() {
     let _alone = alone();
@@ -405,7 +406,6 @@ fn no_descriptor_while_racing() {
 
 /// Behaviour 65 of HTTP: requests on connections that are open are answered meanwhile, and the
 /// others when a descriptor comes free.
-#[cfg(not(mio_unsupported_force_poll_poll))]
 #[test]
 fn http_65_a_server_goes_on_without_descriptors() {
     use std::io::Read;
@@ -431,9 +431,9 @@ fn http_65_a_server_goes_on_without_descriptors() {
         get(&mut lp, &open);
     }
     assert_eq!(lp.server(server).stats().unwrap().accepted, 1);
-    // One of them gets the descriptor.
+    // One of them gets its descriptor, or each of them gets one of the two.
     drop(open);
-    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 2);
+    turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted >= 2);
     get(&mut lp, &waiting[0]);
     set_limit(before);
     turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().accepted == 3);

@@ -123,6 +123,24 @@ fn a_huge_buffer_is_not_a_tiny_one() {
 }
 
 /// Rounded up: no probe is early. Windows does not tell the times.
+/// The handshake offers the window, so what a client can send before it is accepted tells whether
+/// the listener knew of the buffer.
+#[test]
+#[cfg(unix)]
+fn a_receive_buffer_holds_for_clients_that_wait() {
+    use std::io::Write;
+    let mut lp = guarded();
+    let options = ListenOptions::new("127.0.0.1:0").recv_buffer(8 << 10);
+    let server = lp.listen(options, |conn| conn.reject()).unwrap();
+    let mut waiting = client(lp.server(server).local_addr().unwrap());
+    socket2::SockRef::from(&waiting).set_send_buffer_size(8 << 10).unwrap();
+    waiting.set_nonblocking(true).unwrap();
+    let sent: usize = std::iter::from_fn(|| waiting.write(&[0; 1 << 10]).ok()).sum();
+    assert!(sent < 48 << 10, "{sent} bytes");
+    lp.server(server).close().unwrap();
+    lp.run().unwrap();
+}
+
 #[test]
 #[cfg(unix)]
 fn keep_alive_is_rounded_up_to_seconds() {

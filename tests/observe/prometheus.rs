@@ -305,6 +305,7 @@ fn one_answer(text: &[u8]) {
 
 /// It used to take a snapshot of everything for each byte, and then to reset.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: it runs no cargo")]
 fn the_example_answers_once_whatever_comes_after_the_request() {
     let served = Served::start();
     let mut s = client(served.at);
@@ -329,6 +330,7 @@ fn the_example_answers_once_whatever_comes_after_the_request() {
 }
 
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: it runs no cargo")]
 fn the_example_bounds_requests_connections_and_their_time() {
     let served = Served::start();
     // A request without an end.

@@ -115,9 +115,7 @@ fn adopt(listener: &Adopted, options: &ListenOptions) -> Result<TcpListener, Net
     }
     listener.set_nonblocking(true).map_err(failed(local))?;
     options.stream.check().map_err(failed(local))?;
-    if sys::ACCEPTED_INHERIT {
-        options.stream.apply(SockRef::from(&listener)).map_err(failed(local))?;
-    }
+    options.stream.apply(SockRef::from(&listener)).map_err(failed(local))?;
     if let Some(at_most) = options.defer_accept {
         sys::defer_accept(&SockRef::from(&listener), at_most).map_err(failed(local))?;
     }
@@ -155,9 +153,7 @@ fn bind(
             None => {}
         }
         options.stream.check()?;
-        if sys::ACCEPTED_INHERIT {
-            options.stream.apply(SockRef::from(&socket))?;
-        }
+        options.stream.apply(SockRef::from(&socket))?;
         if let Some(at_most) = options.defer_accept {
             sys::defer_accept(&socket, at_most)?;
         }
