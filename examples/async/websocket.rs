@@ -5,8 +5,9 @@
 //! cargo run --release --features async --example websocket                  # with its own client
 //! cargo run --release --features async --example websocket 127.0.0.1:7002   # a server
 //! ```
-//! Without an address it ends by itself; with one it runs until Ctrl-C. In a browser's console:
-//! `s = new WebSocket('ws://127.0.0.1:7002'); s.onmessage = m => console.log(m.data); s.onopen = () => s.send('tide')`.
+//! Without an address it ends by itself; with one it runs until Ctrl-C. In a browser's console: `s
+//! = new WebSocket('ws://127.0.0.1:7002'); s.onmessage = m => console.log(m.data); s.onopen = () =>
+//! s.send('tide')`.
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use tidegate::http::{Exchange, ExchangeCx, Head, Http, HttpError, Response};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 use crate::arguments::{address, refuse};
 
@@ -70,7 +69,7 @@ fn main() -> std::io::Result<()> {
         }
     });
     let server = server.unwrap_or_else(|e| refuse(USAGE, e));
-    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(10))?;
+    lp.server(server).shutdown_on_signals(Duration::from_secs(10))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
     let m = lp.http_metrics();

@@ -19,7 +19,6 @@ use tidegate::http::{
     OnResponse, Origin, RequestBody, RequestCause, RequestCx, RequestError, Response, ResponseBody,
 };
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 use crate::arguments::{arguments, refuse};
 
@@ -142,7 +141,7 @@ fn main() -> std::io::Result<()> {
     let proxy = Rc::new(Proxy { upstream: upstream.to_owned(), agent });
     let server = lp.http_listen(at, move |head, x| proxy.pass(head, x));
     let server = server.unwrap_or_else(|e| refuse(USAGE, e));
-    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], PATIENCE)?;
+    lp.server(server).shutdown_on_signals(PATIENCE)?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
     let m = lp.agent_metrics(agent).unwrap_or_default();

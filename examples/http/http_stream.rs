@@ -21,7 +21,6 @@ use tidegate::http::{
     OnResponse, RequestCx, Response,
 };
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 use crate::arguments::{address, refuse};
 
@@ -177,7 +176,7 @@ fn main() -> std::io::Result<()> {
         lp.http_listen(at.unwrap_or("127.0.0.1:0"), move |head, x| answer(head, x, &figures));
     let server = server.unwrap_or_else(|e| refuse(USAGE, e));
     if at.is_some() {
-        lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+        lp.server(server).shutdown_on_signals(Duration::from_secs(5))?;
         println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
         lp.run()?;
         f.sum();

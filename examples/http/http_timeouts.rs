@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use tidegate::http::{Exchange, Head, Http, HttpHandler, HttpOptions, OnExchange, Refusal};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 use crate::arguments::{address, refuse};
 
@@ -189,7 +188,7 @@ fn main() -> std::io::Result<()> {
     let server = lp.http_serve(at.unwrap_or("127.0.0.1:0"), options, Echo);
     let server = server.unwrap_or_else(|e| refuse(USAGE, e));
     if at.is_some() {
-        lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+        lp.server(server).shutdown_on_signals(Duration::from_secs(5))?;
         println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
         return lp.run();
     }

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use tidegate::http::{Exchange, Head, Http, HttpError, Response};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
@@ -169,7 +168,7 @@ fn main() -> io::Result<()> {
         }
     });
     let server = server.unwrap_or_else(|e| refuse(USAGE, e));
-    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+    lp.server(server).shutdown_on_signals(Duration::from_secs(5))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()
 }

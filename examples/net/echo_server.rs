@@ -13,7 +13,6 @@ use std::time::Duration;
 use tidegate::net::AtLimit;
 use tidegate::observe::{Id, LogRecords};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 #[derive(Default)]
 struct Echo {
@@ -69,7 +68,7 @@ fn main() -> io::Result<()> {
         exit(1)
     });
     // Clients have 10 s to end; a second Ctrl-C does not wait for them.
-    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(10))?;
+    lp.server(server).shutdown_on_signals(Duration::from_secs(10))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
     let counted = lp.net_metrics();

@@ -26,7 +26,8 @@ struct Found {
     answer: Vec<u8>,
 }
 
-/// Connects, sends `text`, and waits for an answer. Whether the port was reached, and answered if it was asked.
+/// Connects, sends `text`, and waits for an answer. Whether the port was reached, and answered if
+/// it was asked.
 fn check(lp: &mut Loop, to: &str, text: &str) -> io::Result<bool> {
     let state = Rc::new(RefCell::new(Found::default()));
     let (c, d) = (state.clone(), state.clone());

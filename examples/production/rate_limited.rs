@@ -6,7 +6,7 @@
 //! cargo run --release --example rate_limited HOST:PORT      # a server, until Ctrl-C
 //! ```
 //! The measurement: 100 clients ask four times in a second; alone, and beside 1,000 that ask as fast
-//! as they get answers, each from an address of its own; in turns, several times. Look at the last
+//! as they get answers, each from its own address; in turns, several times. Look at the last
 //! column: how long the slowest of 100 requests of those 100 clients took.
 //!
 //! The server, the 100 and the 1,000 are a process each. The 1,000 have the lowest priority: in the
@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 use tidegate::http::{Exchange, Head, Http, HttpHandler, HttpOptions};
 use tidegate::net::{AtLimit, Rate};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 const USAGE: &str = "usage: rate_limited [HOST:PORT [--no-limits]]    # without an address: measures
        rate_limited --abuse HOST:PORT               # the clients that do not stop; Ctrl-C stops it";
@@ -52,7 +51,7 @@ fn serve(at: &str, limited: bool) -> io::Result<()> {
     }
     let mut lp = Loop::new()?;
     let server = lp.http_serve(listen, http, Level).unwrap_or_else(|e| refuse(e));
-    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(1))?;
+    lp.server(server).shutdown_on_signals(Duration::from_secs(1))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
     let m = lp.http_metrics();

@@ -17,7 +17,6 @@ use tidegate::Shared;
 use tidegate::net::{AtLimit, Lines, TcpKeepAlive};
 use tidegate::observe::OneLine;
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 const USAGE: &str = "usage: chat [HOST:PORT]    # Ctrl-C stops it";
 /// Longer lines end the connection.
@@ -138,7 +137,7 @@ fn main() -> io::Result<()> {
         }
         [at] => {
             let server = serve(&mut lp, at).unwrap_or_else(|e| refuse(e));
-            lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+            lp.server(server).shutdown_on_signals(Duration::from_secs(5))?;
             println!("talk with: nc {}; Ctrl-C stops", lp.server(server).local_addr()?);
             lp.run()
         }

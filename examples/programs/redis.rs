@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use tidegate::net::{AtLimit, Decode, TcpKeepAlive};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 use tidegate::stream::BoxError;
 
 const USAGE: &str = "usage: redis [HOST:PORT]    # 127.0.0.1:6380; Ctrl-C stops it";
@@ -290,7 +289,7 @@ fn main() -> io::Result<()> {
         let _ = cx.with(db, |db, _| db.sweep(now));
     });
     lp.set_ref(sweep, false)?;
-    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+    lp.server(server).shutdown_on_signals(Duration::from_secs(5))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()
 }

@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use tidegate::TimerKey;
 use tidegate::net::LengthPrefixed;
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 const USAGE: &str = "usage: rpc [HOST:PORT]    # without an address: shows calls; Ctrl-C stops it";
 
@@ -321,7 +320,7 @@ fn main() -> io::Result<()> {
         [at] => {
             let mut lp = Loop::new()?;
             let server = serve(&mut lp, at).unwrap_or_else(|e| refuse(&e.to_string()));
-            lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+            lp.server(server).shutdown_on_signals(Duration::from_secs(5))?;
             println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
             lp.run()?;
         }

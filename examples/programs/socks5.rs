@@ -15,7 +15,6 @@ use std::time::Duration;
 use tidegate::net::{AtLimit, Decode, NetError, PeerState};
 use tidegate::observe::OneLine;
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 use tidegate::stream::BoxError;
 
 const USAGE: &str =
@@ -219,7 +218,7 @@ fn main() -> io::Result<()> {
         s.set_timer(0, PATIENCE);
     });
     let server = server.unwrap_or_else(|e| refuse(e));
-    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], PATIENCE)?;
+    lp.server(server).shutdown_on_signals(PATIENCE)?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()
 }

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use tidegate::http::{Exchange, Head, Http, Response};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 use tidegate::tls::{Identity, Tls, TlsServer};
 
 const USAGE: &str = "usage: https_hello [HOST:PORT]    # 127.0.0.1:3443; Ctrl-C stops it";
@@ -60,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut lp = Loop::new()?;
     let options = ListenOptions::new(at).filter(certificate()?);
     let server = lp.http_listen(options, answer).unwrap_or_else(|e| refuse(e));
-    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(10))?;
+    lp.server(server).shutdown_on_signals(Duration::from_secs(10))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
     Ok(())

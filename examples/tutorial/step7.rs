@@ -6,7 +6,6 @@ use std::time::Duration;
 use tidegate::net::{AtLimit, Decode};
 use tidegate::observe::JsonLines;
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 use tidegate::stream::BoxError;
 use tidegate::{Shared, TimerKey};
 
@@ -214,7 +213,7 @@ fn main() -> Result<(), MainError> {
             let _ = s.end_with(format!("-ERR Protocol error: {error}\r\n"));
         }));
     })?;
-    lp.server(server).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+    lp.server(server).shutdown_on_signals(Duration::from_secs(5))?;
     println!("listening on {}; Ctrl-C stops", lp.server(server).local_addr()?);
     lp.run()?;
     let commands = lp.with(shared, |db, _| db.commands).unwrap_or(0);

@@ -4,9 +4,9 @@
 //! ```text
 //! cargo run --release --example dns_client -- gate.tide.test 127.0.0.1:5300 [SERVER...]
 //! ```
-//! The first answer wins. A question has an id that nobody can guess, is asked again after 500 ms, and
-//! is given up after 3 s. Each server has a connected socket, so an answer of somebody else does not
-//! arrive, and a server that is not there says so at once.
+//! The first answer wins. A question has an id that nobody can guess, is asked again after 500 ms,
+//! and is given up after 3 s. Each server has a connected socket, so an answer of somebody else
+//! does not arrive, and a server that is not there says so at once.
 
 use std::cell::RefCell;
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! A DNS server for a zone of its own, over UDP and TCP on one loop.
+//! A DNS server for its own zone, over UDP and TCP on one loop.
 //!
 //! ```text
 //! cargo run --release --example dns_server -- 127.0.0.1:5300
@@ -19,7 +19,6 @@ use simple_dns::{
 };
 use tidegate::net::{Framed, LengthPrefixed};
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 /// What fits into a datagram on every path, <https://www.dnsflagday.net/2020/>.
 const MOST_UDP: usize = 1232;
@@ -118,7 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     });
     let udp = lp.udp(at, udp)?;
-    lp.server(tcp).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(1))?;
+    lp.server(tcp).shutdown_on_signals(Duration::from_secs(1))?;
     println!("listening on {at}; dig @{} -p {} gate.{ZONE}", at.ip(), at.port());
     lp.cx().set_ref(udp, false)?;
     lp.run()?;

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release --example who_dropped_it
 //! ```
-//! Nobody is told when a datagram is lost. But each place where that can happen has a counter, so at
+//! No error reports that a datagram is lost. But each place where that can happen has a counter, so at
 //! every moment this holds on one host:
 //!
 //! ```text

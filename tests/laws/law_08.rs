@@ -1,5 +1,5 @@
-//! Law 8: everything has a limit. What a caller meets at the limits of ticks, of one write queue, and of
-//! all queues together.
+//! Law 8: everything has a limit. What a caller meets at the limits of ticks, of one write queue,
+//! and of all queues together.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

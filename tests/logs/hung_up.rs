@@ -1,6 +1,6 @@
 //! A write to a paused connection that the peer has reset already, through a filter that refuses
-//! it: the filter's error is counted and logged. Also if the filter made bytes first, and sending them
-//! met the reset.
+//! it: the filter's error is counted and logged. Also if the filter made bytes first, and sending
+//! them met the reset.
 
 use tidegate::net::{Filter, FilterError, Passed, PeerState};
 use tidegate::prelude::*;

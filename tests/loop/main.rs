@@ -4,6 +4,7 @@
 mod notify;
 mod own_kinds;
 mod skipped_phases;
+mod stop_with;
 mod turns;
 
 #[path = "../support/mod.rs"]

@@ -5,12 +5,12 @@
 mod arguments;
 mod database_proxy;
 mod http;
-mod http_proxy;
 mod production;
 mod rate_limited;
 mod redis;
 mod rpc;
 mod running;
+mod small;
 mod socks5;
 mod tutorial;
 

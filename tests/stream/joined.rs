@@ -156,3 +156,32 @@ fn a_done_that_panics_leaves_run_and_nothing_else() {
     assert_eq!(log.lines().len(), 2);
     assert_eq!(handles(&lp), 0);
 }
+
+/// Without room for one of the two pipes: both ends are closed, and `done` says why, once.
+#[test]
+fn a_full_table_closes_both() {
+    for room in [0, 1] {
+        let mut lp = guarded();
+        let log = Log::default();
+        let (left, a) = end(&mut lp, "a", &log);
+        let (right, b) = end(&mut lp, "b", &log);
+        write_all(&left, b"tide");
+        lp.limit_rows(room);
+        lp.join(a, b, done(&log));
+        assert!(log.lines().is_empty(), "nothing is called inside of the call");
+        lp.run().unwrap();
+        let mut lines = log.lines();
+        lines.sort();
+        assert_eq!(lines.len(), 3, "{room}: {lines:?}");
+        let why = "failed: the loop holds 16777215 handles, its limit: close some first";
+        for (line, name) in
+            lines.iter().zip(["a: its pipe broke", "b: its pipe broke", "the pipe failed"])
+        {
+            assert!(line.starts_with(name) && line.ends_with(why), "{room}: {lines:?}");
+        }
+        assert!(was_reset(&left) && was_reset(&right), "{room}");
+        assert_eq!(handles(&lp), 0);
+        // There is room again.
+        lp.share(()).unwrap();
+    }
+}

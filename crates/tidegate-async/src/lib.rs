@@ -35,9 +35,9 @@
 //!
 //! Floors, from the ground: plain data (`error/`, `event`, `key`, `limits`, `metrics`, `options`),
 //! `sys/` (the loop that runs on this thread), `wake/` (what other threads touch, and who waits),
-//! `state/` (who owns what), `tasks/` (what is done with tasks; read `tasks/run.rs` first), `time/`,
-//! `bridge/` and `net/` (futures that wait for something), `adapters/` (the traits of others), `face/` (what users call). Imports go
-//! down.
+//! `state/` (who owns what), `tasks/` (what is done with tasks; read `tasks/run.rs` first),
+//! `time/`, `bridge/` and `net/` (futures that wait for something), `adapters/` (the traits of
+//! others), `face/` (what users call). Imports go down.
 #![deny(unsafe_code)]
 
 #[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio"))]

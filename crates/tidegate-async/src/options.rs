@@ -41,7 +41,7 @@ impl TaskOptions {
         self
     }
 
-    /// Whether a panic of the task stays in it: only who joins it is told. By default it also
+    /// Whether a panic of the task stays in it: only its join handle reports it. By default it also
     /// unwinds out of [`run`](tidegate_loop::Loop::run), as that of any callback.
     #[must_use]
     pub fn catch_panics(mut self, catch: bool) -> TaskOptions {

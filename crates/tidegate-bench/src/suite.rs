@@ -218,9 +218,9 @@ pub fn queued(scale: Scale) -> Vec<Contest> {
     })]
 }
 
-/// A queue of connections that are kept, by accept budget, beside the floor, libuv, and an epoll loop that accepts one
-/// in each turn, as libuv does since 1.45. With `work` in every turn tokio cannot take
-/// part: it has none.
+/// A queue of connections that are kept, by accept budget, beside the floor, libuv, and an epoll
+/// loop that accepts one in each turn, as libuv does since 1.45. With `work` in every turn tokio
+/// cannot take part: it has none.
 pub fn queued_budgets(
     scale: Scale,
     work: Duration,

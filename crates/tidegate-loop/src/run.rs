@@ -96,6 +96,23 @@ impl Loop {
         Ok((lp, script))
     }
 
+    /// For tests: the table has no more rows than those of now and so many others. It is full when
+    /// all are in use, which otherwise takes 16,777,215 handles. Feature `test-util`.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.limit_rows(1);
+    /// assert!(lp.share(1).is_ok());
+    /// assert!(lp.share(2).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn limit_rows(&mut self, more: usize) {
+        let table = &mut self.core.reactor.table;
+        table.capacity = table.rows() + more;
+    }
+
     pub(crate) fn with_limits(limits: Limits) -> io::Result<Loop> {
         let (id, generation) = loop_id::lease()?;
         let made = Loop::with_id(id, generation, limits);
@@ -122,6 +139,7 @@ impl Loop {
                 inbox_key,
                 inbox,
                 stop: false,
+                failure: None,
                 was_stopped: false,
                 scratch: Vec::new(),
                 next: 0,
@@ -137,8 +155,9 @@ impl Loop {
     /// A panic of a callback unwinds out of this call; the loop can run again, and then goes on
     /// where it was interrupted.
     ///
-    /// Returns an error only if polling fails. No state is lost: the loop can run again. On Windows
-    /// it cannot, and each later run returns an error.
+    /// Returns an error if a callback called [`Cx::stop_with`], or if polling fails. No state is
+    /// lost: the loop can run again. After polling failed on Windows it cannot, and each later run
+    /// returns an error.
     pub fn run(&mut self) -> io::Result<()> {
         let running = Running::enter(&mut self.core);
         let core = &mut *running.core;
@@ -152,7 +171,7 @@ impl Loop {
         while core.may_turn() {
             core.turn(Mode::Default)?;
         }
-        Ok(())
+        core.failure.take().map_or(Ok(()), Err)
     }
 
     /// Runs one turn, which waits for something to happen. It does not wait if there was an effect
@@ -197,6 +216,9 @@ impl Loop {
         let running = Running::enter(&mut self.core);
         if running.core.may_turn() {
             f(running.core)?;
+        }
+        if let Some(e) = running.core.failure.take() {
+            return Err(e);
         }
         drop(running);
         Ok(self.is_alive())
@@ -396,6 +418,8 @@ struct Running<'a> {
 impl Running<'_> {
     fn enter(core: &mut Core) -> Running<'_> {
         let running = Running { core };
+        // Left of a run that panicked, or called outside of one.
+        running.core.stop |= running.core.failure.is_some();
         // What calls from outside displaced; a loop with nothing to do takes no turn.
         running.core.empty_graveyard();
         // Time outside of a run is not the loop's.

@@ -1,8 +1,8 @@
 //! [`AcceptGauge`]: how many connections wait for a server, read from any thread; and [`UdpGauge`],
 //! what waits in the kernel for a UDP socket.
 //!
-//! The server, or the socket, owns the descriptor that its gauges read, so a closed server's port does not
-//! stay open for their sake. The numbers themselves are in `sys/queues/`.
+//! The server, or the socket, owns the descriptor that its gauges read, so a closed server's port
+//! does not stay open for their sake. The numbers themselves are in `sys/queues/`.
 #![forbid(unsafe_code)]
 
 use std::fmt;

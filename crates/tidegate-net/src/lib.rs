@@ -9,9 +9,9 @@
 //! ```
 //!
 //! Floors, from the ground: plain data (`key`, `error/`, `options/`, `event`, `metrics`, `sys/`),
-//! what users write (`callbacks/`), `proxy_protocol/`, a connection's filters (`filter/`), who owns what (`state/`),
-//! what is done to it (`socket/`, `client/`, `server/`), what users call (`face/`), and frames
-//! (`framed/`), which stand on that. Imports go down.
+//! what users write (`callbacks/`), `proxy_protocol/`, a connection's filters (`filter/`), who owns
+//! what (`state/`), what is done to it (`socket/`, `client/`, `server/`), what users call
+//! (`face/`), and frames (`framed/`), which stand on that. Imports go down.
 //!
 //! ```
 //! use tidegate_loop::{AsCx, Loop};
@@ -62,6 +62,7 @@ mod socket;
 mod source;
 mod state;
 mod sys;
+mod tunnel;
 mod udp;
 mod udp_event;
 
@@ -87,6 +88,7 @@ pub use error::net_error::{Attempt, NetError};
 pub use error::stage::Stage;
 pub use event::{ConnectionInfo, NetEvent, SocketEvent};
 pub use face::net::Net;
+pub use face::on::shared::OnShared;
 pub use face::on::{On, OnWith};
 #[cfg(feature = "codec")]
 pub use framed::codec::Codec;
@@ -96,6 +98,7 @@ pub use framed::fault::FrameFault;
 pub use framed::handler::Framed;
 pub use framed::length_prefixed::LengthPrefixed;
 pub use framed::lines::Lines;
+pub use framed::parser::{ParseError, Parser};
 pub use gauge::{AcceptGauge, UdpGauge};
 pub use key::{ServerKey, SocketKey, UdpKey};
 pub use limit::rate_limiter::RateLimiter;
@@ -122,7 +125,7 @@ pub use server_event::{BatchEnd, Overload, PeerLimit, ServerEvent, ServerInfo};
 pub use shutdown_report::ShutdownReport;
 pub use source::{Source, source_for};
 pub use sys::{AcceptQueue, Queues, UdpQueues};
-pub use tidegate_stream::{Bucket, Chunk, Flow, Rate};
+pub use tidegate_stream::{BoxError, Bucket, Chunk, Flow, Rate};
 pub use udp::on::OnDatagram;
 
 pub use udp_event::{ReceiveEnd, UdpEvent, UdpInfo};

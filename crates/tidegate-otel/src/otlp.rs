@@ -1,4 +1,4 @@
-//! [`OtlpClient`]: sends what an exporter of OTLP has written, by a loop of its own.
+//! [`OtlpClient`]: sends what an exporter of OTLP has written, by its own loop.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;

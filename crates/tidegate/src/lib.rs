@@ -44,10 +44,10 @@
 //! | datagrams | [`net::Net::udp`] |
 //! | the callbacks of a connection | [`net::Handler`], or closures: [`net::On`] |
 //! | to write, pause, end, close a connection | [`net::SocketCx`] |
-//! | lines, or frames of your own | [`net::Framed`], [`net::Decode`] |
+//! | lines, or frames of your own | [`net::Framed`], [`net::Decode`], [`net::Parser`] |
 //! | pipes, and streams of your own | [`stream::Streams`] |
 //! | a `main` whose errors print as text | [`MainError`] |
-//! | a value that many callbacks share | [`AsCx::share`], [`AsCx::with`] |
+//! | a value that many callbacks share | [`AsCx::share`], [`AsCx::with`], [`net::On::shared`] |
 //! | to reach the loop from another thread | [`Remote`] |
 //! | counters, events, traces | [`metrics`], [`observe`] |
 //! | to understand what happens, chapter by chapter | the [manual] |
@@ -152,6 +152,7 @@ pub mod test {
 /// ```
 pub mod prelude {
     pub use crate::main_error::MainError;
+    pub use std::time::Duration;
     pub use tidegate_loop::{AsCx, Cx, Loop};
     pub use tidegate_net::{
         Close, ConnectOptions, Flow, Handler, Incoming, ListenOptions, Net, NetLimits, On,

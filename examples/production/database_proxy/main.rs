@@ -24,7 +24,6 @@ use tidegate::net::{
 };
 use tidegate::observe::OneLine;
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 use redis::{Answers, MOST, command, is, refusal};
 
@@ -380,7 +379,7 @@ fn main() -> io::Result<()> {
         conn.accept(Client { session, partial: Vec::new() });
     });
     let front = front.unwrap_or_else(|e| refuse(e));
-    lp.server(front).shutdown_on(&[SIGINT, SIGTERM], Duration::from_secs(5))?;
+    lp.server(front).shutdown_on_signals(Duration::from_secs(5))?;
     println!("listening on {}; Ctrl-C stops", lp.server(front).local_addr()?);
     lp.run()?;
     let m = lp.pool_metrics(pool).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! The SDK of OpenTelemetry, without tokio: spans are batched by a thread of the SDK, which sends
-//! them by a loop of its own.
+//! them by its own loop.
 
 use std::error::Error;
 

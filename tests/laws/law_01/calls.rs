@@ -343,6 +343,17 @@ fn connect_and_set_handler() {
     });
 }
 
+#[test]
+fn tunnel() {
+    check(|cx, probe| {
+        let (client, target) = (cx.connect("127.0.0.1:1", On::new()), "127.0.0.1:1");
+        let answer = Rc::new(probe);
+        let done = answer.clone();
+        cx.socket(client).tunnel(target, move |_, _| answer.ran(), move |_, _| drop(done));
+        cx.socket(client).destroy();
+    });
+}
+
 /// What a protocol displaces is dropped later.
 #[test]
 fn set_protocol() {

@@ -6,6 +6,7 @@ mod codec;
 mod decoders;
 mod flow;
 mod model;
+mod parser;
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! What a server's callback may do before it accepts its connection. An observer gives that connection
-//! its place in the loop earlier; the outcome is the same with and without one.
+//! What a server's callback may do before it accepts its connection. An observer gives that
+//! connection its place in the loop earlier; the outcome is the same with and without one.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,5 +1,5 @@
-//! Bytes on their way through a connection: reads, what is given back, writes and back-pressure, filters, the limits
-//! on what is queued, and where the bytes are.
+//! Bytes on their way through a connection: reads, what is given back, writes and back-pressure,
+//! filters, the limits on what is queued, and where the bytes are.
 
 mod back_pressure;
 mod crowd;

@@ -6,6 +6,7 @@ mod behind;
 mod curl;
 mod languages;
 mod load;
+mod proxy;
 mod slow;
 mod websocket;
 

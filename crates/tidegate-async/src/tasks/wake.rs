@@ -1,4 +1,4 @@
-//! Whoever waits is woken: its poll comes in the ready pass. In the dispatch of what a task waits
+//! A task that waits is woken: its poll comes in the ready pass. In the dispatch of what a task waits
 //! for, it is polled at once: see `run.rs`.
 #![forbid(unsafe_code)]
 

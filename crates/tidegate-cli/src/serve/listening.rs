@@ -8,7 +8,6 @@ use clap::Args;
 use tidegate::net::{AtLimit, ListenError};
 use tidegate::observe::Id;
 use tidegate::prelude::*;
-use tidegate::signals::{SIGINT, SIGTERM};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::terminal::{Tone, say, toned};
@@ -82,7 +81,7 @@ impl Listening {
             Err(e @ ListenError::Address(_)) => return Err(Failure::bad_argument(e)),
             Err(e) => return Err(e.into()),
         };
-        lp.server(server).shutdown_on(&[SIGINT, SIGTERM], self.grace)?;
+        lp.server(server).shutdown_on_signals(self.grace)?;
         if let Some(during) = self.during {
             let grace = self.grace;
             let timer = lp.after(during, move |cx| {

@@ -1,4 +1,5 @@
-//! What the page gets: turns without gaps, sums that are right, queues that move while the loop blocks.
+//! What the page gets: turns without gaps, sums that are right, queues that move while the loop
+//! blocks.
 
 use std::io::Read;
 use std::time::{Duration, Instant};

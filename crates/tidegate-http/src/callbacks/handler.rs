@@ -33,8 +33,8 @@ pub trait HttpHandler: 'static {
     /// request of the connection comes when this exchange is over.
     fn on_request(&mut self, head: &RequestHead<'_>, x: Exchange<'_>);
 
-    /// Bytes were not a valid request, or a request took too long. It was answered with this status, and its
-    /// connection ends. If a response had begun, the connection was reset instead.
+    /// Bytes were not a valid request, or a request took too long. It was answered with this
+    /// status, and its connection ends. If a response had begun, the connection was reset instead.
     /// [`HttpMetrics`](crate::HttpMetrics) counts it; [`on_close`](ExchangeHandler::on_close) of
     /// the exchange, if there was one, gets the same reason.
     fn on_refused(&mut self, s: &mut SocketCx<'_>, why: &Refusal) {

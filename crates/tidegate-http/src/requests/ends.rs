@@ -127,7 +127,7 @@ impl WriteEnd for RequestBody {
 
     fn end(&self, cx: &mut Cx<'_>) {
         sending::end(cx, self.0.0);
-        // It is told that all is out, if it is, by a dispatch.
+        // If everything is sent, a dispatch reports that.
         let (_, mut d) = cx.layer(&CLIENT);
         if let Some(mut handle) = d.handle(CLIENT.owner(), self.0.0) {
             handle.pend();

@@ -10,6 +10,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use crate::core::state::Core;
@@ -81,5 +83,29 @@ impl<'a> Cx<'a> {
     /// Nothing is closed, and the loop can run again.
     pub fn stop(&mut self) {
         self.core.stop = true;
+    }
+
+    /// As [`stop`](Cx::stop), but `run` returns this error, so that a program that has failed can say
+    /// so. A run returns the first error alone.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// let mut lp = Loop::new()?;
+    /// lp.after(Duration::from_millis(1), |cx| cx.stop_with("gave up after 3 tries"));
+    /// assert_eq!(lp.run().unwrap_err().to_string(), "gave up after 3 tries");
+    /// lp.run()?; // it can run again
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn stop_with(&mut self, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        let error = match error.into().downcast::<io::Error>() {
+            Ok(e) => *e,
+            Err(e) => io::Error::other(e),
+        };
+        self.core.stop = true;
+        match &self.core.failure {
+            Some(_) => self.core.reactor.graveyard.bury(error),
+            None => self.core.failure = Some(error),
+        }
     }
 }

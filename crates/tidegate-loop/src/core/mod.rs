@@ -3,7 +3,8 @@
 //!
 //! Read these three first, then `driver` (handles are made and found), `handle` and `source` (what
 //! the owner of one may do with it), `runtime` (what it has of the loop beside) and `dispatch` (how
-//! callbacks run); `due` says what there is to do. Which handles there are is in `handles/`; when they are called, in `turn.rs`.
+//! callbacks run); `due` says what there is to do. Which handles there are is in `handles/`; when
+//! they are called, in `turn.rs`.
 #![forbid(unsafe_code)]
 
 pub(crate) mod cx;

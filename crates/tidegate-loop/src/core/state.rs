@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub(crate) struct Core {
     pub(crate) inbox_key: Key,
     pub(crate) inbox: Arc<Inbox<Post>>,
     pub(crate) stop: bool,
+    /// What the run returns that ends by it.
+    pub(crate) failure: Option<io::Error>,
     /// The last run ended by it.
     pub(crate) was_stopped: bool,
     /// What handles read into; empty until one does.

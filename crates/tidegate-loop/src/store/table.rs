@@ -32,6 +32,8 @@ pub(crate) struct Table<K> {
     live: usize,
     internal: usize,
     loop_id: u16,
+    /// Most rows. Only tests set fewer than there are keys for.
+    pub(crate) capacity: usize,
     /// New rows begin with this one.
     first_generation: u32,
     /// The kind of vacant rows.
@@ -45,7 +47,17 @@ impl<K: Copy> Table<K> {
         let slots = Vec::new();
         let bits = Readiness::VACANT;
         let nobody = Slot { key: None, kind: vacant, data: NONE, since: 0, bits };
-        Table { slots, free: NONE, live: 0, internal: 0, loop_id, first_generation, vacant, nobody }
+        Table {
+            slots,
+            free: NONE,
+            live: 0,
+            internal: 0,
+            capacity: CAPACITY,
+            loop_id,
+            first_generation,
+            vacant,
+            nobody,
+        }
     }
 
     /// The loop's id, and a generation that no key of it has had; `None` if there
@@ -70,6 +82,12 @@ impl<K: Copy> Table<K> {
         }
     }
 
+    /// Rows, vacant ones included.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn rows(&self) -> usize {
+        self.slots.len()
+    }
+
     /// A new row, with these bits and `FRESH`.
     #[inline(always)]
     pub(crate) fn insert(
@@ -81,7 +99,7 @@ impl<K: Copy> Table<K> {
     ) -> Result<Key, TableFull> {
         let index = if self.free == NONE {
             let index = self.slots.len();
-            if index >= CAPACITY {
+            if index >= self.capacity {
                 return Err(TableFull);
             }
             self.slots.push(Slot {

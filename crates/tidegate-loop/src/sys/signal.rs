@@ -206,7 +206,7 @@ mod self_pipe {
 
     use mio::net::TcpStream;
 
-    /// No pipe: the handler runs in a thread of its own, which may take locks, so that it can
+    /// No pipe: the handler runs in its own thread, which may take locks, so that it can
     /// `notify` the loop.
     pub(crate) struct SelfPipe(Arc<dyn Fn() + Send + Sync>);
 

@@ -23,7 +23,7 @@ use crate::proxy_protocol::header::ProxyHeader;
 ///
 /// It is called inline, also from inside `write`, has no `Cx`, and must not
 /// block. What one call gave to [`Passed`] is handled in this order: `down` is sent, `ready` is
-/// told, `up` is delivered, `end` is told.
+/// reported, `up` is delivered, `end` is reported.
 ///
 /// On a connection that waits for its filters, what comes together with the last `ready` is sent
 /// together with the first write of the callback that follows.

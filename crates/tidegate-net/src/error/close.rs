@@ -98,7 +98,7 @@ impl Reason {
 
     /// What this means to a pipe: what a layer gives
     /// [`PipeKey::source_closed`](tidegate_stream::PipeKey::source_closed) and
-    /// [`sink_closed`](tidegate_stream::PipeKey::sink_closed) for an end of its own.
+    /// [`sink_closed`](tidegate_stream::PipeKey::sink_closed) for its own end.
     ///
     /// ```
     /// assert!(tidegate_net::Reason::Ended.result().is_ok());

@@ -2,8 +2,9 @@
 //!
 //! Read `net.rs` first: servers and clients on a loop. Then `socket_cx.rs` (do) and
 //! `socket_facts.rs` (ask) of a connection, `socket_upper.rs` for what stands above it,
-//! `socket_direct.rs` for reading and writing without the loop, `server_cx.rs` of a server, `incoming.rs` of a connection that is offered, `on.rs` for
-//! closures in place of a handler, `metrics.rs` for counters. Definitions are in `callbacks/`.
+//! `socket_direct.rs` for reading and writing without the loop, `server_cx.rs` of a server,
+//! `incoming.rs` of a connection that is offered, `on.rs` for closures in place of a handler,
+//! `metrics.rs` for counters. Definitions are in `callbacks/`.
 #![forbid(unsafe_code)]
 
 pub(crate) mod incoming;

@@ -160,9 +160,9 @@ pub trait Net: AsCx {
         adopt::adopt(&mut self.cx(), stream.into(), Upper::Protocol(protocol, data))
     }
 
-    /// Makes a pool: connections that are used again, within limits. `make` says how a connection with
-    /// this name is made: an address, as a rule. The pool does not keep the loop alive, nor do its
-    /// idle connections; those who wait do. [`Cx::close`](tidegate_loop::Cx::close) closes it.
+    /// Makes a pool: connections that are used again, within limits. `make` says how a connection
+    /// with this name is made: an address, as a rule. The pool does not keep the loop alive, nor do
+    /// its idle connections; those who wait do. [`Cx::close`](tidegate_loop::Cx::close) closes it.
     ///
     /// ```
     /// use tidegate_loop::{AsCx, Loop};

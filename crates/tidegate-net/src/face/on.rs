@@ -1,4 +1,4 @@
-//! Closures as a [`Handler`].
+//! Closures as a [`Handler`]. Those that get a value of the loop are in `shared.rs`.
 #![forbid(unsafe_code)]
 
 use tidegate_loop::AsCx;
@@ -7,6 +7,8 @@ use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
 use crate::error::close::{Close, Reason};
 use crate::peer_state::PeerState;
+
+pub(crate) mod shared;
 
 type OnEvent<S> = Option<Box<dyn FnMut(&mut S, &mut SocketCx<'_>)>>;
 

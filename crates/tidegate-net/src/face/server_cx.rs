@@ -169,6 +169,28 @@ impl ServerCx<'_> {
         Ok(())
     }
 
+    /// [`shutdown_on`](ServerCx::shutdown_on) with the two signals by which programs are ended:
+    /// SIGINT, which Ctrl-C sends, and SIGTERM, which `kill` and service managers send.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Net, On};
+    /// let mut lp = Loop::new()?;
+    /// let server = lp.listen("127.0.0.1:0", |conn| {
+    ///     conn.accept(On::new());
+    /// })?;
+    /// lp.server(server).shutdown_on_signals(Duration::from_secs(30))?;
+    /// # lp.server(server).close()?;
+    /// lp.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "signal")]
+    pub fn shutdown_on_signals(&mut self, grace: Duration) -> io::Result<()> {
+        use tidegate_loop::signals::{SIGINT, SIGTERM};
+        self.shutdown_on(&[SIGINT, SIGTERM], grace)
+    }
+
     /// The connections of the server that are open now. It visits every connection of the loop.
     pub fn connections(&mut self) -> Vec<SocketKey> {
         control::connections(&mut self.cx, self.key)

@@ -1,6 +1,6 @@
-//! What a user may do with a connection: write, pause, end, destroy; its deadlines and
-//! timers. What stands above it is in `socket_upper.rs`. What can be asked of it is in `socket_facts.rs`, reading and writing without
-//! the loop in `socket_direct.rs`.
+//! What a user may do with a connection: write, pause, end, destroy; its deadlines and timers. What
+//! stands above it is in `socket_upper.rs`. What can be asked of it is in `socket_facts.rs`,
+//! reading and writing without the loop in `socket_direct.rs`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -129,10 +129,10 @@ impl SocketCx<'_> {
         layer.write(&mut d, key, data)
     }
 
-    /// Writes, and calls [`on_written`](crate::Handler::on_written) with this id when the kernel has all
-    /// of it, or never will. It comes exactly once, in the order of the writes; but not if the
-    /// answer is [`Flow::Closed`], since nothing was accepted then. You choose the ids, and they
-    /// may repeat.
+    /// Writes, and calls [`on_written`](crate::Handler::on_written) with this id when the kernel
+    /// has all of it, or never will. It comes exactly once, in the order of the writes; but not if
+    /// the answer is [`Flow::Closed`], since nothing was accepted then. You choose the ids, and
+    /// they may repeat.
     ///
     /// ```
     /// use tidegate_loop::Loop;
@@ -177,12 +177,12 @@ impl SocketCx<'_> {
         self.change(|s, h, _| s.resume(h));
     }
 
-    /// Gives bytes back: [`on_data`](crate::Handler::on_data) gets them again in a later dispatch, before
-    /// any that the kernel has; of a connection that is paused, after [`resume`](SocketCx::resume).
-    /// A handler that stops in the middle of a chunk gives back the rest of it and needs no
-    /// buffer. A new handler or a pipe gets them, if there is one by then; a filter that is set
-    /// by then gets them first, and one that was set before has seen them already. Nothing happens before
-    /// the connection is made, and after `on_end`; the end that
+    /// Gives bytes back: [`on_data`](crate::Handler::on_data) gets them again in a later dispatch,
+    /// before any that the kernel has; of a connection that is paused, after
+    /// [`resume`](SocketCx::resume). A handler that stops in the middle of a chunk gives back the
+    /// rest of it and needs no buffer. A new handler or a pipe gets them, if there is one by then;
+    /// a filter that is set by then gets them first, and one that was set before has seen them
+    /// already. Nothing happens before the connection is made, and after `on_end`; the end that
     /// [`read_now`](SocketCx::read_now) found comes again behind them. Node calls it `unshift`.
     ///
     /// They are copied, and count as [`memory_held`](SocketCx::memory_held) until they are
@@ -311,9 +311,9 @@ impl SocketCx<'_> {
     /// The connection is closed when the peer has ended. Otherwise it is closed, with
     /// [`Reason::Destroyed`], once our side has ended and the peer has then sent nothing for
     /// `silence`, or has sent more than `most` bytes since this call; and `total` after this call
-    /// (after `on_connect`, if that is still to come) in any case, with [`Reason::TimedOut`] if bytes of ours still wait. Until our side has
-    /// ended, more than `most` bytes are not read. Zero: without that deadline. These deadlines
-    /// replace the connection's own.
+    /// (after `on_connect`, if that is still to come) in any case, with [`Reason::TimedOut`] if
+    /// bytes of ours still wait. Until our side has ended, more than `most` bytes are not read.
+    /// Zero: without that deadline. These deadlines replace the connection's own.
     ///
     /// ```
     /// use std::time::Duration;

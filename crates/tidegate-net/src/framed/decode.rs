@@ -7,27 +7,24 @@ use tidegate_stream::BoxError;
 /// [`Lines`](crate::Lines), [`Delimited`](crate::Delimited) and
 /// [`LengthPrefixed`](crate::LengthPrefixed).
 ///
-/// A frame may borrow from the input, so that no byte of it is copied.
+/// A frame may borrow from the input, so that no byte of it is copied. A [`Parser`](crate::Parser)
+/// takes a frame apart and notices when the rest is still to come.
 ///
 /// ```
-/// use tidegate_net::Decode;
-/// use tidegate_stream::BoxError;
+/// use tidegate_net::{BoxError, Decode, Parser};
 /// /// A type and a value: one byte, then as many as that byte says.
 /// struct Records;
 /// struct Record<'a> { kind: u8, value: &'a [u8] }
 /// impl Decode for Records {
 ///     type Frame<'a> = Record<'a>;
 ///     fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Record<'a>>, BoxError> {
-///         let (&[kind, len], rest) = match input.split_first_chunk() {
-///             Some(split) => split,
-///             None => return Ok(None),
-///         };
-///         if kind > 7 {
-///             return Err(format!("no record is of type {kind}").into());
-///         }
-///         let Some((value, rest)) = rest.split_at_checked(len.into()) else { return Ok(None) };
-///         *input = rest;
-///         Ok(Some(Record { kind, value }))
+///         Parser::parse(input, |p| {
+///             let [kind, len] = p.array()?;
+///             if kind > 7 {
+///                 return Err(format!("no record is of type {kind}").into());
+///             }
+///             Ok(Record { kind, value: p.bytes(len.into())? })
+///         })
 ///     }
 /// }
 /// let mut input = &b"\x01\x02hi\x02"[..];

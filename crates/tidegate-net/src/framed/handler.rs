@@ -14,6 +14,7 @@ use tidegate_stream::{BoxError, Flow};
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::handler::Handler;
 use crate::error::close::{Close, Reason};
+use crate::face::on::shared::{OnShared, lend};
 use crate::face::on::{On, OnWith};
 use crate::face::socket_facts::Reading;
 use crate::framed::decode::Decode;
@@ -27,7 +28,7 @@ type OnBad<H> = Box<dyn FnMut(&mut H, &mut SocketCx<'_>, io::Error)>;
 
 /// A [`Handler`] that gets frames in place of chunks: a decoder, a closure for each frame, and
 /// another handler for everything else, which is made of closures ([`On::framed`],
-/// [`OnWith::framed`]) or a type of yours ([`around`](Framed::around)).
+/// [`OnWith::framed`], [`OnShared::framed`]) or a type of yours ([`around`](Framed::around)).
 ///
 /// The closure says by a [`Flow`] how to go on. It is usually the answer of its last `write`.
 ///
@@ -150,6 +151,35 @@ impl<S: 'static> OnWith<S> {
         mut f: impl for<'a> FnMut(&mut S, &mut SocketCx<'_>, C::Frame<'a>) -> Flow + 'static,
     ) -> Framed<C, OnWith<S>> {
         Framed::around(self, decoder, move |on, s, frame| f(&mut on.state, s, frame))
+    }
+}
+
+impl<T: 'static> OnShared<T> {
+    /// A handler that gets frames, with the shared value and these closures for everything else.
+    /// Call it last: the [`Framed`] that it makes takes no more closures. That of
+    /// [`data`](OnShared::data) is not called.
+    ///
+    /// ```
+    /// use tidegate_loop::{AsCx, Loop};
+    /// use tidegate_net::{Flow, Lines, On};
+    /// let mut lp = Loop::new()?;
+    /// let seen = lp.share(Vec::new())?;
+    /// let collect = On::shared(seen).framed(Lines::new(1024), |seen, _, line| {
+    ///     seen.push(line.to_vec());
+    ///     Flow::Ready
+    /// });
+    /// # let _ = collect;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn framed<C: Decode>(
+        self,
+        decoder: C,
+        mut f: impl for<'a> FnMut(&mut T, &mut SocketCx<'_>, C::Frame<'a>) -> Flow + 'static,
+    ) -> Framed<C, On> {
+        let shared = self.shared;
+        Framed::around(self.on, decoder, move |_, s, frame| {
+            lend(shared, s, |value, s| f(value, s, frame)).unwrap_or(Flow::Closed)
+        })
     }
 }
 

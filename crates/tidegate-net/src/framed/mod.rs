@@ -1,8 +1,10 @@
 //! Frames: a stream of bytes cut into the messages of a protocol.
 //!
 //! Read `decode.rs` first: what a protocol has to say. `handler.rs` cuts what comes and calls the
-//! user; `lines.rs`, `delimited.rs` and `length_prefixed.rs` are ready-made; `fault.rs` says what
-//! was wrong with the bytes; `codec.rs` takes decoders of `tokio_util` (feature `codec`). Not here: how bytes are given back, which is in `socket/unread.rs`.
+//! user; `lines.rs`, `delimited.rs` and `length_prefixed.rs` are ready-made, `parser.rs` helps to
+//! write others; `fault.rs` says what was wrong with the bytes; `codec.rs` takes decoders of
+//! `tokio_util` (feature `codec`). Not here: how bytes are given back, which is in
+//! `socket/unread.rs`.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "codec")]
@@ -13,3 +15,4 @@ pub(crate) mod fault;
 pub(crate) mod handler;
 pub(crate) mod length_prefixed;
 pub(crate) mod lines;
+pub(crate) mod parser;

@@ -231,7 +231,7 @@ impl ConnectOptions {
         self
     }
 
-    /// How many addresses of a name are tried at the same time, each with a descriptor of its own;
+    /// How many addresses of a name are tried at the same time, each with its own descriptor;
     /// default 4. 0 counts as 1. While that many attempts run, the next one starts when one of them
     /// fails, or when the oldest is given up: see
     /// [`attempt_timeout`](ConnectOptions::attempt_timeout).

@@ -2,7 +2,8 @@
 //!
 //! Read `stream.rs` first, which all connections share, then `listen.rs` or `connect.rs`.
 //! `address.rs` takes texts apart, `from.rs` says what turns into options, `adopt.rs` is for
-//! connections that are there already, `back_off.rs` says how often to try. Not here: who applies them, but for the socket options.
+//! connections that are there already, `back_off.rs` says how often to try. Not here: who applies
+//! them, but for the socket options.
 #![forbid(unsafe_code)]
 
 pub(crate) mod address;

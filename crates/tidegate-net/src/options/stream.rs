@@ -209,8 +209,8 @@ macro_rules! stream_options {
             }
 
             /// Small writes go out at once, instead of waiting for the acknowledgement of earlier
-            /// ones (`TCP_NODELAY`); default on with TLS, otherwise off: then the second of two small writes may wait
-            /// 40 ms. [`cork`](crate::SocketCx::cork) and
+            /// ones (`TCP_NODELAY`); default on with TLS, otherwise off: then the second of two
+            /// small writes may wait 40 ms. [`cork`](crate::SocketCx::cork) and
             /// [`write_gathered`](crate::SocketCx::write_gathered) make one of them.
             pub fn no_delay(mut self, on: bool) -> $options {
                 self.stream.no_delay = Some(on);

@@ -1,11 +1,11 @@
 //! Connections that are used again: which use gets which connection, and what happens to those that
 //! nobody uses.
 //!
-//! Read `machine.rs` first: it decides, without I/O, and says what is to be done (`acts.rs`); agents of
-//! HTTP use it, too. `lease.rs` has what
-//! users get, `options.rs` the limits, `state.rs` what a loop keeps of its pools. `serve.rs` does what
-//! the machine wants, `unused.rs` is what stands above a connection that nobody uses, `face.rs` what
-//! users call, `event.rs` what observers see.
+//! Read `machine.rs` first: it decides, without I/O, and says what is to be done (`acts.rs`);
+//! agents of HTTP use it, too. `lease.rs` has what users get, `options.rs` the limits, `state.rs`
+//! what a loop keeps of its pools. `serve.rs` does what the machine wants, `unused.rs` is what
+//! stands above a connection that nobody uses, `face.rs` what users call, `event.rs` what observers
+//! see.
 #![forbid(unsafe_code)]
 
 pub(crate) mod acts;

@@ -98,7 +98,7 @@ impl Row {
         }
     }
 
-    /// One does not wait any more: what it is to be told, it is told in the pending phase.
+    /// One does not wait any more: the pending phase reports to it what is due.
     pub(crate) fn fail(&mut self, number: u64, error: PoolError) {
         if let Some(waiter) = self.waiters.remove(&number) {
             self.failed.push_back((waiter.done, error));

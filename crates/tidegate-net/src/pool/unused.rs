@@ -58,7 +58,7 @@ fn pend(d: &mut Dispatch<'_>, pool: Key) {
     }
 }
 
-/// A connection of a pool is over, whoever has it.
+/// A connection of a pool is over, in use or free.
 pub(crate) fn over(d: &mut Dispatch<'_>, at: u64, close: &Close) {
     let (layer, mut driver) = d.layer(&POOLS);
     let Some(conn) = layer.conns.try_remove(at as usize) else { return };

@@ -51,7 +51,7 @@ impl ProxyHeader {
     pub const ALPN: u8 = 0x01;
     /// The type of the host name that the client asked for.
     pub const AUTHORITY: u8 = 0x02;
-    /// The type of the checksum, which has a method of its own.
+    /// The type of the checksum, which has its own method.
     pub(crate) const CRC32C: u8 = 0x03;
     /// The type of a name for the connection that the proxy gave.
     pub const UNIQUE_ID: u8 = 0x05;

@@ -1,8 +1,9 @@
 //! What servers do: open, accept, offer, hold, close.
 //!
-//! Read `accept.rs` first: the accept loop. `bind.rs` opens the socket, `gate.rs` lets filters
-//! get ready first, `offer.rs` is the connection that a callback decides about, `call.rs` the way to callbacks, `overload.rs` and
-//! `held.rs` what happens without room. `control.rs` is what users ask of an open server.
+//! Read `accept.rs` first: the accept loop. `bind.rs` opens the socket, `gate.rs` lets filters get
+//! ready first, `offer.rs` is the connection that a callback decides about, `call.rs` the way to
+//! callbacks, `overload.rs` and `held.rs` what happens without room. `control.rs` is what users ask
+//! of an open server.
 #![forbid(unsafe_code)]
 
 pub(crate) mod accept;

@@ -32,7 +32,7 @@ pub(crate) struct Rare {
     pub(crate) timers: OwnTimers,
     /// What a header said of the peer.
     pub(crate) proxied: Option<Box<Proxied>>,
-    /// Who is told of its end, whatever stands above it.
+    /// What is called at its end, whatever stands above it.
     pub(crate) watcher: Option<Watcher>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) type Watcher = (fn(&mut Dispatch<'_>, u64, &Close), u64);
 pub(crate) struct Proxied {
     /// The other end.
     pub(crate) transport: Option<SocketAddr>,
-    /// It has an address of its own.
+    /// It has its own address.
     pub(crate) named: bool,
     pub(crate) header: Option<ProxyHeader>,
 }

@@ -1,5 +1,5 @@
-//! What Apple's kernel (Darwin) says in another way than the others. The functions are built on every Unix,
-//! so that they are tested there; they are used where [`HERE`] is true.
+//! What Apple's kernel (Darwin) says in another way than the others. The functions are built on
+//! every Unix, so that they are tested there; they are used where [`HERE`] is true.
 #![forbid(unsafe_code)]
 
 use std::io;

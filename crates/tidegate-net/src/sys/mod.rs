@@ -128,7 +128,7 @@ fn with_or_without(mut set: impl FnMut(bool) -> io::Result<()>) -> io::Result<()
 /// What a failed accept says about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AcceptFailure {
-    /// The peer was gone before: counted, and nobody is told.
+    /// The peer was gone before: it is counted, and no callback reports it.
     Aborted,
     /// The one connection that was to be taken: the next may be fine.
     Connection,

@@ -21,7 +21,7 @@ const PARTS: usize = 16;
 impl UdpCx<'_> {
     /// Sends a datagram to this address. It is copied, and leaves together with others when the
     /// current callback returns; several in one callback leave by few system calls. No callback
-    /// runs inside of this call. What fails later is told by
+    /// runs inside of this call. What fails later is reported by
     /// [`on_send_error`](UdpHandler::on_send_error).
     ///
     /// ```

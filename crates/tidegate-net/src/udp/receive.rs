@@ -289,8 +289,8 @@ fn meta_of(from: SocketAddr, truncated: bool, beside: Beside) -> Meta {
     }
 }
 
-/// A callback paused the socket, or trains exceed the budget: the rest waits. If it was closed, the rest is counted
-/// in its [`UdpClose`](crate::UdpClose).
+/// A callback paused the socket, or trains exceed the budget: the rest waits. If it was closed, the
+/// rest is counted in its [`UdpClose`](crate::UdpClose).
 #[cold]
 fn keep<'s>(
     d: &mut Dispatch<'_>,

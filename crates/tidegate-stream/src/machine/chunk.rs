@@ -5,9 +5,17 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// Bytes to write: every `write` takes them. Of borrowed bytes, the part that the kernel does not
-/// take at once is copied. Shared bytes are kept without a copy if they are 1 KiB or more, or if
-/// the sink takes one chunk at a time.
+/// Bytes to write: every `write` takes what becomes a chunk.
+///
+/// | lent | given away | either |
+/// |---|---|---|
+/// | `&[u8]`, `&[u8; N]`, `&Vec<u8>`, `&Bytes` | `Vec<u8>`, `Bytes`, `Box<[u8]>` | `Cow<[u8]>` |
+/// | `&str`, `&String` | `String` | `Cow<str>` |
+///
+/// Of borrowed bytes, the part that the kernel does not take at once is copied. Bytes that are given
+/// away are kept without a copy if they are 1 KiB or more, or if the sink takes one chunk at a time.
+/// An array is lent (`&[5, 0]`): given away it would cost an allocation. Other types become one of
+/// these first, as a `BytesMut` by `freeze`.
 ///
 /// ```
 /// use bytes::Bytes;

@@ -52,27 +52,35 @@ where
     let there = match pipe::open(cx, a.clone(), Vec::new(), b.clone(), there) {
         Ok(pipe) => pipe,
         Err(full) => {
-            let error = no_room(full);
-            // An end of the user's may panic.
-            let _ = caught(cx, |cx| ReadEnd::destroy(&*a, cx, &error.cause));
-            let _ = caught(cx, |cx| WriteEnd::destroy(&*b, cx, &error.cause));
-            cx.driver().bury((a, b));
-            let mut shared = joined.borrow_mut();
-            shared.failed(error);
-            shared.open = 1;
-            drop(shared);
+            refuse(cx, &joined, full, a, b);
             return cx.owed_tick(move |cx| end(cx, &joined));
         }
     };
     let back = over(&joined, seen_from_there);
-    if let Err(full) = pipe::open(cx, b, Vec::new(), a, back) {
-        let mut shared = joined.borrow_mut();
-        shared.failed(no_room(full));
-        shared.open = 1;
-        drop(shared);
-        // It destroys both ends.
+    if let Err(full) = pipe::open(cx, b.clone(), Vec::new(), a.clone(), back) {
+        refuse(cx, &joined, full, a, b);
         let _ = cx.close(there);
     }
+}
+
+/// There is no room for one of the pipes: both ends are destroyed.
+#[cold]
+fn refuse<A: ReadEnd, B: WriteEnd>(
+    cx: &mut Cx<'_>,
+    joined: &RefCell<Joined>,
+    full: TableFull,
+    a: Rc<A>,
+    b: Rc<B>,
+) {
+    let cause = StreamError::from(std::io::Error::from(full));
+    let mut shared = joined.borrow_mut();
+    shared.failed(PipeError { stage: PipeStage::Pipe, cause: cause.clone() });
+    shared.open = 1;
+    drop(shared);
+    // An end of the user's may panic.
+    let _ = caught(cx, |cx| a.destroy(cx, &cause));
+    let _ = caught(cx, |cx| b.destroy(cx, &cause));
+    cx.driver().bury((a, b));
 }
 
 /// The pipe of one direction is over.
@@ -100,10 +108,4 @@ fn seen_from_there(stage: PipeStage) -> PipeStage {
         PipeStage::Sink => PipeStage::Source,
         other => other,
     }
-}
-
-#[cold]
-fn no_room(full: TableFull) -> PipeError {
-    let cause = StreamError::from(std::io::Error::from(full));
-    PipeError { stage: PipeStage::Pipe, cause }
 }

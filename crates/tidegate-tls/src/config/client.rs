@@ -82,7 +82,8 @@ impl TlsClient {
     }
 
     /// The filter of one connection, for [`set_filter`](tidegate_net::SocketCx::set_filter): TLS
-    /// begins on a connection that is open already (STARTTLS). `on_ready` comes when the handshake is over. It needs a
+    /// begins on a connection that is open already (STARTTLS). `on_ready` comes when the handshake
+    /// is over. It needs a
     /// [`name`](TlsClient::name).
     pub fn filter(&self) -> Tls {
         Tls::client(self.shared.clone(), self.name.clone())

@@ -112,8 +112,9 @@ impl TlsServer {
     }
 
     /// The filter of one connection, for [`set_filter`](tidegate_net::SocketCx::set_filter): TLS
-    /// begins on a connection that is open already (STARTTLS). `on_ready` comes when the handshake is over. Bytes that came
-    /// together with the request for TLS are not trusted: give them back by
+    /// begins on a connection that is open already (STARTTLS). `on_ready` comes when the handshake
+    /// is over. Bytes that came together with the request for TLS are not trusted: give them back
+    /// by
     /// [`unread`](tidegate_net::SocketCx::unread), then they have to be TLS.
     pub fn filter(&self) -> Tls {
         Tls::server(self.shared.clone(), self.offload.clone())

@@ -238,9 +238,9 @@ impl TlsServerBuilder {
     }
 
     /// Takes a FIN without `close_notify` for an ordinary end: `on_end` comes. Default: it is an
-    /// error of [`Stage::Truncated`](tidegate_net::Stage::Truncated), since someone on the path may have cut off
-    /// the rest. Some old clients end like that; a protocol that knows its lengths, such as HTTP,
-    /// may allow it.
+    /// error of [`Stage::Truncated`](tidegate_net::Stage::Truncated), since someone on the path may
+    /// have cut off the rest. Some old clients end like that; a protocol that knows its lengths,
+    /// such as HTTP, may allow it.
     pub fn allow_truncation(mut self, on: bool) -> TlsServerBuilder {
         self.allow_truncation = on;
         self

@@ -1,8 +1,8 @@
 //! [`Recorder`]: the observer of the studied loop. It folds events into turns, and says what the loop
 //! does right now, so that another thread can tell while a callback blocks.
 //!
-//! It makes no [`Record`](tidegate::observe::Record) of the loop's own events: they come a dozen times
-//! in each turn, and have no texts.
+//! It makes no [`Record`](tidegate::observe::Record) of the loop's own events: they come a dozen
+//! times in each turn, and have no texts.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;

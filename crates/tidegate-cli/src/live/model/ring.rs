@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 
 use super::turn::Turn;
 
-/// Turns that are kept. At 1,000 turns a second, a page may be half a second late. More would cost the
-/// studied loop more: its memory would not stay in the cache.
+/// Turns that are kept. At 1,000 turns a second, a page may be half a second late. More would cost
+/// the studied loop more: its memory would not stay in the cache.
 const TURNS: usize = 512;
 const NOTES: usize = 256;
 

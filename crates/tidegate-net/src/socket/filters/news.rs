@@ -1,4 +1,4 @@
-//! What filters made is told, in a dispatch: that all are ready, then bytes, then the end, then the
+//! Reports what filters made, in a dispatch: that all are ready, then bytes, then the end, then the
 //! error of a filter that failed. What they made for the kernel is sent by `run.rs`.
 #![forbid(unsafe_code)]
 
@@ -57,7 +57,7 @@ impl Socket {
         waits && self.life == Life::Open
     }
 
-    /// A filter failed: that is told when what was passed up before is delivered.
+    /// A filter failed: reported when what was passed up before is delivered.
     pub(super) fn fail_later(&mut self, failed: Failed) {
         self.duplex.write.end();
         self.duplex.write.hold_back(false);

@@ -1,7 +1,7 @@
 //! A connection whose bytes go through filters: what they made is sent and counted.
 //!
 //! A run of the filters happens inside of a call of the user's or of a dispatch, and runs no
-//! callback. What it made for the handler is told by `news.rs`, in a dispatch.
+//! callback. `news.rs` reports what it made to the handler, in a dispatch.
 #![forbid(unsafe_code)]
 
 use std::io::{ErrorKind, Write};

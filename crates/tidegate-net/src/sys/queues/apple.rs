@@ -1,15 +1,14 @@
 //! macOS and its relatives: `FIONREAD`, and `TCP_CONNECTION_INFO` of `<netinet/tcp.h>`. The
 //! accept queue cannot be asked. Written from the headers, never run.
 
-use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use mio::net::TcpStream;
 
-use super::super::ListenSocket;
-use super::facts::{AcceptQueue, Queues};
+use super::facts::Queues;
+pub(crate) use super::unasked::{Duplicate, accept_queue, duplicate};
 
 /// `TCPS_CLOSED` and `TCPS_SYN_SENT` of `<netinet/tcp_fsm.h>`.
 const CLOSED: u8 = 0;
@@ -53,15 +52,4 @@ pub(crate) fn kernel_queues(stream: &TcpStream) -> Queues {
     queues.rtt = (info.tcpi_srtt > 0).then(|| millis(info.tcpi_srtt));
     queues.rtt_variation = queues.rtt.map(|_| millis(info.tcpi_rttvar));
     queues
-}
-
-pub(crate) fn accept_queue<S>(_: &S) -> AcceptQueue {
-    AcceptQueue::default()
-}
-
-/// There is nothing to ask it.
-pub(crate) struct Duplicate;
-
-pub(crate) fn duplicate(_: &ListenSocket) -> io::Result<Duplicate> {
-    Ok(Duplicate)
 }

@@ -81,8 +81,9 @@ pub struct Queues {
     pub retransmits: Option<u32>,
 }
 
-/// What waits in the kernel to be accepted. By [`ServerCx::accept_queue`](crate::ServerCx::accept_queue)
-/// and [`AcceptGauge::read`](crate::AcceptGauge::read).
+/// What waits in the kernel to be accepted. By
+/// [`ServerCx::accept_queue`](crate::ServerCx::accept_queue) and
+/// [`AcceptGauge::read`](crate::AcceptGauge::read).
 ///
 /// The kernel does the handshake: for the client, a connection that waits here is made, and the
 /// client may have sent something. `None` means that the system does not report it: both numbers on

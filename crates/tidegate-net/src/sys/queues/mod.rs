@@ -1,5 +1,5 @@
-//! What waits in the kernel, as far as each system says. Each file but `facts.rs`, which has the
-//! types, provides:
+//! What waits in the kernel, as far as each system says. `facts.rs` has the types, `unasked.rs` what
+//! stands for an accept queue that cannot be asked. Each other file provides:
 //!
 //! - `kernel_queues`: what waits for a connection;
 //! - `accept_queue`: what waits to be accepted;
@@ -34,5 +34,7 @@ mod kernel;
 #[allow(unsafe_code)]
 #[path = "windows.rs"]
 mod kernel;
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+mod unasked;
 
 pub(crate) use kernel::{Duplicate, accept_queue, duplicate, kernel_queues};

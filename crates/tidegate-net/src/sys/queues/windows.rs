@@ -1,7 +1,6 @@
 //! Windows: `FIONREAD`, and from Windows 10 1703 on `SIO_TCP_INFO` of `<mstcpip.h>`. What waits
 //! unsent, and the accept queue, cannot be asked. Wine has the first alone.
 
-use std::io;
 use std::os::windows::io::AsRawSocket;
 use std::time::Duration;
 
@@ -11,8 +10,8 @@ use windows_sys::Win32::Networking::WinSock::{
     ioctlsocket,
 };
 
-use super::super::ListenSocket;
-use super::facts::{AcceptQueue, Queues};
+use super::facts::Queues;
+pub(crate) use super::unasked::{Duplicate, accept_queue, duplicate};
 
 fn info(socket: SOCKET) -> Option<TCP_INFO_v0> {
     let mut info = TCP_INFO_v0::default();
@@ -56,15 +55,4 @@ pub(crate) fn kernel_queues(stream: &TcpStream) -> Queues {
     let rtt = Duration::from_micros(info.RttUs.into());
     queues.rtt = Some(rtt).filter(|rtt| !rtt.is_zero());
     queues
-}
-
-pub(crate) fn accept_queue<S>(_: &S) -> AcceptQueue {
-    AcceptQueue::default()
-}
-
-/// There is nothing to ask it.
-pub(crate) struct Duplicate;
-
-pub(crate) fn duplicate(_: &ListenSocket) -> io::Result<Duplicate> {
-    Ok(Duplicate)
 }
