@@ -1,16 +1,16 @@
-//! A server of HTTP whose clients have limits: how many connections, how often they may connect, how
-//! often they may ask.
+//! A server of HTTP whose clients have limits: how many connections, how often they may connect,
+//! how often they may ask.
 //!
 //! ```text
 //! cargo run --release --example rate_limited                # measures, and ends
 //! cargo run --release --example rate_limited HOST:PORT      # a server, until Ctrl-C
 //! ```
-//! The measurement: 100 clients ask four times in a second; alone, and beside 1,000 that ask as fast
-//! as they get answers, each from its own address; in turns, several times. Look at the last
+//! The measurement: 100 clients ask four times in a second; alone, and beside 1,000 that ask as
+//! fast as they get answers, each from its own address; in turns, several times. Look at the last
 //! column: how long the slowest of 100 requests of those 100 clients took.
 //!
 //! The server, the 100 and the 1,000 are a process each. The 1,000 have the lowest priority: in the
-//! world they have machines of their own, and here they would take the processor from the others.
+//! world they have their own machines, and here they would take the processor from the others.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -24,8 +24,9 @@ use tidegate::http::{Exchange, Head, Http, HttpHandler, HttpOptions};
 use tidegate::net::{AtLimit, Rate};
 use tidegate::prelude::*;
 
-const USAGE: &str = "usage: rate_limited [HOST:PORT [--no-limits]]    # without an address: measures
-       rate_limited --abuse HOST:PORT               # the clients that do not stop; Ctrl-C stops it";
+const USAGE: &str =
+    "usage: rate_limited [HOST:PORT [--no-limits]]    # without an address: measures
+       rate_limited --abuse HOST:PORT     # the clients that do not stop; Ctrl-C stops it";
 const GOOD: u32 = 100;
 const ABUSIVE: u32 = 1000;
 const EACH: Duration = Duration::from_millis(250);
@@ -191,9 +192,7 @@ fn measure_all() -> io::Result<()> {
     measure(true, false)?;
     ratios.sort_by(f64::total_cmp);
     let (least, median, most) = (ratios[0], ratios[ROUNDS / 2], ratios[ROUNDS - 1]);
-    println!(
-        "beside 1,000 abusive clients with limits: {median:.1} times as long ({least:.1} to {most:.1})"
-    );
+    println!("with limits: {median:.1} times as long beside them ({least:.1} to {most:.1})");
     Ok(())
 }
 

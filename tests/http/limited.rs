@@ -29,8 +29,8 @@ fn plain() -> ListenOptions {
     ListenOptions::new("127.0.0.1:0")
 }
 
-/// The burst is answered; the next gets 429, with the seconds to wait rounded up; the request behind
-/// it is read after the client may ask again, and not after what it was told.
+/// The burst is answered; the next gets 429, with the seconds to wait rounded up; the request
+/// behind it is read after the client may ask again, and not after what it was told.
 #[test]
 fn beyond_the_rate_it_is_429() {
     let (mut lp, script) = scripted();
@@ -129,8 +129,8 @@ fn clients_behind_a_balancer() {
     lp.run().unwrap();
 }
 
-/// 200 clients that do not stop come back together, and one that is alone: in each turn few of the 200
-/// are answered, so it waits for no more than two turns.
+/// 200 clients that do not stop come back together, and one that is alone: in each turn few of the
+/// 200 are answered, so it waits for no more than two turns.
 #[test]
 fn others_do_not_wait_for_them() {
     const HELD: usize = 200;

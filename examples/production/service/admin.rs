@@ -14,8 +14,8 @@ struct Admin {
     certificate: Option<TlsServer>,
 }
 
-/// Alive: the loop turns, else nobody answers. Ready: new clients are welcome. What is asked here is
-/// not counted: `/readyz` that says no is no failed request of a client.
+/// Alive: the loop turns, else nobody answers. Ready: new clients are welcome. What is asked here
+/// is not counted: `/readyz` that says no is no failed request of a client.
 pub(crate) fn open(
     lp: &mut Loop,
     at: ListenOptions,

@@ -1,4 +1,5 @@
-//! A server shuts down while connections are paused whose peers are gone: it does not wait for them.
+//! A server shuts down while connections are paused whose peers are gone: it does not wait for
+//! them.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use tidegate::prelude::*;
 use super::hangup::{told, turn};
 use crate::support::*;
 
-/// A server shuts down, and a peer is gone whose connection is paused: before that, after it, and with
-/// bytes that nobody will read. No one waits for the grace.
+/// A server shuts down, and a peer is gone whose connection is paused: before that, after it, and
+/// with bytes that nobody will read. No one waits for the grace.
 #[test]
 #[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_shutdown_does_not_wait_for_those_that_are_gone() {

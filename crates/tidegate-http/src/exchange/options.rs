@@ -134,8 +134,8 @@ impl HttpOptions {
     /// How often one client may ask: an address of IPv4, or a /64 of IPv6. Beyond it the answer is
     /// 429 with `Retry-After`, without a call of the handler, and the connection's next request is
     /// not read before the client may ask again; if that is later than an idle connection is kept,
-    /// the answer closes the connection. Clients behind one address count as one; behind a balancer, take
-    /// the client's address from its header
+    /// the answer closes the connection. Clients behind one address count as one; behind a
+    /// balancer, take the client's address from its header
     /// ([`ListenOptions::proxy_protocol`](tidegate_net::ListenOptions::proxy_protocol)). 65,536
     /// clients are kept. Default: no limit.
     ///
@@ -151,9 +151,9 @@ impl HttpOptions {
     }
 
     /// Whether requests of this server, their answers and durations are in
-    /// [`HttpMetrics`](crate::HttpMetrics); default true. Not for a port that only balancers, probes
-    /// and Prometheus ask: a 503 that says "not ready" is no failed request, and thousands of "alive"
-    /// hide the share of those that failed.
+    /// [`HttpMetrics`](crate::HttpMetrics); default true. Not for a port that only balancers,
+    /// probes and Prometheus ask: a 503 that says "not ready" is no failed request, and thousands
+    /// of "alive" hide the share of those that failed.
     ///
     /// ```
     /// use tidegate_http::HttpOptions;

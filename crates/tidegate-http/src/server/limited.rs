@@ -5,7 +5,7 @@
 //! | event | next |
 //! |---|---|
 //! | a request too many | 429; the connection is held: paused, for a time with a random part |
-//! | the same, and the wait is longer than an idle connection is kept | 429, and the connection closes |
+//! | the same, and an idle connection is not kept for so long | 429, and the connection closes |
 //! | the time is over | it goes on; if the turn has no room for it, it waits in the line |
 //! | the client ends its side | it is read as ever, and what comes before the end waits |
 #![forbid(unsafe_code)]

@@ -1,6 +1,6 @@
-//! [`Held`]: clients that asked too often. How long a connection is held back, and the line of those
-//! that may go on: how long others wait for them is bounded by how many go on in one turn. What is
-//! done with a connection is in `server/limited.rs`.
+//! [`Held`]: clients that asked too often. How long a connection is held back, and the line of
+//! those that may go on: how long others wait for them is bounded by how many go on in one turn.
+//! What is done with a connection is in `server/limited.rs`.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;

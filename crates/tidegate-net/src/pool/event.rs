@@ -10,7 +10,8 @@ use tidegate_loop::{LayerEvent, Value};
 use crate::key::SocketKey;
 use crate::pool::lease::{PoolError, PoolKey, PoolMetrics};
 
-/// What happened in a pool. It arrives as [`Event::Layer`](tidegate_loop::Event::Layer); downcast it.
+/// What happened in a pool. It arrives as [`Event::Layer`](tidegate_loop::Event::Layer); downcast
+/// it.
 ///
 /// ```
 /// use tidegate_loop::{Event, Moment, Observer};
