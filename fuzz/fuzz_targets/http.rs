@@ -1,5 +1,5 @@
-//! The decoders of HTTP: bytes that are cut anyhow say the same as whole ones, and what is written
-//! is read again.
+//! The decoders of HTTP: bytes that are cut anyhow say the same as whole ones, and a head that is
+//! accepted is one for httparse, too, and reads the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -77,6 +77,28 @@ fn responses<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: Limits) -> 
     all
 }
 
+/// A first head that is accepted, as httparse reads it.
+fn beside_httparse(bytes: &[u8], limits: Limits) {
+    let mut fields = Fields::new();
+    if let (n, Event::Head(head)) = RequestDecoder::new(limits).next(bytes, &mut fields) {
+        let mut headers = [httparse::EMPTY_HEADER; 128];
+        let mut theirs = httparse::Request::new(&mut headers);
+        assert_eq!(theirs.parse(bytes), Ok(httparse::Status::Complete(n)));
+        assert_eq!((theirs.method, theirs.path), (Some(head.method), Some(head.target)));
+        assert_eq!(theirs.version, Some(u8::from(head.version == Version::Http11)));
+        assert!(head.fields.iter().eq(theirs.headers.iter().map(|h| (h.name, h.value))));
+    }
+    let mut fields = Fields::new();
+    if let (n, Event::Head(head)) = ResponseDecoder::new(limits).next(bytes, &mut fields) {
+        let mut headers = [httparse::EMPTY_HEADER; 128];
+        let mut theirs = httparse::Response::new(&mut headers);
+        assert_eq!(theirs.parse(bytes), Ok(httparse::Status::Complete(n)));
+        assert_eq!((theirs.code, theirs.reason), (Some(head.status), Some(head.reason)));
+        assert_eq!(theirs.version, Some(u8::from(head.version == Version::Http11)));
+        assert!(head.fields.iter().eq(theirs.headers.iter().map(|h| (h.name, h.value))));
+    }
+}
+
 fuzz_target!(|input: (u8, bool, &[u8])| {
     let (cut, small, bytes) = input;
     let bytes = &bytes[..bytes.len().min(16 * 1024)];
@@ -86,6 +108,7 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
         }
         false => Limits::default(),
     };
+    beside_httparse(bytes, limits);
     let size = usize::from(cut).max(1);
     assert_eq!(requests([bytes], limits), requests(bytes.chunks(size), limits));
     assert_eq!(responses([bytes], limits), responses(bytes.chunks(size), limits));

@@ -6,11 +6,13 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use tidegate::net::{Filter, FilterError, Net, Passed};
 use tidegate::prelude::*;
-use tidegate::task::{Async, AsyncListener, AsyncSocket, BlockOn, connect, spawn, with};
+use tidegate::task::{Async, AsyncListener, AsyncSocket, BlockOn, connect, oneshot, spawn, with};
 
 use crate::support::*;
 use crate::{echo, run, server};
@@ -116,7 +118,7 @@ fn b20_a_slow_reader_stops_the_writer() {
     let mut c = client(at);
     let stopped = |lp: &mut Loop| {
         let mut before = usize::MAX;
-        turn_until_quiet(lp, || std::mem::replace(&mut before, written.get()) == written.get());
+        turn_until_quiet(lp, |_| std::mem::replace(&mut before, written.get()) == written.get());
         written.get()
     };
     let first = stopped(&mut lp);
@@ -135,10 +137,10 @@ fn b20_a_slow_reader_stops_the_writer() {
 }
 
 /// Turns that do not wait, until nothing has changed in some of them.
-fn turn_until_quiet(lp: &mut Loop, mut same: impl FnMut() -> bool) {
+fn turn_until_quiet(lp: &mut Loop, mut same: impl FnMut(&mut Loop) -> bool) {
     let mut quiet = 0;
-    poll_until(lp, |_| {
-        quiet = if same() { quiet + 1 } else { 0 };
+    poll_until(lp, |lp| {
+        quiet = if same(lp) { quiet + 1 } else { 0 };
         quiet > 50
     });
 }
@@ -350,4 +352,131 @@ fn b17_a_listener_in_a_task_serves_many() {
     });
     lp.run().unwrap();
     assert_eq!((handles(&lp), lp.task_metrics().tasks), (0, 0));
+}
+
+/// The task has read all; what `unread` gives back is read in the same poll.
+#[test]
+fn b30_given_back_in_the_poll_that_read_it() {
+    let mut lp = guarded();
+    let (_, at) = server(&mut lp, |socket| async move {
+        let mut bytes = [0; 16];
+        assert_eq!(socket.read(&mut bytes).await.unwrap(), 4);
+        poll_fn(|cx| {
+            let n = ready!(socket.poll_read(cx, &mut bytes)).unwrap();
+            assert_eq!(&bytes[..n], b"tide");
+            socket.with(|s| s.unread(b"gate")).unwrap();
+            assert!(matches!(socket.poll_read(cx, &mut bytes), Poll::Ready(Ok(4))));
+            assert_eq!(&bytes[..4], b"gate");
+            assert!(socket.poll_read(cx, &mut bytes).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        socket.write_all(b"ok").await.unwrap();
+    });
+    let c = client(at);
+    write_all(&c, b"high");
+    turn_until(&mut lp, |lp| lp.net_metrics().bytes_read == 4);
+    write_all(&c, b"tide");
+    turn_until(&mut lp, |lp| lp.task_metrics().finished == 1);
+    assert_eq!(read_to_end(&c), b"ok");
+    lp.close_all();
+    lp.run().unwrap();
+}
+
+/// A waker that counts, and wakes a task.
+struct Counts {
+    task: Waker,
+    wakes: AtomicU32,
+}
+
+impl Wake for Counts {
+    fn wake(self: Arc<Counts>) {
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+        self.task.wake_by_ref();
+    }
+}
+
+/// Two wakers wait for the same in one poll: the last one is woken.
+#[test]
+fn b05_the_last_waker_of_a_poll_waits() {
+    for own_last in [false, true] {
+        let mut lp = guarded();
+        let (_, at) = server(&mut lp, move |socket| async move {
+            let mut bytes = [0; 16];
+            let mut got = 0;
+            let mut other: Option<Arc<Counts>> = None;
+            poll_fn(|cx| {
+                let mut read =
+                    |cx: &mut Context<'_>| socket.poll_read(cx, &mut bytes).map(|n| n.unwrap());
+                while got < 12 {
+                    got += ready!(read(cx));
+                    if got == 8 {
+                        let (task, wakes) = (cx.waker().clone(), AtomicU32::new(0));
+                        let counts = other.insert(Arc::new(Counts { task, wakes })).clone();
+                        let both = [Waker::from(counts), cx.waker().clone()];
+                        let order = if own_last { [0, 1] } else { [1, 0] };
+                        for i in order {
+                            // Its own is lent as it is: a clone counts as the same.
+                            let mut by = Context::from_waker(&both[i]);
+                            assert!(read(&mut by).is_pending());
+                        }
+                        return Poll::Pending;
+                    }
+                }
+                Poll::Ready(())
+            })
+            .await;
+            let woken = other.unwrap().wakes.load(Ordering::Relaxed);
+            assert_eq!(woken, u32::from(!own_last));
+            socket.write_all(b"ok").await.unwrap();
+        });
+        let c = client(at);
+        for sent in 1..=3 {
+            write_all(&c, b"tide");
+            turn_until(&mut lp, |lp| lp.net_metrics().bytes_read == 4 * sent);
+        }
+        turn_until(&mut lp, |lp| lp.task_metrics().finished == 1);
+        assert_eq!(read_to_end(&c), b"ok");
+        lp.close_all();
+        lp.run().unwrap();
+    }
+}
+
+/// A task leaves bytes unread and waits for something else: it is not polled for them, the loop
+/// sleeps, and they are there when it reads again.
+#[test]
+fn b19_a_reader_that_waits_for_something_else() {
+    let mut lp = guarded();
+    let (sender, receiver) = oneshot();
+    let mut receiver = Some(receiver);
+    let (_, at) = server(&mut lp, move |socket| {
+        let receiver = receiver.take().unwrap();
+        async move {
+            let mut two = [0; 2];
+            for _ in 0..2 {
+                assert_eq!(socket.read(&mut two).await.unwrap(), 2);
+            }
+            receiver.await.unwrap();
+            assert_eq!(socket.read(&mut two).await.unwrap(), 2);
+            assert_eq!(&two, b"de");
+            assert_eq!(socket.read(&mut two).await.unwrap(), 0);
+        }
+    });
+    let c = client(at);
+    write_all(&c, b"hi");
+    turn_until(&mut lp, |lp| lp.net_metrics().bytes_read == 2);
+    // With its end, in one event.
+    write_all(&c, b"tide");
+    c.shutdown(Shutdown::Write).unwrap();
+    turn_until(&mut lp, |lp| lp.net_metrics().bytes_read == 4);
+    let mut before = u64::MAX;
+    turn_until_quiet(&mut lp, |lp| {
+        let polls = lp.task_metrics().polls;
+        std::mem::replace(&mut before, polls) == polls
+    });
+    assert_ne!(lp.backend_timeout(), Some(std::time::Duration::ZERO), "it spins");
+    sender.send(()).unwrap();
+    turn_until(&mut lp, |lp| lp.task_metrics().finished == 1);
+    lp.close_all();
+    lp.run().unwrap();
 }

@@ -28,6 +28,49 @@ fn b37_several_come_in_one_turn_before_check() {
     lp.cx().close_all();
 }
 
+/// Each is its own call then; only what was assumed at the start is one call for several.
+#[test]
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+fn few_datagrams_come_one_by_one() {
+    let mut lp = guarded();
+    let (key, at) = open(&mut lp, "127.0.0.1:0", OnDatagram::new(|_, _, _| {}));
+    let (sender, _) = peer();
+    for round in 1..=10 {
+        (0..3).for_each(|_| assert_eq!(sender.send_to(b"tide", at).unwrap(), 4));
+        turn_until(&mut lp, |lp| lp.datagrams(key).stats().unwrap().received == 3 * round);
+    }
+    let stats = lp.datagrams(key).stats().unwrap();
+    assert!(stats.receive_calls >= 28, "{stats:?}");
+    lp.cx().close_all();
+}
+
+/// While datagrams come singly, the first that a callback sends does not wait for its return.
+#[test]
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+fn a_single_datagram_is_answered_at_once() {
+    let mut lp = guarded();
+    let seen: Rc<RefCell<Vec<[u64; 2]>>> = Rc::default();
+    let s = seen.clone();
+    let handler = OnDatagram::new(move |u, data, meta| {
+        let before = u.stats().unwrap().sent;
+        let after = [data, b"second"].map(|data| {
+            assert_eq!(u.send_to(data, meta.from), SendFlow::Ready);
+            u.stats().unwrap().sent - before
+        });
+        s.borrow_mut().push(after);
+    });
+    let (_, at) = open(&mut lp, "127.0.0.1:0", handler);
+    let (client, _) = peer();
+    for n in 1..=10u8 {
+        client.send_to(&[n], at).unwrap();
+        turn_until(&mut lp, |_| seen.borrow().len() == usize::from(n));
+        assert_eq!([crate::received(&client), crate::received(&client)], [&[n][..], b"second"]);
+    }
+    // Much is assumed at first: then both wait and leave together.
+    assert_eq!((seen.borrow()[0], seen.borrow()[9]), ([0, 0], [1, 1]));
+    lp.cx().close_all();
+}
+
 /// Bun#37103: a flood let a timer fire never.
 #[test]
 fn b38_a_flood_leaves_a_timer_its_time_and_is_carried_over() {

@@ -28,6 +28,8 @@ pub enum Peer {
     Tidegate(Box<ListenOptions>),
     /// libuv, where it was built.
     Libuv,
+    /// libuv, which receives many datagrams by one call: `UV_UDP_RECVMMSG`.
+    LibuvMany,
     /// tidegate with a task for each connection: hyper, or an echo.
     Tasks,
     /// tokio on one thread, a task for each connection.
@@ -55,6 +57,15 @@ impl Peer {
             all.push(("libuv", Peer::Libuv));
         }
         all.push(("tokio", Peer::Tokio));
+        all
+    }
+
+    /// Those of [`all`](Peer::all), and libuv once more, with `UV_UDP_RECVMMSG`.
+    pub fn of_datagrams() -> Vec<(&'static str, Peer)> {
+        let mut all = Peer::all();
+        if let Some(at) = all.iter().position(|(name, _)| *name == "libuv") {
+            all.insert(at + 1, ("libuv recvmmsg", Peer::LibuvMany));
+        }
         all
     }
 }
@@ -98,7 +109,9 @@ impl Server {
                 return match peer {
                     Peer::Tokio => peer::tokio::serve_datagrams(socket, theirs, options),
                     #[cfg(libuv)]
-                    Peer::Libuv => peer::libuv::serve(socket, None, &theirs, &options),
+                    Peer::Libuv => peer::libuv::serve(socket, None, &theirs, &options, false),
+                    #[cfg(libuv)]
+                    Peer::LibuvMany => peer::libuv::serve(socket, None, &theirs, &options, true),
                     Peer::Quinn => peer::quinn::send_bulk(socket, &theirs, &options),
                     _ => peer::floor::serve_datagrams(&socket, &theirs, &options),
                 };
@@ -119,7 +132,9 @@ impl Server {
                     peer::rustls::serve(listener, theirs, config);
                 }
                 #[cfg(libuv)]
-                Peer::Libuv => peer::libuv::serve(listener, udp, &theirs, &options),
+                Peer::Libuv => peer::libuv::serve(listener, udp, &theirs, &options, false),
+                #[cfg(libuv)]
+                Peer::LibuvMany => peer::libuv::serve(listener, udp, &theirs, &options, true),
                 Peer::Tasks => peer::hyper::on_tidegate(listener, theirs, seen, &options),
                 Peer::Tokio if options.mode == Mode::Hello => {
                     peer::hyper::on_tokio(listener, theirs)
@@ -128,7 +143,7 @@ impl Server {
                 Peer::Tidegate(_) => {}
                 Peer::Quinn => panic!("it has no connections"),
                 #[cfg(not(libuv))]
-                Peer::Libuv => panic!("libuv was not built"),
+                Peer::Libuv | Peer::LibuvMany => panic!("libuv was not built"),
             }
         });
         let at = told.recv().expect("the server listens");

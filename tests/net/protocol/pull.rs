@@ -295,3 +295,34 @@ fn bytes_given_back_behind_the_end_come_again() {
         assert_eq!(trace.net().iter().filter(|(_, e)| is_end(e)).count(), 1);
     }
 }
+
+/// With the bytes comes whether there may be more: not after a short read, unless the peer's end is
+/// there, too.
+#[test]
+fn a_read_says_whether_there_may_be_more() {
+    static READS: Protocol = Protocol::new("reads").readable(|d, key, _| {
+        let mut four = [0; 4];
+        let line = match d.cx().socket(key).read_now_more(&mut four) {
+            Ok((n, more)) => format!("{n}, {more}"),
+            Err(e) => format!("{:?}", e.kind()),
+        };
+        d.layer(&ECHO).0.log.add(line);
+    });
+    let mut lp = guarded();
+    let (peer, ours) = pair();
+    let key = lp.adopt_as(ours, &READS, 0).unwrap();
+    lp.socket(key).set_allow_half_open(true);
+    let log = lp.cx().layer(&ECHO).0.log.clone();
+    for _ in 0..2 {
+        write_all(&peer, b"waters");
+        turn_until(&mut lp, |_| log.lines().len() == 2);
+        assert_eq!(log.lines(), ["4, true", "2, false"]);
+        log.0.borrow_mut().clear();
+    }
+    write_all(&peer, b"at");
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn_until(&mut lp, |_| log.lines().len() == 2);
+    assert_eq!(log.lines(), ["2, true", "0, true"]);
+    lp.close_all();
+    lp.run().unwrap();
+}

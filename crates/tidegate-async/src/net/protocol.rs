@@ -5,12 +5,12 @@ use tidegate_loop::Cx;
 use tidegate_loop::kind::Dispatch;
 use tidegate_net::{Close, Net, PeerState, Protocol, Reason, SocketKey};
 
-use crate::state::layer::ASYNC;
+use crate::state::layer::{ASYNC, Layer};
 use crate::state::net::{Flush, Over, SocketState};
-use crate::tasks::run::{poll_now, wake_now};
+use crate::tasks::run::{Reader, poll_reader, wake_now};
 use crate::tasks::wake::wake;
 use crate::wake::home::Note;
-use crate::wake::waiter::{ROOT, Waiter};
+use crate::wake::waiter::{ROOT, TaskAt, Waiter};
 
 pub(crate) static PULL: Protocol = Protocol::new("futures")
     .connect(connected)
@@ -39,22 +39,40 @@ fn change<R>(
     d.layer(&ASYNC).0.socket(key, at as usize).map(f)
 }
 
-/// There is something to read. A task that waits for it reads in here. If nobody waits, this is
-/// not called again until somebody does.
+/// There is something to read. A task that waits for it reads in here; it stays who waits, if it
+/// waits again. If nobody waits, this is not called again until somebody does.
 fn readable(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
-    match change(d, key, at, |s| s.reader.take()) {
-        // What it leaves unread is in the next call.
-        Some(Waiter::Task(task)) if task.at != ROOT => poll_now(d, task),
-        waiter => read_later(d, key, at, waiter.unwrap_or_default()),
+    let reader = |layer: &mut Layer| match layer.socket(key, at as usize)?.reader {
+        Waiter::Task(task) if task.at != ROOT => Some(task),
+        _ => None,
+    };
+    match poll_reader(d, reader, key.into()) {
+        Reader::Waits => {}
+        Reader::WaitsNoMore(task) => waits_no_more(d, key, at, task),
+        Reader::Nobody => read_later(d, key, at),
     }
+}
+
+/// The task did something else than to wait for this connection again. What it left unread is in
+/// the next call.
+#[cold]
+#[inline(never)]
+fn waits_no_more(d: &mut Dispatch<'_>, key: SocketKey, at: u64, task: TaskAt) {
+    change(d, key, at, |s| match s.reader {
+        Waiter::Task(waits) if waits == task => s.reader = Waiter::Nobody,
+        _ => {}
+    });
 }
 
 #[cold]
 #[inline(never)]
-fn read_later(d: &mut Dispatch<'_>, key: SocketKey, at: u64, waiter: Waiter) {
-    change(d, key, at, |s| s.paused = true);
+fn read_later(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
+    let waiter = change(d, key, at, |s| {
+        s.paused = true;
+        s.reader.take()
+    });
     d.cx().socket(key).pause();
-    wake(&mut d.cx(), waiter);
+    wake(&mut d.cx(), waiter.unwrap_or_default());
 }
 
 fn writable(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {

@@ -136,7 +136,10 @@ impl AsyncSocket {
         poll_fn(move |cx| {
             while !bytes.is_empty() {
                 let n = ready!(self.poll_write(cx, bytes))?;
-                bytes = bytes.get(n..).unwrap_or_default();
+                match bytes.get(n..) {
+                    Some(rest) if !rest.is_empty() => bytes = rest,
+                    _ => return Poll::Ready(Ok(())),
+                }
             }
             Poll::Ready(Ok(()))
         })

@@ -22,6 +22,16 @@ enum Side {
     Write,
 }
 
+/// An operation of the kernel's.
+enum Tried {
+    Moved(usize),
+    Failed(io::Error),
+    /// Not tried: it would find nothing, and the task waits for more.
+    Waits,
+    /// Not tried: this poll has had its share.
+    Spent,
+}
+
 enum Step {
     Done(io::Result<usize>),
     /// It waits in place of this one.
@@ -44,14 +54,37 @@ impl AsyncSocket {
     /// ```
     #[inline]
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.step(cx.waker(), Side::Read, |s| s.read_now(buffer))
+        let waker = cx.waker();
+        let tried = current::with(|frame| {
+            if !buffer.is_empty() && frame.waits_again(self.key.into(), waker) {
+                return Tried::Waits;
+            }
+            if !frame.take_operation() {
+                return Tried::Spent;
+            }
+            match frame.cx_to_operate().socket(self.key).read_now_more(buffer) {
+                Ok((n, more)) => {
+                    frame.moved(n);
+                    if !more {
+                        frame.drained(self.key.into());
+                    }
+                    Tried::Moved(n)
+                }
+                Err(e) => Tried::Failed(e),
+            }
+        });
+        match tried {
+            Ok(Tried::Moved(n)) => Poll::Ready(Ok(n)),
+            Ok(Tried::Waits) => Poll::Pending,
+            other => self.not_moved(waker, Side::Read, other),
+        }
     }
 
     /// Writes now, or has the task woken when there is room: [`write`](AsyncSocket::write) as a
     /// poll.
     #[inline]
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.step(cx.waker(), Side::Write, |s| s.write_now(&[IoSlice::new(bytes)]))
+        self.write_pieces(cx.waker(), bytes.len(), |s| s.write_now(&[IoSlice::new(bytes)]))
     }
 
     /// [`write_vectored`](AsyncSocket::write_vectored) as a poll.
@@ -60,7 +93,8 @@ impl AsyncSocket {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.step(cx.waker(), Side::Write, |s| s.write_now(pieces))
+        let all = pieces.iter().map(|piece| piece.len()).sum();
+        self.write_pieces(cx.waker(), all, |s| s.write_now(pieces))
     }
 
     /// [`flush`](AsyncSocket::flush) as a poll.
@@ -113,29 +147,58 @@ impl AsyncSocket {
         self.done(step).map_ok(|_| ())
     }
 
-    /// One operation of the kernel's.
+    /// One write of the kernel's, of so many bytes.
     #[inline]
-    fn step(
+    fn write_pieces(
         &self,
         waker: &Waker,
-        side: Side,
-        operate: impl FnOnce(&mut SocketCx<'_>) -> io::Result<usize>,
+        all: usize,
+        write: impl FnOnce(&mut SocketCx<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let tried = current::with(|frame| {
             if !frame.take_operation() {
-                return None;
+                return Tried::Spent;
             }
-            let tried = operate(&mut frame.cx().socket(self.key));
-            if let Ok(n) = tried {
-                frame.moved(n);
+            match write(&mut frame.cx_to_operate().socket(self.key)) {
+                Ok(n) if n == all => {
+                    frame.moved(n);
+                    Tried::Moved(n)
+                }
+                Ok(n) => {
+                    frame.stirred();
+                    frame.moved(n);
+                    Tried::Moved(n)
+                }
+                Err(e) => {
+                    frame.stirred();
+                    Tried::Failed(e)
+                }
             }
-            Some(tried)
         });
         match tried {
-            Ok(Some(Ok(n))) => Poll::Ready(Ok(n)),
-            Ok(Some(Err(e))) if e.kind() == ErrorKind::WouldBlock => self.waits(waker, side),
-            Ok(Some(Err(e))) => self.not_now(waker, side, e),
-            Ok(None) => self.spent(waker),
+            Ok(Tried::Moved(n)) => Poll::Ready(Ok(n)),
+            other => self.not_moved(waker, Side::Write, other),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_moved(
+        &self,
+        waker: &Waker,
+        side: Side,
+        tried: Result<Tried, NoFrame>,
+    ) -> Poll<io::Result<usize>> {
+        match tried {
+            Ok(Tried::Moved(n)) => Poll::Ready(Ok(n)),
+            Ok(Tried::Waits) => Poll::Pending,
+            Ok(Tried::Spent) => self.spent(waker),
+            Ok(Tried::Failed(e)) => match e.kind() {
+                // `NotConnected` is of a connection that is over, or about to be: then the result
+                // is the reason of its close.
+                ErrorKind::WouldBlock | ErrorKind::NotConnected => self.waits(waker, side),
+                _ => Poll::Ready(Err(e)),
+            },
             Err(e) => Poll::Ready(Err(NotOnLoop::from(e).into())),
         }
     }
@@ -147,17 +210,6 @@ impl AsyncSocket {
         let _ = current::with(|frame| frame.cx().layer(&ASYNC).0.metrics.budget_spent += 1);
         waker.wake_by_ref();
         Poll::Pending
-    }
-
-    /// An operation failed. `NotConnected` is that of a connection that is over, or about to be:
-    /// then the result is the reason of its close.
-    #[cold]
-    #[inline(never)]
-    fn not_now(&self, waker: &Waker, side: Side, e: io::Error) -> Poll<io::Result<usize>> {
-        match e.kind() {
-            ErrorKind::NotConnected => self.waits(waker, side),
-            _ => Poll::Ready(Err(e)),
-        }
     }
 
     /// It waits, or it is over.
@@ -172,6 +224,7 @@ impl AsyncSocket {
     #[inline(always)]
     fn wait(&self, frame: &mut Frame<'_>, waker: &Waker, side: Side) -> Step {
         let by = Waits::new(frame, waker);
+        let is_task = matches!(by, Waits::Task(_));
         let mut cx = frame.cx();
         let Some(state) = cx.layer(&ASYNC).0.socket(self.key, self.at) else {
             return Step::Done(Err(NotOnLoop::Foreign.into()));
@@ -185,6 +238,9 @@ impl AsyncSocket {
                 let before = state.reader.keep(by);
                 if std::mem::take(&mut state.paused) {
                     cx.socket(self.key).resume();
+                }
+                if is_task {
+                    frame.waits_for(self.key.into());
                 }
                 Step::Waits(before)
             }

@@ -14,7 +14,6 @@ use std::borrow::Cow;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Waker;
 
 use tidegate_loop::Key;
 
@@ -27,7 +26,7 @@ use crate::wake::waiter::Waiter;
 pub(crate) struct TaskState {
     pub(crate) key: Key,
     /// `None` while it is polled.
-    pub(crate) running: Option<Running>,
+    pub(crate) job: Option<Pin<Box<dyn Job>>>,
     pub(crate) ticket: Arc<Ticket>,
     /// Who waits for its result.
     pub(crate) joiner: Waiter,
@@ -38,14 +37,8 @@ pub(crate) struct TaskState {
     pub(crate) name: Option<Cow<'static, str>>,
     pub(crate) spawned: &'static Location<'static>,
     pub(crate) polls: u64,
-    /// When its last poll ended, in the loop's nanoseconds.
+    /// When it was polled last, in the loop's nanoseconds.
     pub(crate) since: u64,
-}
-
-/// What a poll needs, apart from the loop.
-pub(crate) struct Running {
-    pub(crate) job: Pin<Box<dyn Job>>,
-    pub(crate) waker: Waker,
 }
 
 #[derive(Debug)]
@@ -70,7 +63,7 @@ impl TaskState {
     /// How many wakers of it others have.
     pub(crate) fn wakers(&self) -> usize {
         // Its ticket, its own waker, and its `Task`.
-        let own = 1 + usize::from(self.running.is_some()) + usize::from(self.is_wanted);
+        let own = 1 + usize::from(self.job.is_some()) + usize::from(self.is_wanted);
         Arc::strong_count(&self.ticket).saturating_sub(own)
     }
 

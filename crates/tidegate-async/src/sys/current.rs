@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::mem::transmute;
 use std::ptr::NonNull;
-use std::task::{RawWakerVTable, Waker};
+use std::task::Waker;
 
 use tidegate_loop::{AsCx, Cx, Key};
 
@@ -19,56 +19,108 @@ thread_local! {
 pub(crate) struct Frame<'a> {
     cx: Cx<'a>,
     /// The task that is polled.
-    polled: Option<Polled>,
-    /// Operations and bytes that are left to this poll.
+    polled: Option<Polled<'a>>,
+    /// Operations and bytes that are left to this poll. More bytes than these make it the last
+    /// operation.
     operations: u32,
     bytes: usize,
+    /// The handle in whose dispatch the task is polled: it waits there to read.
+    source: Option<Key>,
+    /// The same, once the poll has read all that it had.
+    drained: Option<Key>,
+    /// The task waits for it again.
+    waits: bool,
 }
 
-/// A task in its poll: where it is, and which waker it was polled with.
+/// A task in its poll: where it is, and which waker it is polled with.
 #[derive(Clone, Copy)]
-pub(crate) struct Polled {
+pub(crate) struct Polled<'a> {
     pub(crate) key: Key,
     pub(crate) at: usize,
-    data: *const (),
-    table: &'static RawWakerVTable,
-}
-
-impl Polled {
-    pub(crate) fn new(key: Key, at: usize, waker: &Waker) -> Polled {
-        Polled { key, at, data: waker.data(), table: waker.vtable() }
-    }
+    pub(crate) waker: &'a Waker,
 }
 
 impl<'a> Frame<'a> {
     /// For code that is no poll: destructors, wakers.
     pub(crate) fn beside(cx: Cx<'a>) -> Frame<'a> {
-        Frame { cx, polled: None, operations: u32::MAX, bytes: usize::MAX }
+        Frame::of_poll(cx, None, u32::MAX, usize::MAX, None)
     }
 
     /// For one poll, which may do so much.
+    #[inline(always)]
     pub(crate) fn of_poll(
         cx: Cx<'a>,
-        polled: Option<Polled>,
+        polled: Option<Polled<'a>>,
         operations: u32,
         bytes: usize,
+        source: Option<Key>,
     ) -> Frame<'a> {
-        Frame { cx, polled, operations, bytes }
+        Frame { cx, polled, operations, bytes, source, drained: None, waits: false }
     }
 
+    /// This task is polled, with this waker.
+    #[inline]
+    pub(crate) fn set_polled(&mut self, polled: Polled<'a>) {
+        self.polled = Some(polled);
+    }
+
+    /// The loop, for whatever may change it.
     #[inline]
     pub(crate) fn cx(&mut self) -> Cx<'_> {
+        self.drained = None;
         self.cx.cx()
+    }
+
+    /// The loop, for an operation on a connection. If it may have changed what there is to read,
+    /// call [`stirred`](Frame::stirred).
+    #[inline]
+    pub(crate) fn cx_to_operate(&mut self) -> Cx<'_> {
+        self.cx.cx()
+    }
+
+    /// There may be more to read of the source than before.
+    #[inline]
+    pub(crate) fn stirred(&mut self) {
+        self.drained = None;
+    }
+
+    /// All that this handle had was read.
+    #[inline]
+    pub(crate) fn drained(&mut self, handle: Key) {
+        if self.source == Some(handle) {
+            self.drained = self.source;
+        }
+    }
+
+    /// The polled task waits to read from this handle, if that is its source and has nothing more;
+    /// else `false`, and nothing happens.
+    #[inline]
+    pub(crate) fn waits_again(&mut self, handle: Key, waker: &Waker) -> bool {
+        let again = self.drained == Some(handle) && self.polled_with(waker).is_some();
+        self.waits |= again;
+        again
+    }
+
+    /// The polled task was noted as who waits to read from this handle.
+    pub(crate) fn waits_for(&mut self, handle: Key) {
+        self.waits |= self.source == Some(handle);
+    }
+
+    /// Whether the polled task waits for its source again.
+    #[inline]
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// The task that is polled, if this is its own waker.
     #[inline]
-    pub(crate) fn polled_with(&self, waker: &Waker) -> Option<Polled> {
-        self.polled.filter(|p| p.data == waker.data() && std::ptr::eq(p.table, waker.vtable()))
+    pub(crate) fn polled_with(&self, waker: &Waker) -> Option<Polled<'a>> {
+        // Mostly it is the very same.
+        self.polled.filter(|p| std::ptr::eq(p.waker, waker) || p.waker.will_wake(waker))
     }
 
     /// The task that is polled.
-    pub(crate) fn polled(&self) -> Option<Polled> {
+    pub(crate) fn polled(&self) -> Option<Polled<'a>> {
         self.polled
     }
 
@@ -76,19 +128,20 @@ impl<'a> Frame<'a> {
     /// the next.
     #[inline]
     pub(crate) fn take_operation(&mut self) -> bool {
-        match self.operations.checked_sub(1) {
-            Some(left) => self.operations = left,
-            None => return false,
+        if self.operations == 0 {
+            return false;
         }
+        self.operations -= 1;
         true
     }
 
     /// An operation moved so many bytes.
     #[inline]
     pub(crate) fn moved(&mut self, bytes: usize) {
-        match self.bytes.checked_sub(bytes) {
-            Some(left) => self.bytes = left,
-            None => self.operations = 0,
+        let (left, spent) = self.bytes.overflowing_sub(bytes);
+        self.bytes = left;
+        if spent {
+            self.operations = 0;
         }
     }
 }
@@ -131,9 +184,8 @@ const LENT: NonNull<Frame<'static>> = NonNull::dangling();
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&mut Frame<'_>) -> R) -> Result<R, NoFrame> {
     let mut frame = match CURRENT.get() {
-        None => return Err(NoFrame::Outside),
-        Some(frame) if frame == LENT => return Err(NoFrame::Lent),
-        Some(frame) => frame,
+        Some(frame) if frame != LENT => frame,
+        found => return Err(none(found.is_some())),
     };
     CURRENT.set(Some(LENT));
     let _back = PutBack(Some(frame));
@@ -141,6 +193,11 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Frame<'_>) -> R) -> Result<R, NoFrame>
     // while the pointer is in `CURRENT`; all of that time the frame is valid. It was taken out, so
     // that no other call finds it before `_back` puts it back, after `f`.
     Ok(f(unsafe { frame.as_mut() }))
+}
+
+#[cold]
+fn none(lent: bool) -> NoFrame {
+    if lent { NoFrame::Lent } else { NoFrame::Outside }
 }
 
 #[cfg(test)]

@@ -4,13 +4,16 @@
 //! There, and in its last poll, its destructors find the loop.
 #![forbid(unsafe_code)]
 
+use std::pin::Pin;
+
 use tidegate_loop::kind::Dispatch;
 use tidegate_loop::{Cx, Key, KeyError};
 
 use crate::error::join::drop_caught;
 use crate::event::{TaskEnd, TaskEvent};
+use crate::state::job::Job;
 use crate::state::layer::ASYNC;
-use crate::state::task::{End, Running};
+use crate::state::task::End;
 use crate::sys::current::{self, Frame};
 use crate::tasks::wake::wake;
 use crate::wake::waiter::TaskAt;
@@ -33,13 +36,13 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, key: Key, at: u64) {
     if state.end.is_some() {
         return;
     }
-    let running = state.running.take();
-    over(d, task, running, End::Cancelled);
+    let job = state.job.take();
+    over(d, task, job, End::Cancelled);
 }
 
 /// The end of a task. What is left of it is kept if somebody may want the
 /// result; else it is dropped here.
-pub(crate) fn over(d: &mut Dispatch<'_>, task: TaskAt, running: Option<Running>, end: End) {
+pub(crate) fn over(d: &mut Dispatch<'_>, task: TaskAt, job: Option<Pin<Box<dyn Job>>>, end: End) {
     let (layer, mut driver) = d.layer(&ASYNC);
     let Some(state) = layer.task(task) else { return };
     state.ticket.schedule.end();
@@ -47,9 +50,9 @@ pub(crate) fn over(d: &mut Dispatch<'_>, task: TaskAt, running: Option<Running>,
     state.end = Some(end);
     let (joiner, is_wanted) = (state.joiner.take(), state.is_wanted);
     driver.emit(|| TaskEvent::Ended { task: state.info(), how, polls: state.polls });
-    let left = match running {
-        Some(running) if keeps => {
-            state.running = Some(running);
+    let left = match job {
+        Some(job) if keeps => {
+            state.job = Some(job);
             None
         }
         left => left,

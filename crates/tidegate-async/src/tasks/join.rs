@@ -171,10 +171,10 @@ impl<T: 'static> Future for Task<T> {
 
 /// What a task that is over has left.
 fn result<T: 'static>(state: TaskState) -> Result<T, JoinError> {
-    match (state.end, state.running) {
-        (Some(End::Finished), Some(mut running)) => {
+    match (state.end, state.job) {
+        (Some(End::Finished), Some(mut job)) => {
             let mut value: Option<T> = None;
-            running.job.as_mut().take(&mut value);
+            job.as_mut().take(&mut value);
             value.ok_or(JoinError::Taken)
         }
         (Some(End::Panicked(message)), _) => Err(JoinError::Panicked { message }),

@@ -42,11 +42,11 @@ impl<'a> Root<'a> {
     }
 
     /// Calls `f` with the loop beside it.
-    fn enter<R>(&mut self, polled: Option<Polled>, f: impl FnOnce() -> R) -> R {
+    fn enter<R>(&mut self, polled: Option<Polled<'_>>, f: impl FnOnce() -> R) -> R {
         let mut cx = self.lp.cx();
         let limits = &cx.layer(&ASYNC).0.limits;
         let (operations, bytes) = (limits.operations, limits.poll_bytes);
-        current::enter(&mut Frame::of_poll(cx, polled, operations, bytes), f)
+        current::enter(&mut Frame::of_poll(cx, polled, operations, bytes, None), f)
     }
 
     /// Whether nothing can wake the future: no handle has work or waits for the kernel or for time,
@@ -106,7 +106,7 @@ fn turn<F: Future>(
     waker: &Waker,
     mut future: Pin<&mut Option<F>>,
 ) -> Result<F::Output, BlockOnError> {
-    let polled = Polled::new(root.ticket.key, AT, waker);
+    let polled = Polled { key: root.ticket.key, at: AT, waker };
     let mut stopped = false;
     loop {
         let mut woken = false;

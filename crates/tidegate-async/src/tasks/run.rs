@@ -9,7 +9,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tidegate_loop::kind::{Dispatch, Kind};
@@ -17,9 +18,10 @@ use tidegate_loop::{Cx, Key};
 
 use crate::error::join::JoinError;
 use crate::event::TaskEvent;
-use crate::state::layer::ASYNC;
-use crate::state::task::{End, Running};
-use crate::sys::current::{self, Frame, Polled};
+use crate::state::job::Job;
+use crate::state::layer::{ASYNC, Layer};
+use crate::state::task::End;
+use crate::sys::current::Frame;
 use crate::tasks::end::{close, closed, over};
 use crate::tasks::wake::wake;
 use crate::wake::schedule::Schedule;
@@ -32,10 +34,20 @@ pub(crate) static TASK: Kind = Kind::new("task", ASYNC.owner())
     .closed(closed)
     .describe(describe);
 
+/// What became of the task that waited for its source.
+pub(crate) enum Reader {
+    /// There was none.
+    Nobody,
+    /// It was polled, and waits for its source again.
+    Waits,
+    /// It did something else, or is over.
+    WaitsNoMore(TaskAt),
+}
+
 /// It was woken.
 fn queued(d: &mut Dispatch<'_>, key: Key, at: u64) {
     // Any holder of a `Remote` can notify.
-    poll(d, TaskAt { key, at: at as usize }, Schedule::begin);
+    poll(d, |_| Some(TaskAt { key, at: at as usize }), Schedule::begin, None);
 }
 
 /// Wakes in the dispatch of what is waited for: a task that waits itself is polled here and now.
@@ -43,49 +55,62 @@ fn queued(d: &mut Dispatch<'_>, key: Key, at: u64) {
 pub(crate) fn wake_now(d: &mut Dispatch<'_>, waiter: Waiter) {
     match waiter {
         Waiter::Nobody => {}
-        Waiter::Task(task) if task.at != ROOT => poll_now(d, task),
+        Waiter::Task(task) if task.at != ROOT => {
+            poll(d, |_| Some(task), Schedule::begin_now, None);
+        }
         other => wake(&mut d.cx(), other),
     }
 }
 
-/// Polls a task in the dispatch of what it waits for.
-#[inline]
-pub(crate) fn poll_now(d: &mut Dispatch<'_>, task: TaskAt) {
-    poll(d, task, Schedule::begin_now);
+/// Polls the task that is found, in the dispatch of what it waits to read from.
+#[inline(always)]
+pub(crate) fn poll_reader(
+    d: &mut Dispatch<'_>,
+    find: impl FnOnce(&mut Layer) -> Option<TaskAt>,
+    source: Key,
+) -> Reader {
+    poll(d, find, Schedule::begin_now, Some(source))
 }
 
 /// Polls it, if a poll begins.
-fn poll(d: &mut Dispatch<'_>, task: TaskAt, begin: impl FnOnce(&Schedule) -> bool) {
+#[inline(always)]
+fn poll(
+    d: &mut Dispatch<'_>,
+    find: impl FnOnce(&mut Layer) -> Option<TaskAt>,
+    begin: impl FnOnce(&Schedule) -> bool,
+    source: Option<Key>,
+) -> Reader {
     let (layer, driver) = d.layer(&ASYNC);
+    let Some(task) = find(layer) else { return Reader::Nobody };
     let (operations, bytes) = (layer.limits.operations, layer.limits.poll_bytes);
-    let Some(state) = layer.task(task).filter(|t| begin(&t.ticket.schedule)) else { return };
-    let Some(mut running) = state.running.take() else { return };
+    let found = layer.task(task).filter(|t| begin(&t.ticket.schedule));
+    let Some(state) = found else { return Reader::WaitsNoMore(task) };
+    let Some(mut job) = state.job.take() else { return Reader::WaitsNoMore(task) };
     state.polls += 1;
+    state.since = driver.nanos();
     layer.metrics.polls += 1;
     let began = driver.is_observed().then(|| driver.clock_nanos());
-    let polled = Polled::new(task.key, task.at, &running.waker);
-    let mut frame = Frame::of_poll(d.cx(), Some(polled), operations, bytes);
-    let done = catch_unwind(AssertUnwindSafe(|| {
-        let Running { job, waker } = &mut running;
-        current::enter(&mut frame, || job.as_mut().poll(&mut Context::from_waker(waker)))
-    }));
+    let mut frame = Frame::of_poll(d.cx(), None, operations, bytes, source);
+    let (future, lent) = (job.as_mut(), &mut frame);
+    let done = catch_unwind(AssertUnwindSafe(move || future.poll(task, lent)));
+    let waits = frame.waits();
     if let Some(began) = began {
         tell(d, task, began, !matches!(done, Ok(Poll::Pending)));
     }
     match done {
-        Ok(Poll::Pending) => rest(d, task, running),
-        Ok(Poll::Ready(())) => over(d, task, Some(running), End::Finished),
-        Err(payload) => panicked(d, task, running, payload),
+        Ok(Poll::Pending) => rest(d, task, job),
+        Ok(Poll::Ready(())) => over(d, task, Some(job), End::Finished),
+        Err(payload) => panicked(d, task, job, payload),
     }
+    if waits { Reader::Waits } else { Reader::WaitsNoMore(task) }
 }
 
 /// It waits again.
 #[inline(always)]
-fn rest(d: &mut Dispatch<'_>, task: TaskAt, running: Running) {
+fn rest(d: &mut Dispatch<'_>, task: TaskAt, job: Pin<Box<dyn Job>>) {
     let (layer, mut driver) = d.layer(&ASYNC);
-    let Some(state) = layer.task(task) else { return driver.bury(running.job) };
-    state.running = Some(running);
-    state.since = driver.nanos();
+    let Some(state) = layer.task(task) else { return driver.bury(job) };
+    state.job = Some(job);
     if state.ticket.schedule.rest() {
         layer.metrics.woken_while_polled += 1;
         if let Some(mut handle) = driver.handle(ASYNC.owner(), task.key) {
@@ -95,14 +120,19 @@ fn rest(d: &mut Dispatch<'_>, task: TaskAt, running: Running) {
 }
 
 #[cold]
-fn panicked(d: &mut Dispatch<'_>, task: TaskAt, running: Running, payload: Box<dyn Any + Send>) {
+fn panicked(
+    d: &mut Dispatch<'_>,
+    task: TaskAt,
+    job: Pin<Box<dyn Job>>,
+    payload: Box<dyn Any + Send>,
+) {
     let end = End::Panicked(JoinError::message(&*payload));
     let (layer, mut driver) = d.layer(&ASYNC);
     match layer.task(task).is_some_and(|t| t.catch_panics) {
         true => driver.bury(payload),
         false => driver.panic_later(payload),
     }
-    over(d, task, Some(running), end);
+    over(d, task, Some(job), end);
 }
 
 #[cold]
@@ -123,7 +153,7 @@ fn describe(cx: &mut Cx<'_>, key: Key, at: u64) -> String {
         1 => "1 poll".to_owned(),
         n => format!("{n} polls"),
     };
-    let waiting = match (&state.end, &state.running) {
+    let waiting = match (&state.end, &state.job) {
         (Some(end), _) => end.how().to_string(),
         (None, None) => "being polled".into(),
         (None, Some(_)) if state.polls == 0 => "not polled yet".into(),

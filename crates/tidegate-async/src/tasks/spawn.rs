@@ -12,9 +12,9 @@ use tidegate_loop::{Cx, TableFull};
 use crate::event::TaskEvent;
 use crate::options::TaskOptions;
 use crate::state::janitor::home;
-use crate::state::job::Stage;
+use crate::state::job::Boxed;
 use crate::state::layer::ASYNC;
-use crate::state::task::{Running, TaskState};
+use crate::state::task::TaskState;
 use crate::tasks::run::TASK;
 use crate::wake::ticket::Ticket;
 use crate::wake::waiter::{TaskAt, Waiter};
@@ -51,11 +51,10 @@ where
     handle.set_ref(options.keep_alive);
     let since = handle.nanos();
     let ticket = Ticket::notified(home, key);
-    let running =
-        Running { job: Box::pin(Stage::Runs { future }), waker: Waker::from(ticket.clone()) };
+    let job = Box::pin(Boxed::new(future, Waker::from(ticket.clone())));
     let state = TaskState {
         key,
-        running: Some(running),
+        job: Some(job),
         ticket: ticket.clone(),
         joiner: Waiter::Nobody,
         end: None,

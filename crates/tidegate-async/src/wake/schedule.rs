@@ -39,12 +39,19 @@ impl Schedule {
     /// A poll begins, if the task was woken.
     #[inline]
     pub(crate) fn begin(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == WOKEN && self.begin_now()
+        self.0.load(Ordering::Relaxed) == WOKEN && self.begin_woken()
     }
 
     /// A poll begins, unless the task is over. It takes the wakes before it.
     #[inline]
     pub(crate) fn begin_now(&self) -> bool {
+        // Mostly nobody woke it.
+        let begun = self.0.compare_exchange(0, POLLED, Ordering::AcqRel, Ordering::Relaxed);
+        begun.is_ok() || self.begin_woken()
+    }
+
+    #[cold]
+    fn begin_woken(&self) -> bool {
         if self.0.load(Ordering::Relaxed) & OVER != 0 {
             return false;
         }
@@ -56,6 +63,12 @@ impl Schedule {
     /// meanwhile.
     #[inline]
     pub(crate) fn rest(&self) -> bool {
+        let rests = self.0.compare_exchange(POLLED, 0, Ordering::AcqRel, Ordering::Relaxed);
+        rests.is_err() && self.rest_woken()
+    }
+
+    #[cold]
+    fn rest_woken(&self) -> bool {
         self.0.fetch_and(!POLLED, Ordering::AcqRel) == POLLED | WOKEN
     }
 

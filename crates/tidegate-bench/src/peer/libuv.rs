@@ -9,11 +9,13 @@ use crate::peer::contract::{Mode, Options};
 use crate::sys::libuv::{self, Job};
 
 /// Serves on a listener, on a UDP socket, or on both, until the other end of `control` is dropped.
+/// `many`: datagrams by `UV_UDP_RECVMMSG`.
 pub(crate) fn serve(
     listener: impl IntoRawFd,
     udp: Option<UdpSocket>,
     control: &UnixStream,
     options: &Options,
+    many: bool,
 ) {
     let (mode, messages) = match options.mode {
         Mode::Accept => (0, 0),
@@ -30,6 +32,6 @@ pub(crate) fn serve(
     let stamps = options.stamps.as_ref().map(|s| s.parts());
     let backlog = options.backlog as i32;
     let (work, received) = (options.work, &*options.received);
-    let job = Job { mode, backlog, messages, work, stamps, received };
+    let job = Job { mode, backlog, messages, work, stamps, received, many };
     libuv::serve(listener, udp, control, &job);
 }

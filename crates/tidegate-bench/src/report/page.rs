@@ -14,7 +14,8 @@ ratio compares the CPU time that the server's thread takes for each, because the
 of the work of a handshake and so limits the rate; elsewhere it compares rates and times.
 
 - `floor`: the same server by hand over epoll, with no runtime at all.
-- `libuv`: its C API, one read buffer, `uv_try_write` first.
+- `libuv`: its C API, one read buffer, `uv_try_write` first. `libuv recvmmsg` receives \
+datagrams with `UV_UDP_RECVMMSG`.
 - `tokio`: one thread, a task for each connection.
 - `async-executor`, `LocalSet`, `monoio`: other executors of futures on one thread. `LocalSet` is \
 tokio's; monoio runs with its epoll driver.

@@ -101,6 +101,7 @@ struct Options {
     stamps_len: u64,
     stamps_used: *mut u64,
     received: *mut u64,
+    many: c_int,
 }
 
 #[unsafe(no_mangle)]
@@ -135,6 +136,8 @@ pub(crate) struct Job<'a> {
     pub stamps: Option<(&'a [AtomicU64], &'a AtomicU64)>,
     /// Where it counts the datagrams of a flood.
     pub received: &'a AtomicU64,
+    /// Whether one call receives many datagrams.
+    pub many: bool,
 }
 
 /// Serves until the other end of `control` is gone.
@@ -160,6 +163,7 @@ pub(crate) fn serve(
         stamps_len,
         stamps_used,
         received: job.received.as_ptr(),
+        many: job.many.into(),
     };
     // SAFETY: the descriptors are open, and those that serve are libuv's to close; the stamps
     // outlive the call, may change behind a shared reference (they are atomics), and nobody

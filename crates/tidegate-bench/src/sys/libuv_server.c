@@ -9,6 +9,11 @@
 #include <netinet/tcp.h>
 #include <uv.h>
 
+/* Since then each datagram of one call is a callback with a flag, as it is here understood. */
+#if UV_VERSION_HEX >= 0x012800
+#define TB_RECVMMSG
+#endif
+
 /* As `Mode`; termios.h has an ECHO of its own. */
 enum { ACCEPT, ANSWER, ECHOES, DISCARD, BATCH, DATAGRAMS, ANSWERS, FLOODED, BULK };
 
@@ -18,6 +23,7 @@ struct tb_options {
   uint64_t work;     /* ns of each turn */
   uint64_t *stamps, stamps_len, *stamps_used;
   uint64_t *received; /* of FLOODED */
+  int many;           /* datagrams by UV_UDP_RECVMMSG, if this libuv has it */
 };
 
 /* What is held, counted by the allocator of the Rust side. */
@@ -49,6 +55,8 @@ void tb_count_allocations(void) {
 }
 
 #define CHUNK 65536
+/* The most that libuv receives by one recvmmsg. */
+#define CHUNKS 20
 struct conn { uv_tcp_t tcp; uv_write_t write; char *pending; };
 struct server {
   uv_tcp_t tcp;
@@ -58,6 +66,7 @@ struct server {
   uv_timer_t tick;
   uint64_t armed;
   struct tb_options o;
+  char *datagrams; /* of `many`: CHUNKS * CHUNK bytes */
   char buffer[CHUNK];
 };
 
@@ -74,6 +83,11 @@ static void room(uv_handle_t *h, size_t size, uv_buf_t *b) {
   (void)size;
   b->base = of(h)->buffer;
   b->len = CHUNK;
+}
+static void wide_room(uv_handle_t *h, size_t size, uv_buf_t *b) {
+  (void)size;
+  b->base = of(h)->datagrams;
+  b->len = (size_t)CHUNKS * CHUNK;
 }
 static void got(uv_stream_t *s, ssize_t n, const uv_buf_t *b);
 static void flushed(uv_write_t *w, int status) {
@@ -171,7 +185,7 @@ static void bulk(uv_udp_t *u, ssize_t n, const uv_buf_t *b, const struct sockadd
 }
 static int serve_datagrams(struct server *v, int fd, uv_udp_recv_cb f) {
   int failed = uv_udp_open(&v->udp, fd);
-  return failed ? failed : uv_udp_recv_start(&v->udp, room, f);
+  return failed ? failed : uv_udp_recv_start(&v->udp, v->datagrams ? wide_room : room, f);
 }
 
 static void ticked(uv_timer_t *t) {
@@ -220,7 +234,13 @@ int tb_serve(const struct tb_options *o) {
   uv_loop_init(&loop);
   loop.data = v;
   uv_tcp_init(&loop, &v->tcp);
-  uv_udp_init(&loop, &v->udp);
+#ifdef TB_RECVMMSG
+  if (o->many) {
+    v->datagrams = counted_malloc((size_t)CHUNKS * CHUNK);
+    uv_udp_init_ex(&loop, &v->udp, AF_UNSPEC | UV_UDP_RECVMMSG);
+  } else
+#endif
+    uv_udp_init(&loop, &v->udp);
   uv_poll_init(&loop, &v->control, o->control);
   uv_poll_start(&v->control, UV_READABLE, control);
   uv_check_init(&loop, &v->check);
@@ -241,6 +261,7 @@ int tb_serve(const struct tb_options *o) {
   uv_walk(&loop, close_any, v);
   uv_run(&loop, UV_RUN_DEFAULT);
   uv_loop_close(&loop);
+  counted_free(v->datagrams);
   counted_free(v);
   return failed;
 }

@@ -22,6 +22,7 @@ use crate::contest::{Contender, Contest, Unit};
 use crate::peer::contract::{BACKLOG, Mode, Options};
 use crate::server::{Peer, Server};
 use crate::suite::Scale;
+use crate::sys::cores::{self, Core};
 use client::Client;
 
 /// How the figures are to be read.
@@ -99,6 +100,31 @@ fn cpu_each(server: &Server, during: Duration, mut operation: impl FnMut(SocketA
     vec![(server.cpu() - before).as_nanos() as f64 / f64::from(n)]
 }
 
+/// The same for operations of several clients at once.
+fn cpu_each_at_once(
+    server: &Server,
+    during: Duration,
+    clients: usize,
+    operation: impl Fn(SocketAddr) + Sync,
+) -> Vec<f64> {
+    let (before, end) = (server.cpu(), Instant::now() + during);
+    let client = || {
+        cores::pin(Core::Client);
+        let mut n = 0;
+        while n == 0 || Instant::now() < end {
+            operation(server.at());
+            n += 1;
+        }
+        n
+    };
+    let n: u32 = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
+        all.into_iter().map(|client| client.join().expect("a client")).sum()
+    });
+    server.settle();
+    vec![(server.cpu() - before).as_nanos() as f64 / f64::from(n)]
+}
+
 /// A connection with one echo of a byte.
 fn visit(at: SocketAddr, config: &Arc<ClientConfig>) -> std::io::Result<()> {
     let mut client = Client::connect(at, config)?;
@@ -111,7 +137,13 @@ pub fn contests(scale: Scale) -> Vec<Contest> {
     let sides = Sides::new();
     let mut all = Vec::new();
     let measures = [("", Unit::Cpu)];
-    for (name, resumed) in [("a connection, full handshake", false), ("the same, resumed", true)] {
+    let handshakes = [
+        ("a connection, full handshake", false, 1),
+        ("the same, resumed", true, 1),
+        ("16 connections at once, full handshakes", false, 16),
+        ("the same, resumed", true, 16),
+    ];
+    for (name, resumed, clients) in handshakes {
         let sides = sides.clone();
         all.push(Contest::new(name, &measures, scale.cycles, move || {
             let contender = |(name, server): (&str, Server)| {
@@ -119,8 +151,10 @@ pub fn contests(scale: Scale) -> Vec<Contest> {
                 let own = Sides::clone(&sides);
                 let config = if resumed { own.resumed } else { own.full };
                 let config = Arc::new(ClientConfig::clone(&config));
-                Contender::new(name, move || {
-                    cpu_each(&server, scale.slice, |at| visit(at, &config).expect("a visit"))
+                let once = move |at| visit(at, &config).expect("a visit");
+                Contender::new(name, move || match clients {
+                    1 => cpu_each(&server, scale.slice, &once),
+                    n => cpu_each_at_once(&server, scale.slice, n, &once),
                 })
             };
             sides.servers(Mode::Echo).into_iter().map(contender).collect()

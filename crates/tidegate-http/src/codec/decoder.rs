@@ -192,7 +192,7 @@ impl RequestDecoder {
     pub fn next<'b>(
         &mut self,
         bytes: &'b [u8],
-        fields: &'b mut Fields<'b>,
+        fields: &'b mut Fields,
     ) -> (usize, Event<'b, RequestHead<'b>>) {
         let d = &mut self.decoder;
         match d.state {
@@ -299,7 +299,7 @@ impl ResponseDecoder {
     pub fn next<'b>(
         &mut self,
         bytes: &'b [u8],
-        fields: &'b mut Fields<'b>,
+        fields: &'b mut Fields,
     ) -> (usize, Event<'b, ResponseHead<'b>>) {
         let d = &mut self.decoder;
         match d.state {

@@ -10,12 +10,13 @@
 //! | any of these | `end` | Start |
 #![forbid(unsafe_code)]
 
-use crate::codec::fields::{Field, is_for_heads, is_token, is_value, members};
+use crate::codec::fields::{Field, is_for_heads};
 use crate::codec::frame::Frame;
 use crate::codec::framing::length;
 use crate::codec::request::RequestHead;
 use crate::message::encode_error::EncodeError;
 use crate::message::status;
+use crate::message::syntax::{is_token, is_value, members};
 use crate::message::version::Version;
 
 /// The parts of a request that decide how its response is framed.
@@ -289,6 +290,7 @@ impl Encoder {
     }
 
     /// Writes a part of the body.
+    #[inline]
     pub fn body(&mut self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeError> {
         if let State::Length(left) = &mut self.state {
             // The ordinary one has nothing around it.
@@ -455,7 +457,18 @@ fn write_field(out: &mut Vec<u8>, (name, value): Field<'_>) -> Result<(), Encode
 }
 
 /// A field whose value ends with a number; `name` has all that is before it.
-fn write_number(out: &mut Vec<u8>, name: &[u8], number: u64) {
+#[inline]
+fn write_number<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], number: u64) {
+    out.extend_from_slice(name);
+    let digit = |of: u64| b'0' + (of % 10) as u8;
+    match number {
+        0..10 => out.extend_from_slice(&[digit(number), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[digit(number / 10), digit(number), b'\r', b'\n']),
+        _ => write_large(out, number),
+    }
+}
+
+fn write_large(out: &mut Vec<u8>, number: u64) {
     let (mut digits, mut from, mut left) = (*b"12345678901234567890\r\n", 20, number);
     loop {
         from -= 1;
@@ -465,7 +478,6 @@ fn write_number(out: &mut Vec<u8>, name: &[u8], number: u64) {
             break;
         }
     }
-    out.extend_from_slice(name);
     out.extend_from_slice(&digits[from..]);
 }
 

@@ -1,43 +1,55 @@
 //! The fields of a head or of trailers: where they are in the bytes, and their syntax.
 //!
-//! What single fields mean is in `framing.rs`.
+//! What single fields mean is in `framing.rs`; which bytes they have, in `message/syntax.rs`.
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::mem::MaybeUninit;
 
-use httparse::Header;
 use memchr::{memchr, memchr_iter};
 
+use crate::codec::framing::Said;
 use crate::message::refusal::{Refusal, bad};
+use crate::message::syntax::{TOKEN, end_in, end_of_value, is_token, is_value, trim};
 
 /// The most fields that any limit allows.
-pub(super) const MOST: usize = 128;
+const MOST: usize = 128;
 
-/// Memory for the fields of one head, to be lent to a decoder. It is small, and making it costs
-/// nothing: make a new one for each call.
+/// This many fields of a head are kept. Those behind them are looked for again when they are asked
+/// for.
+const KEPT: usize = 16;
+
+/// Where a field is: its name, and its value without the blanks around it.
+#[derive(Clone, Copy)]
+struct Place {
+    at: u32,
+    colon: u32,
+    from: u32,
+    to: u32,
+}
+
+/// Memory for the fields of one head, to be lent to a decoder. It is small, and can be lent again.
 ///
 /// ```
 /// let mut fields = tidegate_http::codec::Fields::new();
 /// # let _ = &mut fields;
 /// ```
-pub struct Fields<'b>(pub(super) [MaybeUninit<Header<'b>>; MOST]);
+pub struct Fields([Place; KEPT]);
 
-impl Fields<'_> {
-    /// For up to 128 fields.
+impl Fields {
+    /// For any head.
     #[inline]
     pub const fn new() -> Self {
-        Fields([const { MaybeUninit::uninit() }; MOST])
+        Fields([Place { at: 0, colon: 0, from: 0, to: 0 }; KEPT])
     }
 }
 
-impl Default for Fields<'_> {
+impl Default for Fields {
     fn default() -> Self {
         Fields::new()
     }
 }
 
-impl fmt::Debug for Fields<'_> {
+impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fields")
     }
@@ -59,27 +71,28 @@ pub type Field<'b> = (&'b str, &'b [u8]);
 /// assert_eq!(head.fields.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["Host", "X-Tide", "x-tide"]);
 /// ```
 #[derive(Clone, Copy)]
-pub struct FieldList<'b>(pub(super) List<'b>);
-
-#[derive(Clone, Copy)]
-pub(super) enum List<'b> {
-    Parsed(&'b [Header<'b>]),
-    /// Of trailers, which were checked.
-    Lines(&'b [u8]),
+pub struct FieldList<'b> {
+    bytes: &'b [u8],
+    kept: &'b [Place],
+    /// Where those begin that are not kept.
+    rest: usize,
 }
 
+/// A name and a value, which were checked.
+type Found<'b> = (&'b [u8], &'b [u8]);
+
 impl<'b> FieldList<'b> {
-    pub(super) fn parsed(headers: &'b [Header<'b>]) -> FieldList<'b> {
-        FieldList(List::Parsed(headers))
+    fn found(&self) -> impl Iterator<Item = Found<'b>> + Clone + use<'b> {
+        let bytes = self.bytes;
+        let part = move |from: u32, to: u32| &bytes[from as usize..to as usize];
+        let kept = self.kept.iter().map(move |p| (part(p.at, p.colon), part(p.from, p.to)));
+        kept.chain(lines(&bytes[self.rest..]).map(split))
     }
 
     /// Every field.
     pub fn iter(&self) -> impl Iterator<Item = Field<'b>> + Clone + use<'b> {
-        let (parsed, rest) = match self.0 {
-            List::Parsed(headers) => (headers, &[][..]),
-            List::Lines(bytes) => (&[][..], bytes),
-        };
-        parsed.iter().map(|h| (h.name, h.value)).chain(lines(rest).map(field))
+        // Names were checked, and are ASCII.
+        self.found().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
     }
 
     /// The value of the first field with this name, in upper or lower case.
@@ -89,15 +102,13 @@ impl<'b> FieldList<'b> {
 
     /// The values of all fields with this name.
     pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'b, 'n> {
-        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let is = move |(n, _): &Found<'b>| n.eq_ignore_ascii_case(name.as_bytes());
+        self.found().filter(is).map(|(_, value)| value)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        match self.0 {
-            List::Parsed(headers) => headers.len(),
-            List::Lines(bytes) => lines(bytes).count(),
-        }
+        self.kept.len() + lines(&self.bytes[self.rest..]).count()
     }
 
     /// Whether there are none.
@@ -111,6 +122,59 @@ impl fmt::Debug for FieldList<'_> {
         let text = |value| String::from_utf8_lossy(value).into_owned();
         f.debug_map().entries(self.iter().map(|(name, value)| (name, text(value)))).finish()
     }
+}
+
+/// Reads the fields of a head that begin at `from`, and what they say of the message. Returns them,
+/// and where the head ends. An error, too, if the bytes end before the empty line.
+#[inline]
+pub(super) fn read<'b>(
+    bytes: &'b [u8],
+    from: usize,
+    kept: &'b mut Fields,
+    most: u32,
+    said: &mut Said<'b>,
+) -> Result<(FieldList<'b>, usize), Refusal> {
+    let most = (most as usize).min(MOST);
+    let (mut at, mut count, mut rest) = (from, 0, from);
+    while bytes.get(at) != Some(&b'\r') {
+        if count == most {
+            return Err(Refusal::new(431, "too many fields"));
+        }
+        let colon = end_in(bytes, at, &TOKEN);
+        if colon == at || bytes.get(colon) != Some(&b':') {
+            return Err(bad("a bad name of a field"));
+        }
+        let (from, mut to) = (after_blanks(bytes, colon + 1), end_of_value(bytes, colon + 1));
+        let end = to;
+        while to > from && matches!(bytes[to - 1], b' ' | b'\t') {
+            to -= 1;
+        }
+        if !bytes[end..].starts_with(b"\r\n") {
+            return Err(bad("a bad value of a field"));
+        }
+        said.add(&bytes[at..colon], &bytes[from..to])?;
+        if let Some(place) = kept.0.get_mut(count) {
+            let [at, colon, from, to] = [at, colon, from, to].map(|n| n as u32);
+            *place = Place { at, colon, from, to };
+            rest = end + 2;
+        }
+        at = end + 2;
+        count += 1;
+    }
+    if bytes.get(at + 1) != Some(&b'\n') {
+        return Err(bad("a bad end of a line"));
+    }
+    let kept = &kept.0[..count.min(KEPT)];
+    Ok((FieldList { bytes: &bytes[..at], kept, rest }, at + 2))
+}
+
+/// Where the first byte is, from `at` on, that is no blank.
+#[inline]
+fn after_blanks(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b' ' | b'\t')) {
+        at += 1;
+    }
+    at
 }
 
 /// Looks for the empty line that ends a head or trailers: from `seen` on, which was looked at
@@ -160,21 +224,9 @@ pub fn join_folded(bytes: &mut [u8]) {
     }
 }
 
-/// What is wrong with fields that `httparse` refuses.
-#[cold]
-pub(super) fn refused(error: httparse::Error) -> Refusal {
-    match error {
-        httparse::Error::TooManyHeaders => Refusal::new(431, "too many fields"),
-        httparse::Error::HeaderName => bad("a bad name of a field"),
-        httparse::Error::HeaderValue => bad("a bad value of a field"),
-        httparse::Error::NewLine => bad("a bad end of a line"),
-        _ => bad("a bad start line"),
-    }
-}
-
 /// Checks the fields behind a chunked body; `bytes` ends with the empty line.
 pub(super) fn trailers(bytes: &[u8], most: usize) -> Result<FieldList<'_>, Refusal> {
-    let list = FieldList(List::Lines(bytes));
+    let list = FieldList { bytes, kept: &[], rest: 0 };
     let mut count = 0;
     for line in lines(bytes) {
         count += 1;
@@ -231,80 +283,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
         .filter(|l| !l.is_empty())
 }
 
-fn field(line: &[u8]) -> Field<'_> {
+fn split(line: &[u8]) -> Found<'_> {
     let colon = memchr(b':', line).unwrap_or(line.len());
-    let name = std::str::from_utf8(&line[..colon]).unwrap_or_default();
-    (name, trim(line.get(colon + 1..).unwrap_or_default()))
-}
-
-const fn table(extra: &[u8], from: u8, to: u8, without: &[u8]) -> [bool; 256] {
-    let mut is = [false; 256];
-    let mut b = from;
-    while b < to {
-        is[b as usize] = true;
-        b += 1;
-    }
-    let mut i = 0;
-    while i < extra.len() {
-        is[extra[i] as usize] = true;
-        i += 1;
-    }
-    let mut i = 0;
-    while i < without.len() {
-        is[without[i] as usize] = false;
-        i += 1;
-    }
-    is
-}
-
-static TOKEN: [bool; 256] = table(b"", 0x21, 0x7f, b"\"(),/:;<=>?@[\\]{}");
-
-/// Whether these bytes are a token: the name of a method or a field.
-#[inline]
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && all_in(&TOKEN, bytes)
-}
-
-/// Whether the table has all of these bytes: eight at a time, without a branch between them.
-#[inline]
-pub(super) fn all_in(table: &[bool; 256], bytes: &[u8]) -> bool {
-    let fits = |b: &u8| table[usize::from(*b)];
-    let mut chunks = bytes.chunks_exact(8);
-    chunks.by_ref().all(|chunk| chunk.iter().fold(true, |all, b| all & fits(b)))
-        && chunks.remainder().iter().fold(true, |all, b| all & fits(b))
-}
-
-static VALUE: [bool; 256] = table(b"\t\xff", 0x20, 0xff, b"\x7f");
-
-/// Whether these bytes can be the value of a field: no control but HTAB.
-#[inline]
-pub(crate) fn is_value(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.split_at(bytes.len() / 8 * 8);
-    let word = |c: &[u8]| c.iter().rev().fold(0, |w: u64, b| w << 8 | u64::from(*b));
-    words.chunks_exact(8).all(|c| is_plain(word(c)) || all_in(&VALUE, c)) && all_in(&VALUE, rest)
-}
-
-/// Whether all eight bytes are visible ASCII or blanks.
-#[inline]
-fn is_plain(word: u64) -> bool {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    // A byte below 0x20, from 0x80 on, or 0x7f sets the highest bit of one.
-    let wrong = word.wrapping_sub(0x20 * EACH) | word | word.wrapping_add(EACH);
-    wrong & (0x80 * EACH) == 0
-}
-
-/// The members of a list in a value, without the blanks around them; empty ones are left out.
-pub(super) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|b| *b == b',').map(trim).filter(|m| !m.is_empty())
-}
-
-/// Without blanks around it.
-pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
-    }
-    bytes
+    (&line[..colon], trim(line.get(colon + 1..).unwrap_or_default()))
 }

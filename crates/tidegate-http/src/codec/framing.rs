@@ -2,10 +2,8 @@
 //! open, what the client expects. One pass over the fields, no lookups.
 #![forbid(unsafe_code)]
 
-use httparse::Header;
-
-use crate::codec::fields::{is_token, members};
 use crate::message::refusal::{Refusal, bad};
+use crate::message::syntax::{is_token, members};
 
 /// How the end of a body is found.
 ///
@@ -51,53 +49,67 @@ pub(super) struct Said<'b> {
     pub(super) host: Option<&'b [u8]>,
 }
 
-/// Reads them.
-pub(super) fn read<'b>(headers: &[Header<'b>]) -> Result<Said<'b>, Refusal> {
-    let mut said = Said::default();
-    let mut coded = false;
-    for h in headers {
-        let is = |name: &str| h.name.eq_ignore_ascii_case(name);
+impl<'b> Said<'b> {
+    /// One more field.
+    #[inline]
+    pub(super) fn add(&mut self, name: &[u8], value: &'b [u8]) -> Result<(), Refusal> {
         // By length: most names are no candidates.
-        match h.name.len() {
-            4 if is("host") => match said.host.replace(h.value) {
-                None => {}
-                Some(_) => return Err(bad("two hosts")),
-            },
-            6 if is("expect") => {
-                said.expect = match (said.expect, h.value.eq_ignore_ascii_case(b"100-continue")) {
+        match *name {
+            [b'h' | b'H', b'o' | b'O', b's' | b'S', b't' | b'T'] => {
+                match self.host.replace(value) {
+                    None => Ok(()),
+                    Some(_) => Err(bad("two hosts")),
+                }
+            }
+            _ if matches!(name.len(), 6 | 7 | 10 | 14 | 17) => self.add_other(name, value),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline(never)]
+    fn add_other(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            6 if is(b"expect") => {
+                self.expect = match (self.expect, value.eq_ignore_ascii_case(b"100-continue")) {
                     (Expect::Nothing | Expect::Continue, true) => Expect::Continue,
                     _ => Expect::Unknown,
                 };
             }
-            7 if is("upgrade") => said.upgrade = true,
-            10 if is("connection") => {
-                for member in members(h.value) {
-                    said.close |= member.eq_ignore_ascii_case(b"close");
-                    said.keep_alive |= member.eq_ignore_ascii_case(b"keep-alive");
-                    said.upgrades |= member.eq_ignore_ascii_case(b"upgrade");
+            7 if is(b"upgrade") => self.upgrade = true,
+            10 if is(b"connection") => {
+                for member in members(value) {
+                    self.close |= member.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= member.eq_ignore_ascii_case(b"keep-alive");
+                    self.upgrades |= member.eq_ignore_ascii_case(b"upgrade");
                 }
             }
-            14 if is("content-length") => {
-                let length = length(h.value).ok_or(bad("a bad Content-Length"))?;
-                if said.length.replace(length).is_some() {
+            14 if is(b"content-length") => {
+                let length = length(value).ok_or(bad("a bad Content-Length"))?;
+                if self.length.replace(length).is_some() {
                     return Err(bad("two lengths"));
                 }
+                self.check_framing()?;
             }
-            17 if is("transfer-encoding") => {
-                if coded {
+            17 if is(b"transfer-encoding") => {
+                if self.chunked {
                     return Err(bad("two transfer encodings"));
                 }
-                coded = true;
-                transfer_encoding(h.value)?;
-                said.chunked = true;
+                transfer_encoding(value)?;
+                self.chunked = true;
+                self.check_framing()?;
             }
             _ => {}
         }
+        Ok(())
     }
-    if coded && said.length.is_some() {
-        return Err(bad("a length and a transfer encoding"));
+
+    fn check_framing(&self) -> Result<(), Refusal> {
+        match self.chunked && self.length.is_some() {
+            true => Err(bad("a length and a transfer encoding")),
+            false => Ok(()),
+        }
     }
-    Ok(said)
 }
 
 /// Digits alone, and no more than fit.

@@ -3,11 +3,12 @@
 
 use memchr::memchr;
 
-use crate::codec::fields::{FieldList, Fields, MOST, refused};
-use crate::codec::framing::{Expect, Framing, read};
+use crate::codec::fields::{self, FieldList, Fields};
+use crate::codec::framing::{Expect, Framing, Said};
 use crate::codec::target::{check, is_authority, is_same};
 use crate::message::limits::Limits;
 use crate::message::refusal::{Refusal, bad};
+use crate::message::syntax::{TOKEN, end_in, end_of_target};
 use crate::message::version::Version;
 
 /// The head of a request. It borrows the bytes that it was read from.
@@ -65,23 +66,11 @@ impl<'b> RequestHead<'b> {
 /// head or a later one.
 pub(super) fn parse<'b>(
     bytes: &'b [u8],
-    fields: &'b mut Fields<'b>,
+    fields: &'b mut Fields,
     limits: &Limits,
 ) -> Result<(RequestHead<'b>, usize), Refusal> {
-    let mut request = httparse::Request::new(&mut []);
-    let slots = &mut fields.0[..(limits.max_headers as usize).min(MOST)];
-    let len = match request.parse_with_uninit_headers(bytes, slots) {
-        Ok(httparse::Status::Complete(n)) => n,
-        Ok(_) => return Err(bad("a bad head")),
-        Err(e) => return Err(wrong(bytes, e)),
-    };
-    let (Some(method), Some(target)) = (request.method, request.path) else {
-        return Err(bad("a bad start line"));
-    };
-    let version = match request.version {
-        Some(0) => Version::Http10,
-        _ => Version::Http11,
-    };
+    let line = line(bytes)?;
+    let (method, target, version) = (line.method, line.target, line.version);
     if method.len() > 32 {
         return Err(bad("a long method"));
     }
@@ -89,11 +78,8 @@ pub(super) fn parse<'b>(
         return Err(Refusal::new(414, "a long target"));
     }
     let authority = check(method, target)?;
-    let headers: &'b [httparse::Header<'b>] = request.headers;
-    if !has_strict_lines(&bytes[..len], headers) {
-        return Err(bad("a line without CR"));
-    }
-    let said = read(headers)?;
+    let mut said = Said::default();
+    let (fields, len) = fields::read(bytes, line.len, fields, limits.max_headers, &mut said)?;
     if said.chunked && version == Version::Http10 {
         return Err(bad("a transfer encoding in HTTP/1.0"));
     }
@@ -114,7 +100,7 @@ pub(super) fn parse<'b>(
         method,
         target,
         version,
-        fields: FieldList::parsed(headers),
+        fields,
         host: authority.map_or(host, str::as_bytes),
         framing: match said.chunked {
             true => Framing::Chunked,
@@ -127,31 +113,63 @@ pub(super) fn parse<'b>(
     Ok((head, len))
 }
 
-/// Whether the lines of a head end with CR LF: httparse takes LF alone, too. Its fields begin behind
-/// the ends of lines, so that no line is searched.
-fn has_strict_lines(head: &[u8], headers: &[httparse::Header<'_>]) -> bool {
-    let begin = head.as_ptr() as usize;
-    let follows_line = |h: &httparse::Header<'_>| {
-        let at = (h.name.as_ptr() as usize).wrapping_sub(begin);
-        head.get(..at).is_some_and(|before| before.ends_with(b"\r\n"))
-    };
-    head.ends_with(b"\r\n\r\n") && headers.iter().all(follows_line)
+/// What a request begins with.
+struct Line<'b> {
+    method: &'b str,
+    target: &'b str,
+    version: Version,
+    len: usize,
 }
 
-/// Why the head that these bytes begin with is refused, if its lines end as they must.
+#[inline]
+fn line(bytes: &[u8]) -> Result<Line<'_>, Refusal> {
+    let (method, from) = match bytes {
+        [b'G', b'E', b'T', b' ', ..] => ("GET", 4),
+        [b'P', b'O', b'S', b'T', b' ', ..] => ("POST", 5),
+        _ => method(bytes)?,
+    };
+    let to = end_of_target(bytes, from);
+    let target = text(&bytes[from..to]);
+    if target.is_empty() {
+        return Err(bad("a bad start line"));
+    }
+    let rest = &bytes[to..];
+    let version = match rest.strip_prefix(b" HTTP/1.") {
+        Some([b'1', b'\r', b'\n', ..]) => Version::Http11,
+        Some([b'0', b'\r', b'\n', ..]) => Version::Http10,
+        _ if rest.starts_with(b" ") => return Err(another_version(bytes)),
+        _ => return Err(bad("a bad character in the target")),
+    };
+    let len = to + b" HTTP/1.1\r\n".len();
+    Ok(Line { method, target, version, len })
+}
+
+/// These bytes, which are ASCII, as text.
+#[inline]
+fn text(bytes: &[u8]) -> &str {
+    match bytes.len() {
+        // `from_utf8` is made for long ones.
+        ..32 => bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid()),
+        _ => std::str::from_utf8(bytes).unwrap_or_default(),
+    }
+}
+
+/// The method, and where the target begins.
 #[cold]
-fn wrong(bytes: &[u8], error: httparse::Error) -> Refusal {
-    match error {
-        httparse::Error::Version => version(bytes),
-        error => refused(error),
+fn method(bytes: &[u8]) -> Result<(&str, usize), Refusal> {
+    let end = end_in(bytes, 0, &TOKEN);
+    match std::str::from_utf8(&bytes[..end]) {
+        Ok(method) if !method.is_empty() && bytes.get(end) == Some(&b' ') => Ok((method, end + 1)),
+        _ => Err(bad("a bad start line")),
     }
 }
 
 /// The start line has a version that is not ours, or none.
 #[cold]
-fn version(bytes: &[u8]) -> Refusal {
+fn another_version(bytes: &[u8]) -> Refusal {
     let line = &bytes[..memchr(b'\r', bytes).unwrap_or(bytes.len())];
     match line {
+        [.., b'/', b'1', b'.', b'0' | b'1'] => bad("a bad end of a line"),
         [.., b' ', b'H', b'T', b'T', b'P', b'/', a, b'.', b]
             if a.is_ascii_digit()
                 && b.is_ascii_digit()
@@ -160,5 +178,107 @@ fn version(bytes: &[u8]) -> Refusal {
             Refusal::new(505, "another version of HTTP")
         }
         _ => bad("a bad version"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Heads, most of them with something wrong.
+    fn heads() -> impl Strategy<Value = Vec<u8>> {
+        let start = proptest::sample::select(vec![
+            "GET / HTTP/1.1",
+            "POST /tide?high#low HTTP/1.0",
+            "M-SEARCH * HTTP/1.1",
+            "OPTIONS * HTTP/1.1",
+            "GET http://a:80/\u{e9} HTTP/1.1",
+            "GET  / HTTP/1.1",
+            "GET / HTTP/2.0",
+            "CONNECT a:1 HTTP/1.1",
+        ]);
+        let field = proptest::sample::select(vec![
+            "Host: a.b-c:80",
+            "hOST:\t[::1]:8080 \t ",
+            "X: \u{e9}\t high  tide ",
+            "X-Tide:",
+            " folded",
+            "Bad Name: 1",
+            "Connection: close",
+            ": 1",
+            "X",
+        ]);
+        let end = proptest::sample::select(vec!["\r\n", "\r\n", "\r\n", "\n", "\r", ""]);
+        let lines = proptest::collection::vec((field, end.clone()), 0..20);
+        let change = proptest::option::of((any::<usize>(), any::<u8>()));
+        (start, end, lines, change).prop_map(|(start, end, lines, change)| {
+            let mut head = format!("{start}{end}").into_bytes();
+            for (field, end) in lines {
+                head.extend_from_slice(format!("{field}{end}").as_bytes());
+            }
+            if let Some((at, byte)) = change {
+                let at = at % head.len();
+                head[at] = byte;
+            }
+            head.extend_from_slice(b"\r\nGET /next HTTP/1.1\r\n\r\n");
+            head
+        })
+    }
+
+    #[test]
+    fn all_fields_are_found_however_many_there_are() {
+        for count in [0, 1, 15, 16, 17, 40] {
+            let lines: String = (0..count).map(|n| format!("X-{n}: {n}\r\n")).collect();
+            let head = format!("GET / HTTP/1.0\r\n{lines}\r\n");
+            let mut kept = Fields::new();
+            let parsed = parse(head.as_bytes(), &mut kept, &Limits::default());
+            let (head, len) = parsed.map_or((None, 0), |(head, len)| (Some(head.fields), len));
+            let fields = head.expect("it is valid");
+            assert_eq!((fields.len(), fields.is_empty()), (count, count == 0));
+            assert_eq!(len, lines.len() + 18);
+            for (n, (name, value)) in fields.iter().enumerate() {
+                assert_eq!((name, value), (&*format!("X-{n}"), n.to_string().as_bytes()));
+                assert_eq!(fields.get(&name.to_lowercase()), Some(value));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// What is accepted httparse accepts, and reads in the same way. What it accepts, and is not
+        /// accepted, has a line without CR or a target that is not visible ASCII without `#`.
+        #[test]
+        fn heads_are_read_as_httparse_reads_them(head in heads()) {
+            let (mut kept, mut said) = (Fields::new(), Said::default());
+            let ours = line(&head).and_then(|line| {
+                let (fields, len) = fields::read(&head, line.len, &mut kept, 100, &mut said)?;
+                Ok((line, fields, len))
+            });
+            let mut headers = [httparse::EMPTY_HEADER; 100];
+            let mut theirs = httparse::Request::new(&mut headers);
+            let parsed = theirs.parse(&head);
+            match (ours, parsed) {
+                (Ok((line, fields, len)), parsed) => {
+                    prop_assert_eq!(parsed, Ok(httparse::Status::Complete(len)));
+                    prop_assert_eq!((Some(line.method), Some(line.target)), (theirs.method, theirs.path));
+                    prop_assert_eq!(theirs.version, Some(u8::from(line.version == Version::Http11)));
+                    let theirs: Vec<_> = theirs.headers.iter().map(|h| (h.name, h.value)).collect();
+                    prop_assert_eq!(fields.iter().collect::<Vec<_>>(), theirs);
+                }
+                (Err(_), Ok(httparse::Status::Complete(n))) => {
+                    let lines = head[..n].split_inclusive(|b| *b == b'\n');
+                    let target = theirs.path.unwrap_or_default().as_bytes();
+                    let is_known = lines.into_iter().any(|l| !l.ends_with(b"\r\n"))
+                        || target.iter().any(|b| !b.is_ascii_graphic() || *b == b'#')
+                        // Two of them, or one that is not valid.
+                        || theirs.headers.iter().any(|h| h.name.eq_ignore_ascii_case("host"));
+                    prop_assert!(is_known);
+                }
+                (Err(_), _) => {}
+            }
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! [`ResponseHead`]: the head of a response, checked.
 #![forbid(unsafe_code)]
 
-use crate::codec::fields::{FieldList, Fields, MOST, refused};
-use crate::codec::framing::{Framing, read};
+use crate::codec::fields::{self, FieldList, Fields};
+use crate::codec::framing::{Framing, Said};
 use crate::message::limits::Limits;
 use crate::message::refusal::Refusal;
+use crate::message::syntax::end_of_value;
 use crate::message::version::Version;
 
 /// The head of a response. It borrows the bytes that it was read from.
@@ -55,33 +56,21 @@ pub(super) enum Asked {
 /// Parses a head; `bytes` ends with the empty line.
 pub(super) fn parse<'b>(
     bytes: &'b [u8],
-    fields: &'b mut Fields<'b>,
+    fields: &'b mut Fields,
     limits: &Limits,
     asked: Asked,
 ) -> Result<ResponseHead<'b>, Refusal> {
     let bad = |what| Refusal::new(502, what);
-    let mut response = httparse::Response::new(&mut []);
-    let slots = &mut fields.0[..(limits.max_headers as usize).min(MOST)];
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        bytes,
-        slots,
-    );
-    match parsed {
-        Ok(httparse::Status::Complete(n)) if n == bytes.len() => {}
-        Ok(_) => return Err(bad("a bad head")),
-        Err(e) => return Err(bad(refused(e).what())),
-    }
-    let status = response.code.unwrap_or(0);
+    let (status, reason, version, len) = line(bytes).ok_or(bad("a bad start line"))?;
     if status < 100 {
         return Err(bad("a bad status"));
     }
-    let version = match response.version {
-        Some(0) => Version::Http10,
-        _ => Version::Http11,
-    };
-    let headers: &'b [httparse::Header<'b>] = response.headers;
-    let said = read(headers).map_err(|r| bad(r.what()))?;
+    let mut said = Said::default();
+    let (fields, len) = fields::read(bytes, len, fields, limits.max_headers, &mut said)
+        .map_err(|r| bad(r.what()))?;
+    if len != bytes.len() {
+        return Err(bad("a bad head"));
+    }
     if said.chunked && version == Version::Http10 {
         return Err(bad("a transfer encoding in HTTP/1.0"));
     }
@@ -103,11 +92,35 @@ pub(super) fn parse<'b>(
     };
     Ok(ResponseHead {
         status,
-        reason: response.reason.unwrap_or_default(),
+        reason,
         version,
-        fields: FieldList::parsed(headers),
+        fields,
         framing,
         keep_alive: keep_alive && framing != Framing::UntilEnd && !upgrade,
         upgrade,
     })
+}
+
+/// The status, what the server calls it, the version; and where the fields begin.
+fn line(bytes: &[u8]) -> Option<(u16, &str, Version, usize)> {
+    let (version, rest) = match bytes {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b' ', rest @ ..] => {
+            (Version::Http11, rest)
+        }
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b' ', rest @ ..] => {
+            (Version::Http10, rest)
+        }
+        _ => return None,
+    };
+    let digits = rest.first_chunk::<3>().filter(|d| d.iter().all(u8::is_ascii_digit))?;
+    let status = digits.iter().fold(0, |all, d| all * 10 + u16::from(d - b'0'));
+    // Some leave out the blank behind the status, too, if there is no reason.
+    let from = match rest.get(3)? {
+        b' ' => 13,
+        _ => 12,
+    };
+    let to = if from == 13 { end_of_value(bytes, from) } else { from };
+    bytes.get(to..)?.strip_prefix(b"\r\n")?;
+    let reason = Some(&bytes[from..to]).filter(|r| r.is_ascii()).unwrap_or_default();
+    Some((status, std::str::from_utf8(reason).ok()?, version, to + 2))
 }

@@ -71,10 +71,15 @@ pub(crate) fn reason(status: u16) -> &'static str {
 }
 
 /// Writes the status line.
+#[inline]
 pub(crate) fn line(out: &mut Vec<u8>, status: u16) {
-    if status == 200 {
-        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    match status {
+        200 => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+        _ => other_line(out, status),
     }
+}
+
+fn other_line(out: &mut Vec<u8>, status: u16) {
     let digit = |of: u16| b'0' + (of % 10) as u8;
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(&[digit(status / 100), digit(status / 10), digit(status), b' ']);

@@ -32,16 +32,8 @@ static LINE: Kind = Kind::new("http", HTTP.owner()).ready(serve_line);
 
 /// How long the client of this connection must wait with its request; `None`: it may ask now, which
 /// is counted. A client on a Unix domain socket has no address and no limit.
-#[inline]
-pub(super) fn wait(cx: &mut Cx<'_>, server: usize, socket: SocketKey) -> Option<Duration> {
-    let limits =
-        |cx: &mut Cx<'_>| cx.layer(&HTTP).0.servers.get(server)?.limiter.as_ref().map(|_| ());
-    limits(cx)?;
-    ask(cx, server, socket)
-}
-
 #[cold]
-fn ask(cx: &mut Cx<'_>, server: usize, socket: SocketKey) -> Option<Duration> {
+pub(super) fn wait(cx: &mut Cx<'_>, server: usize, socket: SocketKey) -> Option<Duration> {
     let peer = cx.socket(socket).peer_addr()?;
     let (layer, d) = cx.layer(&HTTP);
     let limiter = layer.servers.get_mut(server)?.limiter.as_mut()?;

@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use tidegate_loop::Cx;
+use tidegate_loop::kind::Driver;
 use tidegate_net::{Net, SocketKey};
 
 use crate::exchange::event::HttpEvent;
 use crate::exchange::key::ExchangeKey;
+use crate::exchange::metrics::HttpMetrics;
 use crate::server::clock;
 use crate::state::clocks::Clock;
 use crate::state::conn::{After, Body, Conn, DISCARDED, Phase, Reading, Reply, Unread};
@@ -34,13 +36,29 @@ pub(super) fn written(conn: &mut Conn) -> bool {
 /// The exchange is over: its key finds nothing from now on.
 pub(super) fn complete(cx: &mut Cx<'_>, key: ExchangeKey) {
     let (layer, mut d) = cx.layer(&HTTP);
-    let at = key.at();
     let Layer { conns, output, metrics, .. } = layer;
-    let Some(conn) = conns.get_mut(at).filter(|c| c.is_in(key)) else { return };
+    let Some(conn) = conns.get_mut(key.at()).filter(|c| c.is_in(key)) else { return };
+    let gathers = output.gathers(key.at());
+    close_exchange(conn, key, gathers.then_some(&mut output.answered), metrics, &mut d);
+    if !gathers {
+        go_on(cx, key.at(), key.socket);
+    }
+}
+
+/// The exchange of this connection is over. `answered`: it is in a read, which counts what was
+/// answered.
+#[inline]
+pub(super) fn close_exchange(
+    conn: &mut Conn,
+    key: ExchangeKey,
+    answered: Option<&mut u32>,
+    metrics: &mut HttpMetrics,
+    d: &mut Driver<'_>,
+) {
     let (status, bytes) = (conn.status, conn.bytes);
     // One look at the clock for all that are answered in one read.
-    let counts_later = output.gathers(at) && conn.request.since == d.nanos();
-    let exact = !counts_later || d.is_observed();
+    let counts_later = answered.filter(|_| conn.request.since == d.nanos());
+    let exact = counts_later.is_none() || d.is_observed();
     let now = if exact { d.clock_nanos() } else { 0 };
     let elapsed = Duration::from_nanos(now.saturating_sub(conn.request.since));
     let goes_on = conn.reply == Reply::Done(After::Next)
@@ -59,15 +77,12 @@ pub(super) fn complete(cx: &mut Cx<'_>, key: ExchangeKey) {
     let class = usize::from(status / 100).clamp(1, 9);
     metrics.responses[class - 1] += u64::from(conn.counted);
     match counts_later {
-        true => output.answered += u32::from(conn.counted),
-        false if conn.counted => metrics.durations.record(elapsed),
-        false => {}
+        Some(answered) => *answered += u32::from(conn.counted),
+        None if conn.counted => metrics.durations.record(elapsed),
+        None => {}
     }
     metrics.in_flight -= 1;
     d.emit(|| HttpEvent::Response { exchange: key, status, bytes, elapsed, keep_alive: goes_on });
-    if !output.gathers(at) {
-        go_on(cx, at, key.socket);
-    }
 }
 
 /// What is left of the exchange waits for a dispatch.

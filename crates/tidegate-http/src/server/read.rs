@@ -74,6 +74,7 @@ fn keep(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: Vec<u8>) {
 /// Decodes as much as is wanted; how many bytes that were.
 fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (usize, Left) {
     let mut pos = 0;
+    let mut fields = Fields::new();
     loop {
         let (layer, _) = d.layer(&HTTP);
         let Some(conn) = layer.conn(at, socket) else { return (pos, Left::HandedOver) };
@@ -93,7 +94,6 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
         if pos == bytes.len() && !conn.decoder.is_body_done() {
             return (pos, Left::Begun);
         }
-        let mut fields = Fields::new();
         let (n, event) = conn.decoder.next(&bytes[pos..], &mut fields);
         pos += n;
         match event {
@@ -222,6 +222,7 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
     metrics.reused += u64::from(conn.counted && key.number() > 1);
     metrics.in_flight += 1;
     let (place, handler) = (conn.server, server.handler.take());
+    let is_limited = server.limiter.is_some();
     driver.emit(|| HttpEvent::Request {
         exchange: key,
         method: head.method.to_owned(),
@@ -231,9 +232,11 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
     if let Some(timeout) = clock {
         clock::set(&mut d.cx(), key.at(), key.socket, Clock::Request, timeout);
     }
-    if let Some(wait) = limited::wait(&mut d.cx(), place, key.socket) {
-        deliver::server_back(d, place, handler);
-        return limited::refuse(d, key, wait);
+    if is_limited {
+        if let Some(wait) = limited::wait(&mut d.cx(), place, key.socket) {
+            deliver::server_back(d, place, handler);
+            return limited::refuse(d, key, wait);
+        }
     }
     if head.expect == Expect::Unknown {
         deliver::server_back(d, place, handler);
@@ -245,6 +248,7 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
         d.lend(handler, |cx, h| h.on_request(head, Exchange::new(cx, key)), back, back);
     }
     let (layer, mut driver) = d.layer(&HTTP);
+    // Most are over by now.
     if layer.exchange(key).is_some_and(|c| c.reply == Reply::Unclaimed) {
         let text = format_args!("a request was not answered");
         driver.unhandled("tidegate::http", "a request was not answered", text);

@@ -2,6 +2,7 @@
 //! at the end of the read; at other times it is sent at once.
 #![forbid(unsafe_code)]
 
+use slab::Slab;
 use tidegate_loop::Cx;
 use tidegate_net::{Net, SocketKey};
 use tidegate_stream::{Chunk, Flow};
@@ -13,7 +14,7 @@ use crate::exchange::response::Response;
 use crate::message::version::Version;
 use crate::server::{clock, over};
 use crate::state::conn::{After, Body, Conn, DISCARDED, Phase, Reading, Reply};
-use crate::state::layer::{HTTP, Layer, Output};
+use crate::state::layer::{HTTP, Layer, Server};
 
 /// A part of a body up to this size is copied to what is gathered; a larger one leaves beside it.
 const SMALL: usize = 4 * 1024;
@@ -33,28 +34,26 @@ fn keeps(conn: &Conn, response: &Response<'_>) -> bool {
     asked && conn.number < conn.last && conn.reading != Reading::Ended && !unread
 }
 
-/// Writes the head of the response. Returns the connection, and where its output goes.
+/// Writes the head of the response.
 #[inline]
-fn begin<'l>(
-    layer: &'l mut Layer,
-    moment: u64,
-    key: ExchangeKey,
+fn begin(
+    conn: &mut Conn,
+    servers: &Slab<Server>,
+    out: &mut Vec<u8>,
+    date: &[u8; 29],
     response: &Response<'_>,
     length: Length,
-) -> Result<(&'l mut Conn, &'l mut Output), HttpError> {
-    let Layer { conns, servers, output, date, .. } = layer;
-    let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
+) -> Result<(), HttpError> {
     if conn.reply.has_begun() {
         return Err(EncodeError::Order.into());
     }
     let hint = servers.get(conn.server).map_or(0, |s| s.options.hint());
     let to = Answering { keep_alive: keeps(conn, response), hint, ..conn.request.answering };
-    let (out, date) = (output.of(key.at()), date.at(moment));
     let fields = response.fields();
     let goes_on = conn.encoder.response(out, to, response.status, length, Some(date), fields)?;
     conn.reply = Reply::Begun(if goes_on { After::Next } else { After::Close });
     conn.status = response.status;
-    Ok((conn, output))
+    Ok(())
 }
 
 /// The response in one piece.
@@ -73,17 +72,19 @@ pub(crate) fn whole(
         Some(length) if len == 0 => length,
         _ => len as u64,
     };
-    let (layer, d) = cx.layer(&HTTP);
-    let (conn, output) = begin(layer, d.moment(), key, response, Length::Known(length))?;
-    let gathers = output.gathers(key.at());
-    let out = output.of(key.at());
+    let (layer, mut d) = cx.layer(&HTTP);
+    let Layer { conns, servers, output, date, metrics, .. } = layer;
+    let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
+    let (gathers, out) = (output.gathers(key.at()), output.of(key.at()));
+    let date = date.at(d.moment());
+    begin(conn, servers, out, date, response, Length::Known(length))?;
     if gathers && len <= SMALL && out.len() + len < FLUSH {
         // It waits for the end of the read, as the head does.
         conn.encoder.body(out, body.bytes())?;
         conn.bytes = len as u64;
         if conn.encoder.end(out, []).is_ok() {
             if over::written(conn) {
-                over::complete(cx, key);
+                over::close_exchange(conn, key, Some(&mut output.answered), metrics, &mut d);
             }
             return Ok(());
         }
@@ -122,7 +123,9 @@ pub(crate) fn start(
 ) -> Result<(), HttpError> {
     let (layer, d) = cx.layer(&HTTP);
     let length = response.length.map_or(Length::Unknown, Length::Known);
-    begin(layer, d.moment(), key, response, length)?;
+    let Layer { conns, servers, output, date, .. } = layer;
+    let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
+    begin(conn, servers, output.of(key.at()), date.at(d.moment()), response, length)?;
     send(cx, key.at(), key.socket);
     Ok(())
 }

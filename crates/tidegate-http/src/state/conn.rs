@@ -259,15 +259,20 @@ impl Conn {
     }
 
     /// What its exchange leaves to be told goes to what is owed.
+    #[inline]
     pub(crate) fn leave(&mut self, broken: Option<Broken>) {
         if self.handler.is_some() || self.body_pipe.is_some() || self.reply_pipe.is_some() {
-            self.owed.push(Over {
-                handler: self.handler.take(),
-                body_pipe: self.body_pipe.take(),
-                reply_pipe: self.reply_pipe.take(),
-                broken,
-            });
+            self.owe(broken);
         }
+    }
+
+    fn owe(&mut self, broken: Option<Broken>) {
+        self.owed.push(Over {
+            handler: self.handler.take(),
+            body_pipe: self.body_pipe.take(),
+            reply_pipe: self.reply_pipe.take(),
+            broken,
+        });
     }
 
     /// What `why_alive` says.

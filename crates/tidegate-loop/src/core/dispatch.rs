@@ -32,7 +32,26 @@ impl Dispatch<'_> {
         if scratch.len() < len {
             scratch.resize(len, 0);
         }
-        Some((scratch, Dispatch { core: self.core, scratch: None }))
+        Some((scratch, Dispatch { core: self.core, scratch: None, bits: self.bits }))
+    }
+
+    /// What was known of the readiness of the handle when it was called: one look-up less than
+    /// [`Handle::readiness`](crate::kind::Handle::readiness), which also knows what changed since.
+    ///
+    /// ```
+    /// use tidegate_loop::Key;
+    /// use tidegate_loop::event::Readiness;
+    /// use tidegate_loop::kind::Dispatch;
+    /// fn ready(d: &mut Dispatch<'_>, _: Key, _: u64) {
+    ///     if d.readiness().has(Readiness::READABLE) {
+    ///         println!("there are bytes");
+    ///     }
+    /// }
+    /// # let _: fn(&mut Dispatch<'_>, Key, u64) = ready;
+    /// ```
+    #[inline]
+    pub fn readiness(&self) -> Readiness {
+        self.bits.readiness()
     }
 
     /// A context to lend to one callback. Make a new one for the next.
@@ -160,7 +179,7 @@ impl Core {
         let called = Interrupted { core: self, key, why };
         let core = &mut *called.core;
         core.call_if::<WATCHED>(key, kind.name(), |core| {
-            call(&mut Dispatch::lending(core, scratch), key, data);
+            call(&mut Dispatch::lending(core, scratch, bits), key, data);
         });
         called.returned();
     }

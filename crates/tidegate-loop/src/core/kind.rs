@@ -7,6 +7,7 @@ use std::fmt;
 use crate::core::cx::Cx;
 use crate::core::state::Core;
 use crate::store::key::{Key, KeyError};
+use crate::store::readiness::Readiness;
 use crate::sys::Owner;
 
 /// A call of a handle: its key, and the data word given to
@@ -150,15 +151,21 @@ pub struct Dispatch<'a> {
     pub(crate) core: &'a mut Core,
     /// Lent to one handle after the other of a ready pass.
     pub(crate) scratch: Option<&'a mut Vec<u8>>,
+    /// Of the handle that is called, as it was then.
+    pub(crate) bits: Readiness,
 }
 
 impl<'a> Dispatch<'a> {
     pub(crate) fn new(core: &'a mut Core) -> Dispatch<'a> {
-        Dispatch { core, scratch: None }
+        Dispatch { core, scratch: None, bits: Readiness::NONE }
     }
 
     #[inline]
-    pub(crate) fn lending(core: &'a mut Core, scratch: Option<&'a mut Vec<u8>>) -> Dispatch<'a> {
-        Dispatch { core, scratch }
+    pub(crate) fn lending(
+        core: &'a mut Core,
+        scratch: Option<&'a mut Vec<u8>>,
+        bits: Readiness,
+    ) -> Dispatch<'a> {
+        Dispatch { core, scratch, bits }
     }
 }

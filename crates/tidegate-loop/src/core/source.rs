@@ -81,13 +81,14 @@ impl Handle<'_> {
         len: usize,
         op: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<(usize, bool)> {
-        let n = self.try_io(Readiness::READABLE | Readiness::PRIORITY, op)?;
+        // Found before the operation, which cannot change where it is.
+        let bits = &mut self.slot_mut().bits;
+        let n = operate(bits, Readiness::READABLE | Readiness::PRIORITY, op)?;
         let mut more = true;
         if sys::SHORT_READ_DRAINS && 0 < n && n < len {
-            let slot = self.slot_mut();
-            more = slot.bits.has(PROVES_NOTHING);
+            more = bits.has(PROVES_NOTHING);
             if !more {
-                slot.bits.clear(Readiness::READABLE);
+                bits.clear(Readiness::READABLE);
             }
         }
         Ok((n, more))
@@ -101,9 +102,10 @@ impl Handle<'_> {
         len: usize,
         op: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let done = self.try_io(Readiness::WRITABLE, op);
+        let bits = &mut self.slot_mut().bits;
+        let done = operate(bits, Readiness::WRITABLE, op);
         if sys::SHORT_WRITE_DRAINS && matches!(done, Ok(n) if n < len) {
-            self.forget(Readiness::WRITABLE);
+            bits.clear(Readiness::WRITABLE);
         }
         done
     }
@@ -114,19 +116,29 @@ impl Handle<'_> {
     pub fn try_io<T>(
         &mut self,
         bit: Readiness,
-        mut op: impl FnMut() -> io::Result<T>,
+        op: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
-        loop {
-            let failed = match op() {
-                Ok(done) => return Ok(done),
-                Err(e) => e,
-            };
-            match failed.kind() {
-                io::ErrorKind::Interrupted => continue,
-                io::ErrorKind::WouldBlock => self.forget(bit),
-                _ => {}
-            }
-            return Err(failed);
+        operate(&mut self.slot_mut().bits, bit, op)
+    }
+}
+
+/// Runs an operation until no signal interrupts it. On `WouldBlock` these bits fall.
+#[inline(always)]
+fn operate<T>(
+    bits: &mut Readiness,
+    fall: Readiness,
+    mut op: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        let failed = match op() {
+            Ok(done) => return Ok(done),
+            Err(e) => e,
+        };
+        match failed.kind() {
+            io::ErrorKind::Interrupted => continue,
+            io::ErrorKind::WouldBlock => bits.clear(fall.readiness()),
+            _ => {}
         }
+        return Err(failed);
     }
 }

@@ -43,6 +43,21 @@ impl SocketCx<'_> {
     /// ```
     #[inline]
     pub fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_now_more(buffer).map(|(n, _)| n)
+    }
+
+    /// The same; with the bytes comes whether there may be more. `false`: a read in the same call
+    /// of the protocol would find nothing, and need not be tried.
+    ///
+    /// ```
+    /// fn all(s: &mut tidegate_net::SocketCx<'_>, buffer: &mut [u8]) -> std::io::Result<()> {
+    ///     while let (1.., true) = s.read_now_more(buffer)? {}
+    ///     Ok(())
+    /// }
+    /// # let _ = all;
+    /// ```
+    #[inline]
+    pub fn read_now_more(&mut self, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
         let key = self.key;
         let (layer, mut d) = self.cx.layer(&NET);
         layer.read_now(&mut d, key, buffer)

@@ -69,7 +69,7 @@ fn cut_off(d: &mut Dispatch<'_>, key: SocketKey, index: usize, handler: Box<dyn 
 }
 
 #[cold]
-fn panicked(d: &mut Dispatch<'_>, key: SocketKey) {
+pub(crate) fn panicked(d: &mut Dispatch<'_>, key: SocketKey) {
     let (layer, mut d) = d.layer(&NET);
     if let Some((s, mut h)) = layer.lend_socket(&mut d, key) {
         s.destroy(&mut h, Reason::Panicked);
@@ -82,20 +82,9 @@ pub(crate) fn call_protocol(
     key: SocketKey,
     f: impl FnOnce(&mut Dispatch<'_>),
 ) -> bool {
-    let index = d.driver().data(&OWNER, key.0).unwrap_or(u64::MAX) as usize;
-    call_protocol_at(d, key, index, f)
-}
-
-/// The same for callers that know the connection's index.
-#[inline(always)]
-pub(crate) fn call_protocol_at(
-    d: &mut Dispatch<'_>,
-    key: SocketKey,
-    index: usize,
-    f: impl FnOnce(&mut Dispatch<'_>),
-) -> bool {
     d.guard(f, |d| panicked(d, key));
-    let Some(s) = d.layer(&NET).0.sockets.get_mut(index, key) else { return false };
+    let (layer, driver) = d.layer(&NET);
+    let Some(s) = layer.socket(&driver, key) else { return false };
     debug_assert!(s.stirred || s.is_quiet());
     !s.stirred
 }

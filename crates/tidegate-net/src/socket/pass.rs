@@ -79,7 +79,8 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
 /// The same without the loop's buffer, which a protocol that reads itself does not need. Whatever
 /// else there is to do, `ready` does.
 fn ready_to_pull(d: &mut Dispatch<'_>, raw: Key, index: u64) {
-    match pull(d, SocketKey(raw), index as usize) {
+    let bits = d.readiness();
+    match pull(d, SocketKey(raw), index as usize, bits) {
         Some(Reads::Done) => go_on(d, SocketKey(raw)),
         Some(_) => {}
         None => ready(d, raw, index),

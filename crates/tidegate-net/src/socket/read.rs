@@ -17,7 +17,7 @@ use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::peer_state::PeerState;
-use crate::socket::call::{call_at, call_protocol, call_protocol_at, data, ended, received};
+use crate::socket::call::{call_at, call_protocol, data, ended, panicked, received};
 use crate::socket::filters::news::{filtered, settle, wire_ended};
 use crate::state::layer::{Layer, NET};
 use crate::state::listener::Listener;
@@ -53,7 +53,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         let (bits, index) = (h.readiness(), h.data() as usize);
         if left == 0 || !bits.has(Readiness::READABLE) || !s.wants_read() {
             if s.duplex.read == ReadState::OnDemand {
-                if let Some(pulled) = pull(d, key, index) {
+                if let Some(pulled) = pull_first(d, key, index, bits) {
                     return pulled;
                 }
                 taken += match on_demand(d, key, &mut buffer[..left.min(READ_BUFFER)]) {
@@ -189,8 +189,10 @@ impl Socket {
     /// between.
     #[inline]
     fn pulls(&self, bits: Readiness) -> Option<(ProtocolCall, u64)> {
-        let pulls = bits.has(Readiness::READABLE) && self.is_plain_pull();
-        self.upper.readable().filter(|_| pulls)
+        if !bits.has(Readiness::READABLE) || !self.is_plain_pull() {
+            return None;
+        }
+        self.upper.readable()
     }
 
     /// Whether bytes are to be read: the user wants them, or a filter does.
@@ -264,25 +266,50 @@ impl Socket {
 
 /// A protocol that reads itself is called for bytes in the kernel, if nothing is in between.
 /// `None`: it is not so.
-pub(crate) fn pull(d: &mut Dispatch<'_>, key: SocketKey, index: usize) -> Option<Reads> {
+#[inline(always)]
+pub(crate) fn pull(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    index: usize,
+    bits: Readiness,
+) -> Option<Reads> {
+    let s = d.layer(&NET).0.sockets.get_mut(index, key)?;
+    let (readable, data) = s.pulls(bits)?;
+    s.more = true;
+    d.guard(|d| readable(d, key, data), |d| panicked(d, key));
+    if let Some(s) = d.layer(&NET).0.sockets.get_mut(index, key) {
+        debug_assert!(s.stirred || s.is_quiet());
+        // The ordinary end of a request: it was read whole, and the answer is out.
+        if !s.stirred && !s.more && d.is_settled() {
+            return Some(Reads::Pulled);
+        }
+    }
+    Some(pulled(d, key))
+}
+
+/// The same for one that was not seen to read itself before.
+#[inline(never)]
+fn pull_first(
+    d: &mut Dispatch<'_>,
+    key: SocketKey,
+    index: usize,
+    bits: Readiness,
+) -> Option<Reads> {
+    pull(d, key, index, bits)
+}
+
+/// A protocol that reads itself was called, and there may be more to do.
+#[inline(never)]
+fn pulled(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
     let (layer, mut driver) = d.layer(&NET);
-    let bits = driver.handle(&OWNER, key.0)?.readiness();
-    let (readable, data) = layer.sockets.get_mut(index, key)?.pulls(bits)?;
-    let quiet = call_protocol_at(d, key, index, |d| readable(d, key, data));
-    let (layer, mut driver) = d.layer(&NET);
-    let Some(mut h) = driver.handle(&OWNER, key.0) else { return Some(Reads::Done) };
-    let more = h.readiness().has(Readiness::READABLE);
-    if more {
-        if let Some(s) = layer.sockets.get_mut(index, key) {
+    let Some(mut h) = driver.handle(&OWNER, key.0) else { return Reads::Done };
+    if h.readiness().has(Readiness::READABLE) {
+        if let Some(s) = layer.sockets.get_mut(h.data() as usize, key) {
             s.go_on_reading(&mut h);
         }
     }
-    // The ordinary end of a request: it was read whole, and the answer is out.
-    if quiet && !more && d.is_settled() {
-        return Some(Reads::Pulled);
-    }
     d.settle();
-    Some(Reads::Done)
+    Reads::Done
 }
 
 /// Bytes that were given back are delivered; a protocol that reads itself is called. How many

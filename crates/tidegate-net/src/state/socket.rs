@@ -92,6 +92,8 @@ pub(crate) struct Socket {
     /// Something may have changed since its last pass but bytes that came and went, so that
     /// there may be more to do.
     pub(crate) stirred: bool,
+    /// What stands above was called for bytes in the kernel, and may have left some.
+    pub(crate) more: bool,
     /// It has not read yet, or the poller does not know it.
     pub(crate) fresh: bool,
     /// The peer's end was read by `read_now`, and no `on_end` came.
@@ -126,6 +128,7 @@ impl Socket {
             since: 0,
             bytes_read: 0,
             stirred: true,
+            more: false,
             fresh: true,
             end_pulled: false,
             bytes_written: 0,
@@ -162,6 +165,7 @@ impl Socket {
         self.bytes_read = 0;
         self.bytes_written = 0;
         self.stirred = true;
+        self.more = false;
         self.fresh = true;
         self.end_pulled = false;
         self.busy = false;

@@ -63,7 +63,10 @@ impl Sockets {
     /// The connection at this index, if it has this key.
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, index: usize, key: SocketKey) -> Option<&mut Socket> {
-        self.places.get_mut(index).filter(|s| s.key == key)
+        match self.places.get_mut(index) {
+            Some(s) if s.key == key => Some(s),
+            _ => None,
+        }
     }
 
     /// The connection at this index, if there is one.

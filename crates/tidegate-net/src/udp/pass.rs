@@ -95,10 +95,13 @@ fn finish(d: &mut Dispatch<'_>, key: UdpKey) {
         let (layer, mut driver) = d.layer(&UDP);
         let Some((u, mut h, _)) = layer.lend(&mut driver, key) else { return };
         u.rest(&mut h);
+        wait_for_buffers(d, key);
     } else {
         u.rest(&mut h);
+        if u.is.retrying {
+            wait_for_buffers(d, key);
+        }
     }
-    wait_for_buffers(d, key);
 }
 
 impl Udp {
@@ -129,6 +132,7 @@ impl Udp {
 }
 
 /// Starts the timer for a socket that waits for buffers that nothing announces.
+#[cold]
 fn wait_for_buffers(d: &mut Dispatch<'_>, key: UdpKey) {
     let (layer, driver) = d.layer(&UDP);
     let Some(u) = layer.get(&driver, key) else { return };

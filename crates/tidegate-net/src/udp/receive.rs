@@ -50,7 +50,8 @@ pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
         bytes_left: shared.limits.receive_budget,
     };
     u.is.corked = true;
-    let stopped = match deliver_kept(d, key, &mut batch) {
+    let kept = if u.has_kept() { deliver_kept(d, key, &mut batch) } else { None };
+    let stopped = match kept {
         Some(stopped) => stopped,
         None => run(d, key, &mut slots, &mut batch),
     };
@@ -58,6 +59,7 @@ pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
     layer.shared.slots = Some(slots);
     let Some((u, mut h, _)) = layer.lend(&mut driver, key) else { return };
     u.is.corked = false;
+    u.is.answers_at_once = false;
     if stopped == ReceiveEnd::Budget {
         u.rare().stats.carried_over += 1;
         h.queue();
@@ -70,7 +72,7 @@ pub(crate) fn receive(d: &mut Dispatch<'_>, key: UdpKey) {
 
 fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) -> ReceiveEnd {
     let mut tried = 0;
-    let (mut want, mut is_level) = (0, false);
+    let (mut want, mut is_level, mut together) = (0, false, true);
     loop {
         let (layer, mut driver) = d.layer(&UDP);
         let Some((u, mut h, shared)) = layer.lend(&mut driver, key) else {
@@ -86,7 +88,12 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
         let budget = batch.budget;
         if tried == 0 {
             is_level = u.watched == Watched::Level;
-            want = if is_level { u.pace.want(budget, h.batch(), h.away()) } else { u32::MAX };
+            want = u32::MAX;
+            if is_level {
+                let wanted = u.pace.want(budget, h.batch(), h.away());
+                // With control messages one datagram takes that call, too.
+                (want, together) = (wanted.datagrams, wanted.together || u.is.controlled);
+            }
         }
         if batch.left == 0 || batch.bytes_left == 0 {
             u.learn(is_level, tried, want);
@@ -98,7 +105,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
             u.learn(is_level, tried, want);
             return ReceiveEnd::Enough;
         }
-        let ask = u.slots_for((want - tried).min(batch.left));
+        let ask = if together { u.slots_for((want - tried).min(batch.left)) } else { 1 };
         let Some(socket) = &u.socket else { return ReceiveEnd::Stopped };
         let (most, controlled) = (u.bounds.max_datagram as usize, u.is.controlled);
         let received =
@@ -117,6 +124,7 @@ fn run(d: &mut Dispatch<'_>, key: UdpKey, slots: &mut Slots, batch: &mut Batch) 
             }
         };
         u.is.failing = 0;
+        u.is.answers_at_once = !together;
         u.counts.receive_calls += 1;
         if u.is.train > 0 {
             u.is.train = longest_train(slots, got);
@@ -243,6 +251,10 @@ fn deliver_all(
         // Without an address it is none that can be answered, nor that UDP sends.
         let Some(from) = from else { continue };
         let meta = meta_of(from, truncated, beside);
+        if beside.segment.is_none() && got == 1 {
+            let goes_on = deliver(d, key, data, meta, batch, || 0);
+            return if goes_on { None } else { Some(ReceiveEnd::Stopped) };
+        }
         // An empty datagram is one, too.
         let piece = beside.segment.unwrap_or(data.len()).max(1);
         let pieces = data.len().div_ceil(piece).max(1);

@@ -1,8 +1,9 @@
 //! Sending: into the queue, out of it, and past it.
 //!
 //! A datagram is copied into the queue, and the queue leaves when the callback returns, so that many
-//! of them leave by few system calls. Beyond the high-water mark it leaves at once. Sends run no
-//! callback: what they have to tell waits for the next dispatch.
+//! of them leave by few system calls. Beyond the high-water mark it leaves at once; so does the first
+//! that a callback sends while datagrams come singly, without a copy. Sends run no callback: what
+//! they have to tell waits for the next dispatch.
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind};
@@ -20,7 +21,7 @@ use crate::options::udp::WhenFull;
 use crate::sys::udp::{
     self as sys, IS_CONNECTED, NO_DESTINATION, Outgoing, TOO_BIG, is_of_network,
 };
-use crate::udp::machine::flush::{Did, Outlet, Stop, flush, straight};
+use crate::udp::machine::flush::{Did, Outlet, Segments, Stop, flush, straight};
 use crate::udp::machine::queue::{Entry, Queue, Way};
 use crate::udp::state::{Counts, Life, Rare, Shared, Told, UDP, Udp};
 use crate::udp_event::UdpEvent;
@@ -90,12 +91,21 @@ impl Udp {
             let queued = self.queue.as_ref().map_or(0, |q| q.weight());
             return self.flow(h, queued);
         }
+        if std::mem::take(&mut self.is.answers_at_once) && datagrams == 1 && len > 0 {
+            if let ([data], Ok(piece)) = (parts, u16::try_from(len)) {
+                let whole = Segments::default();
+                let rest = self.send_pieces(h, data, piece, options, whole);
+                if rest.is_empty() {
+                    return self.flow(h, 0);
+                }
+            }
+        }
         let weight = Queue::weight_of(0) * datagrams + len;
         if !self.make_room(h, shared, weight) {
             return self.no_room(h, shared, weight, len, parts, options);
         }
         if let ([data], Some(piece), true) = (parts, options.segment, datagrams > 1) {
-            let rest = self.send_pieces(h, data, piece, options);
+            let rest = self.send_pieces(h, data, piece, options, self.segments);
             if rest.is_empty() {
                 return self.flow(h, 0);
             }
@@ -111,9 +121,9 @@ impl Udp {
         data: &'d [u8],
         piece: u16,
         options: &SendOptions,
+        segments: Segments,
     ) -> &'d [u8] {
         let waits = self.queue.is_some() || self.is.blocked || self.is.retrying;
-        let segments = self.segments;
         let Some(socket) = self.socket.as_ref().filter(|_| !waits) else { return data };
         let mut kernel = Kernel {
             socket,

@@ -127,6 +127,8 @@ pub(crate) struct Is {
     pub(crate) connected: bool,
     /// Its own dispatch sends what its callbacks queue.
     pub(crate) corked: bool,
+    /// Datagrams come singly: the first that a callback sends leaves at once, from where it lies.
+    pub(crate) answers_at_once: bool,
     /// The kernel has no room.
     pub(crate) blocked: bool,
     /// It is to be tried again without an announcement; and the timer for that runs.

@@ -28,36 +28,45 @@ use crate::sys;
 /// than to name each to the kernel.
 const JOINED: usize = 512;
 
+/// Apart, so that the usual way does not carry it.
+#[cold]
+#[inline(never)]
+fn failed<T>(kind: ErrorKind) -> io::Result<T> {
+    Err(kind.into())
+}
+
 fn unsupported(text: &str) -> io::Error {
     io::Error::new(ErrorKind::Unsupported, text)
 }
 
 impl Layer {
-    /// Reads into the caller's memory: what was given back, else from the kernel.
+    /// Reads into the caller's memory: what was given back, else from the kernel. With the bytes
+    /// comes whether there may be more.
     #[inline]
     pub(crate) fn read_now(
         &mut self,
         d: &mut Driver<'_>,
         key: SocketKey,
         buffer: &mut [u8],
-    ) -> io::Result<usize> {
+    ) -> io::Result<(usize, bool)> {
         let handle = d.handle(&OWNER, key.0);
         let found = handle.and_then(|h| Some((self.sockets.get_mut(h.data() as usize, key)?, h)));
-        let Some((s, mut h)) = found else { return Err(ErrorKind::NotConnected.into()) };
+        let Some((s, mut h)) = found else { return failed(ErrorKind::NotConnected) };
         if !s.is_plain_pull() || s.fresh || buffer.is_empty() {
             return self.read_now_slowly(d, key, buffer);
         }
         if !h.readiness().has(Readiness::READABLE) {
-            return Err(ErrorKind::WouldBlock.into());
+            return failed(ErrorKind::WouldBlock);
         }
-        let Some(stream) = &s.stream else { return Err(ErrorKind::NotConnected.into()) };
+        let Some(stream) = &s.stream else { return failed(ErrorKind::NotConnected) };
         match h.try_read(buffer.len(), || (&mut &*stream).read(buffer)) {
-            Ok((n, _)) if n > 0 => {
+            Ok((n, more)) if n > 0 => {
                 s.bytes_read += n as u64;
                 s.clocks.touch(h.nanos());
-                Ok(n)
+                s.more = more;
+                Ok((n, more))
             }
-            done => s.read_nothing(&mut h, done.map(|_| 0)),
+            done => s.read_nothing(&mut h, done.map(|_| 0)).map(|n| (n, true)),
         }
     }
 
@@ -69,7 +78,7 @@ impl Layer {
         d: &mut Driver<'_>,
         key: SocketKey,
         buffer: &mut [u8],
-    ) -> io::Result<usize> {
+    ) -> io::Result<(usize, bool)> {
         let Layer { sockets, listeners, shared, .. } = self;
         let handle = d.handle(&OWNER, key.0);
         let found = handle.and_then(|h| Some((sockets.get_mut(h.data() as usize, key)?, h)));
@@ -84,16 +93,16 @@ impl Layer {
             }));
         }
         if buffer.is_empty() {
-            return Ok(0);
+            return Ok((0, true));
         }
         if !s.given_back().is_empty() {
-            return Ok(s.take_given_back(shared, buffer));
+            return Ok((s.take_given_back(shared, buffer), true));
         }
         if !matches!(s.wire, Wire::Plain) {
-            return self.read_filtered(d, key, buffer);
+            return self.read_filtered(d, key, buffer).map(|n| (n, true));
         }
         if s.duplex.read == ReadState::Ended {
-            return Ok(0);
+            return Ok((0, true));
         }
         if s.life == Life::Connecting || !h.readiness().has(Readiness::READABLE) {
             return Err(ErrorKind::WouldBlock.into());
@@ -106,12 +115,12 @@ impl Layer {
             first_read(s, listeners, &mut h, bytes, hit);
         }
         match done {
-            Ok((n, _)) if n > 0 => {
+            Ok((n, more)) if n > 0 => {
                 s.bytes_read += n as u64;
                 s.clocks.touch(h.nanos());
-                Ok(n)
+                Ok((n, more))
             }
-            done => s.read_nothing(&mut h, done.map(|_| 0)),
+            done => s.read_nothing(&mut h, done.map(|_| 0)).map(|n| (n, true)),
         }
     }
 
@@ -124,10 +133,35 @@ impl Layer {
         key: SocketKey,
         pieces: &[IoSlice<'_>],
     ) -> io::Result<usize> {
+        let [piece] = pieces else { return self.write_now_pieces(d, key, pieces) };
         let handle = d.handle(&OWNER, key.0);
         let found = handle.and_then(|h| Some((self.sockets.get_mut(h.data() as usize, key)?, h)));
-        let Some((s, mut h)) = found else { return Err(ErrorKind::NotConnected.into()) };
-        if !matches!(s.wire, Wire::Plain) || !s.duplex.write.is_clear() {
+        let Some((s, mut h)) = found else { return failed(ErrorKind::NotConnected) };
+        if !s.takes_plainly() || piece.is_empty() || !h.readiness().has(Readiness::WRITABLE) {
+            return self.write_now_slowly(d, key, pieces);
+        }
+        let Some(stream) = &s.stream else { return failed(ErrorKind::NotConnected) };
+        match h.try_write(piece.len(), || (&mut &*stream).write(piece)) {
+            Ok(sent) if sent == piece.len() => {
+                s.wrote(&mut h, sent);
+                Ok(sent)
+            }
+            done => s.sent_not_all(&mut h, done),
+        }
+    }
+
+    /// The same of several pieces.
+    #[inline(never)]
+    fn write_now_pieces(
+        &mut self,
+        d: &mut Driver<'_>,
+        key: SocketKey,
+        pieces: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        let handle = d.handle(&OWNER, key.0);
+        let found = handle.and_then(|h| Some((self.sockets.get_mut(h.data() as usize, key)?, h)));
+        let Some((s, mut h)) = found else { return failed(ErrorKind::NotConnected) };
+        if !s.takes_plainly() {
             return self.write_now_slowly(d, key, pieces);
         }
         let all: usize = pieces.iter().map(|p| p.len()).sum();
@@ -161,6 +195,12 @@ impl Socket {
             && !self.is_rare()
     }
 
+    /// Whether a write goes to the kernel, with nothing before it and nothing in between.
+    #[inline]
+    fn takes_plainly(&self) -> bool {
+        self.life == Life::Open && matches!(self.wire, Wire::Plain) && self.duplex.write.is_clear()
+    }
+
     /// A read of the caller's gave no bytes: the end, or an error.
     #[inline(never)]
     fn read_nothing(&mut self, h: &mut Handle<'_>, done: io::Result<usize>) -> io::Result<usize> {
@@ -174,6 +214,7 @@ impl Socket {
     /// connection's end.
     pub(super) fn pull_failed(&mut self, h: &mut Handle<'_>, e: io::Error) -> io::Error {
         if e.kind() == ErrorKind::WouldBlock {
+            self.more = false;
             return e;
         }
         self.stirred = true;
@@ -266,6 +307,20 @@ impl Socket {
         let mut slices = [&[][..]; GATHER];
         let n = slices.iter_mut().zip(pieces).map(|(s, p)| *s = p).count();
         self.offer_pieces(h, &slices[..n])
+    }
+
+    /// One piece was offered to the kernel, which did not take it whole.
+    #[cold]
+    #[inline(never)]
+    fn sent_not_all(&mut self, h: &mut Handle<'_>, done: io::Result<usize>) -> io::Result<usize> {
+        let sent = match done {
+            Ok(sent) => {
+                self.wrote(h, sent);
+                Ok(sent)
+            }
+            Err(e) => self.offer_failed(h, e),
+        };
+        self.sent_less(h, sent)
     }
 
     /// Not all of it went out.

@@ -164,7 +164,7 @@ impl Slots {
 
     /// What the last call received in this slot: the bytes, who sent them, whether they were
     /// cut, and what was said beside them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, i: usize) -> (&[u8], Option<SocketAddr>, bool, Beside) {
         let (said, flags) = self.said[i];
         let slot = &self.data[i * SLOT..][..self.lens[i]];
@@ -255,7 +255,7 @@ fn is_v4(socket: &UdpSocket, out: &Outgoing<'_>) -> bool {
 #[inline]
 pub(crate) fn send(socket: &UdpSocket, out: &Outgoing<'_>) -> io::Result<()> {
     if out.has_control() {
-        return send_many(socket, std::slice::from_ref(out)).map(|_| ());
+        return send_with_control(socket, out);
     }
     let fd = socket.as_raw_fd();
     let to = out.to.map(name);
@@ -269,6 +269,32 @@ pub(crate) fn send(socket: &UdpSocket, out: &Outgoing<'_>) -> io::Result<()> {
         // address, which live as long, with their lengths.
         let done =
             unsafe { libc::sendto(fd, out.data.as_ptr().cast(), out.data.len(), flags, at, len) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    })
+}
+
+/// Sends one with control messages: a run, or a datagram with more than a destination.
+fn send_with_control(socket: &UdpSocket, out: &Outgoing<'_>) -> io::Result<()> {
+    let mut to = out.to.map(name);
+    let mut iovec =
+        libc::iovec { iov_base: out.data.as_ptr().cast_mut().cast(), iov_len: out.data.len() };
+    let mut control = Control::EMPTY;
+    let len = control.write(out, out.has_family() && is_v4(socket, out));
+    // SAFETY: a `msghdr` of zeros is a valid one: no name, no buffers.
+    let mut header: libc::msghdr = unsafe { zeroed() };
+    if let Some((to, len)) = &mut to {
+        header.msg_name = (&raw mut *to).cast();
+        header.msg_namelen = *len;
+    }
+    header.msg_iov = &raw mut iovec;
+    header.msg_iovlen = 1;
+    header.msg_control = control.bytes.as_mut_ptr().cast();
+    header.msg_controllen = len as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    socket.try_io(|| {
+        // SAFETY: the descriptor is open for the time of the call. The header points to an address,
+        // an iovec and control bytes that live as long, with their lengths; the iovec to `data`.
+        let done = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) };
         if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     })
 }

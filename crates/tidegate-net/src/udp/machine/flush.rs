@@ -31,6 +31,10 @@ pub(crate) trait Outlet {
 /// Calls of the system that take one datagram or one run each.
 const CALLS: usize = 32;
 
+/// Fewer datagrams than this go one by one: a `sendmmsg` costs more for each than a `sendto`, but
+/// for the way into the kernel.
+const MANY: usize = 8;
+
 /// Datagrams of one run, and bytes: what Linux' UDP_SEGMENT takes in each version.
 const RUN: usize = 64;
 const RUN_BYTES: usize = 65_000;
@@ -76,6 +80,7 @@ pub(crate) fn flush(
     outlet: &mut impl Outlet,
 ) -> (Stop, Did) {
     let (mut did, mut left) = (Did::default(), budget);
+    let few = queue.len() < MANY;
     // The error that came first for the datagram that is the first now.
     let mut tried: Option<io::Error> = None;
     // A run of pieces of this length was refused; one of them alone shows whether that is why.
@@ -92,6 +97,7 @@ pub(crate) fn flush(
         let asked = match queue.len() {
             1 => alone(queue, outlet),
             _ if tried.is_some() || suspect.is_some() => alone(queue, outlet),
+            _ if few => front(queue, *segments, left, outlet),
             _ => many(queue, *segments, left, outlet),
         };
         let has_segments = asked.segment;
@@ -150,7 +156,7 @@ pub(crate) fn straight<'d>(
     if piece == 0 || piece > segments.most {
         return (rest, did);
     }
-    let most = (RUN_BYTES / len).clamp(1, RUN) * len;
+    let most = if data.len() > len { (RUN_BYTES / len).clamp(1, RUN) * len } else { len };
     let mut tried = None;
     while !rest.is_empty() {
         let run = &rest[..rest.len().min(most)];
@@ -161,7 +167,7 @@ pub(crate) fn straight<'d>(
                 tried.take().into_iter().for_each(|e| outlet.earlier(e));
                 did.runs += u32::from(segment.is_some());
                 rest = &rest[run.len()..];
-                let pieces = run.len().div_ceil(len);
+                let pieces = if segment.is_some() { run.len().div_ceil(len) } else { 1 };
                 did.taken += pieces as u32;
                 outlet.run_done(pieces, run.len(), id.filter(|_| rest.is_empty()));
             }
@@ -203,6 +209,16 @@ fn alone(queue: &Queue, outlet: &mut impl Outlet) -> Asked {
         None => Ok((0, 0)),
     };
     Asked { answer, segment: None }
+}
+
+/// Sends the first datagram with those that make a run with it.
+fn front(queue: &Queue, segments: Segments, budget: usize, outlet: &mut impl Outlet) -> Asked {
+    let run = run(queue, 0, segments, budget);
+    let Some(first) = queue.entry(0).filter(|_| run > 1) else { return alone(queue, outlet) };
+    let len = (0..run).filter_map(|i| Some(queue.entry(i)?.len)).sum();
+    let segment = u16::try_from(first.len).ok();
+    let sent = outlet.send(&Outgoing { segment, ..outgoing(queue, first, 0, len) });
+    Asked { answer: sent.map(|()| (run, 1)), segment }
 }
 
 /// Sends what one call can.

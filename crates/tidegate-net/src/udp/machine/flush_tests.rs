@@ -282,6 +282,18 @@ fn an_old_error_costs_no_datagram() {
 
 /// No buffers and no room keep what waits.
 #[test]
+fn few_datagrams_go_one_by_one_and_a_run_is_still_one() {
+    let to_each = |n: u16| (1..=n).map(|port| (port, vec![7; 20])).collect::<Vec<_>>();
+    let calls = |datagrams: &[(u16, Vec<u8>)]| {
+        let (_, did) = run(&mut queue_of(datagrams), &mut Fake::default(), 100);
+        (did.calls, did.runs)
+    };
+    assert_eq!(calls(&to_each(7)), (7, 0));
+    assert_eq!(calls(&to_each(8)), (1, 0));
+    assert_eq!(calls(&vec![(1, vec![7; 20]); 7]), (1, 1));
+}
+
+#[test]
 fn what_waits_for_room_stays() {
     for (code, stop) in [(libc::ENOBUFS, Stop::NoBuffers), (libc::EAGAIN, Stop::Blocked)] {
         let mut queue = queue_of(&[(1, vec![1; 5])]);
