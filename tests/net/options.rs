@@ -73,12 +73,39 @@ fn a_family_holds_for_a_number_too() {
 fn options_without_a_meaning_are_errors() {
     let mut lp = guarded();
     let listening = TcpListener::bind("127.0.0.1:0").unwrap();
-    let e = text(&mut lp, ListenOptions::from(listening).backlog(7));
-    assert!(e.contains("backlog does not apply to a socket that listens already"), "{e}");
+    let e = text(&mut lp, ListenOptions::from(listening).ipv6_only(true));
+    assert!(e.contains("ipv6_only does not apply to a socket that listens already"), "{e}");
     if cfg!(target_os = "linux") {
         let e = text(&mut lp, ListenOptions::unix("\0tidegate-options").mode(0o600));
         assert!(e.contains("mode does not apply to a name without a file"), "{e}");
     }
+}
+
+/// As systemd hands it over: its backlog stays, or is changed by listen(2).
+#[test]
+fn the_backlog_of_a_socket_that_listens() {
+    let mut lp = guarded();
+    let handed_over = || {
+        let domain = socket2::Domain::IPV4;
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(5).unwrap();
+        TcpListener::from(socket)
+    };
+    let changed = ListenOptions::from(handed_over()).backlog(7);
+    if cfg!(windows) {
+        let e = text(&mut lp, changed);
+        assert!(e.contains("backlog does not apply to a socket that listens already"), "{e}");
+        return;
+    }
+    for (options, expected) in [(ListenOptions::from(handed_over()), 5), (changed, 7)] {
+        let server = lp.listen(options, |conn| conn.reject()).unwrap();
+        let limit = lp.server(server).accept_queue().unwrap().limit;
+        assert!(limit.is_none_or(|limit| limit == expected), "{limit:?} is not {expected}");
+        assert!(limit.is_some() || !cfg!(target_os = "linux"));
+        lp.server(server).close().unwrap();
+    }
+    lp.run().unwrap();
 }
 
 /// A buffer beyond the system's number is the largest there is, not its lower half.

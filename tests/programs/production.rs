@@ -281,13 +281,16 @@ fn a_process_that_leaves_says_so_first() {
     assert_eq!(admin.get("/readyz").unwrap(), "ready\n");
     assert!(client.get("/").is_ok());
     let metrics = admin.get("/metrics").unwrap();
-    assert!(metrics.contains("\ntidegate_http_requests_total 4\n"), "{metrics}");
+    assert!(metrics.contains("\ntidegate_http_requests_total 1\n"), "probes count: {metrics}");
     server.signal("-TERM");
     let end = Instant::now() + DEADLINE;
     while admin.get("/readyz").is_ok() {
         assert!(Instant::now() < end, "it stays ready");
     }
     assert!(client.get("/slow").is_ok(), "it goes on");
+    // Not to be ready is no failed request.
+    let metrics = admin.get("/metrics").unwrap();
+    assert!(metrics.contains("tidegate_http_responses_total{class=\"5xx\"} 0\n"), "{metrics}");
     server.finish();
 }
 

@@ -114,6 +114,7 @@ pub use options::listen::{AtLimit, ListenOptions, OutOfDescriptors};
 pub use options::stream::TcpKeepAlive;
 pub use options::udp::{UdpOptions, WhenFull};
 pub use peer_state::PeerState;
+pub use pool::event::{PoolEvent, PoolLeft};
 pub use pool::lease::{Lease, PoolError, PoolKey, PoolMetrics, PoolWait};
 pub use pool::options::PoolOptions;
 pub use proxy_protocol::accept::ProxyProtocol;

@@ -60,6 +60,32 @@ fn n01_two_gets_on_one_connection() {
     assert_eq!((m.connections, m.idle, m.durations.count()), (1, 1, 2));
 }
 
+/// A port for probes beside that of clients: only these are counted.
+#[test]
+fn requests_of_a_server_that_is_not_counted() {
+    let mut lp = guarded();
+    let at = listen(&mut lp, answer);
+    let not_ready = Plain(|head: &Head<'_>, x: Exchange<'_>| match head.path() {
+        "/later" => {
+            let mut x = x.later();
+            let key = x.key();
+            x.next_tick(move |cx| {
+                let _ = cx.exchange(key).reply(503, "leaving");
+            });
+        }
+        _ => x.reply(503, "leaving"),
+    });
+    let (_, probed) = serve(&mut lp, HttpOptions::new().counted(false), not_ready);
+    let (mut c, mut balancer) = (Peer::new(at), Peer::new(probed));
+    for path in ["/readyz", "/later", "/readyz"] {
+        assert_eq!(balancer.get(&mut lp, path).status, 503);
+        assert_eq!(c.get(&mut lp, "/").status, 200);
+    }
+    let m = lp.http_metrics();
+    assert_eq!((m.requests, m.reused, m.in_flight, m.connections), (3, 2, 0, 2));
+    assert_eq!((m.responses[1], m.responses[4], m.durations.count()), (3, 0, 3));
+}
+
 #[test]
 fn n02_the_date_goes_on() {
     let (mut lp, script) = scripted();

@@ -11,7 +11,7 @@ use tidegate::prelude::*;
 use crate::support::*;
 
 /// Logs what comes.
-fn told(log: &Log) -> On {
+pub(super) fn told(log: &Log) -> On {
     let (a, b, c, d) = (log.clone(), log.clone(), log.clone(), log.clone());
     On::new()
         .data(move |_, chunk| a.add(format!("data {}", chunk.len())))
@@ -50,7 +50,7 @@ fn accept(
 }
 
 /// Some turns more, in which nothing may come.
-fn turn(lp: &mut Loop) {
+pub(super) fn turn(lp: &mut Loop) {
     for _ in 0..4 {
         lp.run_nowait().unwrap();
     }

@@ -4,6 +4,7 @@
 mod deadlines;
 mod destroy_with;
 mod endings;
+mod gone;
 mod half_open;
 mod hangup;
 mod late_deadlines;

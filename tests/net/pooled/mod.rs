@@ -3,6 +3,7 @@
 
 mod ends;
 mod takes;
+mod told;
 
 use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener, TcpStream};

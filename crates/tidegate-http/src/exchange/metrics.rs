@@ -3,7 +3,8 @@
 
 use tidegate_loop::Histogram;
 
-/// What the servers of a loop counted: plain numbers. For a rate, take two and subtract.
+/// What the servers of a loop counted: plain numbers. For a rate, take two and subtract. A server
+/// may leave its requests out ([`HttpOptions::counted`](crate::HttpOptions::counted)).
 ///
 /// ```
 /// use tidegate_http::Http;

@@ -27,6 +27,7 @@ pub struct HttpOptions {
     pub(crate) linger_bytes: u64,
     pub(crate) max_requests: u64,
     pub(crate) request_rate: Option<Rate>,
+    pub(crate) counted: bool,
     pub(crate) keep_alive_header: bool,
     pub(crate) shutdown_idle: Duration,
 }
@@ -44,6 +45,7 @@ impl Default for HttpOptions {
             linger_bytes: 1 << 20,
             max_requests: 0,
             request_rate: None,
+            counted: true,
             keep_alive_header: false,
             shutdown_idle: Duration::ZERO,
         }
@@ -131,8 +133,9 @@ impl HttpOptions {
 
     /// How often one client may ask: an address of IPv4, or a /64 of IPv6. Beyond it the answer is
     /// 429 with `Retry-After`, without a call of the handler, and the connection's next request is
-    /// not read before that time. Clients behind one address count as one; behind a balancer, take
-    /// the client's address from its header
+    /// not read before the client may ask again; if that is later than an idle connection is kept,
+    /// the answer closes the connection. Clients behind one address count as one; behind a
+    /// balancer, take the client's address from its header
     /// ([`ListenOptions::proxy_protocol`](tidegate_net::ListenOptions::proxy_protocol)). 65,536
     /// clients are kept. Default: no limit.
     ///
@@ -144,6 +147,21 @@ impl HttpOptions {
     /// ```
     pub fn request_rate(mut self, rate: Rate) -> HttpOptions {
         self.request_rate = Some(rate);
+        self
+    }
+
+    /// Whether requests of this server, their answers and durations are in
+    /// [`HttpMetrics`](crate::HttpMetrics); default true. Not for a port that only balancers,
+    /// probes and Prometheus ask: a 503 that says "not ready" is no failed request, and thousands
+    /// of "alive" hide the share of those that failed.
+    ///
+    /// ```
+    /// use tidegate_http::HttpOptions;
+    /// let probes = HttpOptions::new().counted(false);
+    /// # let _ = probes;
+    /// ```
+    pub fn counted(mut self, on: bool) -> HttpOptions {
+        self.counted = on;
         self
     }
 

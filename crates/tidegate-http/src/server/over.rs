@@ -75,10 +75,11 @@ pub(super) fn close_exchange(
     }
     end(conn);
     let class = usize::from(status / 100).clamp(1, 9);
-    metrics.responses[class - 1] += 1;
+    metrics.responses[class - 1] += u64::from(conn.counted);
     match counts_later {
-        Some(answered) => *answered += 1,
-        None => metrics.durations.record(elapsed),
+        Some(answered) => *answered += u32::from(conn.counted),
+        None if conn.counted => metrics.durations.record(elapsed),
+        None => {}
     }
     metrics.in_flight -= 1;
     d.emit(|| HttpEvent::Response { exchange: key, status, bytes, elapsed, keep_alive: goes_on });

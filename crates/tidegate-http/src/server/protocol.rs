@@ -24,11 +24,11 @@ pub(super) static PROTOCOL: Protocol = Protocol::new("http")
         read::ended(d, socket, at as usize);
         deliver::owed(d, at as usize, socket);
     })
-    .hangup(|d, socket, _, peer| hung_up(d, socket, peer))
+    .hangup(|d, socket, at, peer| hung_up(d, socket, at as usize, peer))
     .drain(|d, socket, at| drain(d, socket, at as usize))
     .finish(|d, socket, at| over::drain(&mut d.cx(), at as usize, socket))
     .woken(|d, socket, at| woken(d, socket, at as usize))
-    .timer(|d, socket, at, _| limited::go_on(d, socket, at as usize))
+    .timer(|d, socket, at, _| limited::time_is_over(d, socket, at as usize))
     .shutdown(|d, socket, at| shutdown(d, socket, at as usize))
     .close(|d, socket, at, close| closed(d, socket, at as usize, &close))
     .replaced(|cx, socket, at| replaced(cx, socket, at as usize))
@@ -37,10 +37,13 @@ pub(super) static PROTOCOL: Protocol = Protocol::new("http")
         layer.conn(at as usize, socket).map_or_else(String::new, |c| c.describe())
     });
 
-/// The connection is reset, and nothing would be read that shows it.
-fn hung_up(d: &mut Dispatch<'_>, socket: SocketKey, peer: PeerState) {
-    if peer == PeerState::Gone {
-        d.cx().socket(socket).destroy_with(io::Error::from(io::ErrorKind::ConnectionReset));
+/// The peer's end or reset, while nothing is read that would show it.
+fn hung_up(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, peer: PeerState) {
+    match peer {
+        PeerState::Gone => {
+            d.cx().socket(socket).destroy_with(io::Error::from(io::ErrorKind::ConnectionReset));
+        }
+        _ => limited::client_ended(d, socket, at),
     }
 }
 
@@ -59,7 +62,7 @@ fn drain(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
     deliver::owed(d, at, socket);
     over::resume(&mut d.cx(), at, socket);
     let (layer, _) = d.layer(&HTTP);
-    let idle = layer.with_options(at, socket).filter(|(c, _)| c.phase == Phase::Idle && !c.full);
+    let idle = layer.with_options(at, socket).filter(|(c, _)| c.waits_for_request());
     if let Some(kept) = idle.map(|(_, o)| o.kept()) {
         clock::set(&mut d.cx(), at, socket, Clock::Head, kept);
     }

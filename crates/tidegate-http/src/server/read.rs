@@ -144,7 +144,7 @@ fn finish(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: &[u8], left:
     }
     let Some(conn) = layer.conn(at, socket) else { return false };
     match left {
-        Left::Early if !rest.is_empty() || conn.body == Body::Paused => {
+        Left::Early if !rest.is_empty() || conn.body == Body::Paused || conn.held => {
             conn.reading = Reading::Paused;
             let mut cx = d.cx();
             let mut s = cx.socket(socket);
@@ -168,8 +168,7 @@ fn finish(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: &[u8], left:
     }
     let (layer, _) = d.layer(&HTTP);
     let Some((conn, o)) = layer.with_options(at, socket) else { return false };
-    // While answers wait, the clock of writes runs.
-    if conn.phase == Phase::Idle && conn.number > 1 && !conn.full {
+    if conn.waits_for_request() && conn.number > 1 {
         if let Some(time) = conn.clocks.set(Clock::Head, noted, o.kept_nanos()) {
             clock::push(&mut d.cx(), (time, socket, at));
         }
@@ -219,8 +218,8 @@ fn request(d: &mut Dispatch<'_>, key: ExchangeKey, head: &RequestHead<'_>, more:
         conn.body = if waits { Body::Expected } else { Body::Unasked };
         clock = (!conn.clocks.is_on(Clock::Request)).then_some(server.options.request_timeout);
     }
-    metrics.requests += 1;
-    metrics.reused += u64::from(key.number() > 1);
+    metrics.requests += u64::from(conn.counted);
+    metrics.reused += u64::from(conn.counted && key.number() > 1);
     metrics.in_flight += 1;
     let (place, handler) = (conn.server, server.handler.take());
     let is_limited = server.limiter.is_some();

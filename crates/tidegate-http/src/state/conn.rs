@@ -159,6 +159,8 @@ pub(crate) struct Conn {
     pub(crate) full: bool,
     /// The client asked too often: its next request waits.
     pub(crate) held: bool,
+    /// Its requests are in the metrics.
+    pub(crate) counted: bool,
     /// Bytes that were out when the clock of writes was set.
     pub(crate) out_before: u64,
     pub(crate) clocks: Clocks,
@@ -204,6 +206,7 @@ impl Conn {
             reading: Reading::Flowing,
             full: false,
             held: false,
+            counted: options.counted,
             out_before: 0,
             clocks: Clocks::default(),
             request: Request {
@@ -233,6 +236,12 @@ impl Conn {
     #[inline]
     pub(crate) fn is_in(&self, key: ExchangeKey) -> bool {
         self.phase == Phase::Handling && self.number == key.number() && self.socket == key.socket
+    }
+
+    /// Whether the clock of its next request runs. While answers wait, that of writes does.
+    #[inline]
+    pub(crate) fn waits_for_request(&self) -> bool {
+        self.phase == Phase::Idle && !self.full && !self.held
     }
 
     /// Whether a dispatch has something to tell.
@@ -269,6 +278,7 @@ impl Conn {
     /// What `why_alive` says.
     pub(crate) fn describe(&self) -> String {
         let phase = match self.phase {
+            Phase::Idle if self.held => "asked too often",
             Phase::Idle if self.number == 1 => "no request yet",
             Phase::Idle => "idle",
             Phase::Head => "in a head",

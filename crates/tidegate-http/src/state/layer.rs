@@ -15,6 +15,7 @@ use crate::exchange::options::HttpOptions;
 use crate::state::conn::{Conn, Over};
 use crate::state::date::Date;
 use crate::state::deadlines::Deadlines;
+use crate::state::held::Held;
 
 /// The layer of this crate.
 pub(crate) static HTTP: LayerId<Layer> = LayerId::new(Layer::default);
@@ -26,6 +27,7 @@ pub(crate) struct Layer {
     pub(crate) output: Output,
     pub(crate) date: Date,
     pub(crate) deadlines: Deadlines,
+    pub(crate) held: Held,
     pub(crate) metrics: HttpMetrics,
     /// What is still to be told of connections that are not ours any more.
     pub(crate) left: VecDeque<Over>,

@@ -82,6 +82,9 @@ pub trait Handler: 'static {
     /// and then come `on_end` and `on_close` as ever. By default nothing happens. Work that only
     /// this peer waits for can stop here: [`destroy`](SocketCx::destroy) the connection.
     ///
+    /// If the server shuts down and our side has ended, a connection whose peer is `Gone` is closed
+    /// after this call: nothing is left to wait for. A pipe that reads it goes on.
+    ///
     /// It costs no system call. Where the poller reports each readiness once until it is read
     /// (poll(2), Windows), it may come only after `resume`, or not at all, if unread bytes were
     /// there before the end.

@@ -27,8 +27,9 @@ from! {
 }
 
 /// A socket that listens already: from the process that started this one, or made with options that
-/// have no method here. The server owns it from then on. Its backlog stays as it is, and options
-/// that apply before bind are an error. Cloned options cannot be used twice.
+/// have no method here. The server owns it from then on. Its backlog stays as it is, unless
+/// [`backlog`](ListenOptions::backlog) is set, and options that apply before bind are an error.
+/// Cloned options cannot be used twice.
 impl From<TcpListener> for ListenOptions {
     fn from(listener: TcpListener) -> ListenOptions {
         ListenOptions::at(At::Adopted(Adopted::new(listener)))

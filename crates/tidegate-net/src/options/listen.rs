@@ -139,7 +139,9 @@ impl ListenOptions {
     }
 
     /// How many connections may wait in the kernel; default 511. The system has a maximum (Linux:
-    /// `net.core.somaxconn`). See listen(2). An error with a socket that listens already.
+    /// `net.core.somaxconn`). See listen(2). A socket that listens already keeps its own, unless
+    /// this is set: then it is changed, also for other processes that have the socket. On Windows
+    /// that is an error.
     pub fn backlog(mut self, connections: u32) -> ListenOptions {
         self.backlog = Some(connections);
         self
@@ -197,8 +199,9 @@ impl ListenOptions {
     }
 
     /// Connections that one peer may have open at once. The next is closed at once, without a
-    /// callback, and counted as limited. Default: no limit; 0 accepts none. Peers behind one address
-    /// (NAT, a proxy without [`proxy_protocol`](ListenOptions::proxy_protocol)) count as one.
+    /// callback, and counted as limited. Default: no limit; 0 accepts none. Peers behind one
+    /// address (NAT, a proxy without [`proxy_protocol`](ListenOptions::proxy_protocol)) count as
+    /// one.
     ///
     /// ```
     /// use tidegate_net::{ListenOptions, Rate};
@@ -218,8 +221,8 @@ impl ListenOptions {
         self
     }
 
-    /// How many bits of an address of IPv4, and of one of IPv6, say which peer it is; default 32 and
-    /// 64: in a network of IPv6 a host can take any address.
+    /// How many bits of an address of IPv4, and of one of IPv6, say which peer it is; default 32
+    /// and 64: in a network of IPv6 a host can take any address.
     pub fn group_peers_by(mut self, v4_bits: u8, v6_bits: u8) -> ListenOptions {
         self.admission.per_peer.groups = Groups { v4: v4_bits, v6: v6_bits };
         self
@@ -368,7 +371,7 @@ impl ListenOptions {
                 refuse(all, "a Unix domain socket")
             }
             At::Adopted(_) => {
-                let backlog = ("backlog", self.backlog.is_some());
+                let backlog = ("backlog", self.backlog.is_some() && !sys::LISTEN_AGAIN);
                 let all = before_bind.into_iter().chain([mode, backlog]);
                 refuse(all, "a socket that listens already")
             }

@@ -8,6 +8,7 @@ use tidegate_loop::{Cx, Key, KeyError, TableFull};
 
 use crate::options::connect::ConnectOptions;
 use crate::pool::acts::Bounds;
+use crate::pool::event::PoolEvent;
 use crate::pool::lease::{PoolError, PoolKey, PoolMetrics, PoolWait};
 use crate::pool::machine::Pool;
 use crate::pool::options::PoolOptions;
@@ -67,7 +68,13 @@ pub(crate) fn take(cx: &mut Cx<'_>, pool: Key, name: &str, done: Done) -> PoolWa
     row.next += 1;
     let number = row.next;
     let name = row.machine.known(name).unwrap_or_else(|| name.into());
+    let before = row.machine.counts().waiting;
     if row.machine.request(&name, number, false, nanos(now)) {
+        let waiting = row.machine.counts().waiting;
+        if waiting > before {
+            let name = || name.to_string();
+            d.emit(|| PoolEvent::Wait { pool: PoolKey(pool), name: name(), waiting });
+        }
         row.waiters.insert(number, Waiter { name, done });
         if row.options.wait_timeout > Duration::ZERO {
             if row.deadlines.len() > 2 * row.waiters.len() + FEW {

@@ -18,7 +18,8 @@ use crate::error::stage::Stage;
 use crate::key::SocketKey;
 use crate::peer_state::PeerState;
 use crate::pool::acts::{Act, ConnId, Why};
-use crate::pool::lease::{Lease, PoolError};
+use crate::pool::event::{PoolEvent, PoolLeft};
+use crate::pool::lease::{Lease, PoolError, PoolKey};
 use crate::pool::state::{Conn, Done, POOLS, Tag, Use, nanos};
 use crate::pool::unused::{UNUSED, over};
 use crate::state::layer::NET;
@@ -90,6 +91,8 @@ fn all(d: &mut Dispatch<'_>, pool: Key) {
     while let Some(next) = next(d, pool) {
         match next {
             Next::Failed(done, error) => {
+                let told = || PoolEvent::Refused { pool: PoolKey(pool), error: error.clone() };
+                d.driver().emit(told);
                 done(&mut d.cx(), Err(error));
                 d.settle();
             }
@@ -98,11 +101,16 @@ fn all(d: &mut Dispatch<'_>, pool: Key) {
                 serve(d, pool, conn, request, reused)
             }
             Next::Act(Act::Close(tag, why)) => {
-                let (layer, driver) = d.layer(&POOLS);
-                if let Some(row) = layer.row(&driver, pool) {
-                    row.metrics.expired += u64::from(why == Why::Expired);
-                    row.metrics.evicted += u64::from(why == Why::Evicted);
-                    row.metrics.retired += u64::from(why == Why::Done);
+                let (layer, mut driver) = d.layer(&POOLS);
+                let why = match why {
+                    Why::Expired => Some(PoolLeft::Expired),
+                    Why::Evicted => Some(PoolLeft::Evicted),
+                    Why::Done => Some(PoolLeft::Retired),
+                    _ => None,
+                };
+                if let Some((why, row)) = why.zip(layer.row(&driver, pool)) {
+                    *why.counter(&mut row.metrics) += 1;
+                    driver.emit(|| PoolEvent::Left { pool: PoolKey(pool), socket: tag.1, why });
                 }
                 if let Some(conn) = layer.tagged(tag) {
                     conn.id = None;
@@ -158,7 +166,7 @@ fn not_made(d: &mut Dispatch<'_>, pool: Key, id: ConnId, reason: Reason) {
 fn serve(d: &mut Dispatch<'_>, pool: Key, tag: Tag, number: u64, reused: bool) {
     let is_dead =
         !is_clean(&mut d.cx(), tag.1) || (reused && is_silent_end(&mut d.cx(), pool, tag));
-    let (layer, driver) = d.layer(&POOLS);
+    let (layer, mut driver) = d.layer(&POOLS);
     let now = driver.now();
     let conn = layer.tagged(tag);
     let id = conn.as_ref().and_then(|c| c.id);
@@ -171,6 +179,8 @@ fn serve(d: &mut Dispatch<'_>, pool: Key, tag: Tag, number: u64, reused: bool) {
         if let Some(id) = id {
             row.metrics.ended_idle += 1;
             row.machine.removed(id);
+            let (pool, socket, why) = (PoolKey(pool), tag.1, PoolLeft::Ended);
+            driver.emit(|| PoolEvent::Left { pool, socket, why });
         }
         let name = row.waiters.get(&number).map(|w| w.name.clone());
         if name.is_some_and(|name| !row.machine.request(&name, number, false, nanos(now))) {
@@ -190,6 +200,7 @@ fn serve(d: &mut Dispatch<'_>, pool: Key, tag: Tag, number: u64, reused: bool) {
     };
     row.metrics.taken += 1;
     row.metrics.reused += u64::from(reused);
+    driver.emit(|| PoolEvent::Taken { pool: PoolKey(pool), socket: tag.1, reused });
     let mut cx = d.cx();
     let _ = cx.set_ref(tag.1, true);
     SocketCx::new(cx.cx(), tag.1).set_idle_timeout(Duration::ZERO);
@@ -224,6 +235,7 @@ pub(crate) fn give(cx: &mut Cx<'_>, lease: Lease) -> Result<(), KeyError> {
     s.resume();
     let _ = cx.set_ref(lease.socket, false);
     let (layer, mut d) = cx.layer(&POOLS);
+    d.emit(|| PoolEvent::Given { pool: PoolKey(lease.pool), socket: lease.socket });
     if let Some(row) = layer.row(&d, lease.pool) {
         row.machine.released(id, (is_clean && !is_old && !is_worn).then_some(until));
     }

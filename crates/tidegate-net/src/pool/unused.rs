@@ -8,15 +8,16 @@ use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::protocol::Protocol;
 use crate::error::close::Close;
 use crate::key::SocketKey;
-use crate::pool::lease::{PoolError, PoolMetrics};
+use crate::pool::event::{PoolEvent, PoolLeft};
+use crate::pool::lease::{PoolError, PoolKey};
 use crate::pool::state::{Conn, POOLS, Use};
 
 /// Also above one that is being made, and above a lease whose user set no handler.
 pub(crate) static UNUSED: Protocol = Protocol::new("pooled")
     .connect(|d, socket, at| connected(d, socket, at as usize))
-    .data(|d, socket, at, _| drop_it(d, socket, at as usize, |m| &mut m.unsolicited))
-    .end(|d, socket, at| drop_it(d, socket, at as usize, |m| &mut m.ended_idle))
-    .timeout(|d, socket, at| drop_it(d, socket, at as usize, |m| &mut m.expired))
+    .data(|d, socket, at, _| drop_it(d, socket, at as usize, PoolLeft::Unsolicited))
+    .end(|d, socket, at| drop_it(d, socket, at as usize, PoolLeft::Ended))
+    .timeout(|d, socket, at| drop_it(d, socket, at as usize, PoolLeft::Expired))
     .close(|_, _, _, _| {});
 
 fn connected(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
@@ -35,17 +36,13 @@ fn connected(d: &mut Dispatch<'_>, socket: SocketKey, at: usize) {
 }
 
 /// It closes; one that is idle is counted.
-fn drop_it(
-    d: &mut Dispatch<'_>,
-    socket: SocketKey,
-    at: usize,
-    count: fn(&mut PoolMetrics) -> &mut u64,
-) {
-    let (layer, driver) = d.layer(&POOLS);
+fn drop_it(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, why: PoolLeft) {
+    let (layer, mut driver) = d.layer(&POOLS);
     if let Some(conn) = layer.tagged((at, socket)).filter(|c| c.state == Use::Idle) {
         let (pool, id) = (conn.pool, conn.id.take());
         if let Some(row) = layer.row(&driver, pool) {
-            *count(&mut row.metrics) += 1;
+            *why.counter(&mut row.metrics) += 1;
+            driver.emit(|| PoolEvent::Left { pool: PoolKey(pool), socket, why });
             if let Some(id) = id {
                 row.machine.removed(id);
             }
@@ -63,12 +60,17 @@ fn pend(d: &mut Dispatch<'_>, pool: Key) {
 
 /// A connection of a pool is over, in use or free.
 pub(crate) fn over(d: &mut Dispatch<'_>, at: u64, close: &Close) {
-    let (layer, driver) = d.layer(&POOLS);
-    let Some(Conn { pool, id, state, .. }) = layer.conns.try_remove(at as usize) else { return };
+    let (layer, mut driver) = d.layer(&POOLS);
+    let Some(conn) = layer.conns.try_remove(at as usize) else { return };
+    let Conn { pool, id, socket, state, .. } = conn;
     let Some(row) = layer.row(&driver, pool) else { return };
     row.metrics.connect_failed += u64::from(state == Use::Connecting && close.reason.is_error());
     if let Some(id) = id {
-        row.metrics.ended_idle += u64::from(state == Use::Idle);
+        if state == Use::Idle {
+            row.metrics.ended_idle += 1;
+            let (pool, why) = (PoolKey(pool), PoolLeft::Ended);
+            driver.emit(|| PoolEvent::Left { pool, socket, why });
+        }
         match state {
             Use::Connecting => {
                 if let Some(waiter) = row.machine.failed(id) {

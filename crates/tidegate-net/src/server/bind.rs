@@ -119,6 +119,9 @@ fn adopt(listener: &Adopted, options: &ListenOptions) -> Result<TcpListener, Net
     if let Some(at_most) = options.defer_accept {
         sys::defer_accept(&SockRef::from(&listener), at_most).map_err(failed(local))?;
     }
+    if options.backlog.is_some() {
+        socket.listen(options.queue_length()).map_err(failed(local))?;
+    }
     Ok(TcpListener::from_std(listener))
 }
 

@@ -18,6 +18,7 @@ use socket2::SockRef;
 use tidegate_loop::event::Readiness;
 use tidegate_loop::kind::{Dispatch, Handle, Runtime};
 use tidegate_loop::{Cx, Key, KeyError};
+use tidegate_stream::ReadState;
 
 use crate::callbacks::contexts::SocketCx;
 use crate::callbacks::upper::Upper;
@@ -26,6 +27,7 @@ use crate::error::stage::Stage;
 use crate::event::{NetEvent, SocketEvent};
 use crate::key::{OWNER, SocketKey};
 use crate::options::stream::millis;
+use crate::peer_state::PeerState;
 use crate::state::deadlines::clocks::as_nanos;
 use crate::state::layer::{NET, Shared};
 use crate::state::rare::Discard;
@@ -139,6 +141,30 @@ impl Socket {
     pub(crate) fn is_discarded(&self) -> bool {
         let over = self.pipes().is_some_and(|p| p.discard == Some(Discard::Over));
         over && self.duplex.write.is_finished()
+    }
+
+    /// Whether nothing is left to wait for: its server shuts down, our side has ended, the peer is
+    /// gone, and reading is paused, by no pipe.
+    pub(crate) fn is_abandoned(&self, h: &Handle<'_>) -> bool {
+        let paused = self.duplex.read == ReadState::Paused && self.life == Life::Open;
+        let over = self.clocks.has_grace() && self.duplex.write.is_finished();
+        let reader = self.pipes().and_then(|p| p.into);
+        if !paused || !over || reader.is_some_and(|pipe| h.check(pipe.into()).is_ok()) {
+            return false;
+        }
+        self.hangup == PeerState::Gone || self.peer_state(h) == PeerState::Gone
+    }
+
+    /// The end of such a connection. A peer of a Unix domain socket is gone without an error.
+    #[cold]
+    pub(crate) fn end_abandoned(&mut self, h: &mut Handle<'_>) {
+        match self.stream.as_ref().and_then(|stream| stream.take_error().ok().flatten()) {
+            Some(e) => {
+                self.tell_reset(h, &e);
+                self.fail(h, Stage::Read, e);
+            }
+            None => self.destroy(h, Reason::Ended),
+        }
     }
 
     /// Whether all that is left to do is to drop what comes.

@@ -251,6 +251,9 @@ fn deliver(d: &mut Dispatch<'_>, key: SocketKey) {
                 if s.is_discarded() {
                     return s.destroy(&mut h, Reason::Destroyed);
                 }
+                if s.is_abandoned(&h) {
+                    return s.end_abandoned(&mut h);
+                }
                 if let Some(token) = s.take_due_timer() {
                     call(
                         d,

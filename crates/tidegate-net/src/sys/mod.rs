@@ -73,9 +73,9 @@ pub(crate) use queues::{Duplicate, accept_queue, duplicate, kernel_queues};
 pub use udp::UdpQueues;
 
 pub(crate) use imp::{
-    ACCEPTED_INHERIT, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting, is_listener,
-    is_no_buffers, lost_its_peer, peer_error, reachable, reuse_address, reuse_port, set_tos, spare,
-    without_signal, write_error,
+    ACCEPTED_INHERIT, LISTEN_AGAIN, SEND_FLAGS, Spare, accept_failure, code_name, is_connecting,
+    is_listener, is_no_buffers, lost_its_peer, peer_error, reachable, reuse_address, reuse_port,
+    set_tos, spare, without_signal, write_error,
 };
 
 /// The system's words for an error, without its number and without a dot at the end. Some

@@ -81,6 +81,9 @@ pub(crate) fn is_connecting(e: &io::Error) -> bool {
 
 pub(crate) const ACCEPTED_INHERIT: bool = false;
 
+/// Windows says that it did, and changes nothing.
+pub(crate) const LISTEN_AGAIN: bool = false;
+
 /// Handles do not run out here before memory does.
 pub(crate) fn spare() -> Option<Spare> {
     None

@@ -108,6 +108,9 @@ pub(crate) fn is_connecting(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR))
 }
 
+/// listen(2) on a socket that listens changes its backlog.
+pub(crate) const LISTEN_AGAIN: bool = true;
+
 /// Accepted sockets have the options of the one that listens.
 pub(crate) const ACCEPTED_INHERIT: bool = cfg!(all(
     any(target_os = "linux", target_os = "android"),

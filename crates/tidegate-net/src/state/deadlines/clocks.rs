@@ -163,6 +163,11 @@ impl Clocks {
         }
     }
 
+    /// Whether its server shuts down.
+    pub(crate) fn has_grace(&self) -> bool {
+        self.grace != Grace::No
+    }
+
     /// No deadline has come up, or it was taken.
     pub(crate) fn wait(&mut self) {
         self.expiry = Expiry::Waiting;
