@@ -159,6 +159,7 @@ fn a_done_that_panics_leaves_run_and_nothing_else() {
 
 /// Without room for one of the two pipes: both ends are closed, and `done` says why, once.
 #[test]
+#[cfg_attr(tidegate_under_wine, ignore = "Wine: a reset reads as an end")]
 fn a_full_table_closes_both() {
     for room in [0, 1] {
         let mut lp = guarded();
