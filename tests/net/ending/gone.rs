@@ -17,6 +17,9 @@ fn a_shutdown_does_not_wait_for_those_that_are_gone() {
         if unread && (cfg!(mio_unsupported_force_poll_poll) || cfg!(windows)) {
             continue; // see `on_hangup`
         }
+        if !before && (cfg!(tidegate_like_afd) || cfg!(windows)) {
+            continue; // there it looks like an end, once our side has ended
+        }
         let mut lp = guarded();
         let log = Log::default();
         let on = told(&log);

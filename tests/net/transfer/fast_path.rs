@@ -84,7 +84,7 @@ fn outcome(long: bool, action: Action) -> (Vec<String>, Vec<u8>) {
     let (log, chunks) = (Log::default(), Rc::new(Cell::new(0)));
     let (l, c) = (log.clone(), chunks.clone());
     // What the action leaves waiting ends by this.
-    let options = ListenOptions::new("127.0.0.1:0").lifetime(Duration::from_millis(100));
+    let options = ListenOptions::new("127.0.0.1:0").lifetime(Duration::from_millis(300));
     let server = lp
         .listen(options, move |conn| {
             let (log, chunks, server) = (l.clone(), c.clone(), conn.server_key());
