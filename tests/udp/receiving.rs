@@ -30,7 +30,7 @@ fn b37_several_come_in_one_turn_before_check() {
 
 /// Each is its own call then; only what was assumed at the start is one call for several.
 #[test]
-#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[cfg(all(target_os = "linux", not(any(mio_unsupported_force_poll_poll, tidegate_like_kqueue))))]
 fn few_datagrams_come_one_by_one() {
     let mut lp = guarded();
     let (key, at) = open(&mut lp, "127.0.0.1:0", OnDatagram::new(|_, _, _| {}));
@@ -46,7 +46,7 @@ fn few_datagrams_come_one_by_one() {
 
 /// While datagrams come singly, the first that a callback sends does not wait for its return.
 #[test]
-#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[cfg(all(target_os = "linux", not(any(mio_unsupported_force_poll_poll, tidegate_like_kqueue))))]
 fn a_single_datagram_is_answered_at_once() {
     let mut lp = guarded();
     let seen: Rc<RefCell<Vec<[u64; 2]>>> = Rc::default();
