@@ -179,7 +179,8 @@ fn others_do_not_wait_for_them() {
     lp.run().unwrap();
 }
 
-/// A client that would be held longer than an idle connection is kept: it is told to come again.
+/// A client that would be held for longer than an idle connection is kept: its answer says when to ask
+/// again, and the connection closes.
 #[test]
 fn a_long_wait_closes() {
     let (mut lp, _script) = scripted();

@@ -19,6 +19,7 @@ use tidegate_loop::{Cx, Key};
 #[cfg(feature = "lookup")]
 use crate::error::fault::LookupFault;
 
+#[cfg_attr(not(feature = "lookup"), allow(dead_code))]
 pub(crate) type Found = io::Result<Vec<SocketAddr>>;
 
 /// A handle that asks for a name, of any kind, and what to call with the answer. For layers; see

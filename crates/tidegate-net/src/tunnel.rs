@@ -124,6 +124,9 @@ fn joined(s: &mut SocketCx<'_>, client: SocketKey, waiting: &Cell<Option<Parts>>
 /// The target is over. There is nothing to say if it was joined.
 fn refused(s: &mut SocketCx<'_>, client: SocketKey, close: &Close, waiting: Option<Parts>) {
     let Some(Parts { answer, done }) = waiting else { return close.unhandled(&mut s.cx()) };
+    // It comes behind the answer, also if that panics.
+    let result = failed(PipeStage::Sink, &close.reason);
+    s.next_tick(move |cx| done(cx, result));
     let mut client = s.socket(client);
     match answer {
         Some(answer) => {
@@ -134,7 +137,6 @@ fn refused(s: &mut SocketCx<'_>, client: SocketKey, close: &Close, waiting: Opti
         }
         None => client.destroy(),
     }
-    done(&mut s.cx(), failed(PipeStage::Sink, &close.reason));
 }
 
 /// The client is over before the target was connected.

@@ -112,7 +112,7 @@ pub(crate) struct Kinds {
 }
 
 impl Default for Kinds {
-    /// What has no number of its own is number 0.
+    /// A name for which no number is left gets number 0.
     fn default() -> Kinds {
         Kinds { names: vec![("handle", 'h')], loop_id: 0 }
     }
