@@ -123,6 +123,7 @@ pub use proxy_protocol::header::{ProxyHeader, ProxyVersion};
 pub use proxy_protocol::trusted::{TrustedError, TrustedProxies};
 pub use server_event::{BatchEnd, Overload, PeerLimit, ServerEvent, ServerInfo};
 pub use shutdown_report::ShutdownReport;
+pub use socket::direct::lent::{LentSocket, Pulls, pull_kind};
 pub use source::{Source, source_for};
 pub use sys::{AcceptQueue, Queues, UdpQueues};
 pub use tidegate_stream::{BoxError, Bucket, Chunk, Flow, Rate};

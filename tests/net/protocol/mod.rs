@@ -1,7 +1,7 @@
 //! Layers above connections: a protocol of frames with piped bodies (`framed.rs`, which is no
-//! test), pull mode (plain and with filters), the hand-over of a connection with bytes that came
-//! already, what a protocol is called for and in which order, and ends that drop what the peer
-//! still sends.
+//! test), pull mode (plain, with filters, with connections that are lent), the hand-over of a
+//! connection with bytes that came already, what a protocol is called for and in which order, and
+//! ends that drop what the peer still sends.
 
 mod calls;
 mod drained;
@@ -9,5 +9,6 @@ mod framed;
 mod frames;
 mod gathered;
 mod handover;
+mod lent;
 mod pull;
 mod pull_filtered;

@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 use tidegate_loop::Cx;
-use tidegate_loop::kind::Dispatch;
-use tidegate_net::{Close, Net, PeerState, Protocol, Reason, SocketKey};
+use tidegate_loop::kind::{Dispatch, Kind};
+use tidegate_net::{
+    Close, LentSocket, Net, PeerState, Protocol, Pulls, Reason, SocketKey, pull_kind,
+};
 
 use crate::state::layer::{ASYNC, Layer};
 use crate::state::net::{Flush, Over, SocketState};
-use crate::tasks::run::{Reader, poll_reader, wake_now};
+use crate::tasks::run::{Reader, poll_reader, poll_with_socket, wake_now};
 use crate::tasks::wake::wake;
 use crate::wake::home::Note;
 use crate::wake::waiter::{ROOT, TaskAt, Waiter};
@@ -15,6 +17,7 @@ use crate::wake::waiter::{ROOT, TaskAt, Waiter};
 pub(crate) static PULL: Protocol = Protocol::new("futures")
     .connect(connected)
     .readable(readable)
+    .lends(&LENT)
     .writable(writable)
     .written(|d, key, at, _, _| {
         if let Some(waiter) = change(d, key, at, |s| {
@@ -30,6 +33,34 @@ pub(crate) static PULL: Protocol = Protocol::new("futures")
     .replaced(replaced)
     .describe(describe);
 
+/// Connections that tasks read from.
+static LENT: Kind = pull_kind::<Readers>();
+
+struct Readers;
+
+impl Pulls for Readers {
+    /// The usual way of what `readable` does.
+    #[inline(always)]
+    fn pull(d: &mut Dispatch<'_>, at: u64, socket: &mut Option<LentSocket>) -> bool {
+        let Some(key) = socket.as_ref().map(LentSocket::key) else { return false };
+        match poll_with_socket(d, |layer| reader(layer, key, at), key.into(), socket) {
+            Reader::Waits => {}
+            Reader::Nobody => return false,
+            Reader::WaitsNoMore(task) => waits_no_more(d, key, at, task),
+        }
+        true
+    }
+}
+
+/// The task that waits to read.
+#[inline(always)]
+fn reader(layer: &mut Layer, key: SocketKey, at: u64) -> Option<TaskAt> {
+    match layer.socket(key, at as usize)?.reader {
+        Waiter::Task(task) if task.at != ROOT => Some(task),
+        _ => None,
+    }
+}
+
 fn change<R>(
     d: &mut Dispatch<'_>,
     key: SocketKey,
@@ -42,11 +73,7 @@ fn change<R>(
 /// There is something to read. A task that waits for it reads in here; it stays who waits, if it
 /// waits again. If nobody waits, this is not called again until somebody does.
 fn readable(d: &mut Dispatch<'_>, key: SocketKey, at: u64) {
-    let reader = |layer: &mut Layer| match layer.socket(key, at as usize)?.reader {
-        Waiter::Task(task) if task.at != ROOT => Some(task),
-        _ => None,
-    };
-    match poll_reader(d, reader, key.into()) {
+    match poll_reader(d, |layer| reader(layer, key, at), key.into()) {
         Reader::Waits => {}
         Reader::WaitsNoMore(task) => waits_no_more(d, key, at, task),
         Reader::Nobody => read_later(d, key, at),

@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::task::{Context, Poll, Waker};
 
-use tidegate_net::{Net, SocketCx};
+use tidegate_net::{LentSocket, Net};
 
 use crate::error::connect::kind_of;
 use crate::error::not_on_loop::NotOnLoop;
@@ -26,8 +26,12 @@ enum Side {
 enum Tried {
     Moved(usize),
     Failed(io::Error),
+    /// Tried on the connection that is lent: not all of it, nothing, or an error.
+    Short(io::Result<usize>),
     /// Not tried: it would find nothing, and the task waits for more.
     Waits,
+    /// Not tried: the connection is not lent to this poll.
+    NotLent,
     /// Not tried: this poll has had its share.
     Spent,
 }
@@ -56,27 +60,30 @@ impl AsyncSocket {
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let waker = cx.waker();
         let tried = current::with(|frame| {
-            if !buffer.is_empty() && frame.waits_again(self.key.into(), waker) {
-                return Tried::Waits;
+            let drained = match frame.socket(self.key) {
+                Some(socket) if !buffer.is_empty() => socket.is_drained(),
+                _ => return Tried::NotLent,
+            };
+            if drained {
+                let waits = frame.waits_again(self.key, waker);
+                return if waits { Tried::Waits } else { Tried::NotLent };
             }
             if !frame.take_operation() {
                 return Tried::Spent;
             }
-            match frame.cx_to_operate().socket(self.key).read_now_more(buffer) {
-                Ok((n, more)) => {
+            match frame.socket(self.key).map(|socket| socket.read(buffer)) {
+                Some(Ok(n)) if n > 0 => {
                     frame.moved(n);
-                    if !more {
-                        frame.drained(self.key.into());
-                    }
                     Tried::Moved(n)
                 }
-                Err(e) => Tried::Failed(e),
+                Some(done) => Tried::Short(done),
+                None => Tried::NotLent,
             }
         });
         match tried {
             Ok(Tried::Moved(n)) => Poll::Ready(Ok(n)),
             Ok(Tried::Waits) => Poll::Pending,
-            other => self.not_moved(waker, Side::Read, other),
+            other => self.read_slowly(waker, buffer, other),
         }
     }
 
@@ -84,7 +91,12 @@ impl AsyncSocket {
     /// poll.
     #[inline]
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.write_pieces(cx.waker(), bytes.len(), |s| s.write_now(&[IoSlice::new(bytes)]))
+        let waker = cx.waker();
+        let tried = self.write_lent(bytes.len(), |socket| socket.write(bytes));
+        match tried {
+            Ok(Tried::Moved(n)) => Poll::Ready(Ok(n)),
+            other => self.write_slowly(waker, &[IoSlice::new(bytes)], other),
+        }
     }
 
     /// [`write_vectored`](AsyncSocket::write_vectored) as a poll.
@@ -93,8 +105,16 @@ impl AsyncSocket {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let waker = cx.waker();
         let all = pieces.iter().map(|piece| piece.len()).sum();
-        self.write_pieces(cx.waker(), all, |s| s.write_now(pieces))
+        let tried = match pieces.len() {
+            0..=LentSocket::PIECES => self.write_lent(all, |s| s.write_pieces(pieces, all)),
+            _ => Ok(Tried::NotLent),
+        };
+        match tried {
+            Ok(Tried::Moved(n)) => Poll::Ready(Ok(n)),
+            other => self.write_slowly(waker, pieces, other),
+        }
     }
 
     /// [`flush`](AsyncSocket::flush) as a poll.
@@ -147,42 +167,92 @@ impl AsyncSocket {
         self.done(step).map_ok(|_| ())
     }
 
-    /// One write of the kernel's, of so many bytes.
-    #[inline]
-    fn write_pieces(
+    /// One write of the kernel's, of so many bytes, if the connection is lent to this poll.
+    #[inline(always)]
+    fn write_lent(
         &self,
-        waker: &Waker,
         all: usize,
-        write: impl FnOnce(&mut SocketCx<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        let tried = current::with(|frame| {
+        write: impl FnOnce(&mut LentSocket) -> io::Result<usize>,
+    ) -> Result<Tried, NoFrame> {
+        current::with(|frame| {
+            if all == 0 || frame.socket(self.key).is_none() {
+                return Tried::NotLent;
+            }
             if !frame.take_operation() {
                 return Tried::Spent;
             }
-            match write(&mut frame.cx_to_operate().socket(self.key)) {
-                Ok(n) if n == all => {
+            match frame.socket(self.key).map(write) {
+                Some(Ok(n)) if n == all => {
                     frame.moved(n);
                     Tried::Moved(n)
                 }
-                Ok(n) => {
-                    frame.stirred();
-                    frame.moved(n);
-                    Tried::Moved(n)
-                }
-                Err(e) => {
-                    frame.stirred();
-                    Tried::Failed(e)
-                }
+                Some(done) => Tried::Short(done),
+                None => Tried::NotLent,
             }
-        });
-        match tried {
-            Ok(Tried::Moved(n)) => Poll::Ready(Ok(n)),
-            other => self.not_moved(waker, Side::Write, other),
-        }
+        })
     }
 
+    /// A read that the quick way did not end.
     #[cold]
     #[inline(never)]
+    fn read_slowly(
+        &self,
+        waker: &Waker,
+        buffer: &mut [u8],
+        tried: Result<Tried, NoFrame>,
+    ) -> Poll<io::Result<usize>> {
+        self.slowly(waker, Side::Read, tried, |frame, done| match done {
+            Some((socket, done)) => socket.end_read(&mut frame.cx(), buffer, done),
+            None => frame.cx().socket(self.key).read_now(buffer),
+        })
+    }
+
+    /// A write that the quick way did not end.
+    #[cold]
+    #[inline(never)]
+    fn write_slowly(
+        &self,
+        waker: &Waker,
+        pieces: &[IoSlice<'_>],
+        tried: Result<Tried, NoFrame>,
+    ) -> Poll<io::Result<usize>> {
+        self.slowly(waker, Side::Write, tried, |frame, done| match done {
+            Some((socket, done)) => socket.end_write(&mut frame.cx(), pieces, done),
+            None => frame.cx().socket(self.key).write_now(pieces),
+        })
+    }
+
+    /// Goes on with what the lent connection did not do, or does all of it.
+    fn slowly(
+        &self,
+        waker: &Waker,
+        side: Side,
+        tried: Result<Tried, NoFrame>,
+        operate: impl FnOnce(
+            &mut Frame<'_>,
+            Option<(LentSocket, io::Result<usize>)>,
+        ) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let tried = tried.and_then(|tried| {
+            current::with(|frame| {
+                let short = match tried {
+                    Tried::Short(done) => frame.take_socket().map(|socket| (socket, done)),
+                    Tried::NotLent if frame.take_operation() => None,
+                    Tried::NotLent => return Tried::Spent,
+                    other => return other,
+                };
+                match operate(frame, short) {
+                    Ok(n) => {
+                        frame.moved(n);
+                        Tried::Moved(n)
+                    }
+                    Err(e) => Tried::Failed(e),
+                }
+            })
+        });
+        self.not_moved(waker, side, tried)
+    }
+
     fn not_moved(
         &self,
         waker: &Waker,
@@ -191,7 +261,7 @@ impl AsyncSocket {
     ) -> Poll<io::Result<usize>> {
         match tried {
             Ok(Tried::Moved(n)) => Poll::Ready(Ok(n)),
-            Ok(Tried::Waits) => Poll::Pending,
+            Ok(Tried::Waits | Tried::Short(_) | Tried::NotLent) => Poll::Pending,
             Ok(Tried::Spent) => self.spent(waker),
             Ok(Tried::Failed(e)) => match e.kind() {
                 // `NotConnected` is of a connection that is over, or about to be: then the result

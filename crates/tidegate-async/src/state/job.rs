@@ -8,13 +8,12 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use crate::sys::current::{self, Frame, Polled};
-use crate::wake::waiter::TaskAt;
+use crate::sys::current::{self, Frame};
 
 pub(crate) trait Job {
     /// Polls the future, which finds the loop in the frame. When it is ready, the result takes its
     /// place.
-    fn poll<'a>(self: Pin<&'a mut Self>, task: TaskAt, frame: &mut Frame<'a>) -> Poll<()>;
+    fn poll<'a>(self: Pin<&'a mut Self>, frame: &mut Frame<'a>) -> Poll<()>;
 
     /// Moves the result into an `Option<T>`, if it is there and `T` is its type.
     fn take(self: Pin<&mut Self>, into: &mut dyn Any);
@@ -46,10 +45,10 @@ impl<F: Future> Job for Boxed<F>
 where
     F::Output: 'static,
 {
-    fn poll<'a>(self: Pin<&'a mut Self>, task: TaskAt, frame: &mut Frame<'a>) -> Poll<()> {
+    fn poll<'a>(self: Pin<&'a mut Self>, frame: &mut Frame<'a>) -> Poll<()> {
         let mut this = self.project();
         let waker = &*this.waker;
-        frame.set_polled(Polled { key: task.key, at: task.at, waker });
+        frame.set_waker(waker);
         current::enter(frame, || {
             let polled = match this.stage.as_mut().project() {
                 Project::Runs { future } => future.poll(&mut Context::from_waker(waker)),
@@ -81,8 +80,7 @@ mod tests {
 
     fn poll(job: &mut Pin<Box<dyn Job>>) -> Poll<()> {
         let mut lp = Loop::new().unwrap();
-        let task = TaskAt { key: lp.cx().driver().stale_key(), at: 0 };
-        job.as_mut().poll(task, &mut Frame::beside(lp.cx()))
+        job.as_mut().poll(&mut Frame::beside(lp.cx(), &mut None))
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use std::task::Waker;
 
 use tidegate_loop::{AsCx, Cx, Key};
+use tidegate_net::{LentSocket, SocketKey};
 
 thread_local! {
     static CURRENT: Cell<Option<NonNull<Frame<'static>>>> = const { Cell::new(None) };
@@ -18,17 +19,19 @@ thread_local! {
 /// A loop in the middle of a call, and what the call may still do.
 pub(crate) struct Frame<'a> {
     cx: Cx<'a>,
-    /// The task that is polled.
-    polled: Option<Polled<'a>>,
+    /// The task that is polled, once it has its waker.
+    task: Option<Key>,
+    at: usize,
+    waker: Option<&'a Waker>,
     /// Operations and bytes that are left to this poll. More bytes than these make it the last
     /// operation.
     operations: u32,
     bytes: usize,
     /// The handle in whose dispatch the task is polled: it waits there to read.
     source: Option<Key>,
-    /// The same, once the poll has read all that it had.
-    drained: Option<Key>,
-    /// The task waits for it again.
+    /// The same as a connection, until something else of the loop is used.
+    socket: &'a mut Option<LentSocket>,
+    /// The task waits for its source again.
     waits: bool,
 }
 
@@ -41,64 +44,74 @@ pub(crate) struct Polled<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// For code that is no poll: destructors, wakers.
-    pub(crate) fn beside(cx: Cx<'a>) -> Frame<'a> {
-        Frame::of_poll(cx, None, u32::MAX, usize::MAX, None)
+    /// For code that is no poll: destructors, wakers. `nothing` is an empty place.
+    pub(crate) fn beside(cx: Cx<'a>, nothing: &'a mut Option<LentSocket>) -> Frame<'a> {
+        Frame::of_poll(cx, None, 0, (u32::MAX, usize::MAX), nothing)
     }
 
-    /// For one poll, which may do so much.
+    /// For one poll of the task with this handle and this place, which has to get its waker. It may
+    /// do so many operations and move so many bytes. A connection may be lent to it.
     #[inline(always)]
     pub(crate) fn of_poll(
         cx: Cx<'a>,
-        polled: Option<Polled<'a>>,
-        operations: u32,
-        bytes: usize,
-        source: Option<Key>,
+        task: Option<Key>,
+        at: usize,
+        (operations, bytes): (u32, usize),
+        socket: &'a mut Option<LentSocket>,
     ) -> Frame<'a> {
-        Frame { cx, polled, operations, bytes, source, drained: None, waits: false }
+        let (waker, source) = (None, None);
+        Frame { cx, task, at, waker, operations, bytes, source, socket, waits: false }
     }
 
-    /// This task is polled, with this waker.
+    /// The task is polled in the dispatch of this handle, for which it waits.
+    #[inline(always)]
+    pub(crate) fn read_from(self, source: Option<Key>) -> Frame<'a> {
+        Frame { source, ..self }
+    }
+
+    /// The task is polled with this waker.
     #[inline]
-    pub(crate) fn set_polled(&mut self, polled: Polled<'a>) {
-        self.polled = Some(polled);
+    pub(crate) fn set_waker(&mut self, waker: &'a Waker) {
+        self.waker = Some(waker);
     }
 
-    /// The loop, for whatever may change it.
+    /// The loop. Nothing of it is lent to the poll from here on.
     #[inline]
     pub(crate) fn cx(&mut self) -> Cx<'_> {
-        self.drained = None;
+        if self.socket.is_some() {
+            self.give_back();
+        }
         self.cx.cx()
     }
 
-    /// The loop, for an operation on a connection. If it may have changed what there is to read,
-    /// call [`stirred`](Frame::stirred).
-    #[inline]
-    pub(crate) fn cx_to_operate(&mut self) -> Cx<'_> {
-        self.cx.cx()
-    }
-
-    /// There may be more to read of the source than before.
-    #[inline]
-    pub(crate) fn stirred(&mut self) {
-        self.drained = None;
-    }
-
-    /// All that this handle had was read.
-    #[inline]
-    pub(crate) fn drained(&mut self, handle: Key) {
-        if self.source == Some(handle) {
-            self.drained = self.source;
+    #[cold]
+    #[inline(never)]
+    fn give_back(&mut self) {
+        if let Some(socket) = self.take_socket() {
+            socket.give_back(&mut self.cx);
         }
     }
 
-    /// The polled task waits to read from this handle, if that is its source and has nothing more;
+    /// The connection that is lent to this poll, if it still is, and has this key.
+    #[inline]
+    pub(crate) fn socket(&mut self, key: SocketKey) -> Option<&mut LentSocket> {
+        self.socket.as_mut().filter(|s| s.key() == key)
+    }
+
+    /// The connection that is lent, to give it back.
+    pub(crate) fn take_socket(&mut self) -> Option<LentSocket> {
+        let socket = self.socket.take()?;
+        self.waits |= socket.is_awaited();
+        Some(socket)
+    }
+
+    /// The polled task waits to read from this connection, if that is lent and has nothing more;
     /// else `false`, and nothing happens.
     #[inline]
-    pub(crate) fn waits_again(&mut self, handle: Key, waker: &Waker) -> bool {
-        let again = self.drained == Some(handle) && self.polled_with(waker).is_some();
-        self.waits |= again;
-        again
+    pub(crate) fn waits_again(&mut self, key: SocketKey, waker: &Waker) -> bool {
+        let own = self.waker.map_or(std::ptr::null(), std::ptr::from_ref);
+        let is_own = std::ptr::eq(own, waker) || self.polled_with(waker).is_some();
+        is_own && self.socket(key).is_some_and(LentSocket::wait)
     }
 
     /// The polled task was noted as who waits to read from this handle.
@@ -106,7 +119,7 @@ impl<'a> Frame<'a> {
         self.waits |= self.source == Some(handle);
     }
 
-    /// Whether the polled task waits for its source again.
+    /// Whether the polled task waits for its source again, and the connection is not lent any more.
     #[inline]
     pub(crate) fn waits(&self) -> bool {
         self.waits
@@ -116,23 +129,25 @@ impl<'a> Frame<'a> {
     #[inline]
     pub(crate) fn polled_with(&self, waker: &Waker) -> Option<Polled<'a>> {
         // Mostly it is the very same.
-        self.polled.filter(|p| std::ptr::eq(p.waker, waker) || p.waker.will_wake(waker))
+        self.polled().filter(|p| std::ptr::eq(p.waker, waker) || p.waker.will_wake(waker))
     }
 
     /// The task that is polled.
+    #[inline]
     pub(crate) fn polled(&self) -> Option<Polled<'a>> {
-        self.polled
+        Some(Polled { key: self.task?, at: self.at, waker: self.waker? })
     }
 
     /// One operation more. `false`: the poll has had its share, and the operation has to wait for
     /// the next.
     #[inline]
     pub(crate) fn take_operation(&mut self) -> bool {
-        if self.operations == 0 {
-            return false;
+        let (left, spent) = self.operations.overflowing_sub(1);
+        self.operations = left;
+        if spent {
+            self.operations = 0;
         }
-        self.operations -= 1;
-        true
+        !spent
     }
 
     /// An operation moved so many bytes.
@@ -222,9 +237,9 @@ mod tests {
     fn the_innermost_loop_is_found_and_the_outer_one_after_it() {
         let (mut outer, mut inner) = (looped(1), looped(2));
         assert_eq!(handles(), Err(NoFrame::Outside));
-        enter(&mut Frame::beside(outer.cx()), || {
+        enter(&mut Frame::beside(outer.cx(), &mut None), || {
             assert_eq!(handles(), Ok(1));
-            enter(&mut Frame::beside(inner.cx()), || assert_eq!(handles(), Ok(2)));
+            enter(&mut Frame::beside(inner.cx(), &mut None), || assert_eq!(handles(), Ok(2)));
             assert_eq!(handles(), Ok(1));
         });
         assert_eq!(handles(), Err(NoFrame::Outside));
@@ -233,7 +248,7 @@ mod tests {
     #[test]
     fn it_is_lent_to_one_at_a_time() {
         let mut lp = looped(1);
-        enter(&mut Frame::beside(lp.cx()), || {
+        enter(&mut Frame::beside(lp.cx(), &mut None), || {
             let inner = with(|frame| {
                 let inner = handles();
                 frame.cx().check(|_, _| {});
@@ -246,13 +261,13 @@ mod tests {
     #[test]
     fn a_panic_puts_it_back() {
         let mut lp = looped(3);
-        enter(&mut Frame::beside(lp.cx()), || {
+        enter(&mut Frame::beside(lp.cx(), &mut None), || {
             let inside = catch_unwind(AssertUnwindSafe(|| with(|_| panic!("inside"))));
             assert!(inside.is_err());
             assert_eq!(handles(), Ok(3));
         });
         let entered = catch_unwind(AssertUnwindSafe(|| {
-            enter(&mut Frame::beside(lp.cx()), || panic!("entered"));
+            enter(&mut Frame::beside(lp.cx(), &mut None), || panic!("entered"));
         }));
         assert!(entered.is_err());
         assert_eq!(handles(), Err(NoFrame::Outside));

@@ -75,7 +75,8 @@ pub(crate) fn over(d: &mut Dispatch<'_>, task: TaskAt, job: Option<Pin<Box<dyn J
 
 /// Drops what may run code of a user's, which finds the loop.
 fn drop_in_loop<T>(d: &mut Dispatch<'_>, value: T) {
-    let mut frame = Frame::beside(d.cx());
+    let mut nothing = None;
+    let mut frame = Frame::beside(d.cx(), &mut nothing);
     let dropped = current::enter(&mut frame, || drop_caught(value));
     if let Err(payload) = dropped {
         d.driver().panic_later(payload);

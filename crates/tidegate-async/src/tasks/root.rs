@@ -45,8 +45,14 @@ impl<'a> Root<'a> {
     fn enter<R>(&mut self, polled: Option<Polled<'_>>, f: impl FnOnce() -> R) -> R {
         let mut cx = self.lp.cx();
         let limits = &cx.layer(&ASYNC).0.limits;
-        let (operations, bytes) = (limits.operations, limits.poll_bytes);
-        current::enter(&mut Frame::of_poll(cx, polled, operations, bytes, None), f)
+        let limits = (limits.operations, limits.poll_bytes);
+        let (task, at) = polled.map_or((None, 0), |p| (Some(p.key), p.at));
+        let mut nothing = None;
+        let mut frame = Frame::of_poll(cx, task, at, limits, &mut nothing);
+        if let Some(polled) = polled {
+            frame.set_waker(polled.waker);
+        }
+        current::enter(&mut frame, f)
     }
 
     /// Whether nothing can wake the future: no handle has work or waits for the kernel or for time,

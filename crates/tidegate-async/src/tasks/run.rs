@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tidegate_loop::kind::{Dispatch, Kind};
 use tidegate_loop::{Cx, Key};
+use tidegate_net::LentSocket;
 
 use crate::error::join::JoinError;
 use crate::event::TaskEvent;
@@ -72,50 +73,124 @@ pub(crate) fn poll_reader(
     poll(d, find, Schedule::begin_now, Some(source))
 }
 
+/// The same with the connection that it waits for.
+#[inline(always)]
+pub(crate) fn poll_with_socket(
+    d: &mut Dispatch<'_>,
+    find: impl FnOnce(&mut Layer) -> Option<TaskAt>,
+    source: Key,
+    socket: &mut Option<LentSocket>,
+) -> Reader {
+    let Ok((task, mut job, limits)) = begin(d, find, Schedule::begin_now) else {
+        return Reader::Nobody;
+    };
+    let frame = Frame::of_poll(d.cx(), Some(task.key), task.at, limits, socket);
+    let mut frame = frame.read_from(Some(source));
+    let (future, lent) = (job.as_mut(), &mut frame);
+    let done = catch_unwind(AssertUnwindSafe(move || future.poll(lent)));
+    let waits = frame.waits();
+    let awaits = |socket: &Option<LentSocket>| socket.as_ref().is_some_and(LentSocket::is_awaited);
+    if matches!(done, Ok(Poll::Pending)) && awaits(socket) {
+        // The ordinary end.
+        let (layer, _) = d.layer(&ASYNC);
+        if let Some(state) = layer.task(task) {
+            // There was none.
+            std::mem::forget(state.job.replace(job));
+            if state.ticket.schedule.rest() {
+                woken_while_polled(d, task);
+            }
+            return Reader::Waits;
+        }
+    }
+    let waits = waits || awaits(socket);
+    if let Some(socket) = socket.take() {
+        socket.give_back(&mut d.cx());
+    }
+    ended(d, task, job, done);
+    if waits { Reader::Waits } else { Reader::WaitsNoMore(task) }
+}
+
 /// Polls it, if a poll begins.
 #[inline(always)]
 fn poll(
     d: &mut Dispatch<'_>,
     find: impl FnOnce(&mut Layer) -> Option<TaskAt>,
-    begin: impl FnOnce(&Schedule) -> bool,
+    begins: impl FnOnce(&Schedule) -> bool,
     source: Option<Key>,
 ) -> Reader {
-    let (layer, driver) = d.layer(&ASYNC);
-    let Some(task) = find(layer) else { return Reader::Nobody };
-    let (operations, bytes) = (layer.limits.operations, layer.limits.poll_bytes);
-    let found = layer.task(task).filter(|t| begin(&t.ticket.schedule));
-    let Some(state) = found else { return Reader::WaitsNoMore(task) };
-    let Some(mut job) = state.job.take() else { return Reader::WaitsNoMore(task) };
-    state.polls += 1;
-    state.since = driver.nanos();
-    layer.metrics.polls += 1;
+    let (task, mut job, limits) = match begin(d, find, begins) {
+        Ok(begun) => begun,
+        Err(reader) => return reader,
+    };
+    let driver = d.driver();
     let began = driver.is_observed().then(|| driver.clock_nanos());
-    let mut frame = Frame::of_poll(d.cx(), None, operations, bytes, source);
+    let mut nothing = None;
+    let frame = Frame::of_poll(d.cx(), Some(task.key), task.at, limits, &mut nothing);
+    let mut frame = frame.read_from(source);
     let (future, lent) = (job.as_mut(), &mut frame);
-    let done = catch_unwind(AssertUnwindSafe(move || future.poll(task, lent)));
+    let done = catch_unwind(AssertUnwindSafe(move || future.poll(lent)));
     let waits = frame.waits();
     if let Some(began) = began {
         tell(d, task, began, !matches!(done, Ok(Poll::Pending)));
     }
+    ended(d, task, job, done);
+    if waits { Reader::Waits } else { Reader::WaitsNoMore(task) }
+}
+
+/// A task in its poll: its future, out of its place, and how many operations and bytes it may move.
+type Begun = (TaskAt, Pin<Box<dyn Job>>, (u32, usize));
+
+#[inline(always)]
+fn begin(
+    d: &mut Dispatch<'_>,
+    find: impl FnOnce(&mut Layer) -> Option<TaskAt>,
+    begins: impl FnOnce(&Schedule) -> bool,
+) -> Result<Begun, Reader> {
+    let (layer, driver) = d.layer(&ASYNC);
+    let Some(task) = find(layer) else { return Err(Reader::Nobody) };
+    let limits = (layer.limits.operations, layer.limits.poll_bytes);
+    let found = layer.task(task).filter(|t| begins(&t.ticket.schedule));
+    let Some(state) = found else { return Err(Reader::WaitsNoMore(task)) };
+    let Some(job) = state.job.take() else { return Err(Reader::WaitsNoMore(task)) };
+    state.polls += 1;
+    state.since = driver.nanos();
+    layer.metrics.polls += 1;
+    Ok((task, job, limits))
+}
+
+/// What follows from a poll.
+#[inline(never)]
+fn ended(
+    d: &mut Dispatch<'_>,
+    task: TaskAt,
+    job: Pin<Box<dyn Job>>,
+    done: std::thread::Result<Poll<()>>,
+) {
     match done {
         Ok(Poll::Pending) => rest(d, task, job),
         Ok(Poll::Ready(())) => over(d, task, Some(job), End::Finished),
         Err(payload) => panicked(d, task, job, payload),
     }
-    if waits { Reader::Waits } else { Reader::WaitsNoMore(task) }
 }
 
 /// It waits again.
-#[inline(always)]
 fn rest(d: &mut Dispatch<'_>, task: TaskAt, job: Pin<Box<dyn Job>>) {
     let (layer, mut driver) = d.layer(&ASYNC);
     let Some(state) = layer.task(task) else { return driver.bury(job) };
     state.job = Some(job);
     if state.ticket.schedule.rest() {
-        layer.metrics.woken_while_polled += 1;
-        if let Some(mut handle) = driver.handle(ASYNC.owner(), task.key) {
-            handle.queue();
-        }
+        woken_while_polled(d, task);
+    }
+}
+
+/// The loop queues it, for its next turn.
+#[cold]
+#[inline(never)]
+fn woken_while_polled(d: &mut Dispatch<'_>, task: TaskAt) {
+    let (layer, mut driver) = d.layer(&ASYNC);
+    layer.metrics.woken_while_polled += 1;
+    if let Some(mut handle) = driver.handle(ASYNC.owner(), task.key) {
+        handle.queue();
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) fn wake(cx: &mut Cx<'_>, waiter: Waiter) {
 
 /// A waker may be code of a user's. Its panic goes on when all state is consistent.
 fn wake_other(cx: &mut Cx<'_>, waker: Waker) {
-    let mut frame = Frame::beside(cx.cx());
+    let mut nothing = None;
+    let mut frame = Frame::beside(cx.cx(), &mut nothing);
     let woken = catch_unwind(AssertUnwindSafe(|| current::enter(&mut frame, || waker.wake())));
     if let Err(payload) = woken {
         cx.driver().panic_later(payload);

@@ -154,7 +154,8 @@ impl<'a> Handle<'a> {
         self.slot_mut().bits |= bits.readiness();
     }
 
-    /// Clears these bits: an assumption, or a bit that a level-triggered poller will report again.
+    /// Clears these bits: an assumption, or a bit that a level-triggered poller will report again,
+    /// or that an operation of the owner has used up.
     #[inline]
     pub fn forget(&mut self, bits: Readiness) {
         self.slot_mut().bits.clear(bits.readiness());

@@ -11,12 +11,6 @@ use crate::core::handle::Handle;
 use crate::store::readiness::Readiness;
 use crate::sys;
 
-/// With one of these a short read does not prove that the kernel has no more.
-const PROVES_NOTHING: Readiness = Readiness::READ_CLOSED
-    .with(Readiness::ERROR)
-    .with(Readiness::PRIORITY)
-    .with(Readiness::SHORT_READS);
-
 /// How a listener-like source was registered.
 ///
 /// ```
@@ -85,8 +79,8 @@ impl Handle<'_> {
         let bits = &mut self.slot_mut().bits;
         let n = operate(bits, Readiness::READABLE | Readiness::PRIORITY, op)?;
         let mut more = true;
-        if sys::SHORT_READ_DRAINS && 0 < n && n < len {
-            more = bits.has(PROVES_NOTHING);
+        if 0 < n && n < len {
+            more = !bits.short_read_drains();
             if !more {
                 bits.clear(Readiness::READABLE);
             }

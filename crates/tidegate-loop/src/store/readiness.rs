@@ -63,6 +63,22 @@ impl Readiness {
         self.0 & other.0 != 0
     }
 
+    /// Whether a read that brought less than it asked for has taken all that the kernel had: not
+    /// everywhere, and not if an end, an error or urgent data was announced.
+    ///
+    /// ```
+    /// use tidegate_loop::event::Readiness;
+    /// assert!(!(Readiness::READABLE | Readiness::READ_CLOSED).short_read_drains());
+    /// ```
+    #[inline]
+    pub fn short_read_drains(self) -> bool {
+        const PROVES_NOTHING: Readiness = Readiness::READ_CLOSED
+            .with(Readiness::ERROR)
+            .with(Readiness::PRIORITY)
+            .with(Readiness::SHORT_READS);
+        sys::SHORT_READ_DRAINS && !self.has(PROVES_NOTHING)
+    }
+
     pub(crate) const fn with(self, other: Readiness) -> Readiness {
         Readiness(self.0 | other.0)
     }

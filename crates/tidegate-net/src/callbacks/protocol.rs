@@ -5,7 +5,7 @@
 use std::fmt;
 
 use tidegate_loop::Cx;
-use tidegate_loop::kind::Dispatch;
+use tidegate_loop::kind::{Dispatch, Kind};
 
 use crate::callbacks::contexts::SocketCx;
 use crate::error::close::{Close, Reason};
@@ -106,6 +106,7 @@ pub struct Protocol {
     pub(crate) replaced: fn(&mut Cx<'_>, SocketKey, u64),
     pub(crate) readable: Option<ProtocolCall>,
     pub(crate) writable: ProtocolCall,
+    pub(crate) lends: Option<&'static Kind>,
 }
 
 impl Protocol {
@@ -130,6 +131,7 @@ impl Protocol {
             describe: |_, _, _| String::new(),
             replaced: |_, _, _| {},
             readable: None,
+            lends: None,
             writable: nothing,
         }
     }
@@ -332,6 +334,13 @@ impl Protocol {
     /// each time. By default nothing happens.
     pub const fn writable(self, f: ProtocolCall) -> Protocol {
         Protocol { writable: f, ..self }
+    }
+
+    /// A protocol with [`readable`](Protocol::readable) gets its connections as a
+    /// [`LentSocket`](crate::LentSocket) where it can: their kind is that of
+    /// [`pull_kind`](crate::pull_kind). The example is there.
+    pub const fn lends(self, kind: &'static Kind) -> Protocol {
+        Protocol { lends: Some(kind), ..self }
     }
 
     /// What `why_alive` calls it.

@@ -1,6 +1,8 @@
 //! What stands above a connection: a handler of the user's, or the protocol of a layer.
 #![forbid(unsafe_code)]
 
+use tidegate_loop::kind::Kind;
+
 use crate::callbacks::handler::Handler;
 use crate::callbacks::protocol::{Protocol, ProtocolCall};
 
@@ -36,6 +38,15 @@ impl Upper {
     pub(crate) fn protocol(&self) -> Option<(&'static Protocol, u64)> {
         match self {
             Upper::Protocol(p, data) => Some((p, *data)),
+            _ => None,
+        }
+    }
+
+    /// The kind of a connection that it gets for the time of a call.
+    #[inline]
+    pub(crate) fn lends(&self) -> Option<&'static Kind> {
+        match self {
+            Upper::Protocol(p, _) => p.lends,
             _ => None,
         }
     }

@@ -289,9 +289,11 @@ impl SocketCx<'_> {
         }
     }
 
-    /// Writes these last bytes, and ends our side. The answer is that of the write: what the peer
-    /// sends still comes. In the closure of a [`Framed`](crate::Framed), return
-    /// [`Flow::Closed`] behind it if no more frames shall come.
+    /// Writes these last bytes, and ends our side. What the peer sends still comes, and the
+    /// connection is closed when the peer has ended its side, too. The answer is that of the write;
+    /// as nothing can be written afterwards, you may ignore it: `let _ = s.end_with("bye\n");`. In
+    /// the closure of a [`Framed`](crate::Framed), return [`Flow::Closed`] after it if no more
+    /// frames shall come.
     #[inline]
     pub fn end_with<'c>(&mut self, data: impl Into<Chunk<'c>>) -> Flow {
         self.send_and_end(data.into())

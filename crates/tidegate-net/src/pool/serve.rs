@@ -149,6 +149,7 @@ fn open(d: &mut Dispatch<'_>, pool: Key, id: ConnId) {
     let _ = cx.set_ref(socket, false);
     let (layer, driver) = cx.layer(&NET);
     if let Some(s) = layer.socket(&driver, socket) {
+        s.stirred = true;
         s.rare_or_new().watcher = Some((over, at as u64));
     }
 }

@@ -10,7 +10,7 @@
 pub(crate) mod account;
 pub(crate) mod call;
 pub(crate) mod close;
-mod direct;
+pub(crate) mod direct;
 pub(crate) mod ends;
 pub(crate) mod expire;
 pub(crate) mod filters;

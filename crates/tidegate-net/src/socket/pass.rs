@@ -68,8 +68,10 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
     match read(d, key) {
         Reads::Quiet => {}
         Reads::Pulled => {
-            if let Some(mut h) = d.driver().handle(&OWNER, raw) {
-                h.turn_into(&PULLED);
+            let (layer, mut driver) = d.layer(&NET);
+            if let Some(mut h) = driver.handle(&OWNER, raw) {
+                let s = layer.sockets.get_mut(h.data() as usize, key);
+                h.turn_into(s.and_then(|s| s.upper.lends()).unwrap_or(&PULLED));
             }
         }
         Reads::Done => go_on(d, key),
@@ -78,7 +80,7 @@ pub(crate) fn ready(d: &mut Dispatch<'_>, raw: Key, _: u64) {
 
 /// The same without the loop's buffer, which a protocol that reads itself does not need. Whatever
 /// else there is to do, `ready` does.
-fn ready_to_pull(d: &mut Dispatch<'_>, raw: Key, index: u64) {
+pub(crate) fn ready_to_pull(d: &mut Dispatch<'_>, raw: Key, index: u64) {
     let bits = d.readiness();
     match pull(d, SocketKey(raw), index as usize, bits) {
         Some(Reads::Done) => go_on(d, SocketKey(raw)),
@@ -123,6 +125,10 @@ pub(crate) fn go_on(d: &mut Dispatch<'_>, key: SocketKey) {
             s.clocks.peer_gone(h.nanos());
         }
         s.stirred = told || s.fresh || !s.is_quiet();
+        s.lendable = match s.upper.lends() {
+            Some(kind) => s.may_be_lent() && h.turn_into(kind),
+            None => false,
+        };
         told
     });
     if lingers {

@@ -300,7 +300,7 @@ fn pull_first(
 
 /// A protocol that reads itself was called, and there may be more to do.
 #[inline(never)]
-fn pulled(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
+pub(crate) fn pulled(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
     let (layer, mut driver) = d.layer(&NET);
     let Some(mut h) = driver.handle(&OWNER, key.0) else { return Reads::Done };
     if h.readiness().has(Readiness::READABLE) {

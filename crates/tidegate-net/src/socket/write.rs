@@ -31,6 +31,10 @@ use crate::sys;
 /// Pieces that leave in one call.
 pub(crate) const GATHER: usize = 64;
 
+/// Several pieces that have up to so many bytes together go out as one: to copy them costs less
+/// than to name each to the kernel.
+pub(crate) const JOINED: usize = 512;
+
 /// Whether a write is accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admitted {
@@ -399,6 +403,29 @@ pub(crate) fn arm_retry(cx: &mut Cx<'_>, key: SocketKey) {
     });
     // What waits keeps the loop alive.
     let _ = cx.set_ref(timer, false);
+}
+
+/// Sends pieces that have so many bytes together: up to [`GATHER`], or few bytes.
+#[inline(never)]
+pub(crate) fn send_slices(
+    mut stream: &TcpStream,
+    pieces: &[IoSlice<'_>],
+    all: usize,
+) -> io::Result<usize> {
+    if let [piece] = pieces {
+        return stream.write(piece);
+    }
+    if all <= JOINED {
+        let (mut joined, mut end) = ([0; JOINED], 0);
+        for piece in pieces {
+            joined[end..end + piece.len()].copy_from_slice(piece);
+            end += piece.len();
+        }
+        return stream.write(&joined[..end]);
+    }
+    let mut slices = [&[][..]; GATHER];
+    let n = slices.iter_mut().zip(pieces).map(|(s, p)| *s = p).count();
+    send_gathered(stream, &slices[..n])
 }
 
 pub(crate) fn send_gathered(stream: &TcpStream, pieces: &[&[u8]]) -> io::Result<usize> {

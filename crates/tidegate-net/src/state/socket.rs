@@ -92,6 +92,8 @@ pub(crate) struct Socket {
     /// Something may have changed since its last pass but bytes that came and went, so that
     /// there may be more to do.
     pub(crate) stirred: bool,
+    /// Its protocol may have it for a call, if nothing has stirred it since its last pass.
+    pub(crate) lendable: bool,
     /// What stands above was called for bytes in the kernel, and may have left some.
     pub(crate) more: bool,
     /// It has not read yet, or the poller does not know it.
@@ -128,6 +130,7 @@ impl Socket {
             since: 0,
             bytes_read: 0,
             stirred: true,
+            lendable: false,
             more: false,
             fresh: true,
             end_pulled: false,
@@ -165,6 +168,7 @@ impl Socket {
         self.bytes_read = 0;
         self.bytes_written = 0;
         self.stirred = true;
+        self.lendable = false;
         self.more = false;
         self.fresh = true;
         self.end_pulled = false;

@@ -17,16 +17,12 @@ use crate::error::stage::Stage;
 use crate::event::SocketEvent;
 use crate::key::{OWNER, SocketKey};
 use crate::socket::read::first_read;
-use crate::socket::write::{Admitted, GATHER, send_gathered};
+use crate::socket::write::{Admitted, GATHER, JOINED, send_gathered, send_slices};
 use crate::state::layer::{Crowded, Layer, Shared};
 use crate::state::owed::Owed;
 use crate::state::socket::{Life, Socket, Watched};
 use crate::state::wire::Wire;
 use crate::sys;
-
-/// Several pieces that have up to so many bytes together go out as one: to copy them costs less
-/// than to name each to the kernel.
-const JOINED: usize = 512;
 
 /// Apart, so that the usual way does not carry it.
 #[cold]
@@ -201,9 +197,18 @@ impl Socket {
         self.life == Life::Open && matches!(self.wire, Wire::Plain) && self.duplex.write.is_clear()
     }
 
+    /// Whether a protocol that asks for it may have the connection for a call.
+    pub(crate) fn may_be_lent(&self) -> bool {
+        self.is_plain_pull() && self.takes_plainly()
+    }
+
     /// A read of the caller's gave no bytes: the end, or an error.
     #[inline(never)]
-    fn read_nothing(&mut self, h: &mut Handle<'_>, done: io::Result<usize>) -> io::Result<usize> {
+    pub(super) fn read_nothing(
+        &mut self,
+        h: &mut Handle<'_>,
+        done: io::Result<usize>,
+    ) -> io::Result<usize> {
         match done {
             Ok(_) => self.read_end(h),
             Err(e) => Err(self.pull_failed(h, e)),
@@ -296,17 +301,14 @@ impl Socket {
         pieces: &[IoSlice<'_>],
         all: usize,
     ) -> io::Result<usize> {
-        if all <= JOINED {
-            let (mut joined, mut end) = ([0; JOINED], 0);
-            for piece in pieces {
-                joined[end..end + piece.len()].copy_from_slice(piece);
-                end += piece.len();
-            }
-            return self.offer_by(h, all, |mut stream| stream.write(&joined[..end]));
+        let (mut pieces, mut all) = (pieces, all);
+        if all > JOINED {
+            // Some of them, which are not all empty.
+            let from = pieces.iter().position(|p| !p.is_empty()).unwrap_or(0);
+            pieces = &pieces[from..pieces.len().min(from + GATHER)];
+            all = pieces.iter().map(|p| p.len()).sum();
         }
-        let mut slices = [&[][..]; GATHER];
-        let n = slices.iter_mut().zip(pieces).map(|(s, p)| *s = p).count();
-        self.offer_pieces(h, &slices[..n])
+        self.offer_by(h, all, |stream| send_slices(stream, pieces, all))
     }
 
     /// One piece was offered to the kernel, which did not take it whole.
@@ -326,7 +328,11 @@ impl Socket {
     /// Not all of it went out.
     #[cold]
     #[inline(never)]
-    fn sent_less(&mut self, h: &mut Handle<'_>, sent: io::Result<usize>) -> io::Result<usize> {
+    pub(super) fn sent_less(
+        &mut self,
+        h: &mut Handle<'_>,
+        sent: io::Result<usize>,
+    ) -> io::Result<usize> {
         self.stirred = true;
         self.await_room(h);
         match sent {
@@ -393,7 +399,7 @@ impl Socket {
 
     #[cold]
     #[inline(never)]
-    fn offer_failed(&mut self, h: &mut Handle<'_>, e: io::Error) -> io::Result<usize> {
+    pub(super) fn offer_failed(&mut self, h: &mut Handle<'_>, e: io::Error) -> io::Result<usize> {
         if e.kind() == ErrorKind::WouldBlock {
             return Ok(0);
         }

@@ -1,5 +1,7 @@
 //! Connections of tasks: bytes, waits, back-pressure, halves, filters.
 
+mod lent;
+
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
 use std::io::{ErrorKind, IoSlice, Read, Write};
