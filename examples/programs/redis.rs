@@ -1,8 +1,11 @@
 //! A small Redis server: strings, counters and deadlines, in memory.
 //!
 //! ```text
-//! cargo run --release --example redis [HOST:PORT]      # 127.0.0.1:6380; port 0 takes a free one
+//! cargo run --release --example redis [HOST:PORT [BUSY_US]]
 //! ```
+//! Without an address it is 127.0.0.1:6380; port 0 takes a free one. With `BUSY_US` a poll asks the
+//! kernel again for so many microseconds before it sleeps.
+//!
 //! Talk to it with `redis-cli -p 6380`, or in lines with `nc 127.0.0.1 6380`; stop it with Ctrl-C.
 
 use std::collections::{BTreeSet, HashMap};
@@ -16,7 +19,8 @@ use tidegate::net::{AtLimit, Decode, TcpKeepAlive};
 use tidegate::prelude::*;
 use tidegate::stream::BoxError;
 
-const USAGE: &str = "usage: redis [HOST:PORT]    # 127.0.0.1:6380; Ctrl-C stops it";
+const USAGE: &str = "usage: redis [HOST:PORT [BUSY_US]]    # 127.0.0.1:6380; Ctrl-C stops it
+  BUSY_US: for how many microseconds a poll asks again before it sleeps (default 0)";
 /// Of one command.
 const MOST_BYTES: usize = 16 << 20;
 const MOST_WORDS: usize = 1 << 16;
@@ -261,16 +265,18 @@ fn count(keys: &[&[u8]], mut f: impl FnMut(&[u8]) -> bool) -> Reply {
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let at = match &arguments[..] {
-        [] => "127.0.0.1:6380",
+    let (at, busy) = match &arguments[..] {
+        [] => ("127.0.0.1:6380", "0"),
         [help] if help == "--help" => {
             println!("{USAGE}");
             return Ok(());
         }
-        [at] => at,
-        _ => refuse("one address, please"),
+        [at] => (&at[..], "0"),
+        [at, busy] => (&at[..], &busy[..]),
+        _ => refuse("an address and a number of microseconds, please"),
     };
-    let mut lp = Loop::new()?;
+    let busy = busy.parse().unwrap_or_else(|_| refuse(format!("{busy:?} is not a valid number")));
+    let mut lp = Loop::builder().busy_poll(Duration::from_micros(busy)).build()?;
     let db = lp.share(Db::default())?;
     let options = ListenOptions::new(at)
         .max_connections(10_000, AtLimit::Hold)

@@ -73,6 +73,7 @@ fn every_counter_is_in_the_text() {
         events: "loop_events_total",
         events_waiting: "loop_late_events_total",
         blocking_polls: "loop_blocking_polls_total",
+        busy_polls: "loop_busy_polls_total",
         ready_depth: "loop_ready_depth_max",
         carried_over: "loop_carried_over_total",
         ticks_carried_over: "loop_ticks_carried_over_total",

@@ -13,6 +13,8 @@ use crate::suite::Scale;
 const CLIENTS: &str = "50";
 /// Keys that it chooses from.
 const KEYS: &str = "100000";
+/// Microseconds that the example asks the poller again before it sleeps, if it does.
+const BUSY: &str = "20";
 
 /// Sends so many of one command; the time and the CPU time of one, in ns.
 fn bench(server: &Program, test: &str, pipeline: u32, n: u64) -> Vec<f64> {
@@ -39,15 +41,20 @@ pub fn contests(scale: Scale) -> Result<Vec<Contest>, String> {
     }
     let own = program::build("redis", &[])?;
     let own = own.to_str().ok_or("the path of the example is not UTF-8")?;
-    let ours = Rc::new(Program::start(own, |port| vec![format!("127.0.0.1:{port}")])?);
+    let start = |busy: &str| {
+        Program::start(own, |port| vec![format!("127.0.0.1:{port}"), busy.to_owned()]).map(Rc::new)
+    };
+    let servers = [("", start("0")?), (", busy polling", start(BUSY)?)];
     let theirs = Rc::new(Program::start("redis-server", |port| {
         let arguments = ["--port", port, "--save", "", "--appendonly", "no"];
         arguments.map(str::to_owned).into()
     })?);
     let mut contests = Vec::new();
     for (pipeline, n) in [(1, scale.some), (16, scale.some * 16)] {
-        for test in ["set", "get"] {
-            let name = format!("{}, {pipeline} in a pipeline", test.to_uppercase());
+        for (test, (how, ours)) in
+            ["set", "get"].iter().flat_map(|t| servers.iter().map(move |s| (*t, s)))
+        {
+            let name = format!("{}, {pipeline} in a pipeline{how}", test.to_uppercase());
             let (ours, theirs) = (ours.clone(), theirs.clone());
             let measures = [("", Unit::PerSecond), ("by CPU", Unit::Cpu)];
             contests.push(Contest::new(name, &measures, scale.cycles, move || {

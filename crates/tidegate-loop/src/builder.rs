@@ -1,10 +1,11 @@
-//! [`Builder`]: the limits of a loop that is to be made, and of its layers.
+//! [`Builder`]: the limits of a loop that is to be made and of its layers, and how it polls.
 //!
 //! What limits there are is said in `limits.rs`, and by each layer.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::cx::Cx;
 use crate::limits::{LimitError, Limits, loop_limits};
@@ -20,6 +21,7 @@ use crate::limits::{LimitError, Limits, loop_limits};
 pub struct Builder {
     pub(crate) limits: Limits,
     pub(crate) layers: Vec<Arc<dyn LayerLimits>>,
+    pub(crate) busy_poll: Duration,
 }
 
 impl Builder {
@@ -29,6 +31,30 @@ impl Builder {
     /// The example stands at [`LayerLimits`](crate::kind::LayerLimits).
     pub fn limits(mut self, limits: impl LayerLimits) -> Builder {
         self.layers.push(Arc::new(limits));
+        self
+    }
+
+    /// How long a poll asks the kernel again, every 5 microseconds, before it blocks; default 0. It
+    /// does so if the poll before it found events, and not beyond the next timer.
+    ///
+    /// For servers whose clients send the next request within microseconds. To sleep and be woken
+    /// costs the server two context switches; and it costs the thread that sends, if that runs on
+    /// another core, an interrupt of this one, in a virtual machine also an exit to the host. A
+    /// few microseconds up to 50 are enough for that. It costs up to this much CPU time for each
+    /// time that the loop becomes idle, so it does not pay on a core that others need. The time
+    /// counts as [`Metrics::idle`](crate::Metrics::idle);
+    /// [`Metrics::busy_polls`](crate::Metrics::busy_polls) says how often it found events.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_loop::Loop;
+    /// let mut lp = Loop::builder().busy_poll(Duration::from_micros(20)).build()?;
+    /// lp.run()?;
+    /// assert_eq!(lp.metrics().busy_polls, 0); // nothing came
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn busy_poll(mut self, most: Duration) -> Builder {
+        self.busy_poll = most;
         self
     }
 }

@@ -24,6 +24,9 @@ pub struct Metrics {
     pub events_waiting: u64,
     /// Polls that were allowed to block.
     pub blocking_polls: u64,
+    /// Of these, polls that found events before they would have blocked: see
+    /// [`busy_poll`](crate::Builder::busy_poll).
+    pub busy_polls: u64,
     /// Time spent in the poller: waiting, and the calls themselves.
     pub idle: Duration,
     /// From one poll's return to the next poll: how long each turn worked, and so how

@@ -387,6 +387,8 @@ impl Builder {
             layer.check()?;
         }
         let mut lp = Loop::with_limits(self.limits)?;
+        let busy_poll = self.busy_poll.as_nanos();
+        lp.core.reactor.busy_poll = u64::try_from(busy_poll).unwrap_or(u64::MAX);
         for layer in &self.layers {
             layer.set(&mut lp.cx());
         }

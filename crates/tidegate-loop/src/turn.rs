@@ -39,6 +39,10 @@ use crate::store::key::Key;
 use crate::store::readiness::Readiness;
 use crate::sys;
 
+/// Nanoseconds between two questions of a busy poll. Asking at once again would cost more system
+/// calls, and meets the sender while it is still in its own.
+const BUSY_GAP: u64 = 5_000;
+
 /// Passes over the pending queue in one phase; what is queued after that waits
 /// for the next turn (libuv 1.44.2 chose the same number).
 const PENDING_PASSES: usize = 8;
@@ -417,8 +421,33 @@ impl Reactor {
         match timeout {
             // The compiler then does mio's arithmetic with it.
             Some(Duration::ZERO) => self.poll.poll(&mut self.events, Some(Duration::ZERO)),
+            timeout if self.busy_poll > 0 && self.batch > 0 => self.ask_busily(timeout),
             timeout => self.poll.poll(&mut self.events, timeout),
         }
+    }
+
+    /// Asks every few microseconds before it waits: see [`Builder::busy_poll`](crate::Builder::busy_poll).
+    #[cold]
+    #[inline(never)]
+    fn ask_busily(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let began = self.clock();
+        let until_timer = timeout.map_or(u128::MAX, |timeout| timeout.as_nanos());
+        let most = self.busy_poll.min(u64::try_from(until_timer).unwrap_or(u64::MAX));
+        let mut took = 0;
+        while took < most {
+            self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
+            if !self.events.is_empty() {
+                self.metrics.busy_polls += 1;
+                return Ok(());
+            }
+            let next = took.saturating_add(BUSY_GAP).min(most);
+            while took < next {
+                std::hint::spin_loop();
+                took = self.clock().saturating_sub(began);
+            }
+        }
+        let left = timeout.map(|timeout| timeout.saturating_sub(Duration::from_nanos(took)));
+        self.poll.poll(&mut self.events, left)
     }
 
     /// The script's part: its events, or the end of the wait.

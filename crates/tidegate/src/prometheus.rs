@@ -256,6 +256,7 @@ fn of_loop(to: &mut To<'_>, m: &Metrics, handles: usize) -> fmt::Result {
     to.counter("loop_events", "Kernel events taken.", m.events)?;
     to.counter("loop_late_events", "Of these, found without waiting.", m.events_waiting)?;
     to.counter("loop_blocking_polls", "Polls that were allowed to wait.", m.blocking_polls)?;
+    to.counter("loop_busy_polls", "Of these, found events before they waited.", m.busy_polls)?;
     to.seconds("loop_idle", "Time in the poller.", m.idle)?;
     to.gauge("loop_ready_depth_max", "Most handles queued at a poll.", m.ready_depth)?;
     to.counter("loop_carried_over", "Turns begun with handles queued.", m.carried_over)?;

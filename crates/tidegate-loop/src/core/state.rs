@@ -108,6 +108,8 @@ pub(crate) struct Reactor {
     /// Nanoseconds spent in the poller.
     pub(crate) idle: u64,
     pub(crate) batch: usize,
+    /// Nanoseconds: see `Builder::busy_poll`.
+    pub(crate) busy_poll: u64,
     pub(crate) turn: u64,
     /// When it began; kept only with an observer.
     pub(crate) turn_began: u64,
@@ -149,6 +151,7 @@ impl Reactor {
             away: 0,
             idle: 0,
             batch: 0,
+            busy_poll: 0,
             turn: 0,
             turn_began: 0,
             told_at: 0,
