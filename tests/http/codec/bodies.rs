@@ -41,7 +41,7 @@ fn chunks() {
 }
 
 #[test]
-fn bad_chunks() {
+fn n41_bad_chunks() {
     for bad in [
         "\r\n\r\n",
         "x\r\n",
@@ -75,7 +75,7 @@ fn bad_chunks() {
 }
 
 #[test]
-fn extensions_have_a_limit() {
+fn n42_extensions_have_a_limit() {
     let limits = Limits { max_chunk_extensions: 20, ..Limits::default() };
     let status = |n: usize| {
         let half = "a".repeat(n / 2 - 1);
@@ -93,7 +93,7 @@ fn extensions_have_a_limit() {
 }
 
 #[test]
-fn trailers() {
+fn n43_trailers() {
     let all = requests(chunked("1\r\nx\r\n0\r\nX-Sum: 7 \r\nx-b:\r\n\r\n"));
     let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     assert_eq!(all[2..], [Told::Trailers(vec![field("X-Sum", "7"), field("x-b", "")]), Told::End]);

@@ -30,7 +30,7 @@ fn a_plain_request() {
 }
 
 #[test]
-fn bare_cr_and_lf() {
+fn n25_bare_cr_and_lf() {
     for bad in [
         "GET / HTTP/1.1\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\n\r\n",
@@ -49,7 +49,7 @@ fn bare_cr_and_lf() {
 }
 
 #[test]
-fn empty_lines_before_a_request() {
+fn n26_empty_lines_before_a_request() {
     for n in 0..=8 {
         assert!(is_one("\r\n".repeat(n) + &with("")), "{n}");
     }
@@ -69,7 +69,7 @@ fn empty_lines_before_a_request() {
 }
 
 #[test]
-fn names_and_values_of_fields() {
+fn n27_to_n29_names_and_values_of_fields() {
     for bad in [
         "A : b",
         "A\t: b",
@@ -96,7 +96,7 @@ fn names_and_values_of_fields() {
 }
 
 #[test]
-fn hosts() {
+fn n30_hosts() {
     let host = |value: &str| format!("GET / HTTP/1.1\r\nHost:{value}\r\n\r\n");
     for good in ["a", " a:80 ", " [::1]:8080", " 127.0.0.1", "", " a_b.c"] {
         assert!(is_one(host(good)), "{good:?}");
@@ -117,7 +117,7 @@ fn hosts() {
 }
 
 #[test]
-fn the_host_of_the_target_counts() {
+fn n31_the_host_of_the_target_counts() {
     let host = |bytes: &str| {
         let mut fields = Fields::new();
         match RequestDecoder::new(Limits::default()).next(bytes.as_bytes(), &mut fields).1 {
@@ -133,7 +133,7 @@ fn the_host_of_the_target_counts() {
 }
 
 #[test]
-fn content_lengths() {
+fn n32_content_lengths() {
     let length = |value: &str| with(&format!("Content-Length:{value}\r\n"));
     assert!(is_one(length(" 3") + "abc"));
     assert!(is_one(length("0003 ") + "abc"));
@@ -158,7 +158,7 @@ fn content_lengths() {
 }
 
 #[test]
-fn transfer_encodings() {
+fn n33_to_n36_transfer_encodings() {
     let coded = |value: &str| with(&format!("Transfer-Encoding:{value}\r\n")) + "0\r\n\r\n";
     for good in [" chunked", " Chunked", "\tCHUNKED "] {
         assert!(is_one(coded(good)), "{good:?}");
@@ -188,7 +188,7 @@ fn transfer_encodings() {
 }
 
 #[test]
-fn targets_and_methods() {
+fn n37_n38_targets_and_methods() {
     for good in [
         "GET / HTTP/1.1",
         "GET /a?b=%20|x HTTP/1.1",
@@ -236,7 +236,7 @@ fn targets_and_methods() {
 }
 
 #[test]
-fn versions() {
+fn n39_versions() {
     for other in ["2.0", "1.2", "0.9", "3.0", "9.9"] {
         assert_eq!(refused(line(&format!("GET / HTTP/{other}"))), 505, "{other}");
     }
@@ -257,7 +257,7 @@ fn versions() {
 }
 
 #[test]
-fn expectations_and_connections() {
+fn n40_expectations_and_connections() {
     let head = |lines: &str, version: &str| {
         let bytes = format!("GET / HTTP/{version}\r\nHost: a\r\n{lines}\r\n");
         let mut fields = Fields::new();
@@ -285,7 +285,7 @@ fn expectations_and_connections() {
 
 /// Each limit: exactly it passes, one more does not.
 #[test]
-fn limits() {
+fn n44_limits() {
     let limits = Limits { max_head: 200, max_target: 50, max_headers: 5, ..Limits::default() };
     let status =
         |bytes: String| match every_cut(|| RequestDecoder::new(limits), bytes.as_bytes()).last() {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tidegate::http::{ExchangeKey, Http};
+use tidegate::http::{ExchangeKey, Http, Response};
 use tidegate::prelude::*;
 
 use super::*;
@@ -24,6 +24,36 @@ fn n07_sixteen_answers_in_order() {
         assert_eq!(c.answer(&mut lp).text(), format!("/{i}"));
     }
     // That they are one send is counted in `cost`.
+}
+
+/// Requests with the same fields as the one before, and with others; answers of one kind, and of
+/// others between them.
+#[test]
+fn alike_and_not() {
+    let mut lp = guarded();
+    let at = listen(&mut lp, |head, x| {
+        let body = "x".repeat(head.path()[1..].parse().unwrap_or(0));
+        let kind = head.get("kind").map(String::from_utf8_lossy).unwrap_or_default();
+        let sum = head.fields.len().to_string();
+        let response = Response::new(if body.is_empty() { 404 } else { 200 }).header("Sum", &sum);
+        let _ = x.respond(response.header("Kind", kind.as_bytes()), body);
+    });
+    let mut c = Peer::new(at);
+    let all = [(5, "a"), (5, "a"), (5, "b"), (13, "b"), (1000, "b"), (0, "b"), (0, "b"), (7, "")];
+    let all = [all, all].concat();
+    let one = |(len, kind): &(usize, &str)| {
+        let more = if *len == 13 { "X: 1\r\n" } else { "" };
+        format!("GET /{len} HTTP/1.1\r\nHost: a\r\nKind: {kind}\r\n{more}\r\n")
+    };
+    c.send(&mut lp, all.iter().map(one).collect::<String>());
+    for (len, kind) in all {
+        let a = c.answer(&mut lp);
+        let status = if len == 0 { 404 } else { 200 };
+        let sum = if len == 13 { "3" } else { "2" };
+        let said = (a.status, a.get("kind"), a.get("sum"), a.text().len());
+        assert_eq!(said, (status, Some(kind), Some(sum), len));
+        assert!(a.get("date").is_some() && a.get("connection").is_none());
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@
 use memchr::memchr;
 
 use crate::codec::body::{Body, Part};
-use crate::codec::fields::{FieldList, Fields, find_end};
+use crate::codec::fields::{Block, FieldList, Fields, find_end};
 use crate::codec::request::{self, RequestHead};
 use crate::codec::response::{self, Asked, ResponseHead};
 use crate::message::limits::Limits;
@@ -188,12 +188,23 @@ impl RequestDecoder {
     }
 
     /// The next event, and how many bytes were consumed.
-    #[inline]
     pub fn next<'b>(
         &mut self,
         bytes: &'b [u8],
         fields: &'b mut Fields,
     ) -> (usize, Event<'b, RequestHead<'b>>) {
+        self.next_of_many(bytes, fields, &mut None)
+    }
+
+    /// As [`next`](RequestDecoder::next), of several requests in the same bytes. Each call must get
+    /// the same `fields` and `before`: `before` says where in `fields` the last head is.
+    #[inline]
+    pub(crate) fn next_of_many<'f, 'b: 'f>(
+        &mut self,
+        bytes: &'b [u8],
+        fields: &'f mut Fields,
+        before: &mut Option<Block<'b>>,
+    ) -> (usize, Event<'f, RequestHead<'f>>) {
         let d = &mut self.decoder;
         match d.state {
             State::Body(_) => return d.body(bytes),
@@ -209,7 +220,7 @@ impl RequestDecoder {
                 Err(why) => return d.refuse(why),
             }
         };
-        match request::parse(&bytes[from..to], fields, &d.limits) {
+        match request::parse(&bytes[from..to], fields, before, &d.limits) {
             Ok((head, len)) => {
                 d.state = State::Body(Body::new(head.framing));
                 (d.seen, d.empty_lines) = (0, 0);

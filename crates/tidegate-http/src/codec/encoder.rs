@@ -4,6 +4,7 @@
 //! | state | call | next |
 //! |---|---|---|
 //! | Start | `response`, `request` | Length, Chunked, UntilEnd, Dropped |
+//! | Start | `begin_known` | Length |
 //! | Start | `informational` | Start |
 //! | Start | `switch` | Start; the connection belongs to another protocol |
 //! | any of these | `data` | the same |
@@ -174,6 +175,16 @@ impl Encoder {
         out.extend_from_slice(b"\r\n");
         self.state = state;
         Ok(goes_on)
+    }
+
+    /// For a head that is written elsewhere, and says that its body has this length.
+    #[inline]
+    pub(crate) fn begin_known(&mut self, length: u64) -> Result<(), EncodeError> {
+        if self.state != State::Start {
+            return Err(EncodeError::Order);
+        }
+        self.state = State::Length(length);
+        Ok(())
     }
 
     /// Writes an informational response (1xx, but not 101). The answer is still to come.
@@ -482,12 +493,6 @@ fn write_large(out: &mut Vec<u8>, number: u64) {
 }
 
 fn write_date(out: &mut Vec<u8>, date: &[u8]) {
-    // As it is made here, in one piece.
-    let mut line = *b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
-    if date.len() == line.len() - 8 {
-        line[6..35].copy_from_slice(date);
-        return out.extend_from_slice(&line);
-    }
     for part in [b"Date: ", date, b"\r\n"] {
         out.extend_from_slice(part);
     }

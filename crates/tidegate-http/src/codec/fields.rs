@@ -124,18 +124,52 @@ impl fmt::Debug for FieldList<'_> {
     }
 }
 
-/// Reads the fields of a head that begin at `from`, and what they say of the message. Returns them,
-/// and where the head ends. An error, too, if the bytes end before the empty line.
+/// The fields of a head, as they were read: where they are, and what they say of the message.
+pub(crate) struct Block<'b> {
+    bytes: &'b [u8],
+    /// From the first of them to the end of the head.
+    text: &'b [u8],
+    /// How many places were kept.
+    kept: usize,
+    rest: usize,
+    pub(super) said: Said<'b>,
+}
+
+impl<'b> Block<'b> {
+    /// Whether these bytes begin with the same fields.
+    #[inline]
+    pub(super) fn begins(&self, bytes: &[u8]) -> bool {
+        bytes.starts_with(self.text)
+    }
+
+    /// How long they are, with the empty line.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The fields. `kept` is the memory that was lent to read them.
+    #[inline]
+    pub(super) fn list<'f>(&self, kept: &'f Fields) -> FieldList<'f>
+    where
+        'b: 'f,
+    {
+        FieldList { bytes: self.bytes, kept: &kept.0[..self.kept], rest: self.rest }
+    }
+}
+
+/// Reads the fields of a head that begin at `from`, and what they say of the message. An error, too,
+/// if the bytes end before the empty line.
 #[inline]
 pub(super) fn read<'b>(
     bytes: &'b [u8],
     from: usize,
-    kept: &'b mut Fields,
+    kept: &mut Fields,
     most: u32,
-    said: &mut Said<'b>,
-) -> Result<(FieldList<'b>, usize), Refusal> {
+) -> Result<Block<'b>, Refusal> {
     let most = (most as usize).min(MOST);
     let (mut at, mut count, mut rest) = (from, 0, from);
+    let (first, mut said) = (from, Said::default());
     while bytes.get(at) != Some(&b'\r') {
         if count == most {
             return Err(Refusal::new(431, "too many fields"));
@@ -164,8 +198,8 @@ pub(super) fn read<'b>(
     if bytes.get(at + 1) != Some(&b'\n') {
         return Err(bad("a bad end of a line"));
     }
-    let kept = &kept.0[..count.min(KEPT)];
-    Ok((FieldList { bytes: &bytes[..at], kept, rest }, at + 2))
+    let (text, kept) = (&bytes[first..at + 2], count.min(KEPT));
+    Ok(Block { bytes: &bytes[..at], text, kept, rest, said })
 }
 
 /// Where the first byte is, from `at` on, that is no blank.

@@ -37,7 +37,7 @@ pub enum Expect {
 }
 
 /// What the fields of a head say.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Said<'b> {
     pub(super) length: Option<u64>,
     pub(super) chunked: bool,
@@ -47,6 +47,8 @@ pub(super) struct Said<'b> {
     pub(super) upgrade: bool,
     pub(super) expect: Expect,
     pub(super) host: Option<&'b [u8]>,
+    /// The `Host` is not valid. Set for requests only.
+    pub(super) is_host_bad: bool,
 }
 
 impl<'b> Said<'b> {

@@ -3,8 +3,8 @@
 
 use memchr::memchr;
 
-use crate::codec::fields::{self, FieldList, Fields};
-use crate::codec::framing::{Expect, Framing, Said};
+use crate::codec::fields::{self, Block, FieldList, Fields};
+use crate::codec::framing::{Expect, Framing};
 use crate::codec::target::{check, is_authority, is_same};
 use crate::message::limits::Limits;
 use crate::message::refusal::{Refusal, bad};
@@ -63,12 +63,16 @@ impl<'b> RequestHead<'b> {
 }
 
 /// Parses the head that `bytes` begin with; how long it is. They end with an empty line, that of this
-/// head or a later one.
-pub(super) fn parse<'b>(
+/// head or a later one. `before` are the fields of the request before, and says where they are in
+/// `kept`, so each call must get the same two. Pipelined requests mostly have the same fields, which
+/// need not be read again.
+#[inline]
+pub(super) fn parse<'f, 'b: 'f>(
     bytes: &'b [u8],
-    fields: &'b mut Fields,
+    kept: &'f mut Fields,
+    before: &mut Option<Block<'b>>,
     limits: &Limits,
-) -> Result<(RequestHead<'b>, usize), Refusal> {
+) -> Result<(RequestHead<'f>, usize), Refusal> {
     let line = line(bytes)?;
     let (method, target, version) = (line.method, line.target, line.version);
     if method.len() > 32 {
@@ -78,13 +82,21 @@ pub(super) fn parse<'b>(
         return Err(Refusal::new(414, "a long target"));
     }
     let authority = check(method, target)?;
-    let mut said = Said::default();
-    let (fields, len) = fields::read(bytes, line.len, fields, limits.max_headers, &mut said)?;
+    let block = match before {
+        // Their Host was checked when they were read.
+        Some(block) if block.begins(&bytes[line.len..]) => block,
+        _ => {
+            let mut block = fields::read(bytes, line.len, kept, limits.max_headers)?;
+            block.said.is_host_bad = block.said.host.is_some_and(|host| !is_authority(host));
+            before.insert(block)
+        }
+    };
+    let (said, len) = (block.said, line.len + block.len());
     if said.chunked && version == Version::Http10 {
         return Err(bad("a transfer encoding in HTTP/1.0"));
     }
     let host = match said.host {
-        Some(host) if !is_authority(host) => return Err(bad("a bad Host")),
+        Some(_) if said.is_host_bad => return Err(bad("a bad Host")),
         Some(host) => host,
         None if version == Version::Http11 && limits.require_host => return Err(bad("no Host")),
         None => b"",
@@ -100,7 +112,7 @@ pub(super) fn parse<'b>(
         method,
         target,
         version,
-        fields,
+        fields: block.list(kept),
         host: authority.map_or(host, str::as_bytes),
         framing: match said.chunked {
             true => Framing::Chunked,
@@ -233,7 +245,7 @@ mod tests {
             let lines: String = (0..count).map(|n| format!("X-{n}: {n}\r\n")).collect();
             let head = format!("GET / HTTP/1.0\r\n{lines}\r\n");
             let mut kept = Fields::new();
-            let parsed = parse(head.as_bytes(), &mut kept, &Limits::default());
+            let parsed = parse(head.as_bytes(), &mut kept, &mut None, &Limits::default());
             let (head, len) = parsed.map_or((None, 0), |(head, len)| (Some(head.fields), len));
             let fields = head.expect("it is valid");
             assert_eq!((fields.len(), fields.is_empty()), (count, count == 0));
@@ -245,28 +257,70 @@ mod tests {
         }
     }
 
+    const MANY: &str = "Host: a\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\n\
+        X: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: 1\r\n";
+
+    /// Requests in one piece, of which some have the same fields as the one before, or more.
+    fn pipelined() -> impl Strategy<Value = Vec<u8>> {
+        let target = proptest::sample::select(vec!["/", "/tide", "*", "http://b/", "a:1"]);
+        let start = proptest::sample::select(vec!["GET", "CONNECT", "OPTIONS"]);
+        let version = proptest::sample::select(vec!["1.1", "1.1", "1.0"]);
+        let fields = proptest::sample::select(vec![
+            "",
+            "Host: a\r\n",
+            "Host: a\r\nX: 1\r\n",
+            "Host: a\r\nX: 1\r\nX: 2\r\nConnection: close\r\n",
+            "Host: a b\r\n",
+            "Host: a\r\nTransfer-Encoding: chunked\r\n",
+            // More than the places that are kept.
+            MANY,
+        ]);
+        let one = (start, target, version, fields).prop_map(|(start, target, version, fields)| {
+            format!("{start} {target} HTTP/{version}\r\n{fields}\r\n")
+        });
+        proptest::collection::vec((one, 1..4usize), 1..8).prop_map(|all| {
+            all.into_iter().flat_map(|(one, times)| one.repeat(times).into_bytes()).collect()
+        })
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn the_request_before_changes_nothing(bytes in pipelined()) {
+            let limits = Limits { require_host: false, ..Default::default() };
+            let (mut at, mut kept, mut before) = (0, Fields::new(), None);
+            while at < bytes.len() {
+                let mut fields = Fields::new();
+                let alone = parse(&bytes[at..], &mut fields, &mut None, &limits);
+                let alone = alone.map(|(head, len)| (format!("{head:?}"), len));
+                let behind = parse(&bytes[at..], &mut kept, &mut before, &limits);
+                let behind = behind.map(|(head, len)| (format!("{head:?}"), len));
+                prop_assert_eq!(&alone, &behind);
+                let Ok((_, len)) = alone else { break };
+                at += len;
+            }
+        }
 
         /// What is accepted httparse accepts, and reads in the same way. What it accepts, and is not
         /// accepted, has a line without CR or a target that is not visible ASCII without `#`.
         #[test]
         fn heads_are_read_as_httparse_reads_them(head in heads()) {
-            let (mut kept, mut said) = (Fields::new(), Said::default());
+            let mut kept = Fields::new();
             let ours = line(&head).and_then(|line| {
-                let (fields, len) = fields::read(&head, line.len, &mut kept, 100, &mut said)?;
-                Ok((line, fields, len))
+                let block = fields::read(&head, line.len, &mut kept, 100)?;
+                Ok((line.len + block.len(), line, block))
             });
             let mut headers = [httparse::EMPTY_HEADER; 100];
             let mut theirs = httparse::Request::new(&mut headers);
             let parsed = theirs.parse(&head);
             match (ours, parsed) {
-                (Ok((line, fields, len)), parsed) => {
+                (Ok((len, line, block)), parsed) => {
                     prop_assert_eq!(parsed, Ok(httparse::Status::Complete(len)));
                     prop_assert_eq!((Some(line.method), Some(line.target)), (theirs.method, theirs.path));
                     prop_assert_eq!(theirs.version, Some(u8::from(line.version == Version::Http11)));
                     let theirs: Vec<_> = theirs.headers.iter().map(|h| (h.name, h.value)).collect();
-                    prop_assert_eq!(fields.iter().collect::<Vec<_>>(), theirs);
+                    prop_assert_eq!(block.list(&kept).iter().collect::<Vec<_>>(), theirs);
                 }
                 (Err(_), Ok(httparse::Status::Complete(n))) => {
                     let lines = head[..n].split_inclusive(|b| *b == b'\n');

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::codec::fields::{self, FieldList, Fields};
-use crate::codec::framing::{Framing, Said};
+use crate::codec::framing::Framing;
 use crate::message::limits::Limits;
 use crate::message::refusal::Refusal;
 use crate::message::syntax::end_of_value;
@@ -65,10 +65,9 @@ pub(super) fn parse<'b>(
     if status < 100 {
         return Err(bad("a bad status"));
     }
-    let mut said = Said::default();
-    let (fields, len) = fields::read(bytes, len, fields, limits.max_headers, &mut said)
-        .map_err(|r| bad(r.what()))?;
-    if len != bytes.len() {
+    let block = fields::read(bytes, len, fields, limits.max_headers).map_err(|r| bad(r.what()))?;
+    let said = block.said;
+    if len + block.len() != bytes.len() {
         return Err(bad("a bad head"));
     }
     if said.chunked && version == Version::Http10 {
@@ -94,7 +93,7 @@ pub(super) fn parse<'b>(
         status,
         reason,
         version,
-        fields,
+        fields: block.list(fields),
         framing,
         keep_alive: keep_alive && framing != Framing::UntilEnd && !upgrade,
         upgrade,

@@ -18,8 +18,11 @@ impl<'b> RequestHead<'b> {
     pub fn path(&self) -> &'b str {
         let target = self.without_host();
         // Most are short: no search by blocks.
-        let end = target.bytes().position(|b| b == b'?').unwrap_or(target.len());
-        match &target[..end] {
+        let path = match target.bytes().position(|b| b == b'?') {
+            Some(end) => &target[..end],
+            None => target,
+        };
+        match path {
             "" if !self.is_connect() => "/",
             path => path,
         }

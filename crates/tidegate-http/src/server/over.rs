@@ -47,7 +47,7 @@ pub(super) fn complete(cx: &mut Cx<'_>, key: ExchangeKey) {
 
 /// The exchange of this connection is over. `answered`: it is in a read, which counts what was
 /// answered.
-#[inline]
+#[inline(always)]
 pub(super) fn close_exchange(
     conn: &mut Conn,
     key: ExchangeKey,
@@ -58,9 +58,10 @@ pub(super) fn close_exchange(
     let (status, bytes) = (conn.status, conn.bytes);
     // One look at the clock for all that are answered in one read.
     let counts_later = answered.filter(|_| conn.request.since == d.nanos());
-    let exact = counts_later.is_none() || d.is_observed();
-    let now = if exact { d.clock_nanos() } else { 0 };
-    let elapsed = Duration::from_nanos(now.saturating_sub(conn.request.since));
+    let elapsed = match counts_later.is_none() || d.is_observed() {
+        true => Duration::from_nanos(d.clock_nanos().saturating_sub(conn.request.since)),
+        false => Duration::ZERO,
+    };
     let goes_on = conn.reply == Reply::Done(After::Next)
         && conn.reading != Reading::Ended
         && conn.number < conn.last;

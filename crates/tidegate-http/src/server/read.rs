@@ -74,7 +74,7 @@ fn keep(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, rest: Vec<u8>) {
 /// Decodes as much as is wanted; how many bytes that were.
 fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (usize, Left) {
     let mut pos = 0;
-    let mut fields = Fields::new();
+    let (mut fields, mut before) = (Fields::new(), None);
     loop {
         let (layer, _) = d.layer(&HTTP);
         let Some(conn) = layer.conn(at, socket) else { return (pos, Left::HandedOver) };
@@ -94,16 +94,16 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
         if pos == bytes.len() && !conn.decoder.is_body_done() {
             return (pos, Left::Begun);
         }
-        let (n, event) = conn.decoder.next(&bytes[pos..], &mut fields);
+        let (n, event) = conn.decoder.next_of_many(&bytes[pos..], &mut fields, &mut before);
         pos += n;
-        match event {
+        match &event {
             Event::More => {
                 if conn.phase == Phase::Idle && conn.decoder.is_in_head() {
                     begin_head(d, socket, at);
                 }
                 return (pos, Left::Begun);
             }
-            Event::Head(head) => request(d, key, &head, pos < bytes.len()),
+            Event::Head(head) => request(d, key, head, pos < bytes.len()),
             Event::Body(part) => match &mut conn.phase {
                 Phase::Discarding(left) => match left.checked_sub(part.len() as u64) {
                     Some(fewer) => *left = fewer,
@@ -111,7 +111,7 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
                 },
                 _ => deliver::body(d, key, part),
             },
-            Event::Trailers(fields) => deliver::trailers(d, key, fields),
+            Event::Trailers(fields) => deliver::trailers(d, key, *fields),
             Event::End => match conn.phase {
                 Phase::Handling => deliver::end_of_body(d, key),
                 // The server shut down meanwhile.
@@ -121,7 +121,7 @@ fn decode(d: &mut Dispatch<'_>, socket: SocketKey, at: usize, bytes: &[u8]) -> (
                     conn.phase = Phase::Idle;
                 }
             },
-            Event::Refused(why) => refuse::refuse(d, at, socket, why),
+            Event::Refused(why) => refuse::refuse(d, at, socket, *why),
         }
     }
 }

@@ -14,7 +14,9 @@ use crate::exchange::response::Response;
 use crate::message::version::Version;
 use crate::server::{clock, over};
 use crate::state::conn::{After, Body, Conn, DISCARDED, Phase, Reading, Reply};
+use crate::state::date::Date;
 use crate::state::layer::{HTTP, Layer, Server};
+use crate::state::prepared::Prepared;
 
 /// A part of a body up to this size is copied to what is gathered; a larger one leaves beside it.
 const SMALL: usize = 4 * 1024;
@@ -35,12 +37,12 @@ fn keeps(conn: &Conn, response: &Response<'_>) -> bool {
 }
 
 /// Writes the head of the response.
-#[inline]
+#[inline(always)]
 fn begin(
     conn: &mut Conn,
     servers: &Slab<Server>,
     out: &mut Vec<u8>,
-    date: &[u8; 29],
+    (date, prepared): (&Date, &mut Prepared),
     response: &Response<'_>,
     length: Length,
 ) -> Result<(), HttpError> {
@@ -49,11 +51,37 @@ fn begin(
     }
     let hint = servers.get(conn.server).map_or(0, |s| s.options.hint());
     let to = Answering { keep_alive: keeps(conn, response), hint, ..conn.request.answering };
-    let fields = response.fields();
-    let goes_on = conn.encoder.response(out, to, response.status, length, Some(date), fields)?;
+    let (date, until) = (date.text(), date.until());
+    let goes_on = match length {
+        Length::Known(length) if prepared.is_of(response, to, until) => {
+            conn.encoder.begin_known(length)?;
+            prepared.write(out, length)
+        }
+        _ => {
+            let encoder = &mut conn.encoder;
+            another(encoder, out, (date, until, prepared), (response, to, length))?
+        }
+    };
     conn.reply = Reply::Begun(if goes_on { After::Next } else { After::Close });
     conn.status = response.status;
     Ok(())
+}
+
+/// Writes a head that is another one than that before, and keeps it. Whether the connection goes on
+/// after the response.
+#[inline(never)]
+fn another(
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+    (date, until, prepared): (&[u8; 29], u64, &mut Prepared),
+    (response, to, length): (&Response<'_>, Answering, Length),
+) -> Result<bool, EncodeError> {
+    let (from, fields) = (out.len(), response.fields());
+    let goes_on = encoder.response(out, to, response.status, length, Some(date), fields)?;
+    if let Length::Known(length) = length {
+        prepared.keep(&out[from..], response, to, until, (length, goes_on));
+    }
+    Ok(goes_on)
 }
 
 /// The response in one piece.
@@ -73,11 +101,10 @@ pub(crate) fn whole(
         _ => len as u64,
     };
     let (layer, mut d) = cx.layer(&HTTP);
-    let Layer { conns, servers, output, date, metrics, .. } = layer;
+    let Layer { conns, servers, output, date, prepared, metrics, .. } = layer;
     let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
     let (gathers, out) = (output.gathers(key.at()), output.of(key.at()));
-    let date = date.at(d.moment());
-    begin(conn, servers, out, date, response, Length::Known(length))?;
+    begin(conn, servers, out, (date.at(d.moment()), prepared), response, Length::Known(length))?;
     if gathers && len <= SMALL && out.len() + len < FLUSH {
         // It waits for the end of the read, as the head does.
         conn.encoder.body(out, body.bytes())?;
@@ -123,9 +150,10 @@ pub(crate) fn start(
 ) -> Result<(), HttpError> {
     let (layer, d) = cx.layer(&HTTP);
     let length = response.length.map_or(Length::Unknown, Length::Known);
-    let Layer { conns, servers, output, date, .. } = layer;
+    let Layer { conns, servers, output, date, prepared, .. } = layer;
     let conn = conns.get_mut(key.at()).filter(|c| c.is_in(key)).ok_or(HttpError::Closed)?;
-    begin(conn, servers, output.of(key.at()), date.at(d.moment()), response, length)?;
+    let out = output.of(key.at());
+    begin(conn, servers, out, (date.at(d.moment()), prepared), response, length)?;
     send(cx, key.at(), key.socket);
     Ok(())
 }
@@ -195,7 +223,7 @@ pub(crate) fn reset(cx: &mut Cx<'_>, key: ExchangeKey) {
 /// The answer to what is no request. The connection closes after it.
 pub(super) fn refusal(cx: &mut Cx<'_>, at: usize, socket: SocketKey, status: u16, text: &str) {
     let (layer, d) = cx.layer(&HTTP);
-    let date = *layer.date.at(d.moment());
+    let date = *layer.date.at(d.moment()).text();
     let out = layer.output.of(at);
     let to = Answering { keep_alive: false, ..Answering::default() };
     let length = Length::Known(text.len() as u64 + 1);

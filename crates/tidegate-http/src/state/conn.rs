@@ -259,13 +259,14 @@ impl Conn {
     }
 
     /// What its exchange leaves to be told goes to what is owed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leave(&mut self, broken: Option<Broken>) {
         if self.handler.is_some() || self.body_pipe.is_some() || self.reply_pipe.is_some() {
             self.owe(broken);
         }
     }
 
+    #[inline(never)]
     fn owe(&mut self, broken: Option<Broken>) {
         self.owed.push(Over {
             handler: self.handler.take(),

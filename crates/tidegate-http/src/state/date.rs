@@ -13,13 +13,24 @@ pub(crate) struct Date {
 }
 
 impl Date {
-    /// The text, and whether it was made now. `now` is the loop's time.
+    /// Itself, with the text of this moment. `now` is the loop's time.
     #[inline]
-    pub(crate) fn at(&mut self, now: u64) -> &[u8; 29] {
+    pub(crate) fn at(&mut self, now: u64) -> &Date {
         if now >= self.next {
             self.make(now);
         }
+        self
+    }
+
+    #[inline]
+    pub(crate) fn text(&self) -> &[u8; 29] {
         &self.text
+    }
+
+    /// Until when the text is right.
+    #[inline]
+    pub(crate) fn until(&self) -> u64 {
+        self.next
     }
 
     #[cold]
@@ -39,10 +50,10 @@ mod tests {
     #[test]
     fn it_is_made_once_a_second() {
         let mut date = Date::default();
-        let first = *date.at(5);
+        let first = *date.at(5).text();
         assert!(first.ends_with(b" GMT") && date.next > 5 && date.next <= 1_000_000_005);
         date.text[0] = b'?';
-        assert_eq!(date.at(date.next - 1)[0], b'?');
-        assert_ne!(date.at(date.next)[0], b'?');
+        assert_eq!(date.at(date.next - 1).text()[0], b'?');
+        assert_ne!(date.at(date.next).text()[0], b'?');
     }
 }

@@ -16,6 +16,7 @@ use crate::state::conn::{Conn, Over};
 use crate::state::date::Date;
 use crate::state::deadlines::Deadlines;
 use crate::state::held::Held;
+use crate::state::prepared::Prepared;
 
 /// The layer of this crate.
 pub(crate) static HTTP: LayerId<Layer> = LayerId::new(Layer::default);
@@ -26,6 +27,7 @@ pub(crate) struct Layer {
     pub(crate) servers: Slab<Server>,
     pub(crate) output: Output,
     pub(crate) date: Date,
+    pub(crate) prepared: Prepared,
     pub(crate) deadlines: Deadlines,
     pub(crate) held: Held,
     pub(crate) metrics: HttpMetrics,
