@@ -14,6 +14,8 @@ const USAGE: &str = "usage: tidegate-bench report [--quick] [--out DIR] [--secti
        tidegate-bench compare OLD NEW    two BENCHMARKS.md; fails if a ratio differs by 10 %
        tidegate-bench redis              the example redis beside redis-server, alone
        tidegate-bench http               servers of HTTP, alone
+       tidegate-bench tls [p99]          handshakes and echoes with TLS, alone; p99: echoes
+                                         without TLS beside handshakes
        tidegate-bench counts [--update]  fails if a count grew by more than 3 %
        tidegate-bench operate NAME N     to be traced by counts: N rounds";
 
@@ -69,6 +71,30 @@ fn http(args: &[String]) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The section TLS in pieces.
+fn tls(args: &[String]) -> Result<ExitCode, String> {
+    tidegate_bench::prepare();
+    match args {
+        [part] if part == "p99" => {
+            print!("{}", tidegate_bench::tls::calm::text(false).map_err(|e| e.to_string())?);
+        }
+        [] => {
+            for contest in tidegate_bench::tls::contests(Scale::FULL) {
+                print!("{}", Table::of(&[contest.hold()]).text());
+            }
+        }
+        _ => return Err("tls takes p99 or nothing".into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A program beside one of its measurements: this program starts itself for it.
+fn beside(args: &[String]) -> Result<ExitCode, String> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    tidegate_bench::tls::beside::main(&args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// A server of that contest: this program starts itself for it.
 fn serve_http(args: &[String]) -> Result<ExitCode, String> {
     let [name, port] = args else { return Err("serve-http needs a name and a port".into()) };
@@ -106,6 +132,8 @@ pub(crate) fn main() -> ExitCode {
         Some("compare") => compare(&args[1..]),
         Some("redis") => redis(&args[1..]),
         Some("http") => http(&args[1..]),
+        Some("tls") => tls(&args[1..]),
+        Some("beside") => beside(&args[1..]),
         Some("serve-http") => serve_http(&args[1..]),
         Some("counts") => count(&args[1..]),
         Some("operate") => operate(&args[1..]),

@@ -40,6 +40,14 @@ fn b08_1_gib_with_random_cuts_is_bounded() {
     long_echo(1024);
 }
 
+/// The most memory that this process had, in KiB, where the system tells. Other tests of this
+/// process count.
+fn memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
 /// So many MiB, in pieces cut anyhow, come back in order; what waits on our side never exceeds one
 /// mark and one read.
 fn long_echo(mib: usize) {
@@ -80,10 +88,18 @@ fn long_echo(mib: usize) {
             }
         });
     lp.connect(ConnectOptions::new(at).filter(ours(&ca)), on);
+    let before = memory().filter(|_| mib >= 1024);
     lp.run().unwrap();
     assert_eq!(sent.get(), total);
     // Two connections: each a mark, the last write beyond it, and the loop's read that was echoed.
     assert!(most.get() < 512 * 1024, "{} bytes were held", most.get());
+    if let (Some(before), Some(after)) = (before, memory()) {
+        // The process's: both ends, their queues, and what the allocator keeps.
+        // The kernel's counters are approximate.
+        let grown = after.saturating_sub(before);
+        assert!(grown < 8192, "it grew by {grown} KiB");
+        println!("{mib} MiB: the process grew by {grown} KiB");
+    }
     println!("{mib} MiB: at most {} bytes held", most.get());
 }
 

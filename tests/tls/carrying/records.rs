@@ -1,5 +1,9 @@
 //! Records: many small writes, empty ones, the largest; new keys in the middle.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
 use tidegate::prelude::*;
 use tidegate::tls::{Tls, TlsServer, TlsVersion};
 
@@ -7,6 +11,8 @@ use crate::authority::Authority;
 use crate::peer::*;
 use crate::support::*;
 use crate::{echo, ours, tide};
+
+const MS: Duration = Duration::from_millis(1);
 
 /// How many records a peer sends for the same bytes.
 fn records(corked: bool) -> (usize, usize) {
@@ -158,6 +164,51 @@ fn b23_a_flood_of_key_updates_is_refused() {
     });
     assert!(!refused.is_empty());
     turn_until(&mut lp, |_| tls.stats().broken == 1);
+}
+
+/// An idle timeout counts what is on the wire: new keys refresh it, though the handler gets nothing.
+#[test]
+fn b32_new_keys_refresh_an_idle_timeout() {
+    let (ca, tls) = tide();
+    let mut lp = guarded();
+    let (log, first) = (Log::default(), Rc::new(Cell::new(None)));
+    let peer = Rc::new(RefCell::new(None::<Peer>));
+    let (closed, began, sender) = (log.clone(), first.clone(), peer.clone());
+    let options = ListenOptions::new("127.0.0.1:0").filter(tls);
+    let server = lp.listen(options, move |mut conn| {
+        conn.server(conn.server_key()).close().unwrap();
+        let (closed, began, sender) = (closed.clone(), began.clone(), sender.clone());
+        let on = On::new().data(|_, _| panic!("no bytes of the user's came"));
+        let mut s = conn.accept(on.close(move |_, c| closed.add(c.reason.to_string())));
+        let (mut left, key) = (10, s.key());
+        s.interval(20 * MS, move |cx, timer| {
+            let mut sender = sender.borrow_mut();
+            let Some(peer) = sender.as_mut() else { return };
+            if began.get().is_none() {
+                began.set(Some(Instant::now()));
+                cx.socket(key).set_idle_timeout(60 * MS);
+            }
+            peer.conn.refresh_traffic_keys().unwrap();
+            peer.flush().unwrap();
+            left -= 1;
+            if left == 0 {
+                cx.close(timer).unwrap();
+            }
+        });
+    });
+    let at = lp.server(server.unwrap()).local_addr().unwrap();
+    let config = client_config(&ca, TlsVersion::V1_3, &[]);
+    let ready = beside(&mut lp, move || {
+        let mut peer = Peer::client(at, config, "tide.example");
+        peer.handshake().unwrap();
+        peer
+    });
+    *peer.borrow_mut() = Some(ready);
+    lp.run().unwrap();
+    let ends = log.lines();
+    assert!(matches!(&ends[..], [end] if end.contains("idle timeout")), "{ends:?}");
+    let passed = first.get().unwrap().elapsed();
+    assert!(passed >= 240 * MS, "{passed:?}");
 }
 
 /// Both sides can compute the same bytes.

@@ -1,5 +1,7 @@
 //! Limits of handshakes: how many at once, how many in a turn, how much may wait.
 
+use std::io::{Read, Write};
+
 use tidegate::prelude::*;
 use tidegate::tls::{TlsServer, TlsVersion};
 
@@ -64,6 +66,55 @@ fn b40_so_many_handshakes_in_a_turn() {
     // All of them waited before the first was answered.
     let each: Vec<usize> = turns.windows(2).map(|w| w[1] - w[0]).filter(|n| *n > 0).collect();
     assert_eq!(each, [3, 3, 3, 1]);
+    drop(peers);
+    turn_until(&mut lp, |_| ends.len() == 10);
+}
+
+/// By default, between the moment in which an echo of a connection without TLS is asked for and its
+/// answer, one step of a handshake is done at most, however many wait.
+#[test]
+fn b40_an_echo_waits_for_one_step_at_most() {
+    let ca = Authority::new();
+    let tls = TlsServer::builder().identity(ca.leaf("tide.example")).build().unwrap();
+    let mut lp = guarded();
+    let ends = Ends::default();
+    let options = ListenOptions::new("127.0.0.1:0").filter(tls.clone());
+    let server = lp.serve(options, Echo(ends.clone())).unwrap();
+    let at = lp.server(server).local_addr().unwrap();
+    let (plain, ours) = pair();
+    let echo = On::new().data(|s, chunk| {
+        let _ = s.write(chunk);
+    });
+    lp.adopt(ours, echo).unwrap();
+    plain.set_nonblocking(true).unwrap();
+    let config = client_config(&ca, TlsVersion::V1_3, &[]);
+    let mut peers: Vec<Peer> = (0..10)
+        .map(|_| {
+            let mut peer = Peer::client(at, config.clone(), "tide.example");
+            peer.flush().unwrap();
+            peer.tcp.set_nonblocking(true).unwrap();
+            peer
+        })
+        .collect();
+    // How many steps there were while each echo was under way, until ten are done.
+    let mut steps_beside = |done: &dyn Fn() -> usize| {
+        let (mut before, mut waited) = (0, Vec::new());
+        while before < 10 {
+            (&plain).write_all(b"?").unwrap();
+            poll_until(&mut lp, |_| (&plain).read(&mut [0]).is_ok());
+            waited.push(done() - before);
+            before = done();
+        }
+        waited
+    };
+    let hellos = steps_beside(&|| peers.iter().filter(|p| p.tcp.peek(&mut [0]).is_ok()).count());
+    assert!(hellos.iter().all(|steps| *steps <= 1), "{hellos:?}");
+    for peer in &mut peers {
+        peer.tcp.set_nonblocking(false).unwrap();
+        peer.handshake().unwrap();
+    }
+    let finished = steps_beside(&|| tls.stats().handshakes as usize);
+    assert!(finished.iter().all(|steps| *steps <= 1), "{finished:?}");
     drop(peers);
     turn_until(&mut lp, |_| ends.len() == 10);
 }

@@ -24,7 +24,8 @@ loopback no device cuts the runs of GSO, and the client receives them whole: a n
 - `UDP flood`: the client sends datagrams of 1,200 bytes faster than a server can receive them, and \
 asks for one TCP echo after another.
 - `redis-server`: as it is installed, without persistence; `redis-benchmark` with 50 clients is \
-the client of both programs.
+the client of both programs. In the rows \"busy polling\" the example asks the poller for up to \
+20 microseconds before it sleeps (`Builder::busy_poll`), which it does not by default.
 - `one a turn`: the floor, but with one accept in each turn of its loop, as libuv does since \
 1.45.
 

@@ -59,12 +59,12 @@ pub fn pin(core: Core) {
     }
 }
 
-/// Lets the calling thread go before all ordinary ones of its core. Without the right to do that
-/// nothing happens.
-pub fn go_first() {
+/// Lets the calling thread go before all ordinary ones of its core. `false`: without the right to
+/// do that nothing happens.
+pub fn go_first() -> bool {
     let first = libc::sched_param { sched_priority: 1 };
     // SAFETY: a valid local; 0 is the calling thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &first) };
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &first) == 0 }
 }
 
 /// CPU time, user and system, that a running thread has used.

@@ -1,80 +1,55 @@
-//! How long established connections without TLS wait beside handshakes, in one loop. The thread
-//! that measures is never kept waiting by the one that makes the handshakes.
+//! How long established connections without TLS wait beside handshakes, in one loop. The server, the
+//! clients that make handshakes, and the client whose echoes are measured are a process each; the last
+//! two share a core, where the echoes come first.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tidegate::net::{Incoming, ListenOptions, Net};
-use tidegate::tls::TlsServer;
-use tidegate::tls::rustls::ClientConfig;
-use tidegate::{AsCx, Loop, Remote};
-
-use super::{Sides, visit};
+use super::Sides;
+use super::beside::{Beside, By};
 use crate::contest::time;
-use crate::peer::tidegate::Echo;
-use crate::stats::quantile;
+use crate::stats::{median, quantile};
 use crate::sys::cores::{self, Core};
 
-/// Handshakes a second that clients ask for.
-const OFFERED: [u32; 3] = [0, 300, 1000];
-
-/// Who does the handshakes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum By {
-    Loop,
-    Threads,
-}
-
-struct Row {
+/// What happens beside the echoes.
+#[derive(Clone, Copy)]
+struct Load {
+    name: &'static str,
     by: By,
-    /// Handshakes in a second that were done.
-    rate: f64,
-    median: f64,
-    p99: f64,
+    /// Handshakes in a second.
+    rate: u32,
+    resumed: bool,
+    /// By another server, which runs on the clients' core.
+    elsewhere: bool,
 }
 
-/// Both servers in one loop: where they listen, TLS and plain, and how to stop it.
-fn serve(sides: &Sides, by: By) -> io::Result<(SocketAddr, SocketAddr, Remote)> {
-    let (tell, told) = std::sync::mpsc::channel();
-    let config = sides.server.clone();
-    std::thread::spawn(move || {
-        cores::pin(Core::Server);
-        let mut lp = Loop::new()?;
-        let mut tls = TlsServer::with_config(config);
-        if by == By::Threads {
-            tls = tls.offload(lp.remote());
-        }
-        let options = ListenOptions::new("127.0.0.1:0").no_delay(true);
-        let echo = |conn: Incoming<'_>| {
-            conn.accept(Echo);
-        };
-        let (plain, tls) =
-            (lp.listen(options.clone(), echo)?, lp.listen(options.filter(tls), echo)?);
-        let at = (lp.server(tls).local_addr()?, lp.server(plain).local_addr()?, lp.remote());
-        let _ = tell.send(at);
-        lp.run()
-    });
-    told.recv().map_err(io::Error::other)
-}
+const NONE: Load = Load { name: "none", by: By::Loop, rate: 0, resumed: false, elsewhere: false };
 
-/// Handshakes at this rate, until it is told to stop; how many there were in a second.
-fn flood(at: SocketAddr, config: &Arc<ClientConfig>, rate: u32, stop: &AtomicBool) -> f64 {
-    cores::pin(Core::Client);
-    let (began, mut made) = (Instant::now(), 0u32);
-    while !stop.load(Ordering::Relaxed) {
-        if visit(at, config).is_err() {
-            break;
-        }
-        made += 1;
-        let due = Duration::from_secs(1) * made / rate;
-        std::thread::sleep(due.saturating_sub(began.elapsed()));
-    }
-    f64::from(made) / began.elapsed().as_secs_f64()
+/// The first is what the others are compared with.
+const LOADS: [Load; 6] = [
+    NONE,
+    Load { name: "full", rate: 300, ..NONE },
+    Load { name: "full", rate: 1000, ..NONE },
+    Load { name: "resumed", rate: 1000, resumed: true, ..NONE },
+    Load { name: "full, with `offload`", rate: 1000, by: By::Threads, ..NONE },
+    Load {
+        name: "full, by another server on the clients' core",
+        rate: 1000,
+        elsewhere: true,
+        ..NONE
+    },
+];
+
+/// Beside one load, in all cycles.
+#[derive(Default)]
+struct Row {
+    rates: Vec<f64>,
+    echoes: Vec<f64>,
+    /// The 99th percentile of each cycle, beside that of the first row.
+    beside: Vec<f64>,
 }
 
 /// Echoes of 64 bytes every half millisecond, for so long: how long each took, in ns.
@@ -92,51 +67,75 @@ fn echoes(at: SocketAddr, during: Duration) -> io::Result<Vec<f64>> {
     Ok(took)
 }
 
-fn measure(sides: &Sides, by: By, offered: u32, during: Duration) -> io::Result<Row> {
-    let (tls, plain, remote) = serve(sides, by)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (stopped, config) = (stop.clone(), sides.full.clone());
-    let flood =
-        (offered > 0).then(|| std::thread::spawn(move || flood(tls, &config, offered, &stopped)));
+/// Handshakes in a second, how long the echoes took, and whether they came first on their core.
+fn measure(sides: &Sides, load: Load, during: Duration) -> io::Result<(f64, Vec<f64>, bool)> {
+    let (_server, [tls, plain]) = Beside::server(Core::Server, load.by, sides)?;
+    let other = match load.elsewhere {
+        true => Some(Beside::server(Core::Client, load.by, sides)?),
+        false => None,
+    };
+    let tls = other.as_ref().map_or(tls, |(_, [tls, _])| *tls);
+    let clients = match load.rate {
+        0 => None,
+        rate => Some(Beside::clients(tls, rate, load.resumed, sides)?),
+    };
     let measured = std::thread::spawn(move || {
         cores::pin(Core::Client);
-        cores::go_first();
-        echoes(plain, during)
+        let first = cores::go_first();
+        Ok::<_, io::Error>((echoes(plain, during)?, first))
     });
-    let panicked = || io::Error::other("a client panicked");
-    let took = measured.join().map_err(|_| panicked())??;
-    stop.store(true, Ordering::Relaxed);
-    let rate = flood.map_or(Ok(0.0), |flood| flood.join().map_err(|_| panicked()))?;
-    let _ = remote.post(|cx| cx.stop());
-    Ok(Row { by, rate, median: quantile(&took, 0.5), p99: quantile(&took, 0.99) })
+    let (took, first) = measured.join().map_err(|_| io::Error::other("a client panicked"))??;
+    Ok((clients.map_or(Ok(0.0), Beside::rate)?, took, first))
 }
 
 /// The table.
 pub fn text(quick: bool) -> io::Result<String> {
-    let during = Duration::from_millis(if quick { 300 } else { 4000 });
+    let (cycles, during) = if quick { (1, 300) } else { (7, 1000) };
     let sides = Sides::new();
-    let mut text = String::from(
+    let mut rows: [Row; LOADS.len()] = Default::default();
+    let mut went_first = true;
+    for _ in 0..cycles {
+        let mut idle = None;
+        for (load, row) in LOADS.iter().zip(&mut rows) {
+            let (rate, took, first) = measure(&sides, *load, Duration::from_millis(during))?;
+            went_first &= first;
+            let p99 = quantile(&took, 0.99);
+            row.beside.push(p99 / *idle.get_or_insert(p99));
+            row.rates.push(rate);
+            row.echoes.extend(took);
+        }
+    }
+    let priority = match went_first {
+        true => {
+            "The thread that measures has a real-time priority, so that the clients which make \
+                 handshakes on its core cannot delay it."
+        }
+        false => {
+            "A real-time priority for the thread that measures was NOT permitted: the figures \
+                  have its waiting for the clients on its core in them."
+        }
+    };
+    let mut text = format!(
         "Echoes of 64 bytes on a connection without TLS, in the same loop as a server with TLS. A \
          step of a handshake cannot be interrupted, so an echo may wait for one, but not for two: \
          the steps come after all other callbacks of a turn, one in each. With `offload` the \
-         threads of `work` do them; here they share the core with the loop.\n\n\
+         threads of `work` do them; here they share the core with the loop. The server, the \
+         clients that make handshakes and the client that measures are processes. {priority} In the \
+         last row the handshakes are made on the clients' core, by both sides: what it adds is not \
+         the loop's.\n\n\
          | handshakes | in a second | echo, median | 99th percentile | beside none |\n\
          |---|---:|---:|---:|---:|\n",
     );
-    for by in [By::Loop, By::Threads] {
-        let mut idle = None;
-        for offered in OFFERED {
-            let row = measure(&sides, by, offered, during)?;
-            let beside = row.p99 / *idle.get_or_insert(row.p99);
-            let by = if row.by == By::Loop { "by the loop" } else { "by threads" };
-            let _ = writeln!(
-                text,
-                "| {by} | {:.0} | {} | {} | {beside:.2} |",
-                row.rate,
-                time(row.median),
-                time(row.p99),
-            );
-        }
+    for (load, row) in LOADS.iter().zip(&rows) {
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {} | {} | {:.2} |",
+            load.name,
+            median(&row.rates),
+            time(median(&row.echoes)),
+            time(quantile(&row.echoes, 0.99)),
+            median(&row.beside),
+        );
     }
     Ok(text)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tidegate::tls::rustls::pki_types::ServerName;
-use tidegate::tls::rustls::{ClientConfig, ClientConnection};
+use tidegate::tls::rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
 /// No server needs so long for anything here.
 const STUCK: Duration = Duration::from_secs(10);
@@ -45,6 +45,11 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Whether an earlier session was resumed.
+    pub fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Ends in good order; then no port stays in TIME_WAIT.
