@@ -100,7 +100,10 @@ pub trait Handler: 'static {
 
     /// No byte moved during the idle timeout. The default closes the connection with
     /// [`Reason::TimedOut`]; a handler that overrides this decides itself. Called once, and again
-    /// only after bytes have moved.
+    /// only after bytes have moved. A handler that only ends its side here leaves the connection
+    /// open until the peer ends, too: set a
+    /// [`linger_timeout`](crate::ListenOptions::linger_timeout), or call
+    /// [`time_out`](SocketCx::time_out).
     fn on_timeout(&mut self, s: &mut SocketCx<'_>) {
         s.time_out();
     }

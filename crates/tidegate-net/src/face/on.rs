@@ -118,7 +118,17 @@ impl On {
         On(self.0.finish(move |(), s| f(s)))
     }
 
-    /// [`Handler::on_timeout`]. Without it an idle connection is closed.
+    /// [`Handler::on_timeout`]. Without it an idle connection is closed. To say goodbye first:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_net::{ListenOptions, On};
+    /// let options = ListenOptions::new("127.0.0.1:0")
+    ///     .idle_timeout(Duration::from_secs(300))
+    ///     .linger_timeout(Duration::from_secs(5)); // for peers that do not end their side
+    /// let polite = On::new().timeout(|s| { let _ = s.end_with("idle\n"); });
+    /// # let _ = (options, polite);
+    /// ```
     pub fn timeout(self, mut f: impl FnMut(&mut SocketCx<'_>) + 'static) -> On {
         On(self.0.timeout(move |(), s| f(s)))
     }

@@ -91,8 +91,8 @@ impl ServerCx<'_> {
     }
 
     /// `f` gets the report of the server's shutdown, however it is started: after its last
-    /// connection, before its `on_close`. Without it a warning in the log names those that were cut
-    /// off. A server that is closed without a shutdown reports nothing.
+    /// connection, before its `on_close`; the server's key finds nothing there. If no report is asked
+    /// for, a warning in the log names the connections that were cut off. A server that is closed without a shutdown reports nothing.
     ///
     /// ```
     /// use std::time::Duration;
@@ -210,7 +210,10 @@ impl ServerCx<'_> {
         control::endpoint(&mut self.cx, self.key)
     }
 
-    /// The server's counters; also after [`close`](ServerCx::close), until its `on_close`.
+    /// The server's counters; also after [`close`](ServerCx::close), until its last connection is
+    /// over. Then the key finds nothing: in the server's `on_close`, in the closure of
+    /// [`report_shutdown`](ServerCx::report_shutdown), and after `run` has returned. The totals of
+    /// all connections of the loop are in [`net_metrics`](crate::Net::net_metrics).
     pub fn stats(&mut self) -> Result<ServerStats, KeyError> {
         control::stats(&mut self.cx, self.key)
     }

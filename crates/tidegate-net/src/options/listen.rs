@@ -91,7 +91,8 @@ impl Default for Gate {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum AtLimit {
-    /// It is accepted, closed and counted as dropped, and `on_overload` is called.
+    /// It is accepted, closed and counted in [`ServerStats::dropped`](crate::ServerStats::dropped),
+    /// and `on_overload` is called.
     #[default]
     Drop,
     /// It stays in the kernel's queue until another connection closes. When that queue is full,
