@@ -125,3 +125,22 @@ fn a_run_that_may_not_wait_does_not_ask_again() {
     assert!(began.elapsed() < SOON);
     assert_eq!(lp.metrics().busy_polls, 0);
 }
+
+/// How long this thread has run on a core.
+#[cfg(target_os = "linux")]
+fn ran() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_sleeps_when_the_time_is_over() {
+    let waits = Duration::from_secs(1);
+    let mut lp = busy(Duration::from_millis(1));
+    event(&mut lp);
+    let before = ran();
+    lp.after(waits, |_| ());
+    lp.run().unwrap();
+    assert!(ran() - before < waits / 2, "{:?}", ran() - before);
+}

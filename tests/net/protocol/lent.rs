@@ -1,5 +1,5 @@
-//! A protocol that its connections are lent to: what it reads, and what becomes of a connection
-//! that it drops, or panics with.
+//! Connections that are lent to their protocol: what it reads, and what happens to a connection if
+//! the protocol drops it, or panics.
 
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -22,11 +22,10 @@ enum Side {
     Write,
 }
 
-/// An operation of the kernel's.
+/// An operation of the kernel's on the connection that is lent to the poll.
 enum Tried {
     Moved(usize),
-    Failed(io::Error),
-    /// Tried on the connection that is lent: not all of it, nothing, or an error.
+    /// Tried: not all of it moved, nothing did, or it failed.
     Short(io::Result<usize>),
     /// Not tried: it would find nothing, and the task waits for more.
     Waits,
@@ -233,42 +232,38 @@ impl AsyncSocket {
             Option<(LentSocket, io::Result<usize>)>,
         ) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let tried = tried.and_then(|tried| {
-            current::with(|frame| {
-                let short = match tried {
-                    Tried::Short(done) => frame.take_socket().map(|socket| (socket, done)),
-                    Tried::NotLent if frame.take_operation() => None,
-                    Tried::NotLent => return Tried::Spent,
-                    other => return other,
-                };
-                match operate(frame, short) {
-                    Ok(n) => {
-                        frame.moved(n);
-                        Tried::Moved(n)
-                    }
-                    Err(e) => Tried::Failed(e),
-                }
-            })
+        let tried = match tried {
+            Ok(tried) => tried,
+            Err(e) => return Poll::Ready(Err(NotOnLoop::from(e).into())),
+        };
+        let short = match tried {
+            Tried::Moved(n) => return Poll::Ready(Ok(n)),
+            Tried::Waits => return Poll::Pending,
+            Tried::Spent => return self.spent(waker),
+            Tried::Short(done) => Some(done),
+            Tried::NotLent => None,
+        };
+        let operated = current::with(|frame| {
+            let lent = match short {
+                Some(done) => frame.take_socket().map(|socket| (socket, done)),
+                None if frame.take_operation() => None,
+                None => return None,
+            };
+            let done = operate(frame, lent);
+            if let Ok(n) = done {
+                frame.moved(n);
+            }
+            Some(done)
         });
-        self.not_moved(waker, side, tried)
-    }
-
-    fn not_moved(
-        &self,
-        waker: &Waker,
-        side: Side,
-        tried: Result<Tried, NoFrame>,
-    ) -> Poll<io::Result<usize>> {
-        match tried {
-            Ok(Tried::Moved(n)) => Poll::Ready(Ok(n)),
-            Ok(Tried::Waits | Tried::Short(_) | Tried::NotLent) => Poll::Pending,
-            Ok(Tried::Spent) => self.spent(waker),
-            Ok(Tried::Failed(e)) => match e.kind() {
+        match operated {
+            Ok(Some(Ok(n))) => Poll::Ready(Ok(n)),
+            Ok(Some(Err(e))) => match e.kind() {
                 // `NotConnected` is of a connection that is over, or about to be: then the result
                 // is the reason of its close.
                 ErrorKind::WouldBlock | ErrorKind::NotConnected => self.waits(waker, side),
                 _ => Poll::Ready(Err(e)),
             },
+            Ok(None) => self.spent(waker),
             Err(e) => Poll::Ready(Err(NotOnLoop::from(e).into())),
         }
     }

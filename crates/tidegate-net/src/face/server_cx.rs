@@ -92,7 +92,8 @@ impl ServerCx<'_> {
 
     /// `f` gets the report of the server's shutdown, however it is started: after its last
     /// connection, before its `on_close`; the server's key finds nothing there. If no report is asked
-    /// for, a warning in the log names the connections that were cut off. A server that is closed without a shutdown reports nothing.
+    /// for, a warning in the log names the connections that were cut off. A server that is closed
+    /// without a shutdown reports nothing.
     ///
     /// ```
     /// use std::time::Duration;

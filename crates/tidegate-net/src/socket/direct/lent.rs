@@ -25,9 +25,9 @@ use crate::state::socket::Socket;
 /// call: see [`LentSocket`].
 pub trait Pulls {
     /// There are bytes in the kernel, and room in it. `data` is the number that the layer gave with
-    /// the connection. Leave the connection where it is, or take it out and give it back, and
-    /// use nothing else of the loop before that. If you drop it, the connection is over. `false`: nothing was done, and
-    /// [`Protocol::readable`](crate::Protocol::readable) is called instead.
+    /// the connection. Leave the connection where it is, or take it out and give it back, and use
+    /// nothing else of the loop before that. If you drop it, the connection is over. `false`:
+    /// nothing was done, and [`Protocol::readable`](crate::Protocol::readable) is called instead.
     fn pull(d: &mut Dispatch<'_>, data: u64, socket: &mut Option<LentSocket>) -> bool;
 }
 
