@@ -2,7 +2,7 @@
 //! before is refused.
 
 use std::cell::RefCell;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
@@ -412,4 +412,38 @@ fn events_of_filters() {
     write_all(&c, b"\x02meHALLO");
     turn_until(&mut lp, |lp| lp.server(server).stats().unwrap().refused == 1);
     assert_eq!(filters(&trace)[2..], ["filter left", "lock refused"]);
+}
+
+/// What the kernel has behind the handshake stays there until the handler was asked: the handler
+/// pauses, and gets one read.
+#[test]
+fn what_is_to_be_offered_is_read_once() {
+    const READ: usize = 64 * 1024;
+    let mut lp = guarded();
+    let got = Log::default();
+    let log = got.clone();
+    let options = plain().recv_buffer(4 * READ).filter(|| Lock::server(7));
+    let server = lp.listen(options, move |conn| {
+        let log = log.clone();
+        conn.accept(On::new().data(move |s, chunk| {
+            log.add(chunk.len().to_string());
+            s.pause();
+        }));
+    });
+    let c = client(lp.server(server.unwrap()).local_addr().unwrap());
+    c.set_nonblocking(true).unwrap();
+    let records: Vec<u8> = (0..READ / 128).flat_map(|_| locked(7, &[b'.'; 127])).collect();
+    write_all(&c, b"HELLO");
+    let mut sent = 0;
+    while let Ok(n) = (&c).write(&records[sent % records.len()..]) {
+        sent += n;
+    }
+    assert!(sent > 2 * READ, "{sent}");
+    turn_until(&mut lp, |_| !got.lines().is_empty());
+    for _ in 0..20 {
+        lp.run_nowait().unwrap();
+    }
+    let lines = got.lines();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].parse::<usize>().unwrap() <= READ, "{lines:?}");
 }

@@ -139,7 +139,8 @@ fn b09_a_pause_is_exact() {
         }
         // Once, and then nothing: the sender waits for the kernel.
         assert_eq!(chunks.get(), 1);
-        assert!(bytes.get() <= 64 * 1024 && !sender.is_finished());
+        assert!(bytes.get() <= 64 * 1024, "{}", bytes.get());
+        assert!(!sender.is_finished());
         assert!(lp.net_metrics().held < 1024);
         let mut expected = 1;
         turn_until(&mut lp, |lp| {

@@ -72,7 +72,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         }
         let Some(stream) = &s.stream else { return Reads::Done };
         let len = left.min(READ_BUFFER);
-        let (n, more) = match h.try_read(len, || (&mut &*stream).read(&mut buffer[..len])) {
+        let (n, mut more) = match h.try_read(len, || (&mut &*stream).read(&mut buffer[..len])) {
             Ok(read) => read,
             Err(e) => return not_read(d, key, e),
         };
@@ -100,7 +100,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 }
                 d.settle();
             }
-            Wire::Filter(_) => filtered(d, key, &mut buffer[..n]),
+            Wire::Filter(_) => more &= filtered(d, key, &mut buffer[..n]),
         }
         if !more {
             return Reads::Done;

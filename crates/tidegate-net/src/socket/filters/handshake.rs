@@ -90,6 +90,12 @@ impl Socket {
         passes
     }
 
+    /// Whether they are ready, and have bytes for the handler that it will be offered to.
+    pub(crate) fn waits_for_offer(&self) -> bool {
+        let Wire::Filter(stack) = &self.wire else { return false };
+        self.life == Life::Gated && stack.is_ready() && stack.waits()
+    }
+
     /// A filter failed; what it passed down was offered to the kernel.
     pub(crate) fn refuse(&mut self, h: &mut Handle<'_>, shared: &mut Shared, failed: Failed) {
         let Failed { error, otherwise, spoke } = failed;

@@ -80,16 +80,19 @@ impl Socket {
     }
 }
 
-/// Bytes from the kernel go through the filters to the handler.
+/// Bytes from the kernel go through the filters to the handler. `false`: there are some for the
+/// handler of a connection that is to be offered, and which it may pause: no more is read before.
 #[cold]
 #[inline(never)]
-pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) {
+pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) -> bool {
     let (layer, mut driver) = d.layer(&NET);
     layer.with(&mut driver, key, |s, h, shared| match s.life {
         Life::Refused => s.discard(h, wire.len()),
         _ => s.filter(h, shared, By::Peer, |stack, run| stack.inbound(wire, run)),
     });
     settle(d, key);
+    let (layer, driver) = d.layer(&NET);
+    !layer.socket(&driver, key).is_some_and(|s| s.waits_for_offer())
 }
 
 /// The peer's FIN goes through the filters.
