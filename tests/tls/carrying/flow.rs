@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::mpsc;
 
 use tidegate::prelude::*;
 use tidegate::tls::TlsVersion;
@@ -165,6 +166,7 @@ fn b30_b31_the_mark_and_the_ids_are_those_of_the_records() {
     let mut lp = guarded();
     let log = Log::default();
     let (drained, written) = (log.clone(), log.clone());
+    let (begin, may_begin) = mpsc::channel();
     let options = ListenOptions::new("127.0.0.1:0").high_water_mark(100_000).filter(tls);
     let server = lp.listen(options, move |mut conn| {
         conn.server(conn.server_key()).close().unwrap();
@@ -189,12 +191,15 @@ fn b30_b31_the_mark_and_the_ids_are_those_of_the_records() {
             }
         };
         assert!((100_000..160_000).contains(&full), "{full}");
+        begin.send(()).unwrap();
     });
     let at = lp.server(server.unwrap()).local_addr().unwrap();
     let config = client_config(&ca, TlsVersion::V1_3, &[]);
     let got = beside(&mut lp, move || {
         let mut peer = Peer::client(at, config, "tide.example");
         peer.handshake().unwrap();
+        // A client that is faster than the server would take all that it writes.
+        may_begin.recv().unwrap();
         let got = peer.receive(1 << 30).unwrap().len();
         peer.end().unwrap();
         got
