@@ -184,6 +184,27 @@ fn a_client_that_resets_meanwhile() {
     assert_eq!(handles(&lp), 0);
 }
 
+/// The answer could not be delivered any more.
+#[test]
+fn the_server_shuts_down_meanwhile() {
+    let (port, _full) = silent_or_skip!();
+    let mut lp = guarded();
+    let log = Log::default();
+    let asked = log.clone();
+    let server = lp
+        .listen("127.0.0.1:0", move |conn| {
+            asked.add("asked");
+            conn.accept(On::new()).tunnel(("127.0.0.1", port), say(&asked), over(&asked));
+        })
+        .unwrap();
+    let peer = client(lp.server(server).local_addr().unwrap());
+    turn_until(&mut lp, |_| log.has("asked"));
+    lp.server(server).shutdown(DEADLINE).unwrap();
+    assert_eq!(run(&mut lp, peer), "");
+    assert_eq!(log.lines(), ["asked", "done: the pipe's source was destroyed"]);
+    assert_eq!(handles(&lp), 0);
+}
+
 #[test]
 fn a_client_whose_time_is_over() {
     let (port, _full) = silent_or_skip!();

@@ -40,6 +40,13 @@ impl Running {
         Running { child, stdout, at, first }
     }
 
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+
     /// The most memory that it had so far, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn most_memory(&self) -> u64 {

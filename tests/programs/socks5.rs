@@ -173,15 +173,16 @@ fn a_client_that_leaves_while_it_is_connected() {
     let Some((listener, _full)) = silent() else {
         return eprintln!("skipped: a full queue answers here");
     };
-    let server = start(&[]);
+    let mut server = start(&[]);
     let peer = greeted(&server);
     let port = listener.local_addr().unwrap().port();
     write_all(&peer, &request(1, &ip([127, 0, 0, 1].into()), port));
     // Its connection is made in the turn of another's, or before that.
     drop(greeted(&server));
     reset(peer);
-    let said = server.stop();
+    let said = server.line();
     assert!(said.contains(": destroyed"), "{said}");
+    server.stop();
 }
 
 #[test]

@@ -45,7 +45,8 @@ impl SocketCx<'_> {
     /// called once, with the client. `Ok`: the target is connected; write what the client waits for,
     /// then the two are [joined](Streams::join). `Err`: it cannot be reached; say so, and
     /// [`end`](SocketCx::end). What the client sends then is dropped, unless you set a handler. A
-    /// client that is closed or reset before takes the attempt with it, and there is no `answer`.
+    /// client that is closed or reset before takes the attempt with it, and there is no `answer`; a
+    /// [shutdown](crate::ServerCx::shutdown) of its server destroys it.
     ///
     /// `done` is called once, at the end of all this: when both directions are over, or with the
     /// error that came first, at [`PipeStage::Source`] if it was the client's, at
@@ -102,6 +103,7 @@ impl SocketCx<'_> {
                     s.destroy();
                 }
             })
+            .shutdown(|s| s.destroy())
             .close(move |s, close| abandoned(s, target, &close, waiting.take()));
         self.set_handler(on_client);
         target

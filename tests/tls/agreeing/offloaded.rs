@@ -39,7 +39,13 @@ fn b40_a_connection_that_ends_while_a_thread_works_is_gone() {
     let mut lp = guard(lp);
     // The only thread is busy.
     let (free, busy) = std::sync::mpsc::channel::<()>();
-    lp.work(move || busy.recv(), |_, _| {}).unwrap();
+    let (begins, begun) = std::sync::mpsc::channel();
+    let job = move || {
+        begins.send(()).unwrap();
+        busy.recv()
+    };
+    lp.work(job, |_, _| {}).unwrap();
+    begun.recv().unwrap();
     let ca = crate::authority::Authority::new();
     let mut peer = Peer::client(at, client_config(&ca, TlsVersion::V1_3, &[]), "tide.example");
     let hello = peer.records(b"");
