@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::endpoint::Endpoint;
 use crate::error::close::{Close, Reason};
 use crate::error::fault::Timeout;
+use crate::metrics::ServerStats;
 
 /// How many connections a report names.
 const NAMED: usize = 1000;
@@ -33,12 +34,14 @@ pub struct ShutdownReport {
     pub closes: Vec<Close>,
     /// From the shutdown to the end of the last connection.
     pub took: Duration,
+    /// What the server counted in its whole life.
+    pub stats: ServerStats,
 }
 
 impl ShutdownReport {
     pub(crate) fn new(local: Endpoint, connections: usize) -> ShutdownReport {
-        let (closes, took) = (Vec::new(), Duration::ZERO);
-        ShutdownReport { local, connections, cut_off: 0, closes, took }
+        let (closes, took, stats) = (Vec::new(), Duration::ZERO, ServerStats::default());
+        ShutdownReport { local, connections, cut_off: 0, closes, took, stats }
     }
 
     /// A connection of the server is over.

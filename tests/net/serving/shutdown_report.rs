@@ -72,6 +72,8 @@ fn a_report_names_those_that_were_cut_off() {
     assert_eq!(close.peer, Some(peers[1].local_addr().unwrap()));
     assert_eq!(close.bytes_written, 4);
     assert!(report.took >= GRACE, "{report:?}");
+    let stats = report.stats;
+    assert_eq!((stats.accepted, stats.connections, stats.cut_off), (3, 0, 1));
     let line = report.to_string();
     let peer = peers[1].local_addr().unwrap();
     assert!(line.starts_with(&format!("{at} shut down in ")), "{line}");

@@ -212,9 +212,9 @@ impl ServerCx<'_> {
     }
 
     /// The server's counters; also after [`close`](ServerCx::close), until its last connection is
-    /// over. Then the key finds nothing: in the server's `on_close`, in the closure of
-    /// [`report_shutdown`](ServerCx::report_shutdown), and after `run` has returned. The totals of
-    /// all connections of the loop are in [`net_metrics`](crate::Net::net_metrics).
+    /// over. Then the key finds nothing, and the last of them are in the
+    /// [report](crate::ShutdownReport::stats) of its shutdown. The totals of all connections of the
+    /// loop are in [`net_metrics`](crate::Net::net_metrics).
     pub fn stats(&mut self) -> Result<ServerStats, KeyError> {
         control::stats(&mut self.cx, self.key)
     }

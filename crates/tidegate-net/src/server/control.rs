@@ -158,7 +158,8 @@ pub(crate) fn closed(d: &mut Dispatch<'_>, raw: Key, index: u64) {
         handle.free();
     }
     l.tell(&mut driver, || ServerEvent::Closed);
-    if let Some(farewell) = l.farewell {
+    if let Some(mut farewell) = l.farewell {
+        farewell.report.stats = l.stats;
         report(d, *farewell, l.reporter);
     }
     if let Some(mut handler) = l.handler {
