@@ -21,6 +21,10 @@ pub(crate) enum Block {
     Shared(Bytes),
     /// Small writes, appended.
     Tail(Vec<u8>),
+    /// A tail that was shared. That costs memory, which is not counted: a writer who was told that
+    /// there is room would be over the limit without another write. No more of them wait than one
+    /// gathered write takes.
+    Lent(Bytes),
 }
 
 thread_local! {
@@ -54,7 +58,7 @@ impl Block {
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Block::Shared(b) => b,
+            Block::Shared(b) | Block::Lent(b) => b,
             Block::Tail(v) => v,
         }
     }
@@ -63,7 +67,7 @@ impl Block {
     pub(crate) fn held(&self) -> usize {
         match self {
             Block::Shared(b) if b.len() < SMALL => b.len() + PIECE,
-            Block::Shared(b) => b.len(),
+            Block::Shared(b) | Block::Lent(b) => b.len(),
             Block::Tail(v) => v.capacity(),
         }
     }
@@ -71,13 +75,13 @@ impl Block {
     /// Another handle to the same bytes. From now on nothing is appended to this block.
     pub(crate) fn share(&mut self) -> Bytes {
         let shared = match self {
-            Block::Shared(b) => return b.clone(),
+            Block::Shared(b) | Block::Lent(b) => return b.clone(),
             Block::Tail(v) => {
                 v.shrink_to_fit();
                 Bytes::from(std::mem::take(v))
             }
         };
-        *self = Block::Shared(shared.clone());
+        *self = Block::Lent(shared.clone());
         shared
     }
 }

@@ -159,3 +159,29 @@ proptest! {
         prop_assert!(told.iter().copied().eq(0..ids.len() as u64));
     }
 }
+
+proptest! {
+    /// Whatever the sink does meanwhile: a write after `Ready`, or after the drain, is accepted.
+    #[test]
+    fn a_writer_that_obeys_is_not_refused(
+        limit in 0usize..3000,
+        ops in prop::collection::vec((0usize..2000, 0usize..4, 0usize..3000), 0..100),
+    ) {
+        let mut w = WriteState::new(limit, limit);
+        let (mut may_write, mut lent) = (true, Vec::new());
+        for (size, pieces, out) in ops {
+            if may_write {
+                prop_assert_eq!(w.admit(), Ok(()));
+                w.push(&vec![0; size]);
+                may_write = w.flow() == Flow::Ready;
+                if !may_write {
+                    w.stop();
+                }
+            }
+            lent.clear();
+            let queued = w.lend(&mut lent, pieces);
+            w.advance(out.min(queued));
+            may_write |= w.take_effect() == Some(Effect::Drain);
+        }
+    }
+}
