@@ -356,9 +356,9 @@ fn a_factory_that_panics_refuses_its_connection() {
     turn_until(&mut lp, |_| log.has("connection"));
 }
 
-/// Ready in the first read of a pass, and failed in the second: it is never offered.
+/// Ready in one read, and failed in the next: the connection is offered in between.
 #[test]
-fn ready_and_failed_in_one_pass_is_refused() {
+fn a_filter_fails_in_the_read_after_it_was_ready() {
     struct Late(bool);
     impl Filter for Late {
         fn start(&mut self, _: &mut Passed) -> Done {
@@ -378,13 +378,21 @@ fn ready_and_failed_in_one_pass_is_refused() {
     }
     let mut lp = guarded();
     let log = Log::default();
-    let options = plain().filter(|| Late(false));
-    let server = lp.serve(options, Locks(log.clone())).unwrap();
+    let (close, options) = (log.clone(), plain().filter(|| Late(false)));
+    let server = lp.listen(options, move |conn| {
+        let close = close.clone();
+        close.add("connection");
+        conn.accept(On::new().close(move |_, c| {
+            close.add(format!("{:?}", c.reason.error().map(|e| e.kind())));
+        }));
+    });
+    let server = server.unwrap();
     let c = client(lp.server(server).local_addr().unwrap());
     // Longer than one read, and all there when the pass begins.
     write_all(&c, &[&[b'.'; 64 * 1024][..], b"!"].concat());
-    turn_until(&mut lp, |_| !log.lines().is_empty());
-    assert_eq!(log.lines(), ["refused 1: Some(InvalidData)"]);
+    turn_until(&mut lp, |_| log.lines().len() == 2);
+    assert_eq!(log.lines(), ["connection", "Some(InvalidData)"]);
+    assert_eq!(lp.server(server).stats().unwrap().refused, 0);
 }
 
 /// An observer gets what filters report, by the names that they give themselves.
@@ -446,4 +454,30 @@ fn what_is_to_be_offered_is_read_once() {
     let lines = got.lines();
     assert_eq!(lines.len(), 1);
     assert!(lines[0].parse::<usize>().unwrap() <= READ, "{lines:?}");
+}
+
+/// What a peer says before it resets the connection is not lost: it was ready. Other systems drop
+/// what was not read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reset_behind_the_last_word_comes_after_the_offer() {
+    let mut lp = guarded();
+    let log = Log::default();
+    let close = log.clone();
+    let server = lp.listen(plain().filter(|| Lock::server(7)), move |conn| {
+        let close = close.clone();
+        close.add("connection");
+        conn.accept(On::new().close(move |_, c| {
+            close.add(format!("{:?}", c.reason.error().map(|e| e.kind())));
+        }));
+    });
+    let server = server.unwrap();
+    let c = client(lp.server(server).local_addr().unwrap());
+    write_all(&c, b"HELLO");
+    reset(c);
+    turn_until(&mut lp, |lp| {
+        let over = lp.server(server).stats().unwrap().refused > 0;
+        over || log.lines().len() == 2
+    });
+    assert_eq!(log.lines(), ["connection", "Some(ConnectionReset)"]);
 }

@@ -234,7 +234,8 @@ fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
     if let Wire::Filter(stack) = &mut s.wire {
         stack.passes_gate = false;
     }
-    pass::go_on(d, key);
+    // What the kernel still has.
+    pass::ready(d, key.0, 0);
 }
 
 /// Whether the peer that a header named may come in; if not, the connection is closed, without a

@@ -30,7 +30,8 @@ const READ_BUFFER: usize = 64 * 1024;
 /// How a read loop ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// The connection is quiet, or over: there is nothing to write, to deliver or to queue.
+    /// The connection is quiet, or over, or about to be offered: there is nothing to write, to
+    /// deliver or to queue.
     Quiet,
     /// Quiet, and what stands above read itself.
     Pulled,
@@ -72,7 +73,7 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
         }
         let Some(stream) = &s.stream else { return Reads::Done };
         let len = left.min(READ_BUFFER);
-        let (n, mut more) = match h.try_read(len, || (&mut &*stream).read(&mut buffer[..len])) {
+        let (n, more) = match h.try_read(len, || (&mut &*stream).read(&mut buffer[..len])) {
             Ok(read) => read,
             Err(e) => return not_read(d, key, e),
         };
@@ -100,7 +101,11 @@ pub(crate) fn read(d: &mut Dispatch<'_>, key: SocketKey) -> Reads {
                 }
                 d.settle();
             }
-            Wire::Filter(_) => more &= filtered(d, key, &mut buffer[..n]),
+            Wire::Filter(_) => {
+                if !filtered(d, key, &mut buffer[..n]) {
+                    return Reads::Quiet;
+                }
+            }
         }
         if !more {
             return Reads::Done;

@@ -78,22 +78,23 @@ impl Socket {
     }
 
     /// Whether the filters of a server's connection are ready, so that it is offered now.
-    pub(crate) fn pass_gate(&mut self) -> bool {
-        let Wire::Filter(stack) = &mut self.wire else { return false };
-        let passes = self.life == Life::Gated && self.duplex.is_open() && stack.is_ready();
-        if passes {
-            stack.ready_told = true;
-            stack.passes_gate = true;
-            stack.has_deadline = false;
-            self.life = Life::Offered;
-        }
-        passes
+    pub(crate) fn may_pass_gate(&self) -> bool {
+        let is_ready = matches!(&self.wire, Wire::Filter(stack) if stack.is_ready());
+        is_ready && self.life == Life::Gated && self.server.is_some() && self.duplex.is_open()
     }
 
-    /// Whether they are ready, and have bytes for the handler that it will be offered to.
-    pub(crate) fn waits_for_offer(&self) -> bool {
-        let Wire::Filter(stack) = &self.wire else { return false };
-        self.life == Life::Gated && stack.is_ready() && stack.waits()
+    /// The same, and it passes.
+    pub(crate) fn pass_gate(&mut self) -> bool {
+        let passes = self.may_pass_gate();
+        if let Wire::Filter(stack) = &mut self.wire {
+            if passes {
+                stack.ready_told = true;
+                stack.passes_gate = true;
+                stack.has_deadline = false;
+                self.life = Life::Offered;
+            }
+        }
+        passes
     }
 
     /// A filter failed; what it passed down was offered to the kernel.

@@ -80,8 +80,8 @@ impl Socket {
     }
 }
 
-/// Bytes from the kernel go through the filters to the handler. `false`: there are some for the
-/// handler of a connection that is to be offered, and which it may pause: no more is read before.
+/// Bytes from the kernel go through the filters to the handler. `false`: the connection is to be
+/// offered to its server's handler, which may pause it: no more is read before.
 #[cold]
 #[inline(never)]
 pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) -> bool {
@@ -92,7 +92,7 @@ pub(crate) fn filtered(d: &mut Dispatch<'_>, key: SocketKey, wire: &mut [u8]) ->
     });
     settle(d, key);
     let (layer, driver) = d.layer(&NET);
-    !layer.socket(&driver, key).is_some_and(|s| s.waits_for_offer())
+    !layer.socket(&driver, key).is_some_and(|s| s.may_pass_gate())
 }
 
 /// The peer's FIN goes through the filters.
