@@ -175,7 +175,7 @@ proptest! {
                 w.push(&vec![0; size]);
                 may_write = w.flow() == Flow::Ready;
                 if !may_write {
-                    w.stop();
+                    let _ = w.stop();
                 }
             }
             lent.clear();
