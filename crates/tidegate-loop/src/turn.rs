@@ -39,8 +39,8 @@ use crate::store::key::Key;
 use crate::store::readiness::Readiness;
 use crate::sys;
 
-/// Nanoseconds between two questions of a busy poll. Asking at once again would cost more system
-/// calls, and meets the sender while it is still in its own.
+/// Nanoseconds between two system calls of a busy poll. Without a pause there would be more of them,
+/// and they would compete with the system call in which the client sends.
 const BUSY_GAP: u64 = 5_000;
 
 /// Passes over the pending queue in one phase; what is queued after that waits

@@ -53,6 +53,19 @@ fn locks(lp: &mut Loop, log: &Log, options: ListenOptions) -> (ServerKey, Socket
     (server, at)
 }
 
+/// A server that logs its connections and the errors that they end with.
+fn logged(lp: &mut Loop, log: &Log, options: ListenOptions) -> ServerKey {
+    let log = log.clone();
+    let server = lp.listen(options, move |conn| {
+        let close = log.clone();
+        close.add("connection");
+        conn.accept(On::new().close(move |_, c| {
+            close.add(format!("{:?}", c.reason.error().map(|e| e.kind())));
+        }));
+    });
+    server.unwrap()
+}
+
 fn plain() -> ListenOptions {
     ListenOptions::new("127.0.0.1:0")
 }
@@ -378,15 +391,7 @@ fn a_filter_fails_in_the_read_after_it_was_ready() {
     }
     let mut lp = guarded();
     let log = Log::default();
-    let (close, options) = (log.clone(), plain().filter(|| Late(false)));
-    let server = lp.listen(options, move |conn| {
-        let close = close.clone();
-        close.add("connection");
-        conn.accept(On::new().close(move |_, c| {
-            close.add(format!("{:?}", c.reason.error().map(|e| e.kind())));
-        }));
-    });
-    let server = server.unwrap();
+    let server = logged(&mut lp, &log, plain().filter(|| Late(false)));
     let c = client(lp.server(server).local_addr().unwrap());
     // Longer than one read, and all there when the pass begins.
     write_all(&c, &[&[b'.'; 64 * 1024][..], b"!"].concat());
@@ -463,15 +468,7 @@ fn what_is_to_be_offered_is_read_once() {
 fn a_reset_behind_the_last_word_comes_after_the_offer() {
     let mut lp = guarded();
     let log = Log::default();
-    let close = log.clone();
-    let server = lp.listen(plain().filter(|| Lock::server(7)), move |conn| {
-        let close = close.clone();
-        close.add("connection");
-        conn.accept(On::new().close(move |_, c| {
-            close.add(format!("{:?}", c.reason.error().map(|e| e.kind())));
-        }));
-    });
-    let server = server.unwrap();
+    let server = logged(&mut lp, &log, plain().filter(|| Lock::server(7)));
     let c = client(lp.server(server).local_addr().unwrap());
     write_all(&c, b"HELLO");
     reset(c);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | accepted | its filters are made and started; it counts to `max_connections` |
 //! | bytes come | the filters get them: a step, after the other handles of the ready pass; so many steps in one turn, the others wait in a line for the next turns |
-//! | they are ready | `on_connection`, in a separate dispatch; `on_shutdown` after it if the server shuts down |
+//! | they are ready | no more is read before `on_connection`, in a separate dispatch; `on_shutdown` after it if the server shuts down |
 //! | it ends before: peer, deadline, filter, the grace of a shutdown | `on_refused` |
 //!
 //! Until it is offered its handle is of another kind, and it has no handler.
@@ -46,7 +46,9 @@ static GATED: Kind = Kind::new("socket", &OWNER)
             return;
         }
         pass::pending(d, raw, data);
-        offer_ready(d, SocketKey(raw));
+        if offer_ready(d, SocketKey(raw)) {
+            pass::go_on(d, SocketKey(raw));
+        }
     })
     .close(close::asked)
     .closed(closed)
@@ -183,7 +185,10 @@ fn serve_line(d: &mut Dispatch<'_>, raw: Key, _: u64) {
 /// One step, which counts if it found something to do.
 fn step(d: &mut Dispatch<'_>, raw: Key, data: u64, step: Step) {
     pass::ready(d, raw, data);
-    offer_ready(d, SocketKey(raw));
+    if offer_ready(d, SocketKey(raw)) {
+        // What the kernel still has.
+        pass::ready(d, raw, data);
+    }
     let Step::Taken { before, poked } = step else { return };
     let (layer, driver) = d.layer(&NET);
     if !poked && layer.socket(&driver, SocketKey(raw)).is_some_and(|s| s.bytes_read == before) {
@@ -203,21 +208,22 @@ fn comes_later(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
     later
 }
 
-/// If its filters are ready, it is an ordinary connection that is offered.
-fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
+/// If its filters are ready, it is an ordinary connection that is offered. `true`: it was
+/// offered, is still there, and its pass goes on.
+fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) -> bool {
     let (layer, mut driver) = d.layer(&NET);
-    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return false };
     if !s.pass_gate() {
-        return;
+        return false;
     }
     h.turn_into(&SOCKET);
-    let Some(server) = s.server else { return };
+    let Some(server) = s.server else { return false };
     let named = s.remote().filter(|_| s.proxied().is_some_and(|p| p.named));
     if named.is_some_and(|peer| !lets_in(d, server, key, peer)) {
-        return;
+        return false;
     }
     let (layer, mut driver) = d.layer(&NET);
-    let Some((s, h)) = layer.lend_socket(&mut driver, key) else { return };
+    let Some((s, h)) = layer.lend_socket(&mut driver, key) else { return false };
     s.start_lifetime(&h);
     let peer = s.remote();
     layer.offer = Offer::Placed(key);
@@ -226,7 +232,7 @@ fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
     settle(d, key);
     let (layer, mut driver) = d.layer(&NET);
     let leaves = layer.listener(&driver, server).is_some_and(|l| l.farewell.is_some());
-    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return };
+    let Some((s, mut h)) = layer.lend_socket(&mut driver, key) else { return false };
     if leaves && s.duplex.is_open() {
         s.owed.add(Owed::SHUTDOWN);
         h.pend();
@@ -234,8 +240,7 @@ fn offer_ready(d: &mut Dispatch<'_>, key: SocketKey) {
     if let Wire::Filter(stack) = &mut s.wire {
         stack.passes_gate = false;
     }
-    // What the kernel still has.
-    pass::ready(d, key.0, 0);
+    true
 }
 
 /// Whether the peer that a header named may come in; if not, the connection is closed, without a

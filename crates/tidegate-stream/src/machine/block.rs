@@ -21,9 +21,9 @@ pub(crate) enum Block {
     Shared(Bytes),
     /// Small writes, appended.
     Tail(Vec<u8>),
-    /// A tail that was shared. That costs memory, which is not counted: a writer who was told that
-    /// there is room would be over the limit without another write. No more of them wait than one
-    /// gathered write takes.
+    /// A tail that was shared. The memory that sharing costs is not counted: otherwise a writer that
+    /// got `Ready` could be over the limit without another write. At most as many of these wait as
+    /// one gathered write takes.
     Lent(Bytes),
 }
 
